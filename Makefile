@@ -83,7 +83,7 @@ bench-scale: $(READY)
 	$(BIN)/python -m bench.scale $(SCALE)
 
 parity: $(READY)
-	$(BIN)/python -m tests.plugins.parity
+	$(BIN)/python -m bench.parity
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from stylewatch_export.errors import ExportError, RequestError, UnequalError
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
 from stylewatch_painter.network.weights import BUNDLED, locate
 from stylewatch_painter.recipes import book
@@ -21,10 +20,8 @@ USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 65, 66, 69
 INTERRUPTED = 130
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (
-    (RequestError, USAGE),
     (RecipeError, USAGE),
     (GraphError, BAD_DATA),
-    (UnequalError, BAD_DATA),
     (WeightsError, UNAVAILABLE),
     (FileNotFoundError, NO_INPUT),
     (OSError, CANNOT_WRITE),
@@ -81,11 +78,11 @@ def build(
 @app.command()
 def verify(graph: Graph) -> None:
     """Compare both graphs with torch, and with ONNX's reference evaluator."""
-    from stylewatch_export import manifest
+    from stylewatch_export.graph import load
     from stylewatch_export.verify import LIMITS, verify
 
     pair = _pair(graph)
-    limit = LIMITS[manifest.load(pair.features)[0].precision]
+    limit = LIMITS[load(pair.features)[0].precision]
     errors = []
     for comparison in verify(pair):
         print(f"{comparison.what:10} {comparison.against:30} {comparison.error:.1e}", flush=True)
@@ -94,7 +91,8 @@ def verify(graph: Graph) -> None:
     # `max` alone would drop NaN, which compares false with everything
     worst = max(errors, key=lambda error: (math.isnan(error), error))
     if not worst <= limit:
-        raise UnequalError(f"{graph} is off by {worst:.1e}, and {limit:.0e} is allowed")
+        _print_error(f"{graph} is off by {worst:.1e}, and {limit:.0e} is allowed")
+        raise typer.Exit(BAD_DATA)
 
 
 @app.command()
@@ -102,10 +100,10 @@ def show(
     graph: Graph, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
 ) -> None:
     """Show a graph's manifest, inputs and outputs."""
-    from stylewatch_export import manifest
+    from stylewatch_export.graph import ends, load
 
-    about, model = manifest.load(graph)
-    plain = {**about.model_dump(mode="json"), **manifest.ends(model)}
+    manifest, model = load(graph)
+    plain = {**manifest.model_dump(mode="json"), **ends(model)}
     if as_json:
         print(json.dumps(plain))
         return
@@ -116,7 +114,7 @@ def show(
 
 def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
     if unknown := [name for name in names if name not in LAYERS]:
-        raise RequestError(f"VGG19 has no layer {unknown[0]!r}; it has {', '.join(LAYERS)}")
+        raise typer.BadParameter(f"VGG19 has no layer {unknown[0]!r}; it has {', '.join(LAYERS)}")
     return tuple(layer for layer in LAYERS if layer in names)
 
 
@@ -125,12 +123,7 @@ def _pair(path: Path) -> Pair:
     for suffix in _SUFFIXES:
         if path.name.endswith(suffix):
             return Pair.of(path.parent, path.name.removesuffix(suffix))
-    raise RequestError(f"{path} is called neither NAME{_SUFFIXES[0]} nor NAME{_SUFFIXES[1]}")
-
-
-def main() -> None:
-    """Run this process's command line, and exit with its code."""
-    sys.exit(call(sys.argv[1:]))
+    raise typer.BadParameter(f"{path} is called neither NAME{_SUFFIXES[0]} nor NAME{_SUFFIXES[1]}")
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -140,7 +133,7 @@ def call(arguments: Sequence[str]) -> int:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except (ExportError, PainterError, BackendError, OSError) as error:
+    except (PainterError, BackendError, OSError) as error:
         _print_error(str(error))
         return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
     except ImportError as error:
@@ -158,3 +151,8 @@ def call(arguments: Sequence[str]) -> int:
 
 def _print_error(text: str) -> None:
     print(f"stylewatch-export: {text}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run this process's command line, and exit with its code."""
+    sys.exit(call(sys.argv[1:]))

@@ -11,21 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stylewatch_export.manifest import Manifest
 from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.network.vgg19 import layers_up_to
 from stylewatch_painter.network.weights import LAYERS, locate
 from stylewatch_painter.recipes.recipe import LayerName
-from stylewatch_plugins.graphs import Pair, Part, Plan, sealed
+from stylewatch_plugins.errors import GraphError
+from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, check_seal, read_manifest, sealed
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -40,6 +41,26 @@ _TWICE = {
     "nearest_mode": "floor",
 }
 _LEAST = 1e-30  # the smallest divisor of gradients, for those that are all zero
+
+
+class Manifest(Plan):
+    """A plan, the part of it that a graph is, and how the graph was built.
+
+    The input is RGB from 0 to 255 (`range`) less `mean`. `version` is stylewatch's, `library`
+    names what wrote the file.
+    """
+
+    form: Literal["stylewatch-graph/1"] = "stylewatch-graph/1"
+    part: Part
+    range: tuple[float, float] = (0.0, 255.0)
+    opset: int
+    library: str
+    version: str
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the pair of graphs."""
+        return Plan.model_validate(self.model_dump(include=set(Plan.model_fields)))
 
 
 @dataclass(eq=False)
@@ -73,6 +94,10 @@ class Nodes:
         """Add a constant of integers, for shapes and axes."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
+    def zero(self, dtype: type[np.floating[Any]]) -> str:
+        """Add the constant 0."""
+        return self.constant("zero", np.array(0, dtype))
+
     def takes(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
         """Declare an input."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
@@ -82,19 +107,28 @@ class Nodes:
         """Declare an output."""
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def model(self) -> onnx.ModelProto:
-        """Make the model."""
+    def model(self, plan: Plan, part: Part) -> onnx.ModelProto:
+        """Make the model, with its manifest."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="stylewatch",
         )
+        manifest = Manifest(
+            **plan.model_dump(),
+            part=part,
+            opset=OPSET,
+            library=f"onnx {onnx.__version__}",
+            version=version("stylewatch"),
+        )
+        helper.set_model_props(model, {MANIFEST: manifest.model_dump_json()})
+        return model
 
 
-@dataclass(frozen=True)
+@dataclass
 class Link:
     """One convolution with its ReLU: are its features wanted, does a pool follow it."""
 
@@ -103,20 +137,11 @@ class Link:
     wanted: bool
     pooled: bool
 
-    @property
-    def above(self) -> str:
-        """Name of the value that is true where the features are above zero."""
-        return f"{self.layer}.above"
-
-    @property
-    def places(self) -> str:
-        """Name of the value with the positions of the maxima in the pool that follows."""
-        return f"{self.layer}.places"
-
-    @property
-    def gradient(self) -> str:
-        """Name of the gradient of the features."""
-        return f"{self.layer}.gradient"
+    def __post_init__(self) -> None:
+        """Name the values that belong to the layer."""
+        self.above = f"{self.layer}.above"  # true where the features are above zero
+        self.places = f"{self.layer}.places"  # positions of the maxima in the pool that follows
+        self.gradient = f"{self.layer}.gradient"  # gradient of the features
 
     def shape(self, *, after_pool: bool = False) -> list[int | str]:
         """Return (1, channels, height, width) of its maps, with one name for a side in a block."""
@@ -155,7 +180,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
     if (file.sha256, file.mean) != (plan.weights, plan.mean):
         raise WeightsError(
             f"the weights {weights!r} are {file.sha256[:12]}..., and graphs for "
-            f"{plan.weights[:12]}... are asked for; `stylewatch weights list` tells which are which"
+            f"{plan.weights[:12]}... are requested; `stylewatch weights list` shows all weights"
         )
     _, arrays = store.load(file, layers_up_to(plan.layers))
     write(pair.features, features(plan, arrays))
@@ -184,7 +209,7 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     for link in links(plan):
         layer = link.layer
         filters = [
-            nodes.constant(name, _cast(arrays[name], half))
+            nodes.constant(name, arrays[name].astype(_number(plan)))
             for name in (f"{layer}.weight", f"{layer}.bias")
         ]
         before = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
@@ -194,11 +219,11 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
                 nodes.add("Cast", [x], layer, to=TensorProto.FLOAT)
             nodes.gives(layer, link.shape())
         else:
-            nodes.add("Greater", [x, _zero(nodes, half)], link.above)
+            nodes.add("Greater", [x, nodes.zero(_number(plan))], link.above)
         x = _pool(nodes, link, x, plan) if link.pooled else x
         for state in link.state(plan.pool):
             nodes.gives(*state)
-    return _finished(nodes, plan, "features")
+    return nodes.model(plan, "features")
 
 
 def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
@@ -232,7 +257,7 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
             back = nodes.add("Add", [back, own], f"{link.layer}.sum") if back else own
         back = nodes.add("Mul", [back, mask], f"{link.layer}.masked")
         turned = arrays[f"{link.layer}.weight"][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        filters = nodes.constant(f"{link.layer}.turned", _cast(turned, half))
+        filters = nodes.constant(f"{link.layer}.turned", turned.astype(_number(plan)))
         last = link is chain[0] and not half
         back = nodes.add(
             "Conv", [back, filters], "picture.gradient" if last else f"{link.layer}.back", **_CONV
@@ -241,15 +266,15 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
         whole = nodes.add("Cast", [back], "picture.scaled", to=TensorProto.FLOAT)
         nodes.add("Mul", [whole, "greatest"], "picture.gradient")
     nodes.gives("picture.gradient", [1, 3, "height", "width"])
-    return _finished(nodes, plan, "gradient")
+    return nodes.model(plan, "gradient")
 
 
 def _mask(nodes: Nodes, link: Link, half: bool) -> str:
     """Add the mask of `link`: 1 where its features are above zero, else 0."""
-    above = link.above
     if link.wanted:
-        above = nodes.add("Greater", [link.layer, _zero(nodes, False)], above)
-    return nodes.add("Cast", [above], f"{link.layer}.mask", to=_float(half))
+        nodes.add("Greater", [link.layer, nodes.zero(np.float32)], link.above)
+    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=kind)
 
 
 def _gradients(nodes: Nodes, wanted: list[Link], half: bool) -> dict[str, str]:
@@ -277,32 +302,6 @@ def _gradients(nodes: Nodes, wanted: list[Link], half: bool) -> dict[str, str]:
             "Cast", [scaled], f"{link.gradient}.half", to=TensorProto.FLOAT16
         )
     return scaled_by_layer
-
-
-def _finished(nodes: Nodes, plan: Plan, part: Part) -> onnx.ModelProto:
-    model = nodes.model()
-    manifest = Manifest(
-        **plan.model_dump(),
-        part=part,
-        opset=OPSET,
-        library=f"onnx {onnx.__version__}",
-        version=version("stylewatch"),
-    )
-    manifest.attach(model)
-    return model
-
-
-def _float(half: bool) -> int:
-    return int(TensorProto.FLOAT16 if half else TensorProto.FLOAT)
-
-
-def _zero(nodes: Nodes, half: bool) -> str:
-    dtype = np.float16 if half else np.float32
-    return nodes.constant("zero", np.array(0, dtype=dtype))
-
-
-def _cast(array: NDArray[np.float32], half: bool) -> NDArray[np.float16] | NDArray[np.float32]:
-    return array.astype(np.float16) if half else array
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
@@ -374,3 +373,39 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
 
 def _number(plan: Plan) -> type[np.floating[Any]]:
     return np.float16 if plan.precision == "fp16" else np.float32
+
+
+def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
+    """Read the manifest of a graph's file, and the graph.
+
+    Raises GraphError: damaged, of an older form or not ours; OSError where it cannot be read.
+    """
+    check_seal(path)
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise GraphError(
+            f"{path} is no ONNX model; `stylewatch-export build` makes it anew"
+        ) from error
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    fields = read_manifest(path, texts.get(MANIFEST, ""))
+    try:
+        return Manifest.model_validate(fields), model
+    except ValueError as error:
+        raise GraphError(
+            f"the manifest of {path} does not make sense; `stylewatch-export build` makes the "
+            "graph anew"
+        ) from error
+
+
+def ends(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """List the `inputs` and `outputs` of a graph, each with name, type and shape."""
+
+    def described(value: onnx.ValueInfoProto) -> str:
+        tensor = value.type.tensor_type
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        shape = " x ".join(dim.dim_param or str(dim.dim_value) for dim in tensor.shape.dim)
+        return f"{value.name}: {dtype} {shape}"
+
+    values = {"inputs": model.graph.input, "outputs": model.graph.output}
+    return {name: list(map(described, list_)) for name, list_ in values.items()}

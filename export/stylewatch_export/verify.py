@@ -14,7 +14,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
-from stylewatch_export import manifest
+from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
@@ -44,18 +44,18 @@ class Comparison:
     """False where torch made other decisions: such an error is not the graph's."""
 
 
-def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Iterator[Comparison]:
+def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:
     """Compare at random pictures, the larger of `size` (width, height) pixels.
 
     Raises GraphError: damaged, or not a pair; WeightsError: the graphs' weights are missing.
     """
-    plan = manifest.load(pair.features)[0].plan
-    if manifest.load(pair.gradient)[0].plan != plan:
+    plan = load(pair.features)[0].plan
+    if load(pair.gradient)[0].plan != plan:
         raise GraphError(f"{pair.features} and {pair.gradient} are not of the same network")
     vgg = _torch(plan)
     graph = opened(pair, plan)
-    yield from _against_torch(graph, vgg, plan, picture(plan, size, seed))
-    yield from _against_reference(pair, vgg, plan, picture(plan, (_SMALL + 1, _SMALL), seed))
+    yield from _against_torch(graph, vgg, plan, _picture(plan, *size))
+    yield from _against_reference(pair, vgg, plan, _picture(plan, _SMALL + 1, _SMALL))
 
 
 def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
@@ -74,9 +74,7 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
 
 def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
     """Compare with ONNX's evaluator, which computes in NumPy and shares no code with either."""
-    there, back = (
-        ReferenceEvaluator(manifest.load(path)[1]) for path in (pair.features, pair.gradient)
-    )
+    there, back = (ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient))
     arrays = there.run(None, {"picture": x.numpy()})
     kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
     yield from _features(kept, vgg(x, plan.layers, network(plan)), "onnx.reference")
@@ -99,19 +97,18 @@ def opened(pair: Pair, plan: Plan) -> OrtVgg19:
     return OrtVgg19(pair, plan, _CPU, providers, torch.get_num_threads())
 
 
-def picture(plan: Plan, size: tuple[int, int], seed: int) -> Tensor:
-    """Draw a random picture in network units (1, 3, height, width): smooth, with some grain."""
-    width, height = size
-    draw = np.random.Generator(np.random.PCG64(seed))
+def _picture(plan: Plan, width: int, height: int) -> Tensor:
+    """Draw a picture in network units (1, 3, height, width): smooth, with some grain."""
+    draw = np.random.Generator(np.random.PCG64(0))
     coarse = torch.from_numpy(draw.uniform(0, 255, (1, 3, 8, 8)).astype(np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
     grain = torch.from_numpy(draw.normal(0, 8, smooth.shape).astype(np.float32))
     return (smooth + grain).clamp(0, 255) - torch.tensor(plan.mean).view(1, 3, 1, 1)
 
 
-def distance(found: Tensor, wanted: Tensor) -> float:
+def distance(gradient: Tensor, expected: Tensor) -> float:
     """Return the distance of two gradients, relative, in the L2 norm."""
-    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    return float((gradient - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def network(plan: Plan) -> Network:
@@ -156,8 +153,8 @@ def _torch(plan: Plan) -> Vgg19:
 
 
 def _features(
-    found: Mapping[str, Tensor], wanted: Mapping[LayerName, Tensor], against: str
+    features: Mapping[str, Tensor], expected: Mapping[LayerName, Tensor], against: str
 ) -> Iterator[Comparison]:
-    for layer, maps in wanted.items():
-        error = (found[layer] - maps).detach().abs().max()
+    for layer, maps in expected.items():
+        error = (features[layer] - maps).detach().abs().max()
         yield Comparison(layer, against, float(error / maps.detach().abs().max().clamp_min(1e-30)))

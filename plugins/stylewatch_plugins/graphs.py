@@ -51,6 +51,10 @@ _SEAL = b"\x72\x4a\x0a\x06sha256\x12\x40"  # metadata_props: an entry of a key a
 _DIGITS = 64
 _LONGEST_WAIT = 300  # seconds, for another process that builds or opens the same graphs
 _FEATURES = ".features.onnx"
+_NO_BUILDER = (
+    f"no builder of graphs is installed (entry points of the group {GROUP}); "
+    "`pip install stylewatch` brings one"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -89,8 +93,8 @@ class Plan(Strict):
         for field, value in {"part": part, **self.model_dump(mode="json")}.items():
             if fields.get(field) != value:
                 raise GraphError(
-                    f"{path} is a graph for {field} {fields.get(field)!r}, and {value!r} is asked "
-                    "for; `stylewatch-export build` makes one that fits"
+                    f"{path} is a graph for {field} {fields.get(field)!r}, and {value!r} is "
+                    "needed; `stylewatch-export build` makes one that fits"
                 )
 
 
@@ -99,12 +103,11 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
 
     Raises GraphError: it is missing, or of another format.
     """
-    try:
-        fields = json.loads(manifest or "null")
-    except ValueError:
-        fields = None
+    fields = None
+    with suppress(ValueError):
+        fields = json.loads(manifest)
     form = fields.get("form") if isinstance(fields, dict) else None
-    if form is None:
+    if not isinstance(fields, dict) or form is None:
         raise GraphError(
             f"{path} has no manifest of stylewatch's; `stylewatch-export build` makes graphs "
             "that do"
@@ -114,7 +117,7 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
             f"{path} is of the form {form}, and {FORM} is needed here; `stylewatch-export build` "
             "makes it anew"
         )
-    return dict(fields)
+    return fields
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ def problem() -> str | None:
             "the package onnx, which builds the graphs, is not installed; `pip install onnx` "
             "brings it"
         )
-    return None if entry_points(group=GROUP, name=NAME) else _no_builder()
+    return None if entry_points(group=GROUP, name=NAME) else _NO_BUILDER
 
 
 @contextmanager
@@ -265,31 +268,16 @@ def _build(plan: Plan, weights: str, pair: Pair) -> None:
     _log.warning("built in %.1f s", time.monotonic() - began)
 
 
-def builder() -> Builder:
-    """Load the installed builder of VGG19's graphs; raises BackendMissingError."""
-    for entry in entry_points(group=GROUP, name=NAME):
-        try:
-            build: Builder = entry.load()
-        except ImportError as error:
-            raise BackendMissingError(
-                f"building the ONNX graphs needs a package that is not installed ({error}); "
-                "`pip install onnx` brings it"
-            ) from error
-        return build
-    raise BackendMissingError(_no_builder())
-
-
 def main() -> None:
     """Run the child process of `_build`; an error goes to stderr, in a sentence."""
     plan, weights, features, gradient = sys.argv[1:]
     try:
-        builder()(Plan.model_validate_json(plan), weights, Pair(Path(features), Path(gradient)))
+        entries = tuple(entry_points(group=GROUP, name=NAME))
+        if not entries:
+            raise BackendMissingError(_NO_BUILDER)
+        build: Builder = entries[0].load()
+        build(Plan.model_validate_json(plan), weights, Pair(Path(features), Path(gradient)))
     except (BackendError, PainterError, OSError) as error:
         sys.exit(str(error))
-
-
-def _no_builder() -> str:
-    return (
-        f"no builder of graphs is installed (entry points of the group {GROUP}); "
-        "`pip install stylewatch` brings one"
-    )
+    except ImportError as error:
+        sys.exit(f"a package is not installed ({error}); `pip install onnx` brings it")

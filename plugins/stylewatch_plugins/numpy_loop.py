@@ -48,7 +48,7 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
                 raise DivergedError(f"the loss was no longer a number at step {state.step}")
             wished = wish()
             state.seconds = time.monotonic() - began
-            checkpoint = _saved(task, state) if wished in (Wish.CHECKPOINT, Wish.STOP) else None
+            checkpoint = state.checkpoint(task) if wished in (Wish.CHECKPOINT, Wish.STOP) else None
             fields = (state.step, steps, level.size, losses, state.seconds)
             due = state.step % task.recipe.schedule.save_every == 0 or state.step == steps
             if due or wished is Wish.FINISH:
@@ -101,6 +101,15 @@ class _State:
     step: int = 0
     seconds: float = 0.0
 
+    def checkpoint(self, task: Task) -> Checkpoint:
+        """Make the checkpoint that `_restored` reads."""
+        return {
+            "task": _fingerprint(task),
+            "picture": self.picture.copy(),
+            "step": np.array(self.step),
+            "seconds": np.array(self.seconds),
+        }
+
 
 def _noise(task: Task, size: Size) -> Pixels:
     """Draw normal noise around gray."""
@@ -108,16 +117,6 @@ def _noise(task: Task, size: Size) -> Pixels:
     noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((height, width, 3))
     picture: Pixels = (_GRAY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
     return picture
-
-
-def _saved(task: Task, state: _State) -> Checkpoint:
-    """Make the checkpoint that `_restored` reads."""
-    return {
-        "task": _fingerprint(task),
-        "picture": state.picture.copy(),
-        "step": np.array(state.step),
-        "seconds": np.array(state.seconds),
-    }
 
 
 def _restored(task: Task) -> _State:

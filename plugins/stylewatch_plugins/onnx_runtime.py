@@ -5,6 +5,7 @@ Nothing is copied between the two: the runtime reads torch's memory and writes i
 
 import os
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,21 +68,15 @@ class OrtVgg19:
         self._plan = plan
         # measured for a step of 640x480: a fifth less memory, a twentieth more time
         give_back_large_blocks()
-        self._features = Session(pair.features, providers, threads)
-        self._gradient = Session(pair.gradient, providers, threads)
-        self._features.check(plan, "features")
-        self._gradient.check(plan, "gradient")
+        self._features = Session(pair.features, plan, "features", providers, threads)
+        self._gradient = Session(pair.gradient, plan, "gradient", providers, threads)
+        self.providers = self._features.providers
         passed_on = {*self._features.outputs, *(f"{layer}.gradient" for layer in plan.layers)}
         if {*plan.layers} - passed_on or passed_on != {*self._gradient.inputs}:
             raise GraphError(
                 f"{pair.gradient} does not take what {pair.features} gives; "
                 "`stylewatch-export build` makes two that fit"
             )
-
-    @property
-    def providers(self) -> list[str]:
-        """The execution providers in use, known once the graphs are loaded."""
-        return self._features.providers
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -96,8 +91,8 @@ class OrtVgg19:
             plan.pool_edge,
         ):
             raise GraphError(
-                f"the graphs at hand give {', '.join(plan.layers)} with {plan.pool} pools "
-                f"({plan.pool_edge}), and something else is asked for; a network is for one recipe"
+                f"the graphs give {', '.join(plan.layers)} with {plan.pool} pools "
+                f"({plan.pool_edge}), which is not what was requested; a network is for one recipe"
             )
         features: tuple[Tensor, ...] = _VggFunction.apply(x, self)
         named = zip(plan.layers, features, strict=True)
@@ -121,10 +116,8 @@ class OrtVgg19:
     ) -> dict[str, Tensor]:
         """Name features and their gradients as the inputs of the gradient graph."""
         layers = self._plan.layers
-        named: dict[str, Tensor] = dict(zip(layers, features, strict=True))
-        for layer, gradient in zip(layers, gradients, strict=True):
-            named[f"{layer}.gradient"] = gradient
-        return named
+        names = (*layers, *(f"{layer}.gradient" for layer in layers))
+        return dict(zip(names, (*features, *gradients), strict=True))
 
     def _empty(self, name: str, x: Tensor) -> Tensor:
         """Allocate the output `name` of the feature graph for a picture x."""
@@ -136,9 +129,14 @@ class OrtVgg19:
 
 
 class Session:
-    """A graph in ONNX Runtime, with inputs and outputs in torch's memory."""
+    """A graph in ONNX Runtime, with inputs and outputs in torch's memory.
 
-    def __init__(self, path: Path, providers: Sequence[Provider], threads: int) -> None:
+    Raises GraphError where it is not this part of `plan`.
+    """
+
+    def __init__(
+        self, path: Path, plan: Plan, part: Part, providers: Sequence[Provider], threads: int
+    ) -> None:
         options = runtime().SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -148,33 +146,17 @@ class Session:
         options.enable_cpu_mem_arena = False
         # between two runs torch needs the cores
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._path = path
         try:
             self._session = runtime().InferenceSession(path, options, providers=list(providers))
         except Exception as error:  # the runtime's errors have no common base class
             brief = str(error).strip().partition("\n")[0]
             raise GraphError(f"ONNX Runtime cannot load {path}: {brief}") from error
-        self._outputs = {output.name: output for output in self._session.get_outputs()}
-
-    @property
-    def outputs(self) -> list[str]:
-        """The names of the outputs, in the graph's order."""
-        return list(self._outputs)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The names of the inputs, in the graph's order."""
-        return [value.name for value in self._session.get_inputs()]
-
-    @property
-    def providers(self) -> list[str]:
-        """The execution providers in use."""
-        return list(self._session.get_providers())
-
-    def check(self, plan: Plan, part: Part) -> None:
-        """Raise GraphError where the graph is not this part of `plan`."""
         metadata = self._session.get_modelmeta().custom_metadata_map
-        plan.check(self._path, part, metadata.get(MANIFEST, ""))
+        plan.check(path, part, metadata.get(MANIFEST, ""))
+        self._outputs = {output.name: output for output in self._session.get_outputs()}
+        self.inputs = [value.name for value in self._session.get_inputs()]
+        self.outputs = list(self._outputs)
+        self.providers: list[str] = self._session.get_providers()
 
     def empty(self, name: str, size: Sequence[int], device: torch.device) -> Tensor:
         """Allocate the output `name`, (1, N, *size), on `device`."""
@@ -229,7 +211,7 @@ class OpenNetwork:
     """A network in ONNX Runtime, and the cached targets of the styles that it has seen."""
 
     network: OrtVgg19
-    looks: StyleCache
+    styles: StyleCache
 
 
 _open: dict[Hashable, OpenNetwork] = {}
@@ -265,12 +247,8 @@ def _load(
     if plan.precision != "fp32":
         full = plan.model_copy(update={"precision": "fp32"})
         exact = _load(full, weights, device, providers, threads)
-
-    def load(*, anew: bool) -> OrtVgg19:
-        with graphs.ready(plan, weights, anew=anew) as pair:
-            return OrtVgg19(pair, plan, device, providers, threads, exact)
-
-    try:
-        return load(anew=False)
-    except GraphError:  # undamaged, but for something else or of an old format
-        return load(anew=True)
+    # a graph may be undamaged, but for something else or of an old format
+    with suppress(GraphError), graphs.ready(plan, weights) as pair:
+        return OrtVgg19(pair, plan, device, providers, threads, exact)
+    with graphs.ready(plan, weights, anew=True) as pair:
+        return OrtVgg19(pair, plan, device, providers, threads, exact)

@@ -14,7 +14,7 @@ from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_plugins import graphs
-from stylewatch_plugins.contract import BackendMissingError, Device, Provenance
+from stylewatch_plugins.contract import BackendMissingError, Device
 from stylewatch_plugins.graphs import Plan, Precision
 from stylewatch_plugins.onnx_runtime import OpenNetwork, close_network, open_network, runtime
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
@@ -22,7 +22,6 @@ from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 ProviderName = Literal[
     "tensorrt", "cuda", "migraphx", "openvino", "coreml", "dnnl", "xnnpack", "cpu"
 ]
-
 _ORT_NAMES: Mapping[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -39,17 +38,14 @@ _ON_GPU = frozenset({"tensorrt", "cuda", "migraphx"})
 _log = logging.getLogger(__name__)
 
 
-def _as_list(value: object) -> object:
-    """Split `cuda,cpu` into a list."""
-    return value.split(",") if isinstance(value, str) else value
-
-
 class Options(VggOptions):
     """The options under `backends: onnx:`."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     providers: Annotated[
-        tuple[ProviderName, ...], BeforeValidator(_as_list), Field(min_length=1)
+        tuple[ProviderName, ...],
+        BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
+        Field(min_length=1),
     ] = ("cuda", "cpu")
     """Execution providers that ONNX Runtime may use, best first."""
     missing: Literal["skip", "refuse"] = "skip"
@@ -88,39 +84,16 @@ class OnnxVgg(VggBackend):
             return problem
         return weights.problem(self._options.weights)
 
-    def provenance(self, task: Task) -> Provenance:
-        """Describe ONNX Runtime, its device and providers, and the trained network."""
-        device = str(self._device)
-        warnings = []
-        if self._missing and "providers" in self._options.model_fields_set:
-            warnings.append(
-                self._lacks(self._missing) + f"; it paints with {', '.join(self._available)}"
-            )
-        return Provenance(
-            name=self.name,
-            version=self.version,
-            device=device,
-            precision=self._options.precision,
-            weights=self._trained_weights().for_receipt(),
-            decided={
-                "device": device,
-                "threads": torch.get_num_threads(),
-                "providers": ",".join(self._available),
-                **self._rooms.decided(task),
-            },
-            warnings=(*warnings, *self._rooms.warnings(task)),
-        )
-
     def measure(self, task: Task) -> Losses:
         """Compute the losses, in fp32, of the float picture that `task` starts from."""
-        room = self._rooms.room(task)
+        room = self._room(task)
         return measure(task, self._open(task, "fp32").network, room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._rooms.room(task), self._open(task, self._options.precision)
+        room, ready = self._room(task), self._open(task, self._precision)
         try:
-            yield from paint(task, ready.network, wish, styles=ready.looks, room=room)
+            yield from paint(task, ready.network, wish, styles=ready.styles, room=room)
         except Exception:
             # after a lack of memory, say: the runtime frees a GPU's memory only with the graphs
             close_network()
@@ -134,6 +107,21 @@ class OnnxVgg(VggBackend):
     @property
     def _missing(self) -> list[str]:
         return [name for name in self._options.providers if name not in self._available]
+
+    @property
+    def _precision(self) -> Precision:
+        precision: Precision = self._options.precision
+        return precision
+
+    @property
+    def _decided(self) -> Mapping[str, str]:
+        return {"providers": ",".join(self._available)}
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        if not self._missing or "providers" not in self._options.model_fields_set:
+            return ()
+        return (f"{self._lacks(self._missing)}; it paints with {', '.join(self._available)}",)
 
     def _lacks(self, names: list[str]) -> str:
         return f"ONNX Runtime {self.version} has no provider {', '.join(names)} here"
@@ -154,7 +142,7 @@ class OnnxVgg(VggBackend):
         return torch.device(self.devices()[0].name) if str(device) == "cuda" else device
 
     def _network(self, task: Task) -> FeatureMaps:
-        return self._open(task, self._options.precision).network
+        return self._open(task, self._precision).network
 
     def _open(self, task: Task, precision: Precision) -> OpenNetwork:
         """Open VGG19 for the layers and pools of `task`."""

@@ -40,12 +40,18 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     try:
         cls = entry.load()
         if reason := misfit(cls):
-            raise BackendMissingError(_unfit(entry, reason))
+            package = _package(entry)
+            raise BackendMissingError(
+                f"backend {name!r} of {package} does not fit: {reason};"
+                f" `pip install --upgrade stylewatch {package}` brings two that do"
+            )
         backend: Backend = cls(options)
     except BackendError:
         raise
     except (Exception, SystemExit) as error:  # somebody else's module may raise anything
-        raise BackendMissingError(_broken(entry, _brief(error))) from error
+        message = str(error).strip().partition("\n")[0]
+        reason = ": ".join(filter(None, (type(error).__name__, message)))
+        raise BackendMissingError(_broken(entry, reason)) from error
     if missing := [member for member in _members() if not hasattr(backend, member)]:
         raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))
     return backend
@@ -65,10 +71,10 @@ def author(error: BaseException) -> str | None:
 
 def _find(name: str) -> EntryPoint:
     """Return the one entry point called `name`."""
-    entries = list(_installed(tuple(sys.path)).select(name=name))
-    if not entries:  # it may have been installed since
+    path = tuple(sys.path)
+    if name not in _installed(path).names:  # it may have been installed since
         _installed.cache_clear()
-        entries = list(_installed(tuple(sys.path)).select(name=name))
+    entries = list(_installed(path).select(name=name))
     if not entries:
         raise BackendMissingError(_unknown(name))
     if len(entries) > 1:
@@ -104,21 +110,8 @@ def _broken(entry: EntryPoint, why: str) -> str:
     )
 
 
-def _unfit(entry: EntryPoint, why: str) -> str:
-    return (
-        f"backend {entry.name!r} of {_package(entry)} does not fit: {why};"
-        f" `pip install --upgrade stylewatch {_package(entry)}` brings two that do"
-    )
-
-
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.module
-
-
-def _brief(error: BaseException) -> str:
-    """Return the class of an error and the first line of its message."""
-    message = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _members() -> list[str]:

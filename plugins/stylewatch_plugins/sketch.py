@@ -40,17 +40,12 @@ _CONTENT = 0.05  # weight of the content at strength 0.5
 
 @dataclass(frozen=True, eq=False)
 class StyleColors:
-    """Mean (3,) and covariance (3, 3) of the colors of a style picture."""
+    """Mean (3,) and covariance (3, 3) of the colors of a style; all shares together are 1."""
 
     name: str
     share: float
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, name: str, share: float, picture: Pixels) -> "StyleColors":
-        """Compute them of a picture (height, width, 3); all shares together are 1."""
-        return cls(name, share, *_statistics(picture))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +59,7 @@ class Targets:
     def losses(self, picture: Pixels) -> Losses:
         """Compute the losses of a picture (height, width, 3) with M pixels."""
         x = colors(picture)
-        mean, covariance = _statistics(picture)
+        mean, covariance = statistics(picture)
         content, style = {}, {}
         if self.content is not None:
             value = float(np.square(x - self.content).sum()) / len(x)
@@ -85,7 +80,7 @@ class Targets:
     def gradient(self, picture: Pixels) -> Colors:
         """Compute M times the gradient of the total for each color, (M, 3)."""
         x = colors(picture)
-        mean, covariance = _statistics(picture)
+        mean, covariance = statistics(picture)
         gradient = np.zeros_like(x)
         if self.content is not None:
             gradient += 2 * self.content_weight * (x - self.content)
@@ -99,7 +94,7 @@ class Targets:
     def step(self, picture: Pixels) -> Pixels:
         """Return the picture after one step of descent, short enough that no color overshoots."""
         x = colors(picture)
-        spread = np.trace(_statistics(picture)[1])
+        spread = np.trace(statistics(picture)[1])
         for target in self.styles:
             spread += target.share * np.trace(target.covariance)
         rate = 1 / (2 + 2 * self.content_weight + 4 * _COVARIANCE * spread)
@@ -112,7 +107,7 @@ def colors(picture: Pixels) -> Colors:
     return picture.reshape(-1, 3).astype(np.float64) / 255
 
 
-def _statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute mean (3,) and covariance (3, 3) in bands: float64 takes much memory.
 
     Each sum starts with the sum so far, so that it equals the sum over all pixels to the bit.
@@ -215,6 +210,7 @@ def _targets(task: Task, size: scales.Size) -> Targets:
         content=None if content is None else colors(resize(content, size)),
         content_weight=_CONTENT * 16 ** (0.5 - objective.strength),
         styles=[
-            StyleColors.of(style.name, style.weight / whole, style.picture) for style in styles
+            StyleColors(style.name, style.weight / whole, *statistics(style.picture))
+            for style in styles
         ],
     )

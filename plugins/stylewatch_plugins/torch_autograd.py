@@ -1,6 +1,6 @@
 """Backend `torch`: VGG19 in torch, on any torch device, in the fastest precision of the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
+from stylewatch_painter.algorithm.forecast import at_once
 from stylewatch_painter.algorithm.paint import measure, paint, paint_many
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import AMPLE, Task
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, Precision, quickest
 from stylewatch_painter.stage import Losses, Step, Wish
-from stylewatch_plugins.contract import Device, Provenance
+from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
 
@@ -45,31 +46,14 @@ class TorchAutograd(VggBackend):
             return "precision tf32 is for GPUs of NVIDIA, and there is none here: say auto or fp32"
         return weights.problem(self._options.weights)
 
-    def provenance(self, task: Task) -> Provenance:
-        """Describe torch, its device, and the trained network."""
-        return Provenance(
-            name=self.name,
-            version=self.version,
-            device=str(self._device),
-            precision=self._precision,
-            weights=self._trained_weights().for_receipt(),
-            decided={
-                "device": str(self._device),
-                "threads": torch.get_num_threads(),
-                "precision": self._precision,
-                **self._rooms.decided(task),
-            },
-            warnings=self._rooms.warnings(task),
-        )
-
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
-        room = self._rooms.room(task)
+        room = self._room(task)
         return measure(task, self._network(task), room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._rooms.room(task), self._trained(task)
+        room, ready = self._room(task), self._trained(task)
         return paint(task, ready.network, wish, styles=ready.styles, room=room)
 
     def paint_many(
@@ -80,13 +64,13 @@ class TorchAutograd(VggBackend):
         Tasks that must save memory run by themselves, at the end.
         """
         ready = self._trained(*tasks)
-        ample = [number for number, task in enumerate(tasks) if self._rooms.is_ample(task)]
+        ample = [number for number, task in enumerate(tasks) if self._is_ample(task)]
         for row, step in paint_many(
             [tasks[number] for number in ample],
             ready.network,
             [wishes[number] for number in ample],
             ready.styles,
-            self._rooms.at_once,
+            lambda task: at_once(task, self._wanted, self._device, self._bytes_per_value),
         ):
             yield ample[row], step
         for number, task in enumerate(tasks):
@@ -97,12 +81,23 @@ class TorchAutograd(VggBackend):
                 except PainterError as error:
                     yield number, error
 
+    def _is_ample(self, task: Task) -> bool:
+        """Check that `task` needs no saving of memory, so that it may run with others."""
+        try:
+            return self._room(task) == AMPLE
+        except PainterError:  # raised again when the task runs
+            return False
+
     @cached_property
     def _precision(self) -> Precision:
         wanted: Precision | Literal["auto"] = self._options.precision
         if wanted == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
             return "fp32"
         return quickest(self._device) if wanted == "auto" else wanted
+
+    @property
+    def _decided(self) -> Mapping[str, str]:
+        return {"precision": self._precision}
 
     @property
     def _bytes_per_value(self) -> int:

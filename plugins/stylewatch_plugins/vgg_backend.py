@@ -6,7 +6,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
@@ -17,7 +16,6 @@ from pydantic import Field
 from stylewatch_painter.algorithm import forecast as fitting
 from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import AMPLE, Room, Task
-from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import Strict
@@ -26,6 +24,7 @@ from stylewatch_plugins.contract import (
     Capabilities,
     Device,
     Estimate,
+    Provenance,
     check_options,
 )
 
@@ -47,55 +46,6 @@ class VggOptions(Strict):
     """Bytes that a job may take; by default, what is free."""
 
 
-class TaskRooms:
-    """The memory plan of each task on `device`, made once, for values of `value` bytes.
-
-    `left` are the bytes that earlier jobs left allocated in this process.
-    """
-
-    def __init__(
-        self, options: VggOptions, device: torch.device, value: int, left: int = 0
-    ) -> None:
-        self._device, self._value = device, value
-        self._wanted = fitting.Wanted(options.tile, options.history, options.memory)
-        self._wanted = replace(self._wanted, left=left)
-        self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
-
-    def room(self, task: Task) -> Room:
-        """Return the plan of `task`; raises PictureError where the memory is not enough."""
-        if task not in self._rooms:
-            if self._wanted.limit is not None:
-                give_back_freed()  # what it took to read the pictures
-            room = fitting.room(task, self._wanted, self._device, self._value)
-            if room != AMPLE:
-                give_back_large_blocks()  # otherwise holes stay that no feature map fits into
-            self._rooms[task] = room
-        return self._rooms[task]
-
-    def at_once(self, task: Task) -> int:
-        """Return how many tasks like `task` may run at once, 1 or more."""
-        return fitting.at_once(task, self._wanted, self._device, self._value)
-
-    def decided(self, task: Task) -> dict[str, str | int]:
-        """Return the plan of `task` as options that choose it again."""
-        room = self.room(task)
-        return {
-            "tile": "none" if room.tile is None else room.tile,
-            "history": "whole" if room.history is None else room.history,
-        }
-
-    def warnings(self, task: Task) -> tuple[str, ...]:
-        """List, in sentences, where the plan of `task` departs from its recipe."""
-        return tuple(fitting.warnings(task, self.room(task)))
-
-    def is_ample(self, task: Task) -> bool:
-        """Check that `task` needs no saving of memory, so that it may run with others."""
-        try:
-            return self.room(task) == AMPLE
-        except PainterError:  # raised again when the task runs
-            return False
-
-
 class VggBackend(ABC):
     """A backend for VGG19; a subclass adds the network and the loop."""
 
@@ -108,10 +58,14 @@ class VggBackend(ABC):
         self._options: Any = check_options(self.name, self.options_model, options)
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
-        self._left = 0
+        left = 0
         if self._options.memory is not None:  # now, before the pictures of the first task are read
             give_back_freed()
-            self._left = fitting.left()
+            left = fitting.left()  # bytes that earlier jobs left allocated in this process
+        self._wanted = fitting.Wanted(
+            self._options.tile, self._options.history, self._options.memory, left
+        )
+        self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
 
     @abstractmethod
     def devices(self) -> tuple[Device, ...]:
@@ -125,12 +79,42 @@ class VggBackend(ABC):
     def _network(self, task: Task) -> FeatureMaps:
         """Load VGG19 for the layers and pools of `task`."""
 
+    def provenance(self, task: Task) -> Provenance:
+        """Describe the library, its device, and the trained network."""
+        device, room = str(self._device), self._room(task)
+        return Provenance(
+            name=self.name,
+            version=self.version,
+            device=device,
+            precision=self._precision,
+            weights=self._trained_weights().for_receipt(),
+            decided={
+                "device": device,
+                "threads": torch.get_num_threads(),
+                **self._decided,
+                "tile": "none" if room.tile is None else room.tile,
+                "history": "whole" if room.history is None else room.history,
+            },
+            warnings=(*self._warnings, *fitting.warnings(task, room)),
+        )
+
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from two evaluations of it at a small size."""
-        room = self._rooms.room(task)  # before the network is loaded, as in `paint`
+        room = self._room(task)  # before the network is loaded, as in `paint`
         seen = forecast(task, self._network(task), room=room)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
+
+    def _room(self, task: Task) -> Room:
+        """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
+        if task not in self._rooms:
+            if self._wanted.limit is not None:
+                give_back_freed()  # what it took to read the pictures
+            room = fitting.room(task, self._wanted, self._device, self._bytes_per_value)
+            if room != AMPLE:
+                give_back_large_blocks()  # otherwise holes stay that no feature map fits into
+            self._rooms[task] = room
+        return self._rooms[task]
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; None if it is there."""
@@ -147,9 +131,19 @@ class VggBackend(ABC):
         wanted = self._options.device
         return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
 
-    @cached_property
-    def _rooms(self) -> TaskRooms:
-        return TaskRooms(self._options, self._device, self._bytes_per_value, self._left)
+    @property
+    @abstractmethod
+    def _precision(self) -> str:
+        """The number format of the network."""
+
+    @property
+    @abstractmethod
+    def _decided(self) -> Mapping[str, str]:
+        """What it chose for further options of its own."""
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def _bytes_per_value(self) -> int:

@@ -1,6 +1,5 @@
-"""Graphs of a little VGG19, of a few channels by chance, and sessions to run them."""
+"""Graphs of a small VGG19 with random filters, and sessions to run them."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,25 @@ from tests.painter.plain_vgg19 import filters
 from stylewatch_plugins.graphs import Plan
 
 CHANNELS = (3, 4, 5, 6, 7)
-"""What `narrow` leaves of the channels of each block."""
-
-Arrays = dict[str, NDArray[np.float32]]
+"""The channels that `narrow` leaves in each block."""
 
 
-def arrays(monkeypatch: pytest.MonkeyPatch, seed: int = 0) -> Arrays:
-    """Weights and biases by chance; from here on VGG19 is as narrow as they are."""
+def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, NDArray[np.float32]]:
+    """Random weights and biases; from here on VGG19 is as narrow as they are."""
     narrow(monkeypatch)
-    return {name: one.astype(np.float32) for name, one in filters(seed, CHANNELS).items()}
+    return {name: array.astype(np.float32) for name, array in filters(0, CHANNELS).items()}
 
 
 def plan(**fields: Any) -> Plan:
-    """A plan, for two layers and average pools where nothing else is said."""
+    """A plan, by default for two layers and average pools."""
     plain = {"weights": "0" * 64, "mean": (1.0, 2.0, 3.0), "layers": ("conv1_1", "conv2_1")}
     return Plan.model_validate({**plain, "pool": "average", "pool_edge": "floor", **fields})
 
 
-def run(model: onnx.ModelProto | Path, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """All outputs of a graph, by ONNX Runtime as it comes."""
-    given = str(model) if isinstance(model, Path) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
-    names = [one.name for one in session.get_outputs()]
+def run(model: onnx.ModelProto, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """All outputs of a graph, by ONNX Runtime with its defaults."""
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, inputs), strict=True))

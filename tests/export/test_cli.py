@@ -1,4 +1,4 @@
-"""The stylewatch-export command, from its words to its exit codes."""
+"""The stylewatch-export command, from its words to its exit codes, and what `verify` finds."""
 
 import json
 from pathlib import Path
@@ -6,44 +6,67 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import numpy_helper
+from tests.export import little
 
-from stylewatch_export import graph, manifest
+from stylewatch_export import graph
 from stylewatch_export.cli import call
+from stylewatch_export.graph import load
+from stylewatch_export.verify import verify
+from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.network.weights import locate
+from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair
 
 LAYERS = ("--layer", "conv1_1", "--layer", "conv2_1")
+SIZE = (33, 27)
+
+
+def built(folder: Path, kind: str = "max", edge: str = "floor") -> Pair:
+    """The graphs for two shallow layers of the bundled weights."""
+    file = locate()
+    plan = little.plan(weights=file.sha256, mean=file.mean, pool=kind, pool_edge=edge)
+    pair = Pair.of(folder, plan.stem)
+    graph.build(plan, "bundled", pair)
+    return pair
+
+
+def change(path: Path, name: str, factor: float) -> None:
+    """Multiply one of a graph's constants, and seal the file again."""
+    _, model = load(path)
+    del model.metadata_props[1:]
+    (constant,) = [each for each in model.graph.initializer if each.name == name]
+    constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * factor, name))
+    graph.write(path, model)
 
 
 @pytest.fixture
 def pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pair:
     assert call(["build", "-o", str(tmp_path), *LAYERS]) == 0
     features, gradient = (Path(line) for line in capsys.readouterr().out.splitlines())
-    return Pair(features, gradient)
+    pair = Pair(features, gradient)
+    assert features.parent == tmp_path and pair.whole
+    return pair
 
 
-def test_build_writes_both_graphs_and_prints_where(pair: Pair, tmp_path: Path) -> None:
-    assert pair.features.parent == tmp_path and pair.whole
-    assert pair.features.name.endswith(".features.onnx")
-    assert pair.gradient.name.endswith(".gradient.onnx")
-
-
-def test_layers_and_pools_come_from_the_recipe_where_nothing_else_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_recipe_gives_layers_and_pools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Except where an option overrides it."""
     assert call(["build", "-o", str(tmp_path), "--recipe", "devos", "--pool-edge", "floor"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert call(["show", first, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["pool"], said["pool_edge"]) == ("average", "floor")
-    assert said["layers"] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1"]
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["pool"], shown["pool_edge"]) == ("average", "floor")
+    assert shown["layers"] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1"]
 
 
-@pytest.mark.parametrize("part", ["features", "gradient"])
-def test_verify_prints_the_greatest_errors(
-    pair: Pair, part: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Either of the two files will do to name them."""
-    assert call(["verify", str(getattr(pair, part))]) == 0
+def test_show_prints_inputs_and_outputs(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["show", str(pair.gradient)]) == 0
+    shown = capsys.readouterr().out
+    assert "layers     conv1_1, conv2_1" in shown
+    assert "outputs    picture.gradient: float32 1 x 3 x height x width" in shown
+
+
+def test_verify_prints_the_largest_errors(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["verify", str(pair.gradient)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
         *("conv1_1", "conv2_1", "gradient", "gradient", "conv1_1", "conv2_1", "gradient")
@@ -51,59 +74,82 @@ def test_verify_prints_the_greatest_errors(
     assert all(float(line.split()[-1]) < 1e-4 for line in lines)
 
 
-def test_verify_ends_with_65_where_a_graph_is_off(
-    pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("part", "name", "factor", "message"),
+    [
+        ("features", "conv2_1.bias", np.nan, "is off by nan, and 1e-04 is allowed"),
+        ("features", "conv2_1.weight", 1.01, "and 1e-04 is allowed"),
+        ("features", "conv2_1.weight", 0.99, "and 1e-04 is allowed"),
+        ("gradient", "conv1_2.turned", 1.01, "and 1e-04 is allowed"),
+    ],
+)
+def test_verify_ends_with_65_for_a_wrong_graph(
+    pair: Pair,
+    part: str,
+    name: str,
+    factor: float,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("stylewatch_export.verify.LIMITS", {"fp32": 1e-12})
+    """Also for values that are too small, and for NaN, which is no smaller than the limit."""
+    change(getattr(pair, part), name, factor)
     assert call(["verify", str(pair.features)]) == 65
-    assert "and 1e-12 is allowed" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_verify_ends_with_65_where_a_graph_gives_nan(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """NaN is no smaller error than the limit, whichever comparison it comes from."""
-    about, model = manifest.load(pair.features)
-    (bias,) = [value for value in model.graph.initializer if value.name == "conv2_1.bias"]
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * np.nan, bias.name))
-    del model.metadata_props[:]
-    about.attach(model)
-    graph.write(pair.features, model)
-    assert call(["verify", str(pair.features)]) == 65
-    assert "is off by nan, and 1e-04 is allowed" in capsys.readouterr().err
-
-
-def test_show_tells_what_goes_in_and_comes_out(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(["show", str(pair.gradient)]) == 0
-    told = capsys.readouterr().out
-    assert "layers     conv1_1, conv2_1" in told
-    assert "outputs    picture.gradient: float32 1 x 3 x height x width" in told
-
-
-def test_a_damaged_graph_is_told_in_a_sentence(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_graph_is_reported(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.features.write_bytes(pair.features.read_bytes()[:5000])
     assert call(["verify", str(pair.features)]) == 65
     assert "is cut short, damaged or no graph" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["build", "--layer", "conv6_1"], 64, "VGG19 has no layer 'conv6_1'; it has conv1_1"),
         (["build", "--recipe", "besst"], 64, "did you mean 'best'"),
         (["build", "--weights", "none"], 69, "there are no weights 'none'"),
         (["build", "--precision", "int8"], 64, "int8"),
+        (["build", "-o", "/dev/null/folder", *LAYERS], 73, "Not a directory"),
         (["show", "nowhere.features.onnx"], 66, "nowhere.features.onnx"),
         (["verify", "some.onnx"], 64, "is called neither NAME.features.onnx nor"),
         (["explain"], 64, "explain"),
     ],
 )
-def test_what_cannot_be_done_is_told_with_an_exit_code(
-    words: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+def test_errors_have_exit_codes(
+    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(words) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("edge", ["floor", "ceil"])
+@pytest.mark.parametrize("kind", ["max", "average"])
+def test_correct_graphs_agree_with_torch_and_the_reference(
+    tmp_path: Path, kind: str, edge: str
+) -> None:
+    comparisons = list(verify(built(tmp_path, kind, edge), SIZE))
+    assert {(each.what, each.against) for each in comparisons} == {
+        ("conv1_1", "torch"),
+        ("conv2_1", "torch"),
+        ("gradient", "torch, as the graph decided"),
+        ("gradient", "torch, as it decided itself"),
+        ("conv1_1", "onnx.reference"),
+        ("conv2_1", "onnx.reference"),
+        ("gradient", "onnx.reference"),
+    }
+    assert all(each.error < 1e-5 for each in comparisons if each.judged)
+
+
+def test_graphs_that_are_no_pair_or_of_missing_weights_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = built(tmp_path), built(tmp_path, "average")
+    with pytest.raises(GraphError, match="are not of the same network"):
+        next(verify(Pair(one.features, two.gradient)))
+    arrays = little.arrays(monkeypatch)
+    pair = Pair.of(tmp_path, "strange")
+    graph.write(pair.features, graph.features(little.plan(), arrays))
+    graph.write(pair.gradient, graph.gradient(little.plan(), arrays))
+    with pytest.raises(WeightsError, match=r"the weights 000000000000... .* are not here"):
+        next(verify(pair))

@@ -12,25 +12,13 @@ from stylewatch_plugins.testing import BackendConformance
 
 Make = Callable[[Mapping[str, object]], Backend]
 
-
-class Conformance(BackendConformance):
-    """The suite for the backend that `make_one` makes."""
-
-    def __init__(self, make_one: Make) -> None:
-        self._make_one = make_one
-
-    def make(self, options: Mapping[str, object]) -> Backend:
-        return self._make_one(options)
-
-
-def promises() -> list[str]:
-    """List the names of all tests in the suite."""
-    return [name for name in dir(BackendConformance) if name.startswith("test_")]
+PROMISES = [name for name in dir(BackendConformance) if name.startswith("test_")]
+"""The names of all tests in the suite."""
 
 
 def keeps(make: Make, promise: str) -> bool:
     """Run the test of that name, with all of its parameters; True if the backend passes."""
-    suite = Conformance(make)
+    suite = type("Conformance", (BackendConformance,), {"make": lambda _, options: make(options)})()
     test = getattr(suite, promise)
     try:
         for given in _parameters(test):

@@ -1,20 +1,22 @@
-"""Backend `sketch`: the contract, its options, and its statistics, computed by hand."""
+"""Backend `sketch`: the contract, its options, its statistics, and the loop of NumPy backends."""
 
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Mapping
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.algorithm.scales import Size
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.errors import CheckpointError, DivergedError
 from stylewatch_painter.recipes.book import find, names
-from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish, go_on
+from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import Backend, BackendOptionError
-from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors
+from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import painted, picture, sample
 
@@ -26,58 +28,32 @@ class TestSketch(BackendConformance):
         return Sketch(options)
 
 
-def test_the_painting_takes_on_the_mean_and_spread_of_the_styles_colors() -> None:
-    """With the style alone, until they are the same."""
+def test_picture_takes_on_mean_and_covariance_of_the_style() -> None:
     style = picture(20, 22, seed=1)
     alone = sample({"start": "picture", "steps": 300}, content=None, init=picture(24, 18))
     last = painted(Sketch({}), alone)[-1]
     assert isinstance(last, Stage)
-    colors, wanted = last.picture.reshape(-1, 3), style.reshape(-1, 3)
-    assert colors.mean(axis=0) == pytest.approx(wanted.mean(axis=0), abs=0.5)
-    assert np.cov(colors.T) == pytest.approx(np.cov(wanted.T), abs=0.02 * np.cov(wanted.T).max())
+    result, wanted = last.picture.reshape(-1, 3), style.reshape(-1, 3)
+    assert result.mean(axis=0) == pytest.approx(wanted.mean(axis=0), abs=0.5)
+    assert np.cov(result.T) == pytest.approx(np.cov(wanted.T), abs=0.02 * np.cov(wanted.T).max())
 
 
-def test_strength_takes_the_content_further_from_itself() -> None:
+def test_strength_takes_the_picture_further_from_the_content() -> None:
     light, bold = (painted(Sketch({}), sample({"strength": s, "steps": 50}))[-1] for s in (0, 1))
     assert light.losses.content["colors"].value < bold.losses.content["colors"].value
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_recipe_that_ships_can_be_sketched(name: str) -> None:
-    """Each with its own start and sizes; ten steps are enough to see."""
-    recipe = find(name)
-    task = sample()
-    steps = Sketch({}).paint(type(task)(recipe, task.content, task.styles), go_on)
-    losses = [step.losses.total for step, _ in zip(steps, range(10), strict=False)]
+def test_shipped_recipe_can_be_sketched(name: str) -> None:
+    task = replace(sample(), recipe=find(name))
+    losses = [
+        step.losses.total for step, _ in zip(Sketch({}).paint(task, go_on), range(4), strict=False)
+    ]
     assert losses[-1] < losses[0]
 
 
-def test_noise_lies_around_gray_and_mixes_by_its_ratio() -> None:
-    """A ratio of 0 is the content itself, 1 is noise alone."""
-    backend, noise = Sketch({}), {"start": "noise", "noise_scale": 4}
-    mixed = {**noise, "start": "mixed"}
-    alone = backend.measure(sample(noise)).as_json()
-    assert backend.measure(sample({**mixed, "noise_ratio": 1.0})).as_json() == alone
-    content = backend.measure(sample({**mixed, "noise_ratio": 0.0}))
-    assert content.content["colors"].value == 0
-    assert backend.measure(sample()).as_json() == content.as_json()
-
-
-def test_a_checkpoint_that_is_empty_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="another painting"):
-        painted(Sketch({}), sample(resume={}))
-
-
-def test_masks_are_told_in_a_warning_since_they_are_not_looked_at() -> None:
-    backend, mask = Sketch({}), np.ones((22, 20), dtype=np.float32)
-    masked = sample(styles=(Style(picture(20, 22), mask=mask),))
-    assert (
-        len(backend.provenance(masked).warnings) == len(backend.provenance(sample()).warnings) + 1
-    )
-
-
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"second_per_step": 1}, "did you mean 'seconds_per_step'"),
         ({"seconds_per_step": -1}, "seconds_per_step: "),
@@ -85,30 +61,30 @@ def test_masks_are_told_in_a_warning_since_they_are_not_looked_at() -> None:
         ({"device": "cuda"}, "device: "),
     ],
 )
-def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], told: str) -> None:
-    with pytest.raises(BackendOptionError, match=told):
+def test_wrong_option_is_named(options: Mapping[str, object], message: str) -> None:
+    with pytest.raises(BackendOptionError, match=message):
         Sketch(options)
 
 
-def test_it_can_be_told_how_long_a_step_takes() -> None:
-    backend = Sketch({"seconds_per_step": 0.01})
-    assert backend.estimate(sample()).seconds == pytest.approx(0.05)
-    assert painted(backend, sample())[-1].seconds >= 0.05
-    assert Sketch({}).estimate(sample()).seconds is None
-
-
-def test_it_can_be_told_to_fail_at_a_step() -> None:
+def test_options_slow_it_down_and_make_it_fail() -> None:
+    slow = Sketch({"seconds_per_step": 0.01})
+    assert slow.estimate(sample()).seconds == pytest.approx(0.05)
+    assert painted(slow, sample())[-1].seconds >= 0.05
     steps = Sketch({"fail_at_step": 3}).paint(sample(), go_on)
     assert [next(steps).step, next(steps).step] == [1, 2]
     with pytest.raises(RuntimeError, match="step 3"):
         next(steps)
+    masked = sample(styles=(Style(picture(20, 22), mask=np.ones((22, 20), np.float32)),))
+    assert "does not look at masks" in slow.provenance(masked).warnings[-1]
 
 
-def test_it_can_be_told_to_end_its_process_at_a_step() -> None:
-    """Nothing runs after it: neither `finally` nor what is left to be printed."""
+def test_process_can_end_at_a_step_and_loads_no_torch() -> None:
+    """Nothing runs after that step: no `finally`, and no buffered output."""
     script = (
+        "import sys\n"
         "from stylewatch_painter.stage import go_on\n"
         "from stylewatch_plugins.sketch import Sketch\n"
+        "assert not {'torch', 'onnxruntime'} & set(sys.modules)\n"
         "from stylewatch_plugins.testing.tasks import sample\n"
         "for step in Sketch({'exit_at_step': 3}).paint(sample(), go_on):\n"
         "    print(step.step, flush=True)\n"
@@ -119,35 +95,16 @@ def test_it_can_be_told_to_end_its_process_at_a_step() -> None:
     assert (ended.returncode, ended.stdout.split(), ended.stderr) == (1, ["1", "2"], "")
 
 
-def test_it_paints_without_torch() -> None:
-    """Quick to start is what it is for."""
-    script = (
-        "import sys, stylewatch_plugins.sketch\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'onnxruntime')))"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
 def two_pixels(first: tuple[float, ...], second: tuple[float, ...]) -> Pixels:
     """A picture of 1x2, its colors given with white as 1."""
     return np.array([[first, second]], dtype=np.float32) * 255
 
 
-BLACK_AND_RED = two_pixels((0, 0, 0), (1, 0, 0))
-GRAYS = two_pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-
-def test_colors_that_move_together_have_a_covariance() -> None:
-    look = StyleColors.of("style-1", 1.0, two_pixels((0, 1, 0), (1, 0, 0)))
-    assert look.covariance == pytest.approx(
-        np.array([[0.25, -0.25, 0], [-0.25, 0.25, 0], [0, 0, 0]])
-    )
-
-
-def test_losses_are_those_worked_out_by_hand() -> None:
-    """Of gray beside black and red, which is content and, by a quarter, style."""
-    wanted = Targets(colors(BLACK_AND_RED), 2.0, [StyleColors.of("s", 0.25, BLACK_AND_RED)])
-    losses = wanted.losses(GRAYS)
+def test_losses_equal_those_computed_by_hand() -> None:
+    """Gray compared with black and red, which is content and, by a quarter, style."""
+    black_and_red = two_pixels((0, 0, 0), (1, 0, 0))
+    style = StyleColors("s", 0.25, *statistics(black_and_red))
+    losses = Targets(colors(black_and_red), 2.0, [style]).losses(two_pixels((0.5,) * 3, (0.5,) * 3))
     assert losses.content["colors"].value == pytest.approx(0.75)  # each color is 3/4 away
     assert losses.style["s"]["mean"].value == pytest.approx(0.5)  # (0, 1/2, 1/2) squared
     assert losses.style["s"]["covariance"].value == pytest.approx(1 / 16)
@@ -160,46 +117,77 @@ def drawn(seed: int, spread: float = 60) -> Pixels:
     return np.rint(draw.normal(127, spread, (3, 4, 3))).astype(np.float32)
 
 
-def test_the_slope_is_that_of_the_total() -> None:
-    """Against central differences over two levels, which float32 holds exactly."""
+def test_gradient_equals_finite_differences() -> None:
+    """Central differences over two levels, which float32 holds exactly."""
     x, y, z = drawn(0), drawn(1), drawn(2)
-    wanted = Targets(colors(y), 0.4, [StyleColors.of("s", 0.3, y), StyleColors.of("t", 0.7, z)])
-    slope = wanted.gradient(x)
-    for position in range(len(slope)):
-        step = np.zeros_like(slope, dtype=np.float32)
+    styles = [StyleColors("s", 0.3, *statistics(y)), StyleColors("t", 0.7, *statistics(z))]
+    targets = Targets(colors(y), 0.4, styles)
+    gradient = targets.gradient(x)
+    for position in range(len(gradient)):
+        step = np.zeros_like(gradient, dtype=np.float32)
         step[position, position % 3] = 1
-        ahead, behind = (wanted.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
-        difference = len(slope) * (ahead - behind) / (2 / 255)
-        assert difference == pytest.approx(slope[position, position % 3], rel=1e-3, abs=1e-3)
+        ahead, behind = (targets.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
+        difference = len(gradient) * (ahead - behind) / (2 / 255)
+        assert difference == pytest.approx(gradient[position, position % 3], rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("spread", [1, 60, 5000])
-def test_every_step_makes_the_total_smaller(spread: float) -> None:
-    """However far the colors lie from those wanted."""
-    x, wanted = drawn(0, spread), Targets(None, 1.0, [StyleColors.of("s", 1.0, drawn(1))])
+@pytest.mark.parametrize("spread", [0, 1, 60, 5000])
+def test_every_step_reduces_the_total(spread: float) -> None:
+    """However far the colors are from the targets; without spread, too."""
+    x, targets = (
+        drawn(0, spread),
+        Targets(None, 1.0, [StyleColors("s", 1.0, *statistics(drawn(1)))]),
+    )
     totals = []
     for _ in range(20):
-        totals.append(wanted.losses(x).total)
-        x = wanted.step(x)
-    assert all(later < earlier for earlier, later in pairwise(totals))
+        totals.append(targets.losses(x).total)
+        x = targets.step(x)
+    assert totals == sorted(totals, reverse=True) and len(set(totals)) == len(totals)
 
 
-def test_a_single_pixel_has_no_spread() -> None:
-    one = np.full((1, 1, 3), 51, dtype=np.float32)
-    assert StyleColors.of("s", 1.0, one).covariance.tolist() == [[0.0] * 3] * 3
-    wanted = Targets(None, 1.0, [StyleColors.of("s", 1.0, GRAYS)])
-    assert np.isfinite(wanted.step(one)).all()
-
-
-def test_a_look_is_to_the_bit_the_one_of_all_positions_at_once_in_less_memory() -> None:
-    picture = np.random.default_rng(4).uniform(-9, 300, (700, 1001, 3)).astype(np.float32)
-    whole = picture.reshape(-1, 3).astype(np.float64) / 255
-    centered = whole - whole.mean(axis=0)
-    covariance = np.einsum("mi,mj->ij", centered, centered) / len(whole)
+def test_statistics_in_bands_are_exact_and_save_memory() -> None:
+    shown = np.random.default_rng(4).uniform(-9, 300, (700, 1001, 3)).astype(np.float32)
+    flat = shown.reshape(-1, 3).astype(np.float64) / 255
+    centered = flat - flat.mean(axis=0)
     tracemalloc.start()
-    look = StyleColors.of("s", 1.0, picture)
+    mean, covariance = statistics(shown)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert np.array_equal(look.mean, whole.mean(axis=0))
-    assert np.array_equal(look.covariance, covariance)
-    assert peak < picture.nbytes
+    assert np.array_equal(mean, flat.mean(axis=0))
+    assert np.array_equal(covariance, np.einsum("mi,mj->ij", centered, centered) / len(flat))
+    assert peak < shown.nbytes
+
+
+def brighter(size: Size) -> numpy_loop.Move:
+    """Each step adds one level; the loss is the number of the step."""
+    return lambda before, step: (Losses(float(step)), before + np.float32(1))
+
+
+def diverging(size: Size) -> numpy_loop.Move:
+    return lambda before, step: (Losses(1.0 if step == 1 else float("nan")), before)
+
+
+def run(task: Task, *wishes: Wish) -> list[Step]:
+    left = iter(wishes)
+    return list(numpy_loop.paint(task, lambda: next(left, Wish.GO_ON), brighter))
+
+
+def test_checkpoint_belongs_to_one_task() -> None:
+    (stopped,) = run(sample(), Wish.STOP)
+    mask = np.ones((18, 24), dtype=np.float32)
+    for other in (sample({"steps": 9}), sample(content=picture(24, 18, seed=8)),
+                  sample(content_mask=mask), sample(styles=())):  # fmt: skip
+        with pytest.raises(CheckpointError, match="another painting"):
+            run(replace(other, resume=stopped.checkpoint))
+    with pytest.raises(CheckpointError, match="another painting"):
+        run(sample(resume={}))
+
+
+def test_several_runs_take_turns_and_an_error_ends_one_alone() -> None:
+    task = sample({"steps": 3, "save_every": 3})
+    runs = [numpy_loop.paint(task, go_on, at) for at in (brighter, diverging, brighter)]
+    items = [(index, type(item)) for index, item in numpy_loop.by_turns(runs)]
+    assert items == [
+        *((index, Step) for index in range(3)), (0, Step), (1, DivergedError), (2, Step),
+        (0, Stage), (2, Stage),
+    ]  # fmt: skip

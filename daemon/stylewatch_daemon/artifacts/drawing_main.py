@@ -29,9 +29,8 @@ from stylewatch_daemon.artifacts.client import (
 from stylewatch_daemon.processes.child import send
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.decode import decoded, decoding
 from stylewatch_painter.images.encode import encode, over_white
-from stylewatch_painter.images.read import file_bytes, to_floats
+from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
 from stylewatch_painter.images.reduced import Enough, within
 from stylewatch_painter.stage import Pixels
 

@@ -18,9 +18,8 @@ from stylewatch_daemon.settings.job import columns
 from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.decode import decoded, decoding
 from stylewatch_painter.images.encode import encode
-from stylewatch_painter.images.read import read, to_floats
+from stylewatch_painter.images.read import decoded, decoding, read, to_floats
 from stylewatch_painter.images.reduced import Enough, within
 from stylewatch_painter.stage import Pixels
 

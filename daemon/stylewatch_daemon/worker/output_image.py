@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.images.color import luminance, with_luminance
-from stylewatch_painter.images.encode import CLEAR, Beside, Rounding, encode
+from stylewatch_painter.images.encode import CLEAR, Rounding, encode
 from stylewatch_painter.images.masks import kept_outside
-from stylewatch_painter.images.metadata import UNTOLD, Tags
+from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize, resize_plane
@@ -42,7 +42,8 @@ class OutputImage:
             quality=self.settings.quality,
             rounding=self.rounding,
             depth=self.settings.depth,
-            beside=Beside(self._alpha(size), self._tags.kept(self.settings.metadata)),
+            alpha=self._alpha(size),
+            tags=self._tags.kept(self.settings.metadata),
         )
 
     def stage(self, picture: Pixels) -> bytes:
@@ -80,4 +81,4 @@ class OutputImage:
 
     @property
     def _tags(self) -> Tags:
-        return UNTOLD if self.content is None else self.content.tags
+        return NO_TAGS if self.content is None else self.content.tags

@@ -13,7 +13,6 @@ and luminance is 0 for black and 1 for white:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -79,7 +78,14 @@ def luminance(pixels: Pixels, space: Space) -> Plane:
 
 def gray(light: Plane, space: Space) -> Pixels:
     """The gray picture of a luminance (height, width), clipped to 0..1."""
-    return by_rows(partial(_gray, space), light)
+
+    def of_rows(light: Plane) -> Floats:
+        level = np.clip(light.astype(np.float64), 0, 1)[..., None]
+        if space == "oklab":
+            level = level**3
+        return np.repeat(255 * (level if space == "srgb" else _coded(level)), 3, axis=-1)
+
+    return by_rows(of_rows, light)
 
 
 def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
@@ -88,52 +94,40 @@ def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
     The luminance is exact, clipped to 0..1, and the hue is kept. Where sRGB has no such color the
     chroma is reduced until it fits.
     """
-    return by_rows(partial(_relit, space), pixels, light)
+
+    def of_rows(pixels: Pixels, light: Plane) -> Pixels:
+        level = np.clip(light.astype(np.float64), 0, 1)[..., None]
+        colors = to_space(np.clip(pixels, 0, 255), space)
+        if space == "oklab":
+            return from_space(_relit_lab(level, colors[..., 1:]), space)
+        before = _light(colors, space)[..., None]
+        chroma = colors - before
+        if space == "linear":
+            chroma *= level / np.maximum(before, _DARK)
+        # Along the line to the gray of that luminance nothing but chroma changes.
+        room = np.where(chroma > 0, 1 - level, level)
+        share = np.minimum(1, room / np.maximum(np.abs(chroma), 1e-12)).min(axis=-1, keepdims=True)
+        return from_space(level + share * chroma, space)
+
+    return by_rows(of_rows, pixels, light)
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """Apply `make` to arrays of one height in blocks of rows; returns float32.
-
-    `make` may return fewer rows than it gets.
-    """
+    """Apply `make` to arrays of one height in blocks of rows; returns float32."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
     result: Pixels = np.empty(0, dtype=np.float32)
-    end = 0
     for top in range(0, height, rows):
         band = make(*(plane[top : top + rows] for plane in planes))
         if top == 0:
             result = np.empty((height, *band.shape[1:]), dtype=np.float32)
-        result[end : end + len(band)] = band
-        end += len(band)
-    return result[:end]
+        result[top : top + len(band)] = band
+    return result
 
 
 def _light(colors: Floats, space: Space) -> Floats:
     light: Floats = colors[..., 0] if space == "oklab" else colors @ _WEIGHTS
     return light
-
-
-def _gray(space: Space, light: Plane) -> Pixels:
-    level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-    if space == "oklab":
-        level = level**3
-    return np.repeat(255 * (level if space == "srgb" else _coded(level)), 3, axis=-1)
-
-
-def _relit(space: Space, pixels: Pixels, light: Plane) -> Pixels:
-    level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-    colors = to_space(np.clip(pixels, 0, 255), space)
-    if space == "oklab":
-        return from_space(_relit_lab(level, colors[..., 1:]), space)
-    before = _light(colors, space)[..., None]
-    chroma = colors - before
-    if space == "linear":
-        chroma *= level / np.maximum(before, _DARK)
-    # Along the line to the gray of that luminance nothing but chroma changes.
-    room = np.where(chroma > 0, 1 - level, level)
-    share = np.minimum(1, room / np.maximum(np.abs(chroma), 1e-12)).min(axis=-1, keepdims=True)
-    return from_space(level + share * chroma, space)
 
 
 def _relit_lab(level: Floats, chroma: Floats) -> Floats:
@@ -191,7 +185,7 @@ class Spread:
         mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
         for row, pixel_row in enumerate(pixels):
             colors = to_space(pixel_row, space)
-            weight = _weight(weights, row, len(colors))
+            weight = np.ones(len(colors)) if weights is None else weights[row].astype(np.float64)
             mean += weight @ colors
             square += (colors * weight[:, None]).T @ colors
             whole += weight.sum()
@@ -245,10 +239,6 @@ def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
     mean = np.average(plane.astype(np.float64), weights=weights)
     variance = np.average(np.square(plane - mean), weights=weights)
     return float(mean), float(np.sqrt(variance))
-
-
-def _weight(weights: Plane | None, row: int, width: int) -> Floats:
-    return np.ones(width) if weights is None else weights[row].astype(np.float64)
 
 
 def _root(matrix: Floats, *, inverse: bool = False) -> Floats:

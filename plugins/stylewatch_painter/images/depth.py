@@ -5,17 +5,21 @@ byte orders, though: asked for the other order than the file's, it returns the l
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from stylewatch_painter.images.bands import strips
-
 _PNG_BITS_AT = 24
-_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
 _TWELVE = 12
+_BAND = 1 << 20  # pixels of a strip, about
+
+WIDE = ("I", "F")
+"""Pillow's modes of 32 bits a pixel."""
+
 _WHITES = (1, 255, 65535, 2**31 - 1)
 """Usual values of white in 32-bit planes, which do not define it (1 only for floats)."""
 
@@ -50,15 +54,12 @@ def _bits(image: Image.Image, data: bytes) -> int:
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))))
     if image.format == "PPM":
-        return 16 if image.mode == "I" else _bits_of_largest(image)
+        if image.mode == "I":
+            return 16
+        arguments = getattr(image, "tile", [])[0].args
+        largest = arguments[-1] if isinstance(arguments, tuple) else 255  # kept if it is not 255
+        return max(8, largest.bit_length()) if isinstance(largest, int) else 8
     return int(image.info.get("bit_depth", 8))
-
-
-def _bits_of_largest(image: Image.Image) -> int:
-    """Bits of a PPM by its largest value, which Pillow keeps if it is not 255."""
-    arguments = getattr(image, "tile", [])[0].args
-    largest = arguments[-1] if isinstance(arguments, tuple) else 255
-    return max(8, int(largest).bit_length()) if isinstance(largest, int) else 8
 
 
 def likely_white(largest: float, *, floats: bool) -> int:
@@ -68,37 +69,36 @@ def likely_white(largest: float, *, floats: bool) -> int:
 
 
 BITS = 16
-"""Bits of a channel for which `whole` returns more than Pillow."""
+"""Bits of a channel for which `exact_values` returns more than Pillow."""
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
 _GRAY_AND_ALPHA = "LA;16B"
-_PLANAR = 284
 
 
-def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
+def exact_values(high: Image.Image, unloaded: Image.Image) -> NDArray[np.uint16] | None:
     """The values (height, width, 3), or 4 with alpha, 0..65535; None for another kind of picture.
 
-    `high` is the picture as Pillow reads it, upright; `again` the same, opened and not loaded.
+    `high` is the picture as Pillow reads it, upright; `unloaded` the same, opened and not loaded.
     """
-    raw = _raw_mode(again)
+    raw = _raw_mode(unloaded)
     order = raw[-1].replace("N", _NATIVE)
     if raw == _GRAY_AND_ALPHA:
         values = np.empty((high.height, high.width, 4), dtype=np.uint16)
-        for rows, strip in strips(_read_as("RGBA", again)):
+        for rows, strip in strips(_read_as("RGBA", unloaded)):
             four = np.asarray(strip).astype(np.uint16)  # all its bytes, one after the other
             values[rows, :, :3] = (four[..., 0] << 8 | four[..., 1])[..., None]
             values[rows, :, 3] = four[..., 2] << 8 | four[..., 3]
         return values
-    if raw[:-1] not in ("RGB;16", "RGBA;16") or again.mode != high.mode:
+    if raw[:-1] not in ("RGB;16", "RGBA;16") or unloaded.mode != high.mode:
         return None
-    if getattr(again, "tag_v2", {}).get(_PLANAR, 1) != 1:  # each channel for itself
+    if getattr(unloaded, "tag_v2", {}).get(_TIFF_PLANAR, 1) != 1:  # each channel for itself
         return None
     values = np.empty((high.height, high.width, len(high.getbands())), dtype=np.uint16)
     for rows, strip in strips(high):
         values[rows] = np.asarray(strip)
     values <<= 8
-    for rows, strip in strips(_read_as(raw[:-1] + _OTHER[order], again)):
+    for rows, strip in strips(_read_as(raw[:-1] + _OTHER[order], unloaded)):
         values[rows] |= np.asarray(strip)
     return values
 
@@ -119,3 +119,15 @@ def _read_as(raw: str, image: Image.Image) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield strips of a loaded picture, from the top down, with their row ranges.
+
+    Converting a whole picture from Pillow to NumPy makes two more copies.
+    """
+    width, height = image.size
+    count = max(1, _BAND // width)
+    for top in range(0, height, count):
+        rows = slice(top, min(height, top + count))
+        yield rows, image.crop((0, rows.start, width, rows.stop))

@@ -7,10 +7,8 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,12 +17,11 @@ from PIL import Image, ImageCms, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from stylewatch_painter.errors import SaveError
-from stylewatch_painter.images.metadata import UNTOLD, Tags
+from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.stage import Pixels, Plane
 
 MARK = b"\x89PNG\r\n\x1a\n"
 _COLOR, _WITH_ALPHA, _DEPTH = 2, 6, 16
-_FILTERS = 5  # none, left, above, mean of both, Paeth's guess: section 9.2
 _METER = 0.0254  # an inch of it
 _BAND = 1 << 20  # values that are filtered at a time
 
@@ -38,7 +35,7 @@ def png_of(values: NDArray[np.uint16], profile: bytes, tags: Tags) -> bytes:
         chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)),
     ]
     if tags.dpi is not None:
-        across, down = (round(one / _METER) for one in tags.dpi)
+        across, down = (round(dots / _METER) for dots in tags.dpi)
         chunks.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if exif := tags.exif():
         chunks.append(chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
@@ -67,17 +64,17 @@ def _filtered(values: NDArray[np.uint16]) -> Iterator[bytes]:
 
 def _best(here: NDArray[np.uint8], above: NDArray[np.uint8], apart: int) -> NDArray[np.uint8]:
     """Rows (n, 1 + bytes), the filter number first."""
-    left, corner = (np.pad(one, ((0, 0), (apart, 0)))[:, :-apart] for one in (here, above))
-    a, b, c = (one.astype(np.int16) for one in (left, above, corner))
+    left, corner = (np.pad(rows, ((0, 0), (apart, 0)))[:, :-apart] for rows in (here, above))
+    a, b, c = (rows.astype(np.int16) for rows in (left, above, corner))
     guess = a + b - c
-    away = [np.abs(guess - one) for one in (a, b, c)]
+    away = [np.abs(guess - near) for near in (a, b, c)]
     nearest = np.where(away[1] <= away[2], b, c)
     paeth = np.where((away[0] <= away[1]) & (away[0] <= away[2]), a, nearest)
-    guesses = (0 * a, a, b, (a + b) // 2, paeth)
+    predictions = (0 * a, a, b, (a + b) // 2, paeth)
     best = np.zeros((len(here), here.shape[1] + 1), dtype=np.uint8)
     least = np.full(len(here), np.inf)
-    for number, one in zip(range(_FILTERS), guesses, strict=True):
-        rest = here - one.astype(np.uint8)
+    for number, prediction in enumerate(predictions):  # section 9.2
+        rest = here - prediction.astype(np.uint8)
         size = np.abs(rest.view(np.int8).astype(np.int16)).sum(axis=1)
         better = size < least
         least[better] = size[better]
@@ -101,7 +98,7 @@ def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
     rows = max(1, min(height, _STRIP // (width * channels * values.itemsize)))
     strips = [_packed(values[top : top + rows]) for top in range(0, height, rows)]
     counts = tuple(len(strip) for strip in strips)
-    told = {
+    entries = {
         **tags.texts(),
         **tags.resolution(),
         _WIDTH: width,
@@ -117,12 +114,12 @@ def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
         _PREDICTOR: _HORIZONTAL,
         _PROFILE: profile,
         **({_EXTRA: _STRAIGHT_ALPHA} if channels == len("RGBA") else {}),
-        **tags.below(),
+        **tags.tables(),
     }
     directory = ImageFileDirectory_v2(_HEAD)
     for tag in (_OFFSETS, _COUNTS):
         directory.tagtype[tag] = TiffTags.LONG
-    for tag, value in told.items():
+    for tag, value in entries.items():
         directory[tag] = value
     content = io.BytesIO()
     directory.save(content)
@@ -138,33 +135,14 @@ def _packed(rows: Values) -> bytes:
 
 Rounding = Literal["round", "truncate"]
 Depth = Literal[8, 16]
-EIGHT: Depth = 8
-"""Bits a channel that every format supports."""
 
 _SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
-_ALSO = {".jpeg": "jpg", ".tif": "tiff"}
 _LONGEST_SIDE = {"jpg": 65500, "webp": 16383}
-
-
-DEEP = ("png", "tiff")
-"""Formats with 16 bits a channel."""
+_WITH_16_BITS = ("png", "tiff")
+_LOSSLESS = 100  # the quality at which WebP is lossless
 
 CLEAR = ("png", "webp", "tiff")
 """Formats with transparency."""
-
-LOSSLESS = 100
-"""The quality at which WebP is lossless."""
-
-
-@dataclass(frozen=True, eq=False)
-class Beside:
-    """Contents of a file other than colors: `alpha` is float32 (height, width), 0..1."""
-
-    alpha: Plane | None = None
-    tags: Tags = UNTOLD
-
-
-_NOTHING = Beside()
 
 
 def encode(
@@ -173,53 +151,56 @@ def encode(
     format: str = "png",
     quality: int = 92,
     rounding: Rounding = "round",
-    depth: Depth = EIGHT,
-    beside: Beside = _NOTHING,
+    depth: Depth = 8,
+    alpha: Plane | None = None,
+    tags: Tags = NO_TAGS,
 ) -> bytes:
     """Encode `pixels`, float32 (height, width, 3), sRGB 0..255, as the bytes of a file.
 
     Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; with a `depth`
     of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, applies to jpg
-    (without chroma subsampling) and webp (100 is lossless). With alpha, jpg is composited over
-    white.
+    (without chroma subsampling) and webp (100 is lossless). `alpha` is float32 (height, width),
+    0..1; jpg is composited over white.
 
     Raises:
         SaveError: unknown format, one without that depth, a side longer than the format allows, or
             values that are not finite.
     """
     suffix(format)
-    _check_side(pixels, format)
-    if depth != EIGHT and format not in DEEP:
-        raise SaveError(shallow(format))
-    if beside.alpha is not None and format not in CLEAR:
-        pixels, beside = over_white(pixels, beside.alpha), Beside(tags=beside.tags)
-    values = _values(pixels, beside.alpha, rounding, depth)
+    height, width, _ = pixels.shape
+    longest = _LONGEST_SIDE.get(format)
+    if longest is not None and max(height, width) > longest:
+        raise SaveError(
+            f"{format} holds at most {longest} pixels a side and the picture is {width}x{height};"
+            " choose png"
+        )
+    if depth == _DEPTH and format not in _WITH_16_BITS:
+        raise SaveError(
+            f"{format} holds 8 bits a channel, 16 go into {' and '.join(_WITH_16_BITS)}"
+        )
+    if alpha is not None and format not in CLEAR:
+        pixels, alpha = over_white(pixels, alpha), None
+    values = _values(pixels, alpha, rounding, depth)
     if format == "tiff":
-        return tiff_of(values, _srgb(), beside.tags)
+        return tiff_of(values, _srgb(), tags)
     if values.dtype == np.uint16:
-        return png_of(values.astype(np.uint16, copy=False), _srgb(), beside.tags)
-    return _by_pillow(Image.fromarray(values), format, quality, beside.tags)
-
-
-def shallow(format: str) -> str:
-    """The message for a format that cannot hold 16 bits a channel."""
-    return f"{format} holds 8 bits a channel, 16 go into {' and '.join(DEEP)}"
+        return png_of(values.astype(np.uint16, copy=False), _srgb(), tags)
+    return _by_pillow(Image.fromarray(values), format, quality, tags)
 
 
 def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> bytes:
     """Encode an image of 8 bits with Pillow."""
     content = io.BytesIO()
-    beside: dict[str, object] = {"icc_profile": _srgb(), "exif": tags.exif()}
+    options: dict[str, object] = {"icc_profile": _srgb(), "exif": tags.exif()}
     if tags.dpi is not None:
-        beside["dpi"] = tags.dpi
+        options["dpi"] = tags.dpi
+    if format == "jpg":
+        options |= {"quality": quality, "subsampling": 0}
+    elif format == "webp":  # which has no place for dots per inch but EXIF
+        options |= {"quality": quality, "lossless": quality == _LOSSLESS}
+        options["exif"] = tags.exif(with_dpi=True)
     try:
-        if format == "png":
-            image.save(content, "PNG", **beside)
-        elif format == "jpg":
-            image.save(content, "JPEG", quality=quality, subsampling=0, **beside)
-        else:  # which has no place for dots per inch but EXIF
-            beside["exif"] = tags.exif(with_dpi=True)
-            image.save(content, "WEBP", quality=quality, lossless=quality == LOSSLESS, **beside)
+        image.save(content, {"jpg": "JPEG"}.get(format, format), **options)
     except (OSError, ValueError) as error:
         raise SaveError(f"cannot make a {format} of this picture ({error}); try png") from error
     return content.getvalue()
@@ -228,45 +209,14 @@ def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> byt
 def suffix(format: str) -> str:
     """The file suffix of `format`: `.png`, `.jpg`, `.webp`, `.tiff`.
 
-    Raises:
-        SaveError: no such format.
+    Raises SaveError: no such format.
     """
-    try:
-        return _SUFFIXES[format]
-    except KeyError:
-        raise SaveError(_no_format(f"format {format!r}")) from None
+    if format not in _SUFFIXES:
+        raise SaveError(f"there is no format {format!r}; there are {', '.join(_SUFFIXES)}")
+    return _SUFFIXES[format]
 
 
-def format_of(path: Path) -> str:
-    """The format for the suffix of a path, in any case.
-
-    Raises:
-        SaveError: the suffix is of no format that can be written.
-    """
-    ending = path.suffix.lower()
-    found = {suffix: format for format, suffix in _SUFFIXES.items()} | _ALSO
-    if ending not in found:
-        raise SaveError(_no_format(f"{path.name}: suffix {path.suffix!r}"))
-    return found[ending]
-
-
-def _no_format(met: str) -> str:
-    return f"{met} is of no format that can be written; there are {', '.join(_SUFFIXES)}"
-
-
-def _check_side(pixels: Pixels, format: str) -> None:
-    height, width, _ = pixels.shape
-    longest = _LONGEST_SIDE.get(format)
-    if longest is not None and max(height, width) > longest:
-        raise SaveError(
-            f"{format} holds at most {longest} pixels a side and the picture is {width}x{height};"
-            " choose png"
-        )
-
-
-def _values(
-    pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _values(pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth) -> Values:
     """The values of the file, (height, width, 3), or 4 with alpha."""
     if not np.isfinite(pixels).all():
         raise SaveError(
@@ -278,7 +228,7 @@ def _values(
     if alpha is not None:
         opaque = np.rint(np.clip(alpha, 0, 1) * most)[..., None]
         colors = np.concatenate([colors, opaque], axis=-1)
-    return colors.astype(np.uint8) if depth == EIGHT else colors.astype(np.uint16)
+    return colors.astype(np.uint16) if depth == _DEPTH else colors.astype(np.uint8)
 
 
 @cache

@@ -31,8 +31,7 @@ ProfileError = (OSError, ImageCms.PyCMSError)
 def phrase(profile: bytes) -> str:
     """The receipt's phrase for a conversion, with the name of the profile.
 
-    Raises:
-        ProfileError: the profile is damaged.
+    Raises ProfileError: the profile is damaged.
     """
     text = " ".join(ImageCms.getProfileDescription(_opened(profile)).split())
     return f"colors from profile '{text[:60] or 'unnamed'}' to sRGB"
@@ -46,8 +45,7 @@ def left_out(taken_as: str) -> str:
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert a picture in mode RGB or CMYK to sRGB of 8 bits; the same object if it is that.
 
-    Raises:
-        ProfileError: the profile is damaged or does not fit the mode.
+    Raises ProfileError: the profile is damaged or does not fit the mode.
     """
     transform = _transform(_opened(profile), image.mode)
     if image.mode == "RGB" and _changes_nothing(transform, _cube()):
@@ -74,8 +72,7 @@ def gray_curve(profile: bytes) -> NDArray[np.uint8] | None:
 
     Takes profiles of gray, and profiles of RGB for equal red, green and blue.
 
-    Raises:
-        ProfileError: the profile is damaged, or of neither kind.
+    Raises ProfileError: the profile is damaged, or of neither kind.
     """
     opened = _opened(profile)
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))

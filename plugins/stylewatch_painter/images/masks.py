@@ -37,26 +37,7 @@ def near(a: Color, b: Color) -> bool:
     return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
 
 
-def is_gray(pixels: NDArray[np.uint8]) -> bool:
-    """True if a mask, uint8 (height, width, 3), is gray except for specks."""
-    spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
-    return bool((spread > NEAR).mean() < _LEAST)
-
-
-def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
-    """The colors of the regions of a mask, uint8 (height, width, 3), sorted.
-
-    A gray mask has the one color white, a black mask none. A mask with too many colors gives one
-    more than MOST.
-    """
-    step = max(1, max(pixels.shape) // _LOOKED_AT)
-    small = pixels[::step, ::step]
-    if is_gray(small):
-        return (WHITE,) if small.max() > NEAR else ()
-    return tuple(sorted(_colors(small)))
-
-
-def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
+def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
     """Squared distances of pixels (height, width, 3) from a color, (height, width)."""
     squares = np.zeros(pixels.shape[:2], dtype=np.int32)
     for channel in range(3):
@@ -64,9 +45,27 @@ def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
     return squares
 
 
+def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
+    """The colors of the regions of a mask, uint8 (height, width, 3), sorted.
+
+    A mask that is gray except for specks has the one color white, a black mask none. A mask with
+    too many colors gives one more than MOST.
+    """
+    step = max(1, max(pixels.shape) // _LOOKED_AT)
+    small = pixels[::step, ::step]
+    spread = small.max(axis=2).astype(np.int16) - small.min(axis=2)
+    if (spread > NEAR).mean() < _LEAST:
+        return (WHITE,) if small.max() > NEAR else ()
+    return tuple(sorted(_colors(small)))
+
+
 def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
     """The colors of flat areas except black, largest area first; at most MOST + 1."""
-    flat = small[_is_flat(small)].astype(np.int64)
+    is_flat = np.ones(small.shape[:2], dtype=np.bool_)  # like the pixels to its right and below it
+    wide = small.astype(np.int16)
+    is_flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
+    is_flat[:-1] &= np.abs(np.diff(wide, axis=0)).max(axis=2) <= _FLAT
+    flat = small[is_flat].astype(np.int64)
     codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     count = 0
@@ -80,15 +79,6 @@ def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
             red, green, blue = center.tolist()
             yield red, green, blue
         colors, counts = colors[~group], counts[~group]
-
-
-def _is_flat(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """True where a pixel is like those to its right and below it, (height, width)."""
-    flat = np.ones(small.shape[:2], dtype=np.bool_)
-    wide = small.astype(np.int16)
-    flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
-    flat[:-1] &= np.abs(np.diff(wide, axis=0)).max(axis=2) <= _FLAT
-    return flat
 
 
 Size = tuple[int, int]
@@ -156,9 +146,9 @@ class Mask:
     def _nearest(self) -> NDArray[np.uint8]:
         """The number of the nearest color of each pixel, from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
-        least = away(self.pixels, BLACK)
+        least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
-            here = away(self.pixels, color)
+            here = _distances(self.pixels, color)
             nearest[here < least] = number
             least = np.minimum(least, here)
         return nearest
@@ -195,11 +185,10 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
     """Describe each style mask with colors that the content's mask does not have."""
     for mask in styles:
         colors = () if mask is None else mask.colors
-        lost = [
-            color for color in colors if not any(near(color, other) for other in content.colors)
-        ]
-        if mask is not None and lost:
-            unmatched = ", ".join(_hex(color) for color in lost)
+        unmatched = ", ".join(
+            _hex(color) for color in colors if not any(near(color, c) for c in content.colors)
+        )
+        if mask is not None and unmatched:
             yield f"{mask.name}: {content.name} has no {unmatched}, so nothing is taken from there"
 
 
@@ -227,9 +216,13 @@ def feathered(regions: Regions, reach: float) -> Regions:
     """
     if reach <= 0:
         return regions
-    return np.stack(
-        [_soft(regions[..., region], reach) for region in range(regions.shape[2])], axis=2
-    )
+    planes = []
+    for region in range(regions.shape[2]):
+        soft = regions[..., region].astype(np.float64)
+        for _ in range(2):
+            soft = _box_down(_box_down(soft, reach).T, reach).T
+        planes.append(soft.clip(0, 1).astype(np.float32))
+    return np.stack(planes, axis=2)
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
@@ -237,13 +230,6 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
     size = (painting.shape[1], painting.shape[0])
     cover = resize_plane(regions.sum(axis=2).clip(0, 1), size, "bilinear")[..., None]
     return cover * painting + (1 - cover) * photograph
-
-
-def _soft(plane: Plane, reach: float) -> Plane:
-    soft = plane.astype(np.float64)
-    for _ in range(2):
-        soft = _box_down(_box_down(soft, reach).T, reach).T
-    return soft.clip(0, 1).astype(np.float32)
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ Only EXIF tags that are valid for the painting are copied: none that describe th
 no thumbnail. The orientation is always upright.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -51,11 +51,11 @@ class Tags:
     place: Mapping[int, Any] = field(default_factory=dict)
     damaged: bool = False
 
-    def kept(self, how: Keep) -> "Tags":
+    def kept(self, keep: Keep) -> "Tags":
         """The part that may be copied: `none`, `all`, or `safe`: no GPS, no serial numbers."""
-        if how == "none":
-            return UNTOLD
-        if how == "all":
+        if keep == "none":
+            return NO_TAGS
+        if keep == "all":
             return self
         main = {tag: value for tag, value in self.main.items() if tag in _AUTHOR}
         shot = {tag: value for tag, value in self.shot.items() if tag in _SHOT}
@@ -70,9 +70,9 @@ class Tags:
         exif.update(self.texts())
         if with_dpi and self.dpi is not None:
             exif.update(self.resolution())
-        for which, tags in self.below().items():
+        for which, tags in self.tables().items():
             exif.get_ifd(which).update(tags)
-        if not exif and not self.below():
+        if not exif and not self.tables():
             return b""
         exif[Base.Orientation] = 1
         return exif.tobytes()
@@ -84,7 +84,7 @@ class Tags:
             for tag, value in self.main.items()
         }
 
-    def below(self) -> dict[int, dict[int, Any]]:
+    def tables(self) -> dict[int, dict[int, Any]]:
         """The sub-tables of EXIF, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
@@ -98,7 +98,7 @@ class Tags:
         return {Base.XResolution: across, Base.YResolution: down, Base.ResolutionUnit: _INCHES}
 
 
-UNTOLD = Tags()
+NO_TAGS = Tags()
 """No metadata."""
 
 
@@ -125,34 +125,26 @@ def tags_of(image: Image.Image) -> Tags:
         dpi = None  # where nothing is said there, Pillow says 1
     elif dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
-    tags = Tags(
-        dpi,
-        {tag: value for tag, value in main.items() if tag in _AUTHOR | _ALSO},
-        {tag: value for tag, value in shot.items() if tag not in _OF_THE_FILE},
-        {tag: value for tag, value in place.items() if tag in set(GPS)},
-    )
-    return _writable(tags)
-
-
-def _writable(tags_: Tags) -> Tags:
-    """Leave out tags that cannot be written again, or exceed the maximum length."""
     left = MOST
 
-    def fitting(as_tags: Callable[[Mapping[int, Any]], Tags], tags: Mapping[int, Any]) -> Any:
+    def fitting(field: str, tags: Mapping[int, Any]) -> dict[int, Any]:
+        """The tags that can be written again, until the maximum length is reached."""
         nonlocal left
         kept = {}
         for tag, value in tags.items():
             with suppress(Exception):  # a value of a kind that its tag does not have
-                length = len(as_tags({tag: value}).exif())
+                alone: dict[str, Any] = {field: {tag: value}}
+                length = len(Tags(**alone).exif())
                 if length <= left:
                     kept[tag] = value
                     left -= length
         return kept
 
-    main = fitting(lambda one: Tags(main=one), tags_.main)
-    shot = fitting(lambda one: Tags(shot=one), tags_.shot)
-    return replace(
-        tags_, main=main, shot=shot, place=fitting(lambda one: Tags(place=one), tags_.place)
+    return Tags(
+        dpi,
+        fitting("main", {tag: main[tag] for tag in main if tag in _AUTHOR | _ALSO}),
+        fitting("shot", {tag: shot[tag] for tag in shot if tag not in _OF_THE_FILE}),
+        fitting("place", {tag: place[tag] for tag in place if tag in set(GPS)}),
     )
 
 

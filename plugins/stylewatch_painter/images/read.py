@@ -1,273 +1,80 @@
-"""Reads a picture file into floats: sRGB, upright, with a list of all conversions."""
+"""Reads a picture file into floats: sRGB, upright, with a list of all conversions.
+
+Only known formats are decoded, and only sizes within the limits.
+"""
 
 import hashlib
+import importlib
 import io
+import math
 import os
+import re
 import stat
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import depth as bit_depth
 from stylewatch_painter.images import icc
-from stylewatch_painter.images.bands import strips
-from stylewatch_painter.images.decode import HEAD, Raster, decoded, decoding
-from stylewatch_painter.images.depth import likely_white
-from stylewatch_painter.images.metadata import UNTOLD, Tags
-from stylewatch_painter.images.reduced import Enough, Size
+from stylewatch_painter.images.depth import WIDE, depth_of, likely_white, strips
+from stylewatch_painter.images.metadata import NO_TAGS, Tags, orientation_of, tags_of
+from stylewatch_painter.images.reduced import (
+    Enough,
+    Raster,
+    Size,
+    check_whole,
+    frames,
+    reduced,
+    turned,
+)
 from stylewatch_painter.stage import Pixels, Plane
-
-WHITE = np.float32(255)
-_ROWS = 512  # that are worked on at a time; even
-
-
-def filled(pixels: Pixels, alpha: Plane) -> Pixels:
-    """Replace hidden colors of a picture (height, width, 3) by visible ones nearby.
-
-    Each color counts by its `alpha`, 0..1; the rest comes from a coarser picture, recursively (push
-    and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). White if nothing is visible.
-
-    `pixels` is overwritten, because a copy of a large picture takes much memory.
-    """
-    if not alpha.any():
-        return np.full_like(pixels, WHITE)
-    if alpha.min() >= 1 or alpha.size == 1:
-        return pixels
-    seen = np.multiply(pixels, alpha[..., None], out=pixels)
-    around = filled(*_coarser(seen, alpha))
-    for channel in range(3):
-        _lay_under(seen[..., channel], alpha, around[..., channel])
-    return seen
-
-
-def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
-    """Add to a channel, where it is hidden, a channel of half the size."""
-    height, width = alpha.shape
-    coarse = Image.fromarray(np.ascontiguousarray(around))
-    near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
-    for top in range(0, height, _ROWS):
-        hidden = 1 - alpha[top : top + _ROWS]
-        part = near.crop((0, top, width, top + len(hidden)))
-        seen[top : top + _ROWS] += hidden * np.asarray(part)
-
-
-def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
-    """Half the size: the mean visible color of four pixels, and the sum of their alpha."""
-    height, width = alpha.shape
-    four: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
-    for top in range(0, height, _ROWS):
-        rows = slice(top, top + _ROWS)
-        four[top // 2 : (top + _ROWS) // 2] = _fours(seen[rows], alpha[rows])
-    whole = four[..., 3]
-    visible: Plane = np.maximum(whole, 1e-6, dtype=np.float32)
-    colors: Pixels = np.divide(four[..., :3], visible[..., None], dtype=np.float32)
-    return colors, np.minimum(whole, 1)
-
-
-def _fours(seen: Pixels, alpha: Plane) -> NDArray[np.float32]:
-    """The sums over two by two pixels of colors and alpha, (height / 2, width / 2, 4)."""
-    planes = np.concatenate([seen, alpha[..., None]], axis=-1)
-    height, width = alpha.shape
-    planes = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))
-    sums: NDArray[np.float32] = planes.reshape(
-        planes.shape[0] // 2, 2, planes.shape[1] // 2, 2, 4
-    ).sum(axis=(1, 3))
-    return sums
-
-
-WIDE = ("I", "F")
-"""Modes of 32 bits a pixel."""
-
-GRAY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
-"""Pillow's modes with one plane of gray."""
-
-
-def from_gray(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert a picture in one of the modes `GRAY` to sRGB, unrounded; list the conversions.
-
-    Raises:
-        PictureError: it holds values that are not finite.
-    """
-    plane, conversions = _plane(image, raster)
-    profile = image.info.get("icc_profile")
-    curve = None
-    if profile:
-        curve, about = _curve(profile)
-        conversions += about
-    if curve is None:
-        return np.repeat(plane[..., None], 3, axis=2), conversions
-    # A curve goes between its points too, so that what is finer than 8 bits stays so.
-    levels = np.arange(256)
-    channels = [np.interp(plane, levels, curve[:, c]).astype(np.float32) for c in range(3)]
-    return np.stack(channels, axis=2), conversions
-
-
-def _plane(image: Image.Image, raster: Raster) -> tuple[Plane, tuple[str, ...]]:
-    """The plane (height, width), 0..255, in full precision."""
-    if image.mode == "1":
-        return np.asarray(image.convert("L")).astype(np.float32), ("black and white to RGB",)
-    if image.mode in ("L", "LA"):
-        return np.asarray(image.getchannel(0)).astype(np.float32), ("gray to RGB",)
-    values = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise PictureError("holds values that are no numbers; export it again with 8 or 16 bits")
-    white = raster.depth.white or likely_white(values.max(), floats=image.mode == "F")
-    if raster.depth.inverted:
-        values = white - values
-    plane = np.clip(values * (255 / white), 0, 255).astype(np.float32)
-    bits = "float" if image.mode == "F" else f"{raster.depth.bits}-bit"
-    return plane, (f"{bits} gray to RGB, unrounded, white at {white}",)
-
-
-def _curve(profile: bytes) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
-    try:
-        curve = icc.gray_curve(profile)
-        return curve, () if curve is None else (icc.phrase(profile),)
-    except icc.ProfileError:
-        return None, (icc.left_out("sRGB gray"),)
-
-
-Said = tuple[str, ...]
-
-_PLAIN = ("RGB", "RGBA", "RGBX")
-_NAMES = {"P": "palette", "PA": "palette"}
-_PILLOW_BITS = 8
-"""Bits that Pillow has for a channel of a color picture."""
-
-_WHOLE_WHITE = 65535
-
-FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
-"""The phrase for a picture whose hidden colors were filled."""
-
-
-def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
-    """The picture, its alpha (None if all is opaque) and the list of conversions.
-
-    Raises:
-        PictureError: it holds values that are not finite.
-    """
-    pixels, alpha, conversions = unfilled(raster)
-    if alpha is None:
-        return pixels, None, conversions
-    return filled(pixels, alpha), alpha, (*conversions, FILLED)
-
-
-def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
-    """The same as `to_floats`, with hidden colors as they are in the file.
-
-    Filling takes much memory, so the caller can free the raster of a large picture first.
-
-    Raises:
-        PictureError: it holds values that are not finite.
-    """
-    image = raster.image.convert("LA") if raster.image.mode == "La" else raster.image
-    if image.mode in GRAY:
-        pixels, conversions = from_gray(image, raster)
-    else:
-        pixels, conversions = _from_color(image, raster)
-    return pixels, _alpha(image, raster), raster.said + conversions
-
-
-def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
-    """The alpha plane (height, width), 0..1; None if every pixel is opaque."""
-    key = image.info.get("transparency")
-    whole = raster.whole
-    if image.mode.startswith("I;16") and key is not None:
-        alpha = (np.asarray(image) != key).astype(np.float32)
-    elif whole is not None and whole.shape[-1] == len("RGBA"):
-        alpha = whole[..., 3].astype(np.float32)
-        alpha /= np.float32(_WHOLE_WHITE)
-    elif image.has_transparency_data and image.mode not in WIDE:
-        clear = image if image.mode == "RGBA" else image.convert("RGBA")
-        alpha = _floats(clear.getchannel("A"))
-        alpha /= np.float32(255)
-    else:
-        return None
-    return None if alpha.min() >= 1 else alpha
-
-
-def _from_color(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
-    if raster.whole is not None:
-        exact = _uncut(raster.whole[..., :3], image.info.get("icc_profile"))
-        if exact is not None:
-            return exact
-    bits = raster.depth.bits
-    conversions: Said = (f"{bits} bits a channel cut to 8",) if bits > _PILLOW_BITS else ()
-    if image.mode == "LAB":
-        return _floats(icc.lab_to_srgb(image)), (*conversions, "CIE Lab to sRGB")
-    if image.mode == "CMYK":
-        pixels, about = _from_cmyk(image)
-        return pixels, conversions + about
-    if image.mode not in _PLAIN:
-        conversions += (f"{_NAMES.get(image.mode, image.mode)} to RGB",)
-    pixels, about = _from_rgb(_rgb(image))
-    return pixels, conversions + about
-
-
-def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
-    """Convert colors of 16 bits to sRGB; None if their profile is only supported in 8 bits."""
-    if profile is None or icc.is_srgb(profile):
-        pixels = values.astype(np.float32)
-        pixels *= np.float32(255 / _WHOLE_WHITE)
-        return pixels, ()
-    converted = icc.exact_to_srgb(values, profile)
-    return None if converted is None else (converted, (icc.phrase(profile),))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """The colors in mode RGB, without regard to alpha."""
-    if image.has_transparency_data and image.mode != "RGBA":
-        image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_rgb(image: Image.Image) -> tuple[Pixels, Said]:
-    profile = image.info.get("icc_profile")
-    if not profile:
-        return _floats(image), ()
-    try:
-        converted = icc.to_srgb(image, profile)
-        return _floats(converted), () if converted is image else (icc.phrase(profile),)
-    except icc.ProfileError:
-        return _floats(image), (icc.left_out("sRGB"),)
-
-
-def _from_cmyk(image: Image.Image) -> tuple[Pixels, Said]:
-    profile = image.info.get("icc_profile")
-    about: Said = ()
-    if profile:
-        try:
-            return _floats(icc.to_srgb(image, profile)), ("CMYK to RGB", icc.phrase(profile))
-        except icc.ProfileError:
-            about = (icc.left_out("plain CMYK"),)
-    return _floats(image, _without_inks), (*about, "CMYK to RGB without a profile")
-
-
-def _floats(
-    image: Image.Image, of: Callable[[NDArray[np.float32]], NDArray[np.float32]] = np.asarray
-) -> NDArray[np.float32]:
-    """Apply `of` to float32 values in blocks of rows: (height, width, 3), or (height, width)."""
-    shape = (image.height, image.width)
-    floats = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
-    for rows, strip in strips(image):
-        floats[rows] = of(np.asarray(strip, dtype=np.float32))
-    return floats
-
-
-def _without_inks(cmyk: NDArray[np.float32]) -> NDArray[np.float32]:
-    left = 1 - cmyk / np.float32(255)
-    return 255 * left[..., :3] * left[..., 3:]
-
 
 MAX_PIXELS = 40_000_000
 """Default limit of pixels (width x height)."""
 
 MAX_BYTES = 512 * 2**20
 """Size of the largest file in bytes."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+"""Pillow's names of the formats that are tried; JPEG includes MPO from phones and cameras."""
+
+READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
+
+MAX_SIDE = 100_000
+"""Pixels of the longest side of a picture. No photograph comes near, and strips of a few
+rows cost far more than their pixels."""
+
+MAX_METADATA = 16 << 20
+"""Bytes of metadata before the pixels of a JPEG; Pillow takes quadratic time for it."""
+
+HEAD = 4096
+"""Bytes at the start of a file by which `decoding` recognizes its kind."""
+
+_MEGA = 1_000_000
+
+_SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
+"""The head of a JPEG segment other than a scan."""
+
+_METADATA = frozenset(bytes([marker]) for marker in (*range(0xE0, 0xF0), 0xFE))
+"""Markers of application segments and comments."""
+
+# Pillow reads the head of a PPM byte by byte, with all blanks and comments that there are.
+_LONGEST_HEAD = 1 << 16
+_PLAIN = re.compile(rb"P[1-6f]")
+_WORD = rb"(?:\s|#[^\r\n]*+[\r\n])++[^\s#]{1,10}+"
+_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _WORD))
+
+# Pillow's warnings go by filters that all threads share, and a decoder is the largest user of
+# memory that reading has: both are reasons to decode one picture at a time.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +93,7 @@ class Picture:
     converted: tuple[str, ...]
     sha256: str
     bytes: int
-    tags: Tags = UNTOLD
+    tags: Tags = NO_TAGS
     size_of_file: Size | None = None
 
     @property
@@ -313,7 +120,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
         raster = decoded(data, max_pixels, uncut=True, enough=enough)
         del data  # each of these takes hundreds of megabytes: none is held longer than needed
         tags, size_of_file = raster.tags, raster.size_of_file
-        pixels, alpha, converted = unfilled(raster)
+        pixels, alpha, converted = _unfilled(raster)
         del raster
         if alpha is not None:
             pixels, converted = filled(pixels, alpha), (*converted, FILLED)
@@ -323,13 +130,24 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
 def file_bytes(path: Path) -> bytes:
     """Read a picture file; symbolic links are followed.
 
-    Raises:
-        PictureError: the file is missing, not a regular file, empty or too large.
+    Raises PictureError: the file is missing, not a regular file, empty or too large.
     """
     name = path.name or str(path)
     try:
-        with io.FileIO(path, opener=_at_once) as file:
-            _check(os.fstat(file.fileno()), name)
+        # without blocking, as a pipe without a writer would
+        with io.FileIO(path, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureError(
+                    f"{name} is a pipe or a device, not a file; copy the picture to a file"
+                )
+            if status.st_size == 0:
+                raise PictureError(f"{name} is empty; copy the picture again")
+            if status.st_size > MAX_BYTES:
+                raise PictureError(
+                    f"{name} has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}: "
+                    "save it compressed or smaller"
+                )
             return file.readall()
     except FileNotFoundError as error:
         raise PictureError(f"{name} is not there; check its name and folder") from error
@@ -340,18 +158,355 @@ def file_bytes(path: Path) -> bytes:
         raise PictureError(f"{name} cannot be read: {reason}; check its permissions") from error
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Open without blocking, as a pipe without a writer would."""
-    return os.open(path, flags | os.O_NONBLOCK)
+@contextmanager
+def decoding(name: str, data: bytes) -> Iterator[None]:
+    """Turn every error of decoding `data` into a sentence about the file `name`.
 
-
-def _check(status: os.stat_result, name: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise PictureError(f"{name} is a pipe or a device, not a file; copy the picture to a file")
-    if status.st_size == 0:
-        raise PictureError(f"{name} is empty; copy the picture again")
-    if status.st_size > MAX_BYTES:
+    Only the first `HEAD` bytes of `data` are needed, so that the rest can be freed inside. Inside,
+    a PictureError is raised without its subject; the name is added here.
+    """
+    try:
+        with _one_at_a_time, warnings.catch_warnings():
+            # Size is checked below, and damaged metadata costs no picture.
+            warnings.simplefilter("ignore")
+            yield
+    except PictureError as error:
+        raise PictureError(f"{name} {error}") from error.__cause__
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name} {_unknown(data)}") from error
+    except MemoryError as error:
+        raise PictureError(f"{name} takes more memory than there is; make it smaller") from error
+    except Exception as error:  # decoders raise nearly anything over broken bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
-            f"{name} has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}: "
-            "save it compressed or smaller"
+            f"{name} is cut off or damaged ({reason}); copy or export it again"
+        ) from error
+
+
+def decoded(
+    data: bytes, max_pixels: int, *, uncut: bool = False, enough: Enough | None = None
+) -> Raster:
+    """Decode the main picture in `data`; to be called inside `decoding`.
+
+    With `uncut`, colors of 16 bits are kept, which takes a second decoding. With `enough` a large
+    picture may be decoded smaller.
+
+    Raises:
+        PictureError: more than `max_pixels`, too much memory, or HEIC without its library.
+        Exception: any error of Pillow over data it cannot decode.
+    """
+
+    def opened(data: bytes) -> Image.Image:
+        return _opened(data, max_pixels)
+
+    # Pillow's own guard refuses more than twice its limit, before memory is allocated; its
+    # warnings are ignored in `decoding`.
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
+    try:
+        image = opened(data)
+        if enough is not None:
+            raster = reduced(image, data, enough, opened, uncut=uncut, max_pixels=max_pixels)
+            if raster is not None:
+                return raster
+        check_whole(image)
+        image.verify()
+        image = opened(data)  # checking the sums of a PNG has used up the first one
+        conversions = frames(image) + turned(orientation_of(image))
+        depth = depth_of(image, data)
+        image.load()
+        tags, upright = tags_of(image), ImageOps.exif_transpose(image)
+        del image
+        exact = None
+        if uncut and depth.bits == bit_depth.BITS:
+            exact = bit_depth.exact_values(upright, opened(data))
+        return Raster(upright, depth, conversions, exact, tags)
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
+
+
+def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    if len(data) > _LONGEST_HEAD and _PLAIN.match(data) and not _HEAD.match(data[:_LONGEST_HEAD]):
+        raise PictureError("has a damaged head; save it as PNG")
+    if data[:2] == b"\xff\xd8" and _metadata(data) > MAX_METADATA:
+        raise PictureError(
+            f"has more than {MAX_METADATA >> 20} MiB of metadata; save it again without that"
         )
+    image: Image.Image
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        raise PictureError(_too_large(int(pixels[1]) if pixels else 0, max_pixels)) from error
+    except UnidentifiedImageError:
+        if (heif := _heif(data)) is None:
+            raise
+        image = heif
+    if math.prod(image.size) > max_pixels:
+        raise PictureError(_too_large(math.prod(image.size), max_pixels))
+    if max(image.size) > MAX_SIDE:
+        width, height = image.size
+        raise PictureError(
+            f"is {width}x{height} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
+        )
+    return image
+
+
+def _too_large(pixels: int, max_pixels: int) -> str:
+    """Describe a size, in megapixels if these differ from the limit's."""
+    shown, limit = (
+        f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
+    )
+    if shown == limit or max_pixels < _MEGA:
+        shown, limit = (f"{number:,} pixels" for number in (pixels, max_pixels))
+    return f"is {shown}; the limit is {limit} (limits.max_pixels)"
+
+
+def _metadata(data: bytes) -> int:
+    """Count the bytes of application segments and comments at the head of a JPEG."""
+    at, count = 2, 0
+    while (segment := _SEGMENT.match(data, at)) and count <= MAX_METADATA:
+        length = int.from_bytes(segment[2])
+        count += length if segment[1] in _METADATA else 0
+        at += 2 + length
+    return count
+
+
+def _heif(data: bytes) -> Image.Image | None:
+    """Open a HEIC picture; None for another kind of file."""
+    length = int.from_bytes(data[:4])
+    if data[4:8] != b"ftyp" or not re.search(rb"he[iv][cmsx]", data[8:length]):
+        return None
+    try:
+        plugin = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise PictureError(
+            "is a HEIC picture, which needs an extra: pip install 'stylewatch[heic]',"
+            " or save it as JPEG"
+        ) from error
+    # Used directly: registering it would change what Pillow opens in the whole process.
+    image: Image.Image = plugin.HeifImageFile(io.BytesIO(data))
+    return image
+
+
+def _unknown(data: bytes) -> str:
+    """Describe a file in none of the formats."""
+    with suppress(UnicodeDecodeError):
+        if "\0" not in data[:HEAD].decode():
+            return f"holds text, not a picture; pictures can be {READABLE}"
+    return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"
+
+
+_GRAY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
+"""Pillow's modes with one plane of gray."""
+
+_RGB_MODES = ("RGB", "RGBA", "RGBX")
+_NAMES = {"P": "palette", "PA": "palette"}
+_PILLOW_BITS = 8
+"""Bits that Pillow has for a channel of a color picture."""
+
+_WHITE_16 = 65535
+
+FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
+"""The phrase for a picture whose hidden colors were filled."""
+
+
+def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
+    """The picture, its alpha (None if all is opaque) and the list of conversions.
+
+    Raises PictureError: it holds values that are not finite.
+    """
+    pixels, alpha, conversions = _unfilled(raster)
+    if alpha is None:
+        return pixels, None, conversions
+    return filled(pixels, alpha), alpha, (*conversions, FILLED)
+
+
+def _unfilled(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
+    """The same as `to_floats`, with hidden colors as they are in the file.
+
+    Filling takes much memory, so the caller can free the raster of a large picture first.
+    """
+    image = raster.image.convert("LA") if raster.image.mode == "La" else raster.image
+    conversions = [*raster.conversions]
+    convert = _from_gray if image.mode in _GRAY else _from_color
+    pixels = convert(image, raster, conversions)
+    return pixels, _alpha(image, raster), tuple(conversions)
+
+
+def _from_gray(image: Image.Image, raster: Raster, conversions: list[str]) -> Pixels:
+    """Convert a picture in one of the modes `_GRAY` to sRGB, unrounded."""
+    plane = _plane(image, raster, conversions)
+    curve = None
+    if profile := image.info.get("icc_profile"):
+        try:
+            curve = icc.gray_curve(profile)
+            conversions += [] if curve is None else [icc.phrase(profile)]
+        except icc.ProfileError:
+            curve = None
+            conversions.append(icc.left_out("sRGB gray"))
+    if curve is None:
+        return np.repeat(plane[..., None], 3, axis=2)
+    # A curve goes between its points too, so that what is finer than 8 bits stays so.
+    levels = np.arange(256)
+    channels = [np.interp(plane, levels, curve[:, c]).astype(np.float32) for c in range(3)]
+    return np.stack(channels, axis=2)
+
+
+def _plane(image: Image.Image, raster: Raster, conversions: list[str]) -> Plane:
+    """The plane (height, width), 0..255, in full precision."""
+    if image.mode == "1":
+        conversions.append("black and white to RGB")
+        return np.asarray(image.convert("L")).astype(np.float32)
+    if image.mode in ("L", "LA"):
+        conversions.append("gray to RGB")
+        return np.asarray(image.getchannel(0)).astype(np.float32)
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise PictureError("holds values that are no numbers; export it again with 8 or 16 bits")
+    white = raster.depth.white or likely_white(values.max(), floats=image.mode == "F")
+    if raster.depth.inverted:
+        values = white - values
+    bits = "float" if image.mode == "F" else f"{raster.depth.bits}-bit"
+    conversions.append(f"{bits} gray to RGB, unrounded, white at {white}")
+    return np.clip(values * (255 / white), 0, 255).astype(np.float32)
+
+
+def _from_color(image: Image.Image, raster: Raster, conversions: list[str]) -> Pixels:
+    profile = image.info.get("icc_profile")
+    if raster.exact is not None:
+        exact = _from_exact(raster.exact[..., :3], profile, conversions)
+        if exact is not None:
+            return exact
+    if raster.depth.bits > _PILLOW_BITS:
+        conversions.append(f"{raster.depth.bits} bits a channel cut to 8")
+    if image.mode == "LAB":
+        conversions.append("CIE Lab to sRGB")
+        return _floats(icc.lab_to_srgb(image))
+    if image.mode == "CMYK":
+        return _from_8_bits(image, profile, conversions)
+    if image.mode not in _RGB_MODES:
+        conversions.append(f"{_NAMES.get(image.mode, image.mode)} to RGB")
+    return _from_8_bits(_rgb(image), profile, conversions)
+
+
+def _from_8_bits(image: Image.Image, profile: bytes | None, conversions: list[str]) -> Pixels:
+    """Convert a picture in mode RGB or CMYK to sRGB."""
+    is_cmyk = image.mode == "CMYK"
+    if profile:
+        try:
+            converted = icc.to_srgb(image, profile)
+            if converted is not image:
+                phrase = icc.phrase(profile)
+                conversions += ["CMYK to RGB", phrase] if is_cmyk else [phrase]
+            return _floats(converted)
+        except icc.ProfileError:
+            conversions.append(icc.left_out("plain CMYK" if is_cmyk else "sRGB"))
+    if is_cmyk:
+        conversions.append("CMYK to RGB without a profile")
+        return _floats(image, _without_inks)
+    return _floats(image)
+
+
+def _from_exact(
+    values: NDArray[np.uint16], profile: bytes | None, conversions: list[str]
+) -> Pixels | None:
+    """Convert colors of 16 bits to sRGB; None if their profile is only supported in 8 bits."""
+    if profile is None or icc.is_srgb(profile):
+        pixels = values.astype(np.float32)
+        pixels *= np.float32(255 / _WHITE_16)
+        return pixels
+    converted = icc.exact_to_srgb(values, profile)
+    if converted is not None:
+        conversions.append(icc.phrase(profile))
+    return converted
+
+
+def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
+    """The alpha plane (height, width), 0..1; None if every pixel is opaque."""
+    key = image.info.get("transparency")
+    exact = raster.exact
+    if image.mode.startswith("I;16") and key is not None:
+        alpha = (np.asarray(image) != key).astype(np.float32)
+    elif exact is not None and exact.shape[-1] == len("RGBA"):
+        alpha = exact[..., 3].astype(np.float32)
+        alpha /= np.float32(_WHITE_16)
+    elif image.has_transparency_data and image.mode not in WIDE:
+        clear = image if image.mode == "RGBA" else image.convert("RGBA")
+        alpha = _floats(clear.getchannel("A"))
+        alpha /= np.float32(255)
+    else:
+        return None
+    return None if alpha.min() >= 1 else alpha
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """The colors in mode RGB, without regard to alpha."""
+    if image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _floats(
+    image: Image.Image, of: Callable[[NDArray[np.float32]], NDArray[np.float32]] = np.asarray
+) -> NDArray[np.float32]:
+    """Apply `of` to float32 values in blocks of rows: (height, width, 3), or (height, width)."""
+    shape = (image.height, image.width)
+    floats = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
+    for rows, strip in strips(image):
+        floats[rows] = of(np.asarray(strip, dtype=np.float32))
+    return floats
+
+
+def _without_inks(cmyk: NDArray[np.float32]) -> NDArray[np.float32]:
+    left = 1 - cmyk / np.float32(255)
+    return 255 * left[..., :3] * left[..., 3:]
+
+
+_WHITE = np.float32(255)
+_ROWS = 512  # that are worked on at a time; even
+
+
+def filled(pixels: Pixels, alpha: Plane) -> Pixels:
+    """Replace hidden colors of a picture (height, width, 3) by visible ones nearby.
+
+    Each color counts by its `alpha`, 0..1; the rest comes from a coarser picture, recursively (push
+    and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). White if nothing is visible.
+
+    `pixels` is overwritten, because a copy of a large picture takes much memory.
+    """
+    if not alpha.any():
+        return np.full_like(pixels, _WHITE)
+    if alpha.min() >= 1 or alpha.size == 1:
+        return pixels
+    seen = np.multiply(pixels, alpha[..., None], out=pixels)
+    around = filled(*_coarser(seen, alpha))
+    for channel in range(3):
+        _lay_under(seen[..., channel], alpha, around[..., channel])
+    return seen
+
+
+def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
+    """Add to a channel, where it is hidden, a channel of half the size."""
+    height, width = alpha.shape
+    coarse = Image.fromarray(np.ascontiguousarray(around))
+    near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
+    for top in range(0, height, _ROWS):
+        hidden = 1 - alpha[top : top + _ROWS]
+        part = near.crop((0, top, width, top + len(hidden)))
+        seen[top : top + _ROWS] += hidden * np.asarray(part)
+
+
+def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
+    """Half the size: the mean visible color of four pixels, and the sum of their alpha."""
+    height, width = alpha.shape
+    sums: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
+    for top in range(0, height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        planes = np.concatenate([seen[rows], alpha[rows][..., None]], axis=-1)
+        planes = np.pad(planes, ((0, len(planes) % 2), (0, width % 2), (0, 0)))
+        fours = planes.reshape(len(planes) // 2, 2, planes.shape[1] // 2, 2, 4)
+        sums[top // 2 : (top + _ROWS) // 2] = fours.sum(axis=(1, 3))
+    total = sums[..., 3]
+    visible: Plane = np.maximum(total, 1e-6, dtype=np.float32)
+    colors: Pixels = np.divide(sums[..., :3], visible[..., None], dtype=np.float32)
+    return colors, np.minimum(total, 1)

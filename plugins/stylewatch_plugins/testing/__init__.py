@@ -10,7 +10,8 @@ With `pytest.register_assert_rewrite("stylewatch_plugins")` in its conftest, a f
 values compared. A backend is tested for the `capabilities` that it declares, and for no others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -21,33 +22,44 @@ import pytest
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import CheckpointError, DivergedError, PainterError, PictureError
-from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import (
     Backend,
     BackendOptionError,
     Device,
     PaintsMany,
-    Provenance,
     capabilities,
     misfit,
 )
-from stylewatch_plugins.testing.stops import Interruptions
 from stylewatch_plugins.testing.tasks import (
+    OPTIMIZERS,
     PRINT,
     SMALL_FIRST,
     SMOOTHED,
     after,
+    everything,
     kept,
     masked_painting,
     masked_style,
     painted,
     picture,
+    pictures,
     sample,
     stages,
     terms,
     two_regions,
     weighed,
 )
+
+NOISE = {"start": "noise", "noise_scale": 30}
+
+
+def left(backend: Backend, task: Task, step: int) -> Checkpoint:
+    """Stop `task` after `step` and return the checkpoint; any arrays if it yields none."""
+    stopped = painted(backend, task, *after(step, Wish.STOP))[-1]
+    if capabilities(backend).resume:
+        return kept(stopped.checkpoint)
+    return {"step": np.array(step), "picture": picture(24, 18)}
 
 
 def three(recipe: Mapping[str, Any] | None = None) -> list[Task]:
@@ -58,124 +70,98 @@ def three(recipe: Mapping[str, Any] | None = None) -> list[Task]:
 
 def together(
     backend: PaintsMany, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]] | None = None
-) -> list[list[Step | Exception]]:
-    """Run `tasks` at once; return all that is yielded for each."""
-    items: list[list[Step | Exception]] = [[] for _ in tasks]
+) -> list[list[Any]]:
+    """Run `tasks` at once; return the steps, and perhaps an error, that are yielded for each."""
+    items: list[list[Any]] = [[] for _ in tasks]
     for number, item in backend.paint_many(tasks, wishes or [go_on] * len(tasks)):
         items[number].append(item)
     return items
 
 
-def steps_of(items: Sequence[Step | Exception]) -> list[Step]:
-    """Return the steps; fails if there is an error among them."""
-    steps = [item for item in items if isinstance(item, Step)]
-    assert len(steps) == len(items), f"an error was yielded: {items[-1]}"
-    return steps
+class BackendConformance(ABC):
+    """Tests of the whole contract, for the backend that `make` returns."""
 
+    closeness = 1e-5
+    """The relative difference allowed between losses that should be equal."""
 
-class BackendConformance(Interruptions):
-    """Tests of the whole contract, those that it inherits included."""
+    alike = 2.0
+    """The mean difference, in levels of 0..255, allowed between pictures that should be equal, of a
+    backend that is not deterministic."""
 
-    def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
-        """A backend has every member of the contract, a name and a version."""
+    @abstractmethod
+    def make(self, options: Mapping[str, object]) -> Backend:
+        """Make the backend with these options, and those that its own tests need."""
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        """Make the backend without further options."""
+        return self.make({})
+
+    def test_members_and_contract(self, backend: Backend) -> None:
+        """A backend has every member of the contract, in this version of it."""
         assert isinstance(backend, Backend)
-        assert type(backend.name) is type(backend.version) is str, "the receipt takes plain text"
         assert backend.name and backend.version
-
-    def test_it_fits_the_contract(self, backend: Backend) -> None:
-        """Its `contract`, if any, is this version, and its capabilities are a Capabilities."""
         assert misfit(type(backend)) is None
         assert misfit(backend) is None
 
-    def test_an_option_it_does_not_have_is_refused(self) -> None:
+    def test_unknown_option_is_refused(self) -> None:
         """An unknown option is refused by name, never ignored."""
         with pytest.raises(BackendOptionError, match="no_such_option"):
             self.make({"no_such_option": 1})
 
-    def test_its_problem_is_none_or_a_sentence(self, backend: Backend) -> None:
-        """The reason why it cannot run is one line of words."""
-        problem = backend.problem()
+    def test_devices_and_problem(self, backend: Backend) -> None:
+        """A backend has devices, each a value of its option `device`, or a problem in words."""
+        problem, devices = backend.problem(), backend.devices()
         assert problem is None or (len(problem.split()) > 1 and "\n" not in problem)
-
-    def test_it_names_its_devices(self, backend: Backend) -> None:
-        """A backend without a problem has a device."""
-        devices = backend.devices()
-        assert all(isinstance(device, Device) for device in devices)
-        assert devices or backend.problem()
-
-    def test_each_of_its_devices_can_be_asked_for(self, backend: Backend) -> None:
-        """The name of a device is a value of the option `device`, as for several workers."""
-        for device in backend.devices():
+        assert devices or problem
+        for device in devices:
+            assert isinstance(device, Device)
+            assert type(device.name) is str
             self.make({"device": device.name})
 
-    def test_it_says_who_paints(self, backend: Backend) -> None:
-        """The receipt gets name, version, device and precision."""
-        found = backend.provenance(sample())
-        assert isinstance(found, Provenance)
-        assert (found.name, found.version) == (backend.name, backend.version)
-        assert found.device and found.precision
-
-    def test_what_it_cannot_do_is_told_with_the_painting(self, backend: Backend) -> None:
-        """Warnings are sentences; a backend that cannot resume or is not deterministic has one."""
-        can, told = capabilities(backend), backend.provenance(sample()).warnings
-        assert all(" " in words and "\n" not in words for words in told)
-        assert told or (can.resume and can.deterministic)
-
-    def test_what_it_tells_are_plain_values(self, backend: Backend) -> None:
-        """Values are plain int, float and str, since another process without NumPy reads them."""
-        found = backend.provenance(sample())
-        told = (found.name, found.version, found.device, found.precision, *found.warnings)
-        assert {type(words) for words in (*told, *(one.name for one in backend.devices()))} == {str}
-        for step in painted(backend, sample()):
-            assert {type(number) for number in (step.step, step.steps, *step.size)} == {int}
-            values = (term.value for term in terms(step.losses))
-            assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
+    def test_provenance(self, backend: Backend) -> None:
+        """The receipt gets plain text, with warnings of missing capabilities, in sentences."""
+        can, about = capabilities(backend), backend.provenance(sample())
+        assert (about.name, about.version) == (backend.name, backend.version)
+        assert about.device and about.precision
+        texts = (about.name, about.version, about.device, about.precision, *about.warnings)
+        assert {type(text) for text in texts} == {str}
+        assert all(" " in warning and "\n" not in warning for warning in about.warnings)
+        assert about.warnings or (can.resume and can.deterministic)
 
     @pytest.mark.parametrize(
         "recipe", [{}, SMALL_FIRST, PRINT, {"save_every": 1}, {"save_every": 9}]
     )
-    def test_steps_count_up_and_stages_come_when_due(
-        self, backend: Backend, recipe: Mapping[str, Any]
-    ) -> None:
-        """Steps count from 1 over all sizes; every `save_every`th and the last are Stages."""
+    def test_steps_and_stages(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
+        """Steps count from 1 over all sizes, as estimated; stages come when due.
+
+        Every `save_every`th step and the last are Stages, with float pictures of the final size.
+        Values are plain int and float, since another process without NumPy reads them.
+        """
         task = sample(recipe)
-        steps = painted(backend, task)
-        count = sum(backend.estimate(task).steps)
+        steps, estimate = painted(backend, task), backend.estimate(task)
+        count = sum(estimate.steps)
         assert [step.step for step in steps] == list(range(1, count + 1))
         assert {step.steps for step in steps} == {count}
+        runs = [(size, len(list(run))) for size, run in groupby(step.size for step in steps)]
+        assert runs == list(zip(estimate.sizes, estimate.steps, strict=True))
+        assert runs[-1][0] == scales.final_size(task.recipe.schedule, (24, 18))
         due = {n for n in range(1, count + 1) if n % task.recipe.schedule.save_every == 0}
         assert set(stages(steps)) == due | {count}
         assert sorted(step.seconds for step in steps) == [step.seconds for step in steps]
-
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
-    def test_the_estimate_tells_sizes_and_steps(
-        self, backend: Backend, recipe: Mapping[str, Any]
-    ) -> None:
-        """The estimated sizes and steps are those that run; the last size is the recipe's."""
-        task = sample(recipe)
-        found = backend.estimate(task)
-        steps = [
-            (size, len(list(at)))
-            for size, at in groupby(step.size for step in painted(backend, task))
-        ]
-        assert steps == list(zip(found.sizes, found.steps, strict=True))
-        assert found.sizes[-1] == scales.final_size(task.recipe.schedule, (24, 18))
-
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
-    def test_stages_are_float_pictures_of_the_final_size(
-        self, backend: Backend, recipe: Mapping[str, Any]
-    ) -> None:
-        """Also while it works at a smaller size, a Stage has the final size."""
-        for step in painted(backend, sample({"save_every": 1, **recipe})):
-            assert isinstance(step, Stage)
-            assert step.picture.shape == (18, 24, 3)
-            assert step.picture.dtype == np.float32
-            assert np.isfinite(step.picture).all()
+        for step in steps:
+            assert {type(number) for number in (step.step, step.steps, *step.size)} == {int}
+            values = (term.value for term in terms(step.losses))
+            assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
+            if isinstance(step, Stage):
+                assert step.picture.shape == (18, 24, 3)
+                assert step.picture.dtype == np.float32
+                assert np.isfinite(step.picture).all()
 
     @pytest.mark.parametrize(
         "recipe", [{"objective.tv": {"loss": "squared", "weight": 1e-6}}, SMOOTHED]
     )
-    def test_the_total_is_the_sum_of_value_times_weight(
+    def test_total_is_the_sum_of_value_times_weight(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
         """With every side of the objective in use."""
@@ -184,50 +170,43 @@ class BackendConformance(Interruptions):
             assert step.losses.total == pytest.approx(total, rel=self.closeness)
             assert step.losses.content and step.losses.style
 
-    def test_painting_brings_the_picture_nearer_to_what_is_wanted(self, backend: Backend) -> None:
+    def test_total_falls(self, backend: Backend) -> None:
         """The total falls from a start in noise."""
-        steps = painted(backend, sample({"start": "noise", "noise_scale": 30}))
+        steps = painted(backend, sample(NOISE))
         assert steps[-1].losses.total < steps[0].losses.total
 
     @pytest.mark.parametrize("recipe", [{}, {**SMOOTHED, "save_every": 1}])
-    def test_measuring_gives_the_losses_before_the_first_step(
+    def test_measure_gives_the_losses_before_the_first_step(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
         """Losses belong to the picture before the step; measuring makes no step."""
         task = sample(recipe)
         measured, first = backend.measure(task), painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
-        pairs = zip(terms(measured), terms(first), strict=True)
         least = self.closeness * measured.total  # a term may be next to nothing
-        assert all(
-            a.value == pytest.approx(b.value, rel=self.closeness, abs=least) for a, b in pairs
-        )
+        for a, b in zip(terms(measured), terms(first), strict=True):
+            assert a.value == pytest.approx(b.value, rel=self.closeness, abs=least)
 
-    def test_without_steps_nothing_is_painted(self, backend: Backend) -> None:
+    def test_schedule_without_steps(self, backend: Backend) -> None:
         """A schedule of no steps is for measuring."""
         assert painted(backend, sample({"steps": 0})) == []
         assert backend.measure(sample({"steps": 0})).total > 0
 
-    def test_a_seed_is_repeatable_and_another_one_paints_another_picture(
-        self, backend: Backend
-    ) -> None:
+    def test_seed_determines_the_picture(self, backend: Backend) -> None:
         """All randomness comes from the seed."""
-        noise = {"start": "noise", "noise_scale": 30}
-        first = painted(backend, sample(noise, seed=1))
-        assert self.same(backend, painted(self.make({}), sample(noise, seed=1)), first)
-        assert not self.same(backend, painted(backend, sample(noise, seed=2)), first)
+        first = painted(backend, sample(NOISE, seed=1))
+        assert self.same(backend, painted(self.make({}), sample(NOISE, seed=1)), first)
+        assert not self.same(backend, painted(backend, sample(NOISE, seed=2)), first)
 
     @pytest.mark.parametrize("start", ["style", "noise", "mixed", "picture"])
     def test_each_start_is_another_picture(self, backend: Backend, start: str) -> None:
         """The first picture is the one that the recipe names."""
-        told = {"start": start, "noise_ratio": 0.5, "noise_scale": 30}
-        from_there = backend.measure(sample(told, init=picture(24, 18, seed=7)))
-        assert from_there.total != backend.measure(sample()).total
+        recipe = {"start": start, "noise_ratio": 0.5, "noise_scale": 30}
+        measured = backend.measure(sample(recipe, init=picture(24, 18, seed=7)))
+        assert measured.total != backend.measure(sample()).total
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (17, 23), (5, 31)])
-    def test_odd_sizes_are_painted_or_refused_in_words(
-        self, backend: Backend, size: tuple[int, int]
-    ) -> None:
+    def test_odd_size_runs_or_is_refused(self, backend: Backend, size: tuple[int, int]) -> None:
         """Every size works, or raises PictureError with the reason."""
         task = sample(content=picture(*size))
         try:
@@ -240,7 +219,7 @@ class BackendConformance(Interruptions):
             assert last.picture.shape == (height, width, 3)
             assert np.isfinite(last.picture).all()
 
-    def test_several_styles_count_by_their_weights(self, backend: Backend) -> None:
+    def test_styles_count_by_their_weights(self, backend: Backend) -> None:
         """Each style has its own terms under its name; other weights give another picture."""
         one, two = picture(20, 22, seed=1), picture(22, 16, seed=2)
         balance = sample(styles=(Style(one, "one", weight=3), Style(two, "two", weight=1)))
@@ -249,23 +228,24 @@ class BackendConformance(Interruptions):
         assert set(steps[0].losses.style) == {"one", "two"}
         assert stages(steps) != stages(painted(backend, turned))
 
-    def test_a_side_without_a_picture_is_left_out(self, backend: Backend) -> None:
-        """No content: the style alone, on noise. No style: the content alone."""
-        noise = {"start": "noise", "noise_scale": 30}
-        style_only = painted(backend, sample(noise, content=None))[-1]
-        content_only = painted(backend, sample(noise, styles=()))[-1]
-        assert isinstance(style_only, Stage) and isinstance(content_only, Stage)
-        assert style_only.losses.style and not style_only.losses.content
-        assert content_only.losses.content and not content_only.losses.style
+    @pytest.mark.parametrize("size", ["side", "stretch", "16"])
+    def test_size_of_a_style_overrides_the_recipe(self, backend: Backend, size: str) -> None:
+        """The size of a style means the same as that of the recipe."""
+        (style,) = sample().styles
+        of_its_own = sample({"style_size": "12"}, styles=(replace(style, size=size),))
+        of_all = sample({"style_size": size})
+        assert self.same(backend, painted(backend, of_its_own), painted(backend, of_all))
 
-    def test_without_any_picture_it_refuses_in_words(self, backend: Backend) -> None:
-        """Without content and style it raises PictureError."""
+    def test_missing_picture_drops_its_losses(self, backend: Backend) -> None:
+        """No content: the style alone. No style: the content alone. Neither: PictureError."""
+        style_only = painted(backend, sample(NOISE, content=None))[-1].losses
+        content_only = painted(backend, sample(NOISE, styles=()))[-1].losses
+        assert style_only.style and not style_only.content
+        assert content_only.content and not content_only.style
         with pytest.raises(PictureError, match=" "):
-            painted(backend, sample({"start": "noise"}, content=None, styles=()))
+            painted(backend, sample(NOISE, content=None, styles=()))
 
-    def test_a_painting_that_runs_away_never_shows_what_is_no_number(
-        self, backend: Backend
-    ) -> None:
+    def test_divergence_never_shows_numbers_that_are_not_finite(self, backend: Backend) -> None:
         """A diverging run raises DivergedError, or stays finite."""
         wild = {"optimizer": {"kind": "sgd", "rate": 1e30}, "save_every": 1}
         try:
@@ -274,110 +254,204 @@ class BackendConformance(Interruptions):
             return
         assert all(np.isfinite(s.picture).all() for s in steps if isinstance(s, Stage))
 
-    def test_masks_that_show_everything_change_nothing(self, backend: Backend) -> None:
-        """A mask of ones equals no mask."""
+    def test_masks_act_if_declared(self, backend: Backend) -> None:
+        """Masks select parts of style and content; without the capability they change nothing."""
+        for masked in (masked_style, masked_painting, two_regions):
+            better, worse = (backend.measure(masked(side)) for side in ("left", "right"))
+            difference = weighed(worse, "style") - weighed(better, "style")
+            assert difference > 0 if capabilities(backend).masks else difference == 0
+            if masked is masked_painting:  # outside of the mask the content counts as before
+                here, there = (weighed(losses, "content") for losses in (better, worse))
+                assert here == pytest.approx(there, rel=self.closeness)
+
+    def test_equivalent_masks_give_equal_losses(self, backend: Backend) -> None:
+        """A mask of ones equals no mask, and regions may come in any order."""
         content, style = picture(24, 18), picture(20, 22, seed=1)
-        everything = sample(
+        ones = sample(
             content_mask=np.ones_like(content[..., 0]),
             styles=(Style(style, mask=np.ones_like(style[..., 0])),),
         )
-        found, plain = backend.measure(everything).total, backend.measure(sample()).total
-        assert found == pytest.approx(plain, rel=self.closeness)
-
-    def test_a_style_is_looked_at_where_its_mask_says(self, backend: Backend) -> None:
-        """The loss is smaller for the half that matches; without the capability both are equal."""
-        left, right = (
-            weighed(backend.measure(masked_style(side)), "style") for side in ("left", "right")
+        regions = two_regions("right")
+        (style_,) = regions.styles
+        assert regions.content_mask is not None and style_.mask is not None
+        swapped = replace(
+            regions,
+            content_mask=regions.content_mask[..., ::-1],
+            styles=(replace(style_, mask=style_.mask[..., ::-1]),),
         )
-        assert left < right if capabilities(backend).masks else left == right
+        white = replace(regions, styles=(replace(style_, mask=np.ones_like(style_.mask)),))
+        unmasked = replace(regions, styles=(replace(style_, mask=None),))
+        for task, other in ((ones, sample()), (swapped, regions), (unmasked, white)):
+            totals = backend.measure(task).total, backend.measure(other).total
+            assert totals[0] == pytest.approx(totals[1], rel=self.closeness)
 
-    def test_a_style_acts_where_the_contents_mask_says(self, backend: Backend) -> None:
-        """Outside of the mask only the content counts; otherwise the style counts too."""
-        both = [backend.measure(masked_painting(side)) for side in ("left", "right")]
-        left, right = (weighed(losses, "style") for losses in both)
-        assert left < right if capabilities(backend).masks else left == right
-        here, there = (weighed(losses, "content") for losses in both)
-        assert here == pytest.approx(there, rel=self.closeness)
+    @pytest.mark.parametrize("wished", [Wish.GO_ON, Wish.CHECKPOINT])
+    def test_wish_is_called_after_every_step(self, backend: Backend, wished: Wish) -> None:
+        """Exactly once for each step, after it is made and before it is yielded."""
+        calls = 0
 
-    def test_each_region_is_held_to_the_same_region_of_the_style(self, backend: Backend) -> None:
-        """Regions match by their order in the masks; without the capability there is one region."""
-        right, swapped = (
-            weighed(backend.measure(two_regions(first)), "style") for first in ("left", "right")
-        )
-        assert right < swapped if capabilities(backend).masks else right == swapped
+        def wish() -> Wish:
+            nonlocal calls
+            calls += 1
+            return wished
 
-    def test_regions_may_come_in_any_order(self, backend: Backend) -> None:
-        """All regions count alike."""
-        task = two_regions("right")
-        (style,) = task.styles
-        assert task.content_mask is not None and style.mask is not None
-        turned = replace(
-            task,
-            content_mask=task.content_mask[..., ::-1],
-            styles=(replace(style, mask=style.mask[..., ::-1]),),
-        )
-        found, plain = backend.measure(turned).total, backend.measure(task).total
-        assert found == pytest.approx(plain, rel=self.closeness)
+        assert all(calls == step.step for step in backend.paint(sample(), wish))
 
-    def test_a_style_without_a_mask_serves_every_region(self, backend: Backend) -> None:
-        """A missing mask equals a white one."""
-        task = two_regions("left")
-        (style,) = task.styles
-        unmasked, white = (
-            backend.measure(replace(task, styles=(replace(style, mask=mask),))).total
-            for mask in (None, np.ones_like(style.mask))
-        )
-        assert unmasked == pytest.approx(white, rel=self.closeness)
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
+    def test_finish_yields_a_stage(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
+        """The step just made is the last stage, at the final size."""
+        steps = painted(backend, sample(recipe), *after(1, Wish.FINISH))
+        assert [type(step) for step in steps] == [Stage]
+        assert {len(shown) for shown in stages(steps).values()} == {18 * 24 * 3 * 4}
 
-    def test_a_checkpoint_under_another_mask_is_refused(self, backend: Backend) -> None:
-        """With the capability, masks belong to the job."""
-        can = capabilities(backend)
-        if can.masks and can.resume:
-            for masked in (masked_style, masked_painting, two_regions):
-                stopped = painted(backend, masked("left"), *after(2, Wish.STOP))[-1]
-                again = replace(masked("right"), resume=kept(stopped.checkpoint))
-                with pytest.raises(CheckpointError):
-                    painted(backend, again)
+    def test_stop_yields_a_checkpoint(self, backend: Backend) -> None:
+        """The step just made is the last, with a checkpoint if the backend can resume."""
+        steps = painted(backend, sample(), *after(3, Wish.STOP))
+        assert [step.step for step in steps] == [1, 2, 3]
+        last = capabilities(backend).resume
+        assert [step.checkpoint is not None for step in steps] == [False, False, last]
 
-    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
-    def test_each_of_many_is_painted_as_if_alone(
-        self, backend: Backend, recipe: Mapping[str, Any]
+    def test_checkpoints_do_not_change_the_pictures(self, backend: Backend) -> None:
+        """The requested steps have checkpoints, and the pictures are the same as without."""
+        wished = {2, 4} if capabilities(backend).resume else set()
+        steps = painted(backend, sample(), *after(2, Wish.CHECKPOINT), *after(2, Wish.CHECKPOINT))
+        assert {step.step for step in steps if step.checkpoint is not None} == wished
+        assert len(steps) == sample().recipe.schedule.steps
+        assert self.same(backend, steps, painted(backend, sample()))
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
+    def test_resumed_job_gives_the_same_bytes(
+        self, backend: Backend, recipe: Mapping[str, Any], optimizer: str
     ) -> None:
-        """The steps are the same, and stages nearly: sums are in another order."""
-        if not isinstance(backend, PaintsMany):
-            return
-        tasks = three(recipe)
-        for task, said in zip(tasks, together(backend, tasks), strict=True):
-            self._check_alike(steps_of(said), painted(backend, task))
+        """A job stopped at any step ends in the same picture, also in another process."""
+        changes = {**recipe, "optimizer": OPTIMIZERS[optimizer], "save_every": 1}
+        self._check_resuming(backend, sample(changes))
+
+    def test_resumed_job_with_every_setting_gives_the_same_bytes(self, backend: Backend) -> None:
+        """The checkpoint holds the state of every setting."""
+        self._check_resuming(backend, everything())
+
+    def test_foreign_checkpoint_is_refused(self, backend: Backend) -> None:
+        """A checkpoint of other pictures, seed, settings or masks raises CheckpointError.
+
+        Settings count also for a backend that ignores them, masks only with the capability.
+        """
+        checkpoint = left(backend, sample(), 2)
+        (style,) = sample().styles
+        others = [
+            sample(seed=5),
+            sample(styles=(replace(style, scale=0.5),)),
+            sample(styles=(replace(style, size="12"),)),
+            *(sample({setting: value}) for setting, value in SMOOTHED.items()),
+        ]
+        foreign = [(other, checkpoint) for other in others]
+        if capabilities(backend).masks and capabilities(backend).resume:
+            foreign += [
+                (masked("right"), left(backend, masked("left"), 2))
+                for masked in (masked_style, masked_painting, two_regions)
+            ]
+        for other, saved in foreign:
+            with pytest.raises(CheckpointError):
+                painted(backend, replace(other, resume=saved))
+
+    def test_inputs_are_not_changed(self, backend: Backend) -> None:
+        """Pictures and checkpoints of a task are never written to."""
+        task = sample({"start": "picture"}, init=picture(24, 18, seed=3))
+        if capabilities(backend).resume:
+            task = replace(task, resume=left(backend, task, 1))
+        given = [*pictures(task), *(task.resume or {}).values()]
+        before = [array.tobytes() for array in given]
+        painted(backend, task)
+        assert [array.tobytes() for array in given] == before
+
+    def test_yielded_arrays_may_be_written_to(self, backend: Backend) -> None:
+        """Writing to a stage or a checkpoint does not change the following steps."""
+        copies: list[Step] = []
+        for step in backend.paint(sample({"save_every": 1}), lambda: Wish.CHECKPOINT):
+            assert isinstance(step, Stage)
+            copies.append(replace(step, picture=step.picture.copy()))
+            for array in (step.picture, *(step.checkpoint or {}).values()):
+                if array.flags.writeable:
+                    array.fill(0)
+        assert self.same(backend, copies, painted(backend, sample({"save_every": 1})))
+
+    def test_run_can_be_closed(self, backend: Backend) -> None:
+        """`paint` is a generator that can be closed; the backend works as before afterwards."""
+        whole = painted(backend, sample())
+        begun = backend.paint(sample(), go_on)
+        assert isinstance(begun, Generator)
+        next(begun)
+        begun.close()
+        assert next(begun, None) is None
+        assert self.same(backend, painted(backend, sample()), whole)
+
+    def test_two_runs_share_no_state(self, backend: Backend) -> None:
+        """Two tasks of one backend may run by turns."""
+        one, two = sample(), sample(content=picture(20, 24, seed=4))
+        mixed = list(zip(backend.paint(one, go_on), backend.paint(two, go_on), strict=True))
+        assert self.same(backend, [step for step, _ in mixed], painted(backend, one))
+        assert self.same(backend, [step for _, step in mixed], painted(backend, two))
 
     @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
-    def test_one_of_many_that_is_stopped_stops_alone(
+    def test_many_run_as_each_alone(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
+        """The steps are the same, and stages nearly: sums are in another order."""
+        if isinstance(backend, PaintsMany):
+            tasks = three(recipe)
+            for task, steps in zip(tasks, together(backend, tasks), strict=True):
+                self._check_as_alone(backend, steps, task)
+
+    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
+    def test_stopping_one_of_many_stops_it_alone(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
         """A wish is for one task; the others continue to their end."""
-        if not isinstance(backend, PaintsMany):
-            return
-        tasks = three(recipe)
-        early = after(2, Wish.STOP)
-        stop = iter(early)
-        told = together(backend, tasks, [go_on, lambda: next(stop), go_on])
-        assert steps_of(told[1])[-1].step == len(early)
-        for number in (0, 2):
-            self._check_alike(steps_of(told[number]), painted(backend, tasks[number]))
+        if isinstance(backend, PaintsMany):
+            tasks, wishes = three(recipe), iter(after(2, Wish.STOP))
+            steps = together(backend, tasks, [go_on, lambda: next(wishes), go_on])
+            assert steps[1][-1].step == len(after(2, Wish.STOP))
+            for number in (0, 2):
+                self._check_as_alone(backend, steps[number], tasks[number])
 
-    def test_one_of_many_that_cannot_be_painted_ends_alone(self, backend: Backend) -> None:
+    def test_error_in_one_of_many_ends_it_alone(self, backend: Backend) -> None:
         """An error that `paint` would raise is yielded, as the end of that task."""
-        if not isinstance(backend, PaintsMany):
-            return
-        tasks = three()
-        tasks[1] = replace(tasks[1], content=None, styles=())
-        with pytest.raises(PainterError):
-            painted(backend, tasks[1])
-        told = together(backend, tasks)
-        assert [isinstance(one, PainterError) for one in told[1]] == [True]
-        assert steps_of(told[0]) and steps_of(told[2])
+        if isinstance(backend, PaintsMany):
+            tasks = three()
+            tasks[1] = replace(tasks[1], content=None, styles=())
+            items = together(backend, tasks)
+            assert [isinstance(item, PainterError) for item in items[1]] == [True]
+            assert isinstance(items[0][-1], Stage) and isinstance(items[2][-1], Stage)
 
-    def _check_alike(self, together: Sequence[Step], alone: Sequence[Step]) -> None:
-        kinds = [[(type(step), step.step) for step in run] for run in (together, alone)]
-        assert kinds[0] == kinds[1]
-        assert self.close(together, alone)
+    def same(self, backend: Backend, first: Sequence[Step], second: Sequence[Step]) -> bool:
+        """Compare the stages of two runs: byte for byte, if the backend is deterministic."""
+        if capabilities(backend).deterministic:
+            return stages(first) == stages(second)
+        return self._close(first, second)
+
+    def _close(self, first: Sequence[Step], second: Sequence[Step]) -> bool:
+        """Compare the stages of two runs, with the difference that `alike` allows."""
+        one, two = (
+            {number: np.frombuffer(pixels, np.float32) for number, pixels in stages(run).items()}
+            for run in (first, second)
+        )
+        return one.keys() == two.keys() and all(
+            np.abs(one[number] - two[number]).mean() <= self.alike for number in one
+        )
+
+    def _check_as_alone(self, backend: Backend, steps: Sequence[Any], task: Task) -> None:
+        """Compare the steps that one of several tasks gave with a run of that task alone."""
+        alone = painted(backend, task)
+        assert [type(step) for step in steps] == [type(step) for step in alone]
+        assert [step.step for step in steps] == [step.step for step in alone]
+        assert self._close(steps, alone)
+
+    def _check_resuming(self, backend: Backend, task: Task) -> None:
+        """Stop `task` after each step, and resume it; every step of it must be a Stage."""
+        whole = painted(backend, task) if capabilities(backend).resume else []
+        for step in whole[:-1]:
+            stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
+            rest = painted(self.make({}), replace(task, resume=kept(stopped.checkpoint)))
+            assert self.same(backend, rest, whole[step.step :])
+            if capabilities(backend).deterministic:
+                assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
+            assert rest[0].seconds >= stopped.seconds

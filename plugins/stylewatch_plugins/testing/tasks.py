@@ -1,18 +1,16 @@
 """Small tasks for tests of backends, and helpers to read the results."""
 
 import io
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes.book import change, check
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
-from stylewatch_plugins.contract import Backend, capabilities
+from stylewatch_plugins.contract import Backend
 
 OPTIMIZERS: Mapping[str, Mapping[str, object]] = {
     "adam": {"kind": "adam", "rate": 2.0},
@@ -168,51 +166,3 @@ def everything() -> Task:
         recipe=change(task.recipe, {**SMALL_FIRST, **SMOOTHED, "save_every": 1}),
         styles=(replace(style, size="16"), unmasked),
     )
-
-
-class Suite(ABC):
-    """A backend under test."""
-
-    closeness = 1e-5
-    """The relative difference allowed between losses that should be equal."""
-
-    alike = 2.0
-    """The mean difference, in levels of 0..255, allowed between pictures that should be equal, of a
-    backend that is not deterministic."""
-
-    @abstractmethod
-    def make(self, options: Mapping[str, object]) -> Backend:
-        """Make the backend with these options, and those that its own tests need."""
-
-    @pytest.fixture
-    def backend(self) -> Backend:
-        """Make the backend without further options."""
-        return self.make({})
-
-    def check_going_on(self, backend: Backend, task: Task) -> None:
-        """Stop `task` after each step, and resume it; every step of it must be a Stage."""
-        whole = painted(backend, task) if capabilities(backend).resume else []
-        for step in whole[:-1]:
-            stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
-            again = replace(task, resume=kept(stopped.checkpoint))
-            rest = painted(self.make({}), again)
-            assert self.same(backend, rest, whole[step.step :])
-            if capabilities(backend).deterministic:
-                assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
-            assert rest[0].seconds >= stopped.seconds
-
-    def same(self, backend: Backend, first: list[Step], second: list[Step]) -> bool:
-        """Compare the stages of two runs: byte for byte, if the backend is deterministic."""
-        if capabilities(backend).deterministic:
-            return stages(first) == stages(second)
-        return self.close(first, second)
-
-    def close(self, first: Sequence[Step], second: Sequence[Step]) -> bool:
-        """Compare the stages of two runs, with the difference that `alike` allows."""
-        one, two = (
-            {number: np.frombuffer(pixels, np.float32) for number, pixels in stages(run).items()}
-            for run in (first, second)
-        )
-        return one.keys() == two.keys() and all(
-            np.abs(one[number] - two[number]).mean() <= self.alike for number in one
-        )

@@ -4,7 +4,6 @@ import struct
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from tests.painter import profiles
 from tests.painter.deep import values
@@ -16,56 +15,13 @@ def swatch(*color: int, mode: str = "RGB") -> Image.Image:
     return Image.new(mode, (2, 1), color)
 
 
-def srgb_of_adobe_like(color: tuple[int, int, int], gamma: float) -> NDArray[np.float64]:
-    """By hand: linear light, through both sets of primaries at D50, sRGB's curve."""
-    wide = np.array(
-        [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
-    )
-    srgb = np.array(
-        [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
-    )
-    light = np.linalg.solve(srgb, wide @ (np.array(color) / 255) ** gamma)
-    light = np.clip(light, 0, 1)
-    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
-@pytest.mark.parametrize("color", [(128, 128, 128), (200, 120, 60), (60, 90, 130), (0, 0, 0)])
-def test_wide_profile_matches_hand_computation(
-    color: tuple[int, int, int],
-) -> None:
-    converted = icc.to_srgb(swatch(*color), profiles.rgb(gamma=1.8))
-    assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(color, 1.8)).max() <= 1.5
-
-
-def test_gray_profile_gives_a_curve() -> None:
-    curve = icc.gray_curve(profiles.gray(gamma=1.0))
-    assert curve is not None and curve.shape == (256, 3)
-    assert (curve[[0, 255]] == [[0] * 3, [255] * 3]).all()
-    assert abs(int(curve[55, 0]) - 128) <= 1  # 55/255 of the light is sRGB 128
-
-
 def test_cmyk_follows_its_profile() -> None:
     inks = {(0, 0, 0, 0): 255, (255, 0, 0, 0): 119, (0, 255, 255, 0): 119, (0, 0, 0, 255): 0}
     for ink, gray in inks.items():
         converted = icc.to_srgb(swatch(*ink, mode="CMYK"), profiles.cmyk())
         assert np.abs(np.asarray(converted).astype(int) - gray).max() <= 2
-
-
-def test_dark_gray_black_point_becomes_black() -> None:
-    converted = icc.to_srgb(swatch(0, 0, 0, 255, mode="CMYK"), profiles.cmyk(darkest=40))
-    assert np.asarray(converted).max() <= 3
-
-
-@pytest.mark.parametrize("profile", [b"no profile at all", profiles.rgb()[:200]])
-def test_damaged_profile_is_an_error(profile: bytes) -> None:
-    with pytest.raises(icc.ProfileError):
-        icc.to_srgb(swatch(1, 2, 3), profile)
-
-
-def eight(profile: bytes) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bytes]:
-    """What Pillow makes of colors of 8 bits, and these colors."""
-    colors = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
-    return np.asarray(icc.to_srgb(Image.fromarray(colors), profile)), colors.tobytes()
+    dark = icc.to_srgb(swatch(0, 0, 0, 255, mode="CMYK"), profiles.cmyk(darkest=40))
+    assert np.asarray(dark).max() <= 3, "black-point compensation"
 
 
 def formula(kind: int, *numbers: float) -> bytes:
@@ -93,8 +49,6 @@ CURVES = {
     "a table": struct.pack(">4sLL5H", b"curv", 0, 5, 0, 3000, 14000, 35000, 65535),
     "a power": formula(0, 2.2),
     "a power from there on": formula(1, 2.0, 1.1, -0.1),
-    "a power and no offset": formula(2, 2.0, 0.9, 0.0, 0.0),
-    "sRGB's": formula(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
     "all of it": formula(4, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045, 0.0, 0.0),
 }
 
@@ -102,12 +56,12 @@ CURVES = {
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
 def test_exact_conversion_matches_pillow(curve: bytes) -> None:
     profile = with_curve(curve)
-    wanted, colors = eight(profile)
-    high = np.frombuffer(colors, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
-    found = icc.exact_to_srgb(high * 257, profile)
-    assert found is not None and found.dtype == np.float32
-    assert np.abs(found - wanted.astype(float)).max() < 2
-    assert np.abs(found - wanted.astype(float)).mean() < 0.4
+    colors = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    expected = np.asarray(icc.to_srgb(Image.fromarray(colors), profile), dtype=float)
+    converted = icc.exact_to_srgb(colors.astype(np.uint16) * 257, profile)
+    assert converted is not None and converted.dtype == np.float32
+    assert np.abs(converted - expected).max() < 2
+    assert np.abs(converted - expected).mean() < 0.4
 
 
 def test_exact_conversion_maps_black_to_black() -> None:

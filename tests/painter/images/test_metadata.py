@@ -1,4 +1,4 @@
-"""What a file tells beside its pixels is read with care, and only what may go on goes on."""
+"""Metadata is read defensively, and only the permitted part is copied."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from stylewatch_painter.images.metadata import MOST, UNTOLD, Tags, tags_of
+from stylewatch_painter.images.metadata import MOST, NO_TAGS, Tags, tags_of
 
 
 def through(exif: Image.Exif, format: str = "JPEG", **more: Any) -> Tags:
@@ -31,18 +31,18 @@ def camera() -> Image.Exif:
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_exposure_tags_are_read_and_file_tags_are_not(format: str) -> None:
-    told = through(camera(), format)
-    assert told.main == {Base.Make: "Lumen", Base.Copyright: "Ada", Base.ImageDescription: "home"}
-    assert set(told.shot) == {Base.DateTimeOriginal, Base.BodySerialNumber, Base.MakerNote}
-    assert told.place == {GPS.GPSLatitudeRef: "N"} and not told.damaged
+    tags = through(camera(), format)
+    assert tags.main == {Base.Make: "Lumen", Base.Copyright: "Ada", Base.ImageDescription: "home"}
+    assert set(tags.shot) == {Base.DateTimeOriginal, Base.BodySerialNumber, Base.MakerNote}
+    assert tags.place == {GPS.GPSLatitudeRef: "N"} and not tags.damaged
 
 
 def test_safe_drops_place_and_serial_numbers() -> None:
-    told = through(camera(), dpi=(300, 300))
-    safe = told.kept("safe")
+    tags = through(camera(), dpi=(300, 300))
+    safe = tags.kept("safe")
     assert set(safe.main) == {Base.Make, Base.Copyright}
     assert set(safe.shot) == {Base.DateTimeOriginal} and not safe.place and safe.dpi == (300, 300)
-    assert told.kept("all") == told and told.kept("none") == UNTOLD
+    assert tags.kept("all") == tags and tags.kept("none") == NO_TAGS
 
 
 def test_exif_is_upright_and_srgb() -> None:
@@ -50,7 +50,7 @@ def test_exif_is_upright_and_srgb() -> None:
     exif.load(through(camera()).exif())
     assert exif[Base.Orientation] == 1 and exif.get_ifd(IFD.Exif)[Base.ColorSpace] == 1
     assert Base.XResolution not in exif
-    assert UNTOLD.exif() == UNTOLD.exif(with_dpi=True) == b""
+    assert NO_TAGS.exif() == NO_TAGS.exif(with_dpi=True) == b""
     assert Tags((300, 300)).exif() == b"" and Tags((300, 300)).exif(with_dpi=True)
 
 
@@ -70,10 +70,6 @@ def test_text_keeps_its_encoding() -> None:
 
 
 def test_damaged_exif_is_ignored() -> None:
-    image = Image.new("RGB", (1, 1))
-    image.info["exif"] = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
-    assert tags_of(image) in (UNTOLD, Tags(damaged=True))
-
     class Broken(Image.Image):
         def getexif(self) -> Image.Exif:
             raise SyntaxError("not a TIFF file")
@@ -84,6 +80,6 @@ def test_damaged_exif_is_ignored() -> None:
 def test_too_long_tags_are_dropped() -> None:
     exif = camera()
     exif.get_ifd(IFD.Exif)[Base.MakerNote] = bytes(MOST)
-    told = through(exif, "PNG")
-    assert Base.MakerNote not in told.shot and Base.DateTimeOriginal in told.shot
-    assert len(told.exif()) < MOST + 5_000
+    tags = through(exif, "PNG")
+    assert Base.MakerNote not in tags.shot and Base.DateTimeOriginal in tags.shot
+    assert len(tags.exif()) < MOST + 5_000

@@ -4,46 +4,59 @@ import hashlib
 import io
 import os
 import struct
-import threading
+import sys
 from pathlib import Path
-from zlib import compress, crc32
+from typing import Any
+from zlib import compress
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.painter import deep, profiles
+from tests.painter.files import exact, floats, near, png, raster, refusal, saved
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import read as image_module
-from stylewatch_painter.images.decode import Raster, decoded, decoding
-from stylewatch_painter.images.depth import Depth
-from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.read import filled, from_gray, read, to_floats
-from stylewatch_painter.images.reduced import Enough
+from stylewatch_painter.images import read as read_module
+from stylewatch_painter.images.depth import Depth, depth_of
+from stylewatch_painter.images.read import (
+    FILLED,
+    MAX_BYTES,
+    decoded,
+    decoding,
+    filled,
+    read,
+    to_floats,
+)
+from stylewatch_painter.images.reduced import Raster
 from stylewatch_painter.stage import Pixels, Plane
 
-
-def written(path: Path, size: tuple[int, int] = (7, 5)) -> Path:
-    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    return path
+LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
+FORMATS = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
+PROFILE = "colors from profile 'hand made' to sRGB"
 
 
-def refusal(path: Path, max_pixels: int = 40_000_000) -> str:
-    with pytest.raises(PictureError) as refused:
-        read(path, max_pixels=max_pixels)
-    sentence = str(refused.value)
-    assert sentence.startswith(path.name), "the name of the file, without its folder"
-    assert "\n" not in sentence
-    return sentence
+def noise(height: int = 40, width: int = 60) -> Image.Image:
+    values = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def uniform(mode: str, color: tuple[int, ...], side: int = 8) -> Image.Image:
+    return Image.frombytes(mode, (side, side), bytes(color) * side**2)
+
+
+def forged_png(width: int, height: int) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return png((b"IHDR", head), (b"IDAT", compress(b"\0")))
 
 
 def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
-    path = written(tmp_path / "photo.png")
-    picture = read(path)
-    assert picture.size == (7, 5)
-    assert picture.pixels.shape == (5, 7, 3) and picture.pixels.dtype == np.float32
-    assert np.array_equal(picture.pixels, np.asarray(Image.open(path)))
+    path, link = tmp_path / "photo.png", tmp_path / "link.png"
+    noise().save(path)
+    link.symlink_to(path)
+    picture = read(link)
+    assert picture.size == (60, 40)
+    assert picture.pixels.dtype == np.float32
+    assert np.array_equal(picture.pixels, np.asarray(noise()))
     assert picture.alpha is None and picture.converted == ()
     assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert picture.bytes == path.stat().st_size
@@ -55,332 +68,344 @@ def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
     path = tmp_path / "scan.png"
     Image.new("LA", (3, 2), (40, 51)).save(path, exif=exif)
     picture = read(path)
-    assert picture.converted == (
-        "turned upright (EXIF orientation 3)",
-        "gray to RGB",
-        "transparent parts filled with the visible colors nearby, alpha kept beside",
-    )
+    assert picture.converted == ("turned upright (EXIF orientation 3)", "gray to RGB", FILLED)
     assert np.allclose(picture.pixels, 40) and picture.alpha is not None
 
 
-def test_symlink_is_followed(tmp_path: Path) -> None:
-    link = tmp_path / "link.png"
-    link.symlink_to(written(tmp_path / "photo.png"))
-    assert read(link).size == (7, 5)
-
-
-def test_folder_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "folder.jpg"
-    folder.mkdir()
-    assert "is a folder" in refusal(folder)
-
-
-def test_pipe_is_refused_at_once(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe.jpg"
-    os.mkfifo(pipe)
-    assert "is a pipe or a device" in refusal(pipe)
-
-
-def test_empty_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "empty.jpg"
+def make_huge(path: Path) -> None:
     path.touch()
-    assert "is empty" in refusal(path)
+    os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
 
 
-def test_too_large_file_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "huge.tiff"
-    with path.open("wb") as file:
-        file.truncate(image_module.MAX_BYTES + 1)  # a hole: it takes no room on the disk
-    assert "536,870,913 bytes; the limit is 536,870,912" in refusal(path)
-
-
-def test_broken_file_is_named(tmp_path: Path) -> None:
-    text = tmp_path / "notes.jpg"
-    text.write_text("Dear diary,\n")
-    assert "holds text, not a picture" in refusal(text)
-    cut = tmp_path / "cut.jpg"
-    whole = written(tmp_path / "whole.jpg", (60, 60)).read_bytes()
-    cut.write_bytes(whole[: len(whole) // 2])
-    assert "is cut off or damaged" in refusal(cut)
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.mkdir(), "is a folder"),
+        (os.mkfifo, "is a pipe or a device"),
+        (lambda path: path.touch(), "is empty"),
+        (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
+        (lambda path: path.symlink_to("nowhere"), "is not there"),
+        (make_huge,
+         "536,870,913 bytes; the limit is 536,870,912"),
+    ],
+)  # fmt: skip
+def test_unreadable_file_is_refused(tmp_path: Path, make: Any, reason: str) -> None:
+    make(tmp_path / "photo.jpg")
+    with pytest.raises(PictureError, match=f"^photo.jpg .*{reason}"):
+        read(tmp_path / "photo.jpg")
 
 
 def test_digest_and_pixels_are_of_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path / "photo.png", (7, 5))
+    path = tmp_path / "photo.png"
+    noise().save(path)
     before = path.read_bytes()
 
-    def replaced_meanwhile(
-        data: bytes, max_pixels: int, *, uncut: bool, enough: Enough | None
-    ) -> Raster:
-        written(path, (2, 2))
-        return decoded(data, max_pixels, uncut=uncut, enough=enough)
+    def replaced_meanwhile(*args: Any, **options: Any) -> Raster:
+        noise(2, 2).save(path)
+        return decoded(*args, **options)
 
-    monkeypatch.setattr(image_module, "decoded", replaced_meanwhile)
+    monkeypatch.setattr(read_module, "decoded", replaced_meanwhile)
     picture = read(path)
-    assert picture.size == (7, 5) and picture.sha256 == hashlib.sha256(before).hexdigest()
+    assert picture.size == (60, 40) and picture.sha256 == hashlib.sha256(before).hexdigest()
 
 
-def test_threads_can_read_in_parallel(tmp_path: Path) -> None:
-    paths = [written(tmp_path / f"{side}.png", (side, 3)) for side in range(1, 9)]
-    sizes: dict[str, tuple[int, int]] = {}
-
-    def note(path: Path) -> None:
-        sizes[path.name] = read(path).size
-
-    threads = [threading.Thread(target=note, args=(path,)) for path in paths]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sizes == {f"{side}.png": (side, 3) for side in range(1, 9)}
+@pytest.mark.parametrize("format", FORMATS)
+def test_promised_formats_are_decoded_and_truncated_files_refused(format: str) -> None:
+    data = saved(noise(), format)
+    decoded = raster(data)
+    assert decoded.image.size == (60, 40) and decoded.conversions == ()
+    if format in LOSSLESS:
+        assert np.array_equal(np.asarray(decoded.image), np.asarray(noise()))
+    for share in (0.02, 0.5, 0.9):
+        sentence = refusal(data[: int(share * len(data))])
+        assert "damaged" in sentence and "; " in sentence
 
 
-FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
+def test_png_with_a_flipped_bit_or_without_its_end_is_refused() -> None:
+    data = bytearray(saved(noise(), "PNG", compress_level=0))
+    assert "is cut off or damaged" in refusal(bytes(data[:-12]))
+    data[len(data) // 2] ^= 4
+    assert "is cut off or damaged" in refusal(bytes(data))
 
 
-def read_convert(data: bytes) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
-    with decoding("photo", data):
-        return to_floats(decoded(data, 1_000_000))
+@pytest.mark.parametrize("format", ["ICO", "TGA", "JPEG2000", "PDF"])
+def test_other_formats_are_not_tried(format: str) -> None:
+    sentence = refusal(saved(noise(), format))
+    assert "is in none of the formats JPEG, PNG" in sentence
+    assert sentence.endswith("save it as JPEG or PNG")
 
 
-def through(
-    image: Image.Image, format: str = "PNG", **options: object
-) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
-    """The picture after it was a file."""
-    content = io.BytesIO()
-    image.save(content, format, **options)
-    return read_convert(content.getvalue())
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        # Pillow accepts the first, warns of the second and refuses the third by itself.
+        ((6_400, 6_400), "41 MP; the limit is 40 MP (limits.max_pixels)"),
+        ((9_600, 9_600), "92.2 MP; the limit is 40 MP (limits.max_pixels)"),
+        ((60_000, 60_000), "3,600 MP; the limit is 40 MP (limits.max_pixels)"),
+        ((1, 100_001), "1x100001 pixels; the limit for a side is 100,000 pixels: crop it"),
+    ],
+)
+def test_too_large_picture_is_refused_by_its_header(size: tuple[int, int], shown: str) -> None:
+    assert refusal(forged_png(*size)) == f"photo is {shown}"
 
 
-def one(mode: str, color: tuple[int, ...], size: tuple[int, int] = (2, 2)) -> Image.Image:
-    return Image.frombytes(mode, size, bytes(color) * (size[0] * size[1]))
+@pytest.mark.parametrize("format", ["TIFF", "PNG", "WEBP", "GIF", "MPO"])
+def test_first_of_several_pictures_is_used(format: str) -> None:
+    others = [Image.new("RGB", (60, 40), color) for color in ("red", "blue")]
+    options = {"lossless": True} if format == "WEBP" else {}
+    result = raster(saved(noise(), format, save_all=True, append_images=others, **options))
+    assert result.conversions == ("picture 1 of 3 in the file taken",)
+    assert np.asarray(result.image.convert("RGB")).std() > 50, "not one of the plain ones"
 
 
-def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> bool:
-    return bool(np.abs(pixels - np.array(color)).max() <= tolerance)
+UPRIGHT = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
+STORED = {  # the rows of the file that are upright after the named rotation
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.T,
+    6: UPRIGHT.T[::-1],
+    7: UPRIGHT.T[::-1, ::-1],
+    8: UPRIGHT.T[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
+    result = raster(saved(stored, format, exif=exif))
+    assert np.array_equal(np.asarray(result.image), UPRIGHT)
+    turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
+    assert result.conversions == turned
+
+
+def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
+    import pillow_heif
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (64, 48), (200, 30, 40))
+    pillow_heif.from_pillow(image).save(tmp_path / "made.heic", exif=exif.tobytes())
+    result = raster((tmp_path / "made.heic").read_bytes())
+    assert result.image.size == (48, 64)
+    assert result.conversions == ("turned upright (EXIF orientation 6)",)
+    assert np.abs(np.asarray(result.image)[20, 20].astype(int) - (200, 30, 40)).max() < 6
+    assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"
+
+
+def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    brands = b"heic\0\0\0\0mif1heicmiaf"
+    sentence = refusal(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(80))
+    assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "takes more memory than there is"),
+        (OSError("a\nb "), r"is cut off or damaged \(a b\); "),
+        (KeyError(), r"is cut off or damaged \(KeyError\); "),
+    ],
+)
+def test_decoder_errors_become_one_line(error: Exception, reason: str) -> None:
+    with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b""):
+        raise error
+
+
+def test_jpeg_with_endless_metadata_is_refused() -> None:
+    data = saved(Image.new("RGB", (8, 8), "red"), "JPEG")
+    segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
+    assert raster(data[:2] + segment * 3 + data[2:]).size == (8, 8)
+    assert "has more than 16 MiB of metadata" in refusal(data[:2] + segment * 300 + data[2:])
+
+
+def test_ppm_with_an_endless_head_is_refused() -> None:
+    assert "has a damaged head" in refusal(b"P6 #" + bytes(1 << 17))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bits_are_exact(channels: int) -> None:
+    values = deep.values(channels)
+    assert np.array_equal(exact(deep.png(values)), values)
+    for big in (True, False):
+        for packed in (True, False):
+            assert np.array_equal(exact(deep.tiff(values, big=big, packed=packed)), values)
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "depth"),
+    [(12, 1, Depth(12, 4095)), (16, 0, Depth(16, 65535, inverted=True))],
+)
+def test_depth_of_gray_tiff(bits: int, photometric: int, depth: Depth) -> None:
+    """A little-endian TIFF of 2x1 pixels, written by hand."""
+    entries = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1),
+               (262, 3, 1, photometric), (273, 4, 1, 110), (277, 3, 1, 1),
+               (279, 4, 1, 4)]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(8)
+    assert depth_of(Image.open(io.BytesIO(data)), data) == depth
 
 
 def test_hidden_colors_are_filled() -> None:
     image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
     image.putpixel((1, 0), (100, 50, 0, 51))
     image.putpixel((2, 0), (9, 8, 7, 255))
-    pixels, alpha, said = through(image)
+    pixels, alpha, conversions = floats(saved(image, "PNG"))
     assert alpha is not None and alpha.dtype == np.float32
     assert np.allclose(alpha, [[0, 0.2, 1]])
     assert np.allclose(pixels[0, 2], [9, 8, 7])
     assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
-    assert pixels.dtype == np.float32 and said == (FILLED,)
+    assert pixels.dtype == np.float32 and conversions == (FILLED,)
 
 
-def test_palette_with_transparency() -> None:
+@pytest.mark.parametrize(("format", "clear"), [("PNG", bytes([0, 102])), ("GIF", 0)])
+def test_palette_with_transparency(format: str, clear: object) -> None:
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.putdata([0, 1, 2])
-    assert np.array_equal(through(image)[0][0], 255 * np.eye(3))
-    assert through(image)[2] == ("palette to RGB",)
-    clear: dict[str, object] = {"PNG": bytes([0, 102]), "GIF": 0}
-    for format, transparency in clear.items():
-        pixels, alpha, said = through(image, format, transparency=transparency)
-        assert alpha is not None and alpha[0, 0] == 0 and alpha[0, 2] == 1
-        assert pixels[0, 0, 0] < 128 and near(pixels[0, 2], (0, 0, 255))
-        assert said == ("palette to RGB", FILLED)
-        if format == "PNG":
-            assert pixels[0, 1, 1] > 102 and np.isclose(alpha[0, 1], 0.4)
+    pixels, alpha, conversions = floats(saved(image, format))
+    assert np.array_equal(pixels[0], 255 * np.eye(3)) and conversions == ("palette to RGB",)
+    pixels, alpha, conversions = floats(saved(image, format, transparency=clear))
+    assert alpha is not None and alpha[0, [0, 2]].tolist() == [0, 1]
+    assert pixels[0, 0, 0] < 128 and near(pixels[0, 2], (0, 0, 255))
+    assert conversions == ("palette to RGB", FILLED)
+    if format == "PNG":
+        assert pixels[0, 1, 1] > 102 and np.isclose(alpha[0, 1], 0.4)
 
 
 @pytest.mark.parametrize(
     ("mode", "other", "key"), [("RGB", (1, 2, 4), (1, 2, 3)), ("L", 4, 3), ("I;16", 700, 701)]
 )
-def test_single_transparent_color_becomes_alpha(
-    mode: str, other: int | tuple[int, ...], key: int | tuple[int, ...]
-) -> None:
+def test_single_transparent_color_becomes_alpha(mode: str, other: Any, key: Any) -> None:
     image = Image.new(mode, (2, 1), key)
     image.putpixel((1, 0), other)
-    pixels, alpha, said = through(image, transparency=key)
+    pixels, alpha, conversions = floats(saved(image, "PNG", transparency=key))
     assert alpha is not None and alpha.tolist() == [[0, 1]]
     assert np.allclose(pixels[0, 0], pixels[0, 1], atol=0.01) and pixels[0, 1, 0] < 5
-    assert said[-1] == FILLED
+    assert conversions[-1] == FILLED
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_without_a_profile(format: str) -> None:
-    # In a JPEG the inks are stored upside down, as Adobe's programs do.
+def test_cmyk_becomes_srgb(format: str) -> None:
+    # In a JPEG the inks are stored inverted, as Adobe's programs do.
     options = {"quality": 100} if format == "JPEG" else {}
-    pixels, _, said = through(one("CMYK", (51, 0, 255, 102), (8, 8)), format, **options)
+    pixels, _, conversions = floats(saved(uniform("CMYK", (51, 0, 255, 102)), format, **options))
     assert near(pixels, (255 * 0.8 * 0.6, 255 * 0.6, 0), 1.5 if format == "JPEG" else 0.01)
-    assert said == ("CMYK to RGB without a profile",)
-
-
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_with_a_profile(format: str) -> None:
-    pixels, _, said = through(
-        one("CMYK", (255, 0, 0, 0), (8, 8)), format, icc_profile=profiles.cmyk()
-    )
+    assert conversions == ("CMYK to RGB without a profile",)
+    data = saved(uniform("CMYK", (255, 0, 0, 0)), format, icc_profile=profiles.cmyk())
+    pixels, _, conversions = floats(data)
     assert near(pixels, (119, 119, 119), 3)
-    assert said == ("CMYK to RGB", "colors from profile 'hand made' to sRGB")
+    assert conversions == ("CMYK to RGB", PROFILE)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_colors_are_converted_by_profile(mode: str) -> None:
     image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
-    pixels, alpha, said = through(image, icc_profile=profiles.rgb())
-    expected = ImageCms.profileToProfile(
-        Image.new("RGB", (1, 1), (200, 120, 60)),
-        ImageCms.ImageCmsProfile(io.BytesIO(profiles.rgb())),
-        ImageCms.createProfile("sRGB"),
-        ImageCms.Intent.RELATIVE_COLORIMETRIC,
-    )
-    assert expected is not None
-    color = np.asarray(expected)[0, 0]
-    assert np.abs(color.astype(int) - (200, 120, 60)).max() > 9
-    assert near(pixels, tuple(color), 1) and alpha is None
-    assert said[-1] == "colors from profile 'hand made' to sRGB"
+    pixels, alpha, conversions = floats(saved(image, "PNG", icc_profile=profiles.rgb()))
+    assert near(pixels, (231, 139, 73), 1) and alpha is None
+    assert conversions[-1] == PROFILE
 
 
 @pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
 def test_unusable_profile_is_reported(profile: bytes) -> None:
-    pixels, _, said = through(Image.new("RGB", (2, 2), (200, 120, 60)), icc_profile=profile)
+    image = Image.new("RGB", (2, 2), (200, 120, 60))
+    pixels, _, conversions = floats(saved(image, "PNG", icc_profile=profile))
     assert near(pixels, (200, 120, 60))
-    assert said == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
+    assert conversions == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
 
 
 def test_lab_and_ycbcr_become_srgb() -> None:
-    lab, _, said = through(one("LAB", (128, 0, 0)), "TIFF")
-    assert near(lab, (119, 119, 119), 2) and said == ("CIE Lab to sRGB",)
-    ycbcr, _, said = through(one("YCbCr", (76, 85, 255)), "TIFF")
-    assert near(ycbcr, (255, 0, 0), 2) and said == ("YCbCr to RGB",)
+    lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
+    assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
+    ycbcr, _, conversions = floats(saved(uniform("YCbCr", (76, 85, 255)), "TIFF"))
+    assert near(ycbcr, (255, 0, 0), 2) and conversions == ("YCbCr to RGB",)
 
 
-def test_png_of_16_bits_is_kept_or_reduced() -> None:
-    head = struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0)
-    values = struct.pack(">B4H", 0, 25_600, 51_300, 2_560, 13_107)
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc32(name + content))
-        for name, content in [(b"IHDR", head), (b"IDAT", compress(values)), (b"IEND", b"")]
-    )
-    pixels, alpha, said = read_convert(data)
+def test_png_of_16_bits_is_kept_or_cut() -> None:
+    values = np.array([[[25_600, 51_300, 2_560, 13_107]]], dtype=np.uint16)
+    pixels, alpha, conversions = floats(deep.png(values))
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
-    assert near(pixels, (100, 200, 10)) and said == ("16 bits a channel cut to 8", FILLED)
-    with decoding("photo", data):
-        pixels, alpha, said = to_floats(decoded(data, 1_000_000, uncut=True))
+    assert near(pixels, (100, 200, 10)) and conversions == ("16 bits a channel cut to 8", FILLED)
+    pixels, alpha, conversions = floats(deep.png(values), uncut=True)
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
-    assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4) and said == (FILLED,)
+    assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4)
+    assert conversions == (FILLED,)
+
+
+def test_16_bits_follow_their_profile_exactly() -> None:
+    decoded = raster(deep.tiff(deep.values()), uncut=True)
+    decoded.image.info["icc_profile"] = profiles.rgb()
+    pixels, _, conversions = to_floats(decoded)
+    assert conversions == (PROFILE,) and len(np.unique(pixels)) > 300
+    decoded.image.info["icc_profile"] = b"damaged"
+    assert "16 bits a channel cut to 8" in to_floats(decoded)[2]
 
 
 @pytest.mark.parametrize(("mode", "color"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
 def test_premultiplied_alpha_is_not_applied_twice(mode: str, color: tuple[int, ...]) -> None:
-    pixels, alpha, _ = to_floats(Raster(one(mode, color), Depth(), ()))
+    pixels, alpha, _ = to_floats(Raster(uniform(mode, color), Depth(), ()))
     assert alpha is not None and np.allclose(alpha, 0.2)
     assert near(pixels, (200, 200, 200), 0.5)
 
 
-def test_16_bits_follow_their_profile_exactly() -> None:
-    data = deep.tiff(deep.values())
-    with decoding("photo", data):
-        raster = decoded(data, 1_000_000, uncut=True)
-    raster.image.info["icc_profile"] = profiles.rgb()
-    pixels, _, said = to_floats(raster)
-    assert said == ("colors from profile 'hand made' to sRGB",) and len(np.unique(pixels)) > 300
-    raster.image.info["icc_profile"] = b"damaged"
-    assert "16 bits a channel cut to 8" in to_floats(raster)[2]
-
-
-def gray(
-    image: Image.Image, depth: Depth | None = None, profile: bytes = b""
-) -> tuple[Pixels, tuple[str, ...]]:
-    if profile:
-        image.info["icc_profile"] = profile
-    return from_gray(image, Raster(image, depth or Depth(), ()))
-
-
-def plane(*values: float, kind: type[np.generic]) -> Image.Image:
-    return Image.fromarray(np.array([values], dtype=kind))
-
-
-def test_gray_of_16_bits_keeps_its_steps() -> None:
-    values = (0, 1, 25700, 25701, 65535)
-    pixels, said = gray(plane(*values, kind=np.uint16), Depth(16, 65535))
-    assert np.allclose(pixels[0, :, 1], np.array(values) / 257, rtol=1e-6)
-    assert pixels[0, 2, 0] != pixels[0, 3, 0]
-    assert said == ("16-bit gray to RGB, unrounded, white at 65535",)
-
-
-def test_12_bits_and_inverted_planes() -> None:
-    twelve, _ = gray(plane(0, 4095, kind=np.uint16), Depth(12, 4095))
-    assert twelve[0, :, 0].tolist() == [0, 255]
-    inverted, _ = gray(plane(0, 257, 65535, kind=np.uint16), Depth(16, 65535, inverted=True))
-    assert np.allclose(inverted[0, :, 0], [255, 254, 0])
-
-
 @pytest.mark.parametrize(
-    ("values", "white"), [((0, 200), 255), ((-9, 40_000), 65535), ((0, 2**30), 2**31 - 1)]
+    ("values", "kind", "depth", "white"),
+    [
+        ((0, 1, 25700, 25701, 65535), np.uint16, Depth(16, 65535), 65535),
+        ((0, 4095), np.uint16, Depth(12, 4095), 4095),
+        ((0, 200), np.int32, Depth(32), 255),
+        ((0, 40_000), np.int32, Depth(32), 65535),
+        ((0, 2**30), np.int32, Depth(32), 2**31 - 1),
+        ((0, 0.25, 1), np.float32, Depth(32), 1),
+        ((0, 1.5, 200.25), np.float32, Depth(32), 255),
+        ((0, 2.0**31 - 128), np.float32, Depth(32), 2**31 - 1),
+    ],
 )
-def test_32_bits_are_scaled_by_the_smallest_white(values: tuple[int, int], white: int) -> None:
-    pixels, said = gray(plane(*values, kind=np.int32), Depth(32))
-    assert np.allclose(pixels[0, :, 0], [0, values[1] * 255 / white])
-    assert said == (f"32-bit gray to RGB, unrounded, white at {white}",)
+def test_gray_of_many_bits_is_scaled_by_its_white(
+    values: tuple[float, ...], kind: type[np.generic], depth: Depth, white: int
+) -> None:
+    image = Image.fromarray(np.array([values], dtype=kind))
+    pixels, _, conversions = to_floats(Raster(image, depth, ()))
+    assert np.allclose(pixels[0, :, 1], np.array(values) * 255 / white, rtol=1e-6)
+    bits = "float" if kind is np.float32 else f"{depth.bits}-bit"
+    assert conversions == (f"{bits} gray to RGB, unrounded, white at {white}",)
 
 
-@pytest.mark.parametrize(
-    ("values", "white"),
-    [((0, 0.25, 1), 1), ((0, 1.5, 200.25), 255), ((0, 2.0**31 - 128), 2**31 - 1)],
-)
-def test_floats_are_scaled_by_the_smallest_white(values: tuple[float, ...], white: int) -> None:
-    pixels, said = gray(plane(*values, kind=np.float32), Depth(32))
-    assert np.allclose(pixels[0, :, 0], np.array(values) * 255 / white)
-    assert said == (f"float gray to RGB, unrounded, white at {white}",)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_gray_that_is_not_finite_is_refused(value: float) -> None:
-    with pytest.raises(PictureError, match="no numbers; export it again"):
-        gray(plane(0, value, kind=np.float32))
+def test_inverted_and_infinite_gray() -> None:
+    image = Image.fromarray(np.array([[0, 257, 65535]], dtype=np.uint16))
+    pixels, _, _ = to_floats(Raster(image, Depth(16, 65535, inverted=True), ()))
+    assert np.allclose(pixels[0, :, 0], [255, 254, 0])
+    for value in (np.nan, np.inf):
+        infinite = Image.fromarray(np.array([[0, value]], dtype=np.float32))
+        with pytest.raises(PictureError, match="no numbers; export it again"):
+            to_floats(Raster(infinite, Depth(32), ()))
 
 
 def test_gray_profile_is_applied_between_levels() -> None:
     values = np.arange(25_700, 26_215, 8)
-    pixels, said = gray(
-        plane(*values, kind=np.uint16), Depth(16, 65535), profile=profiles.gray(gamma=1.0)
-    )
-    light = values / 65535
-    srgb = 255 * (1.055 * light ** (1 / 2.4) - 0.055)
+    image = Image.fromarray(values[None].astype(np.uint16))
+    image.info["icc_profile"] = profiles.gray(gamma=1.0)
+    pixels, _, conversions = to_floats(Raster(image, Depth(16, 65535), ()))
+    srgb = 255 * (1.055 * (values / 65535) ** (1 / 2.4) - 0.055)
     assert np.abs(pixels[0, :, 0] - srgb).max() < 1
     assert len(np.unique(pixels[0, :, 0])) == len(values)
-    assert said[1:] == ("colors from profile 'hand made' to sRGB",)
+    assert conversions[1:] == (PROFILE,)
 
 
-def disc(side: int = 41) -> tuple[Pixels, Plane]:
-    """A red disc with a soft edge; what is hidden around it is green."""
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    away = np.hypot(rows - side // 2, columns - side // 2)
-    alpha = np.clip((side / 3 - away) / 4 + 0.5, 0, 1).astype(np.float32)
-    pixels = np.where(alpha[..., None] > 0, (200, 40, 30), (0, 255, 0)).astype(np.float32)
-    return pixels, alpha
-
-
-def test_nearer_color_fills() -> None:
+def test_nearer_visible_color_fills() -> None:
     pixels = np.full((9, 64, 3), 128, dtype=np.float32)
     alpha = np.zeros((9, 64), dtype=np.float32)
     pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
     alpha[:, :8] = alpha[:, -8:] = 1
-    found = filled(pixels, alpha)
-    assert found[4, 12, 0] > 2 * found[4, 12, 2] and found[4, 50, 2] > 2 * found[4, 50, 0]
-    assert np.array_equal(found[:, :8], pixels[:, :8])
-
-
-def test_visible_colors_stay() -> None:
-    pixels = np.array([[[10, 20, 30], [90, 90, 90]]], dtype=np.float32)
-    found = filled(pixels, np.array([[1, 0.5]], dtype=np.float32))
-    assert np.array_equal(found[0, 0], [10, 20, 30])
-    assert 10 < found[0, 1, 0] < 90
-
-
-def test_invisible_picture_is_white() -> None:
-    pixels, alpha = disc()
-    assert (filled(pixels, 0 * alpha) == 255).all()
-
-
-def test_over_white_composites() -> None:
-    pixels, alpha = np.full((1, 1, 3), 55, dtype=np.float32), np.full((1, 1), 0.5, dtype=np.float32)
-    assert over_white(pixels, alpha).ravel().tolist() == [155, 155, 155]
+    result: Pixels = filled(pixels.copy(), alpha)
+    assert result[4, 12, 0] > 2 * result[4, 12, 2] and result[4, 50, 2] > 2 * result[4, 50, 0]
+    assert np.array_equal(result[:, :8], pixels[:, :8])
+    nothing: Plane = 0 * alpha
+    assert (filled(pixels, nothing) == 255).all()

@@ -1,6 +1,5 @@
 """Large pictures are decoded reduced: right in color and size, in little memory."""
 
-import io
 import struct
 import subprocess
 import sys
@@ -11,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 from tests.painter import deep
+from tests.painter.files import png, raster, refusal, saved
 
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images import reduced as reduced_module
 from stylewatch_painter.images.read import to_floats
 from stylewatch_painter.images.reduced import Enough, within
 
-MOST = 250_000_000
-SHOWN = 200
-LARGE = (851, 1303)
-"""Height and width of a picture that is decoded in more than one band."""
+
+@pytest.fixture(autouse=True)
+def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the small pictures of these tests have several bands."""
+    monkeypatch.setattr(reduced_module, "_BAND", 20_000)
 
 
 def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np.uint8]:
@@ -34,104 +34,53 @@ def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np
     return np.clip(255 * slopes + grain, 0, 255).astype(np.uint8)
 
 
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks."""
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-
-
-def saved(image: Image.Image, format: str, **options: Any) -> bytes:
-    content = io.BytesIO()
-    image.save(content, format, **options)
-    return content.getvalue()
-
-
-def raster(data: bytes, enough: Enough | None = None, **options: Any) -> Raster:
-    with decoding("photo", data):
-        return decoded(data, MOST, enough=enough, **options)
-
-
-def refusal(data: bytes, enough: Enough) -> str:
-    with pytest.raises(PictureError) as refused:
-        raster(data, enough)
-    return str(refused.value)
-
-
 def boxes(values: NDArray[Any], side: int) -> NDArray[np.float64]:
     """The means over boxes of that side; those at the right and at the bottom may be cut."""
     rows, columns = (range(0, length, side) for length in values.shape[:2])
     sums = np.add.reduceat(values.astype(np.float64), rows, axis=0)
     sums = np.add.reduceat(sums, columns, axis=1)
     counts = np.add.reduceat(np.ones(values.shape[:2]), rows, axis=0)
-    found: NDArray[np.float64] = sums / np.add.reduceat(counts, columns, axis=1)[..., None]
-    return found
+    means: NDArray[np.float64] = sums / np.add.reduceat(counts, columns, axis=1)[..., None]
+    return means
 
 
-def check_boxes(data: bytes, side: int, shown: int, **options: Any) -> None:
-    """The picture is that of the boxes of the whole one, by as much as is seen of each pixel."""
-    whole, alpha, _ = to_floats(raster(data, **options))
-    found = raster(data, Enough(within(shown), whole=100), **options)
-    small, opacity, converted = to_floats(found)
-    height, width = whole.shape[:2]
-    assert found.size == (width, height)
-    assert f"decoded at 1/{side} of {width}x{height} pixels" in converted
+def check_boxes(data: bytes, **options: Any) -> None:
+    """The reduced picture has the mean of each box of 3x3, weighted by alpha."""
+    side = 3
+    full, alpha, _ = to_floats(raster(data, **options))
+    reduced = raster(data, Enough(within(50), whole=100), **options)
+    small, opacity, conversions = to_floats(reduced)
+    height, width = full.shape[:2]
+    assert reduced.size == (width, height)
+    assert f"decoded at 1/{side} of {width}x{height} pixels" in conversions
     if alpha is None:
         assert opacity is None
-        assert np.abs(boxes(whole, side) - small).max() < 1
+        assert np.abs(boxes(full, side) - small).max() < 1
         return
     assert opacity is not None
     seen = boxes(alpha[..., None], side)
     assert np.abs(seen[..., 0] - opacity).max() < 0.01
-    colors = boxes(whole * alpha[..., None], side) / np.maximum(seen, 1e-6)
+    colors = boxes(full * alpha[..., None], side) / np.maximum(seen, 1e-6)
     assert (np.abs(colors - small) * (seen > 0.2)).max() < 6
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "bmp": {"format": "BMP"},
-    "ppm": {"format": "PPM"},
-    "gif": {"format": "GIF"},
-    "webp": {"format": "WEBP", "lossless": True},
-    "avif": {"format": "AVIF"},
-    "png": {"format": "PNG"},
-    "tiff": {"format": "TIFF", "strip_size": 6000},
-    "lzw": {"format": "TIFF", "compression": "tiff_lzw", "strip_size": 6000},
-    "jpeg in tiff": {"format": "TIFF", "compression": "jpeg", "strip_size": 6000},
-    "big tiff": {"format": "TIFF", "big_tiff": True, "strip_size": 6000},
-}
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_every_mode_is_reduced(mode: str, format: str) -> None:
     image = Image.fromarray(shades(4))
     if mode == "I;16":
-        gray = shades(1)[..., 0].astype(np.uint16) * 250
-        image = Image.fromarray(gray)
+        image = Image.fromarray(shades(1)[..., 0].astype(np.uint16) * 250)
     elif mode == "P":
         image = image.convert("RGB").quantize(100)
     else:
         image = image.convert(mode)
-    check_boxes(saved(image, format, **({"strip_size": 2000} if format == "TIFF" else {})), 3, 50)
+    options = {"strip_size": 2000} if format == "TIFF" else {"compress_level": 1}
+    check_boxes(saved(image, format, **options))
 
 
-@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("channels", [2, 4])
 def test_png_of_16_bits_is_reduced_exactly(channels: int) -> None:
-    values = shades(channels, LARGE).astype(np.uint16) * 257
-    check_boxes(deep.png(values), 3, SHOWN, uncut=True)
-
-
-@pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA"])
-def test_png_bands_join_for_every_filter(mode: str) -> None:
-    image = Image.fromarray(shades(4, LARGE))
-    image = image.convert("RGB").quantize(60) if mode == "P" else image.convert(mode)
-    check_boxes(saved(image, "PNG", compress_level=1), 3, SHOWN)
-
-
-def test_tiff_strips_join() -> None:
-    image = Image.fromarray(shades(3, LARGE))
-    check_boxes(saved(image, "TIFF", compression="tiff_lzw"), 3, SHOWN)
+    check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
 
 
 def tiled(values: NDArray[np.uint8], side: int) -> bytes:
@@ -145,42 +94,41 @@ def tiled(values: NDArray[np.uint8], side: int) -> bytes:
         for y in range(0, down * side, side)
         for x in range(0, across * side, side)
     ]
-    length, count = side * side * channels, len(tiles)
-    at = 8 + 2 + 12 * 9 + 4
+    length, count, at = side * side * channels, len(tiles), 8 + 2 + 12 * 10 + 4
     fields = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 1), (262, 1, 2),
-              (277, 1, channels), (322, 1, side), (323, 1, side)]  # fmt: skip
-    places = struct.pack(f"<{count}L", *(at + 8 * count + length * n for n in range(count)))
+              (277, 1, channels), (322, 1, side), (323, 1, side), (324, count, at),
+              (325, count, at + 4 * count)]  # fmt: skip
     table = struct.pack("<H", 10) + b"".join(struct.pack("<HHLL", t, 4, n, v) for t, n, v in fields)
-    table += struct.pack("<HHLL", 324, 4, count, at + 12)
-    table += struct.pack("<HHLL", 325, 4, count, at + 12 + 4 * count) + bytes(4)
-    places = struct.pack(f"<{count}L", *(at + 12 + 8 * count + length * n for n in range(count)))
+    places = struct.pack(f"<{count}L", *(at + 8 * count + length * n for n in range(count)))
     counts = struct.pack(f"<{count}L", *[length] * count)
-    return b"II*\0" + struct.pack("<L", 8) + table + places + counts + b"".join(tiles)
+    return b"II*\0" + struct.pack("<L", 8) + table + bytes(4) + places + counts + b"".join(tiles)
 
 
-def test_tiff_tiles_join() -> None:
-    check_boxes(tiled(shades(3, LARGE), 256), 3, SHOWN)
+def test_tiff_strips_and_tiles_join() -> None:
+    image = Image.fromarray(shades())
+    check_boxes(saved(image, "TIFF", compression="tiff_lzw", strip_size=6000))
+    check_boxes(tiled(shades(), 64))
 
 
 def test_jpeg_is_decoded_at_a_fraction() -> None:
-    data = saved(Image.fromarray(shades(3, LARGE)), "JPEG", quality=95)
-    found = raster(data, Enough((160, 100), whole=100))
-    assert found.image.size == (326, 213) and found.size == (1303, 851)
-    assert found.said == ("decoded at 1/4 of 1303x851 pixels",)
-    whole = np.asarray(raster(data).image)
-    assert np.abs(boxes(whole, 4) - np.asarray(found.image))[:-1, :-1].mean() < 1
+    data = saved(Image.fromarray(shades()), "JPEG", quality=95)
+    reduced = raster(data, Enough((41, 25), whole=100))
+    assert reduced.image.size == (83, 51) and reduced.size == (331, 203)
+    assert reduced.conversions == ("decoded at 1/4 of 331x203 pixels",)
+    full = np.asarray(raster(data).image)
+    assert np.abs(boxes(full, 4) - np.asarray(reduced.image))[:-1, :-1].mean() < 1
 
 
 def test_reduced_picture_is_twice_as_large_as_needed() -> None:
+    data = saved(Image.fromarray(shades()), "PNG")
     for shown in ((100, 100), (331, 20), (20, 203), (82, 50), (400, 400)):
-        enough = Enough(shown, whole=100)
-        found = raster(saved(Image.fromarray(shades()), "PNG"), enough).image.size
-        for side, needed, whole in zip(found, shown, (331, 203), strict=True):
-            assert side >= min(2 * needed, whole)
+        size = raster(data, Enough(shown, whole=100)).image.size
+        for side, needed, full in zip(size, shown, (331, 203), strict=True):
+            assert side >= min(2 * needed, full)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -188,66 +136,61 @@ def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
     values[:80, :120], values[:80, 120:], values[80:, :120] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
     options = {"strip_size": 9000} if format == "TIFF" else {}
     data = saved(Image.fromarray(values), format, exif=exif, **options)
-    whole, small = raster(data), raster(data, Enough(within(30), whole=100))
-    assert small.size == whole.image.size
-    assert small.image.size == tuple(side // 4 for side in whole.image.size)
-    assert small.said == (*whole.said, "decoded at 1/4 of {}x{} pixels".format(*small.size))
+    full, small = raster(data), raster(data, Enough(within(30), whole=100))
+    assert small.size == full.image.size
+    assert small.image.size == tuple(side // 4 for side in full.image.size)
+    reduction = "decoded at 1/4 of {}x{} pixels".format(*small.size)
+    assert small.conversions == (*full.conversions, reduction)
     width, height = small.image.size
-    near = np.asarray(whole.image.resize((width, height), Image.Resampling.NEAREST), dtype=int)
+    near = np.asarray(full.image.resize((width, height), Image.Resampling.NEAREST), dtype=int)
     assert np.abs(near - np.asarray(small.image))[height // 4, [width // 4, -width // 4]].max() < 12
 
 
-def test_metadata_is_kept() -> None:
-    from PIL import ImageCms
-
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+def test_metadata_is_kept(format: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     options = {"exif": exif, "dpi": (300, 300), "icc_profile": profile}
-    for format in ("JPEG", "PNG", "TIFF"):
-        data = saved(Image.fromarray(shades()), format, **options)
-        found = raster(data, Enough(within(50), whole=100))
-        assert found.tags.main[0x010F] == "Maker"
-        assert found.tags.dpi == pytest.approx((300, 300), abs=0.1)
-        assert found.image.info["icc_profile"] == profile
+    data = saved(Image.fromarray(shades()), format, **options)
+    reduced = raster(data, Enough(within(50), whole=100))
+    assert reduced.tags.main[0x010F] == "Maker"
+    assert reduced.tags.dpi == pytest.approx((300, 300), abs=0.1)
+    assert reduced.image.info["icc_profile"] == profile
 
 
-def test_nearest_mixes_no_colors() -> None:
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
+def test_nearest_mixes_no_colors(format: str) -> None:
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
-    for format in ("PNG", "BMP", "TIFF"):
-        data = saved(Image.fromarray(values), format)
-        found = raster(data, Enough(within(100), whole=100, reduce="nearest")).image
-        assert found.size == (225, 200)
-        colors = {color for _, color in found.getcolors() or ()}
-        assert colors == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
-        edge = np.argmax(np.asarray(found)[0, :, 0]) * 4
-        assert abs(edge - 451) <= 4, "aligned with its picture"
+    enough = Enough(within(100), whole=100, reduce="nearest")
+    image = raster(saved(Image.fromarray(values), format), enough).image
+    assert image.size == (225, 200)
+    colors = {color for _, color in image.getcolors() or ()}
+    assert colors == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
+    edge = np.argmax(np.asarray(image)[0, :, 0]) * 4
+    assert abs(edge - 451) <= 4, "aligned with its picture"
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
-@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "lzw", "tiff", "WEBP", "MPO"])
-def test_truncated_large_file_is_refused(kind: str, kept: float) -> None:
-    options = {"progressive": {"format": "JPEG", "progressive": True}, **KINDS}
-    image = Image.fromarray(shades(3, (600, 800)))
-    data = saved(image, **options.get(kind, {"format": kind}))
-    assert "damaged" in refusal(data[: int(kept * len(data))], Enough((20, 20), 100))
-
-
-def test_damaged_large_png_is_refused() -> None:
-    data = saved(Image.fromarray(shades()), "PNG")
-    wrong = bytearray(data)
-    wrong[len(data) // 2] ^= 1
-    for damaged in (bytes(wrong), data[:-12], data[:-1]):
-        assert "is cut off or damaged" in refusal(damaged, Enough((20, 20), whole=100))
-
-
-def flat_png(width: int, height: int) -> bytes:
-    """A large green picture, made without having it in memory."""
-    row, packer = b"\0" + bytes((0, 200, 0)) * width, zlib.compressobj(1)
-    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return png((b"IHDR", head), (b"IDAT", packed), (b"IEND", b""))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": "JPEG"},
+        {"format": "JPEG", "progressive": True},
+        {"format": "PNG"},
+        {"format": "TIFF", "strip_size": 6000},
+        {"format": "TIFF", "compression": "tiff_lzw", "strip_size": 6000},
+        {"format": "WEBP"},
+    ],
+)
+def test_truncated_large_file_is_refused(options: dict[str, Any]) -> None:
+    data = saved(Image.fromarray(shades()), **options)
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    broken = [data[: int(share * len(data))] for share in (0.3, 0.9, 0.999)]
+    broken += [bytes(flipped), data[:-12]] if options["format"] == "PNG" else []
+    for each in broken:
+        assert "damaged" in refusal(each, Enough((20, 20), 100))
 
 
 LIMITED = """
@@ -263,12 +206,17 @@ print(picture.size, picture.pixels[0, 0].tolist(), *picture.converted)
 
 
 def test_large_png_is_decoded_in_little_memory(tmp_path: Path) -> None:
+    """A green picture of 210 MB, 280 as Pillow has it; it is never in memory."""
+    width, height = 10_000, 7_000
+    row, packer = b"\0" + bytes((0, 200, 0)) * width, zlib.compressobj(1)
+    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path = tmp_path / "large.png"
-    path.write_bytes(flat_png(10_000, 7_000))  # 210 MB as they are, 280 as Pillow has them
-    found = subprocess.run(
+    path.write_bytes(png((b"IHDR", head), (b"IDAT", packed)))
+    ended = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
     )
-    assert found.stdout.startswith("(10000, 7000) [0.0, 200.0, 0.0] decoded at 1/7 of 10000x7000")
+    assert ended.stdout.startswith("(10000, 7000) [0.0, 200.0, 0.0] decoded at 1/7 of 10000x7000")
 
 
 def test_too_much_memory_is_refused_before_decoding() -> None:
@@ -276,7 +224,7 @@ def test_too_much_memory_is_refused_before_decoding() -> None:
     data = bytearray(saved(Image.fromarray(shades()), "JPEG", **options))
     head = data.index(b"\xff\xc2") + 5
     data[head : head + 4] = struct.pack(">HH", 15_000, 16_000)
-    sentence = refusal(bytes(data), Enough((640, 600)))
+    sentence = refusal(bytes(data), Enough((640, 600)), 250_000_000)
     assert sentence.startswith(
         "photo is 240 MP, which takes about 1.46 GB to decode as progressive"
     )

@@ -1,7 +1,12 @@
-"""A sheet: pictures in rows, each whole and with its label."""
+"""Pictures are resized in floats, or as 8 bits; a sheet has pictures in rows with labels."""
+
+from typing import get_args
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from stylewatch_painter.images.resize import Resample, resize, resize_plane
 from stylewatch_painter.images.sheet import Cell, draw, shrunk
 from stylewatch_painter.stage import Pixels
 
@@ -10,30 +15,47 @@ def flat(width: int, height: int, level: float) -> Pixels:
     return np.full((height, width, 3), level, dtype=np.float32)
 
 
-def test_pictures_are_pasted_unchanged() -> None:
-    rows = [[Cell("one", flat(40, 30, 10)), Cell("two", flat(40, 30, 90))]]
-    sheet = draw(rows, side=40)
-    assert [int((sheet == level).all(-1).sum()) for level in (10, 90)] == [1200, 1200]
+def test_floats_are_neither_rounded_nor_clipped() -> None:
+    edge = np.concatenate([flat(10, 1, 0), flat(10, 1, 255)], axis=1)
+    resized = resize(edge, (50, 1), "lanczos")
+    assert resized.min() < -1 and resized.max() > 256
+    assert np.abs(resized - np.rint(resized)).max() > 0.1
+    ramp = resize(np.concatenate([flat(1, 1, 0), flat(1, 1, 100)], axis=1), (4, 1), "bilinear")
+    assert np.allclose(ramp[0, :, 0], [0, 25, 75, 100])
 
 
-def test_pictures_of_a_row_are_aligned() -> None:
+@pytest.mark.parametrize("resample", get_args(Resample))
+def test_eight_bit_equals_pillow_on_rounded_pictures(resample: Resample) -> None:
+    picture = np.random.default_rng(7).uniform(-20, 290, (9, 13, 3)).astype(np.float32)
+    rounded = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
+    expected = np.asarray(rounded.resize((20, 5), Image.Resampling[resample.upper()]))
+    resized = resize(picture, (20, 5), resample, eight_bit=True)
+    assert resized.dtype == np.float32
+    assert np.array_equal(resized, expected)
+
+
+def test_plane_stays_in_0_to_1() -> None:
+    mask = np.zeros((6, 6), dtype=np.float32)
+    mask[:, 3:] = 1
+    resized = resize_plane(mask, (25, 11))
+    assert resized.shape == (11, 25) and resized.dtype == np.float32
+    assert resized.min() == 0 and resized.max() == 1
+
+
+def test_pictures_are_pasted_unchanged_and_aligned_at_the_bottom() -> None:
     sheet = draw([[Cell("a\nb", flat(40, 20, 10)), Cell("", flat(20, 40, 90))]], side=40)
-    bottoms = [np.nonzero((sheet == level).all(-1))[0].max() for level in (10, 90)]
-    assert bottoms[0] == bottoms[1]
+    places = [np.nonzero((sheet == level).all(-1))[0] for level in (10, 90)]
+    assert [place.size for place in places] == [800, 800]
+    assert places[0].max() == places[1].max()
 
 
 def test_large_pictures_are_shrunk_and_small_ones_kept() -> None:
     assert shrunk(flat(400, 200, 5), 40).shape == (20, 40, 3)
     assert shrunk(flat(10, 20, 5), 40).shape == (20, 10, 3)
-
-
-def test_label_is_no_wider_than_a_picture() -> None:
     assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
 
 
 def test_labels_in_other_scripts_are_drawn() -> None:
     """A font without them shows the same box for each."""
-    sea, sky = (
-        draw([[Cell(label)]]) for label in ("\u043c\u043e\u0440\u0435", "\u043d\u0435\u0431\u043e")
-    )
+    sea, sky = (draw([[Cell(label)]]) for label in ("\u043c\u043e", "\u043d\u0435"))
     assert sea.shape == sky.shape and not np.array_equal(sea, sky)

@@ -1,11 +1,10 @@
-"""Taking over a file of one's own."""
+"""Weights files are imported and downloaded."""
 
 import threading
 from collections.abc import Iterator
 from hashlib import md5, sha256
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from urllib.request import OpenerDirector, ProxyHandler, build_opener
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from tests.painter import networks
 from tests.painter.servers import Handler, Server
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import importer as weights_fetch
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.importer import Progress, download, fetch, import_file
 from stylewatch_painter.network.store import load
@@ -22,19 +20,15 @@ from stylewatch_painter.network.weights import LAYERS, Known
 
 
 @pytest.fixture(autouse=True)
-def little(monkeypatch: pytest.MonkeyPatch) -> None:
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     networks.narrow(monkeypatch)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture
 def numbered(tmp_path: Path) -> Path:
-    """A torch file whose names do not tell which pictures it was trained on."""
+    """A torch file whose names do not show how its training pictures were normalized."""
     return networks.save_torch(tmp_path / "My VGG.pth", networks.numbered(networks.network()))
-
-
-def _known(path: Path, normalization: str, *, algorithm: str = "sha256", digits: int = 8) -> Known:
-    digest = {"sha256": sha256, "md5": md5}[algorithm](path.read_bytes()).hexdigest()[:digits]
-    return Known("official", path.name, algorithm, digest, "a test", normalization, "o", "l")
 
 
 def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered: Path) -> None:
@@ -47,33 +41,27 @@ def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered:
     assert numbered.read_bytes() == before
 
 
-def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
-    with pytest.raises(WeightsError, match=r"say `--normalization torchvision` .* or `--norm"):
-        import_file(numbered, home=tmp_path / "home")
-    assert not (tmp_path / "home").exists()
-
-
 @pytest.mark.parametrize(("algorithm", "digits"), [("sha256", 8), ("sha256", 64), ("md5", 32)])
 def test_known_digest_gives_name_and_normalization(
     tmp_path: Path, numbered: Path, algorithm: str, digits: int
 ) -> None:
-    entry = _known(numbered, "torchvision", algorithm=algorithm, digits=digits)
+    digest = {"sha256": sha256, "md5": md5}[algorithm](numbered.read_bytes()).hexdigest()[:digits]
+    entry = Known("official", numbered.name, algorithm, digest, "torchvision", "o", "l")
     file = import_file(numbered, home=tmp_path / "home", catalogue=[entry])
     assert (file.name, file.origin, file.license) == ("official", "o", "l")
     assert file.mean == pytest.approx((123.675, 116.28, 103.53))
+    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
+        import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
 
 
-def test_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered: Path) -> None:
+def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
+    """The name of a known file without its digest proves nothing."""
     path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
-    with pytest.raises(WeightsError, match="its digest is not known"):
+    with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
         import_file(path, home=tmp_path / "home")
-
-
-def test_existing_name_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
-    import_file(numbered, home=tmp_path / "home", normalization="caffe", name="mine")
-    other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
-    with pytest.raises(WeightsError, match="'mine' already names other weights"):
-        import_file(other, home=tmp_path / "home")
+    with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
+        import_file(path, home=tmp_path / "home", normalization="keras")
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("name", ["bundled", "../out", "Mine", "a b", ".hidden"])
@@ -83,13 +71,20 @@ def test_misleading_names_are_refused(tmp_path: Path, numbered: Path, name: str)
     assert not (tmp_path / "home").exists()
 
 
+def test_existing_name_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
+    import_file(numbered, home=tmp_path / "home", normalization="caffe", name="mine")
+    other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
+    with pytest.raises(WeightsError, match="'mine' already names other weights"):
+        import_file(other, home=tmp_path / "home")
+
+
 def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None:
     here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
     there = import_file(here.path, home=tmp_path / "there")
-    assert there.sha256 == here.sha256
-    assert there.mean == here.mean
-    some, others = (load(file, LAYERS)[1] for file in (here, there))
-    assert networks.same(some, others)
+    assert (there.sha256, there.mean) == (here.sha256, here.mean)
+    assert networks.same(*(load(file, LAYERS)[1] for file in (here, there)))
+    with pytest.raises(WeightsError, match="leave --normalization out"):
+        import_file(here.path, home=tmp_path / "there", normalization="caffe")
 
 
 def test_failed_import_leaves_nothing(tmp_path: Path) -> None:
@@ -117,124 +112,85 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-@pytest.fixture
-def opener() -> OpenerDirector:
-    """As the module's own, but past any proxy of whoever runs the tests."""
-    return build_opener(weights_fetch._Stay, ProxyHandler({}))
-
-
-def _entry(server: Server, body: bytes = BODY) -> Known:
+def entry_of(server: Server, body: bytes = BODY) -> Known:
     digest = sha256(body).hexdigest()
-    return Known("little", "file.bin", "sha256", digest, "a test", "caffe", "o", "l", server.url)
+    return Known("little", "file.bin", "sha256", digest, "caffe", "o", "l", server.url)
 
 
-def test_download_is_complete_and_reports_progress(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
-    steps = list(download(_entry(server), tmp_path, opener=opener))
+def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Path) -> None:
+    steps = list(download(entry_of(server), tmp_path))
     assert (tmp_path / "file.bin").read_bytes() == BODY
     assert steps[-1] == Progress("little", len(BODY), len(BODY))
     assert len(steps) > 1
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["file.bin"]
 
 
-def test_interrupted_download_continues_at_the_next_call(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
+def test_interrupted_download_continues_at_the_next_call(server: Server, tmp_path: Path) -> None:
     server.breaks_after = [300_000, 0]
     with pytest.raises(WeightsError, match=r"broke off at 300000 bytes .* goes on from there"):
-        list(download(_entry(server), tmp_path, opener=opener))
+        list(download(entry_of(server), tmp_path))
     assert not (tmp_path / "file.bin").exists()
-    list(download(_entry(server), tmp_path, opener=opener))
+    list(download(entry_of(server), tmp_path))
     assert server.asked[-1]["Range"] == "bytes=300000-"
     assert (tmp_path / "file.bin").read_bytes() == BODY
 
 
-def test_server_without_ranges_is_asked_for_the_whole(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
+def test_server_without_ranges_is_asked_for_the_whole_file(server: Server, tmp_path: Path) -> None:
     server.ranges, server.breaks_after = False, [300_000]
-    steps = list(download(_entry(server), tmp_path, opener=opener))
+    received = [step.received for step in download(entry_of(server), tmp_path)]
     assert (tmp_path / "file.bin").read_bytes() == BODY
-    received = [step.received for step in steps]
     assert received != sorted(received)
 
 
-def test_changed_file_is_not_mixed_with_the_old_one(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
+def test_wrong_or_changed_file_is_refused_and_removed(server: Server, tmp_path: Path) -> None:
     server.breaks_after = [300_000, 0]
-    with pytest.raises(WeightsError):
-        list(download(_entry(server), tmp_path, opener=opener))
-    shorter = BODY[100_000::-1]
-    server.body, server.etag = shorter, '"two"'
-    list(download(_entry(server, shorter), tmp_path, opener=opener))
-    assert (tmp_path / "file.bin").read_bytes() == shorter
+    with pytest.raises(WeightsError, match="broke off"):
+        list(download(entry_of(server), tmp_path))
+    server.body = BODY[::-1]
+    mixed = sha256(BODY[:300_000] + server.body[300_000:]).hexdigest()
+    with pytest.raises(WeightsError, match=rf"expected sha256 {sha256(BODY).hexdigest()}.*{mixed}"):
+        list(download(entry_of(server), tmp_path))
+    assert not list(tmp_path.glob("file.bin*[!k]"))
+    server.body = BODY
+    list(download(entry_of(server), tmp_path))
+    assert (tmp_path / "file.bin").read_bytes() == BODY
 
 
-def test_wrong_digest_is_refused_and_removed(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
-    server.body = BODY + b"!"
-    expected, met = sha256(BODY).hexdigest(), sha256(server.body).hexdigest()
-    with pytest.raises(WeightsError, match=rf"file\.bin: expected sha256 {expected}, met {met}"):
-        list(download(_entry(server), tmp_path, opener=opener))
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("file.bin.p")] == []
-    assert not (tmp_path / "file.bin").exists()
-
-
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_server_error_is_reported(
-    server: Server, opener: OpenerDirector, tmp_path: Path, status: int
-) -> None:
-    server.status = status
-    with pytest.raises(WeightsError, match=f"the server answers {status}"):
-        list(download(_entry(server), tmp_path, opener=opener))
-
-
-def test_redirection_is_not_followed(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def test_errors_of_the_server_are_reported(server: Server, tmp_path: Path) -> None:
+    for status in (403, 500):
+        server.status = status
+        with pytest.raises(WeightsError, match=f"the server answers {status}"):
+            list(download(entry_of(server), tmp_path))
     server.status, server.location = 302, f"{server.url}?elsewhere"
     with pytest.raises(WeightsError, match="the server answers 302"):
-        list(download(_entry(server), tmp_path))
-    assert len(server.asked) == 1
-
-
-def test_absurd_size_is_refused(server: Server, opener: OpenerDirector, tmp_path: Path) -> None:
-    server.declared = 1 << 40
+        list(download(entry_of(server), tmp_path))
+    assert len(server.asked) == 3, "redirections are not followed"
+    server.status, server.declared = 200, 1 << 40
     with pytest.raises(WeightsError, match="larger than any file of weights"):
-        list(download(_entry(server), tmp_path, opener=opener))
+        list(download(entry_of(server), tmp_path))
+    server.url = "http://127.0.0.1:1/file.bin"
+    with pytest.raises(WeightsError, match=r"cannot be reached .*refused"):
+        list(download(entry_of(server), tmp_path))
 
 
-def test_concurrent_download_is_refused(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
+def test_concurrent_download_is_refused(server: Server, tmp_path: Path) -> None:
     with (
         FileLock(tmp_path / "file.bin.lock"),
         pytest.raises(WeightsError, match="by another process"),
     ):
-        list(download(_entry(server), tmp_path, opener=opener))
+        list(download(entry_of(server), tmp_path))
 
 
-def test_downloaded_weights_are_imported(
-    server: Server, opener: OpenerDirector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    networks.narrow(monkeypatch)
+def test_downloaded_weights_are_imported_once(server: Server, tmp_path: Path) -> None:
     server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
-    entry = _entry(server, server.body)
-    home = tmp_path / "home"
-    steps = list(fetch("little", home=home, catalogue=[entry], opener=opener))
+    entry, home = entry_of(server, server.body), tmp_path / "home"
+    steps = list(fetch("little", home=home, catalogue=[entry]))
     assert steps[-1].received == len(server.body)
     file = weights.locate("little", home=home)
     assert (file.sha256, file.license) == (entry.digest, "l")
     assert not (home / "downloads" / "file.bin").exists()
-    assert list(fetch("little", home=home, catalogue=[entry], opener=opener)) == []
+    assert list(fetch("little", home=home, catalogue=[entry])) == []
     assert len(server.asked) == 1
-
-
-def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     for name in ("bundled", "vgg20"):
         with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
             list(fetch(name, home=tmp_path))

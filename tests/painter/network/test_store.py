@@ -1,144 +1,208 @@
-"""Our own form of a trained network, written and read."""
+"""Files of trained networks: those of others are read, our own are written and read."""
 
 import os
+import pickle
+import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from tests.painter import networks
-from tests.painter.networks import Network, narrow, network, same
+from tests.painter.networks import Network, network, numbered, same
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.weights import LAYERS, WeightsFile
+from stylewatch_painter.network.store import canonical, read_foreign
+from stylewatch_painter.network.weights import LAYERS, NORMALIZATIONS, WeightsFile
 
 ABOUT = WeightsFile("x", Path("x"), "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none").metadata()
+MEAN = (123.68, 116.779, 103.939)
 
 
 @pytest.fixture(autouse=True)
-def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow(monkeypatch)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks.narrow(monkeypatch)
+
+
+def test_every_published_form_is_read(tmp_path: Path) -> None:
+    """Torch, old and new, safetensors by either naming, and Keras."""
+    arrays = network()
+    forms = {
+        networks.save_torch(tmp_path / "a.pth", numbered(arrays)): None,
+        networks.save_torch(tmp_path / "b.pt", numbered(arrays), old=True): None,
+        networks.save_torch(tmp_path / "c.pth", arrays): "caffe",
+        networks.save_safetensors(tmp_path / "d.safetensors", arrays): "caffe",
+        networks.save_safetensors(tmp_path / "e.safetensors", numbered(arrays)): None,
+        networks.save_keras(tmp_path / "f.h5", arrays): "caffe",
+    }
+    for path, normalization in forms.items():
+        foreign = read_foreign(path)
+        assert same(dict(foreign.arrays), arrays), path.name
+        assert (foreign.bits, foreign.normalization) == (32, normalization)
+
+
+def test_8_bit_weights_are_dequantized(tmp_path: Path) -> None:
+    arrays = networks.save_quantized(tmp_path / "x.bin")
+    foreign = read_foreign(tmp_path / "x.bin")
+    assert same(dict(foreign.arrays), arrays)
+    assert (foreign.bits, foreign.normalization) == (8, "caffe")
+
+
+def test_normalization_is_folded_into_the_first_layer(tmp_path: Path) -> None:
+    arrays = network()
+    foreign = read_foreign(networks.save_torch(tmp_path / "x.pth", numbered(arrays)))
+    caffe = canonical(foreign, NORMALIZATIONS["caffe"])
+    assert np.array_equal(caffe["conv1_1.weight"], arrays["conv1_1.weight"][:, ::-1])
+    assert np.array_equal(caffe["conv1_2.weight"], arrays["conv1_2.weight"])
+    kind = NORMALIZATIONS["torchvision"]
+    ours = canonical(foreign, kind)
+    picture = torch.from_numpy(np.random.default_rng(1).uniform(0, 255, size=(1, 3, 6, 5)))
+
+    def filtered(weights: Network, x: torch.Tensor) -> torch.Tensor:
+        weight = torch.from_numpy(weights["conv1_1.weight"].astype(np.float64))
+        bias = torch.from_numpy(weights["conv1_1.bias"].astype(np.float64))
+        return torch.nn.functional.conv2d(x, weight, bias, padding=1)
+
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).double()
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1).double()
+    expected = filtered(arrays, (picture / 255 - mean) / deviation)
+    result = filtered(ours, picture - torch.tensor(kind.mean).view(1, 3, 1, 1).double())
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    plain = network()
+    vgg16 = {name: a for name, a in plain.items() if "_4." not in name}
+    wrong: dict[str, dict[str, Any]] = {
+        r"holds 13 convolutions .* as VGG16 would": vgg16,
+        "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
+        r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
+        r"conv4_2\.bias holds values that are no n": {**plain, "conv4_2.bias": np.full(6, np.inf)},
+        r"lacks conv1_1\.bias": {n: a for n, a in plain.items() if n != "conv1_1.bias"},
+    }
+    for message, arrays in wrong.items():
+        with pytest.raises(WeightsError, match=message):
+            read_foreign(networks.save_torch(tmp_path / "x.pth", arrays))
+
+
+class _Harmful:
+    """A pickle that touches a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_pickle_is_not_executed(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(pickle.dumps(_Harmful(tmp_path / "was here")))
+    with pytest.raises(WeightsError, match="no torch state dict"):
+        read_foreign(tmp_path / "x.pth")
+    assert not (tmp_path / "was here").exists()
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.h5", "x.onnx"])
+def test_garbage_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"garbage" * 99)
+    with pytest.raises(WeightsError, match=r"^x\.\w+ is (no|of no) "):
+        read_foreign(tmp_path / name)
+
+
+def test_keras_without_its_library_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = networks.save_keras(tmp_path / "x.h5", network())
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(WeightsError, match=r"pip install 'stylewatch\[keras\]'"):
+        read_foreign(path)
 
 
 def test_write_and_read_are_exact(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.safetensors"
     arrays = network()
+    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]  # not contiguous
     store.write(path, arrays, ABOUT)
     assert same(store.read(path, list(LAYERS)), arrays)
     assert weights.described(path).mean == (1.0, 2.0, 3.0)
 
 
-def test_non_contiguous_array_is_written_as_it_reads(tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    arrays = network()
-    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
-    store.write(path, arrays, ABOUT)
-    met = store.read(path, ["conv1_1"])
-    assert np.array_equal(met["conv1_1.weight"], arrays["conv1_1.weight"])
-
-
-def test_flipped_bit_is_found(tmp_path: Path) -> None:
+def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     store.write(path, network(), ABOUT)
-    whole = bytearray(path.read_bytes())
-    whole[-5] ^= 1
-    path.write_bytes(whole)
+    data = path.read_bytes()
+    flipped = data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
+    path.write_bytes(flipped)
     with pytest.raises(WeightsError, match="is not what was written"):
         store.read(path, list(LAYERS))
-
-
-@pytest.mark.parametrize("length", [0, 7, 100, 3000, -1])
-def test_truncated_file_is_found(tmp_path: Path, length: int) -> None:
-    path = tmp_path / "x.safetensors"
-    store.write(path, network(), ABOUT)
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(WeightsError, match="damaged"):
-        store.read(path, ["conv1_1"])
+    for length in (0, 7, 100, 3000, -1):
+        path.write_bytes(data[:length])
+        with pytest.raises(WeightsError, match="damaged"):
+            store.read(path, ["conv1_1"])
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.safetensors"
     store.write(path, network(), ABOUT)
     before = path.read_bytes()
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         store.write(path, network(1), ABOUT)
     assert path.read_bytes() == before
 
 
-RGB_MEAN = (123.68, 116.779, 103.939)
-
-
 @pytest.fixture
-def packed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[WeightsFile, Network]]:
-    """A little file in 8 bits as the package has the large one, and what it stands for."""
-    networks.narrow(monkeypatch)
+def packed(tmp_path: Path) -> tuple[WeightsFile, Network]:
+    """A small file in 8 bits as the package has the large one, and its arrays."""
     path = tmp_path / "x.bin"
     arrays = networks.save_quantized(path)
     arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
     digest = sha256(path.read_bytes()).hexdigest()
-    yield WeightsFile("bundled", path, digest, 8, RGB_MEAN, "a test", "none"), arrays
-
-
-def _copy(cache: Path) -> Path:
-    (found,) = cache.glob("*.safetensors")
-    return found
+    return WeightsFile("bundled", path, digest, 8, MEAN, "a test", "none"), arrays
 
 
 def test_packed_file_is_unpacked_once(packed: tuple[WeightsFile, Network], tmp_path: Path) -> None:
     file, arrays = packed
     mean, first = store.load(file, LAYERS, cache=tmp_path / "cache")
-    assert mean == RGB_MEAN
-    assert networks.same(first, arrays)
+    assert mean == MEAN and same(first, arrays)
     file.path.unlink()
-    _, second = store.load(file, LAYERS, cache=tmp_path / "cache")
-    assert networks.same(second, arrays)
+    assert same(store.load(file, LAYERS, cache=tmp_path / "cache")[1], arrays)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "garbage"])
-def test_damaged_copy_is_made_again(
-    packed: tuple[WeightsFile, Network], tmp_path: Path, damage: str
-) -> None:
+def test_damaged_copy_is_made_again(packed: tuple[WeightsFile, Network], tmp_path: Path) -> None:
     file, arrays = packed
     store.load(file, LAYERS, cache=tmp_path / "cache")
-    copy = _copy(tmp_path / "cache")
-    whole = copy.read_bytes()
-    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
-    broken = {"cut": whole[:-9], "flip": flipped, "empty": b"", "garbage": b"?" * 999}[damage]
-    copy.write_bytes(broken)
-    _, met = store.load(file, LAYERS, cache=tmp_path / "cache")
-    assert networks.same(met, arrays)
-    assert networks.same(store.read(copy, LAYERS), arrays)
+    (copy,) = (tmp_path / "cache").glob("*.safetensors")
+    data = copy.read_bytes()
+    for damaged in (data[:-9], data[:-1] + bytes([data[-1] ^ 1]), b"", b"?" * 999):
+        copy.write_bytes(damaged)
+        assert same(store.load(file, LAYERS, cache=tmp_path / "cache")[1], arrays)
+        assert same(store.read(copy, LAYERS), arrays)
 
 
 def test_concurrent_loads_leave_one_copy(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     file, arrays = packed
-    got: list[Network] = []
+    loaded: list[Network] = []
 
     def load() -> None:
-        got.append(store.load(file, LAYERS, cache=tmp_path / "cache")[1])
+        loaded.append(store.load(file, LAYERS, cache=tmp_path / "cache")[1])
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(networks.same(one, arrays) for one in got)
-    assert len(got) == 4
-    assert _copy(tmp_path / "cache").exists()
+    assert len(loaded) == 4 and all(same(each, arrays) for each in loaded)
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 1
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
@@ -147,8 +211,7 @@ def test_unwritable_cache_is_ignored(
 ) -> None:
     file, arrays = packed
     (tmp_path / "cache").write_text("a file where the folder should be")
-    _, met = store.load(file, LAYERS, cache=tmp_path / "cache")
-    assert networks.same(met, arrays)
+    assert same(store.load(file, LAYERS, cache=tmp_path / "cache")[1], arrays)
     assert "cannot be kept" in caplog.text
 
 
@@ -158,15 +221,14 @@ def test_wrong_digest_of_packed_file_is_refused(
     wrong = replace(packed[0], sha256="ab" * 32)
     with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {packed[0].sha256}"):
         store.load(wrong, ["conv1_1"], cache=tmp_path / "cache")
+    with pytest.raises(WeightsError, match="no convolution 'conv9_9'"):
+        store.load(wrong, ["conv9_9"], cache=tmp_path / "cache")
 
 
-def test_verify_finds_damage_in_any_layer(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
-    path = networks.save_torch(tmp_path / "x.pth", networks.network())
-    file = import_file(path, home=tmp_path / "home")
+def test_verify_finds_damage_in_any_layer(tmp_path: Path) -> None:
+    file = import_file(networks.save_torch(tmp_path / "x.pth", network()), home=tmp_path / "home")
     store.verify(file)
-    whole = file.path.read_bytes()
-    file.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 128]))
+    data = file.path.read_bytes()
+    file.path.write_bytes(data[:-1] + bytes([data[-1] ^ 128]))
     with pytest.raises(WeightsError, match="is not what was written"):
         store.verify(file)

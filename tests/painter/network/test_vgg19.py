@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Net, filters
 
 from stylewatch_painter.network import vgg19 as precision_module
-from stylewatch_painter.network.vgg19 import Precision, Vgg19, cut, layers_up_to, measured, quickest
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, measured, quickest
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
@@ -103,10 +102,6 @@ def test_lower_precision_is_used_where_it_pays(other: float, found: str) -> None
     assert measured(CPU, lambda: next(moments)) == found
 
 
-def test_other_devices_use_float32() -> None:
-    assert measured(torch.device("meta")) == "fp32"
-
-
 def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "precision.json"
     file.parent.mkdir()
@@ -118,10 +113,3 @@ def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert quickest(CPU, file) == "bf16"
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
     assert json.loads(file.read_text()).items() > other.items(), "other devices keep theirs"
-
-
-def test_tf32_is_enabled_only_for_its_precision() -> None:
-    for wanted in get_args(Precision):
-        with cut(wanted):
-            assert torch.backends.cudnn.enabled
-            assert torch.backends.cudnn.allow_tf32 == (wanted == "tf32")

@@ -35,11 +35,10 @@ from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
-from stylewatch_painter.images.read import file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, memory, within
+from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster, memory, within
 
 EXTRA_MEMORY = 1 << 26
 """Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""

@@ -12,7 +12,7 @@ from tests.daemon.ingest.inspection.files import (
 
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import decoded, decoding
+from stylewatch_painter.images.read import decoded, decoding
 
 RAW = ("bmp", "ppm", "tiff", "big tiff")
 """Kinds whose black lower edge is a run of zeros at the end of the file."""

@@ -1,0 +1,61 @@
+"""Files of pictures in memory, read by the package under test."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.painter.deep import Deep
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.read import decoded, decoding, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster
+from stylewatch_painter.stage import Pixels, Plane
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    """A file written by Pillow."""
+    content = io.BytesIO()
+    image.save(content, format, **options)
+    return content.getvalue()
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (*chunks, (b"IEND", b""))
+    )
+
+
+def raster(
+    data: bytes, enough: Enough | None = None, *, limit: int = 250_000_000, **options: Any
+) -> Raster:
+    with decoding("photo", data):
+        return decoded(data, limit, enough=enough, **options)
+
+
+def floats(data: bytes, **options: Any) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
+    with decoding("photo", data):
+        return to_floats(decoded(data, 1_000_000, **options))
+
+
+def refusal(data: bytes, enough: Enough | None = None, limit: int = 40_000_000) -> str:
+    with pytest.raises(PictureError) as refused:
+        raster(data, enough, limit=limit)
+    assert str(refused.value).startswith("photo ")
+    return str(refused.value)
+
+
+def exact(data: bytes) -> Deep:
+    """The values of a file of 16 bits a channel."""
+    values = raster(data, uncut=True).exact
+    assert values is not None
+    return values
+
+
+def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> bool:
+    return bool(np.abs(pixels - np.array(color)).max() <= tolerance)
