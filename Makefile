@@ -28,7 +28,7 @@ test: $(READY)
 	$(BIN)/pytest $(AT_ONCE)
 
 faults: $(READY)
-	$(BIN)/python -m tests.line.faults
+	$(BIN)/python -m tests.e2e.faults
 
 # `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/development.md
 hostile: $(READY)
@@ -39,11 +39,11 @@ mutants: $(READY)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 soak: $(READY)
-	$(BIN)/python -m tests.line.soak
+	$(BIN)/python -m tests.e2e.soak
 
 test-cluster: $(READY)
 	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray tests/daemon/worker/test_contract.py \
-	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
+	tests/daemon/doctor/test_cluster.py tests/e2e/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it
 test-browser: $(DRIVEN)

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.error import URLError
 
 from PIL import Image
-from tests.line.daemons import PROGRAM, Place
-from tests.line.samples import children
+from tests.e2e.daemon import PROGRAM, Place
+from tests.e2e.samples import children
 from tests.nodes import unused_port
 
 from stylewatch_painter import sample

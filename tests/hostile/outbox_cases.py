@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tests.e2e.plan import remount
 from tests.hostile.cases import case
 from tests.hostile.world import World
-from tests.line.plan import remount
 
 READ_ONLY_S = 4.0
 WAITS = 120.0

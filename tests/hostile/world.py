@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
+from tests.e2e.daemon import PROGRAM
+from tests.e2e.invariants import Place
 from tests.hostile.meter import Meter
 from tests.hostile.strategies import drawn
-from tests.line.daemons import PROGRAM
-from tests.line.promises import Place
 
 from stylewatch_daemon.files.names import shown
 

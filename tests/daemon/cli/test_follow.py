@@ -1,4 +1,4 @@
-"""Following a job to its end; tests/line has it with a real daemon."""
+"""Following a job to its end; tests/e2e has it with a real daemon."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""`stylewatch show JOB`; tests/line has it with a real daemon."""
+"""`stylewatch show JOB`; tests/e2e has it with a real daemon."""
 
 import json
 from pathlib import Path

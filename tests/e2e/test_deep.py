@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from tests.daemon.disks import SAME, deep_tree, same_folder
-from tests.line.daemons import Place, until
+from tests.e2e.daemon import Place, until
 
 from stylewatch_daemon.cli.main import call
 

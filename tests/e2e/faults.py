@@ -1,6 +1,6 @@
-"""The fault matrix: real daemons, struck at every named step: `python -m tests.line.faults`.
+"""The fault matrix: real daemons, struck at every named step: `python -m tests.e2e.faults`.
 
-Words behind that choose rows: `python -m tests.line.faults series hung`.
+Words behind that choose rows: `python -m tests.e2e.faults series hung`.
 """
 
 import subprocess
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.line import clustered, hostile
-from tests.line.plan import Plan, remount
-from tests.line.strike import KEPT, Row, strike
+from tests.e2e import clustered, hostile
+from tests.e2e.plan import Plan, remount
+from tests.e2e.strike import KEPT, Row, strike
 
 from stylewatch_daemon.settings.job import Artifact
 

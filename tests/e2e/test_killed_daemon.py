@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.line.daemons import SLOW, Place, until
+from tests.e2e.daemon import SLOW, Place, until
 
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import reading

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.line.plan import Plan
-from tests.line.promises import Place
-from tests.line.stricken import DEADLY
+from tests.e2e.fault_injection import DEADLY
+from tests.e2e.invariants import Place
+from tests.e2e.plan import Plan
 
 GOOD = 300
 """How many jobs there are beside the poisonous ones."""

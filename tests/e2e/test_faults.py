@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.line.faults import short
-from tests.line.promises import Place
-from tests.line.strike import Row
+from tests.e2e.faults import short
+from tests.e2e.invariants import Place
+from tests.e2e.strike import Row
 
 
 @pytest.mark.parametrize("row", short(), ids=lambda row: f"{row.fault}, {row.step}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from tests.line.plan import Plan
-from tests.line.promises import Bytes, Place
+from tests.e2e.invariants import Bytes, Place
+from tests.e2e.plan import Plan
 
 from stylewatch_daemon.settings.job import Artifact
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.line.daemons import FAST, PROGRAM, Place, until
+from tests.e2e.daemon import FAST, PROGRAM, Place, until
 
 from stylewatch_daemon.files.shortages import MINIMUM
 

@@ -11,7 +11,7 @@ from tests.daemon.lines import Place
 from tests.daemon.painters import Painter
 from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 from tests.daemon.worker.orders import order, receipt
-from tests.line import promises
+from tests.e2e import invariants as promises
 
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes.wakeup import Backoff

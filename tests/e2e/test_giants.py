@@ -9,7 +9,7 @@ from shutil import copy
 import pytest
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import made
-from tests.line.daemons import Place, until
+from tests.e2e.daemon import Place, until
 
 LITTLE = ("--set", "limits.free_bytes=0", "--set", "job.recipe=gatys", "--set", "job.size=24",
           "--set", "watch.rescan_s=0.2")  # fmt: skip

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
-from tests.line.daemons import SLOW, Place, until
+from tests.e2e.daemon import SLOW, Place, until
 
 JOBS = ("a", "b", "c", "d", "e", "f")
 

@@ -1,4 +1,4 @@
-"""A daemon that is struck at a named step of the line: `python -m tests.line.stricken`.
+"""A daemon that is struck at a named step of the line: `python -m tests.e2e.fault_injection`.
 
 What is to befall it is a Plan. The product knows nothing of it: functions are wrapped here, in each
 process.
@@ -12,7 +12,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from tests.line.plan import Plan
+from tests.e2e.plan import Plan
 
 from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.events import Reporter
@@ -46,7 +46,7 @@ KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT:
 DEADLY = "deadly"
 """A job of this name kills every worker that paints it."""
 
-WORK = "tests.line.stricken:work"
+WORK = "tests.e2e.fault_injection:work"
 
 
 def _after(owner: Any, name: str, told: Callable[..., None]) -> None:
@@ -177,7 +177,7 @@ def main() -> int:
     plan = Plan.ours()
     _wrap_supervisor(plan)
     settings = plan.settings()
-    vars(service)["Intake"] = partial(Intake, look="tests.line.stricken:look")
+    vars(service)["Intake"] = partial(Intake, look="tests.e2e.fault_injection:look")
     run = service.once if plan.mode == "once" else service.watch
     try:
         return run(settings, Telling(plan), executor(plan)).exit_code

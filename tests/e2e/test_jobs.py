@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from tests.line.daemons import FAST, PAIR, SLOW, Place, lines, until
+from tests.e2e.daemon import FAST, PAIR, SLOW, Place, lines, until
 
 from stylewatch_daemon.cli.main import call
 

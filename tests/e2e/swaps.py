@@ -1,4 +1,4 @@
-"""Swap files, folders and links while they are in use: `python -m tests.line.swaps 1000`.
+"""Swap files, folders and links while they are in use: `python -m tests.e2e.swaps 1000`.
 
 One thread goes on putting links to a folder outside in the place of what lies in an inbox or an
 outbox, and back. Meanwhile pairs are claimed, given back and let go, files are published, archived

@@ -108,7 +108,7 @@ class Plan:
         plain = json.dumps(asdict(self))
         (Path(self.root) / FILE).write_text(plain, encoding="utf-8")
         environment = {**os.environ, VARIABLE: plain, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.line.stricken"]
+        command = [sys.executable, "-m", "tests.e2e.fault_injection"]
         with (Path(self.root) / "said").open("ab") as said:
             return subprocess.Popen(
                 command, env=environment, stdout=said, stderr=said, cwd=Path(__file__).parents[2]

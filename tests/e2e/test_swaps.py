@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.line import swaps
+from tests.e2e import swaps
 
 
 @pytest.mark.parametrize("act", swaps.ACTS)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tests import nodes
-from tests.line.hostile import until
-from tests.line.plan import Plan
-from tests.line.promises import Place
-from tests.line.strike import KEPT, Row, ended, strike, undisturbed
+from tests.e2e.hostile import until
+from tests.e2e.invariants import Place
+from tests.e2e.plan import Plan
+from tests.e2e.strike import KEPT, Row, ended, strike, undisturbed
 
 from stylewatch_daemon.cli.main import call
 

@@ -1,4 +1,4 @@
-"""Thousands of mixed jobs through one daemon: `python -m tests.line.soak [JOBS]`.
+"""Thousands of mixed jobs through one daemon: `python -m tests.e2e.soak [JOBS]`.
 
 Says whether memory and open files stay flat and the disk bounded, and whether every job came to
 its right end, through kills too. A day of retention is some seconds here.
@@ -15,9 +15,9 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
-from tests.line.daemons import Place
-from tests.line.mixture import Drop, Dropper, mixture
-from tests.line.samples import Sample, children, look, table, verdict
+from tests.e2e.daemon import Place
+from tests.e2e.samples import Sample, children, look, table, verdict
+from tests.e2e.workload import Drop, Dropper, mixture
 
 from stylewatch_daemon.cli.main import call
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import nodes
-from tests.line.daemons import PAIR, Place, until
+from tests.e2e.daemon import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 

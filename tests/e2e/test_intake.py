@@ -13,7 +13,7 @@ from tests.daemon.children import children
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import endless_gif, made, photograph, png
 from tests.daemon.settings_made import make_inbox, make_settings
-from tests.line.daemons import SLOW, Place, until
+from tests.e2e.daemon import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.ingest.inspection.process import NAME

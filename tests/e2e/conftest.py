@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.line.daemons import Place
+from tests.e2e.daemon import Place
 
 
 @pytest.fixture

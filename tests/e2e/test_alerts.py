@@ -10,7 +10,7 @@ from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
 from tests.daemon.posts import posted
 from tests.daemon.settings_made import make_inbox, make_settings
-from tests.line.daemons import PAIR, Place, until
+from tests.e2e.daemon import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.events import Reporter

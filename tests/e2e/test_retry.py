@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.line.daemons import FAST, PAIR, SLOW, Place, lines, until
-from tests.line.plan import Plan
-from tests.line.promises import Place as Promised
-from tests.line.strike import ended
+from tests.e2e.daemon import FAST, PAIR, SLOW, Place, lines, until
+from tests.e2e.invariants import Place as Promised
+from tests.e2e.plan import Plan
+from tests.e2e.strike import ended
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.ingest.inbox import new_id

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.line.mixture import HUNDRED, mixture
-from tests.line.samples import Sample, verdict
-from tests.line.soak import Soak
+from tests.e2e.samples import Sample, verdict
+from tests.e2e.soak import Soak
+from tests.e2e.workload import HUNDRED, mixture
 
 STEADY = Sample(100, 1.0, 45.0, 17, 60.0, 9, 4.0, 0.5, 1.0)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import photograph
-from tests.line.daemons import SLOW, Place, until
+from tests.e2e.daemon import SLOW, Place, until
 
 from stylewatch_daemon.files.atomic import digest
 
