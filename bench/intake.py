@@ -7,7 +7,6 @@ the default is the system's for temporary files.
 """
 
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from bench.common import cpu_seconds, resident
 from PIL import Image
 from tests.daemon.children import children
 
@@ -107,8 +107,7 @@ def look_at(root: Path) -> tuple[float, float]:
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
         (child,) = children(NAME)
-        status = Path(f"/proc/{child}/statm").read_text("ascii").split()
-        return min(took[1:]), int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return min(took[1:]), resident(child)
 
 
 def finish(root: Path) -> None:
@@ -126,20 +125,13 @@ def idle(root: Path) -> tuple[float, float]:
     daemon = subprocess.Popen([sys.executable, "-m", "bench.intake", "--idle", str(root)])
     try:
         time.sleep(IDLE_FOR / 4)  # it starts
-        before, began = _seconds(daemon.pid), time.monotonic()
+        before, began = cpu_seconds(daemon.pid), time.monotonic()
         time.sleep(IDLE_FOR)
-        share = (_seconds(daemon.pid) - before) / (time.monotonic() - began)
-        pages = int(Path(f"/proc/{daemon.pid}/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, share * 100
+        share = (cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
+        return resident(daemon.pid), share * 100
     finally:
         daemon.terminate()
         daemon.wait()
-
-
-def _seconds(pid: int) -> float:
-    """Seconds of a core that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main(pairs: int, above: Path | None) -> None:

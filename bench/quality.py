@@ -14,21 +14,19 @@ import random
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from bench import referee
+from bench.common import final_picture, task
 from bench.patches import distance, structure
 from bench.publish import into_page
-from bench.sheets import blinded
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_plugins.torch_autograd import TorchAutograd
+from stylewatch_painter.stage import Pixels
 
 PEER = "pastiche"
 OURS = "best"
@@ -36,6 +34,7 @@ OTHERS = ("devos", "gatys", "blank-canvas", "keras", "pastiche", "neural-style")
 NAME = re.compile(r"(?P<content>[^+]+)\+(?P<style>.+)-(?P<pixels>\d+)-(?P<steps>\d+)")
 STRENGTH = 0.4  # the weight of the content in `best`, if nothing is said of its strength
 FIGURES = ("relative", "distance", "structure")
+GAP, LINE = 12, 22  # pixels on the sheets
 
 Figures = dict[str, float]
 
@@ -76,10 +75,7 @@ def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels
     wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
     content = referee.sized(pair.content, pair.pixels)
     style = referee.sized(pair.style, size[0] * size[1])
-    task = Task(book.change(way, wanted), content, (Style(style),))
-    *_, last = TorchAutograd({"device": device}).paint(task, go_on)
-    assert isinstance(last, Stage), "a painting ends with a picture"
-    return last.picture
+    return final_picture(task(way, (content, style), **wanted), device)
 
 
 def paintings(pair: Pair, out: Path, recipes: Sequence[str], device: str) -> dict[str, Path]:
@@ -122,6 +118,38 @@ def sheets(pair: Pair, made: dict[str, Path], out: Path, chance: random.Random) 
         sheet.save(out / "sheets" / f"{pair.name}-{kind}.png")
         told |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
     return told
+
+
+def blinded(
+    shown: Sequence[Image.Image], hidden: Mapping[str, Image.Image], chance: random.Random
+) -> tuple[Image.Image, dict[str, str]]:
+    """Return a sheet with `shown` above `hidden` in a random order, and its key.
+
+    Paintings have one size. They are marked A, B, C ...; the key has the name of each.
+    """
+    order = list(hidden)
+    chance.shuffle(order)
+    key = {chr(ord("A") + place): name for place, name in enumerate(order)}
+    paintings = [hidden[name] for name in order]
+    high = paintings[0].height
+    above = [_with_height(picture, high) for picture in shown]
+    rows = [([" "] * len(above), above), (list(key), paintings)]
+    width = max(sum(picture.width + GAP for picture in row) for _, row in rows) + GAP
+    sheet = Image.new("RGB", (width, 2 * (high + LINE + GAP) + GAP), "white")
+    pen, top = ImageDraw.Draw(sheet), GAP
+    for marks, row in rows:
+        left = GAP
+        for mark, picture in zip(marks, row, strict=True):
+            sheet.paste(picture, (left, top))
+            pen.text((left, top + high + 2), mark, fill="black", font_size=LINE - 6)
+            left += picture.width + GAP
+        top += high + LINE + GAP
+    return sheet, key
+
+
+def _with_height(picture: Image.Image, height: int) -> Image.Image:
+    width = round(picture.width * height / picture.height)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
 
 def tally(figures: dict[str, dict[str, Figures]], whose: str, figure: str) -> tuple[int, int]:

@@ -6,7 +6,6 @@ grows, and the seconds from a stage's file to its picture on the page. CPU is wh
 per cent of a core: what other programs take does not count, though they may make all of it slower.
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import many_done, table
+from bench.common import cpu_seconds
 from bench.rows import Figures, Reading, Row
 from bench.viewers import watching
 from playwright.sync_api import Browser, Page
@@ -83,12 +83,12 @@ def shares(site: Site) -> Iterator[Reading]:
             while tally.viewers < viewers:
                 time.sleep(0.05)
             time.sleep(1.0)  # what all get at first is not counted
-            before = {who: seconds(pid) for who, pid in processes.items()}
+            before = {who: cpu_seconds(pid) for who, pid in processes.items()}
             events, began = tally.events, time.monotonic()
             time.sleep(ROUND_S)
             took = time.monotonic() - began
             for who, pid in processes.items():
-                yield f"{who}_cpu{kind}", 100 * (seconds(pid) - before[who]) / took
+                yield f"{who}_cpu{kind}", 100 * (cpu_seconds(pid) - before[who]) / took
             if tally.events - events < viewers:
                 raise RuntimeError("the viewers were told nothing: there is nothing to measure")
 
@@ -100,12 +100,6 @@ def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
     for step, when in page.evaluate("arrivals")[1:]:  # the first one may have been there before
         (file,) = (site.root / "outbox" / job / "stages").glob(f"*{step}.png")
         yield "stage_s", when - file.stat().st_ctime
-
-
-def seconds(pid: int) -> float:
-    """Seconds of a core that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measured(root: Path, browser: Browser) -> Iterator[Reading]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.error import URLError
 
 from PIL import Image
-from tests.e2e.daemon import PROGRAM, Place
-from tests.e2e.samples import children
+from tests.daemon.children import children
+from tests.e2e.daemon import PROGRAM, Daemon
 from tests.nodes import unused_port
 
 from stylewatch_painter import sample
@@ -25,7 +25,7 @@ PATIENCE = 30.0
 """Seconds that anything may take."""
 
 
-class Site(Place):
+class Site(Daemon):
     """A folder with two pictures, and a daemon with its page, which is at `url`."""
 
     def __init__(self, root: Path) -> None:
@@ -69,7 +69,11 @@ class Site(Place):
         """The process that serves the page: of those that the daemon started, who listens."""
         assert self.process is not None
         sockets = listening(self.port)
-        mine = (one for one in children(self.process.pid) if not sockets.isdisjoint(open_by(one)))
+        mine = (
+            pid
+            for pid in children(of=str(self.process.pid))
+            if not sockets.isdisjoint(open_by(pid))
+        )
         return next(mine, None)
 
     def close(self) -> None:

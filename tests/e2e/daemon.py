@@ -1,4 +1,4 @@
-"""A daemon in a process of its own, for tests that speak with it by commands."""
+"""A daemon in a process of its own, for tests that drive it by files and commands."""
 
 import json
 import signal
@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.store.ledger import reading
-
 PROGRAM = "from stylewatch_daemon.cli.main import main; main()"
 FAST = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "watch.rescan_s=1000",
         "--set", "limits.free_bytes=0")  # fmt: skip
@@ -21,61 +19,93 @@ PAIR = ("submit", "sea.jpg", "wave.jpg", "--backend", "sketch")
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for `condition`; that it never comes is for the test's time limit."""
+    """Wait for `condition`; the time limit of the test ends a wait in vain."""
     while not condition():
         time.sleep(0.01)
 
 
-class Place:
-    """A folder with pictures, and a daemon that is started and ended there."""
+def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines printed on stdout since the last time."""
+    return capfd.readouterr().out.splitlines()
+
+
+class Daemon:
+    """A folder with pictures (sea.jpg, wave.jpg), and a daemon that runs there."""
 
     def __init__(self, root: Path, program: str = PROGRAM) -> None:
         self.root, self.program = root, program
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *more: str) -> None:
-        """Start a daemon, and wait until it is at work."""
+    def drop(self, job: str, content: bytes | None = None, name: str = "content.jpg") -> Path:
+        """Put a pair into the inbox, all at once; return its folder."""
+        made = self.root / "inbox" / f".{job.replace('/', '-')}"
+        made.mkdir(parents=True)
+        (made / "style.jpg").write_bytes((self.root / "wave.jpg").read_bytes())
+        (made / name).write_bytes(content or (self.root / "sea.jpg").read_bytes())
+        folder = self.root / "inbox" / job
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return made.rename(folder)
+
+    def start(self, *options: str) -> None:
+        """Start a daemon, and wait until it runs, or has ended."""
         with (self.root / "daemon.log").open("ab") as log:
-            command = [sys.executable, "-c", self.program, "run", *FAST, *more]
+            command = [sys.executable, "-c", self.program, "run", *FAST, *options]
             self.process = process = subprocess.Popen(command, cwd=self.root, stderr=log)
-        until(lambda: process.poll() is not None or self.at_work)
+        until(lambda: process.poll() is not None or self._is_running())
 
     def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal to the daemon, and return its exit code."""
         assert self.process is not None
         self.process.send_signal(number)  # which does nothing to one that has ended
         return self.process.wait()
 
     @property
     def published(self) -> dict[str, Any]:
+        """The contents of status.json."""
         try:
-            read: dict[str, Any] = json.loads((self.root / "state/status.json").read_bytes())
+            status: dict[str, Any] = json.loads((self.root / "state/status.json").read_bytes())
         except FileNotFoundError:
             return {}
-        return read
+        return status
 
     @property
-    def at_work(self) -> bool:
-        health = self.published.get("health", {"at_work": False})
-        return bool(health["at_work"]) and self.process is not None and (
-            health["pid"] == self.process.pid
-        )  # fmt: skip
+    def awaited(self) -> str:
+        """What the incomplete pairs wait for."""
+        return json.dumps(self.published.get("incomplete", []))
 
-    def is_held(self, job: str) -> bool:
-        """Whether a job is still being taken, or looked at."""
-        with reading(self.root / "state/ledger.sqlite3") as ledger:
-            entry = ledger.find(job)
-        return entry is not None and entry.state == "claimed"
+    @property
+    def running(self) -> list[str]:
+        """The jobs that have made a step."""
+        return [entry["job"] for entry in self.published.get("running", []) if entry["step"]]
 
     @property
     def step(self) -> int:
-        """How far the job that is being painted is."""
-        return max((one["step"] for one in self.published.get("running", [])), default=0)
+        """The step of the running job."""
+        return max((entry["step"] for entry in self.published.get("running", [])), default=0)
 
     @property
     def painted(self) -> list[str]:
+        """The jobs that are done."""
         return sorted(path.parent.name for path in self.root.glob("outbox/*/receipt.json"))
 
+    @property
+    def log(self) -> str:
+        """The log of all runs."""
+        return (self.root / "daemon.log").read_text()
 
-def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """What was printed on stdout since the last time."""
-    return capfd.readouterr().out.splitlines()
+    def receipt(self, job: str) -> dict[str, Any]:
+        """Return the receipt of a job that is done."""
+        read: dict[str, Any] = json.loads(
+            (self.root / "outbox" / job / "receipt.json").read_bytes()
+        )
+        return read
+
+    def reason(self, job: str) -> str:
+        """Return the reason why a job was refused; an empty string where it was not."""
+        path = self.root / "outbox/_refused" / job / "reason.txt"
+        return path.read_text() if path.exists() else ""
+
+    def _is_running(self) -> bool:
+        health = self.published.get("health", {"at_work": False})
+        assert self.process is not None
+        return bool(health["at_work"]) and health["pid"] == self.process.pid

@@ -1,4 +1,4 @@
-"""What the line promises, looked at from outside: nothing lost, nothing twice, nothing half."""
+"""Invariants of the whole program, checked from outside: nothing lost, done twice, or partial."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from stylewatch_daemon.settings.sweep import members
 from stylewatch_daemon.store.ledger import reading
 
 SWEEP = {"strength": (0.2, 0.8)}
-"""What a series goes through."""
+"""The sweep of each series."""
 
 Bytes = dict[str, bytes]
-"""What is in the stages, final pictures and sheets of an outbox, by their paths there."""
+"""Contents of the pictures in an outbox, by their paths there."""
 
 
-class Place:
-    """A folder with an inbox, an outbox and a state folder, for a daemon that is struck.
+class Workspace:
+    """Inbox, outbox and state folder of a daemon with faults.
 
-    With `series`, each pair that is dropped is one: two jobs and their sheet.
+    With `series`, each pair that is dropped becomes two jobs and their sheet.
     """
 
     def __init__(self, root: Path, *, series: bool = False) -> None:
@@ -33,22 +33,23 @@ class Place:
         for folder in (self.inbox, root / "out", root / "state"):
             folder.mkdir(parents=True, exist_ok=True)
         self.dropped: dict[str, str] = {}
+        """SHA-256 of the content picture by job."""
 
     @property
     def jobs(self) -> list[str]:
-        """Those that should be done: what was dropped and, of a series, its jobs."""
-        inner = [one.name for one in members(SWEEP)] if self.series else []
+        """The jobs that should be done: the dropped ones and, of a series, its members."""
+        inner = [member.name for member in members(SWEEP)] if self.series else []
         return [*self.dropped, *(f"{job}/{name}" for job in self.dropped for name in inner)]
 
     def drop(self, *jobs: str) -> None:
-        """Put a pair of small pictures there for each job, all at once; each content its own."""
+        """Drop a pair of small pictures for each job, all at once; contents differ."""
         for job in jobs:
             made = self.make(job)
             self.dropped[job] = _digest(made / "content.jpg")
             made.rename(self.inbox / job)
 
     def make(self, job: str) -> Path:
-        """A folder with such a pair, elsewhere."""
+        """Make the folder of such a pair outside of the inbox."""
         made = self.root / "made" / job
         made.mkdir(parents=True)
         rows, columns = np.mgrid[0:36, 0:48]
@@ -61,23 +62,22 @@ class Place:
         return made
 
     def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
-        """Write a pair there, half of its photograph, then the rest; between them do that.
+        """Write a pair into the inbox, half of its content, then the rest.
 
-        The file is closed meanwhile: while it is open nothing is taken.
+        The file is closed in between: a file that is open for writing is not taken.
         """
         made, folder = self.make(job), self.inbox / job
         whole = (made / "content.jpg").read_bytes()
         folder.mkdir()
         shutil.copy(made / "style.jpg", folder)
-        with (folder / "content.jpg").open("wb", buffering=0) as writer:
-            writer.write(whole[: len(whole) // 2])
+        (folder / "content.jpg").write_bytes(whole[: len(whole) // 2])
         between()
         with (folder / "content.jpg").open("ab") as writer:
             writer.write(whole[len(whole) // 2 :])
         self.dropped[job] = hashlib.sha256(whole).hexdigest()
 
     def pictures(self) -> Bytes:
-        """The painted pictures that people see, and what is drawn of them."""
+        """Stages, final pictures and artifacts that people see."""
         seen = [path for path in self._visible() if path.suffix in (".png", ".webp")]
         return {path.relative_to(self.outbox).as_posix(): path.read_bytes() for path in seen}
 
@@ -87,62 +87,62 @@ class Place:
         folders = [path.parent for path in (*self.outbox.glob("*/receipt.json"), *inner)]
         return sorted(folder.relative_to(self.outbox).as_posix() for folder in folders)
 
-    def most_at_once(self) -> int:
-        """How many were painted at once, at most."""
+    def largest_batch(self) -> int:
+        """The most jobs that ran at once in one worker."""
         with reading(self.state / "ledger.sqlite3") as ledger:
             entries = [ledger.find(job) for job in self.dropped]
-            stories = [ledger.story(entry.id) for entry in entries if entry is not None]
-        return max(attempt.together for story in stories for attempt in story)
+            attempts = [ledger.story(entry.id) for entry in entries if entry is not None]
+        return max(attempt.together for story in attempts for attempt in story)
 
-    def wrong_now(self, undisturbed: Bytes) -> Iterator[str]:
-        """What must not be, however things stand."""
+    def violations(self, undisturbed: Bytes) -> Iterator[str]:
+        """Yield what is wrong at any moment, whatever runs or was killed."""
         held = Counter(_digest(path) for top in (self.inbox, self.outbox, self.state)
                        for path in top.rglob("*") if path.is_file())  # fmt: skip
-        yield from (f"{job} is lost" for job, what in self.dropped.items() if not held[what])
-        for name, there in self.pictures().items():
-            if name in undisturbed and there != undisturbed[name]:
-                yield f"{name} is not what it is when nothing happens"
+        yield from (f"{job} is lost" for job, digest in self.dropped.items() if not held[digest])
+        for name, content in self.pictures().items():
+            if content != undisturbed.get(name, content):
+                yield f"{name} differs from an undisturbed run"
         for path in self._visible():
             if path.name != NOTE and (path.name.startswith(".") or path.suffix == ".tmp"):
-                yield f"{path} lies where people look"
+                yield f"{path} is visible to people"
         for job in self.done():
-            yield from self._wrong_with(job)
+            yield from self._receipt_violations(job)
 
-    def wrong_at_the_end(self, undisturbed: Bytes) -> Iterator[str]:
-        """What must not be once all is done."""
-        yield from self.wrong_now(undisturbed)
+    def final_violations(self, undisturbed: Bytes) -> Iterator[str]:
+        """Yield what is wrong once all jobs should be done."""
+        yield from self.violations(undisturbed)
         yield from (f"{path} was left behind" for path in self._left())
-        if self.pictures().keys() != undisturbed.keys():
-            differ = sorted(self.pictures().keys() ^ undisturbed.keys())
-            yield f"other files than when nothing happens: {differ}"
+        if differing := self.pictures().keys() ^ undisturbed.keys():
+            yield f"other files than in an undisturbed run: {sorted(differing)}"
         with reading(self.state / "ledger.sqlite3") as ledger:
             counts = {state: count for state, count in ledger.counts().items() if count}
         if counts != {"done": len(self.jobs)}:
             yield f"the ledger counts {counts}"
         published = Counter((self.root / "steps").read_text(encoding="utf-8").splitlines())
         for job in self.jobs:
-            if published[f"receipt of {job}"] > 1:  # or none: killed before that was written down
+            if published[f"receipt of {job}"] > 1:  # or 0: killed before that was written down
                 yield f"{job} was done {published[f'receipt of {job}']} times"
             if job not in self.done():
                 yield f"{job} has no receipt"
 
-    def _wrong_with(self, job: str) -> Iterator[str]:
+    def _receipt_violations(self, job: str) -> Iterator[str]:
         folder = self.outbox / job
         receipt = json.loads((folder / "receipt.json").read_bytes())
-        for one in (*receipt["stages"], *receipt["files"]):
-            if one["file"] != "receipt.json" and _digest(folder / one["file"]) != one["sha256"]:
-                yield f"{job}: {one['file']} is not what the receipt says"
+        for entry in (*receipt["stages"], *receipt["files"]):
+            path = folder / entry["file"]
+            if path.name != "receipt.json" and _digest(path) != entry["sha256"]:
+                yield f"{job}: {path.name} differs from its receipt"
         if job in self.dropped and not (folder / "inputs/content.jpg").exists():
-            yield f"{job} is done, and its photograph not archived"
+            yield f"{job} is done, and its content picture is not archived"
 
     def _visible(self) -> list[Path]:
         files = [path for path in self.outbox.rglob("*") if path.is_file()]
         return [path for path in files if ".staging" not in path.parts]
 
     def _left(self) -> Iterator[Path]:
-        rooms = [self.state / name for name in ("jobs", "claims", "trash", "damaged")]
-        for room in (self.inbox, self.outbox / ".staging", *rooms):
-            yield from (path for path in room.rglob("*") if path.is_file())
+        folders = [self.state / name for name in ("jobs", "claims", "trash", "damaged")]
+        for folder in (self.inbox, self.outbox / ".staging", *folders):
+            yield from (path for path in folder.rglob("*") if path.is_file())
 
 
 def _digest(path: Path) -> str:

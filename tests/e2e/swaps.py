@@ -1,9 +1,8 @@
 """Swap files, folders and links while they are in use: `python -m tests.e2e.swaps 1000`.
 
-One thread goes on putting links to a folder outside in the place of what lies in an inbox or an
-outbox, and back. Meanwhile pairs are claimed, given back and let go, files are published, archived
-and refused, and retention removes what is kept no longer. Nothing outside may be read, moved,
-written or removed.
+A thread keeps replacing parts of an inbox or an outbox by links to a folder outside, and back.
+Meanwhile pairs are claimed, given back and refused, files are published and archived, and
+retention removes files. Nothing outside may be read, moved, written or removed.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -32,14 +31,14 @@ from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)
-"""Seconds between two swaps, in turn: some of what is tried goes through."""
+"""Seconds between two swaps, in turn, so that some acts succeed."""
 
 SECRET = "nobody may read this"
 NAMES = ("content.jpg", "style.jpg", "job.yaml")
 
 
-def outside(root: Path) -> Path:
-    """A folder with files of the names that are looked for."""
+def make_outside(root: Path) -> Path:
+    """Make a folder with files of the names that are looked for."""
     folder = root / "outside"
     for place in (".", "job", "stages", "inputs", "1", "job/stages", "job/inputs"):
         (folder / place).mkdir(parents=True, exist_ok=True)
@@ -48,8 +47,8 @@ def outside(root: Path) -> Path:
     return folder
 
 
-def print_of(folder: Path) -> dict[str, tuple[str, int, int]]:
-    """What can be seen of a folder from outside: contents, and the times at which they changed."""
+def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
+    """Return contents, times of change and inodes of all that is in a folder."""
     return {
         path.relative_to(folder).as_posix(): (
             path.read_text() if path.is_file() else "",
@@ -61,33 +60,33 @@ def print_of(folder: Path) -> dict[str, tuple[str, int, int]]:
 
 
 def leaks(*roots: Path) -> Iterator[str]:
-    """The files below `roots` that hold what lies outside."""
+    """Yield the files below `roots` that hold text from outside."""
     for root in roots:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names):
                 with suppress(OSError):
                     if not path.is_symlink() and SECRET in path.read_text(errors="replace"):
-                        yield f"{path} holds what lies outside"
+                        yield f"{path} holds text from outside"
 
 
 @contextmanager
-def swapping(places: Sequence[tuple[Path, Path]]) -> Iterator[None]:
-    """Go on replacing each place by a link to something outside, and back."""
+def swapping(*pairs: tuple[Path, Path]) -> Iterator[None]:
+    """Keep replacing each path by a link to its target, and back."""
     over = Event()
 
     def swap() -> None:
         for number in count():
-            for place, target in places:
-                aside = place.with_name(f".aside-{number}-{place.name}")
+            for path, target in pairs:
+                aside = path.with_name(f".aside-{number}-{path.name}")
                 with suppress(OSError):
-                    place.rename(aside)
-                    place.symlink_to(target)
+                    path.rename(aside)
+                    path.symlink_to(target)
                 with suppress(OSError):
-                    if place.is_symlink():
-                        place.unlink()
+                    if path.is_symlink():
+                        path.unlink()
                 with suppress(OSError):
-                    if not os.path.lexists(place):
-                        aside.rename(place)
+                    if not os.path.lexists(path):
+                        aside.rename(path)
                 if over.wait(PAUSES[number % len(PAUSES)]):
                     return
 
@@ -100,54 +99,46 @@ def swapping(places: Sequence[tuple[Path, Path]]) -> Iterator[None]:
         thread.join()
 
 
-def claims(root: Path, rounds: int, secret: Path) -> int:
-    """Claim pairs, and give them back, accept or refuse them; how many were claimed."""
+def claim(root: Path, rounds: int, outside: Path) -> int:
+    """Claim pairs, then accept, refuse or give them back; return how many were claimed."""
     inbox, state = root / "in", State(root / "state")
     state.make()
     claimer, done = Claimer(state), 0
-    terms, trip = make_inbox(inbox, root / "out", "archive"), inbox / "trip"
-    Outbox(terms.outbox).probe()
-    swaps = [(trip, secret), (trip / "content.jpg", secret / "content.jpg")]
+    settings, trip = make_inbox(inbox, root / "out", "archive"), inbox / "trip"
+    Outbox(settings.outbox).probe()
     for number in range(rounds):
         trip.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             (trip / name).write_text(f"{number} {name}")
-        listing = scan(inbox)
-        with swapping(swaps):
-            for one in pair(inbox, listing.files, {}).complete:
+        files = scan(inbox).files
+        with swapping((trip, outside), (trip / "content.jpg", outside / "content.jpg")):
+            for complete in pair(inbox, files, {}).complete:
                 with suppress(OSError, InputError):
-                    job = claimer.claim(one, listing.files, terms, str(number))
+                    job = claimer.claim(complete, files, settings, str(number))
                     if job is None:
                         continue
                     done += 1
-                    act: Sequence[Callable[[], object]] = (
+                    acts: Sequence[Callable[[], object]] = (
                         partial(claimer.give_back, job, "it grows"),
                         partial(claimer.accept, job, ()),
                         partial(claimer.refuse, job, "no"),
                     )
-                    act[number % 3]()
+                    acts[number % 3]()
         claimer.claimed.clear()
         rmtree(inbox, ignore_errors=True)
     state.close()
     return done
 
 
-def published(root: Path, rounds: int, secret: Path) -> int:
-    """Stage, publish, archive and refuse; how many went through."""
-    outbox, done = Outbox(root / "out"), 0
-    held = root / "held"
+def publish(root: Path, rounds: int, outside: Path) -> int:
+    """Stage, publish, archive and refuse; return how often that succeeded."""
+    outbox, held, done = Outbox(root / "out"), root / "held", 0
     held.mkdir()
     outbox.probe()
-    place = outbox.root
-    swaps = [
-        (place / "job", secret),
-        (place / ".staging/1", secret),
-        (place / "job/stages", secret),
-    ]
-    swaps += [(place / "job/inputs", secret), (place / "_refused", secret)]
+    swapped = ("job", ".staging/1", "job/stages", "job/inputs", "_refused")
     for number in range(rounds):
         (held / "content.jpg").write_text(f"{number}")
-        with swapping(swaps):
+        with swapping(*((outbox.root / name, outside) for name in swapped)):
             with suppress(OSError):
                 staging = outbox.staging("1")
                 stage(staging, "stages/0001.png", b"painted")
@@ -161,68 +152,62 @@ def published(root: Path, rounds: int, secret: Path) -> int:
             with suppress(OSError):
                 outbox.clear("1")
         for name in ("job", "_refused"):
-            rmtree(place / name, ignore_errors=True)
+            rmtree(outbox.root / name, ignore_errors=True)
         (held / "content.jpg").unlink(missing_ok=True)
     return done
 
 
-def removed(root: Path, rounds: int, secret: Path) -> int:
-    """Remove stages and inputs that are kept no longer; how many."""
-    place, done = root / "out/job", 0
-    parts = {"stages": "0001.png", "inputs": "content.jpg"}
-    swaps = [(place, secret / "job"), (place / "stages", secret), (place / "inputs", secret)]
+def prune(root: Path, rounds: int, outside: Path) -> int:
+    """Remove stages and inputs by retention; return how many."""
+    job, done = root / "out/job", 0
+    names = {"stages": "0001.png", "inputs": "content.jpg"}
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names.values()}
+    receipt = {
+        "finished": "2020-01-01T00:00:00+00:00",
+        "stages": [{"file": "stages/0001.png", "sha256": digests["0001.png"]}],
+        "inputs": [{"name": "content.jpg", "sha256": digests["content.jpg"]}],
+    }
+    swaps = [(job, outside / "job"), (job / "stages", outside), (job / "inputs", outside)]
     for _ in range(rounds):
-        named: dict[str, object] = {"finished": "2020-01-01T00:00:00+00:00"}
-        for part, name in parts.items():
-            (place / part).mkdir(parents=True, exist_ok=True)
-            (place / part / name).write_text(name)
-            digest = hashlib.sha256(name.encode()).hexdigest()
-            key = "file" if part == "stages" else "name"
-            value = f"stages/{name}" if part == "stages" else name
-            named[part] = [{key: value, "sha256": digest}]
-        (place / "receipt.json").write_text(json.dumps(named))
-        os.utime(place / "receipt.json", (0, 0))
-        with swapping(swaps), suppress(OSError):
+        for part, name in names.items():
+            (job / part).mkdir(parents=True, exist_ok=True)
+            (job / part / name).write_text(name)
+        (job / "receipt.json").write_text(json.dumps(receipt))
+        os.utime(job / "receipt.json", (0, 0))
+        with swapping(*swaps), suppress(OSError):
             done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
         rmtree(root / "out", ignore_errors=True)
     return done
 
 
-ACTS: dict[str, Callable[[Path, int, Path], int]] = {
-    "claim": claims,
-    "publish": published,
-    "retention": removed,
-}
+ACTS = {"claim": claim, "publish": publish, "retention": prune}
 
 
 def wrong_with(root: Path, act: str, rounds: int) -> list[str]:
-    """What is wrong after so many rounds of an act."""
-    secret = outside(root)
-    before = print_of(secret)
-    done = ACTS[act](root, rounds, secret)
-    wrong = list(leaks(*(path for path in root.iterdir() if path != secret)))
-    if print_of(secret) != before:
-        wrong.append("what lies outside has changed")
+    """Return what is wrong after so many rounds of an act."""
+    outside = make_outside(root)
+    before = snapshot(outside)
+    done = ACTS[act](root, rounds, outside)
+    wrong = list(leaks(*(path for path in root.iterdir() if path != outside)))
+    if snapshot(outside) != before:
+        wrong.append("files outside have changed")
     if not done:
-        wrong.append("nothing went through, so nothing was tried")
+        wrong.append("nothing succeeded, so nothing was tried")
     return wrong
 
 
 def main(rounds: int) -> int:
-    """Print what came of each; 1 where anything was wrong."""
+    """Print the result of each act; return 1 if anything is wrong."""
     failed = False
-    for act in ACTS:
-        layouts = ["one mount", *(["over mounts"] if CAN_MOUNT and act == "claim" else [])]
-        for layout in layouts:
-            with tempfile.TemporaryDirectory() as folder:
-                if layout == "over mounts":
-                    with small_disk(Path(folder) / "state", 1 << 17):
-                        wrong = wrong_with(Path(folder), act, rounds)
-                else:
-                    wrong = wrong_with(Path(folder), act, rounds)
-            failed |= bool(wrong)
-            said = "; ".join(wrong) or "nothing outside was read or written"
-            print(f"{act}, {layout}, {rounds} rounds: {said}", flush=True)
+    tries = [(act, False) for act in ACTS] + ([("claim", True)] if CAN_MOUNT else [])
+    for act, over_mounts in tries:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            with small_disk(root / "state", 1 << 17) if over_mounts else nullcontext():
+                wrong = wrong_with(root, act, rounds)
+        failed |= bool(wrong)
+        name = f"{act}, {'over mounts' if over_mounts else 'one mount'}, {rounds} rounds"
+        print(f"{name}: {'; '.join(wrong) or 'nothing outside was read or written'}", flush=True)
     return failed
 
 

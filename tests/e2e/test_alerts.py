@@ -1,4 +1,4 @@
-"""A daemon tells people elsewhere what happens, with apprise and a server on this machine."""
+"""Alerts of a daemon, with apprise and a server on this machine."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
 from tests.daemon.posts import posted
 from tests.daemon.settings_made import make_inbox, make_settings
-from tests.e2e.daemon import PAIR, Place, until
+from tests.e2e.daemon import PAIR, Daemon, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.events import Reporter
@@ -19,34 +19,34 @@ from stylewatch_daemon.worker.contract import Failed
 
 
 @pytest.mark.usefixtures("hears_hangups")
-def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
-    file = place.root / "config.yaml"
+def test_a_daemon_sends_alerts_and_reads_new_settings(daemon: Daemon) -> None:
+    file, submit = daemon.root / "config.yaml", [*PAIR, "--steps", "3", "--wait", "--config"]
     with posted() as old, posted() as new:
         file.write_text(f"alerts: {{urls: ['{old.url}'], events: [done, refused], every_s: 1}}\n")
-        place.start("--config", "config.yaml")
-        assert place.process is not None
-        arguments = Path(f"/proc/{place.process.pid}/cmdline")
+        daemon.start("--config", "config.yaml")
+        assert daemon.process is not None
+        arguments = Path(f"/proc/{daemon.process.pid}/cmdline")
         Path("bad.jpg").write_text("no picture")
         assert call(["submit", "bad.jpg", "wave.jpg", "--config", "config.yaml"]) == 0
-        assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
+        assert call([*submit, "config.yaml"]) == 0
         until(lambda: len("\n".join(old.bodies).splitlines()) >= 2)
         assert "hush" not in arguments.read_text()
         file.write_text(f"alerts: {{urls: ['{new.url}'], events: [done], every_s: 1000}}\n")
-        place.process.send_signal(signal.SIGHUP)
-        until(lambda: "from the next job on" in (place.root / "daemon.log").read_text())
-        assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
-        assert place.end() == 0
-    told = sorted("\n".join(old.bodies).splitlines())
-    assert told[0] == "done: sea-wave"
-    assert told[1].startswith("refused: bad-wave: content.jpg holds text")
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "from the next job on" in daemon.log)
+        assert call([*submit, "config.yaml"]) == 0
+        assert daemon.end() == 0
+    alerts = sorted("\n".join(old.bodies).splitlines())
+    assert alerts[0] == "done: sea-wave"
+    assert alerts[1].startswith("refused: bad-wave: content.jpg holds text")
     assert new.bodies == ["done: sea-wave-2"]
-    assert "hush" not in (place.root / "daemon.log").read_text()
+    assert "hush" not in daemon.log
 
 
 @pytest.mark.parametrize("command", [["run", "--once", "--config"], ["config", "check"]])
-def test_without_apprise_nothing_starts_and_it_is_said_what_to_install(
+def test_without_apprise_nothing_starts_and_the_message_says_what_to_install(
     command: list[str],
-    place: Place,
+    daemon: Daemon,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -55,25 +55,24 @@ def test_without_apprise_nothing_starts_and_it_is_said_what_to_install(
     assert call([*command, "config.yaml"]) == 78
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'stylewatch[notify]'" in line and "hush" not in line
-    assert not (place.root / "state").exists()
+    assert not (daemon.root / "state").exists()
 
 
-class Troubled(Reporter):
-    """Remembers all that was in the way."""
+class Blocked(Reporter):
+    """Records what blocks jobs."""
 
     def __init__(self) -> None:
-        self.told: list[Mapping[str, str]] = []
+        self.reported: list[Mapping[str, str]] = []
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        self.told.append(trouble)
+        self.reported.append(trouble)
 
 
 @pytest.mark.usefixtures("any_file_is_a_picture")
-def test_what_is_in_the_way_is_told_when_it_comes_and_when_it_goes(tmp_path: Path) -> None:
+def test_a_blocked_job_is_reported(tmp_path: Path) -> None:
     fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
-    inboxes = (make_inbox(tmp_path / "in", tmp_path / "out"),)
+    inboxes, reporter = (make_inbox(tmp_path / "in", tmp_path / "out"),), Blocked()
     settings = make_settings(inboxes, tmp_path / "state", quiet_s=0)
-    reporter = Troubled()
     once(settings, reporter, Painter([None, None, Failed("no GPU", exit_code=69)]))
-    assert reporter.told == [{"b": "no GPU"}]
+    assert reporter.reported == [{"b": "no GPU"}]
     assert "apprise" not in sys.modules

@@ -1,4 +1,4 @@
-"""The whole line with a cluster behind it: a daemon is killed, and nothing is lost; the page."""
+"""A daemon with a cluster: it is killed, and nothing is lost; the page of the documentation."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import nodes
-from tests.e2e.daemon import PAIR, Place, until
+from tests.e2e.daemon import PAIR, Daemon, until
 
 from stylewatch_daemon.cli.main import call
 
@@ -19,45 +19,45 @@ pytestmark = nodes.TIME_ENOUGH
 
 PAGE = Path("docs/cluster.md").read_text(encoding="utf-8")
 MARK = "STYLEWATCH_TEST"
-"""A variable by which processes are known that end by no command of ours."""
+"""A variable that marks processes for which there is no command to end them."""
 
 
 def on(address: str, **more: Any) -> tuple[str, ...]:
-    """A daemon's options, for painting there slowly."""
+    """Options of a daemon that runs slow jobs there."""
     sets = (
         "executor.kind=ray",
         f"executor.address={address}",
         "backends.sketch={seconds_per_step: 0.05}",
         *(f"executor.{key}={value}" for key, value in more.items()),
     )
-    return tuple(word for one in sets for word in ("--set", one))
+    return tuple(word for text in sets for word in ("--set", text))
 
 
 def submit(name: str) -> None:
     assert call([*PAIR, "--name", name, "--steps", "60", "--save-every", "20"]) == 0
 
 
-def test_a_killed_daemon_leaves_nothing_that_paints_and_goes_on_from_the_checkpoint(
-    place: Place,
+def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
+    daemon: Daemon,
 ) -> None:
     options = on(nodes.shared().address)
-    place.start(*options)
-    submit("struck")
-    folder = place.root / "outbox/struck"
+    daemon.start(*options)
+    submit("killed")
+    folder = daemon.root / "outbox/killed"
     until((folder / "stages/0020.png").exists)
-    place.end(signal.SIGKILL)
-    place.start(*options)
-    until(lambda: "struck" in place.painted)
+    daemon.end(signal.SIGKILL)
+    daemon.start(*options)
+    until(lambda: "killed" in daemon.painted)
     receipt = (folder / "receipt.json").read_text()
     assert receipt.count('"ended"') == 2
     stages = sorted(path.name for path in (folder / "stages").iterdir())
     assert stages == ["0020.png", "0040.png", "0060.png"]
-    assert place.end() == 0
+    assert daemon.end() == 0
 
 
 @contextmanager
-def by_the_page(root: Path) -> Iterator[str]:
-    """A cluster of two machines that is made by what the page says, here; its address."""
+def cluster_by_the_page(root: Path) -> Iterator[str]:
+    """Start a cluster of two machines by the commands of the page; yield its address."""
     (lines,) = re.findall(r"^```text\n(openssl .*?)```", PAGE, re.M | re.S)
     port = nodes.unused_port()
     for there, here in (
@@ -68,9 +68,9 @@ def by_the_page(root: Path) -> Iterator[str]:
         assert there in lines
         lines = lines.replace(there, here)
     assert "\nray start --head" in lines
-    asked = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**asked, MARK: str(root), "PATH": path, **nodes.installed()}
+    environment = {**environ, MARK: str(root), "PATH": path, **nodes.installed()}
     try:
         subprocess.run(["bash", "-ec", lines], env=environment, check=True, capture_output=True)
         yield f"127.0.0.1:{port}"
@@ -81,12 +81,12 @@ def by_the_page(root: Path) -> Iterator[str]:
                     os.kill(int(process.name), signal.SIGKILL)
 
 
-def test_what_the_page_says_makes_a_cluster_that_takes_who_has_its_token(
-    place: Place, tmp_path: Path, monkeypatch: Any
+def test_the_commands_of_the_page_make_a_cluster_for_those_with_its_token(
+    daemon: Daemon, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    with by_the_page(tmp_path) as address:
+    with cluster_by_the_page(tmp_path) as address:
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "ray-token"))
-        place.start(*on(address, gpus_per_job=0))
+        daemon.start(*on(address, gpus_per_job=0))
         submit("painted")
-        until(lambda: place.painted == ["painted"])
-        assert place.end() == 0
+        until(lambda: daemon.painted == ["painted"])
+        assert daemon.end() == 0

@@ -1,5 +1,6 @@
-"""Commands and a daemon in a process of its own: submit, status, show, pause, resume, drain."""
+"""Commands and a daemon in a process of its own."""
 
+import csv
 import json
 import os
 import signal
@@ -7,245 +8,210 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemon import FAST, PAIR, SLOW, Place, lines, until
+from tests.e2e.daemon import FAST, PAIR, SLOW, Daemon, lines, until
 
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.ingest.inbox import new_id
+from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.ledger import reading
+
+NOT_RUNNING = "noted for the next start: no daemon is at work with "
 
 
-def test_what_is_submitted_is_painted_and_waited_for(
-    place: Place, capfd: pytest.CaptureFixture[str]
+def test_jobs_are_submitted_waited_for_shown_dismissed_and_retried(
+    daemon: Daemon, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    place.start()
+    Path("bad.jpg").write_text("no picture")
+    daemon.start("--set", "limits.attempts=1", "--set", "backends.sketch={fail_at_step: 5}")
     assert call([*PAIR, "--steps", "3", "--seed", "7", "--wait"]) == 0
-    told = capfd.readouterr()
-    assert told.out.splitlines() == ["sea-wave", str(place.root / "outbox/sea-wave")]
-    assert told.err.startswith("stylewatch: sea-wave: ")
-    receipt = json.loads((place.root / "outbox/sea-wave/receipt.json").read_bytes())
-    assert receipt["seed"] == 7
-    assert receipt["recipe"]["schedule"]["steps"] == 3
-    assert call([*PAIR, "--steps", "3", "--wait", "-q"]) == 0
-    assert place.painted == ["sea-wave", "sea-wave-2"]
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == ["sea-wave", str(daemon.root / "outbox/sea-wave")]
+    assert printed.err.startswith("stylewatch: sea-wave: ")
+    first = daemon.receipt("sea-wave")
+    assert (first["seed"], first["recipe"]["schedule"]["steps"]) == (7, 3)
 
-
-def test_the_end_of_what_is_waited_for_is_the_exit_code(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    Path("bad.jpg").write_text("no picture")
-    place.start("--set", "limits.attempts=1", "--set", "backends.sketch={fail_at_step: 2}")
-    assert call(["submit", "bad.jpg", "wave.jpg", "--wait"]) == 65
-    assert "bad-wave: refused: content.jpg holds text" in capfd.readouterr().err
-    assert call([*PAIR, "--steps", "3", "--wait", "--name", "crash"]) == 70
+    assert call([*PAIR, "--steps", "6", "--wait", "--name", "crash"]) == 70
     assert "crash: failed: " in capfd.readouterr().err
-    assert call(["status"]) == 0
-    assert "  bad-wave  content.jpg holds text" in "\n".join(lines(capfd))
-    assert call(["show", "bad-wave"]) == 0
-    assert str(place.root / "outbox/_refused/bad-wave") in "\n".join(lines(capfd))
-
-
-def test_without_a_daemon_nothing_is_waited_for_and_nothing_is_lost(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert call([*PAIR, "--steps", "3", "--wait"]) == 75
-    assert "no daemon is running" in capfd.readouterr().err
-    place.start()
-    until(lambda: place.painted == ["sea-wave"])
-
-
-def test_a_daemon_that_leaves_meanwhile_is_told(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.start(*SLOW)
-
-    def leave() -> None:
-        until(lambda: place.step > 2)
-        place.end()
-
-    thread = threading.Thread(target=leave)
-    thread.start()
-    assert call([*PAIR, "--steps", "10000", "--wait"]) == 75
-    thread.join()
-    assert "sea-wave waits: no daemon is running" in capfd.readouterr().err
-    assert call(["status", "--json"]) == 0
-    now = json.loads(lines(capfd)[-1])
-    assert now["counts"]["waiting"] == 1
-    assert (now["running"], now["health"]["at_work"]) == ([], False)
-
-
-def test_status_and_show_tell_how_far_a_painting_is(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.start(*SLOW)
-    assert call([*PAIR, "--steps", "10000"]) == 0
-    until(lambda: place.step > 2)
-    lines(capfd)
-    assert call(["status"]) == 0
-    text = "\n".join(lines(capfd))
-    assert f"is at work with {place.root / 'state'} since" in text
-    assert "0 waiting, 1 running, 0 done" in text
-    assert "  sea-wave  step " in text and " of 10000 at 48x36, loss " in text
-    assert call(["show", "sea-wave"]) == 0
-    text = "\n".join(lines(capfd))
-    assert "state     running" in text
-    assert " of 10000 at 48x36, loss " in text
-    assert call(["status", "--json"]) == 0
-    (running,) = json.loads(lines(capfd)[0])["running"]
-    assert running["seconds_left"] == pytest.approx(200, rel=0.8)
-    said = (place.root / "outbox/_status.txt").read_text()
-    assert "Painting:\n  sea-wave: " in said
-    place.end(signal.SIGKILL)
-    assert call(["status"]) == 0
-    text = "\n".join(lines(capfd))
-    assert text.startswith(f"no daemon is at work with {place.root / 'state'}")
-    assert "1 waiting, 0 running" in text and "painting:" not in text
-
-
-def test_a_pause_begins_nothing_and_outlives_a_kill(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.start()
-    assert call(["pause"]) == 0
-    assert lines(capfd) == ["paused: nothing new is begun"]
-    assert call([*PAIR, "--steps", "3"]) == 0
-    until(lambda: place.published["counts"]["waiting"] == 1)
-    place.end(signal.SIGKILL)
-    place.start()
-    until(lambda: place.published["waiting"] == ["sea-wave"])
-    assert place.painted == []
-    assert place.published["health"]["paused"]
-    assert "is paused" in (place.root / "outbox/_status.txt").read_text()
-    lines(capfd)
-    assert call(["status"]) == 0
-    assert "paused: nothing new is begun until" in lines(capfd)[0]
-    assert call(["resume"]) == 0
-    assert lines(capfd) == ["resumed: what waits is begun"]
-    until(lambda: place.painted == ["sea-wave"])
-    until(lambda: not place.published["health"]["paused"])
-
-
-def test_a_pause_lets_what_is_painted_go_on(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.start(*SLOW)
-    assert call([*PAIR, "--steps", "60"]) == 0
-    until(lambda: place.step > 2)
-    lines(capfd)
-    assert call(["pause"]) == 0
-    assert lines(capfd) == ["paused: nothing new is begun"]
-    assert call([*PAIR, "--steps", "3", "--name", "later"]) == 0
-    until(lambda: place.painted == ["sea-wave"])
-    until(lambda: place.published["waiting"] == ["later"])
-
-
-def test_pause_and_resume_are_noted_for_the_next_start(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for verb in ("pause", "resume", "pause"):
-        assert call([verb]) == 0
-        (line,) = lines(capfd)
-        assert line.startswith("noted for the next start: no daemon is at work with ")
-    assert call([*PAIR, "--steps", "3"]) == 0
-    place.start()
-    until(lambda: place.published["waiting"] == ["sea-wave"])
-    assert place.published["health"]["paused"]
-    assert call(["resume"]) == 0
-    until(lambda: place.painted == ["sea-wave"])
-
-
-def test_drain_finishes_what_runs_and_leaves_with_0(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.start(*SLOW)
-    assert call([*PAIR, "--steps", "60"]) == 0
-    until(lambda: place.step > 2)
-    assert call([*PAIR, "--steps", "3", "--name", "later"]) == 0
-    lines(capfd)
-    assert call(["drain"]) == 0
-    assert lines(capfd)[0].startswith("draining: ")
-    assert place.process is not None
-    assert place.process.wait() == 0
-    assert place.painted == ["sea-wave"]
-    assert call(["drain"]) == 0
-    assert lines(capfd)[0].startswith("there is nothing to drain: ")
-    place.start()
-    until(lambda: place.painted == ["later", "sea-wave"])
-
-
-def test_a_daemon_with_nothing_to_do_drains_at_once(place: Place) -> None:
-    place.start()
-    assert call(["drain"]) == 0
-    assert place.process is not None
-    assert place.process.wait() == 0
-
-
-def test_once_keeps_to_a_pause(place: Place) -> None:
-    assert call(["pause"]) == 0
-    assert call([*PAIR, "--steps", "3"]) == 0
-    assert call(["run", "--once", *FAST]) == 75
-    assert place.painted == []
-    assert call(["resume"]) == 0
-    assert call(["run", "--once", *FAST]) == 0
-    assert place.painted == ["sea-wave"]
-
-
-def test_nonsense_among_the_requests_brings_no_daemon_down(place: Place) -> None:
-    folder = place.root / "state/requests"
-    place.start()
-    (folder / "0.json").write_text("{")
-    (folder / "1.json").write_text('{"verb": "dance", "arguments": {}}')
-    (folder / "2.json").write_bytes(os.urandom(100))
-    until(lambda: not list(folder.iterdir()))
-    assert len(list((place.root / "state/damaged").iterdir())) == 3
-    assert call([*PAIR, "--steps", "3", "--wait", "-q"]) == 0
-    assert place.end() == 0
-
-
-def test_a_refused_job_is_dismissed_from_the_status_and_can_be_tried_again(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    Path("bad.jpg").write_text("no picture")
-    place.start()
-    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad", "--wait", "-q"]) == 65
-    until(lambda: [one["job"] for one in place.published["refused"]] == ["bad"])
-    board = place.root / "outbox/_status.txt"
+    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad", "--wait"]) == 65
+    assert "bad: refused: content.jpg holds text" in capfd.readouterr().err
+    board = daemon.root / "outbox/_status.txt"
     until(lambda: "bad: content.jpg holds text" in board.read_text())
-    lines(capfd)
     assert call(["dismiss", "bad"]) == 0
-    assert place.published["refused"] == [] and "bad" not in board.read_text()
-    assert place.published["counts"]["refused"] == 1
+    assert "bad" not in [entry["job"] for entry in daemon.published["refused"]]
+    assert "bad" not in board.read_text()
+    assert daemon.published["counts"]["refused"] == 1
+    lines(capfd)
     assert call(["show", "bad"]) == 0
-    told = "\n".join(lines(capfd))
-    assert "state      refused" in told and "dismissed  yes" in told
-    assert call(["retry", "bad"]) == 0
-    until(lambda: [one["job"] for one in place.published["refused"]] == ["bad"])
-    assert call(["dismiss", "--all"]) == 0
-    assert place.end() == 0
-    assert call(["run", "--once", *FAST]) == 0
-    assert place.published["refused"] == []
+    shown = capfd.readouterr().out
+    assert "state      refused" in shown and "dismissed  yes" in shown
+    assert str(daemon.root / "outbox/_refused/bad") in shown
 
+    assert call(["retry", "sea-wave", "--set", "steps=4"]) == 0
+    (line,) = lines(capfd)
+    assert line.startswith("sea-wave is painted again, as the job ")
+    until(lambda: daemon.published["counts"]["done"] == 2)
+    assert call(["show", line.split()[-1]]) == 0
+    shown = capfd.readouterr().out
+    assert "job       sea-wave-2\n" in shown and "retry of  sea-wave\n" in shown
+    second = daemon.receipt("sea-wave-2")
+    assert (second["retry_of"], second["recipe"]["schedule"]["steps"]) == ("sea-wave", 4)
+    assert first["inputs"] == second["inputs"]
 
-def test_what_is_dismissed_while_no_daemon_runs_is_so_from_its_next_start_on(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    Path("bad.jpg").write_text("no picture")
-    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad"]) == 0
-    assert call(["run", "--once", *FAST]) == 65
-    lines(capfd)
-    assert call(["dismiss", "bad"]) == 0
-    assert lines(capfd)[0].startswith("noted for the next start")
-    assert call(["run", "--once", *FAST]) == 0
-    assert place.published["refused"] == []
-
-
-def test_a_half_that_waits_cannot_be_cancelled_and_ends_when_its_files_go(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    half = place.root / "inbox/half"
-    half.mkdir(parents=True)
+    half = daemon.root / "inbox/half"
+    half.mkdir()
     Path("sea.jpg").rename(half / "content.jpg")
-    place.start()
-    until(lambda: [one["name"] for one in place.published["incomplete"]] == ["half"])
+    until(lambda: [entry["name"] for entry in daemon.published["incomplete"]] == ["half"])
     assert call(["cancel", "half"]) == 65
     assert "half is no job yet: it waits in the inbox for a style picture" in capfd.readouterr().err
     (half / "content.jpg").unlink()
-    until(lambda: not place.published["incomplete"])
-    assert call(["cancel", "half"]) == 64
+    until(lambda: not daemon.published["incomplete"])
+
+    folder = daemon.root / "state/requests"
+    for number, content in enumerate((b"{", b'{"verb": "dance", "arguments": {}}', os.urandom(99))):
+        (folder / f"{number}.json").write_bytes(content)
+    until(lambda: not list(folder.iterdir()))
+    assert len(list((daemon.root / "state/damaged").iterdir())) == 3
+    assert call(["drain"]) == 0
+    assert daemon.process is not None and daemon.process.wait() == 0
+
+
+def test_a_running_job_is_shown_finished_or_canceled_and_a_pause_outlives_a_kill(
+    daemon: Daemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    daemon.start(*SLOW)
+    assert call([*PAIR, "--steps", "10000"]) == 0
+    until(lambda: daemon.step > 2)
+    lines(capfd)
+    assert call(["status"]) == 0
+    text = capfd.readouterr().out
+    assert f"is at work with {daemon.root / 'state'} since" in text
+    assert "0 waiting, 1 running, 0 done" in text
+    assert "  sea-wave  step " in text and " of 10000 at 48x36, loss " in text
+    assert call(["show", "sea-wave"]) == 0
+    assert "state     running" in capfd.readouterr().out
+    assert call(["status", "--json"]) == 0
+    (running,) = json.loads(lines(capfd)[0])["running"]
+    assert running["seconds_left"] == pytest.approx(200, rel=0.8)
+    assert "Painting:\n  sea-wave: " in (daemon.root / "outbox/_status.txt").read_text()
+
+    assert call(["pause"]) == 0
+    assert lines(capfd) == ["paused: nothing new is begun"]
+    for name in ("later", "unwanted"):
+        assert call([*PAIR, "--steps", "3", "--name", name]) == 0
+    until(lambda: sorted(daemon.published["waiting"]) == ["later", "unwanted"])
+    assert call(["finish", "later"]) == 65
+    assert "later was not begun, so there is no picture yet; " in capfd.readouterr().err
+    assert call(["finish", "sea-wave"]) == 0
+    assert lines(capfd) == ["finishing: the picture that sea-wave is at becomes the final one"]
+    until(lambda: daemon.painted == ["sea-wave"])
+    receipt = daemon.receipt("sea-wave")
+    assert receipt["state"] == receipt["attempts"][-1]["ended"] == "finished"
+    assert 2 < receipt["stages"][-1]["step"] < 10000
+    assert call(["finish", "sea-wave"]) == 65
+    assert "UTC): there is nothing to finish" in capfd.readouterr().err
+
+    until(lambda: daemon.published["counts"]["waiting"] == 2)
+    daemon.end(signal.SIGKILL)
+    assert call(["status"]) == 0
+    assert capfd.readouterr().out.startswith(f"no daemon is at work with {daemon.root / 'state'}")
+    assert call(["cancel", "unwanted"]) == 0
+    assert lines(capfd)[0].startswith(NOT_RUNNING)
+    daemon.start(*SLOW)
+    until(lambda: daemon.published["waiting"] == ["later"])
+    assert daemon.published["health"]["paused"] and daemon.painted == ["sea-wave"]
+    assert daemon.reason("unwanted") == "cancelled\n"
+    assert "is paused" in (daemon.root / "outbox/_status.txt").read_text()
+    assert call(["cancel", "later"]) == 0
+    folder = daemon.root / "outbox/_refused/later"
+    assert lines(capfd) == [f"cancelled: what was dropped lies in {folder}"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "content.jpg", "job.yaml", "reason.txt", "style.jpg"
+    ]  # fmt: skip
+    assert call(["resume"]) == 0
+    assert lines(capfd) == ["resumed: what waits is begun"]
+    until(lambda: not daemon.published["health"]["paused"])
+
+
+def test_drain_completes_what_runs_and_a_waiting_command_reports_the_stop(
+    daemon: Daemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    daemon.start(*SLOW)
+    assert call([*PAIR, "--steps", "60"]) == 0
+    until(lambda: daemon.step > 2)
+
+    def drain() -> None:
+        until(lambda: daemon.published["waiting"] == ["later"])
+        assert call(["drain"]) == 0
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    assert call([*PAIR, "--steps", "3", "--name", "later", "--wait"]) == 75
+    thread.join()
+    printed = capfd.readouterr()
+    assert "later waits: no daemon is running" in printed.err and "draining: " in printed.out
+    assert daemon.process is not None and daemon.process.wait() == 0
+    assert daemon.painted == ["sea-wave"]
+    assert call(["drain"]) == 0
+    assert lines(capfd)[0].startswith("there is nothing to drain: ")
+
+
+def test_commands_without_a_daemon_are_noted_for_the_next_start(
+    daemon: Daemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.jpg").write_text("no picture")
+    for verb in ("pause", "resume", "pause"):
+        assert call([verb]) == 0
+        assert lines(capfd)[0].startswith(NOT_RUNNING)
+    assert call([*PAIR, "--steps", "3", "--wait"]) == 75
+    assert "no daemon is running" in capfd.readouterr().err
+    assert call(["run", "--once", *FAST]) == 75
+    assert daemon.painted == []
+    assert call(["resume"]) == 0
+    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad"]) == 0
+    assert call(["run", "--once", *FAST]) == 65
+    assert daemon.painted == ["sea-wave"]
+    assert call(["dismiss", "bad"]) == 0
+    assert call(["retry", "sea-wave", "--set", "recipe=devos"]) == 0
+    content = daemon.root / "outbox/sea-wave/inputs/content.jpg"
+    assert call(["run", "--once", *FAST]) == 0
+    assert daemon.published["refused"] == []
+    assert daemon.receipt("sea-wave-2")["recipe"]["name"] == "devos"
+
+    content.rename(daemon.root / "away.jpg")
+    content.symlink_to(daemon.root / "away.jpg")
+    capfd.readouterr()
+    assert call(["retry", "sea-wave"]) == 65
+    assert "content.jpg (content) is no longer as it was in" in capfd.readouterr().err
+    with reading(daemon.root / "state/ledger.sqlite3") as ledger:
+        entry = ledger.find("sea-wave")
+        assert entry is not None
+        requests.leave(daemon.root / "state", "retry", job=entry.id, new=new_id(), settings={})
+    assert call(["run", "--once", *FAST]) == 0
+    assert daemon.painted == ["sea-wave", "sea-wave-2"]
+    assert len(list((daemon.root / "state/damaged").iterdir())) == 1  # what cannot be acted on
+
+
+def test_a_canceled_job_goes_on_from_a_stage_with_other_settings(daemon: Daemon) -> None:
+    daemon.start(*SLOW)
+    scales = ["--set", "scales=[{scale: 0.5, steps: 6}]", "--set", "smallest=1"]
+    assert call([*PAIR, "--steps", "10000", "--save-every", "4", *scales]) == 0
+    until((daemon.root / "outbox/sea-wave/stages/00004.png").exists)
+    assert call(["cancel", "sea-wave"]) == 0
+    until(lambda: daemon.published["counts"]["cancelled"] == 1)
+    changes = ["--set", "strength=0.9", "--set", "steps=9"]
+    assert call(["retry", "sea-wave", "--from-stage", "4", *changes]) == 0
+    until(lambda: daemon.published["counts"]["done"] == 1)
+    (job,) = daemon.painted
+    receipt = daemon.receipt(job)
+    assert (job, receipt["retry_of"]) == ("sea-wave-2", "sea-wave")
+    schedule = receipt["recipe"]["schedule"]
+    assert (schedule["start"], schedule["steps"], schedule["done"]) == ("picture", 9, 4)
+    assert receipt["recipe"]["objective"]["strength"] == 0.9
+    start = next(entry for entry in receipt["inputs"] if entry["role"] == "init")
+    assert start["name"] == "stage-00004.png"
+    with (daemon.root / f"outbox/{job}/losses.csv").open(encoding="utf-8") as table:
+        assert [row["width"] for row in csv.DictReader(table)] == ["24"] * 2 + ["48"] * 9
+    assert call(["retry", job]) == 0  # with the same start, and as many steps
+    until(lambda: daemon.published["counts"]["done"] == 2)
+    finals = [(daemon.root / f"outbox/{name}/final.png").read_bytes() for name in daemon.painted]
+    assert finals[0] == finals[1]

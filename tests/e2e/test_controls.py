@@ -1,7 +1,7 @@
-"""All controls in one job, as someone would who tries how they get on: files, breaks, repetitions.
+"""All controls in one job: their effect on the files, interruptions, repetition.
 
-A print of a picture with transparency, in two regions, of which one is a style's with transparency
-too, in the photograph's colors, kept outside, smoothed, bordered, averaged, in tiles, in 16 bits.
+The job is a print of a picture with transparency, in two regions, one with a style that has
+transparency too, with the content's colors, kept outside, smoothed, averaged, in tiles, in 16 bits.
 """
 
 import json
@@ -74,7 +74,7 @@ def ordered(folder: Path, pair: Path, **changes: Any) -> Order:
 
 
 def check_files(folder: Path, pair: Path) -> None:
-    """What is told of each control holds for the files of the final picture and of the stages."""
+    """Check the effect of each control on the final picture, a stage and the receipt."""
     photograph = read(pair / "content.png")
     final = read(folder / "final.png")
     assert final.alpha is not None and photograph.alpha is not None
@@ -86,42 +86,34 @@ def check_files(folder: Path, pair: Path) -> None:
     assert stage.size == (30, 22) and stage.alpha is not None
     small = resize(photograph.pixels, stage.size)
     assert np.abs(stage.pixels - small)[6:, 24:].max() < 0.003
-    told = json.loads((folder / "receipt.json").read_bytes())
-    assert told["attempts"][-1]["decided"]["tile"] == EXACT["tile"]
-    assert told["color"] == {"mode": "content", "space": "srgb"}
-    assert told["mask"] == {"feather": "4%", "outside": "keep"}
-    assert told["output"] == {
+    receipt = json.loads((folder / "receipt.json").read_bytes())
+    assert receipt["attempts"][-1]["decided"]["tile"] == EXACT["tile"]
+    assert receipt["color"] == {"mode": "content", "space": "srgb"}
+    assert receipt["mask"] == {"feather": "4%", "outside": "keep"}
+    assert receipt["output"] == {
         "format": "png", "quality": 92, "depth": 16, "metadata": "safe", "stages": {"size": 30},
         "keep": [],
     }  # fmt: skip
 
 
-def test_every_control_shows_in_the_files(tmp_path: Path, pair: Path) -> None:
-    given = ordered(tmp_path / "job", pair)
-    end = painted(given)[-1]
-    assert isinstance(end, Done), end
-    check_files(given.staging, pair)
-
-
-@pytest.mark.parametrize("backend", ["torch", "onnx"])
-def test_broken_off_at_any_step_it_ends_with_the_same_files(
-    backend: str, tmp_path: Path, pair: Path
+def test_every_control_shows_in_the_files_also_after_interruptions(
+    tmp_path: Path, pair: Path
 ) -> None:
-    """At the preview's, then at the last of these, then at the print's; in every byte."""
-    options = EXACT if backend == "torch" else {"device": "cpu", "tile": EXACT["tile"]}
-    made = replace(ordered(tmp_path / "whole", pair, backend=backend), backend_options=options)
-    painted(made)
-    folder = tmp_path / "broken-off"
-    part = replace(made, staging=folder / "staging", checkpoint=folder / "checkpoint.npz")
+    """Interrupted at the preview's step, at the last of these, and at the print's."""
+    whole = ordered(tmp_path / "whole", pair)
+    assert isinstance(painted(whole)[-1], Done)
+    check_files(whole.staging, pair)
+    folder = tmp_path / "interrupted"
+    part = replace(whole, staging=folder / "staging", checkpoint=folder / "checkpoint.npz")
     part.staging.mkdir(parents=True)
     for step in (1, 2, 3):
         assert painted(part, Wish.STOP)[-1] == Stopped(step)
         assert not (part.staging / "final.png").exists()
     painted(part)
-    assert files(part) == files(made)
+    assert files(part) == files(whole)
 
 
-def test_a_daemon_paints_it_and_it_is_repeated_and_painted_on(
+def test_a_daemon_runs_it_and_it_is_repeated_and_retried_from_a_stage(
     tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -143,17 +135,19 @@ def test_a_daemon_paints_it_and_it_is_repeated_and_painted_on(
     exact = {key: value for key, value in EXACT.items() if key != "tile"}
     config = {"job": {"depth": 8, "format": "jpg"}, "backends": {"torch": exact}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    said = ["--config", "config.yaml"]
-    assert call(["render", "--from", "outbox/sea", "-o", "again/", "--quiet", *said]) == 0
+    with_config = ["--config", "config.yaml"]
+    assert call(["render", "--from", "outbox/sea", "-o", "again/", "--quiet", *with_config]) == 0
     for name in ("final.png", "stages/0003.png"):
-        one, other = (tmp_path / folder / name for folder in ("outbox/sea", "again"))
-        assert one.read_bytes() == other.read_bytes()
+        assert (tmp_path / "outbox/sea" / name).read_bytes() == (
+            tmp_path / "again" / name
+        ).read_bytes()
     decided = json.loads((tmp_path / "again/receipt.json").read_bytes())["attempts"][-1]["decided"]
     assert decided["tile"] == EXACT["tile"]
-    assert call(["retry", "sea", "--from-stage", "2", "--state", "state", *said]) == 0
+    assert call(["retry", "sea", "--from-stage", "2", "--state", "state", *with_config]) == 0
     assert once(settings).exit_code == 0
-    told = json.loads((tmp_path / "outbox/sea-2/receipt.json").read_bytes())
-    assert [one["step"] for one in told["stages"]] == [1, 2]
-    assert any("it goes on from a stage of 30x22 pixels" in one for one in told["warnings"])
+    receipt = json.loads((tmp_path / "outbox/sea-2/receipt.json").read_bytes())
+    assert [stage["step"] for stage in receipt["stages"]] == [1, 2]
+    warning = "it goes on from a stage of 30x22 pixels"
+    assert any(warning in text for text in receipt["warnings"])
     final = read(tmp_path / "outbox/sea-2/final.png").pixels
     assert np.abs(final - read(keep / "content.png").pixels)[8:, 36:].max() < 0.003

@@ -1,10 +1,11 @@
-"""No link in an outbox that others write in too leads us out of it, whatever we do next."""
+"""Links in an outbox that others may write to lead nowhere, also if they are swapped in later."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
+from tests.e2e import swaps
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox, keep_staged, stage
@@ -17,7 +18,7 @@ def outbox(tmp_path: Path) -> Outbox:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """A folder that others would like us to write into."""
+    """A folder outside of the outbox."""
     fill(tmp_path / "elsewhere", "1/stages/theirs", "trash/theirs", "stages/theirs")
     return tmp_path / "elsewhere"
 
@@ -48,7 +49,7 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
     "stage below": (".staging/1/stages", lambda outbox, folder: stage(
         outbox.root / ".staging/1", "stages/1.png", b"x")),
 }  # fmt: skip
-"""What is replaced by a link, and what we do next."""
+"""The folder that is replaced by a link, and the next act."""
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -75,3 +76,10 @@ def test_dropping_empty_folders_stops_at_a_link(outbox: Outbox, elsewhere: Path)
     (outbox.root / "album").symlink_to(elsewhere)
     outbox.drop_empty("album/empty")
     assert (elsewhere / "empty").is_dir()
+
+
+@pytest.mark.parametrize("act", swaps.ACTS)
+def test_nothing_outside_is_read_or_written_whatever_is_swapped_meanwhile(
+    act: str, tmp_path: Path
+) -> None:
+    assert swaps.wrong_with(tmp_path, act, rounds=20) == []

@@ -8,7 +8,6 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.queue.world import ARCHIVED, BROKEN, PAINTED, World
 
-from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.retention import outlived
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
@@ -47,21 +46,6 @@ def test_who_has_no_such_disk_any_more_cancels_and_has_the_pictures_back(unmount
     unmounted.state.ledger.change("1", wish="cancel")
     assert unmounted.run() == Outcome(OutcomeKind.CANCELLED, "job")
     assert {"_refused/job/content.jpg", "_refused/job/style.jpg"} < set(tree(unmounted.outbox))
-
-
-def test_nothing_goes_into_an_outbox_whose_disk_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(folder: Path) -> None:
-        raise OutputError(f"{folder} lies on a disk that is not mounted")
-
-    place = World(tmp_path)
-    with monkeypatch.context() as away:
-        away.setattr(place.state.moorings, "check", gone)
-        outcome = place.run()
-    assert (outcome.kind, outcome.exit_code) == ("paused", 73)
-    assert not place.outbox.exists()
-    assert place.run().kind == "done"
 
 
 @pytest.mark.parametrize("ended", ["cancelled", "failed"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.e2e.plan import remount
+from tests.e2e.fault_injection import remount
 from tests.hostile.cases import case
 from tests.hostile.world import World
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
 from tests.e2e.daemon import PROGRAM
-from tests.e2e.invariants import Place
+from tests.e2e.invariants import Workspace
 from tests.hostile.meter import Meter
 from tests.hostile.strategies import drawn
 
@@ -71,7 +71,7 @@ class Expectation:
     within: float
 
 
-class World(Place):
+class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
     `elsewhere` lies outside; nothing of it may be read or written. `examples` replace those that
