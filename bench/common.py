@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import time
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,12 @@ def area(pixels: int) -> str:
     return f"{pixels / 1e6:.6f}mp"
 
 
-def task(recipe: "Recipe", pair: "tuple[Path | Pixels, Path | Pixels]", seed: int = 0,
-         **changes: object) -> "Task":  # fmt: skip
+def task(
+    recipe: "Recipe",
+    pair: "tuple[Path | Pixels, Path | Pixels]",
+    changes: Mapping[str, object],
+    seed: int = 0,
+) -> "Task":
     """Return a task for a content and a style, files or arrays, by `recipe` with `changes`."""
     from stylewatch_painter.algorithm.task import Style, Task
     from stylewatch_painter.images.read import read

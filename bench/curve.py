@@ -86,7 +86,7 @@ def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str,
     from stylewatch_plugins import registry
 
     changes = {**changes, "size": area(pixels), "steps": steps, "save_every": 1}
-    given = task(book.fast(book.find("pastiche")), (content, style), **changes)
+    given = task(book.fast(book.find("pastiche")), (content, style), changes)
     before = sum(level.steps for level in given.levels()[:-1])
     for step in registry.load("torch", {"device": "cpu"}).paint(given, go_on):
         if isinstance(step, Stage) and (step.step > before or step.step % 5 == 0):

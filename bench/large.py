@@ -35,8 +35,9 @@ def picture(size: Size, path: Path) -> Pixels:
 def task(size: Size, steps: int) -> Task:
     """The painting; its style is as many pixels as it is looked at with."""
     pair = picture(size, sample.CONTENT), picture((1280, 1024), sample.STYLE)
-    plain = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps}
-    return common.task(find("best"), pair, **plain, scales=[], steps=steps)
+    changes = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps,
+               "scales": [], "steps": steps}  # fmt: skip
+    return common.task(find("best"), pair, changes)
 
 
 def whole_run(size: Size, per_step: float) -> float:

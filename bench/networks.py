@@ -66,7 +66,7 @@ def task(folder: Path, size: str, steps: int) -> Task:
     """The sample pair, painted by `devos` at `size`."""
     pair = folder / "content.jpg", folder / "style.jpg"
     changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps, "scales": []}
-    return common.task(book.find("devos"), pair, **changes)
+    return common.task(book.find("devos"), pair, changes)
 
 
 def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:

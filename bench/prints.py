@@ -60,7 +60,7 @@ def paint(options: Namespace, seed: int, changes: dict[str, object]) -> Pixels:
     """The pair, by its recipe with `changes`: the float picture."""
     noise = {"start": "mixed", "noise_ratio": options.noise, "noise_scale": 30}
     pair = options.content, options.style
-    given = task(book.find(options.recipe), pair, seed, **{**noise, **changes})
+    given = task(book.find(options.recipe), pair, {**noise, **changes}, seed)
     return final_picture(given, options.device)
 
 

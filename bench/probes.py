@@ -56,7 +56,7 @@ def ours(content: str, style: str, pixels: int, steps: int, backend: str, option
     from stylewatch_plugins import registry
 
     pair = Path(content), Path(style)
-    given = task(book.find("pastiche"), pair, size=area(pixels), steps=steps)
+    given = task(book.find("pastiche"), pair, {"size": area(pixels), "steps": steps})
     painter = registry.load(backend, {"device": "cpu", **json.loads(options)})
     return [time.monotonic() for _ in painter.paint(given, go_on)]
 

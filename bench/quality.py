@@ -75,7 +75,7 @@ def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels
     wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
     content = referee.sized(pair.content, pair.pixels)
     style = referee.sized(pair.style, size[0] * size[1])
-    return final_picture(task(way, (content, style), **wanted), device)
+    return final_picture(task(way, (content, style), wanted), device)
 
 
 def paintings(pair: Pair, out: Path, recipes: Sequence[str], device: str) -> dict[str, Path]:

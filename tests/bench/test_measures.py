@@ -33,7 +33,7 @@ def test_a_measure_gives_a_figure_for_each_of_its_rows(
 ) -> None:
     monkeypatch.setattr(cpu_rows, "probe", lambda *_: {"step": 1.0, "peak": 2.0})
     monkeypatch.setattr(common, "timed", lambda *_: 3.0)
-    readings = list(measure.run(Setting(*[tmp_path] * 4)))
+    readings = list(measure.run(Setting(tmp_path, tmp_path, tmp_path, tmp_path)))
     assert sorted(key for key, _ in readings) == sorted(row.key for row in measure.rows)
 
 
@@ -47,7 +47,7 @@ def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
         return {"step": steps[name], "peak": 300.0 if name == "ours" else 400.0}
 
     monkeypatch.setattr(cpu_rows, "probe", probe)
-    setting = Setting(*[tmp_path] * 4)
+    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
     readings = dict(cpu_rows.with_defaults(setting)) | dict(cpu_rows.in_fp32(setting))
     wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5,
               "step_ratio_fp32": 0.5}  # fmt: skip
@@ -137,7 +137,7 @@ def test_the_fewest_steps_that_reach_a_loss_are_found() -> None:
 def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
     options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure, setting = reach.Reach(), Setting(*[tmp_path] * 4)
+    measure, setting = reach.Reach(), Setting(tmp_path, tmp_path, tmp_path, tmp_path)
     readings = dict(measure(setting))
     assert readings["float_ratio_50_steps"] == readings["float_ratio"] == 1
     assert readings["png_ratio"] == pytest.approx(255 / 300)  # black, and no blacker, as a PNG
@@ -157,7 +157,7 @@ def test_a_goal_that_is_missed_gets_more_steps_or_is_not_timed(
     def two_steps_behind(one: Setting, steps: int, written: bool) -> Curve:
         return falling(*range(1, steps + 1 if steps == reach.MOST else steps - 1))
 
-    setting = Setting(*[tmp_path] * 4)
+    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
     monkeypatch.setattr(reach, "ours", two_steps_behind)
     monkeypatch.setattr(reach, "GOALS", (50,))
     found = reach.goals(setting, Brightness(), falling(50))

@@ -36,9 +36,9 @@ def test_every_job_has_its_artifacts_and_they_stay_when_stages_go(
     (tmp_path / "in").mkdir()
     yaml = {"sea": "", "own": "artifacts: [sheet.png]", "flat": "flat: yes",
             "series": "{artifacts: [losses], sweep: {seed: [1, 2]}}"}  # fmt: skip
-    for job, text in yaml.items():
-        shutil.copytree(pictures, tmp_path / "in" / job)
-        (tmp_path / "in" / job / "job.yaml").write_text(text)
+    for name, text in yaml.items():
+        shutil.copytree(pictures, tmp_path / "in" / name)
+        (tmp_path / "in" / name / "job.yaml").write_text(text)
     job = {"backend": "sketch", "recipe": "neural-style", "size": "24", "steps": 6,
            "save_every": 2, "artifacts": ["losses", "progress", "gif", "sheet"]}  # fmt: skip
     settings = make_settings(

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,13 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
     giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in ("jpeg", "tiff")}
     inode = giant.stat().st_ino
     rests = [finish_writing(daemon.drop(kind) / "content.jpg", whole[kind]) for kind in whole]
-    is_open = (daemon.drop("open") / "content.jpg").open("r+b")
-    daemon.start(*SMALL)
-    until(lambda: daemon.awaited.count("the rest of content.jpg") == len(rests))
-    until(lambda: "content.jpg, which is still being written: a program has" in daemon.awaited)
-    assert daemon.published["counts"]["waiting"] == 0
+    with (daemon.drop("open") / "content.jpg").open("r+b"):
+        daemon.start(*SMALL)
+        until(lambda: daemon.awaited.count("the rest of content.jpg") == len(rests))
+        until(lambda: "content.jpg, which is still being written: a program has" in daemon.awaited)
+        assert daemon.painted == []
     for write in rests:
         write()
-    is_open.close()
     until(lambda: daemon.painted == ["jpeg", "open", "tiff"])
     for kind, content in whole.items():
         assert (outbox / kind / "inputs/content.jpg").read_bytes() == content
@@ -97,7 +97,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
         ("giant", "content.png", "537 MB"),
         ("settings", "settings.job.yaml", "100 kB"),
     ):
-        until(lambda job=job: daemon.reason(job))
+        until(partial(daemon.reason, job))
         assert daemon.reason(job).startswith(f"{name} is 2199 GB; the limit is {limit}")
     moved = outbox / "_refused/giant/content.png"
     assert (is_far, moved.exists()) == (giant.exists(), not is_far)

@@ -83,14 +83,14 @@ def _copy(template: Path, room: Path) -> Path:
 def _garbage(room: str, world: World) -> None:
     """Put copies of a real job into a room of the state folder, with no record of theirs."""
     template = world.settled_job()
-    for said in world.each(list(GARBAGE)):
-        (_copy(template, world.state / room) / "job.json").write_bytes(GARBAGE[said])
+    for content in GARBAGE.values():
+        (_copy(template, world.state / room) / "job.json").write_bytes(content)
 
 
 def _changed(room: str, world: World) -> None:
     """Put such copies there whose records say something odd."""
     template = world.settled_job()
-    for said in world.each([*CHANGES, *FILE_CHANGES]):
+    for said in (*CHANGES, *FILE_CHANGES):
         copy = _copy(template, world.state / room)
         plain = json.loads((template / "job.json").read_bytes())
         for file in plain["files"]:
@@ -338,22 +338,8 @@ for said, change in LEDGERS.items():
         partial(_without_ledger, change=change)
     )
 
-COLUMNS = (
-    "name",
-    "inbox",
-    "outbox",
-    "state",
-    "entered",
-    "inputs",
-    "bytes",
-    "place",
-    "reason",
-    "series",
-    "needs",
-    "shape",
-    "settings",
-    "priority",
-)
+COLUMNS = ("name", "inbox", "outbox", "state", "entered", "inputs", "bytes", "place", "reason",
+           "series", "needs", "shape", "settings", "priority")  # fmt: skip
 VALUES = {"bytes": "x'ff00fe'", "a text": "'{\u202e'", "nothing": "NULL", "a number": "-9e999"}
 
 
@@ -364,7 +350,7 @@ def _rows(value: str, world: World) -> None:
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
         there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
         others = ", ".join(one for one in there if one not in ("id", "rowid", "seq"))
-        for column in world.each([one for one in COLUMNS if one in there]):
+        for column in (name for name in COLUMNS if name in there):
             copy = world.state / "jobs" / _id()
             shutil.copytree(template, copy)
             plain = json.loads((copy / "job.json").read_bytes())

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
@@ -64,7 +64,7 @@ class Options:
 
 @dataclass
 class Expectation:
-    """What a case promises of its hostile things: `sentence` is what is wrong if it never holds."""
+    """A condition that must come true; `sentence` is what is wrong otherwise."""
 
     sentence: str
     holds: Callable[[], object]
@@ -74,21 +74,14 @@ class Expectation:
 class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
-    `elsewhere` lies outside; nothing of it may be read or written. `examples` replace those that
-    a case would generate. With `own_disk` the state folder is a disk of its own.
+    `elsewhere` is outside; nothing of it may be read or written. With `own_disk` the state folder
+    is a disk of its own.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        options: Options,
-        examples: Sequence[Any] | None = None,
-        *,
-        own_disk: bool = False,
-    ) -> None:
+    def __init__(self, root: Path, options: Options, *, own_disk: bool = False) -> None:
         super().__init__(root)
         self.outbox, self.state, self.elsewhere = root / "out", root / "state", root / "elsewhere"
-        self.options, self.given, self.drew = options, examples, list[Any]()
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "daemon.log"
         self.log.touch()
@@ -141,11 +134,11 @@ class World(Workspace):
     def expect(
         self, sentence: str, holds: Callable[[], object], within: float = ENDS_WITHIN
     ) -> None:
-        """Have `sentence` told as wrong unless `holds` becomes true in so many seconds."""
+        """Have `sentence` reported unless `holds` becomes true in so many seconds."""
         self._expected.append(Expectation(sentence, holds, within))
 
     def meanwhile(self, act: Callable[[], object], every_s: float = 0.02) -> None:
-        """Repeat `act` until the case is over; what it runs into is of no interest."""
+        """Repeat `act` until the case is over; its errors are ignored."""
         over = Event()
 
         def go() -> None:
@@ -170,13 +163,8 @@ class World(Workspace):
         self._acts.callback(act)
 
     def examples(self, strategy: SearchStrategy[Example]) -> Sequence[Example]:
-        """Return examples of `strategy`, by the seed; which are to blame is found out."""
-        return self.each(drawn(strategy, self.options.examples, self.options.seed))
-
-    def each(self, choices: Sequence[Example]) -> Sequence[Example]:
-        """Return the choices to place at once; if it fails, some are tried again by themselves."""
-        self.drew = list(choices) if self.given is None else list(self.given)
-        return self.drew
+        """Return examples of `strategy`, by the seed."""
+        return drawn(strategy, self.options.examples, self.options.seed)
 
     def settled_job(self) -> Path:
         """Return the folder of a job that is taken and waits; the daemon is not running then."""
@@ -186,7 +174,7 @@ class World(Workspace):
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
-        self.await_true(lambda: self._waits(set(self.state.glob("jobs/*")) - before), STARTS_WITHIN)
+        self.await_true(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was asked to")
         (self.state / "paused").unlink()
@@ -195,8 +183,8 @@ class World(Workspace):
             raise RuntimeError("no job was taken that waits")
         return found.pop()
 
-    def _waits(self, jobs: set[Path]) -> bool:
-        """Whether the ledger has all of `jobs`, and they wait to run."""
+    def _are_queued(self, jobs: set[Path]) -> bool:
+        """Whether the ledger has all of `jobs`, in the queue."""
         with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
             rows = ledger.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
         return bool(jobs) and {job.name for job in jobs} <= {name for (name,) in rows}
@@ -223,7 +211,7 @@ class World(Workspace):
     # What tries a case.
 
     def start(self) -> str:
-        """Start a daemon and wait until it is at work; in words what keeps it from that."""
+        """Start a daemon and wait until it runs; return why it does not, or an empty string."""
         environment = {**os.environ, "HOME": str(self.root / "home"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml"),
                    "--inbox", str(self.inbox), "--outbox", str(self.outbox), "--state",
@@ -234,7 +222,7 @@ class World(Workspace):
             )
         is_there = self.await_true(lambda: self.is_dead or self._at_work(), STARTS_WITHIN)
         if not is_there:
-            return f"the daemon is not at work after {STARTS_WITHIN:.0f} s"
+            return f"the daemon does not run after {STARTS_WITHIN:.0f} s"
         return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
 
     def last_words(self) -> str:
@@ -290,16 +278,17 @@ class World(Workspace):
         return self.process is not None and self.process.poll() is not None
 
     def unmet(self) -> Iterator[str]:
-        """Yield what the case expected and did not come, counted from the good pair's end."""
+        """Yield the expectations that were not met, counted from the good pair's end."""
         began = time.monotonic()
-        for one in self._expected:
+        for expected in self._expected:
             if self.is_dead:
                 return
-            if not self.await_true(one.holds, max(0.0, one.within + began - time.monotonic())):
-                yield one.sentence
+            left = max(0.0, expected.within + began - time.monotonic())
+            if not self.await_true(expected.holds, left):
+                yield expected.sentence
 
     def wrong_outside(self) -> Iterator[str]:
-        """Yield what was touched that lies outside, and what got in from there."""
+        """Yield whether files outside were changed, and which files hold text from outside."""
         if self._elsewhere() != self._before:
             yield "something outside was changed"
         command = ["find", "out", "state", "daemon.log", "-type", "f", "-size", "-2000k", "-exec",
@@ -309,13 +298,8 @@ class World(Workspace):
         yield from (f"{path} holds what lies outside" for path in found)
 
     @staticmethod
-    def stay(seconds: float) -> None:
-        """Let time pass, in which nothing should happen."""
-        time.sleep(seconds)
-
-    @staticmethod
     def await_true(holds: Callable[[], object], within: float) -> bool:
-        """Wait for `holds`; whether it came to that."""
+        """Wait for `holds`; return whether it became true."""
         deadline = time.monotonic() + within
         while not holds():
             if time.monotonic() > deadline:
