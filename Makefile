@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DRIVEN := .venv/.driven
-AT_ONCE := --numprocesses 2 --dist loadfile
+AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-scale bench-web parity clean

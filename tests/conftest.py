@@ -28,6 +28,14 @@ BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test
 collect_ignore = ["example_backend", *BROWSER]
 
 
+SLOW = ("tests/e2e/", "tests/daemon/executors/", "tests/test_wheel.py", "tests/bench/")
+"""Paths of slow tests, which run first, so that no process of xdist is idle at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Read and write no caches and settings of the user."""

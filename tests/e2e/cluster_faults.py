@@ -9,7 +9,7 @@ from typing import Any
 
 from tests import nodes
 from tests.e2e.fault_injection import INJECTED, Plan
-from tests.e2e.faults import KEPT, WAITS, Row, exit_code, inject, undisturbed, until
+from tests.e2e.faults import KEPT, WAITS, Row, exit_code, inject, undisturbed, wait_for
 from tests.e2e.invariants import Workspace
 
 from stylewatch_daemon.cli.main import call
@@ -44,7 +44,7 @@ def machine_dies(root: Path) -> list[str]:
     joined: list[Any] = []
 
     def replace_machine() -> None:
-        until((root / INJECTED).exists)
+        wait_for((root / INJECTED).exists)
         cluster.remove_node(third, allow_graceful=False)
         joined.append(nodes.add(cluster, "c"))
 
@@ -64,7 +64,7 @@ def head_dies(root: Path) -> list[str]:
     )
 
     def kill_head() -> None:
-        until((root / INJECTED).exists)
+        wait_for((root / INJECTED).exists)
         nodes.kill(clusters.pop())
 
     try:
@@ -87,7 +87,7 @@ def canceled(root: Path) -> list[str]:
 
     def cancel() -> None:
         steps = root / "steps"
-        until(lambda: steps.exists() and "stage published" in steps.read_text("utf-8"))
+        wait_for(lambda: steps.exists() and "stage published" in steps.read_text("utf-8"))
         for job in "ab":
             with redirect_stdout(StringIO()):
                 call(["cancel", job, "--state", str(space.state)])

@@ -1,6 +1,7 @@
 """A daemon in a process of its own, for tests that drive it by files and commands."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -18,10 +19,29 @@ SLOW = ("--set", "backends.sketch={seconds_per_step: 0.02}")
 PAIR = ("submit", "sea.jpg", "wave.jpg", "--backend", "sketch")
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for `condition`; the time limit of the test ends a wait in vain."""
+def until(condition: Callable[[], object], within: float = math.inf) -> bool:
+    """Wait for `condition`; return whether it became true within so many seconds."""
+    deadline = time.monotonic() + within
     while not condition():
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
+    return True
+
+
+def read_status(state: Path) -> dict[str, Any]:
+    """Return the contents of status.json; empty where it cannot be read."""
+    try:
+        status = json.loads((state / "status.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def is_running(state: Path, pid: int | None) -> bool:
+    """Whether the daemon `pid` reports that it runs."""
+    health = read_status(state).get("health", {})
+    return bool(health.get("at_work")) and health.get("pid") == pid
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -51,7 +71,8 @@ class Daemon:
         with (self.root / "daemon.log").open("ab") as log:
             command = [sys.executable, "-c", self.program, "run", *FAST, *options]
             self.process = process = subprocess.Popen(command, cwd=self.root, stderr=log)
-        until(lambda: process.poll() is not None or self._is_running())
+        state = self.root / "state"
+        until(lambda: process.poll() is not None or is_running(state, process.pid))
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal to the daemon, and return its exit code."""
@@ -62,11 +83,7 @@ class Daemon:
     @property
     def published(self) -> dict[str, Any]:
         """The contents of status.json."""
-        try:
-            status: dict[str, Any] = json.loads((self.root / "state/status.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return status
+        return read_status(self.root / "state")
 
     @property
     def awaited(self) -> str:
@@ -104,8 +121,3 @@ class Daemon:
         """Return the reason why a job was refused; an empty string where it was not."""
         path = self.root / "outbox/_refused" / job / "reason.txt"
         return path.read_text() if path.exists() else ""
-
-    def _is_running(self) -> bool:
-        health = self.published.get("health", {"at_work": False})
-        assert self.process is not None
-        return bool(health["at_work"]) and health["pid"] == self.process.pid

@@ -19,6 +19,7 @@ from typing import Any
 from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.e2e import changes
+from tests.e2e.daemon import until
 from tests.e2e.fault_injection import DEADLY, INJECTED, Plan, remount
 from tests.e2e.invariants import Bytes, Workspace
 
@@ -100,13 +101,10 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def until(condition: Callable[[], object]) -> None:
+def wait_for(condition: Callable[[], object]) -> None:
     """Wait for `condition`; raises TimeoutError after WITHIN seconds."""
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the expected state was not reached")
-        time.sleep(0.05)
+    if not until(condition, WITHIN):
+        raise TimeoutError("the expected state was not reached")
 
 
 def exit_code(process: subprocess.Popen[bytes], during: Callable[[], object] = nothing) -> int:
@@ -275,7 +273,7 @@ def watching(space: Workspace, rescan_s: float = 1.0) -> Iterator[subprocess.Pop
     space.drop("first")
     daemon = Plan(str(space.root), mode="watch", rescan_s=rescan_s).start()
     try:
-        until(lambda: space.done() == ["first"])
+        wait_for(lambda: space.done() == ["first"])
         yield daemon
     finally:
         daemon.send_signal(signal.SIGCONT)
@@ -285,7 +283,7 @@ def watching(space: Workspace, rescan_s: float = 1.0) -> Iterator[subprocess.Pop
 
 def wrong_at_the_end(space: Workspace, daemon: subprocess.Popen[bytes]) -> list[str]:
     """Wait until all jobs are done, stop the daemon, and return what is wrong."""
-    until(lambda: space.done() == sorted(space.dropped))
+    wait_for(lambda: space.done() == sorted(space.dropped))
     daemon.terminate()
     code = daemon.wait(WITHIN)
     wrong = [f"exit code {code}"] if code else []
@@ -301,7 +299,7 @@ def truncated(root: Path) -> list[str]:
         return "the rest of content.jpg" in status
 
     with watching(space) as daemon:
-        space.drop_slowly("second", lambda: until(is_awaited))
+        space.drop_slowly("second", lambda: wait_for(is_awaited))
         return wrong_at_the_end(space, daemon)
 
 
@@ -333,7 +331,7 @@ def flood(root: Path) -> list[str]:
             (space.inbox / f"{number}.txt").touch()
         space.drop("second")
         daemon.send_signal(signal.SIGCONT)
-        until(lambda: space.done() == ["first", "second"])
+        wait_for(lambda: space.done() == ["first", "second"])
         for number in range(FLOOD):
             (space.inbox / f"{number}.txt").unlink()
         return wrong_at_the_end(space, daemon)
@@ -416,9 +414,8 @@ def short() -> list[Row]:
     """Return the rows that are part of every run of the tests."""
     return [
         killed("inspection", "decoding", 3),
+        killed("both", "final staged", 2),
         killed("worker", "stage staged", 8, ", with three at once", batch=8),
-        killed("both", "sheet staged", 1, ", in a series", series=True),
-        killed("both", "artifact staged", 3, ", with artifacts", artifacts=ARTIFACTS),
     ]
 
 

@@ -47,11 +47,11 @@ def make_outside(root: Path) -> Path:
     return folder
 
 
-def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
     """Return contents, times of change and inodes of all that is in a folder."""
     return {
         path.relative_to(folder).as_posix(): (
-            path.read_text() if path.is_file() else "",
+            path.read_bytes() if path.is_file() else b"",
             path.lstat().st_mtime_ns,
             path.lstat().st_ino,
         )

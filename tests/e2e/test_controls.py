@@ -113,7 +113,7 @@ def test_every_control_shows_in_the_files_also_after_interruptions(
     assert files(part) == files(whole)
 
 
-def test_a_daemon_runs_it_and_it_is_repeated_and_retried_from_a_stage(
+def test_a_daemon_runs_it_and_it_is_repeated(
     tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -143,11 +143,3 @@ def test_a_daemon_runs_it_and_it_is_repeated_and_retried_from_a_stage(
         ).read_bytes()
     decided = json.loads((tmp_path / "again/receipt.json").read_bytes())["attempts"][-1]["decided"]
     assert decided["tile"] == EXACT["tile"]
-    assert call(["retry", "sea", "--from-stage", "2", "--state", "state", *with_config]) == 0
-    assert once(settings).exit_code == 0
-    receipt = json.loads((tmp_path / "outbox/sea-2/receipt.json").read_bytes())
-    assert [stage["step"] for stage in receipt["stages"]] == [1, 2]
-    warning = "it goes on from a stage of 30x22 pixels"
-    assert any(warning in text for text in receipt["warnings"])
-    final = read(tmp_path / "outbox/sea-2/final.png").pixels
-    assert np.abs(final - read(keep / "content.png").pixels)[8:, 36:].max() < 0.003

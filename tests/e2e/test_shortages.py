@@ -17,7 +17,7 @@ from stylewatch_daemon.store.ledger import reading
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {1}));"
 
 
-@pytest.mark.parametrize("spare", [-8, 4, 10])
+@pytest.mark.parametrize("spare", [-8, 4])
 def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
     daemon: Daemon, spare: int
 ) -> None:

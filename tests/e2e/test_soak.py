@@ -11,11 +11,11 @@ GROWTH = {"daemon_mb": 0.1, "daemon_files": 1, "worker_mb": 0.25, "worker_files"
 
 
 def test_mixed_jobs_end_as_they_should_through_kills(tmp_path: Path) -> None:
-    soak = Soak(tmp_path, 60, day=1.0)
+    soak = Soak(tmp_path, 40, day=1.0)
     soak.run()
     assert soak.wrong == []
     assert soak.kills["daemon"] and soak.kills["worker"]
-    assert soak.samples[-1].jobs == 60
+    assert soak.samples[-1].jobs == 40
     files = [sample.daemon_files for sample in soak.samples]
     assert max(files) < 2 * min(files)
 

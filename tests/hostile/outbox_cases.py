@@ -126,8 +126,9 @@ def _bind_mount(world: World, folder: str) -> None:
 
 
 REFUSED: How = {"stopped": True, "alone": True, "exits": (78,)}
+MOUNTED: How = {**REFUSED, "needs": "mounts"}
 for text, folder in (("is the inbox", "."), ("lies in the inbox", "painted")):
-    case("outbox", f"the outbox {text}, by a bind mount", **REFUSED, needs="mounts")(
+    case("outbox", f"the outbox {text}, by a bind mount", **MOUNTED)(
         partial(_bind_mount, folder=folder)
     )
 

@@ -1,6 +1,5 @@
 """A real daemon among hostile things: where a case puts them, and what is measured meanwhile."""
 
-import hashlib
 import json
 import os
 import signal
@@ -17,8 +16,9 @@ from typing import TypeVar
 
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
-from tests.e2e.daemon import PROGRAM
+from tests.e2e.daemon import PROGRAM, is_running, read_status, until
 from tests.e2e.invariants import Workspace
+from tests.e2e.swaps import snapshot
 from tests.hostile.meter import Meter
 from tests.hostile.strategies import drawn
 
@@ -174,7 +174,7 @@ class World(Workspace):
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
-        self.await_true(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
+        until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was asked to")
         (self.state / "paused").unlink()
@@ -197,16 +197,8 @@ class World(Workspace):
     @property
     def is_idle(self) -> bool:
         """Whether the daemon says that nothing runs or waits to run."""
-        counts = self.counts()
+        counts = read_status(self.state).get("counts", {})
         return not (counts.get("waiting") or counts.get("running"))
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts that the daemon publishes."""
-        try:
-            counts: dict[str, int] = json.loads((self.state / "status.json").read_bytes())["counts"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        return counts
 
     # What tries a case.
 
@@ -220,7 +212,7 @@ class World(Workspace):
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
             )
-        is_there = self.await_true(lambda: self.is_dead or self._at_work(), STARTS_WITHIN)
+        is_there = until(lambda: self.is_dead or is_running(self.state, self._pid()), STARTS_WITHIN)
         if not is_there:
             return f"the daemon does not run after {STARTS_WITHIN:.0f} s"
         return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
@@ -265,7 +257,7 @@ class World(Workspace):
         self._goods += 1
         self.drop(name)
         began = time.monotonic()
-        painted = self.await_true(lambda: self.is_painted(name) or self.is_dead, within)
+        painted = until(lambda: self.is_painted(name) or self.is_dead, within)
         return time.monotonic() - began if painted and self.is_painted(name) else None
 
     def is_painted(self, job: str) -> bool:
@@ -284,12 +276,12 @@ class World(Workspace):
             if self.is_dead:
                 return
             left = max(0.0, expected.within + began - time.monotonic())
-            if not self.await_true(expected.holds, left):
+            if not until(expected.holds, left):
                 yield expected.sentence
 
     def wrong_outside(self) -> Iterator[str]:
         """Yield whether files outside were changed, and which files hold text from outside."""
-        if self._elsewhere() != self._before:
+        if snapshot(self.elsewhere) != self._before:
             yield "something outside was changed"
         command = ["find", "out", "state", "daemon.log", "-type", "f", "-size", "-2000k", "-exec",
                    "grep", "--files-with-matches", "--text", CANARY, "{}", "+"]  # fmt: skip
@@ -297,26 +289,9 @@ class World(Workspace):
         found = ran.stdout.decode(errors="replace").splitlines()
         yield from (f"{path} holds what lies outside" for path in found)
 
-    @staticmethod
-    def await_true(holds: Callable[[], object], within: float) -> bool:
-        """Wait for `holds`; return whether it became true."""
-        deadline = time.monotonic() + within
-        while not holds():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
     def _pid(self) -> int | None:
         process = self.process
         return None if process is None or process.poll() is not None else process.pid
-
-    def _at_work(self) -> bool:
-        try:
-            health = json.loads((self.state / "status.json").read_bytes())["health"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        return bool(health["at_work"]) and health["pid"] == self._pid()
 
     def _run(self, go: Callable[[], None], over: Event) -> None:
         thread = Thread(target=go, daemon=True)
@@ -331,16 +306,7 @@ class World(Workspace):
         for name in ("content.jpg", "style.jpg"):
             with (made / name).open("ab") as picture:
                 picture.write(CANARY.encode())
-        self._before = self._elsewhere()
-
-    def _elsewhere(self) -> dict[str, str]:
-        return {
-            path.relative_to(self.elsewhere).as_posix(): hashlib.sha256(
-                path.read_bytes()
-            ).hexdigest()
-            for path in self.elsewhere.rglob("*")
-            if path.is_file()
-        }
+        self._before = snapshot(self.elsewhere)
 
 
 def dig(top: Path, name: bytes, levels: int) -> int:
