@@ -67,11 +67,11 @@ def paint(given: Task, options: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    asked, count, *more = sys.argv[1:]
-    width, height = (int(side) for side in asked.split("x"))
-    said: dict[str, object] = {}
+    size, count, *more = sys.argv[1:]
+    width, height = (int(side) for side in size.split("x"))
+    options: dict[str, object] = {}
     for key, _, value in (one.partition("=") for one in more[1:]):
-        said[key] = value
+        options[key] = value
     if more:
-        said["memory"] = Limits.model_validate({"memory": more[0]}).memory
-    paint(task((width, height), int(count)), said)
+        options["memory"] = Limits.model_validate({"memory": more[0]}).memory
+    paint(task((width, height), int(count)), options)

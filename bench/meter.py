@@ -1,7 +1,7 @@
-"""Which part of a program takes how much of a core: functions are wrapped, each for a part.
+"""CPU time by parts of a program: functions are wrapped, each for a part.
 
 The time of a function is that of its own part, but for what it calls of other parts. What the meter
-itself takes is measured when it is made, and told apart.
+itself takes is measured when it is made, and reported apart.
 """
 
 import time

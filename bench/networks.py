@@ -116,25 +116,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alone", help="one backend's peak of memory, given --folder")
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    if asked.alone:
-        alone(asked.alone, asked.folder, asked.size, asked.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.alone:
+        alone(options.alone, options.folder, options.size, options.threads)
         return
     with tempfile.TemporaryDirectory() as name:
         sample.write(Path(name))
         # before this process grows: a child's peak counts what it was forked from
         for backend in ("torch", "onnx"):
-            words = ["--alone", backend, "--folder", name, "--size", asked.size]
+            words = ["--alone", backend, "--folder", name, "--size", options.size]
             print(f"{backend:6} peak of {common.probe('networks', *words):.0f} MB")
-        seconds = in_turn(task(Path(name), asked.size, asked.steps), asked.threads)
-        print(f"a step of devos at {asked.size}, {asked.threads} threads; s, ratio to eager")
+        seconds = in_turn(task(Path(name), options.size, options.steps), options.threads)
+        print(f"a step of devos at {options.size}, {options.threads} threads; s, ratio to eager")
         for network, times in seconds.items():
             ratios = [a / b for a, b in zip(times, seconds["eager"], strict=True)]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
             print(f"{network:6} {statistics.median(times):6.2f}  {spread}")
         began = time.perf_counter()
-        networks(task(Path(name), asked.size, 1), asked.threads)
+        networks(task(Path(name), options.size, 1), options.threads)
         print(f"all three networks made ready in {time.perf_counter() - began:.2f} s")
 
 

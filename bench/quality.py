@@ -32,7 +32,7 @@ PEER = "pastiche"
 OURS = "best"
 OTHERS = ("devos", "gatys", "blank-canvas", "keras", "pastiche", "neural-style")
 NAME = re.compile(r"(?P<content>[^+]+)\+(?P<style>.+)-(?P<pixels>\d+)-(?P<steps>\d+)")
-STRENGTH = 0.4  # the weight of the content in `best`, if nothing is said of its strength
+STRENGTH = 0.4  # the weight of the content in `best`, by default
 FIGURES = ("relative", "distance", "structure")
 GAP, LINE = 12, 22  # pixels on the sheets
 
@@ -54,12 +54,12 @@ def pairs(peers: Path, samples: Path) -> list[Pair]:
     """The pairs whose pictures are in `peers`, each with the picture of most steps."""
     found: dict[str, tuple[int, Pair]] = {}
     for path in sorted(peers.glob("*.png")):
-        if told := NAME.fullmatch(path.stem):
-            name = f"{told['content']}+{told['style']}-{told['pixels']}"
-            content = samples / f"content-{told['content']}.jpg"
-            style = samples / f"style-{told['style']}.jpg"
-            pair = Pair(name, content, style, path, int(told["pixels"]))
-            steps = int(told["steps"])
+        if match := NAME.fullmatch(path.stem):
+            name = f"{match['content']}+{match['style']}-{match['pixels']}"
+            content = samples / f"content-{match['content']}.jpg"
+            style = samples / f"style-{match['style']}.jpg"
+            pair = Pair(name, content, style, path, int(match["pixels"]))
+            steps = int(match["steps"])
             found[name] = max(found.get(name, (0, pair)), (steps, pair), key=lambda one: one[0])
     return [pair for _, pair in found.values()]
 
@@ -112,12 +112,12 @@ def sheets(pair: Pair, made: dict[str, Path], out: Path, chance: random.Random) 
     hidden = {name: Image.open(path).convert("RGB") for name, path in made.items()}
     two = {name: hidden[name] for name in (PEER, f"stylewatch {OURS}")}
     (out / "sheets").mkdir(exist_ok=True)
-    told: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for kind, some in (("two", two), ("all", hidden)):
         sheet, key = blinded(shown, some, chance)
         sheet.save(out / "sheets" / f"{pair.name}-{kind}.png")
-        told |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
-    return told
+        keys |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
+    return keys
 
 
 def blinded(
@@ -174,22 +174,22 @@ def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
 
 def main(words: list[str]) -> int:
     """Paint, judge, and write it all down."""
-    asked = arguments(words)
-    chance, figures = random.Random(asked.seed), {}
+    options = arguments(words)
+    chance, figures = random.Random(options.seed), {}
     keys: dict[str, str] = {}
-    asked.out.mkdir(parents=True, exist_ok=True)
-    for pair in pairs(asked.peers, asked.samples):
-        if not asked.only or pair.name in asked.only:
-            made = paintings(pair, asked.out, (OURS, *asked.others), asked.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for pair in pairs(options.peers, options.samples):
+        if not options.only or pair.name in options.only:
+            made = paintings(pair, options.out, (OURS, *options.others), options.device)
             figures[pair.name] = judge(pair, made)
-            keys |= sheets(pair, made, asked.out, chance)
+            keys |= sheets(pair, made, options.out, chance)
             print(pair.name, json.dumps(figures[pair.name]), flush=True)
-    (asked.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
-    (asked.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    (options.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
+    (options.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     text = "\n".join(markdown(figures))
-    (asked.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
-    if asked.publish:
-        into_page(asked.publish, text, "quality")
+    (options.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
+    if options.publish:
+        into_page(options.publish, text, "quality")
     return 0
 
 

@@ -1,9 +1,8 @@
 """Cost of a job for the dispatcher, among a million: `python -m bench.scale --help`.
 
-The line of a daemon, as it is, with a fleet of devices that paint nothing (fleet.py) and a queue
-that was entered in bulk (stock.py). Of each part of the way of a job it says how long a core was
-busy with it (meter.py): that holds on a machine with other work to do, as time on a clock does not.
-What the simulation does itself, in the place of workers and of intake, is left out.
+The real pipeline of a daemon, with simulated workers (fleet.py) and a queue that was entered in
+bulk (stock.py). For each part it prints how long a core was busy (meter.py), which does not depend
+on other work of the machine. The time of the simulation is left out.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from bench.fleet import Fleet, Told
+from bench.fleet import Fleet, Script
 from bench.flow import disk
 from bench.meter import REST, Meter
 from bench.stock import Stock
@@ -52,7 +51,7 @@ INBOXES = 4
 SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"
 OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends", "ledger",
        "telling", REST)  # fmt: skip
-"""The parts that are the dispatcher's own: from the queue to the end in the ledger."""
+"""The dispatcher's own parts: from the queue to the end in the ledger."""
 
 FILES = ("files of the outbox", "files of the state folder")
 OUTBOX = ("probe", "choose", "reserve", "reopen", "staging", "staged", "publish", "has_receipt",
@@ -89,7 +88,7 @@ class Counting(Reporter):
 
 
 class Still:
-    """In the place of a watcher: nothing happens in the inboxes."""
+    """A watcher of inboxes in which nothing happens."""
 
     sound = True
     polled: Mapping[Path, str] = MappingProxyType({})
@@ -115,7 +114,7 @@ class Plan:
     jobs: int
     devices: int = 1000
     batch: int = 1
-    told: Told = field(default_factory=Told)
+    script: Script = field(default_factory=Script)
 
     def settings(self, root: Path) -> ServiceSettings:
         """INBOXES inboxes, each with its outbox, below `root`."""
@@ -133,13 +132,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """Milliseconds of a core by part, and how often parts were come to, each for a job."""
+    """Milliseconds of a core and calls by part, each per job."""
 
     plan: Plan
     spent: Mapping[str, float]
     calls: Mapping[str, float]
     meter: float
-    """Milliseconds a job that the meter itself took, and which are in none of these."""
+    """Milliseconds per job of the meter itself, which are in none of these."""
     ledger: float
     """Bytes a job that was entered."""
     memory: float
@@ -164,7 +163,7 @@ def measure(plan: Plan, root: Path) -> Found:
         stock.fill(plan.queued)
         bell = Bell()
         counting = Counting(bell, plan.jobs)
-        fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
+        fleet = Fleet(plan.devices, plan.script, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
         line = build_pipeline(settings, stock, fleet, counting, bell, Nodding())
         watcher = cast(Watcher, Still())
@@ -226,11 +225,11 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=1, help="painted at once by a device")
     parser.add_argument("--at", type=Path, help="folder to work in, best one without a disk")
-    asked: Any = parser.parse_args()
+    options: Any = parser.parse_args()
     found = []
-    for queued in asked.queued:
-        plan = Plan(queued, min(queued, asked.jobs), asked.devices, asked.batch)
-        with tempfile.TemporaryDirectory(dir=asked.at) as folder:
+    for queued in options.queued:
+        plan = Plan(queued, min(queued, options.jobs), options.devices, options.batch)
+        with tempfile.TemporaryDirectory(dir=options.at) as folder:
             began = time.monotonic()
             found.append(measure(plan, Path(folder)))
             took = time.monotonic() - began

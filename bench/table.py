@@ -29,12 +29,12 @@ def machine() -> Results:
 
 
 def _processor() -> str:
-    """The name of the processor, and those of its short numbers that it computes with."""
+    """Return the name of the processor, and its bf16 instructions."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return platform.processor()
-    told = dict(line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
-    plain = {key.strip(): value.strip() for key, value in told.items()}
+    pairs = (line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
+    plain = {key.strip(): value.strip() for key, value in pairs}
     flags = [flag for flag in plain.get("flags", "").split() if flag in ("avx512_bf16", "amx_bf16")]
     return ", ".join([plain.get("model name", platform.processor()), *flags])
 

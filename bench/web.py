@@ -90,7 +90,7 @@ def shares(site: Site) -> Iterator[Reading]:
             for who, pid in processes.items():
                 yield f"{who}_cpu{kind}", 100 * (cpu_seconds(pid) - before[who]) / took
             if tally.events - events < viewers:
-                raise RuntimeError("the viewers were told nothing: there is nothing to measure")
+                raise RuntimeError("the viewers got no events: there is nothing to measure")
 
 
 def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
@@ -136,10 +136,11 @@ def main() -> int:
             figures[key].values.append(value)
             print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
         about = {**table.machine(), "browser": f"Chromium {browser.version}"}
-    told = {key: one.as_json() for key, one in figures.items() if one.row.must is not None}
-    beside = {key: one.as_json() for key, one in figures.items() if one.row.must is None}
+    plain = {key: found.as_json() for key, found in figures.items()}
+    goals = {key: row for key, row in plain.items() if "must" in row}
+    beside = {key: row for key, row in plain.items() if "must" not in row}
     print(f"{about['machine']}, {about['browser']}\n")
-    print("\n".join(table.markdown({**told, "beside": beside})))
+    print("\n".join(table.markdown({**goals, "beside": beside})))
     return 0
 
 

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from bench.fleet import MEASURED, SLICE, Fleet, Told
+from bench.fleet import MEASURED, SLICE, Fleet, Script
 from bench.many_done import repeat
 from bench.meter import REST, Meter
 from bench.scale import FILES, SIMULATION, Found, Plan, measure, table
@@ -76,7 +76,7 @@ def test_the_time_of_the_meter_is_reported_apart() -> None:
 
 
 def test_simulated_workers_take_the_measured_times_and_end_each_job_once(tmp_path: Path) -> None:
-    fleet = Fleet(3, Told(steps=4, save_every=2), random.Random(1))
+    fleet = Fleet(3, Script(steps=4, save_every=2), random.Random(1))
     order = Order("a", JobSettings(), Path("a.jpg"), (Path("b.jpg"),), tmp_path)
     for ticket in "ab":
         fleet.submit({ticket: order})
@@ -104,8 +104,8 @@ def test_the_dispatchers_own_time_leaves_out_files_and_simulation() -> None:
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_all_simulated_jobs_go_through_the_real_pipeline(batch: int, tmp_path: Path) -> None:
-    told = Told(steps=2, save_every=1)
-    found = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, told=told), tmp_path)
+    script = Script(steps=2, save_every=1)
+    found = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, script=script), tmp_path)
     with reading(tmp_path / "state" / FILE_NAME) as ledger:
         assert ledger.counts()["done"] == 10
     assert len(list(tmp_path.glob("out-*/*/receipt.json"))) == 10
