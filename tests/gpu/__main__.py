@@ -1,6 +1,6 @@
-"""Checks that need a GPU of NVIDIA, `make test-gpu`: that it paints what the processor paints.
+"""Checks on an NVIDIA GPU, `make test-gpu`: its results are those of the processor.
 
-Runs from a checkout with PYTHONPATH alone, too, and says in a sentence where there is no GPU.
+They also run from a checkout with PYTHONPATH alone. Without a GPU a sentence reports it.
 """
 
 import sys
@@ -92,13 +92,13 @@ def together() -> Iterator[Check]:
     """Many at once are painted as each alone, as long as rounding has not grown."""
     tasks = [task("best", seed, scales=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
     vgg = network(tasks[0], "cuda")
-    told: dict[int, list[Step]] = {}
+    steps: dict[int, list[Step]] = {}
     for number, made in paint_many(tasks, vgg, [go_on] * 3):
         if isinstance(made, Exception):
             raise made
-        told.setdefault(number, []).append(made)
+        steps.setdefault(number, []).append(made)
     for number, one in enumerate(tasks):
-        found = apart(last(told[number]), last(list(paint(one, vgg))))
+        found = apart(last(steps[number]), last(list(paint(one, vgg))))
         yield f"one of three is {found:.3f} levels from itself alone, 0.5 allowed", found < 0.5
 
 

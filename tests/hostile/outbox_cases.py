@@ -69,10 +69,10 @@ def _placed(place: Callable[[World], object], world: World) -> None:
     world.drop_hostile({"content.jpg": b"no picture"}, ends_within=0)
 
 
-for said, place in THERE.items():
+for title, place in THERE.items():
     for stopped in (False, True):
         when = "before it starts" if stopped else "while the daemon runs"
-        case("outbox", f"{said}, {when}", stopped=stopped, alone=True)(partial(_placed, place))
+        case("outbox", f"{title}, {when}", stopped=stopped, alone=True)(partial(_placed, place))
 
 
 @case("outbox", "links outside in the place of each file of a running job")

@@ -265,10 +265,10 @@ def _as(name: str, data: Callable[[], bytes], world: World) -> None:
 
 
 for kind, (ending, bombs_of_it) in FORMATS.items():
-    for said, data in bombs_of_it.items():
-        case("pictures", f"{kind}: {said}")(partial(_as, f"content.{ending}", data))
-for said, data in {**NO_PICTURES, **POLYGLOTS}.items():
-    case("pictures", f"named content.jpg: {said}")(partial(_as, "content.jpg", data))
+    for title, data in bombs_of_it.items():
+        case("pictures", f"{kind}: {title}")(partial(_as, f"content.{ending}", data))
+for title, data in {**NO_PICTURES, **POLYGLOTS}.items():
+    case("pictures", f"named content.jpg: {title}")(partial(_as, "content.jpg", data))
 
 WORST: dict[str, Callable[[], bytes]] = {
     "png": PNG["225 megapixels in 0.7 MB"],

@@ -176,7 +176,7 @@ class World(Workspace):
         self.drop("waiting")
         until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
         if code := self.end():
-            raise RuntimeError(f"the daemon ended with {code} when it was asked to")
+            raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
         found = set(self.state.glob("jobs/*")) - before
         if len(found) != 1:
