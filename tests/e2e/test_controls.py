@@ -5,6 +5,7 @@ transparency too, with the content's colors, kept outside, smoothed, averaged, i
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,11 @@ import pytest
 import yaml
 from PIL import Image
 from tests.daemon.settings_made import make_inbox, make_settings
-from tests.daemon.worker.orders import files, order, painted
+from tests.daemon.worker.orders import order, painted
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.service.service import once
-from stylewatch_daemon.worker.contract import Done, Order, Stopped
+from stylewatch_daemon.worker.contract import Order, Stopped
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_plugins.contract import Wish
@@ -96,50 +97,32 @@ def check_files(folder: Path, pair: Path) -> None:
     }  # fmt: skip
 
 
-def test_every_control_shows_in_the_files_also_after_interruptions(
-    tmp_path: Path, pair: Path
-) -> None:
-    """Interrupted at the preview's step, at the last of these, and at the print's."""
-    whole = ordered(tmp_path / "whole", pair)
-    assert isinstance(painted(whole)[-1], Done)
-    check_files(whole.staging, pair)
-    folder = tmp_path / "interrupted"
-    part = replace(whole, staging=folder / "staging", checkpoint=folder / "checkpoint.npz")
-    part.staging.mkdir(parents=True)
-    for step in (1, 2, 3):
-        assert painted(part, Wish.STOP)[-1] == Stopped(step)
-        assert not (part.staging / "final.png").exists()
-    painted(part)
-    assert files(part) == files(whole)
-
-
-def test_a_daemon_runs_it_and_it_is_repeated(
+def test_a_job_with_all_controls_is_the_same_repeated_and_after_interruptions(
     tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (pair / "job.yaml").write_text(yaml.safe_dump(dict(JOB)))
-    keep = tmp_path / "pair"
-    pair.rename(keep)
-    (tmp_path / "inbox/sea").mkdir(parents=True)
-    for path in keep.iterdir():
-        (tmp_path / "inbox/sea" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(pair, tmp_path / "inbox/sea")
+    (tmp_path / "inbox/sea/job.yaml").write_text(yaml.safe_dump(dict(JOB)))
+    inboxes = (make_inbox(tmp_path / "inbox", tmp_path / "outbox"),)
     settings = make_settings(
-        (make_inbox(tmp_path / "inbox", tmp_path / "outbox"),),
-        tmp_path / "state",
-        quiet_s=0.0,
-        backends={"torch": EXACT},
-        free_bytes=0,
+        inboxes, tmp_path / "state", quiet_s=0.0, backends={"torch": EXACT}, free_bytes=0
     )
     assert once(settings).exit_code == 0
-    check_files(tmp_path / "outbox/sea", keep)
+    job, again = tmp_path / "outbox/sea", tmp_path / "again"
+    check_files(job, pair)
     exact = {key: value for key, value in EXACT.items() if key != "tile"}
     config = {"job": {"depth": 8, "format": "jpg"}, "backends": {"torch": exact}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    with_config = ["--config", "config.yaml"]
-    assert call(["render", "--from", "outbox/sea", "-o", "again/", "--quiet", *with_config]) == 0
-    for name in ("final.png", "stages/0003.png"):
-        assert (tmp_path / "outbox/sea" / name).read_bytes() == (
-            tmp_path / "again" / name
-        ).read_bytes()
-    decided = json.loads((tmp_path / "again/receipt.json").read_bytes())["attempts"][-1]["decided"]
+    render = ["render", "--from", "outbox/sea", "-o", "again/", "--quiet"]
+    assert call([*render, "--config", "config.yaml"]) == 0
+    decided = json.loads((again / "receipt.json").read_bytes())["attempts"][-1]["decided"]
     assert decided["tile"] == EXACT["tile"]
+
+    part = ordered(tmp_path / "interrupted", pair)
+    for step in (1, 2, 3):  # of the preview, the last of these, of the print
+        assert painted(part, Wish.STOP)[-1] == Stopped(step)
+        assert not (part.staging / "final.png").exists()
+    painted(part)
+    for name in ("final.png", "stages/0003.png"):
+        for folder in (again, part.staging):
+            assert (folder / name).read_bytes() == (job / name).read_bytes()
