@@ -252,8 +252,8 @@ def _wrap_supervisor(plan: Plan) -> None:
         (_after, Pipeline, "scan", "settled"),
         (_after, Inbox, "enter", "entered"),
         (_after, Claimer, "_commit", "claimed"),
-        (_before, Claimer, "_let_go", "judged"),
-        (_after, Claimer, "_let_go", "let go"),
+        (_before, Claimer, "_let_go", "result received"),
+        (_after, Claimer, "_let_go", "originals removed"),
         (_after, Series, "_member", "member made"),
         (_after, Series, "divide", "series divided"),
         (_after, ActiveAttempt, "begin", "attempt begun"),
@@ -307,7 +307,7 @@ def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     plan.reach("asked", "inspection")
     for answer in examine(question):
         if not isinstance(answer, Begun):
-            plan.reach("looked at", "inspection")
+            plan.reach("inspected", "inspection")
         yield answer
         plan.reach("decoding" if isinstance(answer, Begun) else "answered", "inspection")
 

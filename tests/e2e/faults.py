@@ -45,8 +45,8 @@ STEPS = {  # and how often it is reached before the fault: in the middle of the 
     "settled": 1,
     "entered": 1,
     "claimed": 2,
-    "judged": 2,
-    "let go": 2,
+    "result received": 2,
+    "originals removed": 2,
     "attempt begun": 2,
     "folder made": 2,
     "started": 2,
@@ -62,8 +62,8 @@ STEPS = {  # and how often it is reached before the fault: in the middle of the 
     "ledger done": 1,
     "job folder removed": 1,
 }
-BEFORE_A_WORKER = ("settled", "entered", "claimed", "judged", "let go")
-IN_INSPECTION = {"asked": 1, "decoding": 3, "looked at": 1, "answered": 1}
+BEFORE_A_WORKER = ("settled", "entered", "claimed", "result received", "originals removed")
+IN_INSPECTION = {"asked": 1, "decoding": 3, "inspected": 1, "answered": 1}
 IN_A_BATCH = [("folder made", 3), ("stage staged", 4), ("stage staged", 8), ("receipt staged", 3)]
 IN_A_SERIES = {"member made": 3, "series divided": 2}
 OF_THE_SHEET = ("sheet begun", "sheet staged", "sheet published")
@@ -73,8 +73,8 @@ ARTIFACTS: tuple[Artifact, ...] = ("losses.png", "progress.webp")
 OVER_MOUNTS = [
     ("supervisor", "claimed"),
     ("supervisor", "decoding"),
-    ("supervisor", "judged"),
-    ("supervisor", "let go"),
+    ("supervisor", "result received"),
+    ("supervisor", "originals removed"),
     ("inspection", "decoding"),
 ]
 PROCESSES = ("supervisor", "worker", "both")
