@@ -64,7 +64,9 @@ def task(
     from stylewatch_painter.images.read import read
     from stylewatch_painter.recipes import book
 
-    content, style = (read(one).pixels if isinstance(one, Path) else one for one in pair)
+    content, style = (
+        read(picture).pixels if isinstance(picture, Path) else picture for picture in pair
+    )
     return Task(book.change(recipe, changes), content, (Style(style),), seed=seed)
 
 

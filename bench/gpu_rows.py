@@ -113,7 +113,7 @@ def per_step(setting: Setting, precision: str, recipe: Recipe, count: int) -> fl
     given = [tasks(setting, book.change(recipe, {"steps": steps}), count)
              for steps in (setting.short, setting.long)]  # fmt: skip
     paint(painter, given[0])
-    (short, few), (long, many) = (paint(painter, one) for one in given)
+    (short, few), (long, many) = (paint(painter, batch) for batch in given)
     return (long - short) / (many - few)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from bench.common import cpu_seconds, resident
+from bench.flow import settings
 from PIL import Image
 from tests.daemon.children import children
 
@@ -26,22 +27,10 @@ from stylewatch_daemon.ingest.inspection.process import NAME, Intake
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.service import build_pipeline, watch
-from stylewatch_daemon.settings import sections
-from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""
-
-
-def settings(root: Path) -> ServiceSettings:
-    """An inbox, an outbox and a state folder under `root`."""
-    inbox = sections.Inbox(path=root / "in", outbox=root / "out")
-    return ServiceSettings(
-        inboxes=(inbox,),
-        state=sections.State(path=root / "state"),
-        watch=sections.Watch(quiet_s=0.0),
-    )
 
 
 def drop(inbox: Path, pairs: int) -> None:

@@ -70,7 +70,7 @@ if __name__ == "__main__":
     size, count, *more = sys.argv[1:]
     width, height = (int(side) for side in size.split("x"))
     options: dict[str, object] = {}
-    for key, _, value in (one.partition("=") for one in more[1:]):
+    for key, _, value in (word.partition("=") for word in more[1:]):
         options[key] = value
     if more:
         options["memory"] = Limits.model_validate({"memory": more[0]}).memory

@@ -71,7 +71,7 @@ class Meter:
             with self.part(name):
                 for _ in range(TRIED):
                     function()
-        within, around, bare = (self.spent[one] / TRIED for one in ("within", "around", "bare"))
+        within, around, bare = (self.spent[part] / TRIED for part in ("within", "around", "bare"))
         return within, max(0.0, around - bare)
 
     def _call(self, real: Callable[..., Any], part: str) -> Callable[..., Any]:

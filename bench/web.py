@@ -110,9 +110,9 @@ def measured(root: Path, browser: Browser) -> Iterator[Reading]:
     site.start(*GROWING)
     try:
         for run in range(PAINTS + 1):
-            for one in paints(browser, site):
+            for reading in paints(browser, site):
                 if run:  # the first makes small pictures, which stay
-                    yield one
+                    yield reading
         page = browser.new_page()
         page.goto(site.url)
         give(page, root / "sea.jpg", root / "wave.jpg")

@@ -98,7 +98,10 @@ def test_each_value_of_a_series_is_a_job_and_its_inputs_are_archived_once(place:
         (MEMBERS[1], 2),
     ]
     assert [part.place for part in sheet.parts if part.state == "done"] == MEMBERS
-    assert {one.job for one in line.outcomes.values() if one.kind == "done"} == {*MEMBERS, "a"}
+    assert {outcome.job for outcome in line.outcomes.values() if outcome.kind == "done"} == {
+        *MEMBERS,
+        "a",
+    }
     inputs = [name for name in tree(place.outbox) if "/inputs/" in name and "job.yaml" not in name]
     assert inputs == ["a/inputs/content.jpg", "a/inputs/style.jpg"]
 

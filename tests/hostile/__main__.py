@@ -35,12 +35,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="only say what would be tried")
     options = parser.parse_args(arguments)
     cases = [
-        one
-        for one in all_cases()
-        if not options.words or any(word in f"{one.family}, {one.name}" for word in options.words)
+        case
+        for case in all_cases()
+        if not options.words or any(word in f"{case.family}, {case.name}" for word in options.words)
     ]
     if options.list:
-        print("\n".join(f"{one.family}: {one.name}" for one in cases))
+        print("\n".join(f"{case.family}: {case.name}" for case in cases))
         return 0
     print(
         "| family | what was tried | good pair, s | disk, MB, of the input's | peak, MB | result |"

@@ -61,7 +61,7 @@ for title, text in TEXTS.items():
 def _generated(strategy: SearchStrategy[bytes], world: World) -> None:
     examples = world.examples(strategy)
     # A job may wait for a device that is not there, and then none of them can be seen to end.
-    ends_within = 0.0 if any(b"device:" in one for one in examples) else ENDS_WITHIN
+    ends_within = 0.0 if any(b"device:" in example for example in examples) else ENDS_WITHIN
     for example in examples:
         world.drop_hostile({"job.yaml": example}, ends_within)
 

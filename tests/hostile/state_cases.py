@@ -349,7 +349,7 @@ def _rows(value: str, world: World) -> None:
     world.undo(lambda: _remove_ledger(world.state))
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
         there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
-        others = ", ".join(one for one in there if one not in ("id", "rowid", "seq"))
+        others = ", ".join(name for name in there if name not in ("id", "rowid", "seq"))
         for column in (name for name in COLUMNS if name in there):
             copy = world.state / "jobs" / _id()
             shutil.copytree(template, copy)

@@ -116,7 +116,10 @@ def test_pairs_of_any_names_stay_inside(tree: list[Leaf]) -> None:
     files = [inbox.joinpath(*(name.decode("utf-8", "surrogateescape") for name in leaf.way))
              for leaf in tree]  # fmt: skip
     found = pair(inbox, files, {})
-    for name in [*(one.name for one in found.complete), *(one.name for one in found.incomplete)]:
+    for name in [
+        *(item.name for item in found.complete),
+        *(item.name for item in found.incomplete),
+    ]:
         assert not Path(name).is_absolute()
         assert not {"", ".", ".."} & set(name.split("/"))
         assert name.encode()

@@ -122,7 +122,7 @@ def killed(machine: Machine) -> None:
     machine.until("restarted after kill -9", lambda: machine.property("NRestarts") == "1")
     machine.until("the job is done", lambda: done(machine, "killed"))
     attempts = machine.receipt("killed")["attempts"]
-    print(f"  its attempts: {[one['ended'] for one in attempts]}")
+    print(f"  its attempts: {[attempt['ended'] for attempt in attempts]}")
     assert len(attempts) == 2
     assert first.stat().st_mtime_ns == painted_at, "it began anew"
 

@@ -146,7 +146,7 @@ def _wait_for(machine: Machine) -> None:
         if time.monotonic() - began > PATIENCE:
             raise OSError(f"the machine was not up after {PATIENCE:.0f} s")
         time.sleep(0.1)
-    locked = [f"--property={one}" for one in LOCKED_IN]
+    locked = [f"--property={setting}" for setting in LOCKED_IN]
     if output := machine.run("systemd-run", "--quiet", "--wait", *locked, "true", check=False):
         raise OSError(f"no unit can be locked in on it: {output}")
 
