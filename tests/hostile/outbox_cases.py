@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.fault_injection import remount
-from tests.hostile.cases import How, case
+from tests.hostile.cases import case
 from tests.hostile.world import World
 
 READ_ONLY_S = 4.0
@@ -125,8 +126,8 @@ def _bind_mount(world: World, folder: str) -> None:
     _expect_no_repetition(world)
 
 
-REFUSED: How = {"stopped": True, "alone": True, "exits": (78,)}
-MOUNTED: How = {**REFUSED, "needs": "mounts"}
+REFUSED: dict[str, Any] = {"stopped": True, "alone": True, "exits": (78,)}
+MOUNTED: dict[str, Any] = {**REFUSED, "needs": "mounts"}
 for text, folder in (("is the inbox", "."), ("lies in the inbox", "painted")):
     case("outbox", f"the outbox {text}, by a bind mount", **MOUNTED)(
         partial(_bind_mount, folder=folder)

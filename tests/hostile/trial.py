@@ -67,7 +67,7 @@ def results(cases: Sequence[Case], options: Options) -> Iterator[Result]:
 
 
 def _batches(cases: Sequence[Case]) -> Iterator[list[Case]]:
-    for alone, group in groupby(cases, lambda case: case.is_alone or case.family):
+    for alone, group in groupby(cases, lambda case: case.alone or case.over_mounts or case.family):
         found = list(group)
         step = 1 if alone is True else TOGETHER
         yield from (found[at : at + step] for at in range(0, len(found), step))
@@ -126,8 +126,7 @@ def try_in(here: World, cases: Sequence[Case]) -> Batch:
 def _measured(here: World, case: Case) -> Result:
     """Place what is hostile, and a good pair beside it; return the result."""
     wrong: list[str] = []
-    exits = case.how.get("exits", ())
-    if case.is_stopped and (code := here.end()):
+    if case.stopped and (code := here.end()):
         wrong.append(f"the daemon before ended with {code}")
     logged = here.log.stat().st_size
     folders = (here.inbox, here.outbox, here.state)
@@ -142,13 +141,13 @@ def _measured(here: World, case: Case) -> Result:
     seconds, trouble = _done(here, case)
     wrong += trouble
     here.meter.look()
-    if exits:
+    if case.exits:
         here.end()
     size = max(size, allocated(here.inbox) - before + own)
     here.forget()
     grown = max(here.meter.disk, allocated(*folders[1:])) - own
     wrong += [*_beyond(here, size, grown), *_wrong_in_log(here, logged)]
-    if exits and not wrong:
+    if case.exits and not wrong:
         here.start()
     return Result(case, seconds, size, grown, here.meter.peak, tuple(wrong))
 
@@ -165,10 +164,10 @@ def _beyond(here: World, size: int, grown: int) -> Iterator[str]:
 
 def _done(here: World, case: Case) -> tuple[float | None, list[str]]:
     """Drop a good pair; return the seconds until it is done, and what is wrong."""
-    if case.is_stopped and (trouble := here.start()):
+    if case.stopped and (trouble := here.start()):
         code = None if here.process is None else here.process.poll()
-        return None, [] if code in case.how.get("exits", ()) else [trouble]
-    within = case.how.get("within", here.options.within)
+        return None, [] if code in case.exits else [trouble]
+    within = case.within or here.options.within
     seconds = here.good(within)
     wrong = []
     if not here.is_dead:
