@@ -91,7 +91,7 @@ def test_a_running_job_is_shown_finished_or_canceled_and_a_pause_outlives_a_kill
     assert "state     running" in capfd.readouterr().out
     assert call(["status", "--json"]) == 0
     (running,) = json.loads(lines(capfd)[0])["running"]
-    assert running["seconds_left"] == pytest.approx(200, rel=0.8)
+    assert running["seconds_left"] > 100, "each of the 10,000 steps sleeps for 0.02 s"
     assert "Painting:\n  sea-wave: " in (daemon.root / "outbox/_status.txt").read_text()
 
     assert call(["pause"]) == 0
