@@ -30,7 +30,7 @@ PAIRS = ("a/content.jpg", "a/style.jpg", "series/content.jpg", "series/style.jpg
          "half/style.jpg")  # fmt: skip
 JOB_YAML = {"series": "sweep: {seed: [1, 2]}\n", "flat": "flat: yes\n"}
 ANSWERS = {"bad/style": "style.jpg is no picture", "half/content": "cut off"}
-AFTER = ("archive", "keep")
+AFTER = ("archive", "keep", "delete")
 
 Layout = Callable[[Place], AbstractContextManager[None]]
 LAYOUTS: dict[str, Layout] = {
@@ -97,8 +97,9 @@ def drop(place: Place) -> None:
 
 
 def lost(place: Place) -> list[str]:
-    """Return the dropped pictures that are in none of the folders."""
-    held = "".join(path.read_text(errors="replace") for path in place.inbox.parent.rglob("*.jpg"))
+    """Return the dropped pictures that are in none of the folders, and of no job that is done."""
+    paths = [*place.inbox.parent.rglob("*.jpg"), *place.outbox.rglob("receipt.json")]
+    held = "".join(path.read_text(errors="replace") for path in paths)
     return [name for name in PAIRS if name.endswith(".jpg") and name not in held]
 
 
