@@ -103,7 +103,7 @@ def test_a_running_job_is_shown_finished_or_canceled_and_a_pause_outlives_a_kill
     assert "later was not begun, so there is no picture yet; " in capfd.readouterr().err
     assert call(["finish", "sea-wave"]) == 0
     assert lines(capfd) == ["finishing: the picture that sea-wave is at becomes the final one"]
-    until(lambda: daemon.painted == ["sea-wave"])
+    until(lambda: daemon.published["counts"]["done"] == 1)
     receipt = daemon.receipt("sea-wave")
     assert receipt["state"] == receipt["attempts"][-1]["ended"] == "finished"
     assert 2 < receipt["stages"][-1]["step"] < 10000
