@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DRIVEN := .venv/.driven
-AT_ONCE := --numprocesses 2 --dist loadfile
+AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-scale bench-web parity clean
@@ -28,7 +28,7 @@ test: $(READY)
 	$(BIN)/pytest $(AT_ONCE)
 
 faults: $(READY)
-	$(BIN)/python -m tests.line.faults
+	$(BIN)/python -m tests.e2e.faults
 
 # `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/development.md
 hostile: $(READY)
@@ -39,11 +39,11 @@ mutants: $(READY)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 soak: $(READY)
-	$(BIN)/python -m tests.line.soak
+	$(BIN)/python -m tests.e2e.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray tests/daemon/worker/test_messages.py \
-	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
+	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray \
+	tests/daemon/doctor/test_diagnose.py tests/e2e/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it
 test-browser: $(DRIVEN)

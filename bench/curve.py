@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.child import area, told
+from bench.common import area, probe, task
 from bench.referee import Floats
 from numpy.typing import NDArray
 
-LOOKED_AT = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250)
+SAMPLED = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250)
 """Steps of theirs after which the picture is kept, the last one beside."""
 
 Seen = Iterator[tuple[int, float, Floats]]
@@ -41,7 +41,7 @@ def painted(whose: str, pair: Sequence[Path], pixels: int, steps: int, out: Path
             changes: Mapping[str, Any] | None = None) -> Curve:  # fmt: skip
     """A painting of `pair` by `ours` or `theirs`, made in a process of its own."""
     began = time.monotonic()
-    told("curve", whose, *pair, pixels, steps, out, json.dumps(changes or {}))
+    probe("curve", whose, *pair, pixels, steps, out, json.dumps(changes or {}))
     with np.load(out) as kept:
         seconds = (kept["moments"] - began).tolist()
         return Curve(kept["steps"].tolist(), seconds, list(kept["pictures"]))
@@ -59,7 +59,7 @@ def theirs(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Se
         nonlocal drawn
         draw(artist)
         drawn += 1
-        if drawn in (*LOOKED_AT, steps):
+        if drawn in (*SAMPLED, steps):
             moment = time.monotonic()
             kept.append((drawn, moment, _upright(artist.pastiche)))
 
@@ -81,18 +81,14 @@ def _upright(picture: Any) -> Floats:
 
 def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str, Any]) -> Seen:
     """Paint with our default backend."""
-    from stylewatch_painter.algorithm.task import Style, Task
-    from stylewatch_painter.images.read import read
     from stylewatch_painter.recipes import book
     from stylewatch_painter.stage import Stage, go_on
     from stylewatch_plugins import registry
 
-    recipe = book.fast(book.find("pastiche"))
-    asked = {**changes, "size": area(pixels), "steps": steps, "save_every": 1}
-    recipe = book.change(recipe, asked)
-    task = Task(recipe, read(content).pixels, (Style(read(style).pixels),))
-    before = sum(level.steps for level in task.levels()[:-1])
-    for step in registry.load("torch", {"device": "cpu"}).paint(task, go_on):
+    changes = {**changes, "size": area(pixels), "steps": steps, "save_every": 1}
+    given = task(book.fast(book.find("pastiche")), (content, style), changes)
+    before = sum(level.steps for level in given.levels()[:-1])
+    for step in registry.load("torch", {"device": "cpu"}).paint(given, go_on):
         if isinstance(step, Stage) and (step.step > before or step.step % 5 == 0):
             yield step.step - before, time.monotonic(), step.picture
 
@@ -102,10 +98,10 @@ if __name__ == "__main__":
     count, last, out = int(sys.argv[4]), int(sys.argv[5]), Path(sys.argv[6])
     pair = Path(files[0]), Path(files[1])
     if whose == "ours":
-        told_of = list(ours(*pair, count, last, json.loads(sys.argv[7])))
+        seen = list(ours(*pair, count, last, json.loads(sys.argv[7])))
     else:
-        told_of = list(theirs(*pair, count, last, out.with_suffix(".png")))
-    numbers, moments, pictures = zip(*told_of, strict=True)
+        seen = list(theirs(*pair, count, last, out.with_suffix(".png")))
+    numbers, moments, pictures = zip(*seen, strict=True)
     stacked: NDArray[np.float32] = np.stack(pictures)
     np.savez(out, steps=np.array(numbers), moments=np.array(moments), pictures=stacked)
     print("{}")

@@ -1,9 +1,8 @@
-"""How right the time left is: paints one job, as a worker does, and holds what was said against it.
+"""Error of the remaining time: runs one job, as a worker does, and compares each estimate.
 
-`python -m bench.eta best --size 320`; the errors are of the time that was really left.
+`python -m bench.eta best --size 320`; the errors are relative to the time that was really left.
 """
 
-import json
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -18,14 +17,14 @@ from stylewatch_painter import sample
 from stylewatch_painter.stage import go_on
 
 SHARES = (0.1, 0.25, 0.5)
-"""Of the whole time, where what was said is looked at."""
+"""Shares of the whole time after which the estimate is compared."""
 
-Told = tuple[float, Progress]
-"""Event of a worker with a step, and its time in seconds from the start."""
+Step = tuple[float, Progress]
+"""Seconds since the start, and the step that was reported then."""
 
 
-def listen(order: Order) -> tuple[Started, list[Told], float]:
-    """Paint `order`: how it started, each step with its moment, and how long it took."""
+def run(order: Order) -> tuple[Started, list[Step], float]:
+    """Run a job; return how it started, its steps, and the seconds it took."""
     began = time.monotonic()
     started, steps = None, []
     for event in work(order, go_on):
@@ -37,8 +36,8 @@ def listen(order: Order) -> tuple[Started, list[Told], float]:
     return started, steps, time.monotonic() - began
 
 
-def errors(started: Started, steps: list[Told], whole: float) -> dict[float, float]:
-    """For each of SHARES, how far the time left was off, relative to what was really left."""
+def errors(started: Started, steps: list[Step], whole: float) -> dict[float, float]:
+    """Return the relative error of the remaining time at each of SHARES."""
     clock, off = Clock(started), {}
     for at, step in steps:
         left = clock.left(step)
@@ -48,38 +47,27 @@ def errors(started: Started, steps: list[Told], whole: float) -> dict[float, flo
     return off
 
 
-def order(folder: Path, recipe: str, said: dict[str, object]) -> Order:
-    """An order for the sample pair, which is written into `folder`."""
-    sample.write(folder)
-    return Order(
-        name="eta",
-        settings=JobSettings.model_validate({"recipe": recipe, **said}),
-        content=folder / "content.jpg",
-        styles=(folder / "style.jpg",),
-        staging=folder / "staging",
-        checkpoint=folder / "checkpoint.npz",
-    )
-
-
 def main() -> None:
     """Measure, and print a line."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("recipe")
     parser.add_argument("--size")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--keep", type=Path, help="a file for all that was told, as JSON")
-    asked = parser.parse_args()
-    said = {"size": asked.size, "steps": asked.steps, "device": "cpu"}
+    options = parser.parse_args()
+    job = {"recipe": options.recipe, "size": options.size, "steps": options.steps, "device": "cpu"}
     with tempfile.TemporaryDirectory() as name:
-        given = order(Path(name), asked.recipe, said)
-        given.staging.mkdir()
-        started, steps, whole = listen(given)
-    if asked.keep:
-        told = [(at, step.step, step.steps, step.size, step.seconds) for at, step in steps]
-        asked.keep.write_text(json.dumps([started.sizes, started.steps_at, told, whole]))
+        folder = Path(name)
+        sample.write(folder)
+        order = Order(
+            name="eta", settings=JobSettings.model_validate(job), content=folder / "content.jpg",
+            styles=(folder / "style.jpg",), staging=folder / "staging",
+            checkpoint=folder / "checkpoint.npz",
+        )  # fmt: skip
+        order.staging.mkdir()
+        started, steps, whole = run(order)
     off = errors(started, steps, whole)
-    said_at = "   ".join(f"{share:.0%}: {error:+.0%}" for share, error in off.items())
-    print(f"{asked.recipe:14} {asked.size or '':8} {whole:7.0f} s   {said_at}", flush=True)
+    text = "   ".join(f"{share:.0%}: {error:+.0%}" for share, error in off.items())
+    print(f"{options.recipe:14} {options.size or '':8} {whole:7.0f} s   {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A thousand devices that paint nothing: an executor in virtual time, for the bench of scale.
+"""Simulated workers on a thousand devices, in virtual time: the executor of the bench of scale.
 
-Each painting takes as long as a measured one, by a clock that is no real one: each time that the
-fleet is listened to, SLICE of its seconds are over, and all that happened in them is heard. So
-events come as fast as they are taken. Files are left as workers leave them, without their bytes.
+Each job takes as long as a measured one, by a virtual clock: it advances by SLICE whenever the
+events are read, so events come as fast as they are handled. Files have no bytes.
 """
 
 import hashlib
@@ -28,22 +27,22 @@ from stylewatch_daemon.worker.messages import (
 )
 
 MEASURED = (0.88, 1.15, 1.24, 1.64, 2.08, 2.16, 2.79, 10.4, 10.9)
-"""Seconds of paintings on an NVIDIA H200, as docs/benchmark.md has them."""
+"""Seconds of jobs on an NVIDIA H200, from docs/benchmark.md."""
 
 SLICE = 0.1
-"""Seconds of the fleet's clock from one listening to the next."""
+"""Seconds of the virtual clock between two readings."""
 
 SIZE = (640, 480)
 
 DIGEST = 64 * "a"
-"""Of every picture: intake and workers find the same."""
+"""SHA-256 of every picture, for inspection and workers."""
 
 EMPTY = hashlib.sha256().hexdigest()
-"""SHA-256 of a file without bytes, as announced."""
+"""SHA-256 of a file without bytes."""
 
 
 @dataclass(frozen=True)
-class Told:
+class Script:
     """Events of a simulated job: the number of steps, and the steps between two stages."""
 
     steps: int = 20
@@ -57,13 +56,15 @@ class Told:
 
 
 class Fleet:
-    """So many `devices`; how long each painting takes is drawn by `chance`."""
+    """An executor with so many `devices`; `chance` draws how long each job takes."""
 
-    def __init__(self, devices: int, told: Told, chance: random.Random, many: bool = False) -> None:
+    def __init__(
+        self, devices: int, script: Script, chance: random.Random, many: bool = False
+    ) -> None:
         self.wake: Callable[[], object] = lambda: None
         self.now = 0.0
         """Seconds of the fleet's clock."""
-        self._devices, self._told, self._chance, self._many = devices, told, chance, many
+        self._devices, self._script, self._chance, self._many = devices, script, chance, many
         self._going: dict[str, Iterator[tuple[float, Event]]] = {}
         self._batch: dict[str, list[int]] = {}
         self._busy = 0
@@ -81,17 +82,17 @@ class Fleet:
         self.wake()
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Nobody asks anything here."""
+        """Ignore requests to stop."""
 
     def drop(self, ticket: str) -> None:
-        """End it."""
+        """End a job."""
         if ticket in self._going:
             self._going[ticket] = iter([(self.now, Lost("it was given up"))])
 
     def events(self) -> Iterator[AttemptEvent]:
         """Return the events since the last call; the clock advances by SLICE."""
         self.now += SLICE
-        told = []
+        events = []
         while self._coming and self._coming[0][0] <= self.now:
             _, _, ticket, event = heapq.heappop(self._coming)
             if isinstance(event, get_args(End)):
@@ -101,45 +102,45 @@ class Fleet:
                 self._busy -= not left[0]
             else:
                 self._advance(ticket)
-            told.append(AttemptEvent(ticket, event))
+            events.append(AttemptEvent(ticket, event))
         if self._going:
             self.wake()
-        return iter(told)
+        return iter(events)
 
     def free(self) -> int:
-        """How many devices have nothing to do."""
+        """Return how many devices are free."""
         return self._devices - self._busy
 
     def close(self) -> None:
-        """Nobody is at work any more."""
+        """Forget all jobs."""
         self._going.clear()
 
     def _advance(self, ticket: str) -> None:
-        """Have the next event of a painting come in its time."""
+        """Schedule the next event of a job."""
         at, event = next(self._going[ticket])
         self._count += 1
         heapq.heappush(self._coming, (at, self._count, ticket, event))
 
     def _paint(self, order: Order, together: int) -> Iterator[tuple[float, Event]]:
-        began, takes, told = self.now, self._chance.choice(MEASURED), self._told
+        began, takes, script = self.now, self._chance.choice(MEASURED), self._script
         yield began, Started(
-            *("sketch", "cuda:0", (SIZE,), (told.steps,)),
+            *("sketch", "cuda:0", (SIZE,), (script.steps,)),
             paints_many=self._many, together=together,
         )  # fmt: skip
-        files = iter(told.files)
-        for step in range(1, told.steps + 1):
-            at = began + takes * step / told.steps
-            yield at, Progress(step, told.steps, SIZE, loss=1 / step, seconds=at - began)
-            if step % told.save_every == 0:
+        files = iter(script.files)
+        for step in range(1, script.steps + 1):
+            at = began + takes * step / script.steps
+            yield at, Progress(step, script.steps, SIZE, loss=1 / step, seconds=at - began)
+            if step % script.save_every == 0:
                 yield at, _leave(order.staging, next(files), step)
         for name in files:
-            yield began + takes, _leave(order.staging, name, told.steps)
+            yield began + takes, _leave(order.staging, name, script.steps)
         yield began + takes, Done(receipt(order, takes))
 
 
 def receipt(order: Order, seconds: float) -> dict[str, Any]:
-    """As much of a receipt as the daemon reads."""
-    inputs = [{"name": one.name, "sha256": DIGEST} for one in (order.main, *order.styles)]
+    """Return the parts of a receipt that the daemon reads."""
+    inputs = [{"name": path.name, "sha256": DIGEST} for path in (order.main, *order.styles)]
     return {"job": order.name, "state": "done", "inputs": inputs, "seconds": seconds}
 
 

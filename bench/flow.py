@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.common import ROOT
 from PIL import Image
 
 from stylewatch_daemon.events import Reporter
@@ -44,7 +45,6 @@ SINGLES = 9
 SYNCS = 1000
 """Files that are synced, and their folder after each, to learn what the disk does."""
 
-ROOT = Path(__file__).parents[1]
 COUNTS = "STYLEWATCH_BENCH_COUNTS"  # names the folder whose files grow by a byte a sync
 
 

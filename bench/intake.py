@@ -7,7 +7,6 @@ the default is the system's for temporary files.
 """
 
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from bench.common import cpu_seconds, resident
+from bench.flow import settings
 from PIL import Image
 from tests.daemon.world import child_pids
 
@@ -26,22 +27,10 @@ from stylewatch_daemon.ingest.inspection.client import NAME, InspectionClient
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.settings import sections
-from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""
-
-
-def settings(root: Path) -> ServiceSettings:
-    """An inbox, an outbox and a state folder under `root`."""
-    inbox = sections.Inbox(path=root / "in", outbox=root / "out")
-    return ServiceSettings(
-        inboxes=(inbox,),
-        state=sections.State(path=root / "state"),
-        watch=sections.Watch(quiet_s=0.0),
-    )
 
 
 def drop(inbox: Path, pairs: int) -> None:
@@ -107,8 +96,7 @@ def look_at(root: Path) -> tuple[float, float]:
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
         (child,) = child_pids(NAME)
-        status = Path(f"/proc/{child}/statm").read_text("ascii").split()
-        return min(took[1:]), int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return min(took[1:]), resident(child)
 
 
 def finish(root: Path) -> None:
@@ -126,20 +114,13 @@ def idle(root: Path) -> tuple[float, float]:
     daemon = subprocess.Popen([sys.executable, "-m", "bench.intake", "--idle", str(root)])
     try:
         time.sleep(IDLE_FOR / 4)  # it starts
-        before, began = _seconds(daemon.pid), time.monotonic()
+        before, began = cpu_seconds(daemon.pid), time.monotonic()
         time.sleep(IDLE_FOR)
-        share = (_seconds(daemon.pid) - before) / (time.monotonic() - began)
-        pages = int(Path(f"/proc/{daemon.pid}/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, share * 100
+        share = (cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
+        return resident(daemon.pid), share * 100
     finally:
         daemon.terminate()
         daemon.wait()
-
-
-def _seconds(pid: int) -> float:
-    """Seconds of a core that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main(pairs: int, above: Path | None) -> None:

@@ -7,19 +7,19 @@ the pixels of all sizes on its way. LIMIT is `limits.memory`, as 6GB; KEY=VALUE 
 backend `torch`.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from bench import common
 
 from stylewatch_daemon.settings.sections import Limits
 from stylewatch_painter import sample
 from stylewatch_painter.algorithm.forecast import evaluations
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
@@ -34,11 +34,10 @@ def picture(size: Size, path: Path) -> Pixels:
 
 def task(size: Size, steps: int) -> Task:
     """The painting; its style is as many pixels as it is looked at with."""
-    plain = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps}
-    recipe = change(find("best"), {**plain, "scales": [], "steps": steps})
-    return Task(
-        recipe, picture(size, sample.CONTENT), (Style(picture((1280, 1024), sample.STYLE)),)
-    )
+    pair = picture(size, sample.CONTENT), picture((1280, 1024), sample.STYLE)
+    changes = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps,
+               "scales": [], "steps": steps}  # fmt: skip
+    return common.task(find("best"), pair, changes)
 
 
 def whole_run(size: Size, per_step: float) -> float:
@@ -59,7 +58,7 @@ def paint(given: Task, options: Mapping[str, object]) -> None:
     for step in backend.paint(given, go_on):
         moments.append(time.monotonic())
         print(f"step {step.step}: loss {step.losses.total:.4g}", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = common.peak() * 2**20
     per_step = (moments[-1] - moments[1]) / max(1, len(moments) - 2)
     print(f"peak memory: {peak / 1e9:.2f} GB")
     print(f"seconds a step: {per_step:.1f}; the first: {moments[1] - moments[0]:.1f}")
@@ -68,11 +67,11 @@ def paint(given: Task, options: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    asked, count, *more = sys.argv[1:]
-    width, height = (int(side) for side in asked.split("x"))
-    said: dict[str, object] = {}
-    for key, _, value in (one.partition("=") for one in more[1:]):
-        said[key] = value
+    size, count, *more = sys.argv[1:]
+    width, height = (int(side) for side in size.split("x"))
+    options: dict[str, object] = {}
+    for key, _, value in (word.partition("=") for word in more[1:]):
+        options[key] = value
     if more:
-        said["memory"] = Limits.model_validate({"memory": more[0]}).memory
-    paint(task((width, height), int(count)), said)
+        options["memory"] = Limits.model_validate({"memory": more[0]}).memory
+    paint(task((width, height), int(count)), options)

@@ -33,7 +33,7 @@ def paint(root: Path, variants: int) -> None:
     places = [word for name in ("inbox", "outbox", "state") for word in (f"--{name}", root / name)]
     settings = ("watch.quiet_s=0", "backend=sketch", "recipe=gatys", "size=320", "steps=6",
                 "save_every=2")  # fmt: skip
-    chosen = [word for one in settings for word in ("--set", one)]
+    chosen = [word for setting in settings for word in ("--set", setting)]
     code = call(["run", "--once", *map(str, places), *chosen])
     if code:
         raise RuntimeError(f"the variants were not painted: exit code {code}")

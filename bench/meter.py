@@ -1,7 +1,7 @@
-"""Which part of a program takes how much of a core: functions are wrapped, each for a part.
+"""CPU time by parts of a program: functions are wrapped, each for a part.
 
 The time of a function is that of its own part, but for what it calls of other parts. What the meter
-itself takes is measured when it is made, and told apart.
+itself takes is measured when it is made, and reported apart.
 """
 
 import time
@@ -71,7 +71,7 @@ class Meter:
             with self.part(name):
                 for _ in range(TRIED):
                     function()
-        within, around, bare = (self.spent[one] / TRIED for one in ("within", "around", "bare"))
+        within, around, bare = (self.spent[part] / TRIED for part in ("within", "around", "bare"))
         return within, max(0.0, around - bare)
 
     def _call(self, real: Callable[..., Any], part: str) -> Callable[..., Any]:

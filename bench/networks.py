@@ -7,10 +7,7 @@ were written for the paper: autograd through plain convolutions, channel after c
 """
 
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -18,13 +15,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 import torch
+from bench import common
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_painter import sample
 from stylewatch_painter.algorithm.canvas import Canvas, optimizer
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.images.read import read
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import store as weights_read
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, Mean, Vgg19, layers_up_to
@@ -35,7 +33,6 @@ from stylewatch_plugins import graphs, registry
 from stylewatch_plugins.graphs import Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
 
-ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 
 
@@ -67,10 +64,9 @@ class Eager:
 
 def task(folder: Path, size: str, steps: int) -> Task:
     """The sample pair, painted by `devos` at `size`."""
-    changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps}
-    recipe = book.change(book.find("devos"), {**changes, "scales": []})
-    content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
-    return Task(recipe, content.pixels, (Style(style.pixels),))
+    pair = folder / "content.jpg", folder / "style.jpg"
+    changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps, "scales": []}
+    return common.task(book.find("devos"), pair, changes)
 
 
 def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:
@@ -109,7 +105,7 @@ def alone(backend: str, folder: Path, size: str, threads: int) -> None:
     made = task(folder, size, 3)
     options = {"device": "cpu", "precision": "fp32", "threads": threads}
     list(registry.load(backend, options).paint(made, go_on))
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    print(json.dumps(common.peak()))
 
 
 def main() -> None:
@@ -120,27 +116,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alone", help="one backend's peak of memory, given --folder")
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    if asked.alone:
-        alone(asked.alone, asked.folder, asked.size, asked.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.alone:
+        alone(options.alone, options.folder, options.size, options.threads)
         return
     with tempfile.TemporaryDirectory() as name:
-        subprocess.run([sys.executable, "-m", "stylewatch_painter.sample", name], check=True)
+        sample.write(Path(name))
         # before this process grows: a child's peak counts what it was forked from
         for backend in ("torch", "onnx"):
-            words = ["--alone", backend, "--folder", name, "--size", asked.size]
-            command = [sys.executable, "-m", "bench.networks", *words]
-            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-            print(f"{backend:6} peak of {float(done.stdout.splitlines()[-1]):.0f} MB")
-        seconds = in_turn(task(Path(name), asked.size, asked.steps), asked.threads)
-        print(f"a step of devos at {asked.size}, {asked.threads} threads; s, ratio to eager")
+            words = ["--alone", backend, "--folder", name, "--size", options.size]
+            print(f"{backend:6} peak of {common.probe('networks', *words):.0f} MB")
+        seconds = in_turn(task(Path(name), options.size, options.steps), options.threads)
+        print(f"a step of devos at {options.size}, {options.threads} threads; s, ratio to eager")
         for network, times in seconds.items():
             ratios = [a / b for a, b in zip(times, seconds["eager"], strict=True)]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
             print(f"{network:6} {statistics.median(times):6.2f}  {spread}")
         began = time.perf_counter()
-        networks(task(Path(name), asked.size, 1), asked.threads)
+        networks(task(Path(name), options.size, 1), options.threads)
         print(f"all three networks made ready in {time.perf_counter() - began:.2f} s")
 
 

@@ -35,7 +35,7 @@ def distance(painting: Floats, style: Floats) -> float:
     Both are (height, width, 3), RGB 0..255. The unit is the standard deviation of the style's
     colors; levels count alike.
     """
-    seen, wanted = (list(pyramid(_batch(one))) for one in (painting, style))
+    seen, wanted = (list(pyramid(_batch(picture))) for picture in (painting, style))
     chance = Generator().manual_seed(SEED)
     directions = torch.randn(3 * SIDE**2, DIRECTIONS, generator=chance)
     directions /= directions.norm(dim=0)
@@ -43,7 +43,9 @@ def distance(painting: Floats, style: Floats) -> float:
     for level, target in zip(seen, wanted, strict=False):
         mean = target.mean(dim=(2, 3), keepdim=True)
         deviation = target.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
-        both = (patches((one - mean) / deviation, chance) @ directions for one in (level, target))
+        both = (
+            patches((pixels - mean) / deviation, chance) @ directions for pixels in (level, target)
+        )
         one, other = (projected.sort(dim=0).values for projected in both)
         apart.append(float((one - other).abs().mean()))
     return sum(apart) / len(apart)
@@ -67,7 +69,7 @@ def patches(picture: Tensor, chance: Generator) -> Tensor:
 def structure(painting: Floats, content: Floats) -> float:
     """The structural similarity of two pictures (height, width, 3), RGB 0..255, of one size."""
     weights = torch.tensor(LIGHTNESS).view(1, 3, 1, 1)
-    x, y = ((_batch(one) * weights).sum(dim=1, keepdim=True) for one in (painting, content))
+    x, y = ((_batch(picture) * weights).sum(dim=1, keepdim=True) for picture in (painting, content))
     mean_x, mean_y = _local_mean(x), _local_mean(y)
     spread_x = _local_mean(x * x) - mean_x**2
     spread_y = _local_mean(y * y) - mean_y**2

@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from bench.common import final_picture, task
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.images.read import read
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_plugins.torch_autograd import TorchAutograd
+from stylewatch_painter.stage import Pixels
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +38,9 @@ def linear(written: Pixels) -> Floats:
 def reduced(light: Floats, size: tuple[int, int]) -> Floats:
     """The light at `size`, (width, height): each pixel the mean of those that it covers."""
     planes = [Image.fromarray(np.ascontiguousarray(light[..., c])) for c in range(3)]
-    return np.stack([np.asarray(one.resize(size, Image.Resampling.BOX)) for one in planes], axis=2)
+    return np.stack(
+        [np.asarray(plane.resize(size, Image.Resampling.BOX)) for plane in planes], axis=2
+    )
 
 
 def lab(light: Floats) -> Floats:
@@ -58,38 +58,36 @@ def distance(one: Pixels, other: Pixels) -> float:
     return float(np.sqrt(np.square(a - b).sum(2)).mean())
 
 
-def paint(asked: Namespace, seed: int, changes: dict[str, object]) -> Pixels:
+def paint(options: Namespace, seed: int, changes: dict[str, object]) -> Pixels:
     """The pair, by its recipe with `changes`: the float picture."""
-    noise = {"start": "mixed", "noise_ratio": asked.noise, "noise_scale": 30}
-    recipe = book.change(book.find(asked.recipe), {**noise, **changes})
-    task = Task(recipe, read(asked.content).pixels, (Style(read(asked.style).pixels),), seed=seed)
-    *_, last = TorchAutograd({"device": asked.device}).paint(task, go_on)
-    assert isinstance(last, Stage), "a painting ends with a picture"
-    return last.picture
+    noise = {"start": "mixed", "noise_ratio": options.noise, "noise_scale": 30}
+    pair = options.content, options.style
+    given = task(book.find(options.recipe), pair, {**noise, **changes}, seed)
+    return final_picture(given, options.device)
 
 
-def paintings(asked: Namespace) -> Iterator[tuple[str, Pixels]]:
+def paintings(options: Namespace) -> Iterator[tuple[str, Pixels]]:
     """The preview, and what it is held against."""
-    yield "preview", paint(asked, 1, {"size": asked.preview})
-    yield "another seed", paint(asked, 2, {"size": asked.preview})
-    yield "print", paint(asked, 1, {"size": asked.print, "preview": asked.preview})
-    yield "print without preview", paint(asked, 1, {"size": asked.print})
+    yield "preview", paint(options, 1, {"size": options.preview})
+    yield "another seed", paint(options, 2, {"size": options.preview})
+    yield "print", paint(options, 1, {"size": options.print, "preview": options.preview})
+    yield "print without preview", paint(options, 1, {"size": options.print})
 
 
 def main(words: list[str]) -> int:
-    """Paint, measure and tell; 1 where the print is no nearer than another seed."""
-    asked = arguments(words)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    pair, found = f"{asked.content.stem}+{asked.style.stem}", dict[str, Pixels]()
-    for name, picture in paintings(asked):
+    """Paint, measure and print; return 1 where the print is no nearer than another seed."""
+    options = arguments(words)
+    options.out.mkdir(parents=True, exist_ok=True)
+    pair, found = f"{options.content.stem}+{options.style.stem}", dict[str, Pixels]()
+    for name, picture in paintings(options):
         found[name] = picture
         written = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
-        Image.fromarray(written).save(asked.out / f"{pair}-{name.replace(' ', '-')}.png")
+        Image.fromarray(written).save(options.out / f"{pair}-{name.replace(' ', '-')}.png")
     preview = found.pop("preview")
-    told = {name: distance(preview, picture) for name, picture in found.items()}
-    for name, far in told.items():
-        print(f"| {pair} | {asked.preview} to {asked.print} | {name} | {far:.1f} |", flush=True)
-    return int(told["print"] >= told["another seed"])
+    far_by_name = {name: distance(preview, picture) for name, picture in found.items()}
+    for name, far in far_by_name.items():
+        print(f"| {pair} | {options.preview} to {options.print} | {name} | {far:.1f} |", flush=True)
+    return int(far_by_name["print"] >= far_by_name["another seed"])
 
 
 def arguments(words: list[str]) -> Namespace:

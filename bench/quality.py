@@ -14,28 +14,27 @@ import random
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from bench import referee
+from bench.common import final_picture, task
 from bench.patches import distance, structure
 from bench.publish import into_page
-from bench.sheets import blinded
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_plugins.torch_autograd import TorchAutograd
+from stylewatch_painter.stage import Pixels
 
 PEER = "pastiche"
 OURS = "best"
 OTHERS = ("devos", "gatys", "blank-canvas", "keras", "pastiche", "neural-style")
 NAME = re.compile(r"(?P<content>[^+]+)\+(?P<style>.+)-(?P<pixels>\d+)-(?P<steps>\d+)")
-STRENGTH = 0.4  # the weight of the content in `best`, if nothing is said of its strength
+STRENGTH = 0.4  # the weight of the content in `best`, by default
 FIGURES = ("relative", "distance", "structure")
+GAP, LINE = 12, 22  # pixels on the sheets
 
 Figures = dict[str, float]
 
@@ -55,12 +54,12 @@ def pairs(peers: Path, samples: Path) -> list[Pair]:
     """The pairs whose pictures are in `peers`, each with the picture of most steps."""
     found: dict[str, tuple[int, Pair]] = {}
     for path in sorted(peers.glob("*.png")):
-        if told := NAME.fullmatch(path.stem):
-            name = f"{told['content']}+{told['style']}-{told['pixels']}"
-            content = samples / f"content-{told['content']}.jpg"
-            style = samples / f"style-{told['style']}.jpg"
-            pair = Pair(name, content, style, path, int(told["pixels"]))
-            steps = int(told["steps"])
+        if match := NAME.fullmatch(path.stem):
+            name = f"{match['content']}+{match['style']}-{match['pixels']}"
+            content = samples / f"content-{match['content']}.jpg"
+            style = samples / f"style-{match['style']}.jpg"
+            pair = Pair(name, content, style, path, int(match["pixels"]))
+            steps = int(match["steps"])
             found[name] = max(found.get(name, (0, pair)), (steps, pair), key=lambda one: one[0])
     return [pair for _, pair in found.values()]
 
@@ -76,10 +75,7 @@ def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels
     wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
     content = referee.sized(pair.content, pair.pixels)
     style = referee.sized(pair.style, size[0] * size[1])
-    task = Task(book.change(way, wanted), content, (Style(style),))
-    *_, last = TorchAutograd({"device": device}).paint(task, go_on)
-    assert isinstance(last, Stage), "a painting ends with a picture"
-    return last.picture
+    return final_picture(task(way, (content, style), wanted), device)
 
 
 def paintings(pair: Pair, out: Path, recipes: Sequence[str], device: str) -> dict[str, Path]:
@@ -116,17 +112,53 @@ def sheets(pair: Pair, made: dict[str, Path], out: Path, chance: random.Random) 
     hidden = {name: Image.open(path).convert("RGB") for name, path in made.items()}
     two = {name: hidden[name] for name in (PEER, f"stylewatch {OURS}")}
     (out / "sheets").mkdir(exist_ok=True)
-    told: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for kind, some in (("two", two), ("all", hidden)):
         sheet, key = blinded(shown, some, chance)
         sheet.save(out / "sheets" / f"{pair.name}-{kind}.png")
-        told |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
-    return told
+        keys |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
+    return keys
+
+
+def blinded(
+    shown: Sequence[Image.Image], hidden: Mapping[str, Image.Image], chance: random.Random
+) -> tuple[Image.Image, dict[str, str]]:
+    """Return a sheet with `shown` above `hidden` in a random order, and its key.
+
+    Paintings have one size. They are marked A, B, C ...; the key has the name of each.
+    """
+    order = list(hidden)
+    chance.shuffle(order)
+    key = {chr(ord("A") + place): name for place, name in enumerate(order)}
+    paintings = [hidden[name] for name in order]
+    high = paintings[0].height
+    above = [_with_height(picture, high) for picture in shown]
+    rows = [([" "] * len(above), above), (list(key), paintings)]
+    width = max(sum(picture.width + GAP for picture in row) for _, row in rows) + GAP
+    sheet = Image.new("RGB", (width, 2 * (high + LINE + GAP) + GAP), "white")
+    pen, top = ImageDraw.Draw(sheet), GAP
+    for marks, row in rows:
+        left = GAP
+        for mark, picture in zip(marks, row, strict=True):
+            sheet.paste(picture, (left, top))
+            pen.text((left, top + high + 2), mark, fill="black", font_size=LINE - 6)
+            left += picture.width + GAP
+        top += high + LINE + GAP
+    return sheet, key
+
+
+def _with_height(picture: Image.Image, height: int) -> Image.Image:
+    width = round(picture.width * height / picture.height)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
 
 def tally(figures: dict[str, dict[str, Figures]], whose: str, figure: str) -> tuple[int, int]:
     """On how many pairs a recipe is better than pastiche or equal, and of how many."""
-    wins = [one[whose][figure] <= one[PEER][figure] for one in figures.values() if whose in one]
+    wins = [
+        judged[whose][figure] <= judged[PEER][figure]
+        for judged in figures.values()
+        if whose in judged
+    ]
     return sum(wins), len(wins)
 
 
@@ -137,7 +169,7 @@ def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
     for pair, painted in figures.items():
         for name, one in painted.items():
             yield f"| {pair} | {name} | " + " | ".join(f"{one[key]:.3f}" for key in FIGURES) + " |"
-    names = dict.fromkeys(name for one in figures.values() for name in one if name != PEER)
+    names = dict.fromkeys(name for judged in figures.values() for name in judged if name != PEER)
     for whose in names:
         for figure in FIGURES[:2]:
             wins, of = tally(figures, whose, figure)
@@ -146,22 +178,22 @@ def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
 
 def main(words: list[str]) -> int:
     """Paint, judge, and write it all down."""
-    asked = arguments(words)
-    chance, figures = random.Random(asked.seed), {}
+    options = arguments(words)
+    chance, figures = random.Random(options.seed), {}
     keys: dict[str, str] = {}
-    asked.out.mkdir(parents=True, exist_ok=True)
-    for pair in pairs(asked.peers, asked.samples):
-        if not asked.only or pair.name in asked.only:
-            made = paintings(pair, asked.out, (OURS, *asked.others), asked.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for pair in pairs(options.peers, options.samples):
+        if not options.only or pair.name in options.only:
+            made = paintings(pair, options.out, (OURS, *options.others), options.device)
             figures[pair.name] = judge(pair, made)
-            keys |= sheets(pair, made, asked.out, chance)
+            keys |= sheets(pair, made, options.out, chance)
             print(pair.name, json.dumps(figures[pair.name]), flush=True)
-    (asked.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
-    (asked.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    (options.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
+    (options.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     text = "\n".join(markdown(figures))
-    (asked.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
-    if asked.publish:
-        into_page(asked.publish, text, "quality")
+    (options.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
+    if options.publish:
+        into_page(options.publish, text, "quality")
     return 0
 
 

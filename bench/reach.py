@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from bench import child
+from bench import common
 from bench.curve import Curve, painted
 from bench.referee import Floats, Referee, as_written, read
 from bench.rows import Measure, Reading, Row, Setting
@@ -140,9 +140,9 @@ def time_of(setting: Setting, referee: Referee, goal: Goal) -> float:
     """Seconds of our command with as many steps as `goal` needs."""
     out = setting.scratch / "reached.png"
     options = ("--recipe", "pastiche", "--schedule", "fast", "--steps", goal.steps,
-               "--size", child.area(setting.small))  # fmt: skip
+               "--size", common.area(setting.small))  # fmt: skip
     changes = [f"--set={key}={json.dumps(value)}" for key, value in WAYS[goal.written].items()]
-    seconds = child.render(setting.content, setting.style, out, *options, *changes)
+    seconds = common.render(setting.content, setting.style, out, *options, *changes)
     met = referee.loss(read(out))
     if goal.written and met > goal.loss:
         raise RuntimeError(f"{goal.steps} steps gave a PNG of loss {met}, not {goal.loss}")

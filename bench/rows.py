@@ -1,19 +1,22 @@
-"""Rows of a bench: what each is, its figures of every run, and whether they are good enough."""
+"""Rows of a benchmark: their figures in every run, and whether these reach their goals."""
 
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+FAILED = 70  # as in sysexits: an internal error
 
 
 @dataclass(frozen=True)
 class Row:
-    """Something that is measured: its key in the JSON, in words, its unit, and what is wanted.
+    """A figure that is measured: its key in the JSON, a title, its unit, and its goals.
 
-    `must` and `aim` hold for the median: the largest figure that will do, or the smallest one
-    where more is better (`higher`). Rows without them are there to look at.
+    `must` and `aim` hold for the median: the largest figure that will do, or the smallest where
+    more is better (`higher`). Rows without them are for information.
     """
 
     key: str
@@ -73,7 +76,7 @@ class Figures:
     def as_json(self) -> dict[str, object]:
         """Median, spread, and whether the median is what it must be and aims to be."""
         median = statistics.median(self.values)
-        told: dict[str, object] = {
+        plain: dict[str, object] = {
             "title": self.row.title,
             "unit": self.row.unit,
             "median": median,
@@ -83,16 +86,11 @@ class Figures:
         }
         for name, wanted in (("must", self.row.must), ("aim", self.row.aim)):
             if wanted is not None:
-                told |= {name: wanted, f"{name}_met": self._meets(median, wanted)}
-        return told
+                plain |= {name: wanted, f"{name}_met": self._meets(median, wanted)}
+        return plain
 
     def _meets(self, median: float, wanted: float) -> bool:
         return median >= wanted if self.row.higher else median <= wanted
-
-
-def measures_with(measures: Iterable[Measure[Given]], keys: Sequence[str]) -> list[Measure[Given]]:
-    """Those that measure one of `keys`; all of them where none is named."""
-    return [one for one in measures if not keys or {row.key for row in one.rows} & {*keys}]
 
 
 def in_turn(
@@ -107,6 +105,34 @@ def in_turn(
             try:
                 for key, value in measure.run(setting):
                     figures[key].values.append(value)
-            except RuntimeError as error:  # the others are measured all the same
+            except RuntimeError as error:  # the others are still measured
                 print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
-            yield {key: one for key, one in figures.items() if one.values}
+            yield {key: found for key, found in figures.items() if found.values}
+
+
+def measure_all(
+    measures: Sequence[Measure[Given]],
+    setting: Given,
+    options: Namespace,
+    path: Path,
+    about: Mapping[str, Any],
+) -> int:
+    """Measure the rows `options.only`, or all; keep them in `path`, print a table.
+
+    Returns 0, or FAILED where a row has no figure.
+    """
+    from bench import table
+
+    only = {*options.only}
+    wanted = [
+        measure for measure in measures if not only or {row.key for row in measure.rows} & only
+    ]
+    kept: dict[str, Any] = {}
+    figures: Mapping[str, Figures] = {}
+    for figures in in_turn(wanted, setting, options.runs):
+        kept = table.keep(path, figures, dict(about))
+        print(f"{len(figures)} rows measured, {path}", file=sys.stderr, flush=True)
+    print("\n".join(table.lines(kept)))
+    return (
+        0 if figures.keys() >= {row.key for measure in wanted for row in measure.rows} else FAILED
+    )

@@ -1,9 +1,8 @@
 """Cost of a job for the dispatcher, among a million: `python -m bench.scale --help`.
 
-The line of a daemon, as it is, with a fleet of devices that paint nothing (fleet.py) and a queue
-that was entered in bulk (stock.py). Of each part of the way of a job it says how long a core was
-busy with it (meter.py): that holds on a machine with other work to do, as time on a clock does not.
-What the simulation does itself, in the place of workers and of intake, is left out.
+The real pipeline of a daemon, with simulated workers (fleet.py) and a queue that was entered in
+bulk (stock.py). For each part it prints how long a core was busy (meter.py), which does not depend
+on other work of the machine. The time of the simulation is left out.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from bench.fleet import Fleet, Told
+from bench.fleet import Fleet, Script
 from bench.flow import disk
 from bench.meter import REST, Meter
 from bench.stock import Stock
@@ -51,7 +50,7 @@ INBOXES = 4
 SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"
 OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends", "ledger",
        "telling", REST)  # fmt: skip
-"""The parts that are the dispatcher's own: from the queue to the end in the ledger."""
+"""The dispatcher's own parts: from the queue to the end in the ledger."""
 
 FILES = ("files of the outbox", "files of the state folder")
 OUTBOX = ("probe", "choose", "reserve", "reopen", "staging", "staged", "publish", "has_receipt",
@@ -63,7 +62,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
     "room on the disks": ((disk_need, ("check_job",)),),
-    "events": ((Dispatcher, ("ask", "handle_events")),),
+    "events": ((Dispatcher, ("ask", "hear")),),
     "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
     "telling": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),
@@ -88,7 +87,7 @@ class Counting(Reporter):
 
 
 class Still:
-    """In the place of a watcher: nothing happens in the inboxes."""
+    """A watcher of inboxes in which nothing happens."""
 
     sound = True
     polled: Mapping[Path, str] = MappingProxyType({})
@@ -114,7 +113,7 @@ class Plan:
     jobs: int
     devices: int = 1000
     batch: int = 1
-    told: Told = field(default_factory=Told)
+    script: Script = field(default_factory=Script)
 
     def settings(self, root: Path) -> ServiceSettings:
         """INBOXES inboxes, each with its outbox, below `root`."""
@@ -132,13 +131,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """Milliseconds of a core by part, and how often parts were come to, each for a job."""
+    """Milliseconds of a core and calls by part, each per job."""
 
     plan: Plan
     spent: Mapping[str, float]
     calls: Mapping[str, float]
     meter: float
-    """Milliseconds a job that the meter itself took, and which are in none of these."""
+    """Milliseconds per job of the meter itself, which are in none of these."""
     ledger: float
     """Bytes a job that was entered."""
     memory: float
@@ -155,15 +154,15 @@ class Found:
 def measure(plan: Plan, root: Path) -> Found:
     """Send jobs through, below `root`."""
     settings = plan.settings(root)
-    for one in settings.inboxes:
-        one.path.mkdir()
-        one.outbox.mkdir()
+    for inbox in settings.inboxes:
+        inbox.path.mkdir()
+        inbox.outbox.mkdir()
     with closing(Stock(settings)) as stock:
         stock.make()
         stock.fill(plan.queued)
         bell = Wakeup()
         counting = Counting(bell, plan.jobs)
-        fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
+        fleet = Fleet(plan.devices, plan.script, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
         line = Pipeline(settings, stock, fleet, counting, bell, FakeInspector())
         watcher = cast(Watcher, Still())
@@ -197,20 +196,20 @@ def _size(state: Path) -> int:
 def table(found: Sequence[Found]) -> list[str]:
     """A row for each part, a column for each run, as Markdown."""
     rows: list[tuple[str, list[str]]] = [
-        ("jobs in the ledger", [f"{one.plan.queued:,}" for one in found]),
-        ("of which went through", [f"{one.plan.jobs:,}" for one in found]),
+        ("jobs in the ledger", [f"{run.plan.queued:,}" for run in found]),
+        ("of which went through", [f"{run.plan.jobs:,}" for run in found]),
     ]
     for part in (*OWN, *FILES, COMMITS, SYNCS):
-        rows.append((f"{part}, ms", [f"{one.spent.get(part, 0.0):.3f}" for one in found]))
+        rows.append((f"{part}, ms", [f"{run.spent.get(part, 0.0):.3f}" for run in found]))
         if part == OWN[-1]:
-            rows.append(("**the dispatcher's own, ms**", [f"**{one.own:.3f}**" for one in found]))
+            rows.append(("**the dispatcher's own, ms**", [f"**{run.own:.3f}**" for run in found]))
     rows += [
-        ("the meter itself, beside all these, ms", [f"{one.meter:.3f}" for one in found]),
-        ("commits a job", [f"{one.calls.get(COMMITS, 0.0):.2f}" for one in found]),
-        ("other syncs a job", [f"{one.calls.get(SYNCS, 0.0):.1f}" for one in found]),
-        ("ledger, bytes a job", [f"{one.ledger:.0f}" for one in found]),
-        ("memory, MB", [f"{one.memory / 1e6:.0f}" for one in found]),
-        ("status.json, kB", [f"{one.status / 1e3:.0f}" for one in found]),
+        ("the meter itself, beside all these, ms", [f"{run.meter:.3f}" for run in found]),
+        ("commits a job", [f"{run.calls.get(COMMITS, 0.0):.2f}" for run in found]),
+        ("other syncs a job", [f"{run.calls.get(SYNCS, 0.0):.1f}" for run in found]),
+        ("ledger, bytes a job", [f"{run.ledger:.0f}" for run in found]),
+        ("memory, MB", [f"{run.memory / 1e6:.0f}" for run in found]),
+        ("status.json, kB", [f"{run.status / 1e3:.0f}" for run in found]),
     ]
     (_, heads), *rest = rows
     lines = [f"| jobs in the ledger | {' | '.join(heads)} |", "| --- |" + " --- |" * len(found)]
@@ -225,11 +224,11 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=1, help="painted at once by a device")
     parser.add_argument("--at", type=Path, help="folder to work in, best one without a disk")
-    asked: Any = parser.parse_args()
+    options: Any = parser.parse_args()
     found = []
-    for queued in asked.queued:
-        plan = Plan(queued, min(queued, asked.jobs), asked.devices, asked.batch)
-        with tempfile.TemporaryDirectory(dir=asked.at) as folder:
+    for queued in options.queued:
+        plan = Plan(queued, min(queued, options.jobs), options.devices, options.batch)
+        with tempfile.TemporaryDirectory(dir=options.at) as folder:
             began = time.monotonic()
             found.append(measure(plan, Path(folder)))
             took = time.monotonic() - began

@@ -1,12 +1,12 @@
-"""A queue of jobs that were entered in bulk, for the bench of scale; their files come on demand.
+"""A queue of jobs that were entered in bulk, for the bench of scale.
 
-A million jobs are four million files, of which the dispatcher meets a few at a time: so the folder
-of a job is made when it is loaded.
+A million jobs are four million files, so the folder of a job is made only when it is loaded.
 """
 
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from bench.fleet import DIGEST
 
@@ -64,11 +64,11 @@ class Stock(State):
         for name in ROLES.values():
             (folder / "files" / name).hardlink_to(self._kind(number) / name)
         plain = asdict(self._journal(number))
-        told = {key: value for key, value in plain.items() if key not in LATER}
-        (folder / journal.FILE_NAME).write_text(json.dumps(told, default=str), "ascii")
+        record = {key: value for key, value in plain.items() if key not in LATER}
+        (folder / journal.FILE_NAME).write_text(json.dumps(record, default=str), "ascii")
 
     def enter_missing(self) -> None:
-        """There are none."""
+        """Do nothing: all jobs are in the ledger."""
 
     def reconcile(self) -> None:
         """Do nothing: missing files are made when a job is loaded."""
@@ -85,16 +85,9 @@ class Stock(State):
         return self._files / str(number % KINDS)
 
     def _like(self, entry: Entry, number: int) -> Entry:
-        names = self._names(number)
-        return replace(
-            entry,
-            id=names["id"],
-            name=names["name"],
-            inbox=names["inbox"],
-            outbox=names["outbox"],
-        )
+        return replace(entry, **self._names(number))
 
-    def _names(self, number: int) -> dict[str, str]:
+    def _names(self, number: int) -> dict[str, Any]:
         inbox = self._inbox(number)
         return {"id": f"{number:09}", "name": f"job-{number:07}",
                 "inbox": str(inbox.path), "outbox": str(inbox.outbox)}  # fmt: skip
@@ -109,18 +102,13 @@ class Stock(State):
             for role, name in ROLES.items()
         ]
         return Journal(
-            id=names["id"],
-            name=names["name"],
-            inbox=inbox.path,
-            outbox=inbox.outbox,
-            after="archive",
-            files=tuple(files),
-            folder=inbox.path / names["name"],
+            id=names["id"], name=names["name"], inbox=inbox.path, outbox=inbox.outbox,
+            after="archive", files=tuple(files), folder=inbox.path / names["name"],
             state=JobState.QUEUED,
-        )
+        )  # fmt: skip
 
     def _entry(self, number: int) -> Entry:
         """As intake enters it."""
-        told = queue_entry(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
+        fields = queue_entry(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
         pictures = [Picture(name, DIGEST, PIXELS) for role, name in ROLES.items() if role != "job"]
-        return with_seen(entry_of(self._journal(number), **told), pictures)
+        return with_seen(entry_of(self._journal(number), **fields), pictures)

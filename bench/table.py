@@ -29,12 +29,12 @@ def machine() -> Results:
 
 
 def _processor() -> str:
-    """The name of the processor, and those of its short numbers that it computes with."""
+    """Return the name of the processor, and its bf16 instructions."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return platform.processor()
-    told = dict(line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
-    plain = {key.strip(): value.strip() for key, value in told.items()}
+    pairs = (line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
+    plain = {key.strip(): value.strip() for key, value in pairs}
     flags = [flag for flag in plain.get("flags", "").split() if flag in ("avx512_bf16", "amx_bf16")]
     return ", ".join([plain.get("model name", platform.processor()), *flags])
 
@@ -43,9 +43,9 @@ def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:
     """Write the figures into the JSON at `path`, beside rows of another time; returns it all."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for key, one in figures.items():
-        where = kept if one.row.must is not None else kept.setdefault("beside", {})
-        where[key] = {**one.as_json(), "measured": now}
+    for key, found in figures.items():
+        where = kept if found.row.must is not None else kept.setdefault("beside", {})
+        where[key] = {**found.as_json(), "measured": now}
     kept["about"] = about
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1), encoding="utf-8")

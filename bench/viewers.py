@@ -81,6 +81,6 @@ class Viewer:
         self, path: str, more: str = ""
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
-        asked = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{more}\r\n"
-        writer.write(asked.encode("ascii"))
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{more}\r\n"
+        writer.write(request.encode("ascii"))
         return reader, writer

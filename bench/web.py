@@ -6,7 +6,6 @@ grows, and the seconds from a stage's file to its picture on the page. CPU is wh
 per cent of a core: what other programs take does not count, though they may make all of it slower.
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import many_done, table
+from bench.common import cpu_seconds
 from bench.rows import Figures, Reading, Row
 from bench.viewers import watching
 from playwright.sync_api import Browser, Page
@@ -83,14 +83,14 @@ def shares(site: Site) -> Iterator[Reading]:
             while tally.viewers < viewers:
                 time.sleep(0.05)
             time.sleep(1.0)  # what all get at first is not counted
-            before = {who: seconds(pid) for who, pid in processes.items()}
+            before = {who: cpu_seconds(pid) for who, pid in processes.items()}
             events, began = tally.events, time.monotonic()
             time.sleep(ROUND_S)
             took = time.monotonic() - began
             for who, pid in processes.items():
-                yield f"{who}_cpu{kind}", 100 * (seconds(pid) - before[who]) / took
+                yield f"{who}_cpu{kind}", 100 * (cpu_seconds(pid) - before[who]) / took
             if tally.events - events < viewers:
-                raise RuntimeError("the viewers were told nothing: there is nothing to measure")
+                raise RuntimeError("the viewers got no events: there is nothing to measure")
 
 
 def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
@@ -102,12 +102,6 @@ def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
         yield "stage_s", when - file.stat().st_ctime
 
 
-def seconds(pid: int) -> float:
-    """Seconds of a core that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measured(root: Path, browser: Browser) -> Iterator[Reading]:
     """All of it, in a folder of its own."""
     site = Site.made(root)
@@ -116,9 +110,9 @@ def measured(root: Path, browser: Browser) -> Iterator[Reading]:
     site.start(*GROWING)
     try:
         for run in range(PAINTS + 1):
-            for one in paints(browser, site):
+            for reading in paints(browser, site):
                 if run:  # the first makes small pictures, which stay
-                    yield one
+                    yield reading
         page = browser.new_page()
         page.goto(site.url)
         give(page, root / "sea.jpg", root / "wave.jpg")
@@ -142,10 +136,11 @@ def main() -> int:
             figures[key].values.append(value)
             print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
         about = {**table.machine(), "browser": f"Chromium {browser.version}"}
-    told = {key: one.as_json() for key, one in figures.items() if one.row.must is not None}
-    beside = {key: one.as_json() for key, one in figures.items() if one.row.must is None}
+    plain = {key: found.as_json() for key, found in figures.items()}
+    goals = {key: row for key, row in plain.items() if "must" in row}
+    beside = {key: row for key, row in plain.items() if "must" not in row}
     print(f"{about['machine']}, {about['browser']}\n")
-    print("\n".join(table.markdown({**told, "beside": beside})))
+    print("\n".join(table.markdown({**goals, "beside": beside})))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What every test may use: small pictures, and folders of its own where the user's would be."""
+"""Fixtures for all tests: small pictures, and folders in place of those of the user."""
 
 import os
 import signal
@@ -13,25 +13,32 @@ from tests.daemon.world import make_inspector
 
 pytest.register_assert_rewrite("stylewatch_plugins.testing")
 
-# before torch is there to read it; tests are small, and threads would only wait on one another
+# set before torch reads it; tests are small, and threads would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# before a test imports ONNX Runtime by itself: it would report to its maker
+# set before a test imports ONNX Runtime, which would send reports
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# before a test imports Ray, which looks for this once: the clusters of tests ask for a token
+# set before a test imports Ray, which reads it once: the clusters of tests ask for a token
 os.environ["RAY_AUTH_MODE"] = "token"
 
+FREE_BYTES = 1 << 40
+"""Free space of the disk of temporary files that tests see."""
 
-ROOM = 1 << 40
-"""Bytes that the disk of temporary files has free, as far as tests see."""
-
-BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test-browser says so
+BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test-browser sets it
 # the first is a package of its own, with its own tests
 collect_ignore = ["example_backend", *BROWSER]
 
 
+SLOW = ("tests/e2e/", "tests/daemon/executors/", "tests/test_wheel.py", "tests/bench/")
+"""Paths of slow tests, which run first, so that no process of xdist is idle at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Caches and settings of whoever runs the tests are neither read nor written."""
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Read and write no caches and settings of the user."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
@@ -42,15 +49,15 @@ def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session", autouse=True)
-def room_enough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test depends on what the disk of this machine has free; disks of their own do tell."""
-    disk, seen = tmp_path_factory.getbasetemp().stat().st_dev, os.statvfs
+def free_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have no test depend on the free space of this machine; disks of tests show their own."""
+    disk, real = tmp_path_factory.getbasetemp().stat().st_dev, os.statvfs
 
     def statvfs(path: str | Path) -> os.statvfs_result:
-        found = seen(path)
+        found = real(path)
         if Path(path).stat().st_dev != disk:
             return found
-        blocks = max(found.f_blocks, ROOM // found.f_frsize)
+        blocks = max(found.f_blocks, FREE_BYTES // found.f_frsize)
         return os.statvfs_result([*found[:2], *[blocks] * 3, *found[5:]])
 
     with pytest.MonkeyPatch.context() as patch:
@@ -59,8 +66,8 @@ def room_enough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    """A library that takes SIGTERM over, as Ray does, gives it back after the test."""
+def restored_signals() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which libraries like Ray replace."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if before is not None and signal.getsignal(signal.SIGTERM) is not before:
@@ -69,7 +76,7 @@ def signals_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder with content.jpg (48x36) and style.jpg (40x32): smooth shades, bold stripes."""
+    """A folder with content.jpg (48x36, smooth shades) and style.jpg (40x32, bold stripes)."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     rows, columns = np.mgrid[0:36, 0:48]
@@ -83,13 +90,13 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For executors that paint nothing: what comes is not decoded."""
+    """Replace the inspection: nothing is decoded."""
     monkeypatch.setattr("stylewatch_daemon.service.daemon.InspectionClient", make_inspector)
 
 
 @pytest.fixture
 def hears_hangups() -> Iterator[None]:
-    """Whoever runs under nohup has SIGHUP ignored, and so would its children."""
+    """Handle SIGHUP, which nohup has ignored, also in children."""
     before = signal.signal(signal.SIGHUP, lambda *_: None)
     yield
     signal.signal(signal.SIGHUP, before)

@@ -1,4 +1,4 @@
-"""Clusters of two machines for tests, on this one, with GPUs that are declared, not there."""
+"""Clusters of two machines for tests, all on this one, with GPUs that exist in name only."""
 
 import json
 import os
@@ -17,24 +17,24 @@ from typing import Any
 import pytest
 
 HERE = find_spec("ray") is not None
-"""Whether there is a Ray to try things with."""
+"""Whether Ray is installed."""
 
 MEMORY = 80_000_000
-"""Bytes of the object store of each."""
+"""Bytes of the object store of each machine."""
 
 TOKEN = "not so secret a token, which is as long as those of Ray are"
 _SPARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-"""What of Ray nobody here looks at, for a head."""
+"""Options of a head without the parts that tests do not use."""
 
 PATIENCE = 600
-"""Seconds that a machine gets to start, and a test that needs some."""
+"""Seconds for the start of a machine, and for a test that starts some."""
 
 TIME_ENOUGH = pytest.mark.timeout(PATIENCE)
 
 _FILL = """
 import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-held = [ray.put(bytes(8_000_000)) for _ in range(30)]
+objects = [ray.put(bytes(8_000_000)) for _ in range(30)]
 print("full", flush=True)
 sys.stdin.read()
 """
@@ -42,7 +42,7 @@ sys.stdin.read()
 
 @contextmanager
 def with_a_token(folder: Path) -> Iterator[None]:
-    """Clusters ask for a token, and we have it, in a file of `folder`; the shared one then ends."""
+    """Put the token that clusters ask for into a file of `folder`; end the shared cluster after."""
     path = folder / "ray-token"
     path.write_text(TOKEN, encoding="ascii")
     path.chmod(0o400)
@@ -58,7 +58,7 @@ def with_a_token(folder: Path) -> Iterator[None]:
 
 @cache
 def shared() -> Any:
-    """The cluster that all tests share, started for the first one; `end` ends it."""
+    """Return the cluster that all tests share, started for the first one; `end` ends it."""
     return start()
 
 
@@ -70,48 +70,47 @@ def end() -> None:
 
 
 def kill(cluster: Any) -> None:
-    """Have a cluster die as a whole, without a word."""
-    for one in cluster.list_all_nodes():
-        cluster.remove_node(one, allow_graceful=False)
+    """Kill all machines of a cluster."""
+    for node in cluster.list_all_nodes():
+        cluster.remove_node(node, allow_graceful=False)
 
 
 def start() -> Any:
-    """A cluster: a head with a GPU in zone a, another machine with one, and `b`, in zone b."""
-    made = head({})
-    add(made, "b")
-    return made
+    """Start a cluster: a head with a GPU in zone a, another machine with one and `b` in zone b."""
+    cluster = head({})
+    add(cluster, "b")
+    return cluster
 
 
 def head(more: Mapping[str, Any]) -> Any:
-    """A head alone, with a GPU in zone a; `more` is as Ray has it."""
+    """Start a head alone, with a GPU in zone a; `more` are options of Ray."""
     from ray.cluster_utils import Cluster
 
     with _environment():
-        given = {**_machine("a"), **_SPARE, **more}
-        return Cluster(initialize_head=True, head_node_args=given)
+        options = {**_machine("a"), **_SPARE, **more}
+        return Cluster(initialize_head=True, head_node_args=options)
 
 
 def unused_port() -> int:
-    """A port that nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def add(cluster: Any, zone: str) -> Any:
-    """Let another machine join, in a zone that it declares as a resource, too."""
+    """Add a machine in a zone, which is one of its resources, too."""
     with _environment():
         return cluster.add_node(**_machine(zone), resources={zone: 1})
 
 
 def _machine(zone: str) -> dict[str, Any]:
-    plain = {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY}
-    return {**plain, "labels": {"zone": zone}}
+    return {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY, "labels": {"zone": zone}}
 
 
 @contextmanager
 def said_to_be(**metadata: str) -> Iterator[None]:
-    """The shared cluster says of itself that it was started by other versions."""
+    """Have the shared cluster report other versions."""
     from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
     from ray._raylet import GcsClient
 
@@ -125,7 +124,7 @@ def said_to_be(**metadata: str) -> Iterator[None]:
 
 @contextmanager
 def full_store() -> Iterator[None]:
-    """Somebody else has filled the object store of the shared cluster, and holds on to it."""
+    """Have another process fill the object store of the shared cluster."""
     command = [sys.executable, "-c", _FILL, shared().address]
     with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-3, text=True) as other:
         assert other.stdout is not None
@@ -134,13 +133,13 @@ def full_store() -> Iterator[None]:
 
 
 def installed() -> dict[str, str]:
-    """What the machines find installed, by their environment."""
+    """Return the environment in which machines find the installed packages."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """What machines find; and that they have time to start, however busy this one is."""
+    """Let machines find the packages, and have time to start, however busy this one is."""
     from ray._private import services
 
     before = signal.getsignal(signal.SIGTERM)
@@ -148,13 +147,13 @@ def _environment() -> Iterator[None]:
         for name, value in installed().items():
             patch.setenv(name, value)
         patch.setenv("RAY_gcs_server_port_wait_time_s", str(PATIENCE))
-        patch.setattr(services, "get_node", partial(_found, services.get_node))
+        patch.setattr(services, "get_node", partial(_patient, services.get_node))
         yield
-    signal.signal(signal.SIGTERM, before)  # which Ray takes over, and then only drains a node
+    signal.signal(signal.SIGTERM, before)  # which Ray replaces, and then only drains a node
 
 
-def _found(look: Callable[..., Any], *which: object) -> Any:
-    """What Ray finds of a machine, which it looks for no longer than half a minute itself."""
+def _patient(look: Callable[..., Any], *which: object) -> Any:
+    """Look for a machine for longer than the half minute that Ray does."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

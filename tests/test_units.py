@@ -1,4 +1,4 @@
-"""The units that ship say only what systemd knows and what the stylewatch command can do."""
+"""The shipped systemd units: known settings, existing commands, little exposure."""
 
 import os
 import re
@@ -19,14 +19,12 @@ from stylewatch_daemon.errors import SettingsError, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SERVICE, USER_SERVICE = UNITS / "stylewatch.service", UNITS / "user/stylewatch.service"
-FILES = sorted((*UNITS.rglob("*.service"), *UNITS.rglob("*.socket"))) + sorted(
-    (UNITS / "stylewatch.service.d").iterdir()
-)
-TORCH, NVIDIA, ALERTS = "10-torch-cpu.conf", "20-nvidia.conf", "30-alerts.conf"
-RAY = "40-ray.conf"
-WEB, WEB_SOCKET, WEB_UNIX = "50-web.conf", "60-web-socket.conf", "70-web-unix.conf"
-ADD_UP = {"DeviceAllow", "Environment", "RestrictAddressFamilies", "SystemCallFilter"}
-"""What may be said more than once."""
+DROP_INS = UNITS / "stylewatch.service.d"
+FILES = [*sorted(UNITS.rglob("*.service")), *UNITS.rglob("*.socket"), *sorted(DROP_INS.iterdir())]
+TORCH = "10-torch-cpu.conf"
+REPEATED = {"DeviceAllow", "Environment", "RestrictAddressFamilies", "SystemCallFilter"}
+"""Settings that add up when they are repeated."""
+
 KNOWN = {
     "Unit": "After Description Documentation RequiresMountsFor StartLimitBurst"
     " StartLimitIntervalSec Wants",
@@ -46,11 +44,11 @@ KNOWN = {
     "Install": "WantedBy",
 }
 ANALYZE = [tool for tool in ("systemd-analyze",) if shutil.which(tool)]
-"""None where it is not installed; what is known of the files without it is tested anyway."""
+"""Empty where it is not installed; the settings are checked without it, too."""
 
 
 def settings(path: Path) -> Iterator[tuple[str, str, str]]:
-    """The settings of a unit file in their order: section, key, value."""
+    """Yield section, key and value of the settings in a unit file."""
     section = ""
     for line in path.read_text(encoding="utf-8").splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line):
@@ -66,50 +64,35 @@ def value(key: str, path: Path = SERVICE) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_setting_is_known_to_systemd_and_said_once(path: Path) -> None:
-    said = [(section, key) for section, key, _ in settings(path)]
-    assert not [(section, key) for section, key in said if key not in KNOWN[section].split()]
-    assert not [
-        key for section, key in said if said.count((section, key)) > 1 and key not in ADD_UP
-    ]
+def test_every_setting_is_known_to_systemd_and_not_repeated(path: Path) -> None:
+    keys = [(section, key) for section, key, _ in settings(path)]
+    assert not [(section, key) for section, key in keys if key not in KNOWN[section].split()]
+    assert not [key for section, key in keys
+                if keys.count((section, key)) > 1 and key not in REPEATED]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
-def test_the_service_starts_a_command_that_exists(path: Path) -> None:
+def test_the_service_starts_an_existing_command_and_fits_the_daemon(path: Path) -> None:
     env, program, name, *words = shlex.split(value("ExecStart", path))
     assert (env, program) == ("/usr/bin/env", "stylewatch")
     command: Any = typer.main.get_command(app)
     options = {option for param in command.commands[name].params for option in param.opts}
     assert {word for word in words if word.startswith("-")} <= options
-
-
-@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
-def test_mistakes_of_the_user_are_not_tried_again_and_a_stop_is_no_failure(path: Path) -> None:
     mistakes = {UsageError.exit_code, SettingsError.exit_code}
     assert {int(code) for code in value("RestartPreventExitStatus", path).split()} == mistakes
     assert int(value("SuccessExitStatus", path)) == BY_SIGNAL + signal.SIGTERM
+    given = {key: text for _, key, text in settings(path)}
+    assert (given["Type"], given["NotifyAccess"], given["KillMode"]) == ("notify", "main", "mixed")
+    assert given["ExecReload"].endswith("kill -HUP $MAINPID")
+    assert {"WatchdogSec", "TimeoutStartSec", "TimeoutStopSec"} <= given.keys()
 
 
-@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
-def test_the_daemon_says_when_it_is_ready_and_well_and_reloads_by_signal(path: Path) -> None:
-    said = {key: text for _, key, text in settings(path)}
-    assert (said["Type"], said["NotifyAccess"], said["KillMode"]) == ("notify", "main", "mixed")
-    assert said["ExecReload"].endswith(f"kill -{signal.SIGHUP.name.removeprefix('SIG')} $MAINPID")
-    assert {"WatchdogSec", "TimeoutStartSec", "TimeoutStopSec"} <= said.keys()
-
-
-def test_one_path_can_be_written_so_that_renames_stay_renames() -> None:
+def test_paths_and_accounts_of_the_unit_are_made_and_renames_stay_on_one_mount() -> None:
     assert len(value("ReadWritePaths").split()) == 1
     assert value("RequiresMountsFor") == value("ReadWritePaths")
-
-
-def test_torch_may_write_its_machine_code_and_see_the_processor() -> None:
     assert value("MemoryDenyWriteExecute") == "yes"
-    assert value("MemoryDenyWriteExecute", UNITS / "stylewatch.service.d" / TORCH) == "no"
-    assert value("ProcSubset") == "all"
-
-
-def test_the_folders_of_the_unit_are_made_and_belong_to_its_account() -> None:
+    assert value("MemoryDenyWriteExecute", DROP_INS / TORCH) == "no"
+    assert value("ProcSubset") == "all", "torch reads /proc/cpuinfo"
     made = (UNITS / "tmpfiles.d/stylewatch.conf").read_text(encoding="utf-8")
     rows = [line.split() for line in made.splitlines() if not line.startswith("#")]
     assert {row[1] for row in rows} >= {value("ReadWritePaths")}
@@ -118,8 +101,8 @@ def test_the_folders_of_the_unit_are_made_and_belong_to_its_account() -> None:
     assert f"\nu {value('User')} " in accounts
 
 
-def analyzed(*words: str | Path, folder: Path) -> str:
-    """What systemd-analyze says of a unit; it must have nothing against it."""
+def analyze(*words: str | Path, folder: Path) -> str:
+    """Return the output of systemd-analyze, which must accept the unit."""
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
     ended = subprocess.run(
         ["systemd-analyze", *map(str, words)], env=environment, check=False, text=True,
@@ -129,70 +112,38 @@ def analyzed(*words: str | Path, folder: Path) -> str:
     return ended.stdout
 
 
+EXPOSURES = [  # unit, its drop-ins, the most exposure of 10
+    *((SERVICE, names, most) for names, most in (
+        ("", 1.0), (TORCH, 1.0), (f"{TORCH} 20-nvidia.conf 30-alerts.conf", 1.5),
+        (f"{TORCH} 30-alerts.conf", 1.1), (f"{TORCH} 40-ray.conf", 1.1),
+        (f"{TORCH} 50-web.conf", 1.1), (f"{TORCH} 60-web-socket.conf", 1.0),
+        (f"{TORCH} 70-web-unix.conf", 1.0),
+    )),
+    *((unit, "", 1.5) for unit in sorted((UNITS / "cluster").iterdir())),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("tool", ANALYZE)
-@pytest.mark.parametrize(
-    ("drop_ins", "most"),
-    [
-        ((), 1.0),
-        ((TORCH,), 1.0),
-        ((TORCH, NVIDIA), 1.5),
-        ((TORCH, ALERTS), 1.1),
-        ((TORCH, RAY), 1.1),
-        ((TORCH, NVIDIA, ALERTS), 1.5),
-        ((TORCH, WEB), 1.1),
-        ((TORCH, WEB_SOCKET), 1.0),
-        ((TORCH, WEB_UNIX), 1.0),
-    ],
-    ids=[
-        "plain",
-        "torch",
-        "nvidia",
-        "alerts",
-        "ray",
-        "nvidia and alerts",
-        "web",
-        "web socket",
-        "web unix",
-    ],
-)
-def test_systemd_finds_no_fault_and_little_exposure(
-    tool: str, drop_ins: tuple[str, ...], most: float, tmp_path: Path
+@pytest.mark.parametrize(("source", "drop_ins", "most"), EXPOSURES)
+def test_systemd_accepts_the_units_and_finds_little_exposure(
+    tool: str, source: Path, drop_ins: str, most: float, tmp_path: Path
 ) -> None:
-    unit = Path(shutil.copy(SERVICE, tmp_path))
-    folder = tmp_path / f"{unit.name}.d"
+    unit = Path(shutil.copy(source, tmp_path))
+    folder = tmp_path / DROP_INS.name
     folder.mkdir()
     shutil.copy(UNITS / "stylewatch-web.socket", tmp_path)
-    for name in drop_ins:
-        shutil.copy(UNITS / folder.name / name, folder)
-    assert analyzed("verify", unit, folder=tmp_path) == ""
+    for name in drop_ins.split():
+        shutil.copy(DROP_INS / name, folder)
+    assert analyze("verify", unit, folder=tmp_path) == ""
     limit = f"--threshold={most * 10:.0f}"
-    told = analyzed("security", "--offline=true", limit, unit, folder=tmp_path)
-    found = re.search(r"exposure level for stylewatch.service: ([\d.]+)", told)
-    assert found is not None
-    assert float(found[1]) <= most
-    assert ("✗ MemoryDenyWriteExecute" in told) == (TORCH in drop_ins)
+    text = analyze("security", "--offline=true", limit, unit, folder=tmp_path)
+    found = re.search(rf"exposure level for {unit.name}: ([\d.]+)", text)
+    assert found is not None and float(found[1]) <= most
+    if source == SERVICE:
+        assert ("✗ MemoryDenyWriteExecute" in text) == (TORCH in drop_ins)
 
 
 @pytest.mark.parametrize("tool", ANALYZE)
-def test_systemd_finds_no_fault_in_the_users_unit(tool: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_users_unit(tool: str, tmp_path: Path) -> None:
     unit = shutil.copy(USER_SERVICE, tmp_path)
-    assert analyzed("--user", "verify", unit, folder=tmp_path) == ""
-
-
-@pytest.mark.parametrize("tool", ANALYZE)
-@pytest.mark.parametrize("unit", sorted((UNITS / "cluster").iterdir()), ids=lambda unit: unit.stem)
-def test_systemd_finds_no_fault_in_the_units_of_a_cluster_and_little_exposure(
-    tool: str, unit: Path, tmp_path: Path
-) -> None:
-    copied = shutil.copy(unit, tmp_path)
-    assert analyzed("verify", copied, folder=tmp_path) == ""
-    assert exposure(unit, 1.5, tmp_path) <= 1.5
-
-
-def exposure(unit: Path, most: float, folder: Path) -> float:
-    """How exposed systemd finds a unit that was copied to `folder`: 0 to 10."""
-    limit = f"--threshold={most * 10:.0f}"
-    told = analyzed("security", "--offline=true", limit, folder / unit.name, folder=folder)
-    found = re.search(rf"exposure level for {unit.name}: ([\d.]+)", told)
-    assert found is not None
-    return float(found[1])
+    assert analyze("--user", "verify", unit, folder=tmp_path) == ""

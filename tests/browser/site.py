@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
-from tests.line.daemons import PROGRAM, Place
-from tests.line.samples import children
+from tests.daemon.world import child_pids
+from tests.e2e.daemon import PROGRAM, Daemon
 from tests.nodes import unused_port
 
 from stylewatch_painter import sample
@@ -22,7 +22,7 @@ job: {backend: sketch, recipe: gatys, steps: 60, save_every: 5}
 TIMEOUT_S = 30.0
 
 
-class Site(Place):
+class Site(Daemon):
     """A folder with the pictures `sea` and `wave`, and a daemon with its page at `url`."""
 
     def __init__(self, root: Path) -> None:
@@ -64,7 +64,7 @@ class Site(Place):
         rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
         address = f"0100007F:{self.port:04X}"
         sockets = {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (address, "0A")}
-        for pid in children(self.process.pid):
+        for pid in child_pids(of=str(self.process.pid)):
             for file in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
                     if str(file.readlink()) in sockets:

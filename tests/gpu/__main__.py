@@ -1,6 +1,6 @@
-"""Checks that need a GPU of NVIDIA, `make test-gpu`: that it paints what the processor paints.
+"""Checks on an NVIDIA GPU, `make test-gpu`: its results are those of the processor.
 
-Runs from a checkout with PYTHONPATH alone, too, and says in a sentence where there is no GPU.
+They also run from a checkout with PYTHONPATH alone. Without a GPU a sentence reports it.
 """
 
 import sys
@@ -30,9 +30,9 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
     return Task(recipe, picture(147, 110, seed), (Style(picture(120, 130, seed + 50)),), seed=seed)
 
 
-def network(one: Task, device: str, precision: Precision = "fp32") -> Vgg19:
+def network(job: Task, device: str, precision: Precision = "fp32") -> Vgg19:
     """The network for a task."""
-    layers = one.recipe.objective.layers
+    layers = job.recipe.objective.layers
     return load_network(locate(), layers, torch.device(device), precision).network
 
 
@@ -51,11 +51,11 @@ def apart(one: Pixels, other: Pixels) -> float:
 
 def near_the_processor() -> Iterator[Check]:
     """After few steps of Adam, which does not let small differences grow."""
-    one = task("devos", scales=[], steps=10)
-    wanted = last(list(paint(one, network(one, "cpu"))))
+    job = task("devos", scales=[], steps=10)
+    wanted = last(list(paint(job, network(job, "cpu"))))
     bounds: dict[Precision, float] = {"fp32": 0.1, "tf32": 2.0, "bf16": 5.0}
     for precision, bound in bounds.items():
-        found = apart(last(list(paint(one, network(one, "cuda", precision)))), wanted)
+        found = apart(last(list(paint(job, network(job, "cuda", precision)))), wanted)
         yield (
             f"{precision} is {found:.3f} levels from the processor, {bound} allowed",
             found < bound,
@@ -65,25 +65,25 @@ def near_the_processor() -> Iterator[Check]:
 def recorded_as_made() -> Iterator[Check]:
     """A recorded step does what one does that Python asks for, kernel by kernel."""
     for name in ("best", "devos", "pastiche"):
-        one = task(name, scales=[])
-        vgg = network(one, "cuda", "bf16")
-        quick = last(list(paint(one, vgg)))
+        job = task(name, scales=[])
+        vgg = network(job, "cuda", "bf16")
+        quick = last(list(paint(job, vgg)))
         worth, painting._MIN_GRAPH_STEPS = painting._MIN_GRAPH_STEPS, sys.maxsize
-        slow = last(list(paint(one, vgg)))
+        slow = last(list(paint(job, vgg)))
         painting._MIN_GRAPH_STEPS = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 
 def on_again() -> Iterator[Check]:
     """A painting that was broken off goes on in the same bytes."""
-    one = task("best", scales=[{"scale": 0.5, "steps": 20}], smallest=1)
-    vgg = network(one, "cuda", "bf16")
-    whole = last(list(paint(one, vgg)))
-    yield "painted twice it has the same bytes", np.array_equal(last(list(paint(one, vgg))), whole)
+    job = task("best", scales=[{"scale": 0.5, "steps": 20}], smallest=1)
+    vgg = network(job, "cuda", "bf16")
+    whole = last(list(paint(job, vgg)))
+    yield "painted twice it has the same bytes", np.array_equal(last(list(paint(job, vgg))), whole)
     for after in (7, 33):
         wishes = [*[Wish.GO_ON] * (after - 1), Wish.STOP]
-        *_, stopped = paint(one, vgg, iter(wishes).__next__)
-        rest = last(list(paint(replace(one, resume=stopped.checkpoint), vgg)))
+        *_, stopped = paint(job, vgg, iter(wishes).__next__)
+        rest = last(list(paint(replace(job, resume=stopped.checkpoint), vgg)))
         same = np.array_equal(rest, whole)
         yield f"stopped after {after} steps it goes on in the same bytes", same
 
@@ -92,13 +92,13 @@ def together() -> Iterator[Check]:
     """Many at once are painted as each alone, as long as rounding has not grown."""
     tasks = [task("best", seed, scales=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
     vgg = network(tasks[0], "cuda")
-    told: dict[int, list[Step]] = {}
+    steps: dict[int, list[Step]] = {}
     for number, made in paint_many(tasks, vgg, [go_on] * 3):
         if isinstance(made, Exception):
             raise made
-        told.setdefault(number, []).append(made)
-    for number, one in enumerate(tasks):
-        found = apart(last(told[number]), last(list(paint(one, vgg))))
+        steps.setdefault(number, []).append(made)
+    for number, job in enumerate(tasks):
+        found = apart(last(steps[number]), last(list(paint(job, vgg))))
         yield f"one of three is {found:.3f} levels from itself alone, 0.5 allowed", found < 0.5
 
 

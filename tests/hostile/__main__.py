@@ -26,28 +26,28 @@ def row(result: Result) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table, or the rows that were asked for."""
+    """Print the table, or the selected rows."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("words", nargs="*", help="try the cases with one of these words")
     parser.add_argument("--seed", type=int, default=0, help="of what is generated")
     parser.add_argument("--examples", type=int, default=25, help="generated for each such case")
     parser.add_argument("--within", type=float, default=15.0, help="seconds for the good pair")
     parser.add_argument("--list", action="store_true", help="only say what would be tried")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     cases = [
-        one
-        for one in all_cases()
-        if not asked.words or any(word in f"{one.family}, {one.name}" for word in asked.words)
+        case
+        for case in all_cases()
+        if not options.words or any(word in f"{case.family}, {case.name}" for word in options.words)
     ]
-    if asked.list:
-        print("\n".join(f"{one.family}: {one.name}" for one in cases))
+    if options.list:
+        print("\n".join(f"{case.family}: {case.name}" for case in cases))
         return 0
     print(
         "| family | what was tried | good pair, s | disk, MB, of the input's | peak, MB | result |"
     )
     print("| --- | --- | --- | --- | --- | --- |")
     began, tried, failed = time.monotonic(), 0, 0
-    for result in results(cases, Options(asked.seed, asked.examples, asked.within)):
+    for result in results(cases, Options(options.seed, options.examples, options.within)):
         print(row(result), flush=True)
         tried, failed = tried + result.tried, failed + bool(result.wrong)
     minutes = (time.monotonic() - began) / 60

@@ -126,14 +126,14 @@ def tiff_of(width: int, height: int, compression: int, data: bytes, **more: int)
 
 def many_directories(count: int) -> bytes:
     """Return a TIFF with so many pages."""
-    one = tiff_of(1, 1, 1, b"\0")
-    begin, length = 9, len(one) - 9
+    page = tiff_of(1, 1, 1, b"\0")
+    begin, length = 9, len(page) - 9
     pages = [
-        one[begin:-4]
+        page[begin:-4]
         + struct.pack("<I", begin + (number + 1) * length if number + 1 < count else 0)
         for number in range(count)
     ]
-    return one[:begin] + b"".join(pages)
+    return page[:begin] + b"".join(pages)
 
 
 def bits(text: str, times: int = 1) -> bytes:

@@ -51,6 +51,15 @@ def _several(width: int, height: int) -> bytes:
     return flat[:2] + bombs.segment(0xE2, b"MPF\0" + index) + flat[2:]
 
 
+def _gray(width: int, height: int, compression: int = 1) -> list[bombs.Entry]:
+    return [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression),
+            (262, 3, 1, 1)]  # fmt: skip
+
+
+def _tiles(side: int, count: int, size: int) -> list[bombs.Entry]:
+    return [(322, 4, 1, side), (323, 4, 1, side), (324, 4, count, 8), (325, 4, count, size)]
+
+
 IFD_LOOP = [(0x8769, 4, 1, 8), (0x8825, 4, 1, 8), (0xA005, 4, 1, 8), (0x0112, 3, 1, 6)]
 HUGE_COUNTS = [(0x0112, 3, 0xFFFFFFFF, 8), (0x9286, 7, 0x7FFFFFFF, 8), (0x010F, 2, 1 << 31, 0)]
 PROFILE = b"bomb\0\0"
@@ -139,49 +148,18 @@ TIFF: dict[str, Callable[[], bytes]] = {
     "a directory that follows itself": lambda: bombs.tiff_of(1, 1, 1, b"\0", following=9),
     "100,000 pages": lambda: bombs.many_directories(100_000),
     "a million strips": lambda: bombs.tiff(
-        [
-            (256, 4, 1, 1_000),
-            (257, 4, 1, 1_000_000),
-            (258, 3, 1, 8),
-            (259, 3, 1, 1),
-            (262, 3, 1, 1),
-            (273, 4, 1_000_000, 8),
-            (277, 3, 1, 1),
-            (278, 4, 1, 1),
-            (279, 4, 1_000_000, 8),
-        ],
-        struct.pack("<I", 8) * 1_000_000,
+        [*_gray(1_000, 1_000_000), (273, 4, 1_000_000, 8), (277, 3, 1, 1), (278, 4, 1, 1),
+         (279, 4, 1_000_000, 8)], struct.pack("<I", 8) * 1_000_000,
     ),
     "tiles of one pixel over 36 megapixels": lambda: bombs.tiff(
-        [
-            (256, 4, 1, 6_000),
-            (257, 4, 1, 6_000),
-            (258, 3, 1, 8),
-            (259, 3, 1, 1),
-            (262, 3, 1, 1),
-            (322, 4, 1, 1),
-            (323, 4, 1, 1),
-            (324, 4, 36_000_000, 8),
-            (325, 4, 36_000_000, 8),
-        ]
+        [*_gray(6_000, 6_000), *_tiles(1, 36_000_000, 8)]
     ),
     "tiles of 2 to the 31st pixels": lambda: bombs.tiff(
-        [
-            (256, 4, 1, 600),
-            (257, 4, 1, 600),
-            (258, 3, 1, 8),
-            (259, 3, 1, 8),
-            (262, 3, 1, 1),
-            (322, 4, 1, 2**31),
-            (323, 4, 1, 2**31),
-            (324, 4, 1, 8),
-            (325, 4, 1, 4),
-        ],
-        b"abcd",
+        [*_gray(600, 600, compression=8), *_tiles(2**31, 1, 4)], b"abcd"
     ),
     "absurd counts": lambda: bombs.tiff([*HUGE_COUNTS, (256, 4, 1, 9), (257, 4, 1, 9)]),
     "offsets of 2 to the 63rd (BigTIFF)": lambda: b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**63),
-}
+}  # fmt: skip
 GIF: dict[str, Callable[[], bytes]] = {
     "65,535 pixels square in 3 MB": lambda: bombs.flat_gif(65_535, 65_535),
     "240 megapixels": lambda: bombs.flat_gif(16_000, 15_000),
@@ -287,10 +265,10 @@ def _as(name: str, data: Callable[[], bytes], world: World) -> None:
 
 
 for kind, (ending, bombs_of_it) in FORMATS.items():
-    for said, data in bombs_of_it.items():
-        case("pictures", f"{kind}: {said}")(partial(_as, f"content.{ending}", data))
-for said, data in {**NO_PICTURES, **POLYGLOTS}.items():
-    case("pictures", f"named content.jpg: {said}")(partial(_as, "content.jpg", data))
+    for title, data in bombs_of_it.items():
+        case("pictures", f"{kind}: {title}")(partial(_as, f"content.{ending}", data))
+for title, data in {**NO_PICTURES, **POLYGLOTS}.items():
+    case("pictures", f"named content.jpg: {title}")(partial(_as, "content.jpg", data))
 
 WORST: dict[str, Callable[[], bytes]] = {
     "png": PNG["225 megapixels in 0.7 MB"],

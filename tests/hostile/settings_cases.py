@@ -54,14 +54,14 @@ def _in_a_folder(text: bytes, world: World) -> None:
     world.drop_hostile({"job.yaml": text})
 
 
-for said, text in TEXTS.items():
-    case("job.yaml", f"job.yaml: {said}")(partial(_in_a_folder, text))
+for title, text in TEXTS.items():
+    case("job.yaml", f"job.yaml: {title}")(partial(_in_a_folder, text))
 
 
 def _generated(strategy: SearchStrategy[bytes], world: World) -> None:
     examples = world.examples(strategy)
     # A job may wait for a device that is not there, and then none of them can be seen to end.
-    ends_within = 0.0 if any(b"device:" in one for one in examples) else ENDS_WITHIN
+    ends_within = 0.0 if any(b"device:" in example for example in examples) else ENDS_WITHIN
     for example in examples:
         world.drop_hostile({"job.yaml": example}, ends_within)
 
@@ -74,9 +74,9 @@ WORST = ("an empty bool with a tag", "a name with a surrogate", "lists that are 
 
 @case("job.yaml", "job.yaml of files side by side: the worst ones")
 def side_by_side(world: World) -> None:
-    for number, said in enumerate(WORST):
+    for number, title in enumerate(WORST):
         made = world.make(f"side-{number}")
-        (made / "job.yaml").write_bytes(TEXTS[said])
+        (made / "job.yaml").write_bytes(TEXTS[title])
         for path in made.iterdir():
             path.rename(world.inbox / f"side-{number}.{path.name}")
         world.expect_end(world.inbox / f"side-{number}.content.jpg")
@@ -84,9 +84,9 @@ def side_by_side(world: World) -> None:
 
 @case("job.yaml", "job.yaml that holds for an album: the worst ones", alone=True)
 def of_an_album(world: World) -> None:
-    for number, said in enumerate(WORST):
+    for number, title in enumerate(WORST):
         made = world.make(f"album-{number}")
-        (made / "job.yaml").write_bytes(TEXTS[said])
+        (made / "job.yaml").write_bytes(TEXTS[title])
         for picture in ("one.jpg", "two.jpg"):
             (made / picture).write_bytes((made / "content.jpg").read_bytes())
         (made / "content.jpg").unlink()

@@ -83,19 +83,19 @@ def _copy(template: Path, room: Path) -> Path:
 def _garbage(room: str, world: World) -> None:
     """Put copies of a real job into a room of the state folder, with no record of theirs."""
     template = world.settled_job()
-    for said in world.each(list(GARBAGE)):
-        (_copy(template, world.state / room) / "job.json").write_bytes(GARBAGE[said])
+    for content in GARBAGE.values():
+        (_copy(template, world.state / room) / "job.json").write_bytes(content)
 
 
 def _changed(room: str, world: World) -> None:
     """Put such copies there whose records say something odd."""
     template = world.settled_job()
-    for said in world.each([*CHANGES, *FILE_CHANGES]):
+    for title in (*CHANGES, *FILE_CHANGES):
         copy = _copy(template, world.state / room)
         plain = json.loads((template / "job.json").read_bytes())
         for file in plain["files"]:
-            file.update(FILE_CHANGES.get(said, {}))
-        plain.update({"id": copy.name, **CHANGES.get(said, {})})
+            file.update(FILE_CHANGES.get(title, {}))
+        plain.update({"id": copy.name, **CHANGES.get(title, {})})
         (copy / "job.json").write_text(json.dumps(plain), encoding="ascii")
 
 
@@ -169,8 +169,8 @@ JOBS: dict[str, Callable[[World, Path], object]] = {
         (job / name).write_bytes(b"\x80garbage") for name in ("checkpoint", "checkpoint.pt", "memo")
     ],
 }
-for said, spoil in JOBS.items():
-    case("state", f"a job {said}", stopped=True)(partial(_spoiled, spoil))
+for title, spoil in JOBS.items():
+    case("state", f"a job {title}", stopped=True)(partial(_spoiled, spoil))
 
 
 @case("state", "jobs/ and claims/: files, links, pipes and odd names", stopped=True)
@@ -221,9 +221,9 @@ def _placed(place: Callable[[World], object], world: World, *, fatal: bool) -> N
     place(world)
 
 
-for number, (said, place) in enumerate(PLACES.items()):
+for number, (title, place) in enumerate(PLACES.items()):
     fatal = number >= HARMLESS
-    case("state", f"{said}", stopped=True, alone=fatal, exits=(78, 73) if fatal else ())(
+    case("state", f"{title}", stopped=True, alone=fatal, exits=(78, 73) if fatal else ())(
         partial(_placed, place, fatal=fatal)
     )
 
@@ -333,27 +333,13 @@ def _garble(path: Path, at: int) -> None:
         file.write(b"\xa5" * 4096)
 
 
-for said, change in LEDGERS.items():
-    case("ledger", f"the ledger {said}", stopped=True, alone=True, exits=(78,))(
+for title, change in LEDGERS.items():
+    case("ledger", f"the ledger {title}", stopped=True, alone=True, exits=(78,))(
         partial(_without_ledger, change=change)
     )
 
-COLUMNS = (
-    "name",
-    "inbox",
-    "outbox",
-    "state",
-    "entered",
-    "inputs",
-    "bytes",
-    "place",
-    "reason",
-    "series",
-    "needs",
-    "shape",
-    "settings",
-    "priority",
-)
+COLUMNS = ("name", "inbox", "outbox", "state", "entered", "inputs", "bytes", "place", "reason",
+           "series", "needs", "shape", "settings", "priority")  # fmt: skip
 VALUES = {"bytes": "x'ff00fe'", "a text": "'{\u202e'", "nothing": "NULL", "a number": "-9e999"}
 
 
@@ -363,8 +349,8 @@ def _rows(value: str, world: World) -> None:
     world.undo(lambda: _remove_ledger(world.state))
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
         there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
-        others = ", ".join(one for one in there if one not in ("id", "rowid", "seq"))
-        for column in world.each([one for one in COLUMNS if one in there]):
+        others = ", ".join(name for name in there if name not in ("id", "rowid", "seq"))
+        for column in (name for name in COLUMNS if name in there):
             copy = world.state / "jobs" / _id()
             shutil.copytree(template, copy)
             plain = json.loads((copy / "job.json").read_bytes())
@@ -380,7 +366,7 @@ def _rows(value: str, world: World) -> None:
                 shutil.rmtree(copy)
 
 
-for said, value in VALUES.items():
-    case("ledger", f"jobs whose columns hold {said}", stopped=True, alone=True, exits=(78,))(
+for title, value in VALUES.items():
+    case("ledger", f"jobs whose columns hold {title}", stopped=True, alone=True, exits=(78,))(
         partial(_rows, value)
     )

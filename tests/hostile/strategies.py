@@ -19,38 +19,10 @@ KEYS = sorted(JobSettings.model_fields)
 TEXTS = ("name", "final", "backend", "recipe")
 """Keys whose values may be any text, so that odd text gets further than to a type error."""
 
-TAGS = (
-    "bool",
-    "int",
-    "float",
-    "timestamp",
-    "null",
-    "binary",
-    "omap",
-    "pairs",
-    "set",
-    "str",
-    "seq",
-    "map",
-    "merge",
-    "value",
-    "yaml",
-    "python/object/apply:os.abort",
-    "python/none",
-)
-ESCAPES = (
-    r"\ud800",
-    r"\udfff",
-    r"\0",
-    r"\x85",
-    r"\u2028",
-    r"\u202e",
-    r"\ufeff",
-    r"\uffff",
-    r"\e",
-    r"\n",
-    r"\U0001f5ff",
-)
+TAGS = ("bool", "int", "float", "timestamp", "null", "binary", "omap", "pairs", "set", "str", "seq",
+        "map", "merge", "value", "yaml", "python/object/apply:os.abort", "python/none")  # fmt: skip
+ESCAPES = (r"\ud800", r"\udfff", r"\0", r"\x85", r"\u2028", r"\u202e", r"\ufeff", r"\uffff", r"\e",
+           r"\n", r"\U0001f5ff")  # fmt: skip
 MOST_DIGITS, MOST_PARTS, DEEPEST = 100_000, 4_000, 10_000
 
 
@@ -121,29 +93,11 @@ def escaped() -> SearchStrategy[str]:
 
 def odd_text() -> SearchStrategy[str]:
     """Return a strategy for text that means something to a program somewhere."""
-    known = st.sampled_from(
-        [
-            "../../elsewhere",
-            "/etc/passwd",
-            "..",
-            ".",
-            "/",
-            "{name!r:>99999999}",
-            "{0.__class__}",
-            "{",
-            "}",
-            "{name}" * 2000,
-            "%s%n",
-            "$(id)",
-            "`id`",
-            "-o",
-            "<b>",
-            "a" * 100_000,
-            "con",
-            "~",
-        ]
-    )
-    return known.map(json.dumps)
+    known = [
+        "../../elsewhere", "/etc/passwd", "..", ".", "/", "{name!r:>99999999}", "{0.__class__}",
+        "{", "}", "{name}" * 2000, "%s%n", "$(id)", "`id`", "-o", "<b>", "a" * 100_000, "con", "~",
+    ]  # fmt: skip
+    return st.sampled_from(known).map(json.dumps)
 
 
 def nested() -> SearchStrategy[str]:
@@ -179,46 +133,21 @@ def lines_of(values: SearchStrategy[str]) -> SearchStrategy[bytes]:
 def odd_documents() -> SearchStrategy[bytes]:
     """Return a strategy for files that are not quite a document of UTF-8."""
     heads = [
-        b"",
-        b"\xef\xbb\xbf",
-        b"\xff\xfe",
-        b"\xfe\xff",
-        b"---\n",
-        b"%YAML 9.9\n---\n",
-        b"\0",
-        b"%TAG ! tag:x,2000:\n---\n",
-        b"\t",
-        b"? ",
-        b"- ",
-        b"\x1b[2J",
-        b"#!/bin/sh\n",
-    ]
+        b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"---\n", b"%YAML 9.9\n---\n", b"\0",
+        b"%TAG ! tag:x,2000:\n---\n", b"\t", b"? ", b"- ", b"\x1b[2J", b"#!/bin/sh\n",
+    ]  # fmt: skip
     bodies = st.one_of(
         st.binary(max_size=200),
         words(40).map(lambda text: text.encode("utf-16")),
         words(40).map(lambda text: text.encode("utf-32")),
-        st.sampled_from(
-            [
-                b"k" * 100_000 + b": 1\n",
-                b"? " + b"k" * 100_000 + b"\n: 1\n",
-                b"#" * 100_000,
-                b"seed: 1\r\nseed: 2\r",
-                b"seed: 1\n" * 2000,
-                b"seed: 1\n---\nseed: 2\n...\nx",
-                b"seed",
-                b"[seed, 1]",
-                b"null",
-                b"1: 2\n~: 3\n",
-                b"[a, b]: c\n",
-                b"{a: b}: c\n",
-                b"=: 1\n<<: 2\n",
-                b'"\\ud800": 1\n',
-                b"seed: |\n" + b" " * 90_000,
-                b"seed: >9999\n x",
-                b"\x85seed: 1\xc2\x85",
-            ]
-        ),
-    )
+        st.sampled_from([
+            b"k" * 100_000 + b": 1\n", b"? " + b"k" * 100_000 + b"\n: 1\n", b"#" * 100_000,
+            b"seed: 1\r\nseed: 2\r", b"seed: 1\n" * 2000, b"seed: 1\n---\nseed: 2\n...\nx",
+            b"seed", b"[seed, 1]", b"null", b"1: 2\n~: 3\n", b"[a, b]: c\n", b"{a: b}: c\n",
+            b"=: 1\n<<: 2\n", b'"\\ud800": 1\n', b"seed: |\n" + b" " * 90_000, b"seed: >9999\n x",
+            b"\x85seed: 1\xc2\x85",
+        ]),
+    )  # fmt: skip
     return st.builds(bytes.__add__, st.sampled_from(heads), bodies)
 
 
@@ -233,49 +162,19 @@ JOB_YAML: dict[str, SearchStrategy[bytes]] = {
 """Kinds of job.yaml; whoever adds one has it tried in both suites."""
 
 PARTS = (
-    b"content.jpg",
-    b"style.jpg",
-    b"style-1.jpg",
-    b"style-99999999999.jpg",
-    b"job.yaml",
-    b"content.mask.png",
-    b"init.png",
-    b"a.content.jpg",
-    b"a.style.jpg",
-    b".content.jpg",
-    b"..content.jpg",
-    b"content.jpg.",
-    b"CONTENT.JPG",
-    b"receipt.json",
-)
+    b"content.jpg", b"style.jpg", b"style-1.jpg", b"style-99999999999.jpg", b"job.yaml",
+    b"content.mask.png", b"init.png", b"a.content.jpg", b"a.style.jpg", b".content.jpg",
+    b"..content.jpg", b"content.jpg.", b"CONTENT.JPG", b"receipt.json",
+)  # fmt: skip
 
 
 def names() -> SearchStrategy[bytes]:
     """Return a strategy for every name that a file may have: 1 to 255 bytes, no slash, no NUL."""
-    odd = st.sampled_from(
-        [
-            b"\n",
-            b"\x1b[31m",
-            b"\xff\xfe",
-            b"\xe2\x80\xae",
-            b"\xed\xa0\x80",
-            b" ",
-            b"-o",
-            b"--",
-            b"..",
-            b"~",
-            b"%s",
-            b"{name}",
-            b"$HOME",
-            b"'",
-            b'"',
-            b"\\",
-            b"\xcc\x81",
-            b"\xf0\x9f\x97\xbf",
-            b"\xc3\x9f",
-            b"\xc4\xb0",
-        ]
-    )
+    odd = st.sampled_from([
+        b"\n", b"\x1b[31m", b"\xff\xfe", b"\xe2\x80\xae", b"\xed\xa0\x80", b" ", b"-o", b"--",
+        b"..", b"~", b"%s", b"{name}", b"$HOME", b"'", b'"', b"\\", b"\xcc\x81",
+        b"\xf0\x9f\x97\xbf", b"\xc3\x9f", b"\xc4\xb0",
+    ])  # fmt: skip
     pieces = st.lists(st.one_of(odd, st.binary(max_size=6), st.sampled_from(PARTS)), max_size=4)
     name = st.one_of(
         st.sampled_from(PARTS),

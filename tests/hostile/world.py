@@ -1,6 +1,5 @@
 """A real daemon among hostile things: where a case puts them, and what is measured meanwhile."""
 
-import hashlib
 import json
 import os
 import signal
@@ -13,14 +12,15 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
+from tests.e2e.daemon import PROGRAM, is_running, read_status, until
+from tests.e2e.invariants import Workspace
+from tests.e2e.swaps import snapshot
 from tests.hostile.meter import Meter
 from tests.hostile.strategies import drawn
-from tests.line.daemons import PROGRAM
-from tests.line.promises import Place
 
 from stylewatch_daemon.files.names import shown
 
@@ -64,31 +64,24 @@ class Options:
 
 @dataclass
 class Expectation:
-    """What a case promises of its hostile things: `sentence` is what is wrong if it never holds."""
+    """A condition that must come true; `sentence` is what is wrong otherwise."""
 
     sentence: str
     holds: Callable[[], object]
     within: float
 
 
-class World(Place):
+class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
-    `elsewhere` lies outside; nothing of it may be read or written. `examples` replace those that
-    a case would generate. With `own_disk` the state folder is a disk of its own.
+    `elsewhere` is outside; nothing of it may be read or written. With `own_disk` the state folder
+    is a disk of its own.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        options: Options,
-        examples: Sequence[Any] | None = None,
-        *,
-        own_disk: bool = False,
-    ) -> None:
+    def __init__(self, root: Path, options: Options, *, own_disk: bool = False) -> None:
         super().__init__(root)
         self.outbox, self.state, self.elsewhere = root / "out", root / "state", root / "elsewhere"
-        self.options, self.given, self.drew = options, examples, list[Any]()
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "daemon.log"
         self.log.touch()
@@ -141,11 +134,11 @@ class World(Place):
     def expect(
         self, sentence: str, holds: Callable[[], object], within: float = ENDS_WITHIN
     ) -> None:
-        """Have `sentence` told as wrong unless `holds` becomes true in so many seconds."""
+        """Have `sentence` reported unless `holds` becomes true in so many seconds."""
         self._expected.append(Expectation(sentence, holds, within))
 
     def meanwhile(self, act: Callable[[], object], every_s: float = 0.02) -> None:
-        """Repeat `act` until the case is over; what it runs into is of no interest."""
+        """Repeat `act` until the case is over; its errors are ignored."""
         over = Event()
 
         def go() -> None:
@@ -170,13 +163,8 @@ class World(Place):
         self._acts.callback(act)
 
     def examples(self, strategy: SearchStrategy[Example]) -> Sequence[Example]:
-        """Return examples of `strategy`, by the seed; which are to blame is found out."""
-        return self.each(drawn(strategy, self.options.examples, self.options.seed))
-
-    def each(self, choices: Sequence[Example]) -> Sequence[Example]:
-        """Return the choices to place at once; if it fails, some are tried again by themselves."""
-        self.drew = list(choices) if self.given is None else list(self.given)
-        return self.drew
+        """Return examples of `strategy`, by the seed."""
+        return drawn(strategy, self.options.examples, self.options.seed)
 
     def settled_job(self) -> Path:
         """Return the folder of a job that is taken and waits; the daemon is not running then."""
@@ -186,17 +174,17 @@ class World(Place):
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
-        self.await_true(lambda: self._waits(set(self.state.glob("jobs/*")) - before), STARTS_WITHIN)
+        until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
         if code := self.end():
-            raise RuntimeError(f"the daemon ended with {code} when it was asked to")
+            raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
         found = set(self.state.glob("jobs/*")) - before
         if len(found) != 1:
             raise RuntimeError("no job was taken that waits")
         return found.pop()
 
-    def _waits(self, jobs: set[Path]) -> bool:
-        """Whether the ledger has all of `jobs`, and they wait to run."""
+    def _are_queued(self, jobs: set[Path]) -> bool:
+        """Whether the ledger has all of `jobs`, in the queue."""
         with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
             rows = ledger.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
         return bool(jobs) and {job.name for job in jobs} <= {name for (name,) in rows}
@@ -209,21 +197,13 @@ class World(Place):
     @property
     def is_idle(self) -> bool:
         """Whether the daemon says that nothing runs or waits to run."""
-        counts = self.counts()
+        counts = read_status(self.state).get("counts", {})
         return not (counts.get("waiting") or counts.get("running"))
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts that the daemon publishes."""
-        try:
-            counts: dict[str, int] = json.loads((self.state / "status.json").read_bytes())["counts"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        return counts
 
     # What tries a case.
 
     def start(self) -> str:
-        """Start a daemon and wait until it is at work; in words what keeps it from that."""
+        """Start a daemon and wait until it runs; return why it does not, or an empty string."""
         environment = {**os.environ, "HOME": str(self.root / "home"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml"),
                    "--inbox", str(self.inbox), "--outbox", str(self.outbox), "--state",
@@ -232,9 +212,9 @@ class World(Place):
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
             )
-        is_there = self.await_true(lambda: self.is_dead or self._at_work(), STARTS_WITHIN)
+        is_there = until(lambda: self.is_dead or is_running(self.state, self._pid()), STARTS_WITHIN)
         if not is_there:
-            return f"the daemon is not at work after {STARTS_WITHIN:.0f} s"
+            return f"the daemon does not run after {STARTS_WITHIN:.0f} s"
         return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
 
     def last_words(self) -> str:
@@ -277,7 +257,7 @@ class World(Place):
         self._goods += 1
         self.drop(name)
         began = time.monotonic()
-        painted = self.await_true(lambda: self.is_painted(name) or self.is_dead, within)
+        painted = until(lambda: self.is_painted(name) or self.is_dead, within)
         return time.monotonic() - began if painted and self.is_painted(name) else None
 
     def is_painted(self, job: str) -> bool:
@@ -290,17 +270,18 @@ class World(Place):
         return self.process is not None and self.process.poll() is not None
 
     def unmet(self) -> Iterator[str]:
-        """Yield what the case expected and did not come, counted from the good pair's end."""
+        """Yield the expectations that were not met, counted from the good pair's end."""
         began = time.monotonic()
-        for one in self._expected:
+        for expected in self._expected:
             if self.is_dead:
                 return
-            if not self.await_true(one.holds, max(0.0, one.within + began - time.monotonic())):
-                yield one.sentence
+            left = max(0.0, expected.within + began - time.monotonic())
+            if not until(expected.holds, left):
+                yield expected.sentence
 
     def wrong_outside(self) -> Iterator[str]:
-        """Yield what was touched that lies outside, and what got in from there."""
-        if self._elsewhere() != self._before:
+        """Yield whether files outside were changed, and which files hold text from outside."""
+        if snapshot(self.elsewhere) != self._before:
             yield "something outside was changed"
         command = ["find", "out", "state", "daemon.log", "-type", "f", "-size", "-2000k", "-exec",
                    "grep", "--files-with-matches", "--text", CANARY, "{}", "+"]  # fmt: skip
@@ -308,31 +289,9 @@ class World(Place):
         found = ran.stdout.decode(errors="replace").splitlines()
         yield from (f"{path} holds what lies outside" for path in found)
 
-    @staticmethod
-    def stay(seconds: float) -> None:
-        """Let time pass, in which nothing should happen."""
-        time.sleep(seconds)
-
-    @staticmethod
-    def await_true(holds: Callable[[], object], within: float) -> bool:
-        """Wait for `holds`; whether it came to that."""
-        deadline = time.monotonic() + within
-        while not holds():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
     def _pid(self) -> int | None:
         process = self.process
         return None if process is None or process.poll() is not None else process.pid
-
-    def _at_work(self) -> bool:
-        try:
-            health = json.loads((self.state / "status.json").read_bytes())["health"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        return bool(health["at_work"]) and health["pid"] == self._pid()
 
     def _run(self, go: Callable[[], None], over: Event) -> None:
         thread = Thread(target=go, daemon=True)
@@ -347,16 +306,7 @@ class World(Place):
         for name in ("content.jpg", "style.jpg"):
             with (made / name).open("ab") as picture:
                 picture.write(CANARY.encode())
-        self._before = self._elsewhere()
-
-    def _elsewhere(self) -> dict[str, str]:
-        return {
-            path.relative_to(self.elsewhere).as_posix(): hashlib.sha256(
-                path.read_bytes()
-            ).hexdigest()
-            for path in self.elsewhere.rglob("*")
-            if path.is_file()
-        }
+        self._before = snapshot(self.elsewhere)
 
 
 def dig(top: Path, name: bytes, levels: int) -> int:

@@ -40,13 +40,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
-        with open("/srv/heard", "ab") as heard:
-            heard.write(self.rfile.read(int(self.headers["Content-Length"])))
+        with open("/srv/alerts", "ab") as file:
+            file.write(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.end_headers()
 
 server = HTTPServer(("127.0.0.1", 8099), Handler)
-open("/srv/heard", "ab").close()
+open("/srv/alerts", "ab").close()
 server.serve_forever()
 """
 
@@ -85,20 +85,20 @@ def done(machine: Machine, job: str) -> bool:
 
 
 def installed(machine: Machine) -> None:
-    """Install as a person would: the command, then the commands that it tells."""
-    told = machine.run(COMMAND, "service", "install")
+    """Install as a person would: the command, then the commands that it prints."""
+    output = machine.run(COMMAND, "service", "install")
     settings(machine, steps=10)
     short = machine.root / "etc/systemd/system/stylewatch.service.d/50-short.conf"
     short.write_text(SHORT, encoding="ascii")
-    follow(machine, told)
+    follow(machine, output)
     assert machine.property("ActiveState") == "active"
     assert machine.property("StatusText")
     print(f"  ready, with status {machine.property('StatusText')!r}")
 
 
-def follow(machine: Machine, told: str) -> None:
-    """Do as `service install` told, but for watching the log."""
-    for line in told.splitlines():
+def follow(machine: Machine, output: str) -> None:
+    """Run the commands that `service install` printed, but for watching the log."""
+    for line in output.splitlines():
         if line.startswith(("systemd-", "systemctl")):
             machine.run(*line.split())
 
@@ -122,7 +122,7 @@ def killed(machine: Machine) -> None:
     machine.until("restarted after kill -9", lambda: machine.property("NRestarts") == "1")
     machine.until("the job is done", lambda: done(machine, "killed"))
     attempts = machine.receipt("killed")["attempts"]
-    print(f"  its attempts: {[one['ended'] for one in attempts]}")
+    print(f"  its attempts: {[attempt['ended'] for attempt in attempts]}")
     assert len(attempts) == 2
     assert first.stat().st_mtime_ns == painted_at, "it began anew"
 
@@ -186,7 +186,7 @@ def tells(machine: Machine) -> None:
     """Alerts reach a server outside of the service, through the drop-in that opens the network."""
     (machine.root / "srv/listener.py").write_text(LISTENER, encoding="ascii")
     machine.run("systemd-run", "--quiet", "--unit=listener", sys.executable, "/srv/listener.py")
-    machine.until("someone listens", (machine.root / "srv/heard").exists)
+    machine.until("someone listens", (machine.root / "srv/alerts").exists)
     path = machine.root / CONFIG
     path.write_text(path.read_text(encoding="utf-8") + ALERTS, encoding="utf-8")
     machine.run("systemctl", "start", "stylewatch")
@@ -196,8 +196,8 @@ def tells(machine: Machine) -> None:
     follow(machine, machine.run(COMMAND, "service", "install", "--force"))
     assert machine.property("PrivateNetwork") == "no"
     drop(machine, "heard")
-    heard = machine.root / "srv/heard"
-    machine.until("an alert is heard", lambda: "done: heard" in heard.read_text(encoding="utf-8"))
+    alerts = machine.root / "srv/alerts"
+    machine.until("an alert arrives", lambda: "done: heard" in alerts.read_text(encoding="utf-8"))
     machine.run("systemctl", "stop", "stylewatch")
 
 
@@ -211,8 +211,8 @@ def shows(machine: Machine) -> None:
     machine.run("systemctl", "stop", "stylewatch")
     machine.run("systemctl", "enable", "--now", "stylewatch-web.socket")
     machine.run("systemctl", "restart", "stylewatch")
-    asked = (sys.executable, "-c", ASK)
-    machine.until("the page is ready", lambda: machine.run(*asked, check=False) == "200 ok")
+    request = (sys.executable, "-c", ASK)
+    machine.until("the page is ready", lambda: machine.run(*request, check=False) == "200 ok")
     machine.run("systemctl", "disable", "--now", "stylewatch-web.socket")
     machine.run("systemctl", "stop", "stylewatch")
     path.write_text(text, encoding="utf-8")
@@ -239,9 +239,9 @@ def for_a_user(machine: Machine) -> None:
     machine.run("systemctl", "start", f"user@{number}")
     as_ann = ("runuser", "--user", "ann", "--", "env", f"XDG_RUNTIME_DIR=/run/user/{number}",
               "HOME=/home/ann")  # fmt: skip
-    told = machine.run(*as_ann, COMMAND, "service", "install", "--user")
+    output = machine.run(*as_ann, COMMAND, "service", "install", "--user")
     settings(machine, steps=5, config=Path("home/ann/.config/stylewatch/config.yaml"))
-    for line in told.splitlines():
+    for line in output.splitlines():
         if line.startswith("systemctl"):
             machine.run(*as_ann, *line.split())
     machine.run(*as_ann, "cp", "-r", "/srv/pair", "/home/ann/stylewatch/inbox/sea")

@@ -19,7 +19,7 @@ UP = ("running", "degraded")
 """What systemd calls itself once it has started everything; the second, but for some unit."""
 
 FRESH = ("/tmp", "/run", "/dev", "/var/tmp")
-"""Folders that a booted system has of its own: nothing of ours in them is there."""
+"""Folders that a booted system has of its own: they hide those of this machine."""
 
 LOCKED_IN = ("ProtectSystem=strict", "PrivateUsers=yes", "PrivateNetwork=yes",
              "SystemCallFilter=@system-service")  # fmt: skip
@@ -146,9 +146,9 @@ def _wait_for(machine: Machine) -> None:
         if time.monotonic() - began > PATIENCE:
             raise OSError(f"the machine was not up after {PATIENCE:.0f} s")
         time.sleep(0.1)
-    locked = [f"--property={one}" for one in LOCKED_IN]
-    if told := machine.run("systemd-run", "--quiet", "--wait", *locked, "true", check=False):
-        raise OSError(f"no unit can be locked in on it: {told}")
+    locked = [f"--property={setting}" for setting in LOCKED_IN]
+    if output := machine.run("systemd-run", "--quiet", "--wait", *locked, "true", check=False):
+        raise OSError(f"no unit can be locked in on it: {output}")
 
 
 def _run(*words: str) -> None:

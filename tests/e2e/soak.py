@@ -1,0 +1,367 @@
+"""Thousands of mixed jobs through one daemon: `python -m tests.e2e.soak [JOBS]`.
+
+It reports whether memory and open files stay flat and the disk bounded, and whether every job
+ended as it should, also after kills. A day of retention is some seconds here.
+"""
+
+import io
+import itertools
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from PIL import Image
+from tests.daemon.world import child_pids
+from tests.e2e.daemon import Daemon
+
+from stylewatch_daemon.cli.main import call
+
+PROGRAM = """
+from stylewatch_daemon.outbox import retention
+retention.DAY = {day}
+from stylewatch_daemon.cli.main import main
+main()
+"""
+SETTINGS = """
+inboxes: [{path: inbox, outbox: outbox}]
+watch: {quiet_s: 0, rescan_s: 1}
+job: {backend: sketch, recipe: gatys, size: 24, steps: 4, save_every: 2}
+limits: {attempts: 50, free_bytes: 0}
+retention: {stages: 1, inputs: 1, ledger: 0}
+"""
+AHEAD = 60
+"""Jobs that are in the inbox or wait at a time."""
+
+SAMPLES = 100
+PASSING = ("stages", "inputs")
+"""Folders of a job that retention removes."""
+
+QUIET_S = 180.0
+"""Seconds without an ended job after which the soak gives up."""
+
+Kind = Literal["good", "beside", "album", "bad", "mistake", "unwanted", "long"]
+ALBUM = "album"
+HUNDRED: tuple[tuple[Kind, int], ...] = (
+    ("long", 4), ("good", 67), ("beside", 8), ("album", 10), ("bad", 5), ("mistake", 4),
+    ("unwanted", 2),
+)  # fmt: skip
+"""How many of a hundred jobs are of each kind."""
+
+JOB_YAML = {
+    "mistake": "stepps: 4\n",
+    "unwanted": "steps: 1000000\nsave_every: 1000000\n",
+    "long": "steps: 1500\nsave_every: 500\npriority: 1\n",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the workload, by its name in the outbox."""
+
+    kind: Kind
+    name: str
+
+    @property
+    def end(self) -> str:
+        """How the job must end."""
+        if self.kind == "unwanted":
+            return "cancelled"
+        return "refused" if self.kind in ("bad", "mistake") else "done"
+
+
+def workload(jobs: int) -> Iterator[Job]:
+    """Yield so many jobs with evenly mixed kinds, the same every time."""
+    kinds = [kind for kind, count in HUNDRED for _ in range(count)]
+    for number in range(jobs):
+        kind = kinds[number * 37 % len(kinds)]
+        name = f"{kind}-{number:05}"
+        yield Job(kind, f"{ALBUM}/{name}" if kind == ALBUM else name)
+
+
+class Dropper:
+    """Puts jobs into the folder `inbox`, each whole at once; `made` is beside it."""
+
+    def __init__(self, inbox: Path, made: Path) -> None:
+        self._inbox, self._made, self._count = inbox, made, itertools.count()
+        for folder in (inbox, made):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def drop(self, job: Job) -> None:
+        """Drop a job."""
+        name = Path(job.name).name
+        if job.kind == ALBUM:
+            album = self._inbox / ALBUM
+            if not album.exists():
+                self._folder(ALBUM, {"style.jpg": self._picture()})
+            self._file(self._picture()).rename(album / f"{name}.jpg")
+        elif job.kind == "beside":
+            for half in ("style", "content"):
+                self._file(self._picture()).rename(self._inbox / f"{name}.{half}.jpg")
+        else:
+            content = b"this is no picture" if job.kind == "bad" else self._picture()
+            files = {"content.jpg": content, "style.jpg": self._picture()}
+            if text := JOB_YAML.get(job.kind):
+                files["job.yaml"] = text.encode()
+            self._folder(name, files)
+
+    def _folder(self, name: str, files: dict[str, bytes]) -> None:
+        folder = self._made / name
+        folder.mkdir()
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        folder.rename(self._inbox / name)
+
+    def _file(self, content: bytes) -> Path:
+        path = self._made / "file"
+        path.write_bytes(content)
+        return path
+
+    def _picture(self) -> bytes:
+        """Return a picture of 24x18 pixels that differs from all others."""
+        number, file = next(self._count), io.BytesIO()
+        picture = Image.new("RGB", (24, 18), (90, 120, 60))
+        color = (number % 256, number // 256 % 256, number // 65536 % 256)
+        picture.paste(color, (0, 0, 12, 18))
+        picture.save(file, "JPEG", quality=95)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Megabytes and open files after so many `jobs` and `seconds`."""
+
+    jobs: int
+    seconds: float
+    daemon_mb: float
+    daemon_files: int
+    worker_mb: float
+    """Of all child_pids together."""
+    worker_files: int
+    state_mb: float
+    passing_mb: float
+    """Stages and inputs in the outbox, which retention removes."""
+    lasting_mb: float
+    """All else in the outbox."""
+
+
+def sample(pid: int, state: Path, outbox: Path, jobs: int, seconds: float) -> Sample | None:
+    """Return a sample of the daemon `pid`; None where it or its child_pids are not there now."""
+    try:
+        if not (workers := child_pids(of=str(pid))):
+            return None
+        passing = sum(_size(path) for part in PASSING for path in outbox.rglob(part))
+        return Sample(
+            jobs, seconds, _mb(pid), _files(pid), sum(map(_mb, workers)),
+            sum(map(_files, workers)), _size(state), passing, _size(outbox) - passing,
+        )  # fmt: skip
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _size(folder: Path) -> float:
+    """Return the megabytes of the files below `folder`, but those that vanish meanwhile."""
+    total = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(top, name).lstat().st_size
+    return total / 1e6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A value that may grow by a share and an amount from one part of the samples to another.
+
+    Parts are in eighths. A worker that was killed in between is compared within the last quarter.
+    """
+
+    what: str
+    value: Callable[[Sample], float]
+    share: float
+    amount: float
+    before: tuple[int, int] = (2, 4)
+    after: tuple[int, int] = (6, 8)
+
+    def verdict(self, samples: Sequence[Sample]) -> tuple[bool, str]:
+        """Return whether the rule holds, and a row of the table."""
+        before, after = (
+            median(map(self.value, samples[len(samples) * first // 8 : len(samples) * last // 8]))
+            for first, last in (self.before, self.after)
+        )
+        most = before * (1 + self.share) + self.amount
+        word = "flat" if after <= most else "GROWS"
+        return after <= most, f"| {self.what} | {before:.1f} | {after:.1f} | {most:.1f} | {word} |"
+
+
+LATE = ((6, 7), (7, 8))
+RULES = (
+    Rule("daemon, memory, MB", lambda s: s.daemon_mb, 0.05, 1.0),
+    Rule("daemon, open files", lambda s: s.daemon_files, 0.0, 2),
+    Rule("worker, memory, MB", lambda s: s.worker_mb, 0.1, 2.0),
+    Rule("worker late in its life, MB", lambda s: s.worker_mb, 0.02, 1.0, *LATE),
+    Rule("worker, open files", lambda s: s.worker_files, 0.0, 2),
+    Rule("worker late in its life, files", lambda s: s.worker_files, 0.0, 2, *LATE),
+    Rule("state folder, MB", lambda s: s.state_mb, 0.5, 1.0),
+    Rule("stages and inputs, MB", lambda s: s.passing_mb, 0.5, 1.0),
+    Rule("all else in the outbox, KB per job", lambda s: s.lasting_mb * 1e3 / s.jobs, 0.1, 1.0),
+)
+
+
+def verdict(samples: Sequence[Sample]) -> tuple[bool, list[str]]:
+    """Return whether all that should be is flat, and a table of medians."""
+    rows = [rule.verdict(samples) for rule in RULES]
+    head = ["| | before | after | at most | |", "| --- | --- | --- | --- | --- |"]
+    return all(holds for holds, _ in rows), [*head, *(row for _, row in rows)]
+
+
+def table(samples: Sequence[Sample], rows: int = 10) -> Iterator[str]:
+    """Yield some of the samples as rows."""
+    yield ("| jobs | seconds | daemon: MB | files | worker: MB | files | state MB |"
+           " stages and inputs MB | else MB |")  # fmt: skip
+    yield "| --- |" + " --- |" * 8
+    for s in samples[:: max(1, len(samples) // rows)]:
+        yield (
+            f"| {s.jobs} | {s.seconds:.0f} | {s.daemon_mb:.1f} | {s.daemon_files} |"
+            f" {s.worker_mb:.1f} | {s.worker_files} | {s.state_mb:.2f} | {s.passing_mb:.2f} |"
+            f" {s.lasting_mb:.2f} |"
+        )
+
+
+class Soak:
+    """A soak of `jobs` in the folder `root`, with days of `day` seconds."""
+
+    def __init__(self, root: Path, jobs: int, day: float) -> None:
+        self.jobs = jobs
+        self.samples: list[Sample] = []
+        self.wrong: list[str] = []
+        self.kills = {"daemon": 0, "worker": 0}
+        self.began = time.monotonic()
+        (root / "config.yaml").write_text(SETTINGS)
+        self._root, self._daemon = root, Daemon(root, PROGRAM.format(day=day))
+        self._dropper = Dropper(root / "inbox", root / "made")
+        self._open: dict[str, Job] = {}
+        self._acted_on: set[str] = set()
+        self._ended = 0
+
+    def run(self) -> None:
+        """Drop, kill and check until all jobs have ended."""
+        self._start()
+        try:
+            self._go(workload(self.jobs))
+        finally:
+            code = self._daemon.end()
+        if code:
+            self.wrong.append(f"the daemon ended with {code}")
+        left = [path for path in (self._root / "inbox").rglob("*") if path.name != "style.jpg"]
+        self.wrong += [f"{path} was left behind" for path in left if path.is_file()]
+
+    def _start(self) -> None:
+        self._daemon.start("--config", "config.yaml")
+
+    def _go(self, jobs: Iterator[Job]) -> None:
+        moved = time.monotonic()
+        while True:
+            for job in itertools.islice(jobs, AHEAD - len(self._open)):
+                self._open[job.name] = job
+                self._dropper.drop(job)
+            if not self._open:
+                return
+            before = self._ended
+            self._collect()
+            self._cancel()
+            self._kill()
+            if self._ended * SAMPLES // self.jobs > before * SAMPLES // self.jobs:
+                self._sample()
+            moved = time.monotonic() if self._ended > before else moved
+            if time.monotonic() - moved > QUIET_S:
+                self.wrong.append(f"nothing happens any more; open: {sorted(self._open)}")
+                return
+            time.sleep(0.05)
+
+    def _collect(self) -> None:
+        """Check the jobs that have ended."""
+        for name, job in list(self._open.items()):
+            done = (self._root / "outbox" / name / "receipt.json").exists()
+            reason = self._daemon.reason(name)
+            if done or reason:
+                del self._open[name]
+                self._ended += 1
+                end = "done" if done else "cancelled" if "cancel" in reason else "refused"
+                if end != job.end:
+                    self.wrong.append(f"{name} was {end}, not {job.end}")
+
+    def _cancel(self) -> None:
+        """Cancel the unwanted jobs, as soon as the daemon knows of them."""
+        for name, job in self._open.items():
+            if job.kind == "unwanted" and name not in self._acted_on:
+                with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                    if call(["cancel", name, "--state", str(self._root / "state")]) == 0:
+                        self._acted_on.add(name)
+
+    def _kill(self) -> None:
+        """Kill a long job's worker in the first and third quarter, or the daemon early on.
+
+        Nothing is killed in the others, so that what is measured can grow; but each is killed
+        once, however few long jobs are seen while they run.
+        """
+        process, quarter = self._daemon.process, self._ended * 4 // self.jobs
+        for entry in self._daemon.published.get("running", ()):
+            name = entry["job"]
+            due = quarter in (0, 2) or not all(self.kills.values())
+            if not name.startswith("long") or name in self._acted_on or not due:
+                continue
+            self._acted_on.add(name)
+            early = self._ended * 8 < self.jobs and self.kills["daemon"] <= self.kills["worker"]
+            if early or not self.kills["daemon"]:
+                self.kills["daemon"] += 1
+                self._daemon.end(signal.SIGKILL)
+                self._start()
+                return
+            for child in child_pids(of=str(process.pid)) if process is not None else ():
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                    self.kills["worker"] += 1
+
+    def _sample(self) -> None:
+        process, seconds = self._daemon.process, time.monotonic() - self.began
+        if process is not None:
+            folders = self._root / "state", self._root / "outbox"
+            found = sample(process.pid, *folders, self._ended, seconds)
+            self.samples += [found] if found is not None else []
+
+
+def main() -> int:
+    """Run a soak and print its tables; return 1 if anything is wrong."""
+    jobs = int(sys.argv[1]) if sys.argv[1:] else 5000
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(Path(folder), jobs, 10.0)
+        soak.run()
+    flat, rows = verdict(soak.samples)
+    print("\n".join([*table(soak.samples), "", *rows, ""]))
+    print(f"{jobs} jobs in {time.monotonic() - soak.began:.0f} s; killed: the daemon "
+          f"{soak.kills['daemon']} times, its child_pids {soak.kills['worker']} times")  # fmt: skip
+    wrong = soak.wrong if flat else [*soak.wrong, "something grows"]
+    print("\n".join(wrong[:20]) or "All jobs ended as they should, and nothing grows.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

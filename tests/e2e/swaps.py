@@ -1,0 +1,215 @@
+"""Swap files, folders and links while they are in use: `python -m tests.e2e.swaps 1000`.
+
+A thread keeps replacing parts of an inbox or an outbox by links to a folder outside, and back.
+Meanwhile pairs are claimed, given back and refused, files are published and archived, and
+retention removes files. Nothing outside may be read, moved, written or removed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from shutil import rmtree
+from threading import Event, Thread
+
+from tests.daemon.disks import CAN_MOUNT, small_disk
+from tests.daemon.world import make_inbox
+
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.ingest.claim import Claimer
+from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.outbox import retention
+from stylewatch_daemon.outbox.publish import Outbox, stage
+from stylewatch_daemon.settings.sections import Retention
+from stylewatch_daemon.store.state import State
+
+PAUSES = (0.0, 0.0005, 0.002)
+"""Seconds between two swaps, in turn, so that some acts succeed."""
+
+SECRET = "nobody may read this"
+NAMES = ("content.jpg", "style.jpg", "job.yaml")
+
+
+def make_outside(root: Path) -> Path:
+    """Make a folder with files of the names that are looked for."""
+    folder = root / "outside"
+    for place in (".", "job", "stages", "inputs", "1", "job/stages", "job/inputs"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for name in (*NAMES, "0001.png", "receipt.json"):
+            (folder / place / name).write_text(f"{SECRET} {place} {name}")
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Return contents, times of change and inodes of all that is in a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            path.read_bytes() if path.is_file() else b"",
+            path.lstat().st_mtime_ns,
+            path.lstat().st_ino,
+        )
+        for path in (folder, *sorted(folder.rglob("*")))
+    }
+
+
+def leaks(*roots: Path) -> Iterator[str]:
+    """Yield the files below `roots` that hold text from outside."""
+    for root in roots:
+        for folder, _, names in os.walk(root):
+            for path in (Path(folder, name) for name in names):
+                with suppress(OSError):
+                    if not path.is_symlink() and SECRET in path.read_text(errors="replace"):
+                        yield f"{path} holds text from outside"
+
+
+@contextmanager
+def swapping(*pairs: tuple[Path, Path]) -> Iterator[None]:
+    """Keep replacing each path by a link to its target, and back."""
+    over = Event()
+
+    def swap() -> None:
+        for number in count():
+            for path, target in pairs:
+                aside = path.with_name(f".aside-{number}-{path.name}")
+                with suppress(OSError):
+                    path.rename(aside)
+                    path.symlink_to(target)
+                with suppress(OSError):
+                    if path.is_symlink():
+                        path.unlink()
+                with suppress(OSError):
+                    if not os.path.lexists(path):
+                        aside.rename(path)
+                if over.wait(PAUSES[number % len(PAUSES)]):
+                    return
+
+    thread = Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def claim(root: Path, rounds: int, outside: Path) -> int:
+    """Claim pairs, then accept, refuse or give them back; return how many were claimed."""
+    inbox, state = root / "in", State(root / "state")
+    state.make()
+    claimer, done = Claimer(state), 0
+    settings, trip = make_inbox(inbox, root / "out", "archive"), inbox / "trip"
+    Outbox(settings.outbox).probe()
+    for number in range(rounds):
+        trip.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            (trip / name).write_text(f"{number} {name}")
+        files = scan(inbox).files
+        with swapping((trip, outside), (trip / "content.jpg", outside / "content.jpg")):
+            for complete in pair(inbox, files, {}).complete:
+                with suppress(OSError, InputError):
+                    job = claimer.claim(complete, files, settings, str(number))
+                    if job is None:
+                        continue
+                    done += 1
+                    acts: Sequence[Callable[[], object]] = (
+                        partial(claimer.give_back, job, "it grows"),
+                        partial(claimer.accept, job, ()),
+                        partial(claimer.refuse, job, "no"),
+                    )
+                    acts[number % 3]()
+        claimer.claimed.clear()
+        rmtree(inbox, ignore_errors=True)
+    state.close()
+    return done
+
+
+def publish(root: Path, rounds: int, outside: Path) -> int:
+    """Stage, publish, archive and refuse; return how often that succeeded."""
+    outbox, held, done = Outbox(root / "out"), root / "held", 0
+    held.mkdir()
+    outbox.probe()
+    swapped = ("job", ".staging/1", "job/stages", "job/inputs", "_refused")
+    for number in range(rounds):
+        (held / "content.jpg").write_text(f"{number}")
+        with swapping(*((outbox.root / name, outside) for name in swapped)):
+            with suppress(OSError):
+                staging = outbox.staging("1")
+                stage(staging, "stages/0001.png", b"painted")
+                folder = outbox.reopen("job")
+                outbox.publish("1", folder, "stages/0001.png")
+                outbox.archive("1", folder, [held / "content.jpg"])
+                done += 1
+            with suppress(OSError):
+                outbox.stage_refused("1", [held / "content.jpg"], "no")
+                outbox.publish_refused("1", outbox.choose_refused(f"bad-{number}"))
+            with suppress(OSError):
+                outbox.clear("1")
+        for name in ("job", "_refused"):
+            rmtree(outbox.root / name, ignore_errors=True)
+        (held / "content.jpg").unlink(missing_ok=True)
+    return done
+
+
+def prune(root: Path, rounds: int, outside: Path) -> int:
+    """Remove stages and inputs by retention; return how many."""
+    job, done = root / "out/job", 0
+    names = {"stages": "0001.png", "inputs": "content.jpg"}
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names.values()}
+    receipt = {
+        "finished": "2020-01-01T00:00:00+00:00",
+        "stages": [{"file": "stages/0001.png", "sha256": digests["0001.png"]}],
+        "inputs": [{"name": "content.jpg", "sha256": digests["content.jpg"]}],
+    }
+    swaps = [(job, outside / "job"), (job / "stages", outside), (job / "inputs", outside)]
+    for _ in range(rounds):
+        for part, name in names.items():
+            (job / part).mkdir(parents=True, exist_ok=True)
+            (job / part / name).write_text(name)
+        (job / "receipt.json").write_text(json.dumps(receipt))
+        os.utime(job / "receipt.json", (0, 0))
+        with swapping(*swaps), suppress(OSError):
+            done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
+        rmtree(root / "out", ignore_errors=True)
+    return done
+
+
+ACTS = {"claim": claim, "publish": publish, "retention": prune}
+
+
+def wrong_with(root: Path, act: str, rounds: int) -> list[str]:
+    """Return what is wrong after so many rounds of an act."""
+    outside = make_outside(root)
+    before = snapshot(outside)
+    done = ACTS[act](root, rounds, outside)
+    wrong = list(leaks(*(path for path in root.iterdir() if path != outside)))
+    if snapshot(outside) != before:
+        wrong.append("files outside have changed")
+    if not done:
+        wrong.append("nothing succeeded, so nothing was tried")
+    return wrong
+
+
+def main(rounds: int) -> int:
+    """Print the result of each act; return 1 if anything is wrong."""
+    failed = False
+    tries = [(act, False) for act in ACTS] + ([("claim", True)] if CAN_MOUNT else [])
+    for act, over_mounts in tries:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            with small_disk(root / "state", 1 << 17) if over_mounts else nullcontext():
+                wrong = wrong_with(root, act, rounds)
+        failed |= bool(wrong)
+        name = f"{act}, {'over mounts' if over_mounts else 'one mount'}, {rounds} rounds"
+        print(f"{name}: {'; '.join(wrong) or 'nothing outside was read or written'}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

@@ -1,0 +1,227 @@
+"""Files that arrive slowly, still change, are far too large, or lie in deep trees."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.daemon.disks import CAN_MOUNT, SAME, deep_tree, same_folder, small_disk
+from tests.daemon.ingest.inspection.files import made, photograph
+from tests.e2e.daemon import SLOW, Daemon, until
+
+from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.files.atomic import digest
+
+SMALL = ("--set", "job.recipe=gatys", "--set", "job.size=24", "--set", "watch.rescan_s=0.2",
+         "--set", "limits.max_pixels=100000")  # fmt: skip
+SHORT = ("--set", "watch.truncated_s=0.5")
+GIANT = 1 << 41
+"""Bytes of sparse files."""
+
+DISK_KIB = 64 << 10
+LATER = b"what came later"
+
+
+def sparse(path: Path, content: bytes = b"", size: int = GIANT) -> Path:
+    path.write_bytes(content)
+    os.truncate(path, size)
+    return path
+
+
+def finish_writing(path: Path, whole: bytes) -> Callable[[], None]:
+    """Cut a file in half, filled up with zeros; return a function that writes the rest."""
+    half = len(whole) // 2
+    path.write_bytes(whole[:half].ljust(len(whole), b"\0"))
+
+    def write() -> None:
+        with path.open("r+b") as writer:
+            writer.seek(half)
+            writer.write(whole[half:])
+
+    return write
+
+
+@pytest.fixture(params=["one mount", "three mounts"])
+def is_far(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[bool]:
+    """Put inbox, outbox and state folder beside each other, or each on a disk of its own."""
+    with ExitStack() as stack:
+        is_far = request.param == "three mounts" and CAN_MOUNT
+        if is_far:
+            (daemon.root / "inbox").rmdir()
+            for name in ("inbox", "outbox", "state"):
+                stack.enter_context(small_disk(daemon.root / name, DISK_KIB))
+        yield is_far
+        if daemon.process is not None:
+            daemon.end()
+            daemon.process = None
+
+
+def drop_sparse(daemon: Daemon) -> Path:
+    """Drop a giant as content, one as job.yaml, and text in 300 MB of holes; return the first."""
+    folder = daemon.root / "inbox/giant"
+    folder.mkdir(parents=True)
+    shutil.copy(daemon.root / "wave.jpg", folder / "style.jpg")
+    sparse(daemon.root / "inbox/settings.job.yaml", b"seed: 1\n")
+    for half, picture in (("content", "sea.jpg"), ("style", "wave.jpg")):
+        shutil.copy(daemon.root / picture, daemon.root / f"inbox/settings.{half}.jpg")
+    holes = daemon.root / "inbox/holes"
+    holes.mkdir()
+    shutil.copy(daemon.root / "wave.jpg", holes / "style.jpg")
+    sparse(holes / "content.png", b"no picture", 300 << 20)
+    return sparse(folder / "content.png", made("png"))
+
+
+def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
+    is_far: bool, daemon: Daemon
+) -> None:
+    inbox, outbox = daemon.root / "inbox", daemon.root / "outbox"
+    giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in ("jpeg", "tiff")}
+    inode = giant.stat().st_ino
+    rests = [finish_writing(daemon.drop(kind) / "content.jpg", whole[kind]) for kind in whole]
+    with (daemon.drop("open") / "content.jpg").open("r+b"):
+        daemon.start(*SMALL)
+        until(lambda: daemon.awaited.count("the rest of content.jpg") == len(rests))
+        until(lambda: "content.jpg, which is still being written: a program has" in daemon.awaited)
+        assert daemon.painted == []
+    for write in rests:
+        write()
+    until(lambda: daemon.painted == ["jpeg", "open", "tiff"])
+    for kind, content in whole.items():
+        assert (outbox / kind / "inputs/content.jpg").read_bytes() == content
+        assert not (inbox / kind).exists()
+
+    for job, name, limit in (
+        ("giant", "content.png", "537 MB"),
+        ("settings", "settings.job.yaml", "100 kB"),
+    ):
+        until(partial(daemon.reason, job))
+        assert daemon.reason(job).startswith(f"{name} is 2199 GB; the limit is {limit}")
+    moved = outbox / "_refused/giant/content.png"
+    assert (is_far, moved.exists()) == (giant.exists(), not is_far)
+    assert (giant if is_far else moved).stat().st_ino == inode
+    assert (f"It is still in {giant.parent}" in daemon.reason("giant")) == is_far
+    until(lambda: daemon.reason("holes"))
+    assert (outbox / "_refused/holes/content.png").stat().st_size == 300 << 20
+    daemon.end()
+    files = {
+        (stat.st_dev, stat.st_ino): stat.st_blocks
+        for stat in (path.lstat() for path in daemon.root.rglob("*") if path.is_file())
+    }
+    assert sum(files.values()) * 512 < 10 << 20
+
+
+def test_what_stays_truncated_or_open_is_decided_after_a_time(daemon: Daemon) -> None:
+    half = (daemon.root / "sea.jpg").read_bytes()[:-100]
+    daemon.drop("half", half)
+    daemon.drop("night", photograph("bmp", border=20), "content.bmp")
+    with (daemon.drop("open") / "content.jpg").open("r+b"):
+        daemon.start(*SMALL, *SHORT)
+        until(lambda: daemon.painted == ["night", "open"] and daemon.reason("half"))
+    assert "cut off" in daemon.reason("half")
+    assert (daemon.root / "outbox/_refused/half/content.jpg").read_bytes() == half
+    assert not (daemon.root / "inbox/half").exists()
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
+    after: str, daemon: Daemon
+) -> None:
+    """The file was renamed, so the program goes on writing into the claimed one."""
+    whole = photograph("png")
+    with (daemon.drop("sea", whole) / "content.jpg").open("ab") as writer:
+        long = (*SLOW, "--set", "job.steps=100", "--set", "job.save_every=50")
+        daemon.start(*SMALL, *SHORT, *long, "--set", f"inboxes=[{{after: {after}}}]")
+        until(lambda: daemon.step > 0)
+        writer.write(LATER)
+        writer.flush()
+        until(lambda: daemon.painted == ["sea"])
+    held = daemon.root / "outbox/sea/inputs/content.jpg"
+    assert held.read_bytes() == whole + LATER
+    assert (held.parent / "style.jpg").exists() == (after == "archive")
+    receipt = daemon.receipt("sea")
+    content, style = receipt["inputs"]
+    assert content["changed"] == {"sha256": digest(held)} != {"sha256": content["sha256"]}
+    assert "changed" not in style
+    (warning,) = (text for text in receipt["warnings"] if text.startswith("content.jpg changed"))
+    assert "while the job ran" in warning and warning in daemon.log
+
+
+@pytest.mark.parametrize("disk", ["state"] if CAN_MOUNT else [])
+def test_what_changed_after_it_was_copied_is_painted_as_a_new_pair(
+    disk: str, daemon: Daemon
+) -> None:
+    whole = photograph("png") + os.urandom(9 << 20)  # so much is copied in the background
+    with small_disk(daemon.root / disk, DISK_KIB):
+        folder = daemon.drop("sea", whole)
+        with (folder / "content.jpg").open("ab") as writer:
+            daemon.start(*SMALL, *SHORT)
+            until(lambda: daemon.painted == ["sea"])
+            assert (folder / "content.jpg").read_bytes() == whole  # it is open, so it stays
+            writer.write(LATER)
+        warnings = daemon.receipt("sea")["warnings"]
+        assert any(text.startswith("content.jpg changed after it was copied") for text in warnings)
+        until(lambda: daemon.painted == ["sea", "sea-2"])
+        again = daemon.root / "outbox/sea-2/inputs/content.jpg"
+        assert again.read_bytes() == whole + LATER
+        assert not folder.exists()
+        daemon.end()
+        daemon.process = None
+
+
+def test_a_giant_in_an_album_is_refused_once_until_it_changes(daemon: Daemon) -> None:
+    folder = daemon.root / "inbox/album"
+    folder.mkdir(parents=True)
+    shutil.copy(daemon.root / "wave.jpg", folder / "style.jpg")
+    giant = sparse(folder / "giant.png", made("png"))
+    daemon.start(*SMALL, "--set", "inboxes=[{after: keep}]")
+    until(lambda: daemon.reason("album/giant"))
+    shutil.copy(daemon.root / "sea.jpg", folder / "sea.jpg")
+    until((daemon.root / "outbox/album/sea/receipt.json").exists)
+    assert not daemon.reason("album/giant-2")
+    os.truncate(giant, GIANT + 1)
+    until(lambda: daemon.reason("album/giant-2"))
+
+
+def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -> None:
+    inbox, names = daemon.root / "inbox", ("d" * 200, "\udce9" * 100)
+
+    def paints(name: str) -> None:
+        daemon.drop(name)
+        until((daemon.root / "outbox" / name / "receipt.json").exists)
+
+    with ExitStack() as trees:
+        for number, name in enumerate(names):
+            trees.enter_context(deep_tree(inbox / f"long-{number}", 40, name))
+        trees.enter_context(deep_tree(inbox / "before"))
+        daemon.start()
+        trees.enter_context(deep_tree(inbox / "later"))
+        for number in range(1_000):
+            (inbox / f"{number % 50}/{number}").mkdir(parents=True)
+        paints("a")
+        until(lambda: len(daemon.published["health"]["notes"]) >= 2)
+        paints("/".join("d" * 32))
+        paints("7/7/b")
+        shutil.rmtree(inbox / "7")
+    shutil.move(daemon.root / "outbox/a", inbox / "a")
+    paints("b")
+    until(lambda: len(daemon.published["health"]["notes"]) == 1)
+    assert daemon.published["health"]["observer"] is True
+    assert daemon.end() == 0
+    assert daemon.log.count("it is nested deeper than 32 folders") >= 2
+    assert "Traceback" not in daemon.log and len(daemon.log) < 8192
+    text = (daemon.root / "outbox/_status.txt").read_text()
+    assert "Notes:\n  a is left alone: it has a receipt.json" in text
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_an_outbox_that_is_the_inbox_by_another_path_is_refused(
+    how: str, daemon: Daemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with same_folder(daemon.root / "inbox", daemon.root / "outbox"):
+        daemon.drop("a")
+        assert call(["run", "--once", "--set", "backend=sketch"]) == 78
+    printed = capfd.readouterr().err
+    assert "outbox lies in the inbox" in printed and "move it out" in printed
