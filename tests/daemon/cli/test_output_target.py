@@ -32,8 +32,7 @@ def publish(target: output_target.Target, *names: str) -> None:
 
 def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(here: Path) -> None:
     (here / "odd.png").mkdir()
-    formats = {"a.png": "png", "a.JPG": "jpg", "b/a.jpeg": "jpg", "a.webp": "webp", "a.tif": "tiff",
-               "a": None, "a.b": None, "a.png/": None, "odd.png": None}  # fmt: skip
+    formats = {"a.png": "png", "b/a.JPEG": "jpg", "a.b": None, "a.png/": None, "odd.png": None}
     assert {name: named(name).format for name in formats} == formats
     with pytest.raises(UsageError, match=r"\.gif cannot be written; \.png, "):
         named("a.gif")
@@ -41,35 +40,28 @@ def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(here: Path) -
 
 
 def test_a_picture_gets_the_final_picture_and_a_folder_gets_everything(here: Path) -> None:
-    names = ["stages/0001.png", "losses.csv", "final.png", "receipt.json"]
-    for out in ("painted.png", "painted"):
-        with opened(named(out), force=False) as target:
-            publish(target, *names)
-    assert files(here) == {"painted.png", *(f"painted/{name}" for name in names)}
-    assert (here / "painted.png").read_text() == "final.png"
-
-
-def test_inputs_of_the_same_name_and_links_are_kept_in_a_folder(here: Path) -> None:
     for folder in ("a", "b"):
         (here / folder).mkdir()
         (here / folder / "x.jpg").write_text(folder)
-    (here / "link.jpg").symlink_to("b/x.jpg")
-    pictures = [here / "a/x.jpg", here / "b/x.jpg", here / "link.jpg"]
-    with opened(named("painted.png"), force=False) as target:
-        assert target.stage_inputs(pictures) == ()
-    with opened(named("painted"), force=False) as target:
-        staged = target.stage_inputs(pictures)
-        assert staged == ("inputs/x.jpg", "inputs/x-2.jpg", "inputs/link.jpg")
-        for name in staged:
-            target.publish(name)
-    assert [(here / "painted" / name).read_text() for name in staged] == ["a", "b", "b"]
+    pictures = [here / "a/x.jpg", here / "b/x.jpg"]
+    names = ["stages/0001.png", "losses.csv", "final.png", "receipt.json"]
+    for out, inputs in (("painted.png", ()), ("painted", ("inputs/x.jpg", "inputs/x-2.jpg"))):
+        with opened(named(out), force=False) as target:
+            publish(target, *names)
+            assert target.stage_inputs(pictures) == inputs
+            for name in inputs:
+                target.publish(name)
+    inputs = {"painted/inputs/x.jpg", "painted/inputs/x-2.jpg"}
+    made = {"painted.png", *(f"painted/{name}" for name in names), *inputs}
+    assert files(here) == made | {"a/x.jpg", "b/x.jpg"}
+    assert (here / "painted.png").read_text() == "final.png"
+    assert (here / "painted/inputs/x-2.jpg").read_text() == "b"
 
 
 @pytest.mark.parametrize(
     ("taken", "final"),
-    [("a.png", "final.png"), ("b/receipt.json", "final.png"), ("b/stages/0001.png", "final.png"),
-     ("b/inputs/sea.jpg", "final.png"), ("b/sea.jpg", "sea.jpg")],
-)  # fmt: skip
+    [("a.png", "final.png"), ("b/receipt.json", "final.png"), ("b/sea.jpg", "sea.jpg")],
+)
 def test_an_existing_file_is_replaced_only_by_force(here: Path, taken: str, final: str) -> None:
     (here / taken).parent.mkdir(exist_ok=True, parents=True)
     (here / taken).write_text("mine")
@@ -103,12 +95,9 @@ def test_an_interruption_leaves_the_stages_and_nothing_else(here: Path) -> None:
             raise KeyboardInterrupt
     assert [path.name for path in here.iterdir()] == ["b"]
     assert files(here) == {"b/stages/0001.png"}
-    with opened(named("b"), force=True) as target:
-        publish(target, "stages/0900.png")
-    assert files(here) == {"b/stages/0900.png"}
 
 
-@pytest.mark.parametrize("out", ["absent/a.png", "absent/painted/", "file/a.png", "file/painted"])
+@pytest.mark.parametrize("out", ["absent/a.png", "file/painted"])
 def test_a_place_that_cannot_be_written_is_reported(here: Path, out: str) -> None:
     (here / "file").touch()
     with pytest.raises(OutputError, match="cannot be written: "), opened(named(out), force=False):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.web.world import receipt
 
 from stylewatch_daemon.cli import replay
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
@@ -26,15 +27,7 @@ MASKS = (an_input("content-mask", "c.png"), an_input("style-2-mask", "s.png"))
 INPUTS = (an_input("content", "sea.jpg"), an_input("style-1", "wave.jpg", weight=2),
           an_input("style-2", "sky.jpg", weight=1), an_input("init", "first.png"),
           *MASKS)  # fmt: skip
-PLAIN: dict[str, Any] = {
-    "job": "sea", "state": "done", "recipe": RECIPE.model_dump(mode="json"),
-    "backend": {"name": "sketch", "version": "1", "device": "cpu", "precision": "fp32"},
-    "size": [4, 3], "seed": 5, "inputs": INPUTS,
-    "stages": [], "final": "final.png", "files": [],
-    "losses": {"total": 1, "content": {}, "style": {}},
-    "attempts": [], "warnings": [], "seconds": 1, "version": "0.1.0",
-    "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z",
-}  # fmt: skip
+PLAIN: dict[str, Any] = receipt("sea", inputs=INPUTS, recipe=RECIPE.model_dump(mode="json"), seed=5)
 Change = Callable[..., replay.Replay]
 
 
@@ -74,8 +67,6 @@ def test_its_inputs_lie_beside_it_known_by_name_or_digest(folder: Path) -> None:
     (inputs / "sky.jpg").write_text("another")
     (sentence,) = repeated.differences(pictures)
     assert "sky.jpg is not the style-2 of the receipt" in sentence
-    (sentence,) = repeated.differences(pictures[:2])
-    assert sentence == "the receipt has 3 pictures, here are 2"
     series = folder.parent / "out/_jobs/waves/a/seed=1"
     series.mkdir(parents=True)
     (folder / "receipt.json").rename(series / "receipt.json")
@@ -119,22 +110,19 @@ def test_recipe_seed_backend_and_weights_are_repeated_and_nothing_else_of_the_se
     recipe = book.change(RECIPE, {"start": "style", "keep_detail": 0.25, "objective.content": None})
     repeated = read(only="style", recipe=recipe.model_dump(mode="json"))
     assert repeated.settings(tmp_path, 2, JobSettings()).resolve() == recipe
-    named = read(recipe={**PLAIN["recipe"], "name": "my/own"})
-    assert Path(named.settings(tmp_path, 3, BASE).recipe) == tmp_path / "my_own.yaml"
 
 
 def test_colors_masks_and_files_are_as_in_the_receipt(read: Change, tmp_path: Path) -> None:
     output = {"format": "webp", "quality": 7, "depth": 8, "metadata": "none"}
-    for stages, size in (({}, None), ({"size": 30, "of_later_versions": 1}, 30)):
-        job = read(
-            output={**output, "stages": stages},
-            color={"mode": "match", "space": "linear"},
-            mask={"feather": "2%", "outside": "keep"},
-        ).settings(tmp_path, 3, BASE)
-        assert (job.color, job.color_space) == ("match", "linear")
-        assert (job.mask.feather, job.mask.outside) == ("2%", "keep")
-        assert (job.format, job.quality, job.depth, job.metadata) == ("webp", 7, 8, "none")
-        assert (job.stages.size, job.final) == (size, "{stem}")
+    job = read(
+        output={**output, "stages": {"size": 30, "of_later_versions": 1}},
+        color={"mode": "match", "space": "linear"},
+        mask={"feather": "2%", "outside": "keep"},
+    ).settings(tmp_path, 3, BASE)
+    assert (job.color, job.color_space) == ("match", "linear")
+    assert (job.mask.feather, job.mask.outside) == ("2%", "keep")
+    assert (job.format, job.quality, job.depth, job.metadata) == ("webp", 7, 8, "none")
+    assert (job.stages.size, job.final) == (30, "{stem}")
 
 
 def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(
@@ -143,8 +131,8 @@ def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(
     decided = {"tile": 768, "history": 4, "device": "cpu"}
     attempts = [{"backend": "torch", "decided": {"tile": 96}, "ended": "failed"},
                 {"backend": "torch", "decided": decided, "ended": "done"}]  # fmt: skip
-    repeated = read(attempts=attempts, inputs=INPUTS[:3], backend={
-        "name": "torch", "version": "1", "device": "cpu", "precision": "fp32"})  # fmt: skip
+    backend = {**PLAIN["backend"], "name": "torch"}
+    repeated = read(attempts=attempts, inputs=INPUTS[:3], backend=backend)
     assert repeated.options() == {"tile": 768, "history": 4}
     (here / "config.yaml").write_text("backends: {torch: {tile: none, threads: 1}}\n")
     for sets, tile in (([], 768), (["backends.torch.tile=64"], 64)):
@@ -154,31 +142,20 @@ def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(
         )  # fmt: skip
         order = make_plan(request, here).order
         assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}
-    whole = [{"backend": "torch", "decided": {"tile": "none", "history": "whole"}, "ended": "done"}]
-    assert read(attempts=whole).options() == {}
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"seed": 10**30},
-        {"backend": {**PLAIN["backend"], "name": "a\0"}},
-        {"mask": {"feather": "1e400"}},
-        {"recipe": {**PLAIN["recipe"], "about": "a\ud800"}},
         {"recipe": {key: PLAIN["recipe"][key] for key in ("name", "about")}},
-        {"inputs": [INPUTS[0], {**INPUTS[1], "weight": 2e300}, *INPUTS[2:]]},
         {"output": {"format": "jpg", "quality": 7, "depth": 16, "metadata": "none", "stages": {}}},
     ],
 )
-def test_invalid_settings_are_refused(changes: dict[str, Any], read: Change, folder: Path) -> None:
+def test_invalid_receipts_are_refused(changes: dict[str, Any], read: Change, folder: Path) -> None:
     with pytest.raises(InputError, match=r"this receipt c|is not a receipt"):
         read(**changes).settings(folder, 3, BASE)
-
-
-def test_an_invalid_receipt_is_refused(folder: Path) -> None:
-    for text in ("not JSON", "{}", "[" * 100_000, '{"seed": 1' + "0" * 5000 + "}", '{"sweep": 1}'):
+    for text in ("not JSON", "[" * 100_000, '{"sweep": 1}'):
         (folder / "receipt.json").write_text(text)
         with pytest.raises(InputError, match=r"not a receipt: |RecursionError|that of a series"):
             replay.read(folder)
-    with pytest.raises(InputError, match=r"absent cannot be read: No such file"):
-        replay.read(folder / "absent")

@@ -1,11 +1,10 @@
-"""`stylewatch status` and `show`; tests/line has them with a real daemon."""
+"""`stylewatch status` and `show`; tests/e2e has them with a real daemon."""
 
 import json
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Run, Terminal
@@ -82,35 +81,17 @@ def test_the_state_of_the_daemon_is_shown(tmp_path: Path, run: Run) -> None:
     assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
 
 
-def looking(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
-    """Let `steps` happen, one at each look, and then Ctrl-C."""
-    remaining = iter(steps)
-
-    def sleep(seconds: float) -> None:
-        step = next(remaining, None)
-        if step is None:
-            raise KeyboardInterrupt
-        step()
-
-    monkeypatch.setattr(time, "sleep", sleep)
-
-
-def test_watch_prints_changes_until_ctrl_c(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(tmp_path, Status())
-    looking(monkeypatch, lambda: None, lambda: publish(tmp_path, Status(), done=1), lambda: None)
-    with lock.held(tmp_path / "lock"):
-        ended = run("status", "--watch", "--json", "--state", tmp_path)
-    assert ended.code == 0
-    assert [json.loads(line)["counts"]["done"] for line in ended.lines] == [0, 1]
-
-
 def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
     tmp_path: Path, run: Run, terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def sleep(seconds: float) -> None:
+        if (tmp_path / PAUSED).exists():
+            raise KeyboardInterrupt
+        (tmp_path / PAUSED).touch()
+        publish(tmp_path, BUSY, waiting=1)
+
+    monkeypatch.setattr(time, "sleep", sleep)
     publish(tmp_path, Status())
-    looking(monkeypatch, lambda: publish(tmp_path, BUSY, waiting=1))
     stdout = terminal("stdout")
     with lock.held(tmp_path / "lock"):
         assert run("status", "--watch", "--state", tmp_path).code == 0
@@ -136,51 +117,32 @@ def test_a_done_job_is_shown_by_ledger_and_receipt(tmp_path: Path, run: Run) -> 
     assert sections["files"].split()[1:] == ["stages/0005.png", "final.png", "receipt.json"]
     plain = json.loads(run(*show, "--json").out)
     assert plain["receipt"]["job"] == "sea" and plain["running"] is None
-    show = ("show", plain["id"], "--state", tmp_path / "state")
-    assert json.loads(run(*show, "--json").out) == plain, "by its id too"
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
+def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("state: {path: mine}\n")
+    state, show = tmp_path / "mine", ("show", "--config", "config.yaml")
     enter(
-        tmp_path / "state",
+        state,
         entry("sea", "running", place="sea-2", settings={"steps": 9, "size": None}),
         entry("bad", "refused", refused_as="_refused/bad", reason="one\n\x1b[2Jtwo"),
         attempts=ATTEMPTS,
     )
-    return tmp_path / "state"
-
-
-def test_an_open_job_has_attempts_settings_and_progress(state: Path, run: Run) -> None:
-    lines = run("show", "sea", "--state", state).lines
-    assert (
-        "state    running" in lines and "  steps  9" in lines and "  content.jpg  9 bytes" in lines
-    )
-    assert any(line.endswith("failed     it broke; in two") for line in lines)
-    assert any(line.endswith("sketch (cpu), 8 at once  from step 4  not ended") for line in lines)
     publish(state, Status(running=(Running("sea-2", 3, 50, 0.25, (48, 36), 9.5, id="id-sea"),)))
-    assert "progress" not in run("show", "sea", "--state", state).out
+    assert "progress" not in run(*show, "sea").out
     with lock.held(state / "lock"):
-        text = run("show", "sea", "--state", state).out
-    assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left\n" in text
-    lines = run("show", "bad", "--state", state).lines
+        lines = run(*show, "sea").lines
+    assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left" in lines
+    assert "  steps  9" in lines and "  content.jpg  9 bytes" in lines
+    assert any(line.endswith("sketch (cpu), 8 at once  from step 4  not ended") for line in lines)
+    lines = run(*show, "bad").lines
     assert "reason   one; ?[2Jtwo" in lines and "folder   out/_refused/bad" in lines
-
-
-def test_the_state_folder_is_that_of_the_settings_unless_another_is_named(
-    state: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run("show", "sea").code == 0
-    state.rename(tmp_path / "mine")
-    (tmp_path / "config.yaml").write_text("state: {path: mine}\n")
-    assert run("show", "sea", "--config", "config.yaml").code == 0
-    ended = run("show", "sea", "--config", "config.yaml", "--state", "other")
+    ended = run(*show, "sea", "--state", "other")
     assert ended.code == 64 and "there is no job 'sea', nor any other yet" in ended.err
-    assert (
-        "unknown job 'sae-2'; did you mean 'sea-2'?"
-        in run("show", "sae-2", "--config", "config.yaml").err
-    )
-    (tmp_path / "mine/ledger.sqlite3").write_text("not a ledger")
-    ended = run("show", "sea", "--config", "config.yaml")
+    assert "unknown job 'sae-2'; did you mean 'sea-2'?" in run(*show, "sae-2").err
+    (state / "ledger.sqlite3").write_text("not a ledger")
+    ended = run(*show, "sea")
     assert ended.code == 78 and "is damaged" in ended.err

@@ -38,10 +38,6 @@ def test_the_list_has_installed_weights_and_those_that_can_be_fetched(run: Run) 
     assert list(rows) == ["bundled", "caffe", "keras", "torchvision"]
     assert "md5 253f8cb51578" in rows["keras"] and "fetch" in rows["torchvision"]
     assert any(line.startswith("caffe, keras: CC BY 4.0, Visual Geometry") for line in lines)
-    plain = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
-    assert len(plain["bundled"]["sha256"]) == 64
-    assert plain["keras"]["md5"] == "253f8cb515780f3b799900260a226db6"
-    assert (plain["bundled"]["here"], plain["keras"]["here"]) == (True, False)
 
 
 def test_imported_weights_are_installed_under_their_name(trained: Path, run: Run) -> None:
@@ -67,19 +63,11 @@ def test_verify_checks_every_file_and_reports_the_damaged(
     ended = run("weights", "verify")
     assert ended.code == 69 and "bundled: wrong" in ended.out and "trained: OK" in ended.out
     assert ended.err == "stylewatch: 1 of 2 weights are damaged: bundled\n"
-    weights.own_path("trained").write_bytes(b"garbage")
-    rows = json.loads(run("weights", "list", "--json").out)
-    assert "trained" not in {row["name"] for row in rows}
-    ended = run("weights", "verify", "trained")
-    assert ended.code == 69 and "trained: wrong" in ended.out
 
 
 def test_fetch_shows_its_progress_and_the_file(
     trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = run("weights", "fetch", "vgg20")
-    assert ended.code == 69 and "there are caffe, keras, torchvision" in ended.err
-
     def fetch(name: str) -> Iterator[Progress]:
         for received in range(0, 1001, 5):
             yield Progress(name, received * 1_000_000, 1_000_000_000)

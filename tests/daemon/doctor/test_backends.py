@@ -1,11 +1,8 @@
 """Each backend is checked in a process of its own, whatever it does there."""
 
-import sys
 import time
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,48 +18,37 @@ from stylewatch_painter.network import store
 from stylewatch_plugins import registry
 from stylewatch_plugins.sketch import Sketch
 
-HERE = "tests.daemon.doctor.test_backends"
 Patch = pytest.MonkeyPatch
 
 
 def test_every_backend_is_checked_and_only_the_wanted_one_has_to_work(monkeypatch: Patch) -> None:
     calls: list[tuple[Any, ...]] = []
-    status = Status(problem="gone", exit_code=78, notes=("slow",))
 
     def run(check: str, *args: Any, timeout: float = 0) -> Status:
         calls.append(args)
-        return status
+        return Status(problem="gone", exit_code=78)
 
     monkeypatch.setattr(backends, "run", run)
     options = {"sketch": {"seconds_per_step": 1}}
     job = JobSettings(backend="sketch")
     settings = make_settings((), Path("s"), job=job, backends=options, devices=("cuda:0",))
-    findings = list(backends.look(settings))
+    first, *rest = backends.look(settings)
     others = [name for name in registry.names() if name != "sketch"]
-    assert [finding.what for finding in findings[::2]] == [
-        "backend sketch", *(f"backend {name}" for name in others), "weights",
-    ]  # fmt: skip
     assert calls[:2] == [("sketch", options["sketch"], ("cuda:0",)), (others[0], {}, ())]
-    (mend,) = (finding for finding in findings if finding.verdict == "mend")
-    assert (mend.what, mend.words, mend.exit_code) == ("backend sketch", "gone", 78)
-    assert findings[0].words == "slow"
-    assert "does not affect jobs with another backend" in findings[-1].words
-    status = Status("fine")
-    assert {finding.verdict for finding in backends.look(settings)} == {"ok"}
+    assert (first.what, first.words, first.exit_code) == ("backend sketch", "gone", 78)
+    assert [finding.what for finding in rest] == [
+        *(f"backend {name}" for name in others),
+        "weights",
+    ]
+    assert {finding.verdict for finding in rest} == {"note"}
 
 
-def test_a_backend_that_works_has_a_version_devices_and_capabilities(monkeypatch: Patch) -> None:
+def test_a_backend_that_works_has_a_version_devices_and_capabilities() -> None:
     status = backend_status("sketch", {}, ("cpu",))
     assert status.words.startswith(f"{Sketch.version} on cpu")
     assert (status.problem, status.version) == (None, Sketch.version)
     assert [(type(each), each.name) for each in status.devices] == [(Device, "cpu")]
     assert status.can == ("resume", "deterministic")
-    for capability, notes in (("AVX2", 0), ("DEFAULT", 1)):
-        cpu = SimpleNamespace(get_cpu_capability=lambda name=capability: name)
-        torch = SimpleNamespace(backends=SimpleNamespace(cpu=cpu))
-        monkeypatch.setitem(sys.modules, "torch", torch)
-        status = backend_status("sketch", {})
-        assert status.words.endswith(capability) and len(status.notes) == notes
 
 
 @pytest.mark.parametrize(
@@ -82,8 +68,6 @@ def test_a_backend_that_cannot_run_has_a_problem(
     status = backend_status(*arguments)
     assert (status.exit_code, status.words) == (code, "")
     assert words in str(status.problem)
-    monkeypatch.setattr(Sketch, "problem", lambda self: "there is no pencil: buy one")
-    assert backend_status("sketch", {}).problem == "there is no pencil: buy one"
 
 
 def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
@@ -96,28 +80,19 @@ def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
     assert weights_status() == Status(problem="they are damaged; fetch them again", exit_code=69)
 
 
-def nonsense(pipe: Connection) -> None:
-    pipe.send_bytes(b"[]")
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nonsense", "it sent an invalid message"),
         ("of-the-future", "does not fit: it keeps version 2 of the contract"),
         ("exits", "the process that checked it ended with exit code 3: no message"),
-        ("closes-files", "the process that checked it ended with exit code 1: "),
         ("hangs-at-devices", "did not answer within 2 s"),
     ],
 )
 def test_a_check_without_an_answer_is_a_problem(
     name: str, words: str, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    if name == "nonsense":
-        status = backends.run(f"{HERE}:nonsense")
-    else:
-        install(tmp_path, monkeypatch, name)
-        status = check_backend(name, {}, timeout=2 if name == "hangs-at-devices" else 60)
+    install(tmp_path, monkeypatch, name)
+    status = check_backend(name, {}, timeout=2 if name == "hangs-at-devices" else 60)
     assert words in str(status.problem)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.web.world import finished_job, picture, sha256, write
 
-from stylewatch_daemon.outbox.job_files import Spot
-from stylewatch_daemon.views.output_files import Memory, digest, find, read_losses, read_receipt
+from stylewatch_daemon.views.output_files import Memory, find, read_losses, read_receipt
 
 
 def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
@@ -48,13 +47,6 @@ def test_a_stage_is_found_by_its_number_and_the_output_of_a_flat_job_elsewhere(
         found = find(job, tmp_path / "state", what)
         assert found is not None and found.sha256 == sha256(picture(shade))
         found.file.close()
-
-
-def test_a_digest_leaves_the_file_to_be_read(tmp_path: Path) -> None:
-    content = write(tmp_path / "a", b"content")
-    with Spot(tmp_path, "", "a").open() as file:
-        assert digest(file) == digest(file) == sha256(content)
-        assert file.read() == content
 
 
 def test_a_cache_makes_a_result_once_and_forgets_the_oldest() -> None:
