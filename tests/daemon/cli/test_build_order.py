@@ -8,12 +8,9 @@ from stylewatch_daemon.cli.build_order import (
     RenderRequest,
     make_plan,
     masks_by_role,
-    member_overrides,
-    parse_sweep,
 )
 from stylewatch_daemon.cli.options import JobOptions, parse_sets
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.settings.job import members
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -62,7 +59,6 @@ def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_pic
     [
         ((), JobOptions(), None, UsageError, "at least one style"),
         (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, noise"),
-        (PAIR, JobOptions(), "a.gif", UsageError, "gif"),
         (PAIR, JobOptions(artifact=["sheet"]), "a.png", UsageError, "--artifact needs a folder"),
         ((PAIR[0], Path("absent.jpg")), JobOptions(), None, InputError, r"absent.jpg does not exi"),
         (PAIR, JobOptions(mask=Path("no.png")), None, InputError, r"no\.png does not exist"),
@@ -121,14 +117,3 @@ def test_what_cannot_be_set_is_refused_and_secrets_are_not_repeated(
         parse_sets([text])
     assert str(caught.value).startswith(message)
     assert "hush" not in str(caught.value)
-
-
-def test_a_sweep_has_yaml_values_for_keys_as_with_set() -> None:
-    sweep = parse_sweep(["strength=0.2,0.5", "style_weights=[1,0],[0.5,0.5]"])
-    assert sweep == {"strength": (0.2, 0.5), "style_weights": ([1, 0], [0.5, 0.5])}
-    keys = ("job.seed=3", "job.set.keep_detail=0.5", "objective.tv.weight=1", "mask.feather=3%")
-    (member,) = members(parse_sweep(keys))
-    assert member_overrides(member) == {
-        "job.seed": 3, "job.set.keep_detail": 0.5, "job.set.objective.tv.weight": 1,
-        "job.mask.feather": "3%",
-    }  # fmt: skip

@@ -87,23 +87,8 @@ def test_force_removes_the_earlier_job_and_no_other_file(here: Path) -> None:
     assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml"}
 
 
-def test_an_interruption_leaves_the_stages_and_nothing_else(here: Path) -> None:
-    for out, names in (("a", []), ("a.png", []), ("b", ["stages/0001.png"])):
-        with pytest.raises(KeyboardInterrupt), opened(named(out), force=False) as target:
-            (target.staging / "half.png").touch()
-            publish(target, *names)
-            raise KeyboardInterrupt
-    assert [path.name for path in here.iterdir()] == ["b"]
-    assert files(here) == {"b/stages/0001.png"}
-
-
 @pytest.mark.parametrize("out", ["absent/a.png", "file/painted"])
 def test_a_place_that_cannot_be_written_is_reported(here: Path, out: str) -> None:
     (here / "file").touch()
     with pytest.raises(OutputError, match="cannot be written: "), opened(named(out), force=False):
         pass
-    with opened(named("a.png"), force=False) as target:
-        (target.staging / "final.png").touch()
-        (here / "a.png").mkdir()
-        with pytest.raises(OutputError, match=r"a\.png cannot be written: "):
-            target.publish("final.png")

@@ -108,12 +108,9 @@ def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
 def test_a_done_job_is_shown_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
     enter(tmp_path / "state", finished_job(tmp_path), attempts=ATTEMPTS[:1])
     show = ("show", "sea", "--state", tmp_path / "state")
-    facts, *parts = run(*show).out.strip().split("\n\n")
-    shown = dict(line.split(maxsplit=1) for line in facts.splitlines())
-    assert (shown["state"], shown["folder"]) == ("done", str(tmp_path / "out/sea"))
+    _, *parts = run(*show).out.strip().split("\n\n")
     sections = {part.split(":\n")[0]: part for part in parts}
     assert list(sections) == ["attempts", "pictures", "settings", "losses", "files"]
-    assert "sketch (cpu)" in sections["attempts"] and "total" in sections["losses"]
     assert sections["files"].split()[1:] == ["stages/0005.png", "final.png", "receipt.json"]
     plain = json.loads(run(*show, "--json").out)
     assert plain["receipt"]["job"] == "sea" and plain["running"] is None

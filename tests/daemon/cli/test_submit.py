@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.cli.conftest import Run, Terminal, files
+from tests.daemon.cli.conftest import Run, files
 from tests.daemon.cli.states import enter, entry, publish
 
 from stylewatch_daemon.cli import submit
@@ -38,8 +38,6 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
         "content.jpg", "style.jpg", "content.mask.jpg", "style.mask.jpg", "init.jpg", "job.yaml",
     }  # fmt: skip
     assert (inbox / "lake/job.yaml").read_text() == "init: picture\n"
-    Path("content.jpg").rename("-a\nb.jpg")
-    assert run("submit", "-q", "--", "-a\nb.jpg", "style.jpg").out == "_a_b-style\n"
 
 
 def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:
@@ -112,10 +110,9 @@ def test_waiting_ends_with_the_exit_code_of_the_final_state(
     assert (f"stylewatch: sea-2: {state}: why\n" in ended.err) == (code != 0)
 
 
-def test_progress_is_printed_at_intervals_and_in_place_on_a_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_progress_is_printed_at_intervals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(submit, "EVERY_S", 0.0)
     running = Running("sea", 3, 50, 0.25, (48, 36), 9.0, id="id-sea")
     waiting(
@@ -136,8 +133,3 @@ def test_progress_is_printed_at_intervals_and_in_place_on_a_terminal(
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
     ]
     assert capsys.readouterr().err.splitlines() == lines
-    stderr = terminal("stderr")
-    waiting(monkeypatch, lambda: enter(tmp_path, entry("a[red]x")))
-    with lock.held(tmp_path / "lock"):
-        assert submit.follow(tmp_path, "a[red]x", quiet=False) == 0
-    assert "a[red]x: waits in the inbox" in stderr.getvalue(), "no markup"

@@ -7,6 +7,7 @@ import resource
 import time
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from tests.daemon.alert_server import alert_server
 from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import backends, diagnose
-from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
+from stylewatch_daemon.doctor.finding import exit_code, mend, ok
 from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.job import JobSettings
@@ -64,13 +65,10 @@ def test_low_limits_of_descriptors_and_watched_folders_are_reported(
 def test_missing_extras_and_a_strict_sandbox_are_reported(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    def denied(*_: object, **__: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
     assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 4
     assert [finding.verdict for finding in diagnose.sandbox(Path("/"))] == ["ok"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(mmap, "mmap", denied)
+    monkeypatch.setattr(mmap, "mmap", Mock(side_effect=PermissionError(1, "not permitted")))
     findings = [*diagnose.extras(), *diagnose.sandbox(tmp_path)]
     assert {finding.verdict for finding in findings} == {"note"}
     assert "pip install 'stylewatch[heic]'" in findings[0].words
@@ -78,32 +76,24 @@ def test_missing_extras_and_a_strict_sandbox_are_reported(
     assert "MemoryDenyWriteExecute=no" in findings[5].words
 
 
-def check(demand: Demand) -> Finding:
-    (finding,) = diagnose.check_cluster(demand)
-    return finding
-
-
 def test_a_cluster_that_answers_is_reported_with_its_places() -> None:
     """It asks for a token, which this process has in its environment."""
-    assert not list(diagnose.check_cluster(None))
     address = nodes.shared().address
     words = f"{address} answers, with places for 4 jobs at once"
-    assert check(Demand(address, gpus=0.5)) == ok("cluster", words)
+    assert list(diagnose.check_cluster(Demand(address, gpus=0.5))) == [ok("cluster", words)]
 
 
 def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patch) -> None:
-    def version(name: str) -> str:
-        raise PackageNotFoundError(name)
-
     answers: dict[str, Capacity | ClusterLost] = {
         "auto answers, and no machine there has GPU 1, tpu 1: correct executor": Capacity(0),
         "access denied": ClusterLost("access denied"),
     }
     for words, answer in answers.items():
         monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)
-        assert check(Demand("auto", resources={"tpu": 1})) == mend("cluster", words, 69)
-    monkeypatch.setattr(sections, "version", version)
-    finding = check(Demand())
+        demand = Demand("auto", resources={"tpu": 1})
+        assert list(diagnose.check_cluster(demand)) == [mend("cluster", words, 69)]
+    monkeypatch.setattr(sections, "version", Mock(side_effect=PackageNotFoundError))
+    (finding,) = diagnose.check_cluster(Demand())
     assert (finding.verdict, finding.exit_code) == ("mend", 78)
     assert "stylewatch[ray]" in finding.words
 

@@ -9,17 +9,16 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout, two_mounts
+from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-from stylewatch_daemon.ingest.claim import Claimer, too_large
+from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Picture
-from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.store.journal import Journal
 
 ALL = {name: name for name in JOB}
@@ -224,25 +223,3 @@ def test_a_long_copy_is_finished_later_also_after_a_kill(killed: bool, place: Cl
     transfers.close()
     assert (place.state.jobs / "1/files/content.jpg").stat().st_size == SMALL + 1
     assert (tree(place.inbox), list(place.state.claims.iterdir())) == ({}, [])
-
-
-# Files that are too large
-
-
-@BOTH
-def test_a_file_that_is_too_large_moves_or_stays_and_is_never_copied(
-    layout: Layout, place: ClaimWorld
-) -> None:
-    os.truncate(place.inbox / "trip/job.yaml", 1 << 40)
-    Outbox(place.outbox).probe()
-    with layout(place):
-        claimer, journal = place.hold()
-        (job_file,) = [file for file in journal.files if file.role == "job"]
-        assert job_file.stays == (layout is two_mounts)
-        assert too_large(journal).startswith("job.yaml is 1100 GB; the limit is 100 kB")
-        assert ("It is still in" in too_large(journal)) == job_file.stays
-        claimer.refuse(journal, too_large(journal))
-    assert (place.inbox / "trip/job.yaml").exists() == job_file.stays
-    assert not (place.inbox / "trip/content.jpg").exists()
-    assert not list(place.state.claims.iterdir())
-    assert not list((place.outbox / ".staging").glob("*"))

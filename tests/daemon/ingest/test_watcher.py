@@ -18,7 +18,6 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.ingest.watcher import POLL_S, RETRY_S, RepeatFilter, Watcher
 
 POLLED = "it is scanned every 10 s instead"
-HANDLE_EVENT: Any = InotifyFD.handle_event
 
 
 class Wakeups:
@@ -48,11 +47,6 @@ def wakeups() -> Wakeups:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def inbox(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
@@ -63,22 +57,12 @@ def follow(watcher: Watcher, *inboxes: Path) -> bool:
     return watcher.follow({inbox: scan(inbox).folders for inbox in inboxes})
 
 
-def test_writing_in_a_followed_folder_wakes_and_reading_does_not(
+def test_writing_wakes_also_in_new_folders_with_the_inode_of_a_removed_one(
     inbox: Path, wakeups: Wakeups
 ) -> None:
-    (inbox / "job/deeper").mkdir(parents=True)
     with Watcher([inbox], "no", wakeups) as watcher:
-        assert [follow(watcher, inbox), follow(watcher, inbox)] == [True, False]
         list(inbox.iterdir())
         assert (watcher.check(), watcher.interval(60), wakeups.queue.empty()) == (False, 60, True)
-        (inbox / "job/deeper/content.jpg").touch()
-        wakeups.wait()
-
-
-def test_new_folders_are_followed_also_with_the_inode_of_a_removed_one(
-    inbox: Path, wakeups: Wakeups
-) -> None:
-    with Watcher([inbox], "no", wakeups) as watcher:
         for _ in range(20):
             (inbox / "job").mkdir()
             wakeups.wait(lambda: follow(watcher, inbox))
@@ -94,8 +78,9 @@ def test_lost_events_wake_and_are_counted(
     inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = SimpleNamespace(is_queue_overflow=True)
+    handle_event: Any = InotifyFD.handle_event
     with Watcher([inbox], "no", wakeups) as watcher:
-        monkeypatch.setattr(InotifyFD, "handle_event", lambda self, _: HANDLE_EVENT(self, lost))
+        monkeypatch.setattr(InotifyFD, "handle_event", lambda self, _: handle_event(self, lost))
         (inbox / "a").mkdir()
         wakeups.wait()
         monkeypatch.undo()
@@ -125,12 +110,9 @@ def test_an_inbox_on_a_dead_mount_affects_no_other(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled(
-    inbox: Path,
-    wakeups: Wakeups,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    clock = Clock()
     caplog.set_level(logging.INFO)
     ended: SimpleQueue[InotifyFD] = SimpleQueue()
 
@@ -158,9 +140,7 @@ def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled
         assert watcher.check()
         assert watcher.polled == {inbox: "the thread that reads its file events ended twice"}
         assert (watcher.sound, watcher.interval(60)) == (True, POLL_S)
-        clock.now += RETRY_S - 1
-        assert not watcher.check()
-        clock.now += 1
+        clock.now += RETRY_S
         assert watcher.check()
         assert (follow(watcher, inbox), watcher.polled) == (True, {})
     for text in ("ended by themselves: started again", POLLED, "file events work again"):
@@ -168,22 +148,15 @@ def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled
 
 
 @pytest.mark.parametrize("limit", [0, 3])
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "watch limit reached"), RecursionError("too deep")]
-)
 def test_an_inbox_that_cannot_be_watched_is_polled_which_is_logged_once(
-    error: Exception,
-    limit: int,
-    inbox: Path,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    limit: int, inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    clock = Clock()
     add_callback: Any = InotifyFD.add_callback
 
     def fail(self: InotifyFD, path: bytes, *more: Any) -> Any:
         if len(self._watch_for_wd) == limit:
-            raise error
+            raise OSError(errno.ENOSPC, "watch limit reached")
         return add_callback(self, path, *more)
 
     monkeypatch.setattr(InotifyFD, "add_callback", fail)
@@ -192,19 +165,18 @@ def test_an_inbox_that_cannot_be_watched_is_polled_which_is_logged_once(
     with Watcher([inbox], "no", Wakeups(), clock) as watcher:
         for _ in range(2):
             assert not follow(watcher, inbox)
-            assert str(error.args[-1]) in watcher.polled[inbox]
+            assert "watch limit reached" in watcher.polled[inbox]
             assert (watcher.interval(60), watcher.check()) == (POLL_S, False)
             clock.now += RETRY_S
             assert watcher.check()
     assert caplog.text.count(POLLED) == 1
-    assert ("max_user_watches" in caplog.text) == isinstance(error, OSError)
+    assert "max_user_watches" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("polling", "brings", "polls"),
-    [("auto", False, True), ("no", False, False), ("yes", False, True), ("auto", True, False),
-     ("auto", None, False)],
-)  # fmt: skip
+    [("auto", False, True), ("no", False, False), ("yes", True, True), ("auto", None, False)],
+)
 def test_an_inbox_is_polled_where_a_file_brings_no_event(
     polling: Any, brings: bool | None, polls: bool, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,8 +192,9 @@ def test_an_inbox_is_polled_where_a_file_brings_no_event(
 
 
 def test_repeated_messages_of_watchdog_are_logged_as_a_count(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    clock = Clock()
     library, repeat_filter = logging.getLogger("watchdog.observers"), RepeatFilter(clock)
     library.addFilter(repeat_filter)
     for number in range(4815):

