@@ -52,22 +52,13 @@ def place(tmp_path: Path, run: Run) -> Place:
     return Place(tmp_path, run)
 
 
-@pytest.mark.parametrize("words", [["pause"], ["finish", "trip"]])
-def test_a_request_is_recorded_for_the_next_start_or_a_busy_daemon(
-    place: Place, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
+def test_a_request_stays_for_a_busy_daemon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.enter("running")
-    ended = place.run(*words)
-    assert ended.out == (
-        f"recorded for the next start: no daemon is running with the state folder {place.root}\n"
-    )
-    assert place.requests == [(words[0], {"job": "id-trip"} if words[1:] else {})]
     monkeypatch.setattr(control, "ANSWER_WITHIN_S", 0.0)
     with lock.held(place.root / "lock"):
-        ended = place.run(*words)
+        ended = place.run("finish", "trip")
     assert ended.code == 0 and ended.out.startswith("requested; the daemon has not answered yet")
-    ended = place.run("drain")
-    assert ended.out.startswith("there is nothing to drain: no daemon is running")
+    assert place.requests == [("finish", {"job": "id-trip"})]
 
 
 @pytest.mark.parametrize("verb", ["cancel", "finish", "retry", "dismiss"])
@@ -90,30 +81,15 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
     place.enter("refused")
-    assert place.run("dismiss", "trip", "id-trip").code == 0
-    assert place.run("dismiss", "--all").code == 0
+    assert place.run("dismiss", "trip").code == place.run("dismiss", "--all").code == 0
     named, every = (arguments for _, arguments in place.requests)
-    assert named == {"jobs": ["id-trip", "id-trip"], "until": ""}
+    assert named == {"jobs": ["id-trip"], "until": ""}
     assert every["jobs"] == [] and every["until"] <= now()
     assert place.run("dismiss").code == place.run("dismiss", "trip", "--all").code == 64
     place.enter("done")
     ended = place.run("dismiss", "trip")
     assert ended.code == 65
     assert "trip is done: only refused and failed jobs can be dismissed" in ended.err
-    assert len(place.requests) == 2
-
-
-def test_a_retry_names_the_new_job_with_the_old_settings_and_the_changes(place: Place) -> None:
-    place.enter("done")
-    sets = ("--set", "steps=40", "--set", "objective.strength=0.1", "--from-stage", "10")
-    ended = place.run("retry", "trip", *sets)
-    ((verb, arguments),) = place.requests
-    assert (verb, arguments["job"], arguments["from_stage"]) == ("retry", "id-trip", 10)
-    assert ended.err.endswith(f"trip will run again as the job {arguments['new']}\n")
-    assert arguments["settings"].keys() == HAD.keys()
-    assert {key: value for key, value in arguments["settings"].items() if value != HAD[key]} == {
-        "steps": 40, "set": {"objective.strength": 0.1}, "init": "picture", "from_step": 10,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from tests.daemon.worker.orders import order, painted
 
 from stylewatch_daemon.cli import report
 from stylewatch_daemon.cli.report import MISSING, Figure, Figures, receipt_of, view_of_folder
-from stylewatch_daemon.cli.status import view_of
 
 PIXEL = "data:image/png;base64,AAAA"
 EVIL = '<script>alert("x")</script>\' onerror=alert(1) & $title'
@@ -89,12 +88,9 @@ def size(figure: Figure) -> tuple[int, int]:
     return Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size
 
 
-def change_receipt(folder: Path, **changes: Any) -> None:
-    path = folder / "receipt.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
-
-
-def test_inputs_and_a_few_stages_are_included_if_they_are_unchanged(folder: Path) -> None:
+def test_inputs_or_their_thumbnails_and_a_few_stages_are_included_if_they_are_unchanged(
+    folder: Path,
+) -> None:
     made = figures_of(folder)
     captions = ["content: content.jpg", "style 1: style.jpg"]
     assert [figure.caption for figure in made.inputs] == captions
@@ -106,8 +102,13 @@ def test_inputs_and_a_few_stages_are_included_if_they_are_unchanged(folder: Path
     (folder / "final.png").write_bytes(b"changed")
     for path in (folder / "stages").iterdir():
         path.unlink()
-    made = figures_of(folder)
-    assert made.inputs[1] == Figure("style 1: style.jpg")
+    (folder / "inputs/content.jpg").unlink()
+    view = view_of_folder(folder)
+    receipt, thumbs = receipt_of(view), folder.parent / "state/thumbs"
+    thumbs.mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(thumbs / f"{receipt.inputs[0].sha256}.jpg")
+    made = report.figures(view, receipt, thumbs.parent)
+    assert size(made.inputs[0]) == (9, 9) and made.inputs[1] == Figure("style 1: style.jpg")
     assert (made.output.data, made.stages) == ("", [])
 
 
@@ -117,24 +118,11 @@ def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folde
     (folder.parent / "out/waves").mkdir()
     folder.rename(place)
     (place / "final.png").rename(folder.parent / "out/waves/a.png")
-    change_receipt(place, final="../../../waves/a.png")
-    assert size(figures_of(place).output) == (32, 24)
-    (folder.parent / "out/waves/a.png").rename(folder.parent / "secret.png")
-    change_receipt(place, final="../../../../secret.png", files=[])
-    assert figures_of(place).output.data == ""
-
-
-def test_thumbnails_replace_inputs_that_are_gone(folder: Path) -> None:
-    for path in (folder / "inputs").iterdir():
-        path.unlink()
-    state = folder.parent / "state"
-    enter(state, entry("sea", outbox=str(folder.parent)))
-    (state / "thumbs").mkdir()
-    view = view_of(state, "sea")
-    receipt = receipt_of(view)
-    Image.new("RGB", (9, 9)).save(state / f"thumbs/{receipt.inputs[0].sha256}.jpg")
-    made = report.figures(view, receipt, state)
-    assert size(made.inputs[0]) == (9, 9) and made.inputs[1].data == ""
+    (folder.parent / "out/secret.png").write_bytes(b"secret")
+    receipt = json.loads((place / "receipt.json").read_bytes())
+    for final, is_read in (("../../../waves/a.png", True), ("../../../secret.png", False)):
+        (place / "receipt.json").write_text(json.dumps({**receipt, "final": final, "files": []}))
+        assert bool(figures_of(place).output.data) == is_read
 
 
 def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Run) -> None:

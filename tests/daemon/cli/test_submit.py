@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,6 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     assert (ended.code, ended.out) == (0, "content-style\n")
     assert "no daemon is running" in ended.err
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
-    ended = run(*PAIR, "style.jpg", "--name", "sea", "--quiet")
-    assert (ended.out, ended.err) == ("sea\n", "")
-    assert files(inbox / "sea") == {"content.jpg", "style-1.jpg", "style-2.jpg"}
     masks = ("--mask", "content.jpg", "--style-mask", "style.jpg", "--init", "style.jpg")
     assert run(*PAIR, "--name", "lake", *masks).code == 0
     assert files(inbox / "lake") == {
@@ -70,11 +66,9 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     ("arguments", "code", "message"),
     [
         (["content.jpg"], 64, "submit takes a photograph and at least one style"),
-        (["absent.jpg", "style.jpg"], 65, "absent.jpg does not exist"),
         (["content.jpg", "inbox"], 65, "inbox is a folder"),
         ([*PAIR[1:], "--set", "watch.quiet_s=3"], 64, "can't be set for a job"),
         ([*PAIR[1:], "--recipe", "own.yaml"], 64, "can't name a recipe file"),
-        ([*PAIR[1:], "--sweep", "strength=7"], 64, "strength"),
         ([*PAIR[1:], "--name", "../sea"], 64, "would do"),
         ([*PAIR[1:], "--inbox", "absent"], 73, "absent"),
     ],
@@ -94,42 +88,31 @@ def waiting(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
 
 
-@pytest.mark.parametrize(("state", "code"), [("done", 0), ("failed", 70), ("cancelled", 75)])
-def test_waiting_ends_with_the_exit_code_of_the_final_state(
-    state: str, code: int, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = entry("sea", state, place="sea-2", reason="why" if code else "")
-    queued = entry("sea", "queued", place=None)
-    waiting(monkeypatch, *(partial(enter, here / "state", each) for each in (queued, job)))
-    (here / "state").mkdir()
-    with lock.held(here / "state/lock"):
-        ended = run(*PAIR, "--name", "sea", "--wait")
-    assert ended.code == code
-    assert ended.err.count(" waits in the ") == 1, "the next line is not due yet"
-    assert ended.out == ("sea\n" if code else "sea\nout/sea-2\n")
-    assert (f"stylewatch: sea-2: {state}: why\n" in ended.err) == (code != 0)
-
-
 def test_progress_is_printed_at_intervals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit, "EVERY_S", 0.0)
     running = Running("sea", 3, 50, 0.25, (48, 36), 9.0, id="id-sea")
-    waiting(
-        monkeypatch,
+    steps: list[Callable[[], None]] = [
         lambda: publish(tmp_path, Status(paused=True)),
         lambda: enter(tmp_path, entry("sea", "queued", place=None)),
         lambda: publish(tmp_path, Status()),
         lambda: enter(tmp_path, entry("sea", "running")),
         lambda: publish(tmp_path, Status(running=(running,))),
-        lambda: enter(tmp_path, entry("sea")),
-    )
+        lambda: enter(tmp_path, entry("sea", "failed", place="sea-2", reason="why")),
+    ]
+    remaining = iter(steps)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
     with lock.held(tmp_path / "lock"):
-        assert submit.follow(tmp_path, "sea", quiet=False) == 0
+        assert submit.follow(tmp_path, "sea", quiet=False) == 70
     lines = [
         "stylewatch: sea: waits in the inbox",
         "stylewatch: sea: waits: the daemon is paused",
         "stylewatch: sea: waits in the queue",
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
+        "stylewatch: sea-2: failed: why",
     ]
     assert capsys.readouterr().err.splitlines() == lines
+    for state, code in (("refused", 65), ("cancelled", 75), ("done", 0)):
+        enter(tmp_path, entry("sea", state))
+        assert submit.follow(tmp_path, "sea", quiet=True) == code
