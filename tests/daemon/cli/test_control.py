@@ -95,7 +95,6 @@ def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> N
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--set", "steps=-1", "--set", "format=gif"], ["steps", "format"]),
         (["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.yaml"]),
         (["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
     ],

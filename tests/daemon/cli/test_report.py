@@ -88,7 +88,7 @@ def size(figure: Figure) -> tuple[int, int]:
     return Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size
 
 
-def test_inputs_or_their_thumbnails_and_a_few_stages_are_included_if_they_are_unchanged(
+def test_inputs_thumbnails_and_a_few_stages_are_included_if_unchanged(
     folder: Path,
 ) -> None:
     made = figures_of(folder)

@@ -150,10 +150,8 @@ def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quo
     (paths,) = values(for_system(machine, given)[UNIT], "BindReadOnlyPaths")
     assert paths == "-/home/ann/token -/home/ann/urls -/home/ann/venv"
     lines = for_system(MACHINE, settings("/srv", "/srv/o", "/srv/s"))["tmpfiles.d/stylewatch.conf"]
-    assert [line.split()[1:3] for line in lines.splitlines()[-2:]] == [
-        ["/srv/o", "2755"],
-        ["/srv/s", "0700"],
-    ]
+    made = [line.split()[1:3] for line in lines.splitlines()]
+    assert made == [["/srv/o", "2755"], ["/srv/s", "0700"]], "/srv is there"
     machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
     (start,) = values(for_user(machine, settings())["systemd/user/stylewatch.service"], "ExecStart")
     assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -82,13 +81,7 @@ def test_a_mistake_is_reported_before_anything_is_written(
     assert list(inbox.iterdir()) == []
 
 
-def waiting(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
-    """Let one of the `steps` happen at each wait."""
-    remaining = iter(steps)
-    monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
-
-
-def test_progress_is_printed_at_intervals(
+def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final_state(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit, "EVERY_S", 0.0)

@@ -21,28 +21,23 @@ from stylewatch_daemon.ingest.ingest import AHEAD, Ingest
 from stylewatch_daemon.ingest.inspection.messages import CutOff
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.store import claim_files, ledger_writer
-from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
 
 class World(Reporter):
     """Inboxes with an Ingest, whose clock moves only when `now` is set."""
 
-    def __init__(
-        self, root: Path, *, after: Any = "archive", others: Sequence[str] = (), **settings: Any
-    ) -> None:
+    def __init__(self, root: Path, **settings: Any) -> None:
         self.root, self.path, self.outbox = root, root / "in", root / "out"
         self.state, self.inspector, self.now = State(root / "state"), FakeInspector(), 0.0
         self.skipped: list[str] = []
         self.paused_names: list[str] = []
         self.claimed: list[str] = []
         self.waiting: list[list[str]] = []
-        inboxes = tuple(make_inbox(root / name, self.outbox, after) for name in ("in", *others))
+        inboxes = [make_inbox(root / name, self.outbox) for name in ("in", "other")]
         for inbox in inboxes:
             inbox.path.mkdir()
-        self.settings = make_settings(
-            inboxes, root / "state", **{"quiet_s": 2, "rescan_s": 60, **settings}
-        )
+        self.settings = make_settings(inboxes, root / "state", quiet_s=2, rescan_s=60, **settings)
         self.start()
 
     def start(self) -> None:
@@ -92,38 +87,29 @@ class World(Reporter):
         """Scan, claim, and apply all verdicts; return the names of the claimed jobs."""
         self.scan()
         claimed = self.enter_and_claim()
-        self.apply()
-        return claimed
-
-    def apply(self) -> None:
-        """Apply all verdicts."""
         while self.ingest.apply_verdicts():
             pass
+        return claimed
 
     @property
     def incomplete_pairs(self) -> dict[str, str]:
         return {pair.name: pair.waits_for for pair in self.ingest.incomplete}
 
     @property
-    def queued(self) -> dict[str, Journal]:
-        """The jobs that are queued or being refused, by name."""
-        return {job.name: job for job in waiting(self.state)}
-
-    @property
     def states(self) -> dict[str, str]:
-        return {name: job.state for name, job in self.queued.items()}
+        """The states of the jobs that are queued or being refused, by name."""
+        return {job.name: job.state for job in waiting(self.state)}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, others=["other"])
+    return World(tmp_path)
 
 
 # Scan and enter
 
 
 def test_a_pair_is_claimed_once_it_has_settled(world: World) -> None:
-    assert world.ingest.since_scan == float("inf")
     world.drop("a")
     world.ingest.scan()
     assert (world.ingest.settled, world.enter_and_claim()) == (False, [])
@@ -283,7 +269,7 @@ def test_a_claimed_job_queues_after_inspection(world: World) -> None:
     world.inspector.silent = True
     world.run()
     assert (world.ingest.is_inspecting, world.ingest.not_queued) == (True, ("a",))
-    assert (world.incomplete_pairs, world.queued) == ({}, {})
+    assert (world.incomplete_pairs, world.states) == ({}, {})
     (question,) = world.inspector.asked
     assert question.roles == ("content", "style", "init", "content-mask")
     assert question.max_pixels == world.settings.limits.max_pixels
@@ -320,7 +306,7 @@ def test_few_questions_are_asked_at_a_time_and_inboxes_take_turns(world: World) 
     world.inspector.silent = False
     for _ in range(5):
         world.run()
-    assert len(world.queued) == AHEAD + 7
+    assert len(world.states) == AHEAD + 7
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "two_mounts"])
@@ -361,7 +347,7 @@ def test_a_truncated_pair_is_refused_at_once_if_it_was_cancelled_or_has_no_such_
     monkeypatch.setattr(world.inspector, "verdicts", lambda: [cut_off])
     world.ingest.apply_verdicts()
     assert (world.states, world.ingest.awaits_rest) == ({"a": "refusing"}, False)
-    assert world.queued["a"].reason == "content.jpg is cut off"
+    assert world.state.load(job_id).reason == "content.jpg is cut off"
 
 
 def test_verdicts_that_cannot_be_applied_now_are_later_and_stop_no_other(
@@ -380,7 +366,7 @@ def test_verdicts_that_cannot_be_applied_now_are_later_and_stop_no_other(
         assert (world.ingest.is_inspecting, len(world.ingest.not_queued)) == (False, 2)
     with monkeypatch.context() as patch:
         patch.setattr(claim_files, "put_back", Mock(side_effect=OSError(errno.EIO, "I/O error")))
-        world.apply()
+        world.ingest.apply_verdicts()
         assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
         assert (world.paused_names[2:], world.ingest.is_inspecting) == (["a"], False)
     world.run()

@@ -57,9 +57,11 @@ def follow(watcher: Watcher, *inboxes: Path) -> bool:
     return watcher.follow({inbox: scan(inbox).folders for inbox in inboxes})
 
 
-def test_writing_wakes_also_in_new_folders_with_the_inode_of_a_removed_one(
-    inbox: Path, wakeups: Wakeups
+def test_writing_in_new_folders_and_lost_events_wake(
+    inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lost = SimpleNamespace(is_queue_overflow=True)
+    handle_event: Any = InotifyFD.handle_event
     with Watcher([inbox], "no", wakeups) as watcher:
         list(inbox.iterdir())
         assert (watcher.check(), watcher.interval(60), wakeups.queue.empty()) == (False, 60, True)
@@ -72,14 +74,7 @@ def test_writing_wakes_also_in_new_folders_with_the_inode_of_a_removed_one(
             (inbox / "job/content.jpg").unlink()
             (inbox / "job").rmdir()
         assert (watcher.follow({inbox: folders}), watcher.polled) == (False, {})  # it is gone
-
-
-def test_lost_events_wake_and_are_counted(
-    inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost = SimpleNamespace(is_queue_overflow=True)
-    handle_event: Any = InotifyFD.handle_event
-    with Watcher([inbox], "no", wakeups) as watcher:
+        wakeups.clear()
         monkeypatch.setattr(InotifyFD, "handle_event", lambda self, _: handle_event(self, lost))
         (inbox / "a").mkdir()
         wakeups.wait()
