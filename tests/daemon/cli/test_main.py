@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 from tests.daemon.cli.conftest import Run
 
 from stylewatch_daemon import errors
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, code_of, sentence_of
+from stylewatch_daemon.cli.main import app
 from stylewatch_painter import errors as painter
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import errors as plugins
@@ -137,3 +140,15 @@ def test_a_signal_leaves_only_finished_files(here: Path) -> None:
     assert (process.returncode, err) == (143, "")
     assert all(path.suffix == ".png" for path in stages.iterdir())
     assert {path.name for path in (here / "painted").iterdir()} <= {"stages", "losses.csv"}
+
+
+def test_every_command_and_every_option_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(app))]
+    for name, command in commands:
+        inner = getattr(command, "commands", {})
+        commands += [(f"{name} {word}", inner[word]) for word in inner]
+        assert f"`{name}" in page, name
+        for option in (param for param in command.params if param.param_type_name == "option"):
+            if option.name not in ("install_completion", "show_completion"):
+                assert option.opts[0] in page, (name, option.opts)
