@@ -120,8 +120,11 @@ def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folde
     (place / "final.png").rename(folder.parent / "out/waves/a.png")
     (folder.parent / "out/secret.png").write_bytes(b"secret")
     receipt = json.loads((place / "receipt.json").read_bytes())
-    for final, is_read in (("../../../waves/a.png", True), ("../../../secret.png", False)):
-        (place / "receipt.json").write_text(json.dumps({**receipt, "final": final, "files": []}))
+    for change, is_read in (
+        ({"final": "../../../waves/a.png"}, True),
+        ({"final": "../../../secret.png", "files": []}, False),
+    ):
+        (place / "receipt.json").write_text(json.dumps({**receipt, **change}))
         assert bool(figures_of(place).output.data) == is_read
 
 

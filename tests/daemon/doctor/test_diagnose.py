@@ -58,8 +58,7 @@ def test_low_limits_of_descriptors_and_watched_folders_are_reported(
     (tmp_path / "in/a/b").mkdir(parents=True)
     for text, verdict in (("4", "ok"), ("3", "note")):
         (tmp_path / "limit").write_text(text)
-        finding = diagnose.watches([tmp_path / "in", tmp_path / "missing"])
-        assert (finding.verdict, finding.words[:18]) == (verdict, "3 folders to watch")
+        assert diagnose.watches([tmp_path / "in", tmp_path / "missing"]).verdict == verdict
 
 
 def test_missing_extras_and_a_strict_sandbox_are_reported(

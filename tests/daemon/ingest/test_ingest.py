@@ -350,11 +350,22 @@ def test_a_truncated_pair_is_refused_at_once_if_it_was_cancelled_or_has_no_such_
     assert world.state.load(job_id).reason == "content.jpg is cut off"
 
 
-def test_verdicts_that_cannot_be_applied_now_are_later_and_stop_no_other(
+def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.inspector.says = {"a/content": "cut off"}
     world.drop("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(claim_files, "put_back", Mock(side_effect=OSError(errno.EIO, "I/O error")))
+        world.run()
+        assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
+        assert (world.paused_names, world.ingest.is_inspecting) == (["a"], False)
+    world.run()
+    assert (world.ingest.not_queued, world.ingest.awaits_rest) == ((), True)
+
+
+def test_a_full_ledger_delays_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.drop("a")
     world.scan()
     world.ingest.enter()
     world.ingest.claim()
@@ -363,14 +374,9 @@ def test_verdicts_that_cannot_be_applied_now_are_later_and_stop_no_other(
         patch.setattr(ledger_writer, "commit", Mock(side_effect=full))
         assert [world.ingest.apply_verdicts() for _ in range(2)] == [[], []]
         assert world.paused_names == ["the ledger"] * 2
-        assert (world.ingest.is_inspecting, len(world.ingest.not_queued)) == (False, 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(claim_files, "put_back", Mock(side_effect=OSError(errno.EIO, "I/O error")))
-        world.ingest.apply_verdicts()
-        assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
-        assert (world.paused_names[2:], world.ingest.is_inspecting) == (["a"], False)
-    world.run()
-    assert (world.ingest.not_queued, world.ingest.awaits_rest) == ((), True)
+        assert (world.ingest.is_inspecting, world.ingest.not_queued) == (False, ("a",))
+    world.ingest.apply_verdicts()
+    assert world.states == {"a": "queued"}
 
 
 def test_a_job_that_must_run_alone_waits_until_nothing_changes(world: World) -> None:
