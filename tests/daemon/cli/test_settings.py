@@ -79,8 +79,12 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     lines = run("doctor", "--config", file).lines
     assert lines[0] == f"ok    settings: {file} has no mistakes"
     assert {line.split()[0] for line in lines} == {"ok", "note"}
-    first, *_ = json.loads(run("doctor", "--config", file, "--json").out)
+    first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
     assert (first["verdict"], first["exit_code"]) == ("ok", 0)
+    assert {finding["what"].split()[0] for finding in rest} == {
+        "daemon", "inbox", "outbox", "state", "room", "inotify", "backend", "weights", "clock",
+        "extra", "sandbox", "file",
+    }  # fmt: skip
     missing = backends.Status(problem="missing\x1b[31m")
     monkeypatch.setattr(backends, "run", lambda *_, **__: missing)
     ended = run("doctor", "--config", file)

@@ -82,6 +82,7 @@ def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
     ("name", "words"),
     [
         ("of-the-future", "does not fit: it keeps version 2 of the contract"),
+        ("closes-files", "the process that checked it ended with exit code 1: "),
         ("hangs-at-devices", "did not answer within 2 s"),
     ],
 )

@@ -99,18 +99,14 @@ def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> N
 
 
 def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
-    pairing = paired(
-        "job/content.jpg job/style.jpg x.content.jpg x.style.jpg y.content.jpg y.style.jpg "
-        "z.content.jpg z.style.jpg"
-    )
-    changing = {INBOX / "job/style-2.jpg", INBOX / "y.style.jpg"}  # any file of a job's folder
+    pairs = paired("a/content.jpg a/style.jpg x.content.jpg x.style.jpg z.content.jpg z.style.jpg")
+    changing = {INBOX / "a/style-2.jpg"}  # any file of a job's folder
     ready = only_ready(
-        pairing, changing, lambda paths: "its rest" if INBOX / "z.style.jpg" in paths else ""
+        pairs, changing, lambda paths: "its rest" if INBOX / "z.style.jpg" in paths else ""
     )
     assert [job.name for job in ready.complete] == ["x"]
     assert set(ready.incomplete) == {
-        Incomplete("job", "style-2.jpg to stop changing", True),
-        Incomplete("y", "y.style.jpg to stop changing", True),
+        Incomplete("a", "style-2.jpg to stop changing", True),
         Incomplete("z", "its rest", True),
     }
 

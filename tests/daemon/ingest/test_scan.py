@@ -10,7 +10,7 @@ from tests.daemon.faults import fill
 
 from stylewatch_daemon.files import mounts
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
-from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
+from stylewatch_daemon.ingest.scan import Listing, SettleTracker, scan
 
 TEMPORARY = """
     .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
@@ -79,12 +79,9 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
     assert len(listing.folders) == DEPTH
 
 
-# Files that change or are truncated
-
 A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
 LOOK = Look(inode=1, size=2, mtime_ns=3)
 CHANGED = [replace(LOOK, **{part: 9}) for part in ("inode", "size", "mtime_ns")]
-TRUNCATED = "the rest of a?.jpg: it ends too early, and may still be on its way"
 
 
 @pytest.mark.parametrize("look", [*CHANGED, None])
@@ -102,24 +99,3 @@ def test_a_file_settles_after_two_scans_and_the_quiet_time_without_a_change(
         assert tracker.settled(seen) == set()
     clock.now += 0.1
     assert tracker.settled({**seen, B: LOOK}) == {A}
-
-
-@pytest.mark.parametrize("look", [None, *CHANGED])
-def test_a_truncated_file_is_waited_for_until_it_changes_or_its_time_is_over(
-    look: Look | None,
-) -> None:
-    clock = Clock()
-    truncated = TruncatedFiles(clock, wait_s=60)
-    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (False, "")
-    truncated.add(A, LOOK)
-    clock.now += 50
-    truncated.add(A, LOOK)  # again, which does not restart the wait
-    truncated.update({A: LOOK}, lambda path: False)
-    clock.now += 9
-    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (True, TRUNCATED)
-    assert (truncated.waits_for([B]), truncated.gave_up([A, B])) == ("", False)
-    clock.now += 1
-    assert (truncated.any_awaited, truncated.waits_for([A])) == (False, "")
-    assert (truncated.gave_up([A]), truncated.gave_up([B])) == (True, False)
-    truncated.update({} if look is None else {A: look}, lambda path: False)
-    assert not truncated.gave_up([A])

@@ -1,9 +1,7 @@
 """The view of a job has what ledger, receipt, outbox and status.json know; and its loss curve."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.web.world import STEPS, entry, finished_job, receipt, write
@@ -44,18 +42,6 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     assert view.attempt_rows == (
         AttemptView(NOON, "torch (cuda:0), 8 at once", "from step 4", "failed", "it broke; in two"),
     )
-
-
-def test_a_running_job_is_described_by_its_entry_and_what_was_published(tmp_path: Path) -> None:
-    job = finished_job(tmp_path, settings={"recipe": "devos", "steps": 9, "size": None})
-    (tmp_path / "out/sea/receipt.json").unlink()
-    now: dict[str, Any] = {"id": "id-sea", "steps": 10}
-    others = {"id": "other", "steps": 3}
-    view = job_view(replace(job, state="running"), (), [others, now], [(3, 9.0), (7, 0.5)])
-    assert view.running == now and dict(view.facts) == {"recipe": "devos"}
-    assert view.settings == (("recipe", "devos"), ("steps", "9"))
-    assert view.receipt is None and view.losses == () and view.files == ()
-    assert view.curve is not None and (view.curve.last, view.curve.terms) == ((7, 0.5), ())
 
 
 def test_a_job_may_be_a_series_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
