@@ -11,7 +11,7 @@ from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 
 def enter(state: Path, *entries: Entry, attempts: tuple[Attempt, ...] = ()) -> None:
-    """Put `entries` into the ledger of `state`; the first was tried so."""
+    """Put `entries` into the ledger of `state`; `attempts` are those of the first."""
     state.mkdir(exist_ok=True)
     ledger = LedgerWriter.open(state / FILE_NAME)
     ledger.enter(entries)
@@ -27,8 +27,8 @@ def entry(name: str, state: Any = "done", **more: Any) -> Entry:
     return Entry(**values)
 
 
-def publish(state: Path, status: Status, **counts: int) -> None:
-    """What a daemon tells of itself."""
+def publish(state: Path, status: Status, *, observer: bool = True, **counts: int) -> None:
+    """Publish `status` as a daemon does."""
     state.mkdir(exist_ok=True)
     every = dict.fromkeys(("waiting", "running", "done", "refused", "failed", "cancelled"), 0)
-    Publisher(state).show(status, {**every, **counts})
+    Publisher(state).show(status, {**every, **counts}, observer=observer)

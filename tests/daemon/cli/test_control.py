@@ -18,8 +18,6 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_writer import now
 
-HAD = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
-
 
 class Place:
     """A state folder with the job `trip`, and an outbox with its pictures."""
@@ -28,12 +26,12 @@ class Place:
         self.root, self._run = root, run
         fill(root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
 
-    def enter(self, state: str, *, started: bool = True, **more: Any) -> None:
-        roles = {"content": "inputs/sea.jpg", "style": "inputs/wave.jpg"}
-        inputs = [{"role": role, "name": Path(name).name, "size": len(name)}
-                  for role, name in roles.items()]  # fmt: skip
-        values = {"outbox": str(self.root / "out"), "inputs": tuple(inputs), "settings": HAD}
-        attempts = (Attempt("2026-01-01T00:00:00"),) * started
+    def enter(self, state: str, **more: Any) -> None:
+        roles = {"content": "sea.jpg", "style": "wave.jpg"}
+        inputs = tuple({"role": role, "name": roles[role], "size": 15} for role in roles)
+        settings = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
+        values = {"outbox": str(self.root / "out"), "inputs": inputs, "settings": settings}
+        attempts = (Attempt("2026-01-01T00:00:00"),)
         enter(self.root, entry("trip", state, **values, **more), attempts=attempts)
 
     def run(self, *words: object) -> Ended:

@@ -51,6 +51,16 @@ def test_everything_that_the_daemon_publishes_is_shown(tmp_path: Path, run: Run)
     assert plain == json.loads((tmp_path / FILE_NAME).read_text())
 
 
+def test_a_daemon_may_start_be_paused_or_have_no_events(tmp_path: Path, run: Run) -> None:
+    with lock.held(tmp_path / "lock"):
+        first, *_ = run("status", "--state", tmp_path).lines
+        assert first == f"a daemon is starting with the state folder {tmp_path}"
+        publish(tmp_path, Status(), observer=False)
+        (tmp_path / PAUSED).touch()
+        first, *_ = run("status", "--state", tmp_path).lines
+    assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
+
+
 def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) -> None:
     assert run("status", "--state", tmp_path / "none").lines == [
         f"no daemon is running with the state folder {tmp_path / 'none'}",
@@ -66,19 +76,6 @@ def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) ->
     assert now["running"] == []
     assert [pair["name"] for pair in now["incomplete"]] == ["half"]
     assert (now["health"]["at_work"], now["health"]["paused"]) == (False, True)
-
-
-def test_the_state_of_the_daemon_is_shown(tmp_path: Path, run: Run) -> None:
-    with lock.held(tmp_path / "lock"):
-        first = run("status", "--state", tmp_path).lines[0]
-        assert first == f"a daemon is starting with the state folder {tmp_path}"
-        publish(tmp_path, Status())
-        (tmp_path / PAUSED).touch()
-        published = json.loads((tmp_path / FILE_NAME).read_text())
-        published["health"]["observer"] = False
-        (tmp_path / FILE_NAME).write_text(json.dumps(published))
-        first = run("status", "--state", tmp_path).lines[0]
-    assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
 
 
 def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
