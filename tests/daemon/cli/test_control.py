@@ -27,8 +27,10 @@ class Place:
         fill(root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
 
     def enter(self, state: str, **more: Any) -> None:
-        roles = {"content": "sea.jpg", "style": "wave.jpg"}
-        inputs = tuple({"role": role, "name": roles[role], "size": 15} for role in roles)
+        names = {"content": ("sea.jpg", 14), "style": ("wave.jpg", 15)}
+        inputs = tuple(
+            {"role": role, "name": name, "size": size} for role, (name, size) in names.items()
+        )
         settings = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
         values = {"outbox": str(self.root / "out"), "inputs": inputs, "settings": settings}
         attempts = (Attempt("2026-01-01T00:00:00"),)
