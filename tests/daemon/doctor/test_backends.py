@@ -66,6 +66,8 @@ def test_a_backend_that_cannot_run_has_a_problem(
     status = backend_status(*arguments)
     assert (status.exit_code, status.words) == (code, "")
     assert words in str(status.problem)
+    monkeypatch.setattr(Sketch, "problem", lambda self: "there is no pencil: buy one")
+    assert backend_status("sketch", {}).problem == "there is no pencil: buy one"
 
 
 def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
