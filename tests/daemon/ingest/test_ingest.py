@@ -120,7 +120,7 @@ def test_a_pair_is_claimed_once_it_has_settled(world: World) -> None:
     assert world.incomplete_pairs == {"a": "style.jpg to stop changing"}
     assert not world.ingest.is_final
     assert [world.run(), world.run()] == [["a"], []]
-    assert world.waiting == [["a"], []], "reported when they change"
+    assert world.waiting == [["a"], ["a"], []], "reported when something changes"
     assert world.ingest.settled
     world.now += 3
     assert (world.ingest.since_scan, world.ingest.scan_seconds) == (3.0, 0.0)
