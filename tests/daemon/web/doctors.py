@@ -19,10 +19,6 @@ def check(pipe: Connection, settings: Config) -> None:
     send(pipe, Report((ok("disk", "has room"),), (Device("cuda:0", memory=9),)))
 
 
-def invalid(pipe: Connection, settings: Config) -> None:
-    pipe.send_bytes(b'["Report", {"findings": [{"x": 1}], "devices": []}]')
-
-
 def exits(pipe: Connection, settings: Config) -> None:
     """Find nothing."""
 

