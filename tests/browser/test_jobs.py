@@ -9,9 +9,7 @@ from tests.browser.viewer import (
     Windows,
     drop,
     finished,
-    give,
     give_pair,
-    refused,
     running,
     see,
     see_stages,
@@ -40,10 +38,6 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselv
     see(finished(page).get_by_role("img"))
     expect(job).to_have_count(0)
     assert page.evaluate("window.neverLoadedAgain")
-    assert site.painted == ["sea-wave"]
-
-
-def test_each_file_goes_into_the_field_that_it_is_dropped_on(page: Page, site: Site) -> None:
     drop(page, "[data-well]:has(#style)", site.sea)
     drop(page, "[data-well]:has(#content)", site.wave)
     start(page)
@@ -68,28 +62,6 @@ def test_options_hold_and_a_wrong_one_is_reported_at_the_form_which_keeps_the_pi
     receipt = json.loads((site.root / "outbox/by-hand/receipt.json").read_bytes())
     assert (receipt["recipe"]["name"], receipt["backend"]["name"]) == ("devos", "sketch")
     assert receipt["size"] == [32, 24]
-
-
-def test_a_file_that_is_no_picture_is_refused_with_its_reason_and_can_be_tried_again(
-    page: Page, site: Site
-) -> None:
-    (site.root / "note.jpg").write_text("no picture")
-    give(page, site.root / "note.jpg", site.wave)
-    job = refused(page, "note-wave")
-    expect(job).to_contain_text("content.jpg holds text")
-    job.get_by_role("button", name="Retry").click()
-    page.wait_for_url("**/jobs/*")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("refused")
-    expect(page.get_by_text("retry of")).to_be_visible()
-
-
-def test_half_a_pair_is_shown_with_what_it_waits_for(page: Page, site: Site) -> None:
-    site.sea.rename(site.root / "inbox/lone.content.jpg")
-    incomplete = page.get_by_role("region", name="Incomplete")
-    expect(incomplete).to_contain_text("lone")
-    site.wave.rename(site.root / "inbox/lone.style.jpg")
-    see(running(page, "lone").get_by_role("img").first)
-    expect(incomplete).to_have_count(0)
 
 
 def test_a_job_is_cancelled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:

@@ -14,7 +14,7 @@ from starlette.types import Message
 from tests.daemon.web import doctors
 from tests.daemon.web.world import HERE, TOKEN, enter, entry, finished_job, publish_status, settings
 
-from stylewatch_daemon.web import actions, doctor_runner
+from stylewatch_daemon.web import access, actions, doctor_runner
 from stylewatch_daemon.web.serve import application
 
 PARAMETERS = {"job": "id-sea", "side": "320", "what": "final"}
@@ -85,6 +85,7 @@ def answers(app: Starlette, requests: Requests) -> list[int | None]:
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
+    monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.0)
     monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
 
 
