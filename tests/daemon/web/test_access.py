@@ -5,6 +5,7 @@ import json
 from http.cookies import SimpleCookie
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -34,26 +35,21 @@ def broken(request: Request) -> None:
     raise ValueError("a secret")
 
 
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [
-        *((host, 200) for host in ("LOCALHOST:9", "[::1]:8787", "192.168.1.7", "a.example")),
-        *((host, 421) for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "")),
-    ],
-)  # fmt: skip
-def test_only_addresses_and_configured_names_are_answered(
-    host: str, status: int, tmp_path: Path
-) -> None:
-    answer = client(tmp_path, hosts=["A.example"]).get("/healthz", headers={"Host": host})
-    assert answer.status_code == status
-    assert status == 200 or "web.hosts" in answer.json()["error"]
+def test_only_addresses_and_configured_names_are_answered(tmp_path: Path) -> None:
+    page = client(tmp_path, hosts=["A.example"])
+    for host in ("LOCALHOST:9", "[::1]:8787", "192.168.1.7", "a.example"):
+        assert page.get("/healthz", headers={"Host": host}).status_code == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", ""):
+        answer = page.get("/healthz", headers={"Host": host})
+        assert answer.status_code == 421 and "web.hosts" in answer.json()["error"]
+    twice = httpx.Headers([("Host", "a.example"), ("Host", "evil.example")])
+    assert page.get("/healthz", headers=twice).status_code == 421
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        *({"Origin": origin} for origin in ("http://evil.example", "null", "",
-                                            f"{HERE}.evil.example", "http://127.0.0.1:8788")),
+        *({"Origin": origin} for origin in ("null", f"{HERE}.evil.example", "http://127.0.0.1:8788")),
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Origin": HERE},
         {"Sec-Fetch-Site": "none"},

@@ -35,7 +35,6 @@ from stylewatch_daemon.web.page_data import (
     ImageLinks,
     PageData,
     Reader,
-    Trails,
 )
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
 
@@ -231,14 +230,6 @@ def test_a_light_picture_is_shown_itself_and_others_as_a_preview(
         image = links.large(job, "final", "")
         assert image is not None and f"/jobs/{job.id}/small/1600/final?d=" in image.src
     assert links.large(light, "sheet", "") is None and links.small(light, "sheet", "") is None
-
-
-def test_published_losses_are_kept_until_a_job_goes_back() -> None:
-    trails = Trails()
-    for step, loss in ((0, None), (1, 9.0), (2, 8.0), (3, 7.0), (2, 6.0)):
-        trails.add("a", step, loss)
-    assert trails.of("a") == ((1, 9.0), (2, 6.0))
-    assert trails.of("b") == ()
 
 
 def test_a_status_is_read_when_it_is_new_and_the_ledger_is_not_written(

@@ -46,14 +46,6 @@ def page_at(root: Path, listen: str = "") -> WebPage:
 # Sockets
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_an_address_is_opened_and_named(host: str, tmp_path: Path) -> None:
-    with listening_socket(page_at(tmp_path, f"{host}:0"), None) as listening:
-        address = listening.getsockname()[:2]
-        socket.create_connection(address).close()
-        assert url_of(listening, "/base") == f"http://{host}:{address[1]}/base/"
-
-
 def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path: Path) -> None:
     path, page = tmp_path / "web.sock", page_at(tmp_path)
     with socket.socket(socket.AF_UNIX) as abandoned:
