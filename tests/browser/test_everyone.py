@@ -116,16 +116,3 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     expect(page.get_by_role("img", name=re.compile(", output$"))).to_be_visible()
     stage = page.get_by_role("link", name="step 10").get_attribute("href")
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok
-
-
-def test_without_scripts_a_pair_can_be_submitted(site: Site, windows: Windows) -> None:
-    site.start("--set", "steps=5")
-    page = windows.open(script=False)
-    page.goto(site.url)
-    give_pair(page, site)
-    page.wait_for_url(site.url)
-    until(lambda: site.painted)
-    page.reload()
-    expect(finished(page)).to_be_visible()
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -11,8 +11,16 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.types import Message
-from tests.daemon.web import doctors
-from tests.daemon.web.world import HERE, TOKEN, enter, entry, finished_job, publish_status, settings
+from tests.daemon.web.world import (
+    CHECK,
+    HERE,
+    TOKEN,
+    enter,
+    entry,
+    finished_job,
+    publish_status,
+    settings,
+)
 
 from stylewatch_daemon.web import access, actions, doctor_runner
 from stylewatch_daemon.web.serve import application
@@ -86,7 +94,7 @@ def answers(app: Starlette, requests: Requests) -> list[int | None]:
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
     monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.0)
-    monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
+    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
 
 
 PLAIN: Headers = {"Host": b"127.0.0.1:8787", "Origin": HERE.encode()}
