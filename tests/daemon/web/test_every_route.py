@@ -32,8 +32,6 @@ PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
 """What docs/web.md says needs no token."""
 
 Headers = Mapping[str, bytes]
-Requests = Sequence[tuple[Any, ...]]
-"""Methods, paths and headers; and queries and bodies, if any."""
 
 
 def site(root: Path, **web: Any) -> Starlette:
@@ -58,34 +56,36 @@ def addresses(app: Starlette) -> Iterator[tuple[str, str]]:
             yield method, path
 
 
-def answers(app: Starlette, requests: Requests) -> list[int | None]:
-    """The status of each answer to these raw requests; None where there is none."""
+async def answer(
+    app: Starlette, method: str, path: str, headers: Headers, query: bytes = b"", body: bytes = b""
+) -> int | None:
+    """The status of the answer to a raw request; None where there is none."""
+    sent = [{"type": "http.request", "body": body}]
+    status: list[int] = []
 
-    async def answer(
-        method: str, path: str, headers: Headers, query: bytes = b"", body: bytes = b""
-    ) -> int | None:
-        sent = [{"type": "http.request", "body": body}]
-        status: list[int] = []
+    async def receive() -> Message:
+        return sent.pop() if sent else {"type": "http.disconnect"}
 
-        async def receive() -> Message:
-            return sent.pop() if sent else {"type": "http.disconnect"}
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status.append(message["status"])
 
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status.append(message["status"])
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": method,
+        "http_version": "1.1", "scheme": "http", "path": path, "root_path": "", "state": {},
+        "raw_path": path.encode(), "query_string": query, "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8787),
+        "headers": [(name.lower().encode(), value) for name, value in headers.items()],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return status[0] if status else None
 
-        scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": method,
-            "http_version": "1.1", "scheme": "http", "path": path, "root_path": "", "state": {},
-            "raw_path": path.encode(), "query_string": query, "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8787),
-            "headers": [(name.lower().encode(), value) for name, value in headers.items()],
-        }  # fmt: skip
-        await app(scope, receive, send)
-        return status[0] if status else None
+
+def answers(app: Starlette, requests: Sequence[tuple[Any, ...]]) -> list[int | None]:
+    """The status of each answer to these raw requests."""
 
     async def every() -> list[int | None]:
-        return [await answer(*request) for request in requests]
+        return [await answer(app, *request) for request in requests]
 
     return asyncio.run(every())
 

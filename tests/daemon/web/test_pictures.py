@@ -77,13 +77,13 @@ def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(
 
 
 class Maker:
-    """Replaces the inspection process: it reads pictures with these digests, and refuses others."""
+    """Replaces the inspection process: reads pictures with these digests, and refuses others."""
 
     trouble = ""
 
-    def __init__(self, *digests: str, is_silent: bool = False) -> None:
+    def __init__(self, *digests: str) -> None:
         self.asked = 0
-        self._digests, self._is_silent = list(digests), is_silent
+        self._digests = list(digests)
         self._verdicts: list[Verdict] = []
 
     def __call__(self, wake: Callable[[], object]) -> "Maker":
@@ -92,12 +92,12 @@ class Maker:
 
     def ask(self, question: Question) -> None:
         self.asked += 1
+        verdict: Verdict = Refused(question.job, "no picture")
         if self._digests:
             digest = self._digests.pop(0)
             write(thumbs.path_of(question.thumbs, digest, question.side), b"small")
-            self._verdicts.append(Fine(question.job, (Picture("a", digest, (1, 1)),)))
-        elif not self._is_silent:
-            self._verdicts.append(Refused(question.job, "no picture"))
+            verdict = Fine(question.job, (Picture("a", digest, (1, 1)),))
+        self._verdicts.append(verdict)
         self._wake()
 
     def verdicts(self) -> list[Verdict]:
@@ -108,11 +108,11 @@ class Maker:
         pass
 
 
-def get(root: Path, maker: Maker, timeout_s: float = 5.0) -> set[Path | None]:
+def get(root: Path, maker: Maker) -> set[Path | None]:
     """Ask for the preview of a picture, twice at once and then again."""
 
     async def ask() -> set[Path | None]:
-        previews = Previews(root, 100, timeout_s=timeout_s, start=maker)
+        previews = Previews(root, 100, timeout_s=5.0, start=maker)
         asked = [previews.get(root / "a", "12ab", 512) for _ in range(2)]
         return {*await asyncio.gather(*asked), await previews.get(root / "a", "12ab", 512)}
 
@@ -125,7 +125,6 @@ def test_a_preview_is_made_once_for_all_and_of_no_other_or_slow_picture(tmp_path
         assert maker.asked == 1
     (tmp_path / FOLDER / "12ab-512.jpg").unlink()
     assert get(tmp_path, Maker("another", "another")) == {None}
-    assert get(tmp_path, Maker(is_silent=True), timeout_s=0.01) == {None}
     write(tmp_path / "thumbs/12ab.jpg", b"made by the inspection")
     assert Previews(tmp_path, 100).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
     assert Previews(tmp_path, 100).known("12ab", 512) is None
@@ -141,8 +140,10 @@ def test_the_oldest_files_are_removed(tmp_path: Path) -> None:
 
 def test_a_process_makes_previews_of_what_browsers_do_not_show(tmp_path: Path) -> None:
     content = write(tmp_path / "final", picture(9, "TIFF", side=900))
-    previews = Previews(tmp_path, 10_000, timeout_s=60)
-    path = asyncio.run(previews.get(tmp_path / "final", sha256(content), 512))
+    for timeout_s, is_made in ((0.0, False), (60.0, True)):
+        previews = Previews(tmp_path, 10_000, timeout_s=timeout_s)
+        path = asyncio.run(previews.get(tmp_path / "final", sha256(content), 512))
+        assert (path is not None) == is_made
     assert path is not None
     with Image.open(path) as small:
         assert (small.format, small.size[0]) == ("JPEG", 512)
