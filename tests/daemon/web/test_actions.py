@@ -1,10 +1,7 @@
 """Actions of the page become requests to the daemon; forms, and answers to people and programs."""
 
 import asyncio
-import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +20,8 @@ from tests.daemon.web.world import (
     requested,
 )
 
-from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.requests import FOLDER, Control
 from stylewatch_daemon.web import actions, doctor_runner, http
 
 ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
@@ -37,35 +33,25 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
 
 
-@contextmanager
-def acting(root: Path, **acts: Callable[..., object]) -> Iterator[None]:
-    """Run a daemon that only acts on requests."""
-    end = threading.Event()
+def test_the_answer_waits_until_the_daemon_has_acted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[dict[str, Any]] = []
 
-    def run() -> None:
-        control = Control(root / "state", Reporter(), acts)
-        while not end.wait(0.01):
-            control.act()
+    def leave(state: Path, verb: str, **arguments: Any) -> Path:
+        """Leave a request that the daemon acts on a moment later."""
+        left.append({"verb": verb, **arguments})
+        (tmp_path / "request").touch()
+        threading.Timer(0.1, (tmp_path / "request").unlink).start()
+        return tmp_path / "request"
 
-    daemon = threading.Thread(target=run)
-    daemon.start()
-    try:
-        yield
-    finally:
-        end.set()
-        daemon.join()
-
-
-def test_the_answer_waits_until_the_daemon_has_acted(tmp_path: Path) -> None:
+    monkeypatch.setattr(requests, "leave", leave)
     enter(tmp_path / "state", finished_job(tmp_path))
-    page, acted = client(tmp_path), dict[str, Any]()
-    with acting(
-        tmp_path, pause=lambda: acted.update(pause=1), retry=lambda **given: acted.update(given)
-    ):
-        assert page.post("/pause").json() == {"acted": True}
-        answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
-    assert acted["pause"] and acted["job"] == "id-sea"
-    assert answer.headers["Location"] == f"/jobs/{acted['new']}"
+    page = client(tmp_path)
+    assert page.post("/pause").json() == {"acted": True}
+    answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
+    assert left[0] == {"verb": "pause"} and left[1]["job"] == "id-sea"
+    assert answer.headers["Location"] == f"/jobs/{left[1]['new']}"
 
 
 def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None) -> None:
@@ -87,7 +73,9 @@ def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None)
     ]  # fmt: skip
 
 
-def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: None) -> None:
+def test_only_refused_and_failed_jobs_are_dismissed(
+    tmp_path: Path, no_wait: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     enter(tmp_path / "state", entry("sea", "refused"), entry("fog", "failed"), entry("old"))
     page = client(tmp_path)
     for name in ("sea", "fog"):
@@ -95,6 +83,8 @@ def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: Non
     ended = page.post("/jobs/id-old/dismiss")
     assert ended.status_code == 409 and "only refused and failed jobs" in ended.json()["error"]
     assert page.post("/dismiss").json() == {"acted": False}
+    monkeypatch.setattr(actions, "MAX_REQUESTS", 3)
+    assert page.post("/pause").status_code == 503, "three requests wait for the daemon"
     *two, every = requested(tmp_path)
     assert two == [{"verb": "dismiss", "jobs": [f"id-{name}"]} for name in ("sea", "fog")]
     assert every == {"verb": "dismiss", "until": every["until"]}
@@ -117,15 +107,6 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
     answer = page.post("/jobs/id-sea/retry")
     assert answer.status_code == 422 and "style.jpg" in answer.json()["error"]
     assert len(requested(tmp_path)) == 1
-
-
-def test_the_number_of_waiting_requests_is_limited(tmp_path: Path, no_wait: None) -> None:
-    folder = tmp_path / "state" / FOLDER
-    folder.mkdir(parents=True)
-    for number in range(actions.MAX_REQUESTS):
-        (folder / f"{number}.json").write_text(json.dumps({"verb": "pause"}))
-    assert client(tmp_path).post("/pause").status_code == 503
-    assert len(list(folder.iterdir())) == actions.MAX_REQUESTS
 
 
 # Forms and answers
