@@ -8,7 +8,6 @@ the memory grew by more than 150 MB, or a pair was not finished.
 
 import argparse
 import math
-import shutil
 import statistics
 import sys
 import tempfile
@@ -98,19 +97,6 @@ def measuring(site: Site, measured: Measured) -> Iterator[None]:
         thread.join()
 
 
-def seconds_of_a_job(site: Site, job: str) -> float:
-    """The time of a pair from the inbox to its receipt; infinite where it takes too long."""
-    (site.root / job).mkdir()
-    shutil.copyfile(site.sea, site.root / job / "content.jpg")
-    shutil.copyfile(site.wave, site.root / job / "style.jpg")
-    began = time.monotonic()
-    (site.root / job).rename(site.root / "inbox" / job)
-    with suppress(AssertionError):
-        until((site.root / f"outbox/{job}/receipt.json").exists)
-        return time.monotonic() - began
-    return math.inf
-
-
 def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.0) -> Measured:
     """Attack the page in these ways at once, and measure."""
     measured = Measured(", ".join(names) or "none")
@@ -119,8 +105,12 @@ def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.
         began = time.monotonic()
         process.start()
         time.sleep(min(2.0, seconds / 2))  # until the attack is under way
-        count = len(list((site.root / "outbox").glob("during-*")))
-        measured.job = seconds_of_a_job(site, f"during-{count}")
+        job = f"during-{len(list((site.root / 'outbox').glob('during-*')))}"
+        dropped = time.monotonic()
+        site.drop(job)
+        with suppress(AssertionError):
+            until((site.root / f"outbox/{job}/receipt.json").exists)
+            measured.job = time.monotonic() - dropped
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         process.join()
     return measured

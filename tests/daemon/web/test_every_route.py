@@ -105,27 +105,20 @@ LONG = b"x" * 60_000
 BAD = b"\xff\x00"
 HOSTILE: tuple[Headers, ...] = tuple(
     {name: value}
-    for name, values in {
-        "Origin": (b"http://[::1", b"http://\xe2\x84\x80.example", b"\x00\xff://"),
+    for names, values in {
+        "Origin Referer": (b"http://[::1", b"http://\xe2\x84\x80.example", b"\x00\xff://"),
         "Host": (b"", b"[::1", b"127.0.0.1:99999999", b"\xff\xfe"),
-        "Referer": (b"http://[::1", b"\xff" * 99),
         "Cookie": (b"stylewatch", b"stylewatch=\xff; =; ; stylewatch=\"\\777\"", b"a=b;" * 9_999),
         "Authorization": (b"Bearer " + BAD, b"Bearer " + LONG),
         "Content-Length": (b"9" * 5_000, b"-1", b"\xb2"),
-        "Content-Type": (b"multipart/form-data; boundary=\xff", b'multipart/form-data; boundary="',
-                         FORM + b"; charset=\xff", LONG),
+        "Content-Type": (b"multipart/form-data; boundary=\xff", FORM + b"; charset=\xff", LONG),
         "Range": (b"bytes=" + b"0-1," * 9_999, b"bytes=-" + b"9" * 5_000, b"bytes=\xb2-\xb3",
                   b"bytes=5-1,-,--,-0,99999999999999999999-"),
-        "If-Range": (BAD,),
-        "If-None-Match": (BAD, LONG),
-        "If-Modified-Since": (BAD,),
-        "X-Forwarded-Proto": (BAD,),
-        "Accept": (BAD, LONG),
+        "Accept If-Range If-None-Match If-Modified-Since X-Forwarded-Proto": (BAD, LONG),
     }.items()
+    for name in names.split()
     for value in values
 )  # fmt: skip
-
-
 QUERIES = (
     b"page=%00", b"page=%ff&page=now", b"state=\xff", b"before=%00~%00", b"d=%ff", b"=&&=&%",
     b"before=%ed%a0%80~%ed%a0%80", b"a=b&" * 20_000, b"page[]=now&before[]=1",

@@ -37,6 +37,8 @@ from stylewatch_daemon.web.page_data import (
 )
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
 
+DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
+
 
 def parts(page: TestClient, name: str) -> dict[str, str]:
     assert isinstance(page.app, Starlette)
@@ -60,19 +62,25 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path
 
 def test_pages_work_without_scripts(tmp_path: Path) -> None:
     bad = replace(finished_job(tmp_path, "bad"), state="refused", reason="it is no picture")
-    enter(tmp_path / "state", finished_job(tmp_path, retry_of="lake"), bad)
+    enter(tmp_path / "state", finished_job(tmp_path, retry_of="lake"), bad, entry("fog", "failed"))
     publish(tmp_path / "state", Status(waiting=["dusk"]), waiting=1)
     page = client(tmp_path)
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-bad/retry"', 'action="/upload"',
                'action="/pause"', "sea, output", "Queue", "13:00 UTC",
-               'enctype="multipart/form-data"')),
+               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
         ("/jobs/id-sea", ("1 min 1 s", "objective.start", "loss 100 at step 1", "content conv4_2",
                           "the filters are not normalized", 'href="/jobs/lake"', "Run again",
                           'data-step="10"', "sketch (cpu)")),
+        ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
         text = page.get(path, headers=BROWSER).text
         assert not [content for content in contents if content not in text]
+    enter(tmp_path / "state", replace(bad, dismissed=True))
+    text = page.get("/").text
+    assert DISMISS not in text + page.get("/jobs/id-bad").text
+    assert 'action="/dismiss"' not in text, "one job needs no button for all"
+    assert "/jobs/id-bad" in page.get("/gallery?state=refused").text
 
 
 def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
@@ -100,19 +108,6 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
         assert page.get(path).status_code == 404
     assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
-
-
-def test_a_refused_job_is_dismissed_by_a_form(tmp_path: Path) -> None:
-    bad = [entry(name, "refused", finished="2026-01-02T14:00:00+00:00") for name in ("bad", "fog")]
-    enter(tmp_path / "state", *bad)
-    page = client(tmp_path)
-    form = '<form method="post" action="/jobs/id-bad/dismiss">'
-    assert form in page.get("/").text and form in page.get("/jobs/id-bad").text
-    assert 'action="/dismiss"' in page.get("/").text
-    enter(tmp_path / "state", replace(bad[0], dismissed=True))
-    assert form not in page.get("/").text + page.get("/jobs/id-bad").text
-    assert 'action="/dismiss"' not in page.get("/").text, "one job needs no button for all"
-    assert "/jobs/id-bad" in page.get("/gallery?state=refused").text
 
 
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
