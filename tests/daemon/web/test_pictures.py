@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 from tests.daemon.web.world import client, enter, finished_job, picture, sha256, write
 
-from stylewatch_daemon.ingest.inspection.messages import Fine, Question, Refused, Verdict
-from stylewatch_daemon.model import Picture
-from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import Question
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.pictures import FOLDER, SIDES, Previews, sweep
 
@@ -76,60 +74,6 @@ def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(
 # Previews
 
 
-class Maker:
-    """Replaces the inspection process: reads pictures with these digests, and refuses others."""
-
-    trouble = ""
-
-    def __init__(self, *digests: str) -> None:
-        self.asked = 0
-        self._digests = list(digests)
-        self._verdicts: list[Verdict] = []
-
-    def __call__(self, wake: Callable[[], object]) -> "Maker":
-        self._wake = wake
-        return self
-
-    def ask(self, question: Question) -> None:
-        self.asked += 1
-        verdict: Verdict = Refused(question.job, "no picture")
-        if self._digests:
-            digest = self._digests.pop(0)
-            write(thumbs.path_of(question.thumbs, digest, question.side), b"small")
-            verdict = Fine(question.job, (Picture("a", digest, (1, 1)),))
-        self._verdicts.append(verdict)
-        self._wake()
-
-    def verdicts(self) -> list[Verdict]:
-        verdicts, self._verdicts = self._verdicts, []
-        return verdicts
-
-    def close(self) -> None:
-        pass
-
-
-def get(root: Path, maker: Maker) -> set[Path | None]:
-    """Ask for the preview of a picture, twice at once and then again."""
-
-    async def ask() -> set[Path | None]:
-        previews = Previews(root, 100, timeout_s=5.0, start=maker)
-        asked = [previews.get(root / "a", "12ab", 512) for _ in range(2)]
-        return {*await asyncio.gather(*asked), await previews.get(root / "a", "12ab", 512)}
-
-    return asyncio.run(ask())
-
-
-def test_a_preview_is_made_once_for_all_and_of_no_other_or_slow_picture(tmp_path: Path) -> None:
-    for maker, path in ((Maker(), None), (Maker("12ab"), tmp_path / FOLDER / "12ab-512.jpg")):
-        assert get(tmp_path, maker) == {path}
-        assert maker.asked == 1
-    (tmp_path / FOLDER / "12ab-512.jpg").unlink()
-    assert get(tmp_path, Maker("another", "another")) == {None}
-    write(tmp_path / "thumbs/12ab.jpg", b"made by the inspection")
-    assert Previews(tmp_path, 100).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
-    assert Previews(tmp_path, 100).known("12ab", 512) is None
-
-
 def test_the_oldest_files_are_removed(tmp_path: Path) -> None:
     for number in range(4):
         write(tmp_path / f"{number}.jpg", b"12345")
@@ -138,15 +82,38 @@ def test_the_oldest_files_are_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.jpg", "3.jpg"]
 
 
-def test_a_process_makes_previews_of_what_browsers_do_not_show(tmp_path: Path) -> None:
-    content = write(tmp_path / "final", picture(9, "TIFF", side=900))
-    for timeout_s, is_made in ((0.0, False), (60.0, True)):
-        previews = Previews(tmp_path, 10_000, timeout_s=timeout_s)
-        path = asyncio.run(previews.get(tmp_path / "final", sha256(content), 512))
-        assert (path is not None) == is_made
-    assert path is not None
-    with Image.open(path) as small:
+def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+    really_ask = InspectionClient.ask
+
+    def ask(client: InspectionClient, question: Question) -> None:
+        asked.append(question)
+        really_ask(client, question)
+
+    async def body() -> None:
+        previews = Previews(tmp_path, 10_000, timeout_s=60)
+        for path, digest, preview, times in (
+            (tmp_path / "a", tiff, tmp_path / FOLDER / f"{tiff}-512.jpg", 1),
+            (tmp_path / "b", text, None, 1), (tmp_path / "a", "12ab", None, 2),
+        ):  # fmt: skip
+            asked.clear()
+            first, second = (previews.get(path, digest, 512) for _ in range(2))
+            assert await asyncio.gather(first, second) == [preview] * 2
+            assert await previews.get(path, digest, 512) == preview
+            assert len(asked) == times
+        hasty = Previews(tmp_path, 10_000, timeout_s=0.0)
+        assert await hasty.get(tmp_path / "a", tiff, 1600) is None
+
+    monkeypatch.setattr(InspectionClient, "ask", ask)
+    tiff = sha256(write(tmp_path / "a", picture(9, "TIFF", side=900)))
+    text = sha256(write(tmp_path / "b", b"no picture"))
+    asyncio.run(body())
+    with Image.open(tmp_path / FOLDER / f"{tiff}-512.jpg") as small:
         assert (small.format, small.size[0]) == ("JPEG", 512)
+    write(tmp_path / "thumbs/12ab.jpg", b"made by the inspection")
+    assert Previews(tmp_path, 100).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
 
 
 def test_a_preview_is_sent_or_a_blank_in_its_place(page: TestClient, tmp_path: Path) -> None:

@@ -159,15 +159,13 @@ def test_a_form_that_ends_too_early_or_is_another_kind_of_body_makes_no_job(tmp_
 @pytest.mark.parametrize(
     "body",
     [
-        b"--line\r\n" + b"x" * 99999,
-        b"--line\r\nContent-Disposition: form-data; name=x\r\n" + b"A: b\r\n" * 999,
         part("note", b"x" * (MAX_FIELD + 1)),
         part("f", b"", "") * MAX_PIECES,
         b"--line\r\n\r\n\r\n" * (MAX_PIECES + 1),
         part("content", b"x", "x" * MAX_FIELD),
         part("style", b"x", "x.png") * (MAX_FILES + 1),
     ],
-    ids=["header", "headers", "field", "empty files", "empty parts", "a long name", "files"],
+    ids=["field", "empty files", "empty parts", "a long name", "files"],
 )  # fmt: skip
 def test_an_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
     answer = post(tmp_path, body + WHOLE)
