@@ -24,16 +24,21 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "here")
 
 
+def keys_of(model: BaseModel) -> list[tuple[str, ...]]:
+    """Every key of `model`, with its parents."""
+    return [
+        (name, *inner)
+        for name in type(model).model_fields
+        for value in [getattr(model, name)]
+        for inner in (keys_of(value) if isinstance(value, BaseModel) else [()])
+    ]
+
+
 def test_the_shipped_file_and_the_docs_have_every_key_and_the_defaults() -> None:
     document = yaml_lines.read(config.shipped("config.yaml"))
     assert yaml_lines.check(Config, document) == Config()
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    keys = [
-        (section, *inner)
-        for section, value in Config()
-        for inner in ([(name,) for name, _ in value] if isinstance(value, BaseModel) else [()])
-    ]
-    for where in (*keys, *(("inboxes", 0, key) for key in Inbox.model_fields)):
+    for where in (*keys_of(Config()), *(("inboxes", 0, key) for key in Inbox.model_fields)):
         assert where in document.lines, where
         key = ".".join(map(str, where)).replace(".0.", ".").removeprefix("job.")
         assert f"`{key}`" in page, key

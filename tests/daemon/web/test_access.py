@@ -17,7 +17,9 @@ from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, re
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
-from stylewatch_daemon.web.access import COOKIE, LASTS_S, Sessions
+from stylewatch_daemon.web import sessions as sessions_module
+from stylewatch_daemon.web.access import COOKIE
+from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +194,7 @@ def test_the_oldest_of_too_many_sessions_ends_and_another_though_the_disk_is_ful
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(access, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)
     sessions = sessions_at(tmp_path)
     cookies = [sessions.begin() for _ in range(5)]
     assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]

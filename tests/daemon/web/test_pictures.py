@@ -13,7 +13,8 @@ from tests.daemon.web.world import client, enter, finished_job, picture, sha256,
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Question
 from stylewatch_daemon.web import pictures
-from stylewatch_daemon.web.pictures import FOLDER, SIDES, Previews, sweep
+from stylewatch_daemon.web.pictures import SIDES
+from stylewatch_daemon.web.previews import FOLDER, Previews, sweep
 
 
 @pytest.fixture
