@@ -25,8 +25,8 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
+from stylewatch_daemon.web import supervisor
 from stylewatch_daemon.web.supervisor import (
-    FIRST_FD,
     NAME,
     Supervisor,
     check_socket,
@@ -63,26 +63,21 @@ def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path:
     assert path.read_text() == "mine"
 
 
-TAKES = f"""
-import os, socket, sys
-sys.path[:0] = {sys.path!r}
-from stylewatch_daemon.web.supervisor import systemd_socket
-server = socket.create_server(("127.0.0.1", 0))
-if server.fileno() != {FIRST_FD}:
-    os.dup2(server.fileno(), {FIRST_FD})
-os.environ |= {{"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}}
-passed = systemd_socket(os.environ)
-left = [name for name in os.environ if name.startswith("LISTEN_")]
-print(passed.getsockname() == server.getsockname(), left, os.get_inheritable({FIRST_FD}))
-"""
-
-
-def test_a_socket_of_systemd_for_this_process_is_taken_and_not_inherited() -> None:
-    command = [sys.executable, "-c", TAKES]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "True [] False"
-    assert systemd_socket({"LISTEN_FDS": "1", "LISTEN_PID": "1"}) is None
-    assert systemd_socket({"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())}) is None
+def test_a_socket_of_systemd_for_this_process_is_taken_and_not_inherited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "web"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        fd = os.dup(server.fileno())
+        os.set_inheritable(fd, True)
+        monkeypatch.setattr(supervisor, "FIRST_FD", fd)
+        for other in ({"LISTEN_PID": "1"}, {"LISTEN_FDS": "0"}):
+            assert systemd_socket(environment | other) is None
+        passed = systemd_socket(environment)
+        assert passed is not None and environment == {}
+        with passed:
+            assert passed.getsockname() == server.getsockname()
+            assert not passed.get_inheritable()
 
 
 def test_systemd_must_pass_a_listening_socket_and_a_public_one_needs_a_token(
@@ -133,8 +128,8 @@ def server_id(root: Path) -> int:
 def supervisors() -> Iterator[list[Supervisor]]:
     supervisors: list[Supervisor] = []
     yield supervisors
-    for supervisor in supervisors:
-        supervisor.leave()
+    for each in supervisors:
+        each.leave()
     assert not child_pids(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
@@ -165,28 +160,28 @@ def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
 def test_new_settings_hold_once_they_are_known_to_be_right_and_a_killed_page_is_replaced(
     tmp_path: Path, supervisors: list[Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
-    supervisor = start(supervisors, None)
+    running = start(supervisors, None)
     assert NAME not in {thread.name for thread in threading.enumerate()}
-    supervisor.offer(page_at(tmp_path))
-    supervisor.reloaded()
-    supervisor.watching([])
+    running.offer(page_at(tmp_path))
+    running.reloaded()
+    running.watching([])
     first = server_id(tmp_path)
-    supervisor.reloaded()  # nothing has changed
+    running.reloaded()  # nothing has changed
     elsewhere = replace(page_at(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
-    supervisor.offer(elsewhere)
-    supervisor.not_reloaded("another mistake")
-    supervisor.reloaded()
+    running.offer(elsewhere)
+    running.not_reloaded("another mistake")
+    running.reloaded()
     assert server_id(tmp_path) == first
     os.kill(first, signal.SIGKILL)
     until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert "the page's process ended (signal 9" in caplog.text
-    supervisor.offer(elsewhere)
-    supervisor.reloaded()
+    running.offer(elsewhere)
+    running.reloaded()
     until((tmp_path / "b.sock").is_socket)
     assert not (tmp_path / "web.sock").exists()
-    supervisor.offer(None)
-    supervisor.reloaded()
+    running.offer(None)
+    running.reloaded()
     until(lambda: not (tmp_path / "b.sock").exists())
 
 
