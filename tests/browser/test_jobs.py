@@ -4,16 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 from tests.browser.site import Site
-from tests.browser.viewer import (
-    Windows,
-    drop,
-    finished,
-    give_pair,
-    running,
-    see,
-    see_stages,
-    start,
-)
+from tests.browser.viewer import Windows, drop, finished, give_pair, running, see, see_stages, start
 
 
 def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselves(

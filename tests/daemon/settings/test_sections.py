@@ -12,12 +12,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
-from stylewatch_daemon.settings.sections import (
-    Alerts,
-    Demand,
-    Machine,
-    parse_address,
-)
+from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_address
 
 
 @pytest.mark.parametrize(

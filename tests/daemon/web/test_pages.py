@@ -29,12 +29,7 @@ from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import Running, Status
 from stylewatch_daemon.web import page_data, pages
-from stylewatch_daemon.web.page_data import (
-    POLL_EVERY_S,
-    RECENT,
-    PageData,
-    Reader,
-)
+from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
