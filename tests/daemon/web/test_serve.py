@@ -167,6 +167,7 @@ def server_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
 def test_a_connection_without_a_whole_request_is_closed(server_at: tuple[str, int]) -> None:
     for content, answers in ((b"", 0), (ASK[:-2], 0), (ASK + ASK[:9], 1), (SLOW, 1)):
         assert received(connect(server_at, content)).count(b"hello") == answers
+    slow_requests.get()
 
 
 def test_the_longest_idle_connections_make_room_and_those_with_a_request_stay(
