@@ -101,7 +101,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
         ):  # fmt: skip
             asked.clear()
             first, second = (previews.get(path, digest, 512) for _ in range(2))
-            assert await asyncio.gather(first, second) == [preview] * 2
+            assert [*await asyncio.gather(first, second)] == [preview] * 2
             assert await previews.get(path, digest, 512) == preview
             assert len(asked) == times
         hasty = Previews(tmp_path, 10_000, timeout_s=0.0)
