@@ -116,31 +116,3 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     expect(page.get_by_role("img", name=re.compile(", output$"))).to_be_visible()
     stage = page.get_by_role("link", name="step 10").get_attribute("href")
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok
-
-
-def test_the_gallery_is_paged_and_shows_each_job_once(furnished: Site, windows: Windows) -> None:
-    page = windows.open()
-    page.goto(f"{furnished.url}gallery")
-    names = page.get_by_role("article").get_by_role("heading").all_text_contents()
-    for picture in page.get_by_role("article").get_by_role("img").all():
-        see(picture)
-    page.get_by_role("link", name="Older").click()
-    expect(page.get_by_role("link", name="Newest")).to_be_visible()
-    expect(page.get_by_role("link", name="Older")).to_have_count(0)
-    names += page.get_by_role("article").get_by_role("heading").all_text_contents()
-    assert len(names) == len(set(names)) == MANY + 1
-    page.get_by_role("link", name="Newest").click()
-    expect(page.get_by_role("article")).to_have_count(24)
-
-
-def test_without_scripts_a_pair_can_be_submitted(site: Site, windows: Windows) -> None:
-    site.start("--set", "steps=5")
-    page = windows.open(script=False)
-    page.goto(site.url)
-    give_pair(page, site)
-    page.wait_for_url(site.url)
-    until(lambda: site.painted)
-    page.reload()
-    expect(finished(page)).to_be_visible()
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -4,6 +4,7 @@ import base64
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -115,22 +116,15 @@ def start(page: Page) -> None:
     page.get_by_role("button", name="Start").click()
 
 
-def running(page: Page, job: str = "sea-wave") -> Locator:
-    """The job among the running ones."""
-    article = page.get_by_role("region", name="Running").get_by_role("article")
-    return article.filter(has=page.get_by_role("heading", name=job, exact=True))
+def job_in(region: str, role: Any, page: Page, job: str = "sea-wave") -> Locator:
+    """The job in a part of the first page."""
+    items = page.get_by_role("region", name=region).get_by_role(role)
+    return items.filter(has=page.get_by_text(job, exact=True))
 
 
-def finished(page: Page, job: str = "sea-wave") -> Locator:
-    """The job among the recently finished ones."""
-    article = page.get_by_role("region", name="Recently finished").get_by_role("article")
-    return article.filter(has=page.get_by_role("heading", name=job, exact=True))
-
-
-def refused(page: Page, job: str) -> Locator:
-    """The job among the failed or refused ones."""
-    item = page.get_by_role("region", name="Failed or refused").get_by_role("listitem")
-    return item.filter(has=page.get_by_role("link", name=job, exact=True))
+running = partial(job_in, "Running", "article")
+finished = partial(job_in, "Recently finished", "article")
+refused = partial(job_in, "Failed or refused", "listitem")
 
 
 def see(picture: Locator) -> None:

@@ -1,5 +1,6 @@
 """The page answers while it is attacked in every way, and a job is done meanwhile."""
 
+import math
 from contextlib import closing
 from pathlib import Path
 
@@ -14,5 +15,5 @@ def test_the_page_answers_and_the_daemon_works_while_the_page_is_attacked(tmp_pa
         page = site.page_process
         measured = attacked(site, list(ATTACKS), 3.0, 0.05)
         assert (measured.failures, site.page_process) == ([], page)
-    assert measured.delays and measured.job is not None
+    assert measured.delays and measured.job < math.inf
     assert "the page failed at a request" not in (tmp_path / "daemon.log").read_text()

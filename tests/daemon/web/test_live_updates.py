@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-
-import pytest
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.web.live_updates import BEAT, Hub, Parts
-
-Viewer = AsyncGenerator[bytes, None]
 
 
 class Page:
@@ -45,73 +41,51 @@ def parts_in(message: bytes) -> dict[str, str]:
     return {part["part"]: part["html"] for part in data}
 
 
-async def first(viewer: Viewer) -> bytes:
+async def first(viewer: AsyncGenerator[bytes, None]) -> bytes:
     """The first message behind the one with the time to reconnect."""
     assert (await anext(viewer)).startswith(b"retry: ")
     return await anext(viewer)
 
 
-async def only_changes_are_sent(page: Page, viewer: Viewer) -> None:
-    page.parts["b"] = "3\n"
-    assert parts_in(await anext(viewer)) == {"b": "3\n"}
-    async with aclosing(page.hub.watch("now")) as later:
-        assert parts_in(await first(later)) == {"a": "0", "b": "3\n"}
-
-
-async def only_the_newest_is_sent(page: Page, viewer: Viewer) -> None:
-    for change in ({"a": "1"}, {"b": "1"}, {"a": "5"}):
-        await page.change(**change)
-    assert (await anext(viewer)).count(b"event: part") == 2
-
-
-async def an_unreadable_ledger_ends_nothing(page: Page, viewer: Viewer) -> None:
-    page.fails = True
-    await page.change(a="1")
-    page.fails = False
-    page.parts["a"] = "2"
-    assert parts_in(await anext(viewer)) == {"a": "2"}
-
-
-async def a_page_is_rendered_once_for_all(page: Page, viewer: Viewer) -> None:
-    others = [page.hub.watch("now") for _ in range(20)]
-    for other in others:
-        await first(other)
-    renders = page.renders
-    page.parts["a"] = "2"
-    messages = {await anext(each) for each in (viewer, *others)}
-    assert (len(messages), page.renders) == (1, renders + 1)
-    for other in others:
-        await other.aclose()
-
-
-async def the_disk_is_left_alone_without_viewers(page: Page, viewer: Viewer) -> None:
-    await page.change()
-    assert page.hub.viewers == 1
-    await viewer.aclose()
-    await asyncio.sleep(0.02)
-    looks = page.looks
-    await asyncio.sleep(0.05)
-    assert (page.looks, page.hub.viewers) == (looks, 0)
-
-
-async def a_comment_keeps_a_silent_stream_open(page: Page, viewer: Viewer) -> None:
-    async with aclosing(Page(beat=0.01, a="0").hub.watch("now")) as silent:
-        await first(silent)
-        assert await anext(silent) == BEAT
-
-
-@pytest.mark.parametrize(
-    "behavior",
-    [only_changes_are_sent, only_the_newest_is_sent, an_unreadable_ledger_ends_nothing,
-     a_page_is_rendered_once_for_all, the_disk_is_left_alone_without_viewers,
-     a_comment_keeps_a_silent_stream_open],
-    ids=lambda behavior: behavior.__name__,
-)  # fmt: skip
-def test_live_updates(behavior: Callable[[Page, Viewer], Awaitable[None]]) -> None:
+def test_viewers_get_the_page_and_then_the_newest_changes_also_after_an_unreadable_ledger() -> None:
     async def body() -> None:
         page = Page(a="0", b="0")
         async with aclosing(page.hub.watch("now")) as viewer:
             assert parts_in(await first(viewer)) == {"a": "0", "b": "0"}
-            await behavior(page, viewer)
+            page.parts["b"] = "3\n"
+            assert parts_in(await anext(viewer)) == {"b": "3\n"}
+            async with aclosing(page.hub.watch("now")) as later:
+                assert parts_in(await first(later)) == {"a": "0", "b": "3\n"}
+            for change in ({"a": "1"}, {"b": "1"}, {"a": "5"}):
+                await page.change(**change)
+            assert (await anext(viewer)).count(b"event: part") == 2
+            page.fails = True
+            await page.change(a="1")
+            page.fails = False
+            page.parts["a"] = "2"
+            assert parts_in(await anext(viewer)) == {"a": "2"}
+
+    asyncio.run(body())
+
+
+def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers() -> None:
+    async def body() -> None:
+        page = Page(a="0")
+        viewers = [page.hub.watch("now") for _ in range(20)]
+        for viewer in viewers:
+            await first(viewer)
+        renders = page.renders
+        page.parts["a"] = "2"
+        messages = {await anext(viewer) for viewer in viewers}
+        assert (len(messages), page.renders, page.hub.viewers) == (1, renders + 1, 20)
+        for viewer in viewers:
+            await viewer.aclose()
+        await asyncio.sleep(0.02)
+        looks = page.looks
+        await asyncio.sleep(0.05)
+        assert (page.looks, page.hub.viewers) == (looks, 0)
+        async with aclosing(Page(beat=0.01, a="0").hub.watch("now")) as silent:
+            await first(silent)
+            assert await anext(silent) == BEAT
 
     asyncio.run(body())

@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.clock import Clock
 
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.config import Config
@@ -18,7 +19,7 @@ from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.requests import FOLDER
 from stylewatch_daemon.web.serve import application
 
-__all__ = ["enter", "entry", "publish"]
+__all__ = ["Clock", "enter", "entry", "publish"]
 
 TOKEN = "a-token-of-twenty-four-l"
 HERE = "http://127.0.0.1:8787"
@@ -26,17 +27,11 @@ BROWSER = {"Accept": "text/html"}
 OURS = {"Origin": HERE}
 """What a browser sends with a form of ours."""
 
+CHECK = "tests.daemon.web.test_doctor_runner:check"
+"""Replaces the checks of the doctor."""
+
 STEPS = (5, 10, 15)
 TABLE = "step,width,height,seconds,total,content.conv4_2\n1,8,6,0.1,100.0,50.0\n5,8,6,0.3,1.0,0.5\n"
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def settings(root: Path, **web: Any) -> Config:
