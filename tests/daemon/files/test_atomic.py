@@ -68,8 +68,6 @@ def test_a_failed_write_leaves_nothing_behind(root: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        atomic.write(root / "a", b"text")
     with safe_dirs.opened(root) as folder, pytest.raises(OSError, match="No space"):
         atomic.write("a", b"text", folder)
     assert list(root.iterdir()) == []
@@ -83,42 +81,26 @@ def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
         raise OSError(code, "no")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
-        atomic.sync_folder(root)
-    with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
-        atomic.sync_folder(os.open(root, os.O_RDONLY))
+    for folder in (root, os.open(root, os.O_RDONLY)):
+        with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
+            atomic.sync_folder(folder)
 
 
-@pytest.mark.parametrize("size", [0, 100, atomic.CHUNK + 1])
-def test_a_copy_has_the_bytes_and_the_time(size: int, root: Path) -> None:
-    (root / "a").write_bytes(b"x" * size)
-    os.utime(root / "a", ns=(1, 10**18))
-    with safe_dirs.opened(root) as folder:
-        digest = atomic.copy(root / "a", "b", target_folder=folder)
-    assert digest == atomic.digest(root / "a") == atomic.digest(root / "b")
-    assert (root / "b").stat().st_mtime_ns == 10**18
-
-
-def test_a_copy_succeeds_where_times_may_not_be_set(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_copy_has_the_bytes_and_where_it_may_be_set_the_time(
+    refused: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    fill(root, "a")
-    monkeypatch.setattr(os, "utime", refuse)
-    atomic.copy(root / "a", root / "b")
-    assert tree(root) == {"a": "a", "b": "a"}
-
-
-def test_copying_can_be_ended_and_leaves_nothing(root: Path) -> None:
-    def leave() -> None:
-        raise OSError("stop")
-
-    fill(root, "a")
-    with pytest.raises(OSError, match="stop"):
-        atomic.copy(root / "a", root / "b", step=leave)
-    assert [path.name for path in root.iterdir()] == ["a"]
+    (root / "a").write_bytes(b"x" * (atomic.CHUNK + 1))
+    os.utime(root / "a", ns=(1, 10**18))
+    if refused:
+        monkeypatch.setattr(os, "utime", refuse)
+    with safe_dirs.opened(root) as folder:
+        digest = atomic.copy(root / "a", "b", target_folder=folder)
+    assert digest == atomic.digest(root / "a") == atomic.digest(root / "b")
+    assert ((root / "b").stat().st_mtime_ns == 10**18) != refused
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
@@ -132,18 +114,9 @@ def test_only_regular_files_are_read(kind: str, root: Path, elsewhere: Path) -> 
     else:
         path.mkdir()
     with pytest.raises(InputError, match="regular file"):
-        atomic.digest(path)
-    with pytest.raises(InputError, match="regular file"):
         atomic.copy(path, root / "b")
     with pytest.raises(ValueError, match="regular file"):
         atomic.read(path, 100)
-
-
-def test_a_file_that_is_too_long_is_not_read(root: Path) -> None:
-    fill(root, "four")
-    assert atomic.read(root / "four", 4) == b"four"
-    with pytest.raises(ValueError, match="longer than 3 bytes"):
-        atomic.read(root / "four", 3)
 
 
 @pytest.mark.parametrize("is_same", [True, False])
@@ -174,38 +147,21 @@ def test_missing_folders_are_made_and_synced_only_on_request(root: Path) -> None
     assert events == [("sync", str(root)), ("sync", f"{root}/a")]
 
 
-@pytest.mark.parametrize("at", ["job", "job/stages"])
-@pytest.mark.parametrize("makes", [True, False])
-def test_a_link_in_the_place_of_a_folder_is_not_entered(
-    at: str, makes: bool, root: Path, elsewhere: Path
-) -> None:
-    (root / at).parent.mkdir(exist_ok=True)
-    (root / at).symlink_to(elsewhere)
-    with (
-        pytest.raises(OutputError, match="leads out of the outbox by the link"),
-        safe_dirs.opened(root, "job/stages/deeper", make if makes else None),
-    ):
-        pass
-    assert not tree(elsewhere)
-
-
-@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/../../elsewhere"])
-def test_no_path_leads_upwards(path: str, root: Path, elsewhere: Path) -> None:
-    (root / "a").mkdir()
-    with pytest.raises(OutputError, match="leads out"), safe_dirs.opened(root, path):
-        pass
-
-
-def test_only_the_root_may_be_a_link_and_handles_stay_with_their_folder(
+def test_no_path_leads_out_and_handles_stay_with_their_folder(
     root: Path, elsewhere: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "link").symlink_to(root)
+    (tmp_path / "link").symlink_to(root)  # the root may be one
     with safe_dirs.opened(tmp_path / "link", "job", make) as folder:
         (root / "job").rename(tmp_path / "moved")
         (root / "job").symlink_to(elsewhere)
         (tmp_path / "moved/file").symlink_to(elsewhere / "theirs")
         atomic.write("file", b"x", folder)
     assert tree(tmp_path / "moved") == {"file": "x"}
+    (root / "a").mkdir()
+    for path in ("job/new", "../elsewhere", "/etc", "a/../../elsewhere"):
+        for makes in (make, None):
+            with pytest.raises(OutputError, match="leads out"), safe_dirs.opened(root, path, makes):
+                pass
     assert not tree(elsewhere)
 
 

@@ -36,15 +36,9 @@ def test_the_size_setting_limits_the_pixels(size: str, pixels: float) -> None:
     assert need(recipe(size="6400"), 1000) == need(recipe(size="640"), 1000)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "steps"),
-    [({"kind": "adam"}, 3), ({"kind": "lbfgs", "history": 2}, 5)],
-    ids=str,
-)
-def test_a_checkpoint_takes_at_most_what_was_estimated(
-    optimizer: dict[str, object], steps: int, tmp_path: Path
-) -> None:
-    wanted = recipe(size="64", steps=steps, **{"schedule.optimizer": optimizer, "scales": ()})
+def test_a_checkpoint_takes_at_most_what_was_estimated(tmp_path: Path) -> None:
+    optimizer = {"kind": "lbfgs", "history": 2}
+    wanted = recipe(size="64", steps=5, **{"schedule.optimizer": optimizer, "scales": ()})
     picture = np.random.default_rng(7).uniform(0, 255, (64, 64, 3)).astype(np.float32)
     task = Task(wanted, picture, (Style(picture[::-1].copy(), name="style-1"),))
     torch = registry.load("torch", {"threads": 1})
@@ -146,20 +140,10 @@ def test_files_that_a_job_has_written_already_count(
         check_job(job, "job", settings, service)
 
 
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to mount")
 def test_each_disk_is_checked_by_itself(tmp_path: Path) -> None:
-    if not CAN_MOUNT:
-        assert disk_space.free(tmp_path) > 0
-        return
     with small_disk(tmp_path / "small", 256) as small:
         assert disk_space.free(small / "not" / "there") == 256 << 10
         disk_space.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
         with pytest.raises(OutputError, match="small has 262 kB free"):
             disk_space.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (12e6, "12 MB"), (5.04e9, "5.0 GB")],
-)
-def test_amounts_have_units(count: float, text: str) -> None:
-    assert disk_space.amount(count) == text

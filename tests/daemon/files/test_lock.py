@@ -28,23 +28,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lock"
 
 
-def test_a_held_lock_excludes_others(path: Path) -> None:
+def test_a_held_lock_excludes_others_and_a_shared_one_exclusive_ones(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         lock.is_held(path)
     with lock.held(path):
         assert lock.is_held(path)
         with pytest.raises(TimeoutError), lock.held(path, 0.01):
             pass
-    assert not lock.is_held(path)
-
-
-def test_a_shared_lock_excludes_exclusive_ones(path: Path) -> None:
     with lock.shared(path), lock.shared(path):
         assert not lock.is_held(path)
         with pytest.raises(TimeoutError), lock.held(path):
             pass
-    with lock.held(path):
-        pass
+    assert not lock.is_held(path)
 
 
 def test_a_lock_ends_with_its_process(path: Path) -> None:
@@ -94,10 +89,6 @@ def test_long_work_runs_in_a_thread_and_its_result_is_given_once(error: Exceptio
             copies.result()
     assert not copies.has("a")
     copies.close()
-
-
-def test_short_work_is_done_at_once() -> None:
-    assert Transfers().run("a", SMALL - 1, get_ident) == get_ident()
 
 
 def test_closing_ends_running_work_and_starts_no_other() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.files.permissions import OPEN, Sharing, sharing
+from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.files.safe_dirs import opened
 
 OWN = os.getegid()
@@ -32,9 +32,7 @@ def mode(path: Path) -> str:
 @pytest.mark.parametrize(
     ("before", "asked", "file", "folder"),
     [
-        (0o755, "0664", "0664", "0775"),
         (0o755, "0640", "0640", "0750"),
-        (0o755, "0600", "0600", "0700"),
         (0o2755, "0664", "0664", "2775"),
     ],
 )
@@ -64,12 +62,6 @@ def test_where_setgid_is_forbidden_the_rest_is_done(
     monkeypatch.setattr(os, "fchmod", sandboxed)
     assert apply(tmp_path, sharing("0660", ANOTHER)) == ("0660", "0770")
     assert tmp_path.stat().st_gid == ANOTHER
-
-
-def test_without_settings_nothing_changes(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    before = mode(tmp_path / "a"), mode(tmp_path)
-    assert apply(tmp_path, OPEN) == before
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:

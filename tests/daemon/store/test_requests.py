@@ -60,10 +60,14 @@ def world(tmp_path: Path) -> World:
 
 def test_requests_are_acted_on_once_in_their_order(world: World) -> None:
     done: list[int] = []
+
+    def note(number: int) -> None:
+        done.append(number)
+
     for number in range(5):
         leave(world.root, "note", number=number)
     for _ in range(2):
-        world.act(note=lambda number: done.append(number))
+        world.act(note=note)
     assert done == [0, 1, 2, 3, 4]
     assert world.waiting == []
 
