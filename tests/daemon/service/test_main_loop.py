@@ -107,16 +107,6 @@ def test_an_idle_daemon_pings_while_file_events_come_in(
     assert (world.root / "state/alive").exists() == (folder == "state")
 
 
-def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
-    world.wakeup.reload()
-    assert world.run() is None  # it ran until it was stopped
-    world.wakeup = Wakeup()
-    world.wakeup.reload()
-    world.reread = changed_settings(world.settings, quiet_s=9)
-    assert world.run() is world.reread
-    assert not world.wakeup.reloading
-
-
 def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) -> None:
     def on_event() -> None:
         world.wakeup.stop()
@@ -129,17 +119,6 @@ def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) ->
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert [text for text in messages if "painting a" in text]
     assert (world.root / "in/b/content.jpg").exists()
-
-
-def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
-    def on_event() -> None:
-        world.pipeline.control.drain()
-
-    fill(world.root / "in", *PAIR, "b/content.jpg", "b/style.jpg")
-    world.executor.on_event, world.pings = on_event, False
-    assert world.run() is None
-    assert (world.root / "out/a/receipt.json").exists()
-    assert world.pipeline.not_begun == ("b",)
 
 
 def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
