@@ -152,23 +152,6 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
     assert "hush" not in line
 
 
-def test_new_targets_are_used_once_the_settings_are_in_force() -> None:
-    apprise, before = Apprise(), threading.active_count()
-    alerts = Notifier(to(), apprise)
-    alerts.blocked({"sky": FULL})
-    alerts.done("sea", OUT)
-    assert threading.active_count() == before, "without URLs there is no thread"
-    alerts.offer(to(ONE))
-    alerts.not_reloaded("config.yaml line 3: no")
-    alerts.reloaded()
-    alerts.done("early", OUT)
-    alerts.offer(to(TWO))
-    alerts.reloaded()
-    apprise.called.acquire()
-    alerts.leave(60)
-    assert apprise.sent == [(["two"], f"waiting: sky: {FULL}")]
-
-
 def test_a_regular_exit_waits_for_the_last_message_and_an_interrupt_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

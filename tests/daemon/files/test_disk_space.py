@@ -62,20 +62,6 @@ def test_averages_stages_inputs_and_the_content_size_count() -> None:
     assert small.state < large.state < need(wanted, MOST).state
 
 
-def test_the_steps_of_an_upscale_count() -> None:
-    plain = {"size": "400", "steps": 20, "save_every": 5, "upscale_steps": 5}
-    alone, preview, stroke = (
-        need(recipe(**plain, **more), MOST, content=(800, 800)).outbox
-        for more in ({}, {"preview": "100"}, {"stroke": 4})
-    )
-    assert preview - alone == stroke - alone == 2 * (400 * 400 * 3 + SLACK) + 10 * 1024
-    odd, even = (
-        need(recipe(size="400x400", fit="stretch", steps=20, preview=size), MOST, content=(8, 8))
-        for size in ("100x50", None)
-    )
-    assert odd == even  # the worker refuses it
-
-
 def test_textures_small_stages_deep_pictures_and_artifacts_count() -> None:
     wanted = recipe(size="640x480", steps=4, fit="within", enlarge=False)
     alone = JobSettings(only="style")

@@ -1,9 +1,5 @@
 """Locks, and long copies in a thread of their own."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from threading import Event, get_ident
 
@@ -12,15 +8,6 @@ import pytest
 from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-
-HOLDS = """
-import sys, signal
-from pathlib import Path
-from stylewatch_daemon.files import lock
-with lock.held(Path(sys.argv[1])):
-    print("held", flush=True)
-    signal.pause()
-"""
 
 
 @pytest.fixture
@@ -40,17 +27,6 @@ def test_a_held_lock_excludes_others_and_a_shared_one_exclusive_ones(path: Path)
         with pytest.raises(TimeoutError), lock.held(path):
             pass
     assert not lock.is_held(path)
-
-
-def test_a_lock_ends_with_its_process(path: Path) -> None:
-    command = [sys.executable, "-c", HOLDS, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        assert lock.is_held(path)
-        os.kill(process.pid, signal.SIGKILL)
-    with lock.held(path, 10.0):
-        pass
 
 
 class Copies(Transfers):

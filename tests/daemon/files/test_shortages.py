@@ -64,13 +64,6 @@ def test_the_cause_of_an_error_counts(tmp_path: Path) -> None:
             assert shortages.shortage(caught.value) is not None
 
 
-def test_the_probe_detects_a_shortage_and_its_end() -> None:
-    assert not shortages.is_short()
-    with limited(full() + shortages.SPARE - 1):
-        assert shortages.is_short()
-    assert not shortages.is_short()
-
-
 def test_a_shortage_is_described_first() -> None:
     error = OutputError("the outbox /out cannot be written")
     assert shortages.in_words(error) == "the outbox /out cannot be written"

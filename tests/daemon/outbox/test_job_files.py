@@ -165,15 +165,3 @@ def test_unchanged_files_are_those_of_the_receipt(job: Path) -> None:
     names = ("../mine.png", "inputs/job.yaml", "a\0b", "..", "")
     write_receipt(job, {"files": [{"file": name, "sha256": digest("mine")} for name in names]})
     assert list(job_files.unchanged(job)) == []
-
-
-def test_a_note_names_the_stages_of_a_job_without_a_receipt(job: Path) -> None:
-    with_receipt = digests_in(job, "stages")
-    (job / "receipt.json").unlink()
-    (job / "stages/mine.png").write_text("not a stage")
-    (job.parent / "empty/stages").mkdir(parents=True)
-    for place in ("job", "empty", "gone"):
-        job_files.write_note(job.parent, place)
-    assert list((job.parent / "empty").iterdir()) == [job.parent / "empty/stages"]
-    assert digests_in(job, "stages") == with_receipt
-    assert digests_in(job, "inputs") == digests_in(job, "stages", LONG_AGO) == {}

@@ -13,12 +13,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tests.daemon.worker.records import EVENTS
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import ShortageError
-from stylewatch_daemon.ingest.inspection.messages import Begun, CutOff, Fine
-from stylewatch_daemon.model import Picture, Progress
+from stylewatch_daemon.ingest.inspection.messages import Begun
+from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes import child as module
 from stylewatch_daemon.processes.child import Child, decode, encode, received, send
 from stylewatch_daemon.worker.messages import Done, Event, Staged
@@ -136,13 +135,6 @@ def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
     with pytest.raises(ShortageError, match="no process or thread can be started"):
         start()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_a_message_is_decoded_as_it_was_sent() -> None:
-    picture = Picture("no utf \udcff.jpg", "34cd", (1, 1))
-    step = Progress(1, 2, (1, 1), loss=float("inf"), seconds=0.0)
-    for message in (*EVENTS, Fine("1", (picture,)), CutOff("1", "a.jpg", "it ends"), step):
-        assert decode(encode(message), *get_args(Event), Fine, CutOff) == message
 
 
 class Evil:

@@ -8,7 +8,6 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
-from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store import ledger_writer
@@ -98,33 +97,6 @@ def test_a_claim_that_failed_to_commit_is_one_job(
         run_jobs(pipeline)
     assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
     assert place.state.ledger.counts()["waiting"] == 0
-
-
-def test_the_status_has_waiting_and_running_jobs_and_every_step(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status_json, "AT_MOST_EVERY", 0.0)
-    monkeypatch.setattr(status_json, "SHARE", 0.0)
-    fill(place.inbox, *A, *B, "lone.jpg")
-    pipeline = place.start()
-    enter_all(pipeline)
-    pipeline.start_jobs()
-    pipeline.update_status()
-    assert pipeline.summary == "painting a; 1 waiting"
-    assert "Painting:\n  a: being prepared" in place.status
-    assert "Waiting their turn:\n  b\n" in place.status
-    assert "lone: a style picture" in place.status
-    steps = []
-    while pipeline.busy:
-        pipeline.publish_status()
-        running = (status_json.read(place.state.root) or {})["running"]
-        steps += [(job["step"], job["loss"]) for job in running]
-        pipeline.handle_worker_events()
-        pipeline.finish_jobs()
-    assert [step for step, _ in steps] == sorted(step for step, _ in steps)
-    assert set(steps) >= {(1, 1.0), (2, 0.5)}
-    pipeline.close()
-    assert "does not run here now" in place.status
 
 
 def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:

@@ -80,15 +80,6 @@ def test_a_file_that_replaced_it_stays(place: Place) -> None:
     assert place.back() == {NAME: "another", "trip/content-2.jpg": NAME}
 
 
-def test_a_link_comes_back(place: Place) -> None:
-    place.source.unlink()
-    place.source.symlink_to("/etc/passwd")
-    with pytest.raises(InputError):
-        place.bring()
-    claim_files.put_back(place.journal(), place.held)
-    assert place.source.is_symlink()
-
-
 def outside(place: Place) -> Path:
     """Have a link to another folder, with a file of the same name, come in a folder's place."""
     elsewhere = place.inbox.parent / "elsewhere"
@@ -121,16 +112,3 @@ def test_nothing_is_removed_or_put_back_through_a_link(place: Place) -> None:
     fill(elsewhere, "content.jpg")
     assert claim_files.remove_originals(place.journal(), place.held) == Originals(gone=False)
     assert tree(elsewhere) == {"content.jpg": "content.jpg"}
-
-
-def test_there_is_no_way_back_where_the_folder_went_and_the_inbox_did_not(place: Place) -> None:
-    device = place.inbox.stat().st_dev
-    place.bring()
-    assert not claim_files.has_no_way_back(place.journal(device=device), place.held)
-    place.source.parent.rmdir()
-    assert claim_files.has_no_way_back(place.journal(device=device), place.held)
-    assert claim_files.has_no_way_back(place.journal(), place.held)  # by the state folder's disk
-    assert not claim_files.has_no_way_back(place.journal("keep", device), place.held)
-    assert not claim_files.has_no_way_back(place.journal(device=device + 1), place.held)  # a mount
-    place.inbox.rmdir()
-    assert not claim_files.has_no_way_back(place.journal(device=device), place.held)

@@ -236,14 +236,6 @@ def test_a_damaged_ledger_is_reported_and_left_as_it_is(
     assert (ledger.path.read_bytes()[100:] if ledger.path.is_file() else b"") == before
 
 
-def test_json_of_another_kind_in_a_row_is_ignored(ledger: LedgerWriter) -> None:
-    ledger.enter([entry("1", settings={})])
-    ledger._write("UPDATE jobs SET inputs = '[{\"name\": 7}]', settings = '[]'")
-    job = ledger.find("1")
-    assert job is not None
-    assert (job.inputs, job.settings, ledger.digests()) == ((), None, set())
-
-
 # Migrations
 
 

@@ -137,18 +137,6 @@ def test_a_state_folder_that_cannot_be_written_is_reported(world: World) -> None
         leave(world.root, "pause")
 
 
-def test_a_pause_outlasts_restarts_until_resume(world: World) -> None:
-    assert not world.control().holds
-    leave(world.root, "pause")  # also while no daemon runs
-    assert world.act().holds
-    assert world.control().paused
-    for verb in ("pause", "resume", "resume", "pause", "resume"):
-        leave(world.root, verb)
-    assert not world.act().holds
-    assert not world.control().holds
-    assert world.reporter.acts == ["paused", "resumed", "paused", "resumed"]
-
-
 def test_a_drain_is_forgotten_at_the_next_start(world: World) -> None:
     control = world.control()
     leave(world.root, "drain")

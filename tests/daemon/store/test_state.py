@@ -10,10 +10,10 @@ import pytest
 from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import JobState, Picture
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State, entry_of, with_seen
+from stylewatch_daemon.store.state import State, entry_of
 
 LOOK = Look(1, 2, 3)
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
@@ -51,15 +51,6 @@ def test_a_job_knows_its_files(state: State) -> None:
     (files / "job.yaml").unlink()
     assert [path.name for path in state.own_files(made)] == ["a.jpg"]
     assert [path.name for path in state.pictures(made)] == ["a.jpg", "style.jpg"]
-
-
-def test_the_size_of_the_content_comes_from_the_ledger(state: State) -> None:
-    made = job(state, "1")
-    assert state.job(state.load("1")).size is None
-    seen = [Picture("a.jpg", "12ab", (40, 30)), Picture("style.jpg", "34cd", (9, 9))]
-    state.ledger.enter([with_seen(entry_of(made), seen)])
-    assert state.job(state.load("1")).size == (40, 30)
-    assert state.load("1").digests == {"a.jpg": "12ab", "style.jpg": "34cd"}
 
 
 def test_the_ledger_and_the_folders_are_reconciled_at_the_start(state: State) -> None:
