@@ -11,7 +11,7 @@ from tests.daemon.world import make_settings
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.model import Job
-from stylewatch_daemon.outbox.disk_need import SLACK, Need, check_job, most_pixels, need
+from stylewatch_daemon.outbox.disk_need import SLACK, check_job, most_pixels, need
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_painter.recipes import book
@@ -48,18 +48,6 @@ def test_a_checkpoint_takes_at_most_what_was_estimated(tmp_path: Path) -> None:
     written = (tmp_path / "checkpoint.npz").stat().st_size
     estimated = need(wanted, MOST).state / 2
     assert estimated / 4 - SLACK < written <= estimated
-
-
-def test_averages_stages_inputs_and_the_content_size_count() -> None:
-    plain, averaged = (need(recipe(size="64x64", ema_decay=decay), MOST) for decay in (0.0, 0.9))
-    assert averaged == Need(plain.outbox, plain.state + 2 * 64 * 64 * 3 * 4)
-    few, many = (need(recipe(size="100", steps=40, save_every=n), MOST) for n in (40, 10))
-    assert many.outbox - few.outbox == 3 * (100 * 100 * 3 + SLACK)
-    wanted = recipe(size="100", steps=40, save_every=40)
-    assert need(wanted, MOST, 500) == Need(few.outbox + 500, few.state)
-    small, large = (need(wanted, MOST, content=size) for size in ((50, 20), (900, 400)))
-    assert large.outbox - small.outbox == 3 * 3 * (100 * 44 - 100 * 40)
-    assert small.state < large.state < need(wanted, MOST).state
 
 
 def test_textures_small_stages_deep_pictures_and_artifacts_count() -> None:

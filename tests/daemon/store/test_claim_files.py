@@ -28,9 +28,8 @@ class Place:
         assert seen is not None
         self.file = File("content", "content.jpg", self.source, seen, own=True)
 
-    def journal(self, after: str = "archive", device: int | None = None) -> Journal:
-        out = self.inbox.parent / "out"
-        return Journal("1", "trip", self.inbox, out, after, (self.file,), device=device)
+    def journal(self) -> Journal:
+        return Journal("1", "trip", self.inbox, self.inbox.parent / "out", "archive", (self.file,))
 
     def bring(self, *, copied: bool = False) -> None:
         with mounts(*([self.inbox, self.held] if copied else [])):

@@ -131,15 +131,6 @@ def test_requests_and_reserved_folders_end_with_the_job(ledger: LedgerWriter) ->
 # Changes
 
 
-def test_changes_made_together_are_undone_together(ledger: LedgerWriter) -> None:
-    ledger.enter([entry("1")])
-    with pytest.raises(RuntimeError), ledger.together():
-        ledger.change("1", reason="changed")
-        ledger.enter([entry("2")])
-        raise RuntimeError
-    assert [ledger.find(job_id) for job_id in "12"] == [entry("1"), None]
-
-
 def test_on_a_full_disk_nothing_is_changed(
     ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

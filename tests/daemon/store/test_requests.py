@@ -16,16 +16,12 @@ class Recorder(Reporter):
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.waits: list[str] = []
-        self.acts: list[str] = []
 
     def left_alone(self, path: Path, why: str) -> None:
         self.reasons.append(why)
 
     def paused(self, what: str, reason: str) -> None:
         self.waits.append(reason)
-
-    def asked(self, what: str) -> None:
-        self.acts.append(what.partition(":")[0])
 
 
 class World:
