@@ -54,16 +54,6 @@ def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
     assert not [name for name in lines if name.startswith("style")]
 
 
-def test_each_of_several_styles_has_its_color(plot: Plot) -> None:
-    columns = ("total", *(f"style-{style}.conv{layer}_1" for style in (1, 2) for layer in (1, 2)))
-    table = LossTable(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3)))
-    figure, lines = plot(table)
-    names = [f"style-{style}: conv1_1 … conv2_1, light to dark" for style in (1, 2)]
-    first, second = (lines[name].get_color() for name in names)
-    assert tuple(first) != tuple(second)
-    assert len(figure.axes[0].get_lines()) == 6
-
-
 @pytest.mark.parametrize("value", [-1.0, float("inf")])
 def test_values_that_a_logarithm_lacks_are_left_out(value: float, plot: Plot) -> None:
     _, lines = plot(LossTable(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))

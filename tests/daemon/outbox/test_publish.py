@@ -119,15 +119,6 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
 
 
-def test_stages_of_an_attempt_that_began_anew_are_removed(outbox: Outbox) -> None:
-    folder = reserve(outbox)
-    outbox.drop_stages(folder, [])
-    fill(folder, "stages/0050.png", "stages/0060.png", "stages/0070.png", "stages/notes.txt")
-    outbox.drop_stages(folder, {"stages/0050.png", "stages/0060.png"})
-    there = sorted(path.name for path in (folder / "stages").iterdir())
-    assert there == ["0050.png", "0060.png", "notes.txt"]
-
-
 def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> None:
     fill(tmp_path, "photo.jpg")
     (tmp_path / "photo.jpg").chmod(0o600)

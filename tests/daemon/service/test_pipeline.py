@@ -11,7 +11,6 @@ from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jo
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.worker.messages import Failed, Refused
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")
@@ -22,10 +21,6 @@ def place(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
 
 
-def kinds(pipeline: Pipeline) -> dict[str, str]:
-    return {outcome.job: outcome.kind for outcome in pipeline.outcomes.values()}
-
-
 def enter_all(pipeline: Pipeline) -> None:
     """Scan until all has settled, claim it and apply the verdicts."""
     pipeline.scan()
@@ -33,38 +28,6 @@ def enter_all(pipeline: Pipeline) -> None:
     pipeline.enter()
     while pipeline.claim():
         pass
-
-
-def test_jobs_run_in_order_and_a_bad_one_stops_no_other(place: DaemonWorld) -> None:
-    fill(place.inbox, *B, *A)
-    place.executor.endings = [Refused("no picture")]
-    assert list(kinds(place.run()).items()) == [("a", "refused"), ("b", "done")]
-    assert [order.name for order in place.executor.orders] == ["a", "b"]
-    assert "a: no picture" in place.status
-    (entry,) = place.state.ledger.latest("refused", limit=2)
-    assert (entry.reason, [attempt.how for attempt in place.state.ledger.story(entry.id)]) == (
-        "no picture",
-        ["refused"],
-    )
-
-
-@pytest.mark.parametrize(
-    ("needs", "expected"),
-    [("other", {"a": "paused", "b": "done"}), ("sketch", {"a": "paused"})],
-)
-def test_jobs_wait_for_the_same_missing_backend_and_others_do_not(
-    needs: str, expected: dict[str, str], place: DaemonWorld
-) -> None:
-    fill(place.inbox, *A, *B)
-    for job, backend in (("a", "sketch"), ("b", needs)):
-        (place.inbox / job / "job.yaml").write_text(f"backend: {backend}")
-    place.executor.endings = [Failed("no such backend", 69)]
-    pipeline = place.run()
-    assert kinds(pipeline) == expected
-    assert pipeline.next_job() is None
-    assert pipeline.not_begun == (() if "b" in expected else ("b",))
-    assert "In the way:\n  a: no such backend" in place.status
-    assert set(kinds(place.run()).values()) == {"done"}
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
