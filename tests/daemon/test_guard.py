@@ -37,10 +37,10 @@ def fails_for_bad(
 
     def failing(*args: Any, **more: Any) -> Any:
         is_bad = any("bad" in repr(getattr(arg, "job", arg)) for arg in args)
-        done = real(*args, **more) if afterwards or not is_bad else None
+        result = real(*args, **more) if afterwards or not is_bad else None
         if is_bad:
             raise error
-        return done
+        return result
 
     return lambda patch: patch.setattr(of, name, failing)
 

@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 from tests.daemon.clock import Clock
 
-from stylewatch_daemon.alerts import notifier
 from stylewatch_daemon.alerts.notifier import LONGEST, REPEAT_S, TRIES, Collector, Notifier
 from stylewatch_daemon.alerts.sender import Ending, Message
 from stylewatch_daemon.processes.wakeup import Backoff
@@ -150,15 +149,3 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
     number = len(urls)
     assert line.startswith(f"an alert, tried up to 5 times: to URL {number} of {number}: ")
     assert "hush" not in line
-
-
-def test_a_regular_exit_waits_for_the_last_message_and_an_interrupt_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr(Notifier, "leave", lambda self, within: waited.append(within))
-    with notifier.notifying(to(ONE)):
-        pass
-    with pytest.raises(KeyboardInterrupt), notifier.notifying(to(ONE)):
-        raise KeyboardInterrupt
-    assert waited == [15.0, 0.0]

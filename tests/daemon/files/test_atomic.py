@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, recorded_syncs, tree
+from tests.daemon.faults import fill, mounts, recorded_syncs, tree
 
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, safe_dirs
@@ -40,14 +40,6 @@ def test_a_file_is_synced_then_renamed_then_its_folder_synced(root: Path) -> Non
     assert what == "sync" and temporary.endswith(".tmp")
     assert rest == [("rename", str(root / "a")), ("sync", str(root))]
     assert tree(root) == {"a": "text"}
-
-
-@pytest.mark.parametrize("change", range(1, 5))
-def test_a_kill_leaves_the_old_file_or_the_new_one(change: int, root: Path) -> None:
-    (root / "a").write_text("old")
-    with killed_at(change):
-        atomic.write(root / "a", b"new")
-    assert tree(root)["a"] == ("old" if change <= 2 else "new")
 
 
 def test_a_failed_write_leaves_nothing_behind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

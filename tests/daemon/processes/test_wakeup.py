@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
@@ -13,18 +12,6 @@ from stylewatch_daemon.processes.wakeup import (
     reloads_on_signal,
     stops_on_signals,
 )
-
-
-def test_several_wakeups_count_once_and_come_from_any_thread() -> None:
-    wakeup = Wakeup()
-    wakeup.request_scan()
-    wakeup.request_scan()
-    assert wakeup.wait(0) and wakeup.scan_requested
-    assert not wakeup.wait(0)
-    timer = threading.Timer(0.01, wakeup.request_scan)
-    timer.start()
-    assert wakeup.wait(60)
-    timer.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

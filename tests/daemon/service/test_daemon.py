@@ -30,17 +30,10 @@ from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
-A = ("a/content.jpg", "a/style.jpg")
-B = ("b/content.jpg", "b/style.jpg")
 
-
-def settings(root: Path, **more: Any) -> ServiceSettings:
+def settings(root: Path) -> ServiceSettings:
     inboxes = (make_inbox(root / "in", root / "out"),)
-    return make_settings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
-
-
-def names(outcomes: tuple[Outcome, ...]) -> list[str]:
-    return [outcome.job for outcome in outcomes]
+    return make_settings(inboxes, root / "state", quiet_s=0.0)
 
 
 class Log(Reporter):
@@ -137,9 +130,6 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-# Watch
-
-
 @pytest.mark.parametrize("right", [True, False])
 def test_new_settings_apply_from_the_next_job_if_they_are_valid(
     right: bool, tmp_path: Path
@@ -148,8 +138,7 @@ def test_new_settings_apply_from_the_next_job_if_they_are_valid(
     outbox = tmp_path / ("out2" if right else "in2/out")
     inboxes = (make_inbox(tmp_path / "in2", outbox),)
     new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
-    fill(tmp_path / "in", *A)
-    fill(tmp_path / "in2", *B)
+    fill(tmp_path, "in/a/content.jpg", "in/a/style.jpg", "in2/b/content.jpg", "in2/b/style.jpg")
     log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
     summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=lambda: new)
     if right:
@@ -157,5 +146,5 @@ def test_new_settings_apply_from_the_next_job_if_they_are_valid(
         assert (tmp_path / "out2/b/receipt.json").exists()
     else:
         assert "lies in the inbox" in log.events[1]
-    assert names(summary.done) == (["a", "b"] if right else ["a"])
+    assert [done.job for done in summary.done] == (["a", "b"] if right else ["a"])
     assert not (tmp_path / "elsewhere").exists()

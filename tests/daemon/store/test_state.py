@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree, waiting
+from tests.daemon.faults import fill
 
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState
@@ -64,36 +64,20 @@ def test_the_ledger_and_the_folders_are_reconciled_at_the_start(state: State) ->
     for gone in ("2", "3"):
         shutil.rmtree(state.jobs / gone)
     state.ledger.change("5", place="4")  # the name of another job's folder
+    (state.jobs / "5/job.json").write_text("{")  # and damaged, but it has ended
+    fill(state.trash, "old/a.jpg")
+    state.check_jobs()
     state.enter_missing()
     state.reconcile()
     assert state.load("4") == replace(made, state=JobState.CLAIMED)
     assert not (state.jobs / "5").exists()
+    assert (state.set_aside(), list(state.trash.iterdir())) == ([], [])
     names = {job_id: state.ledger.state(job_id) for job_id in "12345"}
     # An inbox may still have the files of a claimed job.
     assert names == {"1": "queued", "2": "failed", "3": "claimed", "4": "claimed", "5": "done"}
     missing = state.ledger.find("2")
     assert missing is not None
     assert "drop it again" in missing.reason
-
-
-def test_damaged_jobs_are_quarantined_unless_they_have_ended(state: State) -> None:
-    for job_id in ("1", "2"):
-        job(state, job_id)
-        (state.jobs / job_id / "job.json").write_text("{")
-    state.ledger.change("2", state="done")
-    sound = job(state, "3")
-    fill(state.trash, "old/a.jpg")
-    (state.claims / "4").mkdir()  # cut off before anything was taken
-    state.check_jobs()
-    state.reconcile()
-    assert waiting(state) == [sound]
-    (aside,) = state.set_aside()
-    assert aside.job == "1"
-    assert "job.json is damaged" in aside.reason
-    assert "job/files/a.jpg" in tree(aside.folder)
-    assert list(state.trash.iterdir()) == []
-    state.quarantine("2", "planted")
-    assert [state.ledger.state(job_id) for job_id in "12"] == ["failed", "done"]
 
 
 def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
