@@ -96,7 +96,6 @@ class FakeExecutor:
     endings: list[Ending] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
-    closed: int = 0
     at_once: int = 1
     many: bool = False
     """Whether it can run batches."""
@@ -137,7 +136,6 @@ class FakeExecutor:
 
     def close(self) -> None:
         self.going.clear()
-        self.closed += 1
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)

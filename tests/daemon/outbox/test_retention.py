@@ -35,11 +35,11 @@ class Recorder(Reporter):
     def __init__(self) -> None:
         self.removed: list[tuple[int, int]] = []
         self.errors: list[str] = []
-        self.called = threading.Event()
+        self.called = threading.Semaphore(0)
 
     def pruned(self, files: int, bytes_: int) -> None:
         self.removed.append((files, bytes_))
-        self.called.set()
+        self.called.release()
 
     def paused(self, what: str, reason: str) -> None:
         self.errors.append(reason)
@@ -138,9 +138,8 @@ def test_pruning_runs_at_once_and_again_after_a_day(
     recorder = Recorder()
     with daily([tmp_path], Retention(stages=0), recorder):
         for job in ("first", "second"):
-            recorder.called.clear()
             make_finished_job(tmp_path, job, 3)
-            assert recorder.called.wait(20)
+            assert recorder.called.acquire(timeout=20)
     assert not [thread for thread in threading.enumerate() if thread.name == "prune"]
 
 

@@ -39,12 +39,8 @@ class World:
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome(OutcomeKind.PAUSED, "x", "no disk")]
-        inboxes: Any = [
-            SimpleNamespace(
-                path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
-            )
-        ]
-        self.status.update(Snapshot(inboxes, running, paused, paused=False))
+        inbox: Any = SimpleNamespace(outbox=self.first, incomplete=[], trouble={}, notes=["n"])
+        self.status.update(Snapshot([inbox], running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:
         return ((outbox or self.first) / "_status.txt").read_text()

@@ -10,10 +10,11 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.requests import FOLDER, LONGEST, Act, Control, leave
 
 
-class Recorder(Reporter):
-    """Records what was reported."""
+class World(Reporter):
+    """A state folder; each `act` is a new start of the daemon. Records what was reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.reasons: list[str] = []
         self.waits: list[str] = []
 
@@ -23,20 +24,8 @@ class Recorder(Reporter):
     def paused(self, what: str, reason: str) -> None:
         self.waits.append(reason)
 
-
-class World:
-    """A state folder; each `act` is a new start of the daemon."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.reporter = root, Recorder()
-
     def control(self, **acts: Act) -> Control:
-        return Control(self.root, self.reporter, acts)
-
-    def act(self, **acts: Act) -> Control:
-        control = self.control(**acts)
-        control.act()
-        return control
+        return Control(self.root, self, acts)
 
     def put(self, content: bytes, name: str = "1.json") -> Path:
         path = self.root / FOLDER / name
@@ -63,9 +52,8 @@ def test_requests_are_acted_on_once_in_their_order(world: World) -> None:
     for number in range(5):
         leave(world.root, "note", number=number)
     for _ in range(2):
-        world.act(note=note)
-    assert done == [0, 1, 2, 3, 4]
-    assert world.waiting == []
+        world.control(note=note).act()
+    assert (done, world.waiting) == ([0, 1, 2, 3, 4], [])
 
 
 @pytest.mark.parametrize(
@@ -89,12 +77,12 @@ def test_an_invalid_request_is_set_aside_with_a_warning(
     world.put(content)
     world.put(b"", "real").with_name("2.json").symlink_to("real")
     world.put(b"{", ".3.json")
-    world.act(note=note)
+    world.control(note=note).act()
     assert world.waiting == [".3.json", "real"], "incomplete files and others are ignored"
     assert (world.root / "damaged/1.json").read_bytes() == content
-    assert len(world.reporter.reasons) == 2
-    assert why in world.reporter.reasons[0]
-    assert world.reporter.reasons[0].isprintable()
+    assert len(world.reasons) == 2
+    assert why in world.reasons[0]
+    assert world.reasons[0].isprintable()
 
 
 def test_a_request_that_a_full_disk_prevents_is_retried_and_reported_once(world: World) -> None:
@@ -109,7 +97,7 @@ def test_a_request_that_a_full_disk_prevents_is_retried_and_reported_once(world:
     control = world.control(note=note)
     control.act()
     control.act()
-    assert len(world.reporter.waits) == 1
+    assert len(world.waits) == 1
     full.clear()
     control.act()
     assert done == ["done"]
