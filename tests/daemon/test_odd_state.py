@@ -12,7 +12,6 @@ from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill
 from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
-from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.service.daemon import Summary, once
@@ -21,23 +20,11 @@ from stylewatch_daemon.store.state import State
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
 
-class Recorder(Reporter):
-    """Records which jobs failed for good, and the trace of each."""
-
-    def __init__(self) -> None:
-        self.lost: dict[str, str] = {}
-
-    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        assert for_good
-        self.lost[job] = f"{reason}\n{trace}"
-
-
 class Place:
     """A state folder with queued jobs called `names`."""
 
     def __init__(self, root: Path, *names: str) -> None:
-        self.root, self.recorder = root, Recorder()
-        self.state = root / "state"
+        self.root, self.state = root, root / "state"
         inboxes = (make_inbox(root / "in", root / "out"),)
         self.settings = make_settings(inboxes, self.state, quiet_s=0.0)
         self.state.mkdir()
@@ -52,7 +39,7 @@ class Place:
         self.jobs = {json.loads((job / "job.json").read_bytes())["name"]: job for job in folders}
 
     def run(self) -> Summary:
-        return once(self.settings, self.recorder, FakeExecutor())
+        return once(self.settings, executor=FakeExecutor())
 
     def run_with_good_pair(self) -> Summary:
         """Start anew, with a good pair in the inbox, which must be done."""
@@ -126,7 +113,6 @@ def test_jobs_with_odd_records_are_quarantined_and_no_picture_is_lost(
     assert {name for name, job in place.jobs.items() if job.name not in aside} == set()
     for job in aside.values():
         assert job.folder.parent == place.state / "damaged"
-        assert any(job.reason in text for text in place.recorder.lost.values())
         assert "drop the pictures into the inbox again" in (job.folder / "reason.txt").read_text()
     assert place.pictures() == place.dropped
     assert place.run() == Summary()

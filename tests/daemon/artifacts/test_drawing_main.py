@@ -34,20 +34,20 @@ def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
     assert second.problem == "it is not there any more"
 
 
-@pytest.mark.parametrize(
-    ("error", "problem"),
-    [(MemoryError(), "memory did not suffice"), (KeyError("x"), "a fault of our own, KeyError")],
-)
 def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
-    error: Exception, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bytes:
-        raise error
+    errors = {"progress.webp": MemoryError(), "progress.gif": KeyError("x")}
+
+    def fail(_: object, format: str) -> bytes:
+        raise errors[f"progress.{format}"]
 
     monkeypatch.setattr(drawing_main, "animation", fail)
-    first, second = draw(painting(tmp_path, wanted=["progress.webp", "sheet.png"]))
-    assert first.problem.startswith(problem) and not first.content
-    assert second.content and not second.problem
+    *failed, drawn = draw(painting(tmp_path, wanted=[*errors, "sheet.png"]))
+    problems = ["memory did not suffice", "a fault of our own, KeyError"]
+    for file, problem in zip(failed, problems, strict=True):
+        assert file.problem.startswith(problem) and not file.content
+    assert drawn.content and not drawn.problem
 
 
 # Thumbnails

@@ -39,7 +39,9 @@ class World:
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome(OutcomeKind.PAUSED, "x", "no disk")]
-        inbox: Any = SimpleNamespace(outbox=self.first, incomplete=[], trouble={}, notes=["n"])
+        inbox: Any = SimpleNamespace(
+            path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
+        )
         self.status.update(Snapshot([inbox], running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:

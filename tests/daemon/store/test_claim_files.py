@@ -54,16 +54,6 @@ def test_a_file_comes_back_as_it_was(copied: bool, place: Place) -> None:
     assert look(place.source) == place.file.look
 
 
-def test_a_program_that_has_the_file_open_goes_on_writing(place: Place) -> None:
-    with place.source.open("a") as writer:
-        place.bring()
-        writer.write(" and")
-        writer.flush()
-        assert place.back() == {NAME: f"{NAME} and"}
-        writer.write(" more")
-    assert tree(place.inbox) == {NAME: f"{NAME} and more"}
-
-
 @pytest.mark.parametrize("change", ["grown", "gone"])
 def test_a_copy_is_put_back_only_where_the_original_is_gone(change: str, place: Place) -> None:
     place.bring(copied=True)
