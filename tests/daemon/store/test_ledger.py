@@ -163,19 +163,6 @@ def test_the_counts_are_kept_up_to_date(ledger: LedgerWriter) -> None:
         assert [tuple(row) for row in kept] == [tuple(row) for row in counted]
 
 
-def test_claims_are_withdrawn_and_ended_jobs_expire(ledger: LedgerWriter) -> None:
-    ledger.enter(entry(inbox, inbox=inbox, state="claimed") for inbox in "abc")
-    ledger.enter([entry("1", inbox="b"), entry("2", state="done", finished="2026-01-01"),
-                  entry("3", state="failed", finished="2026-01-03")])  # fmt: skip
-    ledger.withdraw(["1", "c"])
-    ledger.withdraw_all_but(["a"])
-    assert ledger.ids("queued", "claimed") == {"a", "1"}
-    assert ledger.expire("2026-01-02") == 1
-    assert ledger.ids("done", "failed") == {"3"}
-    ledger.enter([entry("a", entered="later", priority=3)])
-    assert ledger.find("a") == entry("a", priority=3), "a job that is entered again keeps its time"
-
-
 # Damage
 
 
