@@ -105,12 +105,12 @@ def test_jobs_with_odd_records_are_quarantined_and_no_picture_is_lost(
 ) -> None:
     place = Place(tmp_path, *RECORDS)
     for name, damage in RECORDS.items():
-        job = place.jobs[name]
-        damage(job.rename(place.state / "claims" / job.name) if claimed else job)
+        folder = place.jobs[name]
+        damage(folder.rename(place.state / "claims" / folder.name) if claimed else folder)
     assert place.run_with_good_pair().exit_code == 70
     aside = {job.job: job for job in State(place.state).set_aside()}
     place.jobs["is called otherwise"] = Path("another")
-    assert {name for name, job in place.jobs.items() if job.name not in aside} == set()
+    assert {name for name, folder in place.jobs.items() if folder.name not in aside} == set()
     for job in aside.values():
         assert job.folder.parent == place.state / "damaged"
         assert "drop the pictures into the inbox again" in (job.folder / "reason.txt").read_text()

@@ -104,7 +104,9 @@ class FakeExecutor:
     submitted: list[list[str]] = field(default_factory=list)
     """The tickets of each batch."""
     wanted: dict[str, Wanted] = field(default_factory=dict)
-    wake: Callable[[], object] = do_nothing
+
+    def __post_init__(self) -> None:
+        self.wake: Callable[[], object] = do_nothing
 
     def __call__(self, *, wake: Callable[[], object]) -> "FakeExecutor":
         """Serve as its own factory."""
@@ -114,7 +116,7 @@ class FakeExecutor:
     def submit(self, orders: Mapping[str, Order]) -> None:
         self.submitted.append(list(orders))
         for ticket, order in orders.items():
-            self.going[ticket] = self.paint(order, partial(self.wanted.get, ticket, Wanted.GO_ON))
+            self.going[ticket] = self.paint(order, partial(self._wanted, ticket))
         self.wake()
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
@@ -136,6 +138,9 @@ class FakeExecutor:
 
     def close(self) -> None:
         self.going.clear()
+
+    def _wanted(self, ticket: str) -> Wanted:
+        return self.wanted.get(ticket, Wanted.GO_ON)
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)

@@ -25,6 +25,7 @@ def serve(pipe: Connection, request: ThumbnailRequest) -> None:
         pipe.send_bytes(b"nonsense")
     elif fault == "another file":
         send(pipe, Header("0"))
+        pipe.send_bytes(b"abc")
     else:
         send(pipe, Header("1"))
         if fault == "half a file":

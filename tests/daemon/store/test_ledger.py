@@ -185,13 +185,18 @@ def in_sql(statement: str) -> Callable[[Path], None]:
     return damage
 
 
+def as_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a text": lambda path: path.write_bytes(b"this is no database" * 9),
     "an overwritten page": lambda path: path.write_bytes(
         path.read_bytes()[:8192] + b"\x5a" * 16384 + path.read_bytes()[24576:]
     ),
-    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
-    "a pipe for a journal": lambda path: os.mkfifo(f"{path}-journal"),
+    "a pipe": as_pipe,
+    "a pipe for a journal": lambda path: as_pipe(path.with_name(f"{path.name}-journal")),
     "an earlier version": in_sql("PRAGMA user_version = 3"),
     "a missing index": in_sql("DROP INDEX jobs_next"),
     "a trigger": in_sql("CREATE TRIGGER no BEFORE INSERT ON kept BEGIN SELECT 1; END"),
