@@ -18,7 +18,6 @@ class AlertServer:
     statuses: list[int] = field(default_factory=list)
     hangs: threading.Event = field(default_factory=threading.Event)
     """While this is not set, it does not answer."""
-    came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     @property
     def url(self) -> str:
@@ -27,7 +26,7 @@ class AlertServer:
 
     @property
     def bodies(self) -> list[str]:
-        """The texts that came."""
+        """The texts of the alerts."""
         return [post["message"] for post in self.got]
 
 
@@ -39,9 +38,7 @@ def alert_server() -> Iterator[AlertServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            posts.got.append(json.loads(body))
-            posts.came.release()
+            posts.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             posts.hangs.wait()
             self.send_response(posts.statuses.pop(0) if posts.statuses else 200)
             self.send_header("Content-Length", "0")

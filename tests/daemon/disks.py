@@ -1,14 +1,11 @@
 """Real disks for tests: small ones in memory, where this machine lets us mount them."""
 
 import os
-import resource
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from tests.daemon.world import child_pids
 
 
 @contextmanager
@@ -89,10 +86,3 @@ def fill_up(folder: Path) -> Path:
             except OSError:
                 continue
     return filler
-
-
-def let_children_write(bytes_: int) -> None:
-    """Let worker processes make no file longer than that, as if their disk were full."""
-    for pid in child_pids():
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_, hard))

@@ -1,6 +1,5 @@
 """Settings, a fake executor and inspector, and a daemon without child processes, for tests."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from stylewatch_daemon.processes.child import BOOTSTRAP
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Executor, Inbox, Outbox
+from stylewatch_daemon.settings.sections import Executor, Inbox
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -57,27 +56,17 @@ def make_settings(inboxes: Sequence[Inbox], state: Path, **values: Any) -> Servi
 def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSettings:
     """`settings` with other `values`: whole sections, or keys of those in _SECTIONS.
 
-    `state` is a path, `cluster` a Demand, `sharing` a Sharing, `recipe_folders` are `recipes`.
+    `state` is a path, `cluster` a Demand.
     """
     if "state" in values:
         values["state"] = settings.state.model_copy(update={"path": values["state"]})
-    if "recipe_folders" in values:
-        values["recipes"] = values.pop("recipe_folders")
-    if (sharing := values.pop("sharing", None)) is not None:
-        mode = None if sharing.mode is None else f"{sharing.mode:04o}"
-        values["outbox"] = Outbox(mode=mode, group=sharing.group)
-    if "cluster" in values:
-        demand = values.pop("cluster")
-        values["executor"] = (
-            Executor()
-            if demand is None
-            else Executor(
-                kind="ray",
-                address=demand.address,
-                gpus_per_job=demand.gpus,
-                labels=dict(demand.labels),
-                resources=dict(demand.resources),
-            )
+    if (demand := values.pop("cluster", None)) is not None:
+        values["executor"] = Executor(
+            kind="ray",
+            address=demand.address,
+            gpus_per_job=demand.gpus,
+            labels=dict(demand.labels),
+            resources=dict(demand.resources),
         )
     for name in _SECTIONS:
         section = values.get(name, getattr(settings, name))
@@ -89,6 +78,10 @@ def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSetting
 
 
 Ending = Refused | Failed | Lost | None
+
+
+def do_nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass
@@ -103,7 +96,6 @@ class FakeExecutor:
     endings: list[Ending] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
-    closed: int = 0
     at_once: int = 1
     many: bool = False
     """Whether it can run batches."""
@@ -114,7 +106,7 @@ class FakeExecutor:
     wanted: dict[str, Wanted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.wake: Callable[[], object] = lambda: None
+        self.wake: Callable[[], object] = do_nothing
 
     def __call__(self, *, wake: Callable[[], object]) -> "FakeExecutor":
         """Serve as its own factory."""
@@ -146,7 +138,6 @@ class FakeExecutor:
 
     def close(self) -> None:
         self.going.clear()
-        self.closed += 1
 
     def _wanted(self, ticket: str) -> Wanted:
         return self.wanted.get(ticket, Wanted.GO_ON)
@@ -162,7 +153,7 @@ class FakeExecutor:
             step=first, paints_many=self.many, together=together,
         )  # fmt: skip
         if first:  # left by an earlier attempt
-            yield staged_event(order, "stages/1.png", 1)
+            yield stage(order, "stages/1.png", 1, write=False)
         for step in range(first + 1, 3):
             if (asked := wanted()) in (Wanted.STOP, Wanted.CANCEL):
                 yield Stopped(step - 1)
@@ -170,27 +161,22 @@ class FakeExecutor:
             if asked is Wanted.FINISH:
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
-            yield self.leave(order, f"stages/{step}.png", step)
+            yield stage(order, f"stages/{step}.png", step)
             atomic.write(order.checkpoint, b"after step 1")
             ending = self.endings.pop(0) if self.endings else None
             if ending is not None:
                 yield ending
                 return
-        yield self.leave(order, "final.png", 2)
-        yield self.leave(order, "receipt.json", 2)
+        yield stage(order, "final.png", 2)
+        yield stage(order, "receipt.json", 2)
         content = {"name": order.main.name, "size": [4, 4], "sha256": "12ab"}
         yield Done({"job": order.name, "inputs": [content]})
-
-    def leave(self, order: Order, name: str, step: int) -> Staged:
-        atomic.make_folder((order.staging / name).parent)
-        atomic.write(order.staging / name, content_of(order, name))
-        return staged_event(order, name, step)
 
 
 class EventExecutor(FakeExecutor):
     """Calls `on_event` after each event of a job."""
 
-    on_event: Callable[[], object] = staticmethod(lambda: None)
+    on_event: Callable[[], object] = do_nothing
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         for event in super().paint(order, wanted):
@@ -198,13 +184,13 @@ class EventExecutor(FakeExecutor):
             self.on_event()
 
 
-def content_of(order: Order, name: str) -> bytes:
-    """Return the content of a file of a job."""
-    return f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}".encode()
-
-
-def staged_event(order: Order, name: str, step: int) -> Staged:
-    return Staged(name, hashlib.sha256(content_of(order, name)).hexdigest(), step)
+def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
+    """Write a file of a job to its staging folder, unless an attempt before did; announce it."""
+    content = f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}".encode()
+    if write:
+        atomic.make_folder((order.staging / name).parent)
+        atomic.write(order.staging / name, content)
+    return Staged(name, sha256(content).hexdigest(), step)
 
 
 def run_jobs(pipeline: Pipeline, again: bool = True) -> None:
@@ -229,12 +215,9 @@ class FakeInspector:
     """`cut off`, or the reason of a refusal."""
     silent: bool = False
     asked: list[Question] = field(default_factory=list)
-    closed: int = 0
     answered: int = 0
     trouble: str = ""
-
-    def __post_init__(self) -> None:
-        self.wake: Callable[[], object] = lambda: None
+    wake: Callable[[], object] = do_nothing
 
     def ask(self, question: Question) -> None:
         self.asked.append(question)
@@ -247,29 +230,24 @@ class FakeInspector:
         return [self._verdict(question) for question in self.asked[answered:]]
 
     def close(self) -> None:
-        self.closed += 1
+        """There is no process."""
 
     def _verdict(self, question: Question) -> Verdict:
+        pictures = []
         for path in question.files:
             text = path.read_text(errors="replace")
             reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
+            if reason == "cut off":
+                return CutOff(question.job, path.name, f"{path.name} is cut off")
             if reason:
-                cut_off = CutOff(question.job, path.name, f"{path.name} is cut off")
-                return cut_off if reason == "cut off" else InputRefused(question.job, reason)
-        return Fine(
-            question.job,
-            tuple(
-                Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4))
-                for path in question.files
-            ),
-        )
+                return InputRefused(question.job, reason)
+            pictures.append(Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4)))
+        return Fine(question.job, tuple(pictures))
 
 
 def make_inspector(wake: Callable[[], object], *_: Any, **__: Any) -> FakeInspector:
     """Replace the class of the real inspector."""
-    inspector = FakeInspector()
-    inspector.wake = wake
-    return inspector
+    return FakeInspector(wake=wake)
 
 
 class DaemonWorld:
@@ -312,19 +290,16 @@ def make_finished_job(outbox: Path, place: str, days: float) -> Path:
     """Make the folder of a job that ended so many `days` ago, with two stages and two inputs."""
     folder = outbox / place
     ended = datetime.now(UTC) - timedelta(days=days)
-    files = ["stages/0001.png", "stages/0002.png", "inputs/content.jpg", "inputs/style.jpg"]
-    apart = ["final.png", "losses.csv"]
-    for name in (*files, *apart, "inputs/job.yaml"):
+    digests = {}
+    for name in ("stages/0001.png", "stages/0002.png", "inputs/content.jpg", "inputs/style.jpg",
+                 "final.png", "losses.csv", "inputs/job.yaml"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"{place} {name}")
-    digests = {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (*files, *apart)
-    }
-    stages = [{"file": name, "sha256": digests[name]} for name in files[:2]]
-    inputs = [{"name": Path(name).name, "sha256": digests[name]} for name in files[2:]]
-    receipt = {"stages": stages, "inputs": inputs, "final": "final.png",
-               "files": [{"file": name, "sha256": digests[name]} for name in apart],
-               "finished": ended.isoformat()}  # fmt: skip
+        digests[name] = sha256((folder / name).read_bytes()).hexdigest()
+    records = [{"file": name, "sha256": digest} for name, digest in digests.items()]
+    inputs = [{"name": Path(name).name, "sha256": digests[name]} for name in list(digests)[2:4]]
+    receipt = {"stages": records[:2], "inputs": inputs, "final": "final.png",
+               "files": records[4:6], "finished": ended.isoformat()}  # fmt: skip
     write_receipt(folder, receipt, ended)
     return folder
 
@@ -342,15 +317,9 @@ def child_pids(*names: str, of: str = "self") -> list[int]:
     pids = []
     for path in Path(f"/proc/{of}/task").glob("*/children"):
         for pid in path.read_text().split():
-            name = child_name(pid)
-            if name is not None and (not names or name in names):
-                pids.append(int(pid))
+            with suppress(OSError, ValueError):  # it has ended, or is no Child
+                arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                name = arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()
+                if not names or name in names:
+                    pids.append(int(pid))
     return pids
-
-
-def child_name(pid: str | int) -> str | None:
-    """Return the name of a Child; None if the process is none, or has ended."""
-    with suppress(OSError, ValueError):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # empty for a zombie
-        return arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()
-    return None

@@ -25,16 +25,14 @@ def source(
     return Source((str(path),), hashlib.sha256(path.read_bytes()).hexdigest(), label)
 
 
-def losses(steps: int = 12) -> LossTable:
-    """Losses that fall, over two sizes, with a stage every fourth step."""
+def losses() -> LossTable:
+    """Losses of 12 steps that fall, over two sizes, with a stage every fourth step."""
     rows = tuple(
-        (float(step), *((24.0, 18.0) if step <= steps // 2 else (48.0, 36.0)),
-         9 / step, 2 / step, 1 / step)
-        for step in range(1, steps + 1)
-    )  # fmt: skip
+        (float(step), *((24.0, 18.0) if step <= 6 else (48.0, 36.0)), 9 / step, 2 / step, 1 / step)
+        for step in range(1, 13)
+    )
     columns = ("total", "content.conv4_2", "style.conv1_1")
-    weights = {"content.conv4_2": 0.5, "style.conv1_1": 2.0}
-    return LossTable(columns, rows, weights, tuple(range(4, steps + 1, 4)))
+    return LossTable(columns, rows, {"content.conv4_2": 0.5, "style.conv1_1": 2.0}, (4, 8, 12))
 
 
 def painting(folder: Path, stages: int = 3, wanted: Sequence[str] = ()) -> ArtifactRequest:
@@ -45,11 +43,7 @@ def painting(folder: Path, stages: int = 3, wanted: Sequence[str] = ()) -> Artif
         content=source(folder / "content.png", RED, (96, 72), "content"),
         styles=(source(folder / "style.png", BLUE, (40, 60), "style"),),
         stages=tuple(
-            source(
-                folder / f"stages/{step:04}.png",
-                ((37 * step) % 256, (91 * step) % 256, 60),
-                label=f"step {step}",
-            )
+            source(folder / f"stages/{step:04}.png", (37 * step % 256, 91, 9), label=f"step {step}")
             for step in range(1, stages + 1)
         ),
         final=source(folder / "final.png", GREEN, label="final"),

@@ -1,6 +1,5 @@
 """The plot of the losses."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
 from tests.daemon.artifacts.paintings import losses
 
 from stylewatch_daemon.artifacts import loss_plot
@@ -20,34 +18,19 @@ Plot = Callable[[LossTable], tuple[Figure, dict[str, Any]]]
 
 @pytest.fixture
 def plot(monkeypatch: pytest.MonkeyPatch) -> Plot:
-    """Draws losses, and returns the figure with its lines by their labels."""
+    """Draw losses; return the figure with its lines by their labels."""
 
     def plot(table: LossTable) -> tuple[Figure, dict[str, Any]]:
-        figures: list[Figure] = []
-
-        def record(*args: Any, **more: Any) -> Figure:
-            figures.append(Figure(*args, **more))
-            return figures[-1]
-
-        monkeypatch.setattr(loss_plot, "Figure", record)
+        figure = Figure()
+        monkeypatch.setattr(loss_plot, "Figure", lambda **_: figure)
         loss_plot.draw(table)
-        (figure,) = figures
         return figure, {str(line.get_label()): line for line in figure.axes[0].get_lines()}
 
     return plot
 
 
-def test_it_is_a_white_picture_with_dark_letters_and_always_the_same() -> None:
-    content = loss_plot.draw(losses())
-    assert loss_plot.draw(losses()) == content
-    with Image.open(io.BytesIO(content)) as image:
-        assert image.format == "PNG" and image.size == (1080, 810)
-        pixels = np.asarray(image.convert("L"))
-    assert (pixels == 255).mean() > 0.8 and (pixels < 60).sum() > 1000
-
-
 def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
-    figure, lines = plot(losses(12))
+    figure, lines = plot(losses())
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
     for label, first in (("total", 9), ("content: conv4_2", 1), ("style: conv1_1", 2)):
@@ -60,24 +43,10 @@ def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
     assert not [name for name in lines if name.startswith("style")]
 
 
-def test_each_of_several_styles_has_its_color(plot: Plot) -> None:
-    columns = ("total", *(f"style-{style}.conv{layer}_1" for style in (1, 2) for layer in (1, 2)))
-    table = LossTable(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3)))
-    figure, lines = plot(table)
-    names = [f"style-{style}: conv1_1 … conv2_1, light to dark" for style in (1, 2)]
-    first, second = (lines[name].get_color() for name in names)
-    assert tuple(first) != tuple(second)
-    assert len(figure.axes[0].get_lines()) == 6
-
-
 @pytest.mark.parametrize("value", [-1.0, float("inf")])
 def test_values_that_a_logarithm_lacks_are_left_out(value: float, plot: Plot) -> None:
     _, lines = plot(LossTable(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
     total = np.asarray(lines["total"].get_ydata())
     assert np.isnan(total[0]) and total[1] == 3
-
-
-def test_a_single_step_is_drawn_and_none_is_an_error() -> None:
-    assert loss_plot.draw(LossTable(("total",), ((1, 9, 9, 3.0),)))
     with pytest.raises(PictureError, match="no losses"):
         loss_plot.draw(LossTable())

@@ -11,7 +11,7 @@ from tests.daemon.world import make_settings
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.model import Job
-from stylewatch_daemon.outbox.disk_need import SLACK, Need, check_job, most_pixels, need
+from stylewatch_daemon.outbox.disk_need import SLACK, check_job, most_pixels, need
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_painter.recipes import book
@@ -36,15 +36,9 @@ def test_the_size_setting_limits_the_pixels(size: str, pixels: float) -> None:
     assert need(recipe(size="6400"), 1000) == need(recipe(size="640"), 1000)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "steps"),
-    [({"kind": "adam"}, 3), ({"kind": "lbfgs", "history": 2}, 5)],
-    ids=str,
-)
-def test_a_checkpoint_takes_at_most_what_was_estimated(
-    optimizer: dict[str, object], steps: int, tmp_path: Path
-) -> None:
-    wanted = recipe(size="64", steps=steps, **{"schedule.optimizer": optimizer, "scales": ()})
+def test_a_checkpoint_takes_at_most_what_was_estimated(tmp_path: Path) -> None:
+    optimizer = {"kind": "lbfgs", "history": 2}
+    wanted = recipe(size="64", steps=5, **{"schedule.optimizer": optimizer, "scales": ()})
     picture = np.random.default_rng(7).uniform(0, 255, (64, 64, 3)).astype(np.float32)
     task = Task(wanted, picture, (Style(picture[::-1].copy(), name="style-1"),))
     torch = registry.load("torch", {"threads": 1})
@@ -54,32 +48,6 @@ def test_a_checkpoint_takes_at_most_what_was_estimated(
     written = (tmp_path / "checkpoint.npz").stat().st_size
     estimated = need(wanted, MOST).state / 2
     assert estimated / 4 - SLACK < written <= estimated
-
-
-def test_averages_stages_inputs_and_the_content_size_count() -> None:
-    plain, averaged = (need(recipe(size="64x64", ema_decay=decay), MOST) for decay in (0.0, 0.9))
-    assert averaged == Need(plain.outbox, plain.state + 2 * 64 * 64 * 3 * 4)
-    few, many = (need(recipe(size="100", steps=40, save_every=n), MOST) for n in (40, 10))
-    assert many.outbox - few.outbox == 3 * (100 * 100 * 3 + SLACK)
-    wanted = recipe(size="100", steps=40, save_every=40)
-    assert need(wanted, MOST, 500) == Need(few.outbox + 500, few.state)
-    small, large = (need(wanted, MOST, content=size) for size in ((50, 20), (900, 400)))
-    assert large.outbox - small.outbox == 3 * 3 * (100 * 44 - 100 * 40)
-    assert small.state < large.state < need(wanted, MOST).state
-
-
-def test_the_steps_of_an_upscale_count() -> None:
-    plain = {"size": "400", "steps": 20, "save_every": 5, "upscale_steps": 5}
-    alone, preview, stroke = (
-        need(recipe(**plain, **more), MOST, content=(800, 800)).outbox
-        for more in ({}, {"preview": "100"}, {"stroke": 4})
-    )
-    assert preview - alone == stroke - alone == 2 * (400 * 400 * 3 + SLACK) + 10 * 1024
-    odd, even = (
-        need(recipe(size="400x400", fit="stretch", steps=20, preview=size), MOST, content=(8, 8))
-        for size in ("100x50", None)
-    )
-    assert odd == even  # the worker refuses it
 
 
 def test_textures_small_stages_deep_pictures_and_artifacts_count() -> None:
@@ -146,20 +114,10 @@ def test_files_that_a_job_has_written_already_count(
         check_job(job, "job", settings, service)
 
 
-def test_each_disk_is_checked_by_itself(tmp_path: Path) -> None:
-    if not CAN_MOUNT:
-        assert disk_space.free(tmp_path) > 0
-        return
-    with small_disk(tmp_path / "small", 256) as small:
+@pytest.mark.parametrize("kib", [256] if CAN_MOUNT else [])
+def test_each_disk_is_checked_by_itself(kib: int, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", kib) as small:
         assert disk_space.free(small / "not" / "there") == 256 << 10
         disk_space.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
         with pytest.raises(OutputError, match="small has 262 kB free"):
             disk_space.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (12e6, "12 MB"), (5.04e9, "5.0 GB")],
-)
-def test_amounts_have_units(count: float, text: str) -> None:
-    assert disk_space.amount(count) == text

@@ -2,61 +2,30 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-import pytest
-
 from stylewatch_daemon.files.identity import is_being_written
-
-OPENER = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    (tmp_path / "content.jpg").write_text("half")
-    return tmp_path / "content.jpg"
+from stylewatch_daemon.files.safe_dirs import opened
 
 
-def check(path: Path) -> bool:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        return is_being_written(path.name, folder)
-    finally:
-        os.close(folder)
+def test_only_a_file_that_is_open_for_writing_counts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    with opened(tmp_path) as folder:
+        for mode, is_written in (("r+", True), ("r", False)):
+            with (tmp_path / "file").open(mode):
+                assert is_being_written("file", folder) == is_written
+                assert not any(is_being_written(name, folder) for name in ("link", "pipe", "no"))
+        assert not is_being_written("file", folder)
 
 
-@contextmanager
-def opened(path: Path, mode: str) -> Iterator[None]:
-    """Have another process open the file."""
-    command = [sys.executable, "-c", OPENER, str(path), mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
-        process.stdout.readline()
-        yield
-        process.stdin.close()
-
-
-@pytest.mark.parametrize(("mode", "is_written"), [("r+", True), ("r", False)])
-def test_a_file_that_another_process_writes_is_detected(
-    mode: str, is_written: bool, file: Path
-) -> None:
-    (file.parent / "link").symlink_to(file)
-    os.mkfifo(file.parent / "pipe")
-    with opened(file, mode):
-        assert check(file) == is_written
-        assert not any(check(file.with_name(name)) for name in ("link", "pipe", "missing"))
-    assert not check(file)
-
-
-def test_a_writer_is_not_disturbed_and_no_handle_is_left(file: Path) -> None:
+def test_a_writer_is_not_disturbed_and_no_handle_is_left(tmp_path: Path) -> None:
     """The kernel sends a signal when a lease is broken, which by default ends the process."""
     assert signal.getsignal(signal.SIGIO) == signal.SIG_DFL
-    done = Event()
+    file, done = tmp_path / "file", Event()
+    file.touch()
 
     def write() -> None:
         while not done.is_set():
@@ -65,8 +34,9 @@ def test_a_writer_is_not_disturbed_and_no_handle_is_left(file: Path) -> None:
     writer = Thread(target=write)
     writer.start()
     try:
-        for _ in range(1000):
-            check(file)
+        with opened(tmp_path) as folder:
+            for _ in range(1000):
+                is_being_written("file", folder)
     finally:
         done.set()
         writer.join()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.files.permissions import OPEN, Sharing, sharing
+from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.files.safe_dirs import opened
 
 OWN = os.getegid()
@@ -32,9 +32,7 @@ def mode(path: Path) -> str:
 @pytest.mark.parametrize(
     ("before", "asked", "file", "folder"),
     [
-        (0o755, "0664", "0664", "0775"),
         (0o755, "0640", "0640", "0750"),
-        (0o755, "0600", "0600", "0700"),
         (0o2755, "0664", "0664", "2775"),
     ],
 )
@@ -45,31 +43,20 @@ def test_a_file_gets_the_mode_and_a_folder_the_bits_to_enter_it(
     assert apply(tmp_path, sharing(asked, None)) == (file, folder)
 
 
-def test_a_group_is_inherited_by_new_files(tmp_path: Path) -> None:
-    assert apply(tmp_path, sharing("0660", ANOTHER)) == ("0660", "2770")
-    (tmp_path / "new").mkdir()
-    assert {path.stat().st_gid for path in (tmp_path, *tmp_path.iterdir())} == {ANOTHER}
-
-
-def test_where_setgid_is_forbidden_the_rest_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sandboxed", [False, True])
+def test_a_group_is_inherited_by_new_files_where_setgid_is_allowed(
+    sandboxed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.fchmod
-
-    def sandboxed(handle: int, wanted: int) -> None:
-        if wanted & stat.S_ISGID:
+    def fchmod(handle: int, wanted: int) -> None:
+        if wanted & stat.S_ISGID and sandboxed:
             raise PermissionError(1, "Operation not permitted")
         real(handle, wanted)
 
-    monkeypatch.setattr(os, "fchmod", sandboxed)
-    assert apply(tmp_path, sharing("0660", ANOTHER)) == ("0660", "0770")
-    assert tmp_path.stat().st_gid == ANOTHER
-
-
-def test_without_settings_nothing_changes(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    before = mode(tmp_path / "a"), mode(tmp_path)
-    assert apply(tmp_path, OPEN) == before
+    real = os.fchmod
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    folder = "0770" if sandboxed else "2770"
+    assert apply(tmp_path, sharing("0660", ANOTHER)) == ("0660", folder)
+    assert {path.stat().st_gid for path in (tmp_path, tmp_path / "a")} == {ANOTHER}
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:

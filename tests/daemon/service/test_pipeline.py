@@ -1,21 +1,16 @@
 """The pipeline brings every pair of an inbox to the outbox, and publishes the status."""
 
 import sqlite3
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, tree
+from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
-from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.settings import resolve
-from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.worker.messages import Failed, Refused
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")
@@ -26,17 +21,6 @@ def place(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
 
 
-def kinds(pipeline: Pipeline) -> dict[str, str]:
-    return {outcome.job: outcome.kind for outcome in pipeline.outcomes.values()}
-
-
-def scanned(place: DaemonWorld) -> Pipeline:
-    pipeline = place.start()
-    pipeline.scan()
-    pipeline.scan()
-    return pipeline
-
-
 def enter_all(pipeline: Pipeline) -> None:
     """Scan until all has settled, claim it and apply the verdicts."""
     pipeline.scan()
@@ -44,38 +28,6 @@ def enter_all(pipeline: Pipeline) -> None:
     pipeline.enter()
     while pipeline.claim():
         pass
-
-
-def test_jobs_run_in_order_and_a_bad_one_stops_no_other(place: DaemonWorld) -> None:
-    fill(place.inbox, *B, *A)
-    place.executor.endings = [Refused("no picture")]
-    assert list(kinds(place.run()).items()) == [("a", "refused"), ("b", "done")]
-    assert [order.name for order in place.executor.orders] == ["a", "b"]
-    assert "a: no picture" in place.status
-    (entry,) = place.state.ledger.latest("refused", limit=2)
-    assert (entry.reason, [attempt.how for attempt in place.state.ledger.story(entry.id)]) == (
-        "no picture",
-        ["refused"],
-    )
-
-
-@pytest.mark.parametrize(
-    ("needs", "expected"),
-    [("other", {"a": "paused", "b": "done"}), ("sketch", {"a": "paused"})],
-)
-def test_jobs_wait_for_the_same_missing_backend_and_others_do_not(
-    needs: str, expected: dict[str, str], place: DaemonWorld
-) -> None:
-    fill(place.inbox, *A, *B)
-    for job, backend in (("a", "sketch"), ("b", needs)):
-        (place.inbox / job / "job.yaml").write_text(f"backend: {backend}")
-    place.executor.endings = [Failed("no such backend", 69)]
-    pipeline = place.run()
-    assert kinds(pipeline) == expected
-    assert pipeline.next_job() is None
-    assert pipeline.not_begun == (() if "b" in expected else ("b",))
-    assert "In the way:\n  a: no such backend" in place.status
-    assert set(kinds(place.run()).values()) == {"done"}
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
@@ -89,7 +41,9 @@ def test_a_claim_that_failed_to_commit_is_one_job(
     inboxes = (make_inbox(place.inbox, place.outbox, after),)
     place.settings = changed_settings(place.settings, inboxes=inboxes, rescan_s=0)
     fill(place.inbox, *A)
-    pipeline = scanned(place)
+    pipeline = place.start()
+    pipeline.scan()
+    pipeline.scan()
     pipeline.ingest.enter()
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -108,97 +62,24 @@ def test_a_claim_that_failed_to_commit_is_one_job(
     assert place.state.ledger.counts()["waiting"] == 0
 
 
-def test_the_status_has_waiting_and_running_jobs_and_every_step(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status_json, "AT_MOST_EVERY", 0.0)
-    monkeypatch.setattr(status_json, "SHARE", 0.0)
-    fill(place.inbox, *A, *B, "lone.jpg")
-    pipeline = place.start()
-    enter_all(pipeline)
-    pipeline.update_status()
-    assert "Waiting their turn:\n  a\n  b" in place.status
-    assert "lone: a style picture" in place.status
-    pipeline.start_jobs()
-    pipeline.update_status()
-    assert pipeline.summary == "painting a; 1 waiting"
-    assert "Painting:\n  a: being prepared" in place.status
-    assert "Waiting their turn:\n  b\n" in place.status
-    steps = []
-    while pipeline.busy:
-        pipeline.publish_status()
-        steps += [(job["step"], job["loss"]) for job in published(place)["running"]]
-        pipeline.handle_worker_events()
-        pipeline.finish_jobs()
-    assert [step for step, _ in steps] == sorted(step for step, _ in steps)
-    assert set(steps) >= {(1, 1.0), (2, 0.5)}
-    pipeline.close()
-    assert "does not run here now" in place.status
-
-
-def published(place: DaemonWorld) -> dict[str, Any]:
-    return status_json.read(place.state.root) or {}
-
-
-def test_while_paused_pairs_are_claimed_and_nothing_is_started(place: DaemonWorld) -> None:
-    fill(place.inbox, *A)
-    pipeline = place.start()
-    pipeline.control.pause()
-    enter_all(pipeline)
-    pipeline.update_status()
-    assert pipeline.next_job() is None
-    assert HELD in place.status
-    assert "Waiting their turn:\n  a" in place.status
-    pipeline.control.resume()
-    assert pipeline.next_job() is not None
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "three_mounts"])
-def test_killed_at_any_change_every_pair_is_painted_once(
-    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda handle: None)
-    monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings())
-    painted = ["final.png", "receipt.json", "stages/1.png", "stages/2.png"]
-    expected = sorted(
-        [f"album/1/{name}" for name in ["inputs/1.jpg", *painted]]
-        + [f"x/{name}" for name in ["inputs/x.content.jpg", "inputs/x.style.jpg", *painted]]
-    )
-    for change in count(1 + apart, 7):
-        place = DaemonWorld(tmp_path / str(change))
-        fill(place.inbox, "album/style.jpg", "album/1.jpg", "x.content.jpg", "x.style.jpg")
-        roots = (place.inbox, place.outbox, place.state.root) if apart else ()
-        with mounts(*roots):
-            with killed_at(change) as died:
-                place.run()
-            place.run()
-        files = [name for name in tree(place.outbox) if name != "_status.txt"]
-        assert files == expected, f"killed at change {change}"
-        assert list(tree(place.inbox)) == ["album/style.jpg"]
-        if not died():
-            break
-
-
-def busy_pipeline(place: DaemonWorld) -> Pipeline:
-    """Return a pipeline whose only worker is busy."""
+def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
     fill(place.inbox, "long/content.jpg", "long/style.jpg")
     pipeline = place.start()
     enter_all(pipeline)
     pipeline.start_jobs()
     assert place.executor.free() == 0
-    return pipeline
-
-
-def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
-    busy = busy_pipeline(place)
-    busy.control.pause()
+    pipeline.control.pause()
     place.inspector.says["no picture"] = "content.jpg is no picture"
-    fill(place.inbox, *A, *B)
+    fill(place.inbox, *A, *B, "good/content.jpg", "good/style.jpg")
     (place.inbox / "a/job.yaml").write_text("stepps: 5")
     (place.inbox / "b/content.jpg").write_text("no picture")
-    enter_all(busy)
-    busy.finish_jobs()
+    enter_all(pipeline)
+    pipeline.finish_jobs()
     refused = place.outbox / "_refused"
     assert "job.yaml line 1: unknown key 'stepps'" in (refused / "a/reason.txt").read_text()
     assert "no picture" in (refused / "b/reason.txt").read_text()
-    assert place.executor.free() == 0
+    pipeline.update_status()
+    assert HELD in place.status and "Waiting their turn:\n  good" in place.status
+    assert pipeline.next_job() is None and place.executor.free() == 0
+    pipeline.control.resume()
+    assert pipeline.next_job() is not None

@@ -10,13 +10,12 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files.permissions import sharing
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.outbox.status_json import SHARE
-from stylewatch_daemon.outbox.status_txt import Board, Running
+from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
+from stylewatch_daemon.settings.sections import Outbox
 from stylewatch_daemon.store.state import State
 
 
@@ -28,16 +27,11 @@ class World:
         for folder in (self.first, self.second):
             folder.mkdir()
         self.state.make()
-        self.inboxes = (
-            make_inbox(root / "1", self.first),
-            make_inbox(root / "2", self.second),
+        inboxes = make_inbox(root / "1", self.first), make_inbox(root / "2", self.second)
+        self.status = StatusUpdates(self.state, Reporter(), lambda: 0.0, lambda: {"scans": 3})
+        self.status.apply_settings(
+            make_settings(inboxes, self.state.root, outbox=Outbox(mode="0664"))
         )
-        self.now = 0.0
-        self.status = StatusUpdates(self.state, Reporter(), lambda: self.now, lambda: {"scans": 3})
-        self.apply()
-
-    def apply(self, **settings: Any) -> None:
-        self.status.apply_settings(make_settings(self.inboxes, self.state.root, **settings))
 
     def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:
         values = {"outbox": str(outbox or self.first), "state": state, "reason": "so it is"}
@@ -45,12 +39,10 @@ class World:
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome(OutcomeKind.PAUSED, "x", "no disk")]
-        inboxes: Any = [
-            SimpleNamespace(
-                path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
-            )
-        ]
-        self.status.update(Snapshot(inboxes, running, paused, paused=False))
+        inbox: Any = SimpleNamespace(
+            path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
+        )
+        self.status.update(Snapshot([inbox], running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:
         return ((outbox or self.first) / "_status.txt").read_text()
@@ -71,7 +63,6 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
     monkeypatch.setattr(status_updates, "MAX_WAITING", 2)
     world.enter("a", "b", "d", "e")
     world.enter("c", outbox=world.second)
-    world.apply(sharing=sharing("0664", None))
     world.status.note_file_events(True, {Path("in"): "why"})
     world.update(**{"id-b": (world.first, Running("b", 3, 50, 0.25))})
     assert (world.first / "_status.txt").stat().st_mode & 0o777 == 0o664
@@ -97,23 +88,6 @@ def test_refusals_are_named_until_they_are_dismissed(world: World) -> None:
     world.update()
     assert "bad" not in world.text()
     assert world.plain["counts"]["refused"] == 31
-
-
-def test_slow_updates_are_due_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*_: object) -> None:
-        world.now += 1.0
-
-    assert world.status.is_due(after=0.5)
-    world.update()
-    assert not world.status.is_due(after=0.5)
-    world.now += 0.5
-    assert world.status.is_due(after=0.5)
-    monkeypatch.setattr(Board, "show", slow)
-    world.update()
-    world.now += 1.0
-    assert not world.status.is_due(after=0.5)
-    world.now += SHARE * 2
-    assert world.status.is_due(after=0.5)
 
 
 def test_a_missing_disk_affects_no_other_outbox(

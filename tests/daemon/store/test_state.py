@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree, waiting
+from tests.daemon.faults import fill
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import JobState, Picture
-from stylewatch_daemon.store import journal, thumbs
+from stylewatch_daemon.model import JobState
+from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State, entry_of, with_seen
+from stylewatch_daemon.store.state import State, entry_of
 
 LOOK = Look(1, 2, 3)
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
@@ -39,62 +39,18 @@ def job(state: State, job_id: str, after: str = "archive") -> Journal:
     return made
 
 
-def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    own = File("content", "a.jpg", ODD, LOOK, own=True)
-    record = Journal("1", "a", Path("/in"), Path("/out"), "archive", (own,), Path("/in/job"),
-                     retry_of="x", device=2049)  # fmt: skip
-    (tmp_path / "1/files").mkdir(parents=True)
-    journal.save(record, tmp_path / "1")
-    assert journal.load(tmp_path / "1") == record
-
-
-def test_own_files_move_unless_they_are_kept_or_copies(state: State) -> None:
-    made = job(state, "1")
-    own, style, _ = made.files
-    retry, kept = replace(made, retry_of="b"), replace(made, after="keep")
-    assert (made.moves(own), retry.moves(own), kept.moves(own)) == (True, False, False)
-    assert (made.archives(own), retry.archives(own), kept.archives(own)) == (True, True, False)
-    assert not made.archives(style)
-
-
-def test_changed_jobs_wait_in_their_order(state: State) -> None:
-    for job_id in ("2", "1", "3"):
-        job(state, job_id)
-    changed = state.save(state.load("3"), state="ending")
-    assert changed.state == "ending"
-    assert [waits.id for waits in waiting(state)] == ["1", "2", "3"]
-    assert waiting(state)[-1] == changed
-
-
 def test_a_job_knows_its_files(state: State) -> None:
     made, files = job(state, "1"), state.jobs / "1/files"
+    assert state.load("1") == made
     assert state.job(made).content == files / "a.jpg"
     assert state.job(made).styles == (files / "style.jpg",)
-    assert state.moved(made) == (files / "a.jpg", files / "job.yaml")
     assert state.job(made).archived == 2 * LOOK.size
     assert state.job(replace(made, after="delete")).archived == 0
-    assert state.job_file(made) == files / "job.yaml"
-    assert (state.moved(replace(made, after="keep"))) == ()
+    assert state.moved(made) == (files / "a.jpg", files / "job.yaml")
+    assert state.moved(replace(made, after="keep")) == ()
     (files / "job.yaml").unlink()
     assert [path.name for path in state.own_files(made)] == ["a.jpg"]
     assert [path.name for path in state.pictures(made)] == ["a.jpg", "style.jpg"]
-
-
-def test_the_size_of_the_content_comes_from_the_ledger(state: State) -> None:
-    made = job(state, "1")
-    assert state.job(state.load("1")).size is None
-    seen = [Picture("a.jpg", "12ab", (40, 30)), Picture("style.jpg", "34cd", (9, 9))]
-    state.ledger.enter([with_seen(entry_of(made), seen)])
-    assert state.job(state.load("1")).size == (40, 30)
-    assert state.load("1").digests == {"a.jpg": "12ab", "style.jpg": "34cd"}
-
-
-def test_a_finished_job_leaves_only_its_entry(state: State) -> None:
-    state.finish((job(state, "1"), JobState.DONE))
-    assert tree(state.jobs) | tree(state.trash) == {}
-    entry = state.ledger.find("1")
-    assert entry is not None
-    assert (entry.state, bool(entry.finished)) == ("done", True)
 
 
 def test_the_ledger_and_the_folders_are_reconciled_at_the_start(state: State) -> None:
@@ -108,42 +64,20 @@ def test_the_ledger_and_the_folders_are_reconciled_at_the_start(state: State) ->
     for gone in ("2", "3"):
         shutil.rmtree(state.jobs / gone)
     state.ledger.change("5", place="4")  # the name of another job's folder
+    (state.jobs / "5/job.json").write_text("{")  # and damaged, but it has ended
+    fill(state.trash, "old/a.jpg")
+    state.check_jobs()
     state.enter_missing()
     state.reconcile()
     assert state.load("4") == replace(made, state=JobState.CLAIMED)
     assert not (state.jobs / "5").exists()
+    assert (state.set_aside(), list(state.trash.iterdir())) == ([], [])
     names = {job_id: state.ledger.state(job_id) for job_id in "12345"}
     # An inbox may still have the files of a claimed job.
     assert names == {"1": "queued", "2": "failed", "3": "claimed", "4": "claimed", "5": "done"}
     missing = state.ledger.find("2")
     assert missing is not None
     assert "drop it again" in missing.reason
-
-
-def test_the_process_that_holds_the_folder_is_named(state: State) -> None:
-    assert state.holder() == "which one is not known"
-    state.write_holder()
-    assert state.holder().startswith(f"process {os.getpid()} on ")
-
-
-def test_damaged_jobs_are_quarantined_unless_they_have_ended(state: State) -> None:
-    for job_id in ("1", "2"):
-        job(state, job_id)
-        (state.jobs / job_id / "job.json").write_text("{")
-    state.ledger.change("2", state="done")
-    sound = job(state, "3")
-    fill(state.trash, "old/a.jpg")
-    (state.claims / "4").mkdir()  # cut off before anything was taken
-    state.check_jobs()
-    state.reconcile()
-    assert waiting(state) == [sound]
-    (aside,) = state.set_aside()
-    assert aside.job == "1"
-    assert "job.json is damaged" in aside.reason
-    assert "job/files/a.jpg" in tree(aside.folder)
-    assert list(state.trash.iterdir()) == []
-    state.quarantine("2", "planted")
-    assert [state.ledger.state(job_id) for job_id in "12"] == ["failed", "done"]
 
 
 def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -170,24 +104,14 @@ def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
         os.umask(mask)
 
 
-@pytest.mark.parametrize("name", ["trash", "thumbs"])
-def test_a_link_in_the_place_of_a_folder_is_moved_away(state: State, name: str) -> None:
+def test_a_link_in_the_place_of_a_folder_is_moved_away(state: State) -> None:
     elsewhere = state.root.parent / "elsewhere"
     (elsewhere / "album").mkdir(parents=True)
     elsewhere.chmod(0o755)
-    if (state.root / name).exists():
-        (state.root / name).rmdir()
-    (state.root / name).symlink_to(elsewhere)
+    state.trash.rmdir()
+    state.trash.symlink_to(elsewhere)
     state.make()
     state.check_jobs()
     assert (elsewhere / "album").is_dir()
     assert elsewhere.stat().st_mode & 0o777 == 0o755
-    assert not (state.root / name).is_symlink()
-
-
-def test_thumbnails_that_no_job_needs_are_removed(tmp_path: Path) -> None:
-    for name in ("12ab.jpg", "34cd.jpg", ".34cd.jpg.77"):
-        (tmp_path / name).touch()
-    thumbs.sweep(tmp_path, {"12ab"})
-    thumbs.sweep(tmp_path / "not there", ())
-    assert list(tmp_path.iterdir()) == [thumbs.path_of(tmp_path, "12ab")]
+    assert not state.trash.is_symlink()
