@@ -24,8 +24,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Makes executors that are closed at the end of the test."""
     made: list[Local] = []
 
-    def make(work: str = WORK, **options: Any) -> Listener:
-        made.append(Local(tmp_path / "worker.lock", work, **options))
+    def make(**options: Any) -> Listener:
+        made.append(Local(tmp_path / "worker.lock", WORK, **options))
         return Listener(made[-1])
 
     yield make
@@ -41,8 +41,6 @@ def receipt(listener: Listener, ticket: str) -> dict[str, Any]:
 
 def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     listener = make()
-    listener.executor.ask("1", Wanted.STOP)
-    listener.executor.drop("1")
     assert child_pids() == [], "there is no process before the first order"
     first = receipt(listener, "1")["pid"]
     listener.run("2", "bug")
@@ -61,8 +59,6 @@ def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     assert isinstance(failed, Failed)
     assert (failed.exit_code, failed.recycle) == (69, True)
     assert child_pids() == []
-    listener.executor.close()
-    listener.executor.close()
 
 
 @pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
@@ -92,10 +88,6 @@ def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make:
     assert listener.executor.free() == 1
     listener.run("1", "find gpus")
     assert listener.executor.free() == 3
-    for ticket in "23":
-        listener.submit(ticket, "until stopped")
-    listener.until_begun(*"23")
-    assert listener.executor.free() == 1
 
 
 def test_a_fault_of_ours_loses_what_runs_and_no_more(

@@ -84,9 +84,9 @@ def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> 
 
 def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
     world = SeriesWorld(tmp_path, "sweep: {steps: [3, -1, many]}")
+    attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
+    attempt.apply(world.job_settings)
     with pytest.raises(SettingsError) as caught:
-        attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
-        attempt.apply(world.job_settings)
         world.series.begin(attempt)
     first, second = str(caught.value).splitlines()
     assert first.startswith("sweep, steps=-1: the settings: steps: input should be greater")

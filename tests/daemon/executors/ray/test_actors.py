@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +39,7 @@ ONE_GPU = Demand()
 class FakeActor:
     """A WorkerActor that is called without Ray.
 
-    `calls` counts calls by method; `largest` is the most bytes sent at once. One that is `lost`
-    does not answer any more.
+    `pieces` are the sizes of what was sent. An actor that is `lost` does not answer any more.
     """
 
     def __init__(self) -> None:
@@ -49,13 +47,11 @@ class FakeActor:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
-        self.calls: Counter[str] = Counter()
-        self.largest = 0
+        self.pieces: list[int] = []
         self.lost = self.ended = False
 
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        self.calls[name] += 1
-        self.largest = max([self.largest, *(len(arg) for arg in args if isinstance(arg, bytes))])
+        self.pieces += [len(arg) for arg in args if isinstance(arg, bytes)]
         answer = asyncio.ensure_future(getattr(self.actor, name)(*args))
         while not answer.done() or self.lost:
             if self.lost:
@@ -71,16 +67,14 @@ class FakeActor:
 
 
 class Scene:
-    """A pool, the actors that it started, on which machines, and its events."""
+    """A pool, the actors that it started, and its events."""
 
-    def __init__(self, demand: Demand, idle_s: float) -> None:
+    def __init__(self, demand: Demand) -> None:
         self.actors: list[FakeActor] = []
-        self.machines: list[str] = []
         self.events: list[AttemptEvent] = []
-        self.pool = ActorPool(demand, ActorOptions("", idle_s), self._start, self.events.append)
+        self.pool = ActorPool(demand, ActorOptions(""), self._start, self.events.append)
 
     def _start(self, machine: str) -> FakeActor:
-        self.machines.append(machine)
         self.actors.append(FakeActor())
         return self.actors[-1]
 
@@ -99,13 +93,9 @@ class Scene:
         return events[0]
 
 
-def run(
-    scenario: Callable[[Scene], Coroutine[Any, Any, None]],
-    demand: Demand = ONE_GPU,
-    idle_s: float = 60.0,
-) -> None:
+def run(scenario: Callable[[Scene], Coroutine[Any, Any, None]], demand: Demand = ONE_GPU) -> None:
     async def go() -> Scene:
-        scene = Scene(demand, idle_s)
+        scene = Scene(demand)
         try:
             await scenario(scene)
         finally:
@@ -127,29 +117,16 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
             AttemptEvent("d", Stopped(0)),
             AttemptEvent("e", Lost("it was given up")),
         ]
-        scene.pool.ask("c", Wanted.FINISH)
         assert not scene.actors
         scene.pool.look([FIRST, SECOND])
         for ticket in "ab":
             await scene.until(ticket, Progress)
         assert (scene.pool.places, len(scene.actors)) == (2, 2)
-        assert not scene.of("c")
         scene.pool.ask("a", Wanted.STOP)
-        await scene.until("a", Stopped)
-        assert await scene.until("c", Done) == Done({"state": "finished"})
+        await scene.until("c", Progress)
         assert len(scene.actors) == 2
 
     run(scenario)
-
-
-def test_without_resources_each_machine_has_one_actor() -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST, SECOND])
-        for ticket in "abc":
-            scene.submit(**{ticket: "until stopped"})
-        assert scene.machines == ["1", "2"]
-
-    run(scenario, Demand(gpus=0))
 
 
 def test_an_impossible_demand_fails_at_once() -> None:
@@ -212,20 +189,18 @@ def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
     run(scenario)
 
 
-def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: Path) -> None:
+def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
     async def scenario(scene: Scene) -> None:
         scene.pool.look([FIRST])
-        batch = {"a": "until stopped", "b": "bad picture", "c": "until stopped", "d": "paint"}
-        scene.pool.submit({"e": gone, **{ticket: order(what) for ticket, what in batch.items()}})
+        scene.pool.submit({"a": gone, "b": order("until stopped"), "c": order("until stopped")})
         await scene.until("c", Progress)
         scene.pool.drop("c")
         assert await scene.until("c", Stopped) == Stopped(1)
-        scene.pool.ask("a", Wanted.FINISH)
-        assert await scene.until("a", Done) == Done({"state": "finished"})
-        await scene.until("b", Refused)
-        (end,) = scene.of("e")
+        scene.pool.ask("b", Wanted.FINISH)
+        assert await scene.until("b", Done) == Done({"state": "finished"})
+        (end,) = scene.of("a")
         assert isinstance(end, Failed)
         assert end.exit_code == 73
         assert f"{gone.content} is not there on" in end.reason
@@ -244,8 +219,9 @@ def test_large_orders_are_sent_in_pieces_and_too_large_ones_refused(
         scene.pool.submit({"a": long(100_000), "b": order("paint")})
         for ticket in "ab":
             await scene.until(ticket, Done)
-        assert scene.actors[0].calls["begin"] == 500_000 // PIECE + 1
-        assert scene.actors[0].largest <= PIECE
+        pieces = scene.actors[0].pieces
+        assert len(pieces) == 500_000 // PIECE + 1
+        assert max(pieces) <= PIECE
         monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
         scene.pool.submit({"c": long(1_100_000), "d": order("paint")})
         await scene.until("d", Done)

@@ -19,7 +19,7 @@ from stylewatch_daemon.executors.ray.messages import ActorOptions, Capacity, unp
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.worker.messages import Failed, Lost, Wanted
+from stylewatch_daemon.worker.messages import Failed
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -35,19 +35,10 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 def test_where_the_cluster_does_not_answer_each_attempt_fails_with_the_reason(
     listener: Listener,
 ) -> None:
-    listener.executor.ask("1", Wanted.STOP)
-    assert child_pids() == []
     for ticket in "12":
         (end,) = listener.run(ticket, "paint")
         assert isinstance(end, Failed)
         assert "127.0.0.1:1 does not answer" in end.reason
-
-
-def test_attempts_that_closing_cuts_off_are_lost(listener: Listener) -> None:
-    listener.submit("1", "paint")
-    listener.executor.close()
-    listener.listen()
-    assert listener.events["1"] == [Lost("the daemon left")]
 
 
 def test_a_silent_driver_is_given_up(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

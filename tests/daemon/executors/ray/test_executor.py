@@ -4,11 +4,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests import nodes
@@ -27,22 +25,22 @@ pytestmark = nodes.TIME_ENOUGH
 Make = Callable[..., Listener]
 
 
-@contextmanager
-def closing(root: Path) -> Iterator[Make]:
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
     """Makes executors that are closed at the end, with arguments as for Cluster and Demand."""
     made: list[Cluster] = []
 
-    def make(*, idle_s: float = 1.0, silent_s: float = 60.0, **demand: Any) -> Listener:
-        wanted = Demand(**{"address": nodes.shared().address, **demand})
-        lock = root / "worker.lock"
-        made.append(Cluster(lock, wanted, WORK, idle_s=idle_s, silent_s=silent_s))
+    def make(
+        *, zone: str = "b", gpus: float = 1.0, idle_s: float = 1.0, silent_s: float = 60.0
+    ) -> Listener:
+        demand = Demand(nodes.shared().address, gpus=gpus, labels={"zone": zone})
+        lock = tmp_path / "worker.lock"
+        made.append(Cluster(lock, demand, WORK, idle_s=idle_s, silent_s=silent_s))
         return Listener(made[-1])
 
-    try:
-        yield make
-    finally:
-        for cluster in made:
-            cluster.close()
+    yield make
+    for cluster in made:
+        cluster.close()
 
 
 def worker(listener: Listener, ticket: str) -> int:
@@ -57,68 +55,50 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
-    """One for all that leave it whole: it takes a quarter of the GPU in zone a."""
-    with closing(tmp_path_factory.mktemp("warm")) as made:
-        yield made(labels={"zone": "a"}, gpus=0.25, idle_s=600.0)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Executors for zone b."""
-    with closing(tmp_path) as made:
-        yield lambda **more: made(**{"labels": {"zone": "b"}, **more})
-
-
-def lost(listener: Listener, ticket: str, strike: Callable[[], object]) -> Lost | Failed:
-    """What becomes of an attempt whose painting is struck."""
+def lost(listener: Listener, ticket: str, fault: Callable[[], object]) -> Lost | Failed:
+    """Let a fault occur while an attempt runs; return how the attempt ends."""
     listener.submit(ticket, "until stopped")
     listener.until_begun(ticket)
-    strike()
+    fault()
     listener.until_ended(ticket)
     end = listener.events[ticket][-1]
     assert isinstance(end, Lost | Failed), end
     return end
 
 
-def test_one_that_was_stopped_goes_on_from_its_checkpoint(
-    warm: Listener, tmp_path: Path, pictures: Path
+def test_a_stopped_attempt_goes_on_from_its_checkpoint_and_a_full_store_stops_nothing(
+    make: Make, tmp_path: Path, pictures: Path
 ) -> None:
-    assert worker(warm, "1") == worker(warm, "2"), "a worker stays warm"
-    assert warm.executor.free() == 4, "a GPU is shared"
+    listener = make(zone="a", gpus=0.25, idle_s=600.0)
+    assert worker(listener, "1") == worker(listener, "2"), "a worker stays warm"
+    assert listener.executor.free() == 4, "a GPU is shared"
     given = orders.order(tmp_path, pictures, steps=400)
-    warm.executor.submit({"first": given})
-    while not any(isinstance(event, Progress) for event in warm.events["first"]):
-        warm.listen()
-    warm.executor.ask("first", Wanted.STOP)
-    warm.until_ended("first")
-    stopped = warm.events["first"][-1]
+    listener.executor.submit({"first": given})
+    while not any(isinstance(event, Progress) for event in listener.events["first"]):
+        listener.listen()
+    listener.executor.ask("first", Wanted.STOP)
+    listener.until_ended("first")
+    stopped = listener.events["first"][-1]
     assert isinstance(stopped, Stopped)
-    warm.executor.submit({"second": given})
-    warm.until_ended("second")
-    assert isinstance(warm.events["second"][-1], Done)
-    steps = [event.step for event in warm.events["second"] if isinstance(event, Progress)]
+    listener.executor.submit({"second": given})
+    listener.until_ended("second")
+    assert isinstance(listener.events["second"][-1], Done)
+    steps = [event.step for event in listener.events["second"] if isinstance(event, Progress)]
     assert steps == list(range(stopped.step + 1, 404))
-
-
-def test_a_full_object_store_stands_in_the_way_of_nothing_however_large(
-    warm: Listener, tmp_path: Path, pictures: Path
-) -> None:
     note = "word " * 100_000  # more than Ray sends along with a call
-    given = replace(orders.order(tmp_path, pictures), name="paint", backend_options={"note": note})
+    large = replace(given, name="paint", backend_options={"note": note})
     with nodes.full_store():
-        warm.executor.submit({"large": given})
-        warm.until_ended("large")
-        assert isinstance(warm.events["large"][-1], Done)
+        listener.executor.submit({"large": large})
+        listener.until_ended("large")
+    assert isinstance(listener.events["large"][-1], Done)
 
 
 def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
     listener = make(silent_s=6.0)
     known = [parent(worker(listener, "1"))]
     for number in (signal.SIGKILL, signal.SIGSTOP):
-        strike = partial(os.kill, known[-1], number)
-        assert isinstance(lost(listener, f"by {number}", strike), Lost)
+        fault = partial(os.kill, known[-1], number)
+        assert isinstance(lost(listener, f"by {number}", fault), Lost)
         known.append(parent(worker(listener, f"after {number}")))
     assert len(set(known)) == 3
 
@@ -126,7 +106,7 @@ def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
 def test_with_a_machine_what_it_paints_is_lost(make: Make) -> None:
     cluster = nodes.shared()
     third = nodes.add(cluster, "c")
-    listener = make(labels={"zone": "c"})
+    listener = make(zone="c")
     end = lost(listener, "1", lambda: cluster.remove_node(third, allow_graceful=False))
     assert isinstance(end, Lost)
 
@@ -135,11 +115,11 @@ def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
     others, listener = {*child_pids(NAME)}, make(gpus=0.5, idle_s=0.5)
     assert listener.executor.free() == 1
 
-    def strike() -> None:
+    def kill_driver() -> None:
         (driver,) = {*child_pids(NAME)} - others
         os.kill(driver, signal.SIGKILL)
 
-    end = lost(listener, "1", strike)
+    end = lost(listener, "1", kill_driver)
     assert isinstance(end, Failed)
     assert end.exit_code == 69
     assert "speaks with the Ray cluster" in end.reason

@@ -17,15 +17,13 @@ def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path)
     mask = pictures / "content.mask.png"
     mask.write_bytes(b"mask")
     outbox = Outbox(tmp_path / "outbox")
-    given = replace(
-        given, init=given.content, masks={"content-mask": mask}, staging=outbox.staging("job")
-    )
+    staging = outbox.staging("job")
+    given = replace(given, init=given.main, masks={"content-mask": mask}, staging=staging)
     shared = share(given)
-    assert shared.content is not None and given.content is not None
-    assert shared.content == shared.init
-    copies = {shared.content, *shared.styles, *shared.masks.values()}
-    assert all(path.is_relative_to(given.staging) for path in copies)
-    assert shared.content.read_bytes() == given.content.read_bytes()
+    assert shared.main == shared.init
+    assert shared.main.read_bytes() == given.main.read_bytes()
+    copies = {shared.main, *shared.styles, *shared.masks.values()}
+    assert all(path.is_relative_to(staging) for path in copies)
     assert sorted(path.name for path in copies) == ["content.jpg", "content.mask.png", "style.jpg"]
     assert len(files(given)) == 3
     assert list(outbox.staged("job")) == [], "copies are not outputs"
