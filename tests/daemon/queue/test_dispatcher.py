@@ -99,7 +99,7 @@ def test_a_job_that_is_cancelled_while_it_runs_gives_back_its_inputs_however_it_
     tmp_path: Path, ending: Ending
 ) -> None:
     world = World(tmp_path, ending)
-    world.ask_once_begun("cancel")
+    world.reporter.on_stage = lambda: world.state.ledger.change("1", wish="cancel")
     assert world.run() == Outcome(OutcomeKind.CANCELLED, "job")
     assert len(world.painter.orders) == 1
     stage = {"job/stages/1.png": PAINTED["job/stages/1.png"]}
@@ -107,13 +107,6 @@ def test_a_job_that_is_cancelled_while_it_runs_gives_back_its_inputs_however_it_
     assert tree(world.outbox) == REFUSED | reason | stage
     assert waiting(world.state) == []
     assert world.state.ledger.counts()["cancelled"] == 1
-
-
-def test_a_job_that_is_finished_while_it_runs_is_done(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.ask_once_begun("finish")
-    assert world.run() == Outcome(OutcomeKind.DONE, "job")
-    assert PAINTED.keys() - tree(world.outbox).keys() == {"job/stages/2.png"}
 
 
 def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_path: Path) -> None:
@@ -143,20 +136,6 @@ def test_attempts_are_entered_by_one_commit_before_anything_is_made(
     assert titles == ["job", "job-2"]
     assert {*titles} < {path.name for path in world.outbox.iterdir()}
     assert [len(tickets) for tickets in world.painter.submitted] == [2]
-
-
-def test_where_someone_else_made_the_folder_another_one_is_made_and_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world, commit = World(tmp_path), ledger_writer.commit
-
-    def committed(connection: sqlite3.Connection) -> None:
-        commit(connection)
-        (world.outbox / "job").mkdir(exist_ok=True)
-
-    monkeypatch.setattr(ledger_writer, "commit", committed)
-    ((job, _),) = world.dispatcher().begin([world.jobs])
-    assert (job.title, world.jobs[0].place) == ("job-2", "job-2")
 
 
 def test_what_the_ledger_does_not_take_is_not_begun_and_waits(

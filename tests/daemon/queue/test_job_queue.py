@@ -213,21 +213,6 @@ def test_jobs_that_need_more_room_go_on_once_there_is_so_much(
     assert world.run(3) == ["3"]
 
 
-def test_where_the_machine_is_short_of_something_every_job_waits(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_short = True
-    monkeypatch.setattr("stylewatch_daemon.files.shortages.is_short", lambda: is_short)
-    first = world.add("1", outbox="this")
-    world.add("2", outbox="that")
-    world.end(first, OutcomeKind.PAUSED, 75)
-    assert world.run(2) == []
-    is_short = False
-    assert world.run(2) == [], "it is not looked at all the time"
-    world.now += PROBE_EVERY
-    assert world.run(2) == ["1", "2"]
-
-
 @pytest.mark.parametrize(
     ("batch", "backend", "device", "most"),
     [

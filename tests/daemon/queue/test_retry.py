@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
-from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
+from tests.daemon.world import DaemonWorld, run_jobs
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
@@ -24,10 +24,8 @@ STEPS = {"steps": 7}
 class World(DaemonWorld):
     """An inbox with an album, of which `album/sea` is done."""
 
-    def __init__(self, root: Path, after: Any = "archive") -> None:
+    def __init__(self, root: Path) -> None:
         super().__init__(root)
-        inboxes = (make_inbox(self.inbox, self.outbox, after),)
-        self.settings = changed_settings(self.settings, inboxes=inboxes)
         fill(self.inbox, "album/sea.jpg", "album/style.jpg")
         self.daemon = self.run()
         (self.first,) = self.state.ledger.latest("done", limit=2)
@@ -74,13 +72,6 @@ def test_a_job_runs_again_with_other_settings_under_the_same_name(world: World) 
     assert yaml.safe_load((archived / "job.yaml").read_text()) == STEPS
     assert set(tree(archived)) == {"sea.jpg", "job.yaml"}, "the album's style is in the inbox"
     assert (world.inbox / "album/style.jpg").exists()
-
-
-def test_inputs_that_are_deleted_cannot_be_retried(tmp_path: Path) -> None:
-    world = World(tmp_path, "delete")
-    with pytest.raises(InputError, match=r"sea\.jpg"):
-        world.retry()
-    world.check_nothing_is_left()
 
 
 def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) -> None:
