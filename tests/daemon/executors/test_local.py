@@ -14,7 +14,7 @@ from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import WorkerProcess
-from stylewatch_daemon.worker.messages import AttemptEvent, Done, Failed, Lost, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Done, Lost, Wanted
 
 Make = Callable[..., Listener]
 
@@ -44,8 +44,6 @@ def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     assert child_pids() == [], "there is no process before the first order"
     first = receipt(listener, "1")["pid"]
     listener.run("2", "bug")
-    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the daemon alone
-        os.kill(first, number)
     assert receipt(listener, "3")["pid"] == first
     lost = listener.run("4", "leave")[-1]
     assert isinstance(lost, Lost)
@@ -55,10 +53,7 @@ def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     os.kill(second, signal.SIGKILL)  # while it is idle
     while Path(f"/proc/{second}").exists():  # until its end was noticed
         time.sleep(0.01)
-    failed = listener.run("6", "lost device")[-1]
-    assert isinstance(failed, Failed)
-    assert (failed.exit_code, failed.recycle) == (69, True)
-    assert child_pids() == []
+    assert receipt(listener, "6")["pid"] != second
 
 
 @pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])

@@ -1,12 +1,11 @@
 """An attempt: entered before it begins, ordered, its files published, wherever it runs."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import announced, fill, tree, waiting
+from tests.daemon.faults import announced, fill, tree
 from tests.daemon.queue.test_states import attempts
 from tests.daemon.queue.world import World
 from tests.daemon.world import changed_settings, make_settings
@@ -68,14 +67,6 @@ def cluster(tmp_path: Path) -> Attempts:
     return Attempts(tmp_path, cluster=Demand())
 
 
-def test_an_attempt_is_entered_before_it_begins(world: Attempts) -> None:
-    attempt, _ = world.begin(backend="sketch")
-    (entered,) = attempt.job.attempts
-    assert waiting(world.state) == [attempt.job]
-    assert (entered.ended, entered.how, entered.backend) == (None, "cut off", "sketch")
-    assert (entered.pid, bool(entered.started)) == (os.getpid(), True)
-
-
 def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
     world: Attempts,
 ) -> None:
@@ -93,9 +84,8 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
 @pytest.mark.parametrize(
     ("had", "settings", "place", "final"),
     [
-        (None, {"name": "{folder}-{content}-{seed}", "seed": 7, "final": "{stem}-{style}"},
-         "album-photo-7", "photo-style"),
-        (None, {"flat": True, "sweep": {"seed": [1, 2]}}, "album/photo", "final"),
+        (None, {"name": "{folder}-{seed}", "seed": 7, "final": "{stem}-{style}"},
+         "album-7", "photo-style"),
         ("_jobs/album/photo", {"final": "{stem}"}, "_jobs/album/photo", "final"),
         ("album/photo", {"flat": True}, "album/photo", "final"),
     ],

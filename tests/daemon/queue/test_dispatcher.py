@@ -132,6 +132,7 @@ def test_attempts_are_entered_by_one_commit_before_anything_is_made(
         patch.setattr(ledger_writer, "commit", committed)
         results = world.dispatcher().begin([world.jobs])
     assert seen == [([], {"1": "running", "2": "running"})]
+    assert [attempt.how for job in world.jobs for attempt in job.attempts] == ["cut off"] * 2
     titles = [job.title for job, outcome in results if outcome.kind == "started"]
     assert titles == ["job", "job-2"]
     assert {*titles} < {path.name for path in world.outbox.iterdir()}

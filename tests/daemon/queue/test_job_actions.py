@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.daemon.cli.states import entry
 from tests.daemon.queue.world import World
 from tests.daemon.world import make_settings
 
@@ -16,18 +15,15 @@ class Actions(World):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.running, self.ended, self.published = set[str](), list[str](), 0
+        self.running, self.ended = set[str](), list[str]()
         self.actions = JobActions(
             self.state,
             self.reporter,
             lambda: make_settings((), self.state.root),
             lambda: self.running,
             lambda job: self.ended.append(job.id),
-            self.publish,
+            lambda: None,
         )
-
-    def publish(self) -> None:
-        self.published += 1
 
     @property
     def asked(self) -> tuple[str, list[str]]:
@@ -85,16 +81,10 @@ def test_only_a_job_that_was_begun_and_not_cancelled_can_be_finished(world: Acti
     assert world.asked == ("cancel", [])
 
 
-def test_refused_and_failed_jobs_are_dismissed_and_stay_in_the_ledger(world: Actions) -> None:
+def test_only_refused_and_failed_jobs_are_dismissed(world: Actions) -> None:
     for state, dismissed in (("queued", False), ("done", False), ("refused", True)):
         world.state.ledger.change("1", state=state)
         for _ in range(2):  # a request may be acted on twice
             world.actions.dismiss(["1"])
         entered = world.state.ledger.find("job")
         assert entered is not None and (entered.state, entered.dismissed) == (state, dismissed)
-    assert world.published == 6
-    for name in "23":
-        at = f"2026-01-0{name}T00:00:00+00:00"
-        world.state.ledger.enter([entry(name, "refused", finished=at)])
-    world.actions.dismiss(until="2026-01-02T00:00:00+00:00")
-    assert [job.name for job in world.state.ledger.undismissed(9)] == ["3"]

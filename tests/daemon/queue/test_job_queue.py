@@ -165,52 +165,25 @@ def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
     assert world.run(3) == ["1", "2"]
 
 
-def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(world: World) -> None:
-    for job_id, priority in (("1", 9), ("2", 0), ("3", 0)):
-        world.add(job_id, priority=priority)
-    attempts = (journal.Attempt("then", how="cut off"),) * 3
-    world.state.save(world.state.load("1"), attempts=attempts)
-    assert world.queue.next_alone(retry=True) is None, "others were not asked for yet"
-    assert world.run(9) == ["2", "3"]
-    last = world.queue.next_alone(retry=True)
-    assert last is not None
-    world.queue.begun(last)
-    world.end(last, OutcomeKind.DONE)
-    assert (last.id, world.queue.next_alone(retry=True)) == ("1", None)
-
-
-def test_all_jobs_of_a_full_outbox_go_on_once_it_has_room(
+def test_jobs_that_lack_room_go_on_once_there_is_enough(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 0
     monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
-    jobs = [world.add(str(number)) for number in range(6)]
+    jobs = [world.add(str(number)) for number in range(4)]
     for _ in range(6):  # by now each waits for minutes
         world.now += PUT_OFF.most
         for job in jobs:
-            world.end(job, OutcomeKind.PAUSED, 73)
+            lacks = (world.root, 900 << 20) if job is jobs[3] else None
+            world.end(job, OutcomeKind.PAUSED, 73, lacks)
     world.now += PAUSE.first
-    assert world.run(6) == []
-    room = 1 << 40
-    world.now += PROBE_EVERY
-    assert world.run(6) == [job.id for job in jobs]
-
-
-def test_jobs_that_need_more_room_go_on_once_there_is_so_much(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = 200 << 20
-    monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
-    wanted = {"1": 300 << 20, "2": 300 << 20, "3": 900 << 20}
-    for job_id, bytes_ in wanted.items():
-        lacks = (world.root, bytes_)
-        world.end(world.add(job_id), OutcomeKind.PAUSED, 73, lacks)
+    assert world.run(4) == []
     room = 500 << 20
     world.now += PROBE_EVERY
-    assert world.run(3) == ["1", "2"]
+    assert world.run(4) == ["0", "1", "2"]
     room = 1 << 30
     world.now += PROBE_EVERY
-    assert world.run(3) == ["3"]
+    assert world.run(1) == ["3"]
 
 
 @pytest.mark.parametrize(

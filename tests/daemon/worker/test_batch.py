@@ -11,7 +11,7 @@ import torch
 from tests.daemon.worker.orders import files, order, painted, receipt, with_settings
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker import batch, run_job
+from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.messages import (
     Done,
     End,
@@ -165,16 +165,6 @@ def test_orders_without_memory_run_alone(
     assert list(map(starts, events)) == expected
     for given in orders:
         assert left_by(given) == alone(given)
-
-
-def test_an_order_that_is_to_stop_is_not_begun_again(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sketch, "paint_many", runs_out(of_all=True))
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0.0)
-    events = together(orders, [], after(3, Wish.STOP))
-    assert len(starts(events[1])) == 1
-    assert events[1][-1] == Stopped(2)  # the step of its checkpoint
 
 
 def test_a_backend_for_one_at_a_time_runs_them_in_turn(

@@ -2,12 +2,10 @@
 
 import errno
 import os
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.faults import killed_at
 
 from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.worker import checkpoint
@@ -49,19 +47,6 @@ def test_what_is_saved_is_loaded_to_the_last_bit_even_if_the_file_was_replaced(p
     assert plain(load(path)) == plain(large)
     assert plain(before) == plain(snapshot())
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_killed_at_any_moment_it_leaves_the_old_one_or_the_new_one(path: Path) -> None:
-    save(path, snapshot(3))
-    for change in count(1):
-        with killed_at(change) as was_killed:
-            save(path, snapshot(4))
-        left = plain(load(path))
-        assert left in (plain(snapshot(3)), plain(snapshot(4)))
-        if not was_killed():
-            break
-    assert change > 3
-    assert left == plain(snapshot(4))
 
 
 def test_a_truncated_or_damaged_file_is_none_or_makes_no_difference(path: Path) -> None:

@@ -111,15 +111,8 @@ def test_smaller_halves_the_area_as_often_as_needed(room: Room, given: Given) ->
         assert final.size == (16, 12)
 
 
-@pytest.mark.parametrize("limit", ["side", "feature maps"])
-def test_there_is_a_smallest_size(
-    limit: str, room: Room, given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fields = {}
-    if limit == "side":
-        monkeypatch.setattr(oom_fallback, "MIN_SIDE", 20)
-    else:  # the smallest side is 16
-        fields = {"objective.network.pool_edge": "floor", "scales": []}
+def test_there_is_a_smallest_size(room: Room, given: Given) -> None:
+    fields = {"objective.network.pool_edge": "floor", "scales": []}  # the smallest side is 16
     with pytest.raises(torch.OutOfMemoryError):
         painted(given("smaller", fields=fields))
     assert [size for _, _, size in room.tried] == [(32, 24), (23, 17)]

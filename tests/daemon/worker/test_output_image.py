@@ -42,15 +42,14 @@ def decoded(data: bytes, mode: str = "RGB") -> Pixels:
 def test_light_is_that_of_the_result_and_colors_are_those_of_the_photograph(
     color: str, space: Space, tmp_path: Path
 ) -> None:
-    path = tmp_path / "final.png"
-    path.write_bytes(output(color=color, color_space=space, depth=16).final(result()))
+    image, path = output(color=color, color_space=space, depth=16), tmp_path / "final.png"
+    path.write_bytes(image.final(result()))
     pixels = read(path).pixels
     assert np.abs(luminance(pixels, space) - luminance(result(), space)).max() < 2e-3
     ours, theirs = (to_space(each, "oklab")[..., 1:] for each in (pixels, PHOTO))
     along = (ours * theirs).sum(axis=-1) / np.linalg.norm(theirs, axis=-1)
     assert along.min() > -0.02, "no hue is the opposite one"
-    smaller = output(color=color, color_space=space).final(result(18, 24))
-    assert decoded(smaller).shape == (18, 24, 3)
+    assert decoded(image.final(result(18, 24))).shape == (18, 24, 3)
 
 
 @pytest.mark.parametrize("format", ["png", "webp", "jpg"])

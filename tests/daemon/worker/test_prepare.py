@@ -15,7 +15,6 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import ColorTransfer, prepare
 from stylewatch_painter.errors import PictureError, RecipeError
-from stylewatch_painter.images.color import luminance
 from stylewatch_painter.images.read import Picture
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
 
@@ -69,20 +68,17 @@ def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: O
         assert prepare(changed).task.recipe.schedule.start == start
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_sizes_above_the_limit_are_refused(given: Order) -> None:
+    for settings, message in (
         ({"size": "3000x3000", "fit": "stretch"}, "the painting would be 3000x3000"),
-        ({"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2},
-         "style-1 would be 4320x3456"),
-    ],
-)  # fmt: skip
-def test_sizes_above_the_limit_are_refused(
-    settings: dict[str, Any], message: str, given: Order
-) -> None:
-    large = replace(with_settings(given, enlarge=True, **settings), max_pixels=7_000_000)
-    with pytest.raises(SettingsError, match=message):
-        prepare(large)
+        (
+            {"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2},
+            "style-1 would be",
+        ),
+    ):
+        large = with_settings(given, enlarge=True, **settings)
+        with pytest.raises(SettingsError, match=message):
+            prepare(replace(large, max_pixels=7_000_000))
 
 
 def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
@@ -171,46 +167,28 @@ def test_from_a_step_the_earlier_steps_are_left_out(given: Order, pictures: Path
         prepare(with_settings(given, from_step=2))
 
 
-def picture(seed: int, scale: float) -> Picture:
-    pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3)) * scale
-    return Picture(pixels.astype(np.float32), None, ("turned upright",), str(seed) * 64, 1)
+def picture(seed: int) -> Picture:
+    pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3))
+    return Picture(pixels.astype(np.float32), None, (), str(seed) * 64, 1)
 
 
-CONTENT, STYLE = picture(1, 0.5), picture(2, 1.0)
-
-
-def transfer(content: Picture = CONTENT, **settings: Any) -> ColorTransfer:
-    return ColorTransfer(JobSettings.model_validate(settings), content)
-
-
-def test_luminance_makes_all_pictures_gray_and_by_default_colors_are_not_changed(
-    given: Order,
-) -> None:
-    colors = transfer(color="content")
-    assert colors.style(STYLE) is STYLE and colors.digest(STYLE) == STYLE.sha256
-    assert colors.content_pixels(CONTENT.pixels) is CONTENT.pixels
-    style = transfer(color="luminance").style(STYLE)
-    light = luminance(CONTENT.pixels, "oklab")
-    assert np.isclose(luminance(style.pixels, "oklab").mean(), light.mean(), atol=0.01)
-    assert style.converted[-1].startswith("reduced to its luminance")
-    task = prepare(replace(with_settings(given, color="luminance"), init=given.styles[0])).task
-    for pixels in (task.content, task.init, task.styles[0].picture):
-        assert pixels is not None and np.ptp(pixels, axis=2).max() == 0
-
-
-def test_a_changed_style_has_a_digest_of_its_own(given: Order) -> None:
+def test_by_color_styles_are_gray_or_recolored_with_a_digest_of_their_own(given: Order) -> None:
+    style = picture(2)
     digests = [
-        transfer(picture(seed, 0.5), color=color, color_space=space).digest(STYLE)
+        ColorTransfer(JobSettings(color=color, color_space=space), picture(seed)).digest(style)
         for seed in (1, 3)
         for color in ("match", "luminance")
         for space in ("linear", "oklab")
     ]
-    assert len({STYLE.sha256, *digests}) == 9
+    assert len({style.sha256, *digests}) == 9
     plain, match = prepare(given), prepare(with_settings(given, color="match"))
-    assert match.task.styles[0].digest != plain.task.styles[0].digest
     assert not np.allclose(match.task.styles[0].picture, plain.task.styles[0].picture, atol=5)
-    assert match.inputs[1].sha256 == plain.inputs[1].sha256
+    assert match.inputs[1].sha256 == plain.inputs[1].sha256 == plain.task.styles[0].digest
     assert match.inputs[1].converted[-1].startswith("recolored by mean and covariance")
+    gray = prepare(replace(with_settings(given, color="luminance"), init=given.styles[0]))
+    for pixels in (gray.task.content, gray.task.init, gray.task.styles[0].picture):
+        assert pixels is not None and np.ptp(pixels, axis=2).max() == 0
+    assert gray.inputs[1].converted[-1].startswith("reduced to its luminance")
 
 
 def test_a_large_content_is_decoded_at_a_fraction_and_sizes_are_those_of_the_file(

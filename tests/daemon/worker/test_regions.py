@@ -14,7 +14,6 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import PictureError
-from stylewatch_plugins.contract import Wish
 
 TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every": 3}
 
@@ -51,23 +50,6 @@ def photograph(given: Order) -> NDArray[np.float64]:
 def with_settings(given: Order, **settings: Any) -> Order:
     changed = given.settings.model_dump() | settings
     return replace(given, settings=type(given.settings).model_validate(changed))
-
-
-def test_outside_of_the_mask_the_photograph_is_kept_and_a_stop_changes_nothing(
-    left: Order, photograph: NDArray[np.float64]
-) -> None:
-    kept = with_settings(left, mask={"outside": "keep"})
-    painted(kept)
-    whole = output(kept)
-    for name in ("stages/0003.png", "stages/0006.png", "final.png"):
-        difference = np.abs(output(kept, name) - photograph)
-        assert difference[:, 24:].max() == 0
-        assert difference[:, :24].mean() > 3
-    (kept.staging / "final.png").unlink()
-    painted(kept, Wish.GO_ON, Wish.GO_ON, Wish.STOP)
-    painted(kept)
-    assert np.array_equal(output(kept), whole)
-    assert receipt(kept)["mask"]["outside"] == "keep"
 
 
 def test_a_free_region_changes_less_and_the_receipt_has_the_masks(

@@ -141,33 +141,6 @@ def test_an_impossible_demand_fails_at_once() -> None:
     run(scenario, Demand(gpus=2))
 
 
-@pytest.mark.parametrize("how", ["lost", "nonsense"])
-def test_a_lost_actor_loses_its_attempts_and_is_replaced(
-    how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.submit(a="until stopped")
-        scene.submit(b="paint")
-        await scene.until("a", Progress)
-        with monkeypatch.context() as patch:
-            if how == "lost":
-                scene.actors[0].lost = True
-            else:
-                patch.setattr(actor_pool, "unpack", lambda raw: ("another", Lost("")))
-            await scene.until("a", Lost)
-        await scene.until("b", Done)
-        assert len(scene.actors) == 2
-        assert scene.actors[0].ended
-        # one that is lost while it is idle, or starts: the batch did not begin
-        scene.actors[1].lost = True
-        scene.submit(c="paint")
-        end = await scene.until("c", Failed)
-        assert end == Failed("the machine of the cluster is lost", 69)
-
-    run(scenario)
-
-
 def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

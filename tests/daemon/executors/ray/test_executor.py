@@ -16,9 +16,8 @@ from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.ray.driver_client import NAME, Cluster
-from stylewatch_daemon.model import Progress
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.worker.messages import Done, Failed, Lost, Stopped, Wanted
+from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -66,27 +65,14 @@ def lost(listener: Listener, ticket: str, fault: Callable[[], object]) -> Lost |
     return end
 
 
-def test_a_stopped_attempt_goes_on_from_its_checkpoint_and_a_full_store_stops_nothing(
+def test_a_worker_stays_warm_and_a_full_object_store_stops_nothing(
     make: Make, tmp_path: Path, pictures: Path
 ) -> None:
     listener = make(zone="a", gpus=0.25, idle_s=600.0)
-    assert worker(listener, "1") == worker(listener, "2"), "a worker stays warm"
+    assert worker(listener, "1") == worker(listener, "2")
     assert listener.executor.free() == 4, "a GPU is shared"
-    given = orders.order(tmp_path, pictures, steps=400)
-    listener.executor.submit({"first": given})
-    while not any(isinstance(event, Progress) for event in listener.events["first"]):
-        listener.listen()
-    listener.executor.ask("first", Wanted.STOP)
-    listener.until_ended("first")
-    stopped = listener.events["first"][-1]
-    assert isinstance(stopped, Stopped)
-    listener.executor.submit({"second": given})
-    listener.until_ended("second")
-    assert isinstance(listener.events["second"][-1], Done)
-    steps = [event.step for event in listener.events["second"] if isinstance(event, Progress)]
-    assert steps == list(range(stopped.step + 1, 404))
     note = "word " * 100_000  # more than Ray sends along with a call
-    large = replace(given, name="paint", backend_options={"note": note})
+    large = replace(orders.order(tmp_path, pictures), name="paint", backend_options={"note": note})
     with nodes.full_store():
         listener.executor.submit({"large": large})
         listener.until_ended("large")
