@@ -9,11 +9,9 @@ import pytest
 from tests.daemon.faults import recorded_syncs
 from tests.daemon.worker.orders import files, order, painted, receipt, table, with_settings
 
-from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
-from stylewatch_painter.errors import RecipeError
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import after
@@ -139,13 +137,3 @@ def test_checkpoints_are_saved_with_stages_and_every_minute_unless_they_take_lon
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     painted(given)
     assert saved == steps
-
-
-def test_mistakes_are_errors_before_anything_is_written(given: Order) -> None:
-    for wrong, error, message in (
-        (with_settings(given, steps=0), SettingsError, "steps: 0 only measures"),
-        (with_settings(given, init="picture"), RecipeError, "start: picture needs a picture"),
-    ):
-        with pytest.raises(error, match=message):
-            painted(wrong)
-    assert list(given.staging.iterdir()) == []

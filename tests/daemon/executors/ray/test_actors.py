@@ -13,7 +13,6 @@ import pytest
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
@@ -33,14 +32,10 @@ from stylewatch_daemon.worker.messages import (
 )
 
 FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
-ONE_GPU = Demand()
 
 
 class FakeActor:
-    """A WorkerActor that is called without Ray.
-
-    `pieces` are the sizes of what was sent. An actor that is `lost` does not answer any more.
-    """
+    """A WorkerActor that is called without Ray; `pieces` are the sizes of what was sent."""
 
     def __init__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -48,31 +43,25 @@ class FakeActor:
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
         self.pieces: list[int] = []
-        self.lost = self.ended = False
+        self.ended = False
 
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
         self.pieces += [len(arg) for arg in args if isinstance(arg, bytes)]
-        answer = asyncio.ensure_future(getattr(self.actor, name)(*args))
-        while not answer.done() or self.lost:
-            if self.lost:
-                answer.cancel()
-                raise UnavailableError("the machine of the cluster is lost")
-            await asyncio.wait({answer}, timeout=0.01)
-        return answer.result()
+        return await getattr(self.actor, name)(*args)
 
     def end(self) -> None:
         if not self.ended:
-            self.ended = self.lost = True
+            self.ended = True
             self.actor.close()
 
 
 class Scene:
     """A pool, the actors that it started, and its events."""
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self) -> None:
         self.actors: list[FakeActor] = []
         self.events: list[AttemptEvent] = []
-        self.pool = ActorPool(demand, ActorOptions(""), self._start, self.events.append)
+        self.pool = ActorPool(Demand(), ActorOptions(""), self._start, self.events.append)
 
     def _start(self, machine: str) -> FakeActor:
         self.actors.append(FakeActor())
@@ -93,9 +82,9 @@ class Scene:
         return events[0]
 
 
-def run(scenario: Callable[[Scene], Coroutine[Any, Any, None]], demand: Demand = ONE_GPU) -> None:
+def run(scenario: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
     async def go() -> Scene:
-        scene = Scene(demand)
+        scene = Scene()
         try:
             await scenario(scene)
         finally:
@@ -129,36 +118,19 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
     run(scenario)
 
 
-def test_an_impossible_demand_fails_at_once() -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.submit(a="paint")
-        (end,) = scene.of("a")
-        assert isinstance(end, Failed)
-        assert "no machine of the Ray cluster has GPU 2" in end.reason
-        assert not scene.actors
-
-    run(scenario, Demand(gpus=2))
-
-
-def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hello(self: WorkerActor) -> Hello:
         return Hello(Program("9.9", "3.11"), "host-7")
 
     async def scenario(scene: Scene) -> None:
-        scene.submit(a="paint")
         scene.pool.look([FIRST])
-        scene.actors[0].lost = True
-        assert await scene.until("a", Failed) == Failed("the machine of the cluster is lost", 69)
-        monkeypatch.setattr(WorkerActor, "hello", hello)
-        scene.submit(b="paint")
-        end = await scene.until("b", Failed)
+        scene.submit(a="paint")
+        end = await scene.until("a", Failed)
         assert isinstance(end, Failed)
         assert "host-7 of the cluster has stylewatch 9.9" in end.reason
         assert "install the same on all" in end.reason
 
+    monkeypatch.setattr(WorkerActor, "hello", hello)
     run(scenario)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,13 +17,18 @@ from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
-from stylewatch_daemon.executors.ray.driver_client import NAME, Cluster
+from stylewatch_daemon.executors.ray import driver_client
+from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME, Cluster
+from stylewatch_daemon.executors.ray.messages import ActorOptions, Capacity, unpack
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
 pytestmark = nodes.TIME_ENOUGH
 
 Make = Callable[..., Listener]
+NO_CLUSTER = "127.0.0.1:1"
 
 
 @pytest.fixture
@@ -30,9 +37,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Cluster] = []
 
     def make(
-        *, zone: str = "b", gpus: float = 1.0, idle_s: float = 1.0, silent_s: float = 60.0
+        address: str = "",
+        *,
+        zone: str = "b",
+        gpus: float = 1.0,
+        idle_s: float = 1.0,
+        silent_s: float = 60.0,
     ) -> Listener:
-        demand = Demand(nodes.shared().address, gpus=gpus, labels={"zone": zone})
+        demand = Demand(address or nodes.shared().address, gpus=gpus, labels={"zone": zone})
         lock = tmp_path / "worker.lock"
         made.append(Cluster(lock, demand, WORK, idle_s=idle_s, silent_s=silent_s))
         return Listener(made[-1])
@@ -114,3 +126,44 @@ def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
     while {*child_pids(NAME)} - others:  # one without work is stopped
         time.sleep(0.01)
     assert listener.executor.free() == 2
+
+
+def test_where_the_cluster_does_not_answer_each_attempt_fails_with_the_reason(make: Make) -> None:
+    listener = make(NO_CLUSTER)
+    for ticket in "12":
+        (end,) = listener.run(ticket, "paint")
+        assert isinstance(end, Failed)
+        assert "127.0.0.1:1 does not answer" in end.reason
+
+
+def test_a_silent_driver_is_given_up(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    others, listener = {*child_pids(NAME)}, make(NO_CLUSTER)
+    monkeypatch.setattr(driver_client, "START_TIMEOUT", 1.0)
+    listener.submit("1", "paint")
+    while not (pids := {*child_pids(NAME)} - others):
+        pass
+    os.kill(pids.pop(), signal.SIGSTOP)
+    listener.until_ended("1")
+    (end,) = listener.events["1"]
+    assert isinstance(end, Failed)
+    assert "is gone: it sent nothing for" in end.reason
+
+
+def test_a_driver_reports_the_places_and_leaves_when_the_connection_closes(
+    tmp_path: Path,
+) -> None:
+    demand = Demand(nodes.shared().address, gpus=0.5)
+    driver = Child(DRIVER, tmp_path / "lock", demand, ActorOptions(WORK), name="cluster")
+    try:
+        assert unpack(driver.line.recv_bytes())[1] == Capacity(4)
+        with pytest.raises(TimeoutError), lock.held(tmp_path / "lock"):
+            pass
+        driver.line.close()
+        assert driver._process.wait(60) == 0
+    finally:
+        driver.kill()
+
+
+def test_the_daemon_does_not_load_ray() -> None:
+    program = "import sys, stylewatch_daemon.service.daemon; sys.exit('ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

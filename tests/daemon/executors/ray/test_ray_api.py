@@ -1,7 +1,5 @@
 """Errors of Ray, explained in sentences."""
 
-import socket
-
 import pytest
 
 from stylewatch_daemon.errors import UnavailableError
@@ -26,7 +24,7 @@ def test_an_error_is_a_short_sentence_with_a_hint(error: str, reason: str) -> No
     assert len(explained) < 400
 
 
-def test_a_cluster_that_refuses_us_or_does_not_listen_is_explained(
+def test_a_cluster_that_refuses_us_is_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def init(**_: object) -> None:
@@ -35,8 +33,3 @@ def test_a_cluster_that_refuses_us_or_does_not_listen_is_explained(
     monkeypatch.setattr("ray.init", init)
     with pytest.raises(UnavailableError, match="does not let us in: give this machine its token"):
         ray_api.connect("auto")
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    for scheme in ("", "ray://"):
-        with pytest.raises(UnavailableError, match="not answer: Connection refused; start it"):
-            ray_api.connect(f"{scheme}127.0.0.1:{port}")
