@@ -74,7 +74,7 @@ def test_a_process_is_started_for_work_and_serves_one_backend(worker: WorkerProc
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("die", "died (signal 9"),
+        ("leave", "exit code 3"),
         ("close files", "the worker process "),  # it may find out by itself, and end
         ("close the line", "cut itself off"),
         ("write into the line", "an invalid message"),

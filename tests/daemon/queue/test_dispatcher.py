@@ -61,7 +61,12 @@ def test_after_three_crashes_without_progress_the_job_has_failed_for_good(tmp_pa
     assert waiting(world.state) == []
 
 
-def test_a_missing_backend_or_outbox_pauses_a_job_and_costs_no_attempt(tmp_path: Path) -> None:
+def test_what_stands_in_the_way_pauses_a_job_and_costs_no_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+
     world = World(tmp_path, *[GONE] * 3)
     world.outbox.write_text("in the way")
     outcome = world.run()
@@ -70,18 +75,7 @@ def test_a_missing_backend_or_outbox_pauses_a_job_and_costs_no_attempt(tmp_path:
     world.outbox.unlink()
     for _ in range(3):
         assert world.run() == Outcome(OutcomeKind.PAUSED, "job", "no such backend", 69)
-    assert world.run().kind == "done"
-
-
-@pytest.mark.parametrize("method", ["publish", "staging"])
-def test_a_full_outbox_pauses_a_job_and_costs_no_attempt(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "out")
-
-    world = World(tmp_path)
-    for _ in range(3):
+    for method in ("publish", "staging") * 3:
         with monkeypatch.context() as patch:
             patch.setattr(Outbox, method, full)
             reason = "out: No space left on device"

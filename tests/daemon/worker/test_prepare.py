@@ -156,17 +156,6 @@ def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
         prepare(replace(style, styles=()))
 
 
-def test_from_a_step_the_earlier_steps_are_left_out(given: Order, pictures: Path) -> None:
-    start = replace(with_settings(given, from_step=2), init=pictures / "style.jpg")
-    levels = prepare(start).task.levels()
-    assert [(level.size, level.steps) for level in levels] == [((16, 12), 1), ((32, 24), 5)]
-    for step in (8, 9):
-        with pytest.raises(SettingsError, match="leaves nothing to do, there are 8 steps"):
-            prepare(with_settings(start, from_step=step))
-    with pytest.raises(SettingsError, match=r"drop it as init\.png"):
-        prepare(with_settings(given, from_step=2))
-
-
 def picture(seed: int) -> Picture:
     pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3))
     return Picture(pixels.astype(np.float32), None, (), str(seed) * 64, 1)
