@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.model import AttemptEnd, JobState
-from stylewatch_daemon.queue.states import (
-    JobEvent,
-    RetryMode,
-    next_state,
-    retry_after,
-)
+from stylewatch_daemon.queue.states import JobEvent, RetryMode, next_state, retry_after
 from stylewatch_daemon.store.journal import Attempt, Journal
 
 CUT, ALONE = AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE

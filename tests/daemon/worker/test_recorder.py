@@ -17,7 +17,7 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker import recorder as module
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_daemon.worker.recorder import Recorder, artifact_request
+from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.stage import Losses, Stage, Term
 
 TERM = Term(2.0, 0.5)
@@ -104,22 +104,6 @@ def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None
     first, last = record["attempts"]
     assert {key: first[key] for key in earlier} == earlier
     assert (last["backend"], last["device"], last["ended"]) == ("sketch", "cpu", "done")
-
-
-def test_artifacts_have_labels_and_are_found_staged_or_published(
-    given: Order, tmp_path: Path
-) -> None:
-    given = replace(given, styles=given.styles * 2, place=tmp_path / "out/job")
-    stages = [stage(step, 600) for step in (2, 600)]
-    recorder = recorded(given, *stages)
-    recorder.seconds_before = 7530.0
-    request = artifact_request(recorder, stages[-1], "final.png", "c" * 64)
-    labels = [each.label for each in (*request.styles, *request.stages)]
-    assert labels == ["style 1\nstyle.jpg", "style 2\nstyle.jpg", "step 2, 1.2 s"]
-    assert request.final.label == "final: step 600, 2:05 h\nbest, 3x2, sketch"
-    places = (given.staging / "final.png", tmp_path / "out/job/final.png")
-    assert request.final.paths == tuple(map(str, places))
-    assert (request.losses.stages, request.losses.rows[0][:4]) == ((2, 600), (2, 3, 2, 3.0))
 
 
 def test_an_artifact_that_cannot_be_drawn_or_written_is_a_warning(
