@@ -69,15 +69,11 @@ def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: O
 
 
 def test_sizes_above_the_limit_are_refused(given: Order) -> None:
-    for settings, message in (
-        ({"size": "3000x3000", "fit": "stretch"}, "the painting would be 3000x3000"),
-        (
-            {"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2},
-            "style-1 would be",
-        ),
-    ):
+    stretched = {"size": "3000x3000", "fit": "stretch"}
+    strokes = {"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2}
+    for settings, name in ((stretched, "the painting"), (strokes, "style-1")):
         large = with_settings(given, enlarge=True, **settings)
-        with pytest.raises(SettingsError, match=message):
+        with pytest.raises(SettingsError, match=f"{name} would be"):
             prepare(replace(large, max_pixels=7_000_000))
 
 

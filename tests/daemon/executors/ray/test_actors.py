@@ -10,14 +10,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.executors.ray import actor_pool
-from stylewatch_daemon.executors.ray.actor import WorkerActor
+from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.messages import PIECE, ActorOptions, Hello, Program
+from stylewatch_daemon.executors.ray.messages import ActorOptions, Hello, Program
 from stylewatch_daemon.model import Progress
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -25,28 +28,26 @@ from stylewatch_daemon.worker.messages import (
     Event,
     Failed,
     Lost,
-    Order,
     Refused,
     Stopped,
     Wanted,
 )
+from stylewatch_painter.recipes import book
 
 FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
 
 
 class FakeActor:
-    """A WorkerActor that is called without Ray; `pieces` are the sizes of what was sent."""
+    """A WorkerActor that is called without Ray."""
 
     def __init__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
-        self.pieces: list[int] = []
         self.ended = False
 
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        self.pieces += [len(arg) for arg in args if isinstance(arg, bytes)]
         return await getattr(self.actor, name)(*args)
 
     def end(self) -> None:
@@ -153,27 +154,20 @@ def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_pa
     run(scenario)
 
 
-def test_large_orders_are_sent_in_pieces_and_too_large_ones_refused(
+def test_an_order_that_is_too_large_is_refused_and_its_batch_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def long(words: int) -> Order:
-        return replace(order("paint"), backend_options={"note": "word " * words})
+    large = replace(order("paint"), backend_options={"note": "word " * 1_100_000})
 
     async def scenario(scene: Scene) -> None:
         scene.pool.look([FIRST])
-        scene.pool.submit({"a": long(100_000), "b": order("paint")})
-        for ticket in "ab":
-            await scene.until(ticket, Done)
-        pieces = scene.actors[0].pieces
-        assert len(pieces) == 500_000 // PIECE + 1
-        assert max(pieces) <= PIECE
-        monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
-        scene.pool.submit({"c": long(1_100_000), "d": order("paint")})
-        await scene.until("d", Done)
-        (end,) = scene.of("c")
+        scene.pool.submit({"a": large, "b": order("paint")})
+        await scene.until("b", Done)
+        (end,) = scene.of("a")
         assert isinstance(end, Refused)
         assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
 
+    monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
     run(scenario)
 
 
@@ -187,3 +181,48 @@ def test_the_processes_of_an_actor_do_not_import_the_script_of_ray(
     WorkerActor(WORK, all_cores=True).close()
     assert not hasattr(main, "__file__")
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+# -- inputs, copied to where other machines can read them
+
+
+def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path) -> None:
+    given = orders.order(tmp_path, pictures)
+    mask = pictures / "content.mask.png"
+    mask.write_bytes(b"mask")
+    outbox = Outbox(tmp_path / "outbox")
+    staging = outbox.staging("job")
+    given = replace(given, init=given.main, masks={"content-mask": mask}, staging=staging)
+    shared = share(given)
+    assert shared.main == shared.init
+    assert shared.main.read_bytes() == given.main.read_bytes()
+    copies = {shared.main, *shared.styles, *shared.masks.values()}
+    assert all(path.is_relative_to(staging) for path in copies)
+    assert sorted(path.name for path in copies) == ["content.jpg", "content.mask.png", "style.jpg"]
+    assert len(orders.files(given)) == 3
+    assert list(outbox.staged("job")) == [], "copies are not outputs"
+    assert missing(shared) is None
+    shared.styles[0].unlink()
+    assert missing(shared) == shared.styles[0]
+
+
+def test_recipes_of_the_user_are_copied(tmp_path: Path, pictures: Path) -> None:
+    folder, path = tmp_path / "book", tmp_path / "single.yaml"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("extends: gatys\nschedule: {steps: 7}\n")
+    path.write_text("extends: mine\n")
+    given = replace(orders.order(tmp_path, pictures, recipe=str(path)), recipe_folders=(folder,))
+    shared = share(given)
+    for original in (folder / "mine.yaml", path):
+        original.unlink()
+    recipe = book.find(shared.settings.recipe, *shared.recipe_folders)
+    assert recipe.schedule.steps == 7
+
+
+def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) -> None:
+    given = orders.order(tmp_path, pictures)
+    shared = share(replace(given, content=Path("gone.jpg")))
+    assert shared.content == Path("gone.jpg"), "which the worker reports"
+    assert missing(shared) is None
+    with pytest.raises(OutputError, match="is its disk still mounted"):
+        share(replace(given, staging=tmp_path / "gone"))
