@@ -4,11 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.worker.listening import Listener
+from tests.daemon.worker.listening import Listener, order
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
@@ -161,6 +162,24 @@ def test_a_fault_of_ours_loses_what_runs_and_no_more(
     assert isinstance(lost, Lost)
     assert "ZeroDivisionError" in lost.reason
     assert isinstance(listener.run("2", "paint")[-1], Done)
+
+
+def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
+    worker = WorkerProcess(None, tmp_path / "lock", WORK, most_memory=1 << 40)
+    worker.begin({ticket: order("until stopped") for ticket in "ab"})
+    for _ in range(9):
+        while not (events := worker.receive()):
+            wait(worker.handles)
+        assert len(events) == 1
+        assert worker.add_silence(40.0) == []
+    ends = [event for _ in range(99) for event in worker.add_silence(40.0)]
+    assert [event.ticket for event in ends] == ["a", "b"]
+    assert isinstance(ends[0].event, Lost)
+    assert "hung" in ends[0].event.reason
+    assert child_pids() == []
 
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))

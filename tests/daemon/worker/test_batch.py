@@ -1,6 +1,6 @@
 """Orders that come together: each has its own files and End, as if it were alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -23,7 +23,7 @@ from stylewatch_daemon.worker.messages import (
     Stopped,
 )
 from stylewatch_painter.errors import DivergedError
-from stylewatch_plugins import numpy_loop
+from stylewatch_plugins import numpy_loop, registry
 from stylewatch_plugins.contract import Step, Task, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import after
@@ -170,7 +170,16 @@ def test_orders_without_memory_run_alone(
 def test_a_backend_for_one_at_a_time_runs_them_in_turn(
     orders: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(Sketch, "paint_many")
+    class OneAtATime:
+        def __init__(self, options: Mapping[str, object]) -> None:
+            self._sketch = Sketch(options)
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "paint_many":
+                raise AttributeError(name)
+            return getattr(self._sketch, name)
+
+    monkeypatch.setattr(registry, "load", lambda name, options: OneAtATime(options))
     given = [orders[0], with_settings(orders[1], steps=0), orders[2]]
     events = [
         (index, type(event))
