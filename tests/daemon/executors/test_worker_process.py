@@ -1,15 +1,20 @@
-"""A worker process, its events one after the other, and its end."""
+"""Worker processes on this machine: long-lived, one for each device, replaced when unusable."""
 
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.daemon.worker.listening import order
+from tests.daemon.worker.listening import Listener, order
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors import worker_process
+from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker.messages import (
@@ -24,128 +29,157 @@ from stylewatch_daemon.worker.messages import (
     Wanted,
 )
 
+Make = Callable[..., Listener]
+
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
-    worker = WorkerProcess("gpu:1", tmp_path / "lock", WORK, most_memory=1 << 40)
-    yield worker
-    worker.end("the test is over")
-    worker.stop()
-    assert child_pids() == []
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes executors that are closed at the end of the test."""
+    made: list[Local] = []
+
+    def make(**options: Any) -> Listener:
+        made.append(Local(tmp_path / "worker.lock", WORK, **options))
+        return Listener(made[-1])
+
+    yield make
+    for local in made:
+        local.close()
 
 
-def events(worker: WorkerProcess, what: str, backend: str = "torch") -> list[Event]:
-    """Make an attempt; return its events."""
-    events = worker.begin({"1": order(what, backend=backend)})
-    while worker.tickets:
-        wait(worker.handles)
-        events += worker.receive()
-    return [event.event for event in events]
+def receipt(listener: Listener, ticket: str, **more: str) -> dict[str, Any]:
+    end = listener.run(ticket, "paint", **more)[-1]
+    assert isinstance(end, Done)
+    return dict(end.receipt)
 
 
-def received(worker: WorkerProcess) -> list[AttemptEvent]:
-    """Wait for events; return them."""
-    while not (events := worker.receive()):
-        wait(worker.handles)
-    return events
-
-
-def begin(worker: WorkerProcess, *whats: str) -> list[AttemptEvent]:
-    """Begin attempts together; return the first events."""
-    assert worker.begin({str(number): order(what) for number, what in enumerate(whats)}) == []
-    return received(worker)
-
-
-def test_a_process_is_started_for_work_and_serves_one_backend(worker: WorkerProcess) -> None:
+def test_a_process_is_started_for_work_and_serves_one_backend_until_it_is_lost(make: Make) -> None:
     """What a backend does to its process stays with its own jobs."""
-    assert (worker.is_running, worker.handles, worker.receive()) == (False, [], [])
-    pids = []
-    for backend in ("one", "one", "other"):
-        step, end = events(worker, "paint", backend)
-        assert isinstance(step, Progress)
-        assert isinstance(end, Done)
-        assert end.receipt["device"] == "gpu:1"
-        pids.append(end.receipt["pid"])
-    assert pids[0] == pids[1] != pids[2]
-    assert worker.end("there is nothing to end") == []
-    assert worker.is_running
+    listener = make()
+    assert child_pids() == []
+    first = receipt(listener, "1")["pid"]
+    listener.run("2", "bug")
+    assert receipt(listener, "3")["pid"] == first
+    other = receipt(listener, "4", backend="other")["pid"]
+    assert child_pids() == [other] != [first]
+    os.kill(other, signal.SIGKILL)  # while it is idle
+    while Path(f"/proc/{other}").exists():  # until its end was noticed
+        time.sleep(0.01)
+    assert receipt(listener, "5", backend="other")["pid"] != other
 
 
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("die", "died (signal 9"),
+        ("leave", "exit code 3"),
         ("close files", "the worker process "),  # it may find out by itself, and end
         ("close the line", "cut itself off"),
         ("write into the line", "an invalid message"),
     ],
 )
-def test_a_worker_that_dies_or_spoils_the_connection_is_lost(
-    how: str, why: str, worker: WorkerProcess
+def test_a_worker_that_leaves_or_spoils_the_connection_is_lost(
+    how: str, why: str, make: Make
 ) -> None:
-    step, lost = events(worker, how)
+    step, lost = make().run("1", how)
     assert isinstance(step, Progress), "what it sent before comes first"
     assert isinstance(lost, Lost)
     assert why in lost.reason
-    assert not worker.is_running
+    assert child_pids() == []
 
 
-def test_a_worker_that_ends_before_it_begins_costs_no_attempt(
-    worker: WorkerProcess, tmp_path: Path
-) -> None:
-    (tmp_path / "lock").symlink_to("lock")  # which no worker can hold
-    (end,) = events(worker, "paint")
-    assert isinstance(end, Failed)
-    assert end.exit_code == 75
-    assert "before it could begin" in end.reason
-    (tmp_path / "lock").unlink()
-    assert isinstance(events(worker, "paint")[-1], Done)
-
-
-def test_no_worker_to_be_had_costs_no_attempt(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_ends_before_it_begins_or_cannot_be_started_costs_no_attempt(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr(worker_process, "Child", fail)
-    (failed,) = worker.begin({"1": order("paint")})
-    assert isinstance(failed.event, Failed)
-    assert failed.event.exit_code == 75
-    assert "no more processes" in failed.event.reason
-    assert not worker.tickets
+    listener = make()
+    (tmp_path / "worker.lock").symlink_to("worker.lock")  # which no worker can hold
+    (ended,) = listener.run("1", "paint")
+    (tmp_path / "worker.lock").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_process, "Child", fail)
+        (missing,) = listener.run("2", "paint")
+    for end, reason in ((ended, "before it could begin"), (missing, "no more processes")):
+        assert isinstance(end, Failed)
+        assert end.exit_code == 75
+        assert reason in end.reason
+    receipt(listener, "3")
 
 
-def test_an_unusable_worker_is_replaced_once_all_its_attempts_have_ended(
-    worker: WorkerProcess,
+def test_an_unusable_worker_is_ended_once_all_its_attempts_have_ended(make: Make) -> None:
+    listener = make()
+    listener.submit_together(a="lost device", b="until stopped")
+    listener.until_ended("a")
+    assert len(child_pids()) == 1
+    listener.executor.ask("b", Wanted.STOP)
+    listener.until_ended("b")
+    assert listener.ends("b") == [Stopped(1)]
+    assert child_pids() == []
+
+
+@pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
+def test_a_large_worker_is_replaced_and_an_idle_one_ended(
+    options: dict[str, Any], make: Make
 ) -> None:
-    new, ends = begin(worker, "lost device", "until stopped"), {}
-    while worker.tickets:
-        for event in new:
-            if isinstance(event.event, Failed | Stopped):
-                ends[event.ticket] = event.event
-            if isinstance(event.event, Failed):
-                assert event.event.recycle
-                assert worker.is_running
-                worker.ask("1", Wanted.STOP)
-        new = received(worker)
-    assert new[-1] == AttemptEvent("1", Stopped(1))
-    assert isinstance(ends["0"], Failed)
-    assert not worker.is_running
+    listener = make(**options)
+    first = receipt(listener, "1")["pid"]
+    while "idle_s" in options and child_pids():
+        time.sleep(0.01)
+    assert receipt(listener, "2")["pid"] != first
+
+
+def test_each_device_has_its_own_worker(make: Make) -> None:
+    listener = make(devices=("gpu:0", "gpu:1"))
+    listener.submit("1", "until stopped")
+    listener.until_begun("1")
+    listener.submit("2", "paint", device="gpu:0")  # which is busy
+    assert receipt(listener, "3")["device"] == "gpu:1"
+    assert not listener.events["2"]
+    listener.executor.ask("1", Wanted.STOP)
+    listener.until_ended("2")
+
+
+def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make: Make) -> None:
+    listener = make()
+    assert listener.executor.free() == 1
+    listener.run("1", "find gpus")
+    assert listener.executor.free() == 3
+
+
+def test_a_fault_of_ours_loses_what_runs_and_no_more(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, faults = WorkerProcess.receive, [ZeroDivisionError("by zero")]
+
+    def broken(worker: WorkerProcess) -> list[AttemptEvent]:
+        if faults:
+            raise faults.pop()
+        return receive(worker)
+
+    monkeypatch.setattr(WorkerProcess, "receive", broken)
+    listener = make()
+    lost = listener.run("1", "until stopped")[-1]
+    assert isinstance(lost, Lost)
+    assert "ZeroDivisionError" in lost.reason
+    assert isinstance(listener.run("2", "paint")[-1], Done)
 
 
 def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
-    begin(worker, "until stopped", "until stopped")
+    worker = WorkerProcess(None, tmp_path / "lock", WORK, most_memory=1 << 40)
+    worker.begin({ticket: order("until stopped") for ticket in "ab"})
     for _ in range(9):
-        assert len(received(worker)) == 1
+        while not (events := worker.receive()):
+            wait(worker.handles)
+        assert len(events) == 1
         assert worker.add_silence(40.0) == []
     ends = [event for _ in range(99) for event in worker.add_silence(40.0)]
-    assert [event.ticket for event in ends] == ["0", "1"]
+    assert [event.ticket for event in ends] == ["a", "b"]
     assert isinstance(ends[0].event, Lost)
     assert "hung" in ends[0].event.reason
+    assert child_pids() == []
 
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
@@ -159,21 +193,18 @@ def step(number: int, seconds: float) -> Progress:
 FAST = (STARTED, step(1, 0.5), step(2, 1.0))
 SLOW = (STARTED, step(1, 50), step(2, 100))
 SECOND_SIZE = (step(3, 70), step(4, 100), step(5, 120), step(6, 140), step(7, 1000))
-AT_END = (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "12ab"))
 
 
 @pytest.mark.parametrize(
     ("events", "timeout", "wanted", "limit"),
     [
         (FAST, None, Wanted.GO_ON, 60),
-        ((STARTED, step(1, 50), step(2, 60)), None, Wanted.GO_ON, 100),
         ((*SLOW, *SECOND_SIZE), None, Wanted.GO_ON, 200),
         (SLOW, 7, Wanted.GO_ON, 7),
         # loading, another size, the final files and a checkpoint take ten times as long
-        ((), None, Wanted.GO_ON, 600),
         ((STARTED,), 3, Wanted.GO_ON, 30),
         ((*FAST, step(3, 1.5)), None, Wanted.GO_ON, 600),
-        (AT_END, None, Wanted.GO_ON, 600),
+        ((STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "")), None, Wanted.GO_ON, 600),
         ((*FAST, Saving()), 3, Wanted.GO_ON, 30),
         # an attempt that began again loads again, and its earlier steps do not count
         ((*SLOW, STARTED), None, Wanted.GO_ON, 600),

@@ -1,19 +1,18 @@
 """An attempt: entered before it begins, ordered, its files published, wherever it runs."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import announced, fill, tree, waiting
+from tests.daemon.faults import announced, fill, tree
 from tests.daemon.queue.test_states import attempts
-from tests.daemon.queue.world import Recorder
+from tests.daemon.queue.world import World
 from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, JobState, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
@@ -23,44 +22,28 @@ from stylewatch_daemon.queue.attempt_dir import AttemptDirs
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
-from stylewatch_daemon.store.state import State, entry_of
 from stylewatch_daemon.worker.messages import Done, Lost, Order, Saving, Stopped
 
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
 FIRST, SECOND = "stages/0001.png", "stages/0002.png"
-LOOK = Look(1, 2, 3)
 
 
-class World:
-    """A queued job, and the settings by which attempts at it begin."""
+class Attempts(World):
+    """A queued job, and the settings of the daemon by which attempts at it begin."""
 
-    def __init__(self, root: Path) -> None:
-        self.out, self.state, self.reporter = root / "out", State(root / "state"), Recorder()
+    def __init__(self, root: Path, **values: Any) -> None:
+        super().__init__(root, files=("album/photo.jpg", "album/style.jpg"))
         options = {"sketch": {"seconds_per_step": 1}}
-        self.service = make_settings((), root / "state", backends=options)
-        self.state.make()
+        self.service = make_settings((), self.state.root, backends=options, **values)
 
     def job(self, **changes: Any) -> Journal:
-        files = tuple(
-            File(role, name, Path("/in", name), LOOK, own=True)
-            for role, name in (("content", "photo.jpg"), ("style", "wave.jpg"))
-        )
-        job = Journal("1", "album/photo", Path("/in"), self.out, "archive", files)
-        job = replace(job, state=JobState.QUEUED, **changes)
-        fill(self.state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
-        journal.save(job, self.state.jobs / "1")
-        self.state.ledger.enter([entry_of(job)])
-        self.state.ledger.write_attempts("1", job.attempts)
-        return job
+        return self.state.save(self.jobs[0], **changes)
 
-    def begin(
-        self, job: Journal | None = None, together: int = 1, **settings: Any
-    ) -> tuple[ActiveAttempt, Order]:
+    def begin(self, job: Journal | None = None, **settings: Any) -> tuple[ActiveAttempt, Order]:
         attempt = ActiveAttempt(job or self.job(), self.state, self.reporter, self.service)
         attempt.apply(JobSettings.model_validate(settings))
-        attempt.begin(together)
+        attempt.begin()
         return attempt, attempt.order()
 
     def retry(self, attempt: ActiveAttempt) -> tuple[ActiveAttempt, Order]:
@@ -70,34 +53,24 @@ class World:
 
     @property
     def published(self) -> dict[str, str]:
-        return tree(self.out)
+        return tree(self.outbox)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Attempts:
+    return Attempts(tmp_path)
 
 
 @pytest.fixture
-def cluster(world: World) -> World:
+def cluster(tmp_path: Path) -> Attempts:
     """A world whose jobs run on other machines."""
-    world.service = changed_settings(world.service, cluster=Demand())
-    return world
-
-
-def test_an_attempt_is_entered_before_it_begins(world: World) -> None:
-    attempt, _ = world.begin(backend="sketch")
-    (entered,) = attempt.job.attempts
-    assert waiting(world.state) == [attempt.job]
-    assert (entered.ended, entered.how, entered.backend) == (None, "cut off", "sketch")
-    assert (entered.pid, bool(entered.started)) == (os.getpid(), True)
+    return Attempts(tmp_path, cluster=Demand())
 
 
 def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
-    world: World,
+    world: Attempts,
 ) -> None:
-    job = world.job(attempts=attempts(*[(AttemptEnd.CUT_OFF, 0)] * 3))
-    attempt, _ = world.begin(job)
+    attempt, _ = world.begin(world.job(attempts=attempts(*[(AttemptEnd.CUT_OFF, 0)] * 3)))
     assert attempt.running == Running("album/photo", id="1")
     step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
     for event in (STARTED, step, Saving()):
@@ -106,93 +79,73 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
     attempt.handle(step)
     assert attempt.job.attempts[-1].how == "cut off"
     assert attempt.running == Running("album/photo", 1, 6, 1.0, (4, 4), None, "cpu", "1")
-    other, _ = world.begin(replace(job, attempts=job.attempts[:2]))
-    assert (other.alone, other.job.attempts[-1].how) == (False, "cut off")
 
 
 @pytest.mark.parametrize(
-    ("settings", "place", "final"),
+    ("had", "settings", "place", "final"),
     [
-        ({"final": "{stem}-{style}"}, "album/photo", "photo-wave"),
-        ({"name": "{folder}-{content}-{style}-{recipe}-{seed}", "recipe": "gatys", "seed": 7},
-         "album-photo-wave-gatys-7", "final"),
-        ({"name": "flat/{stem}"}, "flat/photo", "final"),
-        ({"flat": True}, "_jobs/album/photo", "final"),
-        ({"flat": True, "sweep": {"seed": [1, 2]}}, "album/photo", "final"),
+        (None, {"name": "{folder}-{seed}", "seed": 7, "final": "{stem}-{style}"},
+         "album-7", "photo-style"),
+        ("_jobs/album/photo", {"final": "{stem}"}, "_jobs/album/photo", "final"),
+        ("album/photo", {"flat": True}, "album/photo", "final"),
     ],
 )  # fmt: skip
-def test_folder_and_final_picture_go_by_their_patterns(
-    settings: dict[str, Any], place: str, final: str, world: World
+def test_names_go_by_their_patterns_and_a_job_keeps_its_folder_and_layout(
+    had: str | None, settings: dict[str, Any], place: str, final: str, world: Attempts
 ) -> None:
-    _, order = world.begin(**settings)
+    _, order = world.begin(world.job(place=had), **settings)
     assert (order.name, order.final) == (place, final)
+    assert (world.outbox / place).is_dir()
 
 
-@pytest.mark.parametrize(
-    ("settings", "place"),
-    [({"final": "{stem}"}, "_jobs/album/photo"), ({"flat": True}, "album/photo")],
-)
-def test_a_job_keeps_its_folder_and_layout_whatever_settings_say_later(
-    settings: dict[str, Any], place: str, world: World
-) -> None:
-    _, order = world.begin(world.job(place=place), **settings)
-    assert (order.name, order.final) == (place, "final")
-    assert (world.out / place).is_dir()
-
-
-def test_the_order_has_earlier_attempts_masks_and_options(world: World) -> None:
+def test_the_order_has_earlier_attempts_masks_and_options(world: Attempts) -> None:
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     job = world.job(attempts=(earlier,))
-    roles = ("content-mask", "style-1-mask")
-    masks = [File(role, f"{role}.png", Path("/in/m"), LOOK, own=True) for role in roles]
+    mask = File("content-mask", "mask.png", Path("/in/mask.png"), Look(1, 2, 3), own=True)
     world.service = changed_settings(world.service, out_of_memory="smaller", memory=5)
-    _, order = world.begin(replace(job, files=(*job.files, *masks)), backend="sketch")
+    _, order = world.begin(replace(job, files=(*job.files, mask)), backend="sketch")
     assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
-    files = world.state.jobs / "1/files"
-    assert order.masks == {role: files / f"{role}.png" for role in roles}
+    assert order.masks == {"content-mask": world.state.jobs / "1/files/mask.png"}
 
 
 @pytest.mark.parametrize(("failed", "resumes"), [(1, True), (2, False)])
-def test_the_last_attempt_begins_at_the_beginning(failed: int, resumes: bool, world: World) -> None:
+def test_the_last_attempt_begins_at_the_beginning(
+    failed: int, resumes: bool, world: Attempts
+) -> None:
     fill(world.state.jobs / "1", CHECKPOINT)
     _, order = world.begin(world.job(attempts=attempts(*[(AttemptEnd.FAILED, 0)] * failed)))
     assert order.checkpoint is not None
     assert order.checkpoint.exists() is resumes
 
 
-def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world: World) -> None:
-    fill(world.out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
+def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world: Attempts) -> None:
+    fill(world.outbox / ".staging" / "1", FIRST, SECOND, ".half.tmp")
     attempt, _ = world.begin()
     assert world.published == {}
     attempt.handle(replace(STARTED, step=1))
     attempt.handle(announced(FIRST, 1))
     assert world.published == {f"album/photo/{FIRST}": FIRST}
-    fill(world.out / ".staging" / "1", FIRST)
-    attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
-    other, _ = world.begin(attempt.job)
-    (world.out / ".staging/1" / FIRST).unlink()
-    (world.out / "album/photo" / FIRST).unlink()
-    other.handle(replace(STARTED, step=1))
-    assert other.handle(announced(FIRST, 1)) is None, "people may take away what is theirs"
+    (world.outbox / "album/photo" / FIRST).unlink()
+    assert attempt.handle(announced(FIRST, 1)) is None, "people may take away what is theirs"
     assert world.reporter.published == ["0001.png"]
 
 
-def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: World) -> None:
+def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: Attempts) -> None:
     attempt, _ = world.begin()
     assert attempt.handle(Done({})) != Done({}), "there is no receipt"
-    fill(world.out / ".staging/1", RECEIPT)
-    fill(world.out / "album/photo", SECOND, "stages/0004.png")
+    fill(world.outbox / ".staging/1", RECEIPT)
+    fill(world.outbox / "album/photo", SECOND, "stages/0004.png")
     done = Done({"stages": [{"file": SECOND}]})
     assert attempt.handle(done) == done
-    assert [path.name for path in (world.out / "album/photo/stages").iterdir()] == ["0002.png"]
+    assert [path.name for path in (world.outbox / "album/photo/stages").iterdir()] == ["0002.png"]
 
 
 # -- attempts on other machines
 
 
-def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -> None:
+def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: Attempts) -> None:
     attempt, order = cluster.begin()
     assert order.checkpoint is not None
     fill(order.staging, FIRST, RECEIPT, "losses.csv", order.checkpoint.name)
@@ -211,11 +164,11 @@ def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -
 
 
 def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
-    cluster: World,
+    cluster: Attempts,
 ) -> None:
     attempt, first = cluster.begin()
-    outbox = Outbox(cluster.out)
-    assert cluster.out / ".staging" / attempt_dir.place(outbox, attempt.job) == first.staging
+    outbox = Outbox(cluster.outbox)
+    assert cluster.outbox / ".staging" / attempt_dir.place(outbox, attempt.job) == first.staging
     fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
     other, second = cluster.retry(attempt)
     assert first.staging != second.staging and not first.staging.exists()
@@ -225,34 +178,35 @@ def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_l
     other.handle(replace(STARTED, step=1))
     other.handle(announced(FIRST, 1))
     assert cluster.published == {f"album/photo/{FIRST}": FIRST}
-    outbox.clear("1")
-    assert attempt_dir.place(outbox, attempt.job) == "1"
 
 
-def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(cluster: World) -> None:
-    staging = cluster.out / ".staging/1"
+def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(
+    cluster: Attempts,
+) -> None:
+    staging = cluster.outbox / ".staging/1"
     for name in (".2-1-1", ".10-1-1", ".1-1-1"):
         fill(staging / name, attempt_dir.CHECKPOINT)
         (staging / name / attempt_dir.CHECKPOINT).write_text(name)
-    checkpoint = AttemptDirs(Outbox(cluster.out), "1").begin(".11-1-1")
+    checkpoint = AttemptDirs(Outbox(cluster.outbox), "1").begin(".11-1-1")
     assert checkpoint.read_text() == ".10-1-1"
 
 
-def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: World) -> None:
+def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: Attempts) -> None:
     attempt, first = cluster.begin()
     _, second = cluster.retry(attempt)
     with pytest.raises(OutputError, match="is gone"):
         publish.stage(first.staging, "stages/1.png", b"late")
     fill(first.staging, RECEIPT, SECOND, attempt_dir.CHECKPOINT)  # it sees no change yet
     assert second.checkpoint is not None and not second.checkpoint.exists()
-    assert not Outbox(cluster.out).has_receipt("1")
+    assert not Outbox(cluster.outbox).has_receipt("1")
     assert cluster.published == {}
 
 
-def test_an_announced_file_on_another_machine_is_no_link_and_in_its_folder(cluster: World) -> None:
+def test_an_announced_file_on_another_machine_is_no_link_and_in_its_folder(
+    cluster: Attempts,
+) -> None:
     attempt, order = cluster.begin()
-    (cluster.out.parent / "secret").write_text("secret")
-    (order.staging / "final.png").symlink_to(cluster.out.parent / "secret")
+    (order.staging / "final.png").symlink_to("/etc/hostname")
     with pytest.raises(OSError, match="symbolic links"):
         attempt.handle(announced("final.png"))
     for path in ("../2/final.png", "/etc/hostname"):

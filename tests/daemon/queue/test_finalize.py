@@ -19,7 +19,6 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.finalize import Finalizer
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
 
@@ -43,19 +42,6 @@ class Ending(World):
 
     def finalize(self) -> dict[str, str]:
         return {job.id: outcome.kind for job, outcome in self.finalizer.finalize()}
-
-    def receipt(self) -> dict[str, Any]:
-        receipt: dict[str, Any] = json.loads((self.outbox / "job-1/receipt.json").read_text())
-        return receipt
-
-    def settle_first(self, **changes: Any) -> Journal:
-        """Settle the first job alone, with a receipt that names its inputs as they are now."""
-        job = replace(self.jobs[0], **changes)
-        inputs = [{"name": path.name, "sha256": digest(path)} for path in self.state.pictures(job)]
-        text = json.dumps({"inputs": inputs, "warnings": ["as ever"]})
-        (self.outbox / ".staging/1/receipt.json").write_text(text)
-        self.finalizer.settled = [job]
-        return job
 
 
 @pytest.fixture
@@ -100,7 +86,11 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
 ) -> None:
     for change in count(1):
         world = Ending(tmp_path / str(change))
-        job = world.settle_first(after="delete")
+        job = replace(world.jobs[0], after="delete")
+        world.finalizer.settled = [job]
+        inputs = [{"name": path.name, "sha256": digest(path)} for path in world.state.pictures(job)]
+        text = json.dumps({"inputs": inputs, "warnings": ["as ever"]})
+        (world.outbox / ".staging/1/receipt.json").write_text(text)
         content = world.state.jobs / "1/files/content.jpg"
         content.write_text("written later")
         now = digest(content)
@@ -109,7 +99,7 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
         if world.state.ledger.state("1") != "done":
             world.finalizer.settled = [job]
             assert world.finalize() == {"1": "done"}
-        receipt = world.receipt()
+        receipt = json.loads((world.outbox / "job-1/receipt.json").read_text())
         assert [entry.get("changed") for entry in receipt["inputs"]] == [{"sha256": now}, None]
         assert len(receipt["warnings"]) == 2
         files = tree(world.outbox / "job-1")

@@ -1,12 +1,12 @@
 """The order of jobs, and the obstacles that make some of them wait and no others."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
 
-from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.queue.job_queue import (
@@ -113,39 +113,24 @@ def test_jobs_with_the_same_needs_wait_and_then_another_job_tries(world: World) 
     assert world.run(1) == ["1"]
 
 
-@pytest.mark.parametrize(
-    ("obstacle", "runs"),
-    [("a file in its place", ["3"]), ("a disk that is gone", []), ("nothing", ["2", "3"])],
-)
+@pytest.mark.parametrize(("in_its_place", "runs"), [(True, ["3"]), (False, ["2", "3"])])
 def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(
-    obstacle: str, runs: list[str], world: World, monkeypatch: pytest.MonkeyPatch
+    in_its_place: bool, runs: list[str], world: World
 ) -> None:
-    def gone(folder: Path) -> None:
-        raise OutputError(f"{folder} lies on a disk that is not mounted")
-
-    if obstacle == "a file in its place":
+    if in_its_place:
         fill(world.root, "out")
-    elif obstacle == "a disk that is gone":
-        monkeypatch.setattr(world.state.mount_guard, "check", gone)
     first = world.add("1")
     world.add("2")
-    if obstacle != "a disk that is gone":
-        world.add("3", outbox="other")
+    world.add("3", outbox="other")
     world.end(first, OutcomeKind.PAUSED, 73)
     assert world.run(3) == runs
-    assert (world.root / "out").is_dir() == (obstacle == "nothing")
 
 
-def companions(world: World, first: str, most: int = 7, workers: int = 1) -> list[str]:
-    """Return the ids of those in one batch with the `first` job, by the ledger as it is."""
-    world.queue.refresh()
-    job = world.state.load(first)
-    return [job.id for job in world.queue.companions(job, most, workers, retry=True)]
-
-
-def test_a_job_of_a_batch_is_chosen_once(world: World) -> None:
-    for number in range(5):
-        world.add(str(number), shape="s")
+def test_a_job_of_a_batch_is_chosen_once_and_does_not_wait(world: World) -> None:
+    for number in range(7):
+        world.add(str(number), shape="s", needs="gpu" if number == 5 else "")
+    world.end(world.state.load("5"), OutcomeKind.PAUSED, 69)
+    world.end(world.state.load("6"), OutcomeKind.RETRY, 70)
     first = world.queue.next(retry=True)
     assert first is not None
     world.queue.begun(first)
@@ -156,39 +141,14 @@ def test_a_job_of_a_batch_is_chosen_once(world: World) -> None:
     assert [job.id for job in world.queue.companions(second, 7, 1, retry=True)] == ["4"]
 
 
-def test_a_batch_has_no_job_that_was_tried_or_waits_or_is_cancelled(
-    world: World,
-) -> None:
-    for number in range(7):
-        needs, outbox = ("gpu" if number == 2 else "", "full" if number == 3 else "out")
-        world.add(str(number), shape="s", needs=needs, outbox=outbox)
-    fill(world.root, "full")
-    world.state.save(world.state.load("1"), attempts=(journal.Attempt("then", how="stopped"),))
-    world.end(world.state.load("2"), OutcomeKind.PAUSED, 69)
-    world.end(world.state.load("3"), OutcomeKind.PAUSED, 73)
-    world.state.ledger.change("4", wish="cancel")
-    world.end(world.state.load("5"), OutcomeKind.RETRY, 70)
-    assert companions(world, "0") == ["6"]
-
-
-def test_a_batch_has_no_job_before_one_of_higher_priority(world: World) -> None:
-    world.add("1", priority=9, shape="s")
-    world.add("2", priority=9, shape="other")
-    world.add("3", priority=0, shape="s")
-    world.add("4", priority=9, shape="s")
-    assert companions(world, "1") == ["4"]
-    world.state.ledger.change("2", state="done")
-    world.state.ledger.change("4", state="running")
-    assert companions(world, "1") == ["3"]
-
-
 def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
     world = World(tmp_path, hers=1.0, his=1.0)
     for number in range(9):
         world.add(f"1{number}", "hers", shape="s")
         world.add(f"2{number}", "his")
     world.add("0", "another", shape="s")
-    begun = companions(world, "0", most=4)
+    first = world.state.load("0")
+    begun = [job.id for job in world.queue.companions(first, 4, 1, retry=True)]
     for job_id in ("0", *begun):
         world.state.ledger.change(job_id, state="done")
     assert begun == ["10", "11", "12", "13"]
@@ -205,104 +165,45 @@ def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
     assert world.run(3) == ["1", "2"]
 
 
-def cut_off(world: World, job_id: str, *ends: str) -> None:
-    """Set how the attempts at a job ended."""
-    attempts = tuple(journal.Attempt("then", how=end) for end in ends)
-    world.state.save(world.state.load(job_id), attempts=attempts)
-
-
-def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(world: World) -> None:
-    for job_id, priority in (("1", 9), ("2", 0), ("3", 0)):
-        world.add(job_id, priority=priority, shape="s")
-    cut_off(world, "1", *["cut off"] * 3)
-    assert world.queue.next_alone(retry=True) is None, "others were not asked for yet"
-    assert world.run(9) == ["2", "3"]
-    last = world.queue.next_alone(retry=True)
-    assert last is not None
-    assert last.id == "1"
-    world.queue.begun(last)
-    world.end(last, OutcomeKind.DONE)
-    assert world.queue.next_alone(retry=True) is None
-
-
-def test_all_jobs_of_a_full_outbox_go_on_once_it_has_room(
+def test_jobs_that_lack_room_go_on_once_there_is_enough(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 0
     monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
-    jobs = [world.add(str(number)) for number in range(6)]
+    jobs = [world.add(str(number)) for number in range(4)]
     for _ in range(6):  # by now each waits for minutes
         world.now += PUT_OFF.most
         for job in jobs:
-            world.end(job, OutcomeKind.PAUSED, 73)
+            lacks = (world.root, 900 << 20) if job is jobs[3] else None
+            world.end(job, OutcomeKind.PAUSED, 73, lacks)
     world.now += PAUSE.first
-    assert world.run(6) == []
-    room = 1 << 40
-    soonest = world.queue.soonest()
-    assert soonest is not None
-    assert soonest <= PROBE_EVERY
-    world.now += PROBE_EVERY
-    assert world.run(6) == [job.id for job in jobs]
-
-
-def test_jobs_that_need_more_room_go_on_once_there_is_so_much(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = 200 << 20
-    monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
-    wanted = {"1": 300 << 20, "2": 300 << 20, "3": 900 << 20}
-    for job_id, bytes_ in wanted.items():
-        lacks = (world.root, bytes_)
-        world.end(world.add(job_id), OutcomeKind.PAUSED, 73, lacks)
+    assert world.run(4) == []
     room = 500 << 20
     world.now += PROBE_EVERY
-    assert world.run(3) == ["1", "2"]
+    assert world.run(4) == ["0", "1", "2"]
     room = 1 << 30
     world.now += PROBE_EVERY
-    assert world.run(3) == ["3"]
-
-
-def test_where_the_machine_is_short_of_something_every_job_waits(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_short = True
-    monkeypatch.setattr("stylewatch_daemon.files.shortages.is_short", lambda: is_short)
-    first = world.add("1", outbox="this")
-    world.add("2", outbox="that")
-    world.end(first, OutcomeKind.PAUSED, 75)
-    assert world.run(2) == []
-    is_short = False
-    assert world.run(2) == [], "it is not looked at all the time"
-    world.now += PROBE_EVERY
-    assert world.run(2) == ["1", "2"]
-
-
-def started(device: str = "cuda:0", **more: Any) -> Started:
-    return Started("torch", device, ((4, 4),), (2,), paints_many=True, **more)
+    assert world.run(1) == ["3"]
 
 
 @pytest.mark.parametrize(
-    ("batch", "begun", "most"),
+    ("batch", "backend", "device", "most"),
     [
-        ("auto", started(), BEST_BATCH),
-        ("auto", started("cpu"), 1),
-        (3, started("cpu"), 3),
-        (1, started(), 1),
-        (3, Started("onnx", "cuda:0", (), ()), 1),
+        ("auto", "torch", "cuda:0", BEST_BATCH),
+        ("auto", "torch", "cpu", 1),
+        (3, "torch", "cpu", 3),
+        (3, "onnx", "cuda:0", 1),
     ],
 )
-def test_the_size_of_a_batch_is_set_or_goes_by_the_device(
-    batch: Any, begun: Started, most: int
+def test_the_size_of_a_batch_goes_by_settings_device_and_memory(
+    batch: Any, backend: str, device: str, most: int
 ) -> None:
     sizes = BatchSizes(batch)
     assert sizes.most("torch  12ab") == 1, "nothing is known before a first job has begun"
-    sizes.learn("torch  12ab", begun)
+    started = Started(backend, device, ((4, 4),), (2,), paints_many=backend == "torch")
+    sizes.learn("torch  12ab", started)
     assert sizes.most("torch  12ab") == sizes.most("torch  34cd") == most
     assert sizes.most("torch cpu 12ab") == sizes.most("sketch  12ab") == sizes.most("") == 1
-
-
-def test_where_memory_did_not_suffice_half_as_many_begin_from_then_on() -> None:
-    sizes = BatchSizes("auto")
-    for too_many in (8, 8, 0):
-        sizes.learn("torch  12ab", started(too_many=too_many))
-    assert (sizes.most("torch  12ab"), sizes.most("torch  34cd")) == (4, 8)
+    for too_many in (most, most, 0):
+        sizes.learn("torch  12ab", replace(started, too_many=too_many))
+    assert (sizes.most("torch  12ab"), sizes.most("torch  34cd")) == (max(1, most // 2), most)

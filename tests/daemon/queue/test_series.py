@@ -38,11 +38,6 @@ class SeriesWorld(DaemonWorld):
         assert self.series.divide(self.job, self.job_settings) == 2
         return self.state.ledger.members(self.job.id)
 
-    @property
-    def parts(self) -> list[tuple[str, str]]:
-        parts = self.series.parts(self.job, self.job_settings)
-        return [(part.state, part.place) for part in parts]
-
 
 def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> None:
     sweep = "sweep: {strength: [0.2], seed: [1, 2]}\nname: all/{name}\nset: {steps: 3}"
@@ -61,32 +56,23 @@ def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> N
         assert all("sha256" in file for file in member.inputs if file["role"] != "job")
 
 
-def test_a_series_waits_for_its_jobs_and_knows_what_became_of_them(tmp_path: Path) -> None:
-    world = SeriesWorld(tmp_path)
-    members, ledger = world.divide(), world.state.ledger
-    assert ledger.divided() == [world.job.id]
-    assert world.parts == [("queued", "")] * 2
-    for member in members:
-        ledger.change(member.id, state="done", place=member.name)
-    assert ledger.divided() == []
-    assert world.parts == [("done", "a/seed=1"), ("done", "a/seed=2")]
-    ledger.expire("9999")
-    assert world.parts == [("no longer known", "")] * 2
-
-
 def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> None:
     world = SeriesWorld(tmp_path)
     first, _ = world.divide()
+    assert world.state.ledger.divided() == [world.job.id]
     world.state.finish((load(world.state.jobs / first.id), JobState.DONE))
     assert [member.state for member in world.divide()] == ["done", "queued"]
     assert not (world.state.jobs / first.id).exists()
+    world.state.ledger.expire("9999")
+    parts = world.series.parts(world.job, world.job_settings)
+    assert [part.state for part in parts] == ["no longer known", "queued"]
 
 
 def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
     world = SeriesWorld(tmp_path, "sweep: {steps: [3, -1, many]}")
+    attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
+    attempt.apply(world.job_settings)
     with pytest.raises(SettingsError) as caught:
-        attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
-        attempt.apply(world.job_settings)
         world.series.begin(attempt)
     first, second = str(caught.value).splitlines()
     assert first.startswith("sweep, steps=-1: the settings: steps: input should be greater")

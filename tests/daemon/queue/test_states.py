@@ -6,13 +6,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.model import AttemptEnd, JobState
-from stylewatch_daemon.queue.states import (
-    JobEvent,
-    RetryMode,
-    crashes,
-    next_state,
-    retry_after,
-)
+from stylewatch_daemon.queue.states import JobEvent, RetryMode, next_state, retry_after
 from stylewatch_daemon.store.journal import Attempt, Journal
 
 CUT, ALONE = AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE
@@ -48,36 +42,22 @@ def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
 
 
 @pytest.mark.parametrize(
-    ("ends", "count"),
-    [
-        ([(FAILED, 0), (FAILED, 0)], 2),
-        ([(FAILED, 0), (STOPPED, 0), (CUT, 0), (FAILED, 0)], 2),
-        ([(FAILED, 0), (FAILED, 0), (FAILED, 50)], 1),
-        ([(FAILED, 50), (FAILED, 50), (FAILED, 50)], 3),
-        ([(FAILED, 50), (FAILED, 0)], 2),
-    ],
-)
-def test_crashes_in_a_row_count_until_a_later_checkpoint(
-    ends: list[tuple[str, int]], count: int
-) -> None:
-    assert crashes(attempts(*ends)) == count
-
-
-@pytest.mark.parametrize(
     ("ends", "expected"),
     [
         ([(CUT, 0)] * 2, RetryMode.AS_ANY),
         ([(CUT, 0)] * 3, RetryMode.ALONE),
         ([(FAILED, 0)] * 3, RetryMode.NEVER),
         ([(FAILED, 0)] * 2 + [(CUT, 0)] * 2, RetryMode.AS_ANY),
+        ([(FAILED, 0), (STOPPED, 0), (CUT, 0), (FAILED, 0), (FAILED, 0)], RetryMode.NEVER),
+        ([(FAILED, 0), (FAILED, 0), (FAILED, 50)], RetryMode.AS_ANY),
+        ([(FAILED, 50)] * 3, RetryMode.NEVER),
         ([(CUT, 0), (STOPPED, 0), (CUT, 0), (PAUSED, 0), (CUT, 0)], RetryMode.ALONE),
         ([(CUT, 0)] * 3 + [(CUT, 50)], RetryMode.AS_ANY),
-        ([(CUT, 0)] * 3 + [(ALONE, 0)], RetryMode.NEVER),
         ([(CUT, 0)] * 3 + [(ALONE, 0), (CUT, 50)], RetryMode.AS_ANY),
         ([(CUT, 50)] * 3 + [(ALONE, 20)], RetryMode.NEVER),
     ],
 )
-def test_a_job_that_is_cut_off_with_the_daemon_runs_alone_before_it_is_given_up(
+def test_attempts_without_progress_count_and_those_cut_off_lead_to_one_alone(
     ends: list[tuple[str, int]], expected: RetryMode
 ) -> None:
     assert retry_after(attempts(*ends), 3) is expected
@@ -85,5 +65,5 @@ def test_a_job_that_is_cut_off_with_the_daemon_runs_alone_before_it_is_given_up(
 
 def test_an_attempt_that_shared_its_worker_counts_for_no_job() -> None:
     shared = Attempt("then", how=FAILED, together=8)
-    assert crashes((shared, *attempts((FAILED, 0), (FAILED, 0)))) == 2
+    assert retry_after((shared, *attempts((FAILED, 0), (FAILED, 0))), 3) is RetryMode.AS_ANY
     assert retry_after((replace(shared, how=CUT),) * 9, 3) is RetryMode.AS_ANY

@@ -1,6 +1,6 @@
 """A small world for tests of the queue: claimed jobs, an outbox and a fake worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +47,30 @@ class Recorder(Reporter):
 
 
 class World:
-    """Claimed jobs `1`, `2` ..., all with the name `job`, each from an inbox of its own."""
+    """Claimed jobs `1`, `2` ..., all with the same `files`, each from an inbox of its own."""
 
-    def __init__(self, root: Path, *endings: Ending, after: Any = "archive", jobs: int = 1) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *endings: Ending,
+        after: Any = "archive",
+        jobs: int = 1,
+        files: Sequence[str] = ("job/content.jpg", "job/style.jpg"),
+    ) -> None:
         self.outbox, self.state = root / "out", State(root / "state")
         self.painter, self.reporter = FakeExecutor(list(endings)), Recorder()
         self.stopping: Callable[[], bool] = lambda: False
         self.state.make()
         for number in range(1, jobs + 1):
             inbox = root / f"in{number}"
-            fill(inbox, "job/content.jpg", "job/style.jpg")
-            files = scan(inbox).files
-            (complete,) = pair(inbox, files, {}).complete
-            take(self.state, complete, files, make_inbox(inbox, self.outbox, after), str(number))
+            fill(inbox, *files)
+            looks = scan(inbox).files
+            (complete,) = pair(inbox, looks, {}).complete
+            take(self.state, complete, looks, make_inbox(inbox, self.outbox, after), str(number))
 
     @property
     def jobs(self) -> list[Journal]:
         return [self.state.load(job_id) for job_id in sorted(self.state.ledger.open_jobs())]
-
-    def ask_once_begun(self, wish: str) -> None:
-        """Have a person ask this of the job when its first stage is published."""
-        self.reporter.on_stage = lambda: self.state.ledger.change("1", wish=wish)
 
     def dispatcher(self, **settings: Any) -> Dispatcher:
         service = make_settings((), self.state.root, job=JobSettings(**settings), free_bytes=0)

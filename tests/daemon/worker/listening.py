@@ -22,23 +22,23 @@ def order(what: str, device: str | None = None, backend: str = "torch") -> Order
 
 
 class Listener:
-    """Hears what the attempts of `executor` tell, by ticket."""
+    """Notes the events of the attempts of `executor`, by ticket."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor, self._news = executor, threading.Event()
         self.events: defaultdict[str, list[Event]] = defaultdict(list)
         executor.wake = self._news.set
 
-    def submit(self, ticket: str, what: str, device: str | None = None) -> None:
-        self.executor.submit({ticket: order(what, device)})
+    def submit(self, ticket: str, what: str, **more: str) -> None:
+        self.executor.submit({ticket: order(what, **more)})
 
     def submit_together(self, **whats: str) -> None:
         """Have attempts made by one worker, each called by its ticket."""
         self.executor.submit({ticket: order(what) for ticket, what in whats.items()})
 
-    def run(self, ticket: str, what: str) -> list[Event]:
+    def run(self, ticket: str, what: str, **more: str) -> list[Event]:
         """All that comes of an attempt."""
-        self.submit(ticket, what)
+        self.submit(ticket, what, **more)
         self.until_ended(ticket)
         return self.events[ticket]
 
@@ -51,11 +51,11 @@ class Listener:
             self.listen()
 
     def listen(self) -> None:
-        """Wait for news, and hear it."""
+        """Wait for events, and note them."""
         assert self._news.wait(PATIENCE), self.events
         self._news.clear()
-        for heard in self.executor.events():
-            self.events[heard.ticket].append(heard.event)
+        for received in self.executor.events():
+            self.events[received.ticket].append(received.event)
 
     def ends(self, ticket: str) -> list[Event]:
         return [event for event in self.events[ticket] if isinstance(event, get_args(End))]

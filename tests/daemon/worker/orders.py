@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,20 @@ def order(folder: Path, pictures: Path, *, fields: Mapping[str, Any] | None = No
     """
     staging = folder / "staging"
     staging.mkdir(parents=True, exist_ok=True)
-    said = {**SMALL, **settings, "set": {**TWO_SIZES, **(fields or {})}}
+    values = {**SMALL, **settings, "set": {**TWO_SIZES, **(fields or {})}}
     return Order(
         name=PAINTED,
-        settings=JobSettings.model_validate(said),
+        settings=JobSettings.model_validate(values),
         content=pictures / "content.jpg",
         styles=(pictures / "style.jpg",),
         staging=staging,
         checkpoint=folder / "checkpoint.npz",
     )
+
+
+def with_settings(given: Order, **settings: Any) -> Order:
+    """The order with other settings, which are not validated."""
+    return replace(given, settings=given.settings.model_copy(update=settings))
 
 
 def painted(given: Order, *wishes: Wish) -> list[Event]:
@@ -49,9 +55,8 @@ def painted(given: Order, *wishes: Wish) -> list[Event]:
 
 
 def receipt(given: Order) -> dict[str, Any]:
-    """The receipt that was left."""
-    found: dict[str, Any] = json.loads((given.staging / "receipt.json").read_bytes())
-    return found
+    record: dict[str, Any] = json.loads((given.staging / "receipt.json").read_bytes())
+    return record
 
 
 def table(given: Order) -> list[dict[str, str]]:
@@ -59,25 +64,23 @@ def table(given: Order) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((given.staging / "losses.csv").read_text())))
 
 
-def files(given: Order) -> dict[str, bytes]:
-    """All that was left, by its name, but for the seconds: those are never the same twice."""
-    staging = given.staging
-    found = {
-        path.relative_to(staging).as_posix(): path.read_bytes()
-        for path in staging.rglob("*")
+def files(given: Order) -> dict[str, Any]:
+    """The contents of all files, by name, but for times: those are never the same twice."""
+    contents: dict[str, Any] = {
+        path.relative_to(given.staging).as_posix(): path.read_bytes()
+        for path in given.staging.rglob("*")
         if path.is_file()
     }
-    if "losses.csv" in found:
-        found["losses.csv"] = json.dumps(_without_times(table(given))).encode()
-    if "receipt.json" in found:
-        told = receipt(given)
-        told["files"] = [one for one in told["files"] if one["file"] != "losses.csv"]
-        found["receipt.json"] = json.dumps(_without_times(told)).encode()
-    return found
+    if "losses.csv" in contents:
+        contents["losses.csv"] = _without_times(table(given))
+    if "receipt.json" in contents:
+        record = contents["receipt.json"] = _without_times(receipt(given))
+        record["files"] = [file for file in record["files"] if file["file"] != "losses.csv"]
+    return contents
 
 
 def _without_times(plain: Any) -> Any:
     if isinstance(plain, dict):
         times = ("seconds", "started", "finished")
         return {key: _without_times(value) for key, value in plain.items() if key not in times}
-    return [_without_times(one) for one in plain] if isinstance(plain, list) else plain
+    return [_without_times(value) for value in plain] if isinstance(plain, list) else plain

@@ -1,15 +1,7 @@
 """An event of each kind."""
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.messages import (
-    Done,
-    Failed,
-    Lost,
-    Refused,
-    Saving,
-    Staged,
-    Stopped,
-)
+from stylewatch_daemon.worker.messages import Done, Failed, Lost, Refused, Saving, Staged, Stopped
 
 EVENTS = (
     Started("torch", "cpu", ((16, 12), (32, 24)), steps_at=(3, 5), warnings=("it is late",)),

@@ -1,6 +1,5 @@
 """Orders that come together: each has its own files and End, as if it were alone."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
@@ -9,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from tests.daemon.worker.orders import files, order, painted, receipt
+from tests.daemon.worker.orders import files, order, painted, receipt, with_settings
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker import batch, run_job
+from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.messages import (
     Done,
     End,
@@ -40,18 +39,14 @@ def orders(tmp_path: Path, pictures: Path) -> list[Order]:
     return [order(tmp_path / f"job-{n}", pictures, **own) for n, own in enumerate(settings)]
 
 
-def with_settings(given: Order, **settings: Any) -> Order:
-    return replace(given, settings=given.settings.model_copy(update=settings))
-
-
 def together(orders: Sequence[Order], *wishes: Sequence[Wish]) -> list[list[Event]]:
     """The events of each; `wishes` are those of the first, the second ... after step 1, 2 ..."""
     events: list[list[Event]] = [[] for _ in orders]
     asks = [chain(list(own), repeat(Wish.GO_ON)) for own in (*wishes, *repeat((), len(orders)))]
     for index, event in batch.work(orders, [ask.__next__ for ask in asks[: len(orders)]]):
         events[index].append(event)
-    assert all(isinstance(own[-1], get_args(End)) for own in events)
-    assert sum(isinstance(event, get_args(End)) for event in chain(*events)) == len(orders)
+    for own in events:
+        assert [event for event in own if isinstance(event, get_args(End))] == own[-1:]
     return events
 
 
@@ -62,53 +57,46 @@ def starts(events: Sequence[Event]) -> list[tuple[int, int]]:
 
 def left_by(given: Order) -> dict[str, Any]:
     """The files of an order, without the number of jobs that ran at once."""
-    found: dict[str, Any] = dict(files(given))
-    record = json.loads(found["receipt.json"])
-    record["attempts"][-1]["decided"].pop("batch", None)
-    return {**found, "receipt.json": record}
+    contents = files(given)
+    contents["receipt.json"]["attempts"][-1]["decided"].pop("batch", None)
+    return contents
 
 
-def alone(given: Order, folder: Path) -> dict[str, Any]:
+def alone(given: Order) -> dict[str, Any]:
     """The files that an order leaves if it runs by itself."""
+    folder = given.staging.parent / "alone"
     other = replace(given, staging=folder / "staging", checkpoint=folder / "checkpoint.npz")
     other.staging.mkdir(parents=True)
     painted(other)
     return left_by(other)
 
 
-def test_each_leaves_the_same_files_as_alone(orders: list[Order], tmp_path: Path) -> None:
-    for number, (given, events) in enumerate(zip(orders, together(orders), strict=True)):
+def test_each_leaves_the_same_files_as_alone(orders: list[Order]) -> None:
+    for given, events in zip(orders, together(orders), strict=True):
         assert starts(events) == [(3, 0)]
         assert isinstance(events[0], Started) and events[0].paints_many
         assert receipt(given)["attempts"][-1]["decided"]["batch"] == 3
-        assert left_by(given) == alone(given, tmp_path / f"alone-{number}")
-    fresh = replace(orders[0], checkpoint=None)
-    (events,) = together([fresh])
-    assert starts(events) == [(1, 0)]
-    assert "batch" not in receipt(fresh)["attempts"][-1]["decided"]
+        assert left_by(given) == alone(given)
 
 
 def test_bad_inputs_and_settings_are_refused_and_the_others_run(
     orders: list[Order], pictures: Path
 ) -> None:
-    bad = pictures / "bad.jpg"
-    bad.write_text("this is no picture")
-    wrong = [replace(orders[1], content=bad), with_settings(orders[1], steps=0)]
-    first, second, third, fourth = together([orders[0], wrong[0], orders[2], wrong[1]])
+    bad = replace(orders[1], content=pictures / "bad.jpg")
+    bad.main.write_text("this is no picture")
+    wrong = with_settings(orders[1], steps=0)
+    first, second, third, fourth = together([orders[0], bad, orders[2], wrong])
     assert isinstance(second[-1], Refused)
     assert isinstance(fourth[-1], Refused)
     assert "only measures" in fourth[-1].reason
+    assert starts(first) == starts(third) == [(2, 0)]
     assert isinstance(third[-1], Done)
-    assert receipt(orders[0])["attempts"][-1]["decided"]["batch"] == 2
-    fresh = replace(orders[0], checkpoint=None)
-    first, _ = together([fresh, wrong[0]])
+    first, _ = together([replace(orders[0], checkpoint=None), bad])
     assert starts(first) == [(1, 0)]
-    assert isinstance(first[-1], Done)
+    assert "batch" not in receipt(orders[0])["attempts"][-1]["decided"]
 
 
-def test_a_stopped_order_ends_at_its_step_and_continues_alone(
-    orders: list[Order], tmp_path: Path
-) -> None:
+def test_a_stopped_order_ends_at_its_step_and_continues_alone(orders: list[Order]) -> None:
     wishes = iter(after(3, Wish.STOP))
     asks: list[Ask] = [lambda: next(wishes, Wish.GO_ON), *[lambda: Wish.GO_ON] * 2]
     events = list(batch.work(orders, asks))
@@ -116,11 +104,10 @@ def test_a_stopped_order_ends_at_its_step_and_continues_alone(
     assert sum(isinstance(event, Done) for _, event in events[at:]) == 2
     paths = [event.path for index, event in events if index == 1 and isinstance(event, Staged)]
     assert paths[:-2:2] == [f"stages/000{step}.png" for step in (2, 4, 6, 8)]
-    again, _ = together([orders[0], orders[1]])
+    again, _ = together(orders[:2])
     assert starts(again) == [(1, 0)]
     assert isinstance(again[0], Started) and again[0].step == 3
-    assert isinstance(again[-1], Done)
-    assert left_by(orders[0]) == alone(orders[0], tmp_path / "alone")
+    assert left_by(orders[0]) == alone(orders[0])
 
 
 def test_an_order_whose_files_cannot_be_written_ends_alone(orders: list[Order]) -> None:
@@ -169,26 +156,15 @@ def runs_out(of_all: bool) -> Callable[[Sketch, Sequence[Task], Sequence[Ask]], 
 
 @pytest.mark.parametrize("of_all", [True, False])
 def test_orders_without_memory_run_alone(
-    of_all: bool, orders: list[Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_all: bool, orders: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sketch, "paint_many", runs_out(of_all))
     events = together(orders)
     assert all(isinstance(own[-1], Done) for own in events)
     expected = [[(3, 0), *[(1, 3)] * (of_all or number == 2)] for number in range(3)]
     assert list(map(starts, events)) == expected
-    for number, given in enumerate(orders):
-        assert left_by(given) == alone(given, tmp_path / f"alone-{number}")
-
-
-def test_an_order_that_is_to_stop_is_not_begun_again(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sketch, "paint_many", runs_out(of_all=True))
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0.0)
-    events = together(orders, [], after(3, Wish.STOP))
-    assert len(starts(events[1])) == 1
-    assert events[1][-1] == Stopped(2)  # the step of its checkpoint
-    assert isinstance(events[2][-1], Done)
+    for given in orders:
+        assert left_by(given) == alone(given)
 
 
 def test_a_backend_for_one_at_a_time_runs_them_in_turn(

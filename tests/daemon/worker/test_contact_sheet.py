@@ -34,32 +34,21 @@ def given(tmp_path: Path, pictures: Path) -> Order:
     return replace(order(tmp_path / "job", pictures, sweep={"seed": [1, 2]}), parts=parts)
 
 
-def drawn(given: Order) -> SeriesReceipt:
-    """The receipt of the sheet, once that is drawn."""
-    draw(given)
-    return SeriesReceipt.model_validate_json((given.staging / "receipt.json").read_bytes())
-
-
 def test_the_sheet_has_the_pictures_and_the_receipt_is_last(given: Order, tmp_path: Path) -> None:
     Image.new("L", (8, 6), 255).save(tmp_path / "mask.png")
-    given = replace(given, masks={"content-mask": tmp_path / "mask.png"})
-    *staged, end = draw(given)
+    *staged, end = draw(replace(given, masks={"content-mask": tmp_path / "mask.png"}))
     for event, name in zip(staged, ["sheet.png", "receipt.json"], strict=True):
         digest = hashlib.sha256((given.staging / name).read_bytes()).hexdigest()
         assert event == Staged(name, digest)
     assert isinstance(end, Done)
-    found = SeriesReceipt.model_validate(end.receipt)
-    assert found == drawn(given).model_copy(
-        update={name: getattr(found, name) for name in ("started", "finished", "seconds")}
-    )
-    assert [(job.name, job.state, job.final) for job in found.jobs] == [
+    assert end.receipt == json.loads((given.staging / "receipt.json").read_bytes())
+    record = SeriesReceipt.model_validate(end.receipt)
+    assert [(job.name, job.state, job.final) for job in record.jobs] == [
         ("seed=1", "done", "a/seed=1/final.png"), ("seed=2", "refused", None),
     ]  # fmt: skip
-    assert found.sweep == {"seed": [1, 2]}
-    assert [(record.role, record.name) for record in found.inputs] == [
-        ("content", "content.jpg"), ("style-1", "style.jpg"), ("content-mask", "mask.png"),
+    assert [(file.role, file.size) for file in record.inputs] == [
+        ("content", (48, 36)), ("style-1", (40, 32)), ("content-mask", (8, 6)),
     ]  # fmt: skip
-    assert found.inputs[2].size == (8, 6)
     with Image.open(given.staging / "sheet.png") as sheet:
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 

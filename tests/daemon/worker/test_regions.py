@@ -1,23 +1,16 @@
-"""Masks of a job, from their files to the final picture and the receipt."""
+"""Masks of a job, from their files to the task of the backend."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
-from tests.daemon.worker.orders import order, painted, receipt
+from tests.daemon.worker.orders import with_settings
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.worker.messages import Done, Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import PictureError
-from stylewatch_plugins.contract import Wish
-
-TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every": 3}
-ONE_SIZE: dict[str, Any] = {"scales": ()}
 
 
 def mask_file(folder: Path, name: str, size: tuple[int, int], *colors: str) -> Path:
@@ -28,112 +21,36 @@ def mask_file(folder: Path, name: str, size: tuple[int, int], *colors: str) -> P
     return folder / name
 
 
-def output(given: Order, name: str = "final.png") -> NDArray[np.float64]:
-    return np.asarray(Image.open(given.staging / name)).astype(np.float64)
-
-
-@pytest.fixture
-def given(tmp_path: Path, pictures: Path) -> Order:
-    return order(tmp_path / "job", pictures, fields=ONE_SIZE, **TORCH)
-
-
 @pytest.fixture
 def left(given: Order, tmp_path: Path) -> Order:
     """The left half of the photograph has a style."""
     mask = mask_file(tmp_path, "content.mask.png", (48, 36), "white", "black")
-    return replace(given, masks={"content-mask": mask})
+    return replace(with_settings(given, backend="torch"), masks={"content-mask": mask})
 
 
-@pytest.fixture
-def photograph(given: Order) -> NDArray[np.float64]:
-    return np.asarray(Image.open(given.main)).astype(np.float64)
-
-
-def with_settings(given: Order, **settings: Any) -> Order:
-    changed = given.settings.model_dump() | settings
-    return replace(given, settings=type(given.settings).model_validate(changed))
-
-
-def test_outside_of_the_mask_the_photograph_is_kept_and_a_stop_changes_nothing(
-    left: Order, photograph: NDArray[np.float64]
-) -> None:
-    kept = with_settings(left, mask={"outside": "keep"})
-    painted(kept)
-    whole = output(kept)
-    for name in ("stages/0003.png", "stages/0006.png", "final.png"):
-        difference = np.abs(output(kept, name) - photograph)
-        assert difference[:, 24:].max() == 0
-        assert difference[:, :24].mean() > 3
-    (kept.staging / "final.png").unlink()
-    painted(kept, Wish.GO_ON, Wish.GO_ON, Wish.STOP)
-    painted(kept)
-    assert np.array_equal(output(kept), whole)
-    assert receipt(kept)["mask"]["outside"] == "keep"
-
-
-def test_a_free_region_changes_less_and_the_receipt_has_the_masks(
-    left: Order, photograph: NDArray[np.float64]
-) -> None:
-    painted(with_settings(left, mask={"feather": "2%"}))
-    difference = np.abs(output(left) - photograph)
-    assert difference[:, 32:].max() > 0
-    assert difference[:, 32:].mean() < 0.5 * difference[:, :16].mean()
-    found = receipt(left)
-    assert [record["role"] for record in found["inputs"]] == ["content", "style-1", "content-mask"]
-    assert found["inputs"][-1]["name"] == "content.mask.png"
-    assert found["mask"] == {"feather": "2%", "outside": "free"}
-    assert found["warnings"] == found["recipe"]["notes"]
-    plain = replace(left, masks={}, checkpoint=None)
-    painted(with_settings(plain, mask={"outside": "keep"}))
-    assert "mask" not in receipt(plain)
-
-
-def test_each_half_takes_the_colors_of_its_region(given: Order, tmp_path: Path) -> None:
-    """A gray photograph, and a style that is red in one half and blue in the other."""
-    Image.new("RGB", (48, 36), "gray").save(tmp_path / "content.png")
-    style = np.random.default_rng(0).integers(0, 40, (40, 40, 3)) + np.array([90, 10, 10])
-    style[:, 20:] += np.array([-60, 110, 200])
-    Image.fromarray(style.clip(0, 255).astype(np.uint8)).save(tmp_path / "style.png")
-    colors = ("red", "blue")
-    fields = {**ONE_SIZE, "objective.content": None, "optimizer": {"kind": "adam", "rate": 8}}
-    settings = TORCH | {"steps": 15}
-    regions = replace(
-        order(tmp_path / "regions", given.main.parent, fields=fields, **settings),
-        content=tmp_path / "content.png",
-        styles=(tmp_path / "style.png",),
-        masks={
-            "content-mask": mask_file(tmp_path, "c.png", (48, 36), *colors),
-            "style-1-mask": mask_file(tmp_path, "s.png", (40, 40), *colors[::-1]),
-        },
-    )
-    end = painted(regions)[-1]
-    assert isinstance(end, Done), end
-    red_less_blue = (output(regions)[..., 0] - output(regions)[..., 2]).mean(axis=0)
-    first, second = red_less_blue[:20].mean(), red_less_blue[28:].mean()
-    assert second > first + 20, "the other way round than the style itself"
-
-
-def test_transparent_pixels_of_a_style_count_in_no_region(
-    given: Order, left: Order, tmp_path: Path
+def test_a_mask_and_the_transparency_of_a_style_say_together_what_counts(
+    left: Order, tmp_path: Path
 ) -> None:
     style = Image.new("RGBA", (40, 40), (200, 30, 10, 255))
     style.paste((0, 0, 0, 0), (20, 0, 40, 40))
     style.save(tmp_path / "clear.png")
     regions = mask_file(tmp_path, "regions.png", (48, 36), "red", "blue")
-    styles = (tmp_path / "clear.png", *given.styles)
-    two = replace(given, styles=styles, masks={"content-mask": regions})
-    first, second = prepare(two).task.styles
+    styles = (tmp_path / "clear.png", *left.styles)
+    prepared = prepare(replace(left, styles=styles, masks={"content-mask": regions}))
+    first, second = prepared.task.styles
     assert first.mask is not None and first.mask.shape == (40, 40, 2)
     assert first.mask.mean(axis=(0, 1)).tolist() == [0.5, 0.5]
     assert second.mask is None
-    assert isinstance(painted(two)[-1], Done)
     lower = Image.new("L", (40, 40), 255)
     lower.paste(0, (0, 20, 40, 40))
     lower.save(tmp_path / "lower.png")
     masks = {**left.masks, "style-1-mask": tmp_path / "lower.png"}
-    (quarter,) = prepare(replace(left, styles=styles[:1], masks=masks)).task.styles
+    prepared = prepare(replace(left, styles=styles[:1], masks=masks))
+    (quarter,) = prepared.task.styles
     assert quarter.mask is not None
     assert quarter.mask.mean() == pytest.approx(0.25, abs=0.02)
+    names = [record.name for record in prepared.inputs]
+    assert names == ["content.jpg", "clear.png", "content.mask.png", "lower.png"]
 
 
 def test_masks_without_effect_and_of_another_shape_are_refused(left: Order, tmp_path: Path) -> None:

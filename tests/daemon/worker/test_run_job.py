@@ -1,21 +1,17 @@
 """A job runs: events and files in their order, checkpoints, and continuing after a stop."""
 
-import hashlib
-import json
 from dataclasses import replace
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.faults import recorded_syncs
-from tests.daemon.worker.orders import files, order, painted, receipt, table
+from tests.daemon.worker.orders import files, order, painted, receipt, table, with_settings
 
-from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
-from stylewatch_painter.errors import RecipeError
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import after
@@ -23,21 +19,19 @@ from stylewatch_plugins.testing.tasks import after
 STAGES = [f"stages/000{step}.png" for step in (2, 4, 6, 8)]
 
 
-@pytest.fixture
-def given(tmp_path: Path, pictures: Path) -> Order:
-    return order(tmp_path / "job", pictures)
-
-
-def with_settings(given: Order, **settings: Any) -> Order:
-    return replace(given, settings=given.settings.model_copy(update=settings))
-
-
 def progress(events: list[Event]) -> list[int]:
     return [event.step for event in events if isinstance(event, Progress)]
 
 
 def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order) -> None:
-    started, *events, end = painted(given)
+    events: list[Event] = []
+    for event in run_job.work(given, lambda: Wish.GO_ON):
+        events.append(event)
+        if isinstance(event, Staged):
+            content = (given.staging / event.path).read_bytes()
+            assert sha256(content).hexdigest() == event.sha256, "it is complete when announced"
+            assert (given.staging / "receipt.json").exists() == (event.path == "receipt.json")
+    started, *events, end = events
     assert isinstance(started, Started)
     assert (started.backend, started.step, started.steps) == ("sketch", 0, 8)
     assert started.sizes == ((16, 12), (32, 24))
@@ -48,16 +42,8 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     expected = [name for stage in STAGES for name in (stage, "losses.csv")]
     staged = [event.path for event in events if isinstance(event, Staged)]
     assert staged == [*expected, "final.png", "receipt.json"]
+    assert set(files(given)) == {*staged}
     assert end == Done(receipt(given))
-
-
-def test_a_file_is_complete_when_it_is_announced(given: Order) -> None:
-    for event in run_job.work(given, lambda: Wish.GO_ON):
-        if isinstance(event, Staged):
-            content = (given.staging / event.path).read_bytes()
-            assert hashlib.sha256(content).hexdigest() == event.sha256
-            assert (given.staging / "receipt.json").exists() == (event.path == "receipt.json")
-    assert set(files(given)) == {*STAGES, "losses.csv", "final.png", "receipt.json"}
 
 
 def test_files_are_durable_before_a_checkpoint_or_the_end(
@@ -94,29 +80,25 @@ def test_a_stopped_job_continues_to_the_same_files(
     assert files(parts) == files(whole)
 
 
-def test_with_other_settings_a_job_begins_again(given: Order, tmp_path: Path) -> None:
-    painted(given, *after(3, Wish.STOP))
-    other = with_settings(given, steps=6)
-    fresh = replace(other, staging=tmp_path / "fresh", checkpoint=None)
-    fresh.staging.mkdir()
-    assert progress(painted(other))[0] == 1
-    painted(fresh)
-    assert files(other) == files(fresh)
-
-
-@pytest.mark.parametrize("change", ["picture", "weights", "damaged checkpoint"])
-def test_with_other_inputs_a_job_begins_again(
+@pytest.mark.parametrize("change", ["settings", "picture", "weights", "damaged checkpoint"])
+def test_with_other_settings_or_inputs_a_job_begins_again(
     change: str, given: Order, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     painted(given, *after(3, Wish.STOP))
-    if change == "picture":
+    if change == "settings":
+        given = with_settings(given, steps=6)
+    elif change == "picture":
         (pictures / "content.jpg").write_bytes((pictures / "style.jpg").read_bytes())
     elif change == "weights":
         other = Provenance("sketch", "1", "cpu", "fp32", {"name": "own", "sha256": "1", "bits": 32})
         monkeypatch.setattr(Sketch, "provenance", lambda *_: other)
     elif given.checkpoint is not None:
         given.checkpoint.write_bytes(b"PK\x03\x04 and then nothing of use")
-    assert progress(painted(given)) == list(range(1, 9))
+    assert progress(painted(given))[0] == 1
+    fresh = replace(given, staging=given.staging.with_name("fresh"), checkpoint=None)
+    fresh.staging.mkdir()
+    painted(fresh)
+    assert files(given) == files(fresh)
 
 
 def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
@@ -127,15 +109,12 @@ def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
 
 
 def test_finish_makes_the_step_the_last_one(given: Order) -> None:
-    *events, end = painted(given, *after(5, Wish.FINISH))
-    assert isinstance(end, Done)
-    assert [event.path for event in events if isinstance(event, Staged)][-4:] == [
-        "stages/0005.png", "losses.csv", "final.png", "receipt.json",
-    ]  # fmt: skip
-    assert receipt(given)["state"] == receipt(given)["attempts"][-1]["ended"] == "finished"
-    assert [stage["step"] for stage in receipt(given)["stages"]] == [2, 4, 5]
-    found = files(given)
-    assert found["final.png"] == found["stages/0005.png"]
+    *_, end = painted(given, *after(5, Wish.FINISH))
+    record, contents = receipt(given), files(given)
+    assert end == Done(record)
+    assert record["state"] == record["attempts"][-1]["ended"] == "finished"
+    assert [stage["step"] for stage in record["stages"]] == [2, 4, 5]
+    assert contents["final.png"] == contents["stages/0005.png"]
 
 
 @pytest.mark.parametrize(("per_look", "steps"), [(run_job.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])])
@@ -155,24 +134,3 @@ def test_checkpoints_are_saved_with_stages_and_every_minute_unless_they_take_lon
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     painted(given)
     assert saved == steps
-
-
-def test_mistakes_are_errors_before_anything_is_written(given: Order) -> None:
-    for wrong, error, message in (
-        (with_settings(given, steps=0), SettingsError, "steps: 0 only measures"),
-        (with_settings(given, init="picture"), RecipeError, "start: picture needs a picture"),
-    ):
-        with pytest.raises(error, match=message):
-            painted(wrong)
-    assert list(given.staging.iterdir()) == []
-    given.staging.rmdir()
-    with pytest.raises(OSError, match="staging"):
-        painted(given)
-
-
-def test_measuring_and_estimating_write_nothing(given: Order) -> None:
-    losses = run_job.measure(given)
-    assert json.loads(json.dumps(losses)) == losses
-    found = run_job.estimate(given)
-    assert (found.sizes, found.steps) == (((16, 12), (32, 24)), (3, 5))
-    assert list(given.staging.iterdir()) == []

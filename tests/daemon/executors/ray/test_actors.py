@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +10,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.executors.ray import actor_pool
-from stylewatch_daemon.executors.ray.actor import WorkerActor
+from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.messages import PIECE, ActorOptions, Hello, Program
+from stylewatch_daemon.executors.ray.messages import ActorOptions, Hello, Program
 from stylewatch_daemon.model import Progress
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -27,60 +28,43 @@ from stylewatch_daemon.worker.messages import (
     Event,
     Failed,
     Lost,
-    Order,
     Refused,
     Stopped,
     Wanted,
 )
+from stylewatch_painter.recipes import book
 
 FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
-ONE_GPU = Demand()
 
 
 class FakeActor:
-    """A WorkerActor that is called without Ray.
-
-    `calls` counts calls by method; `largest` is the most bytes sent at once. One that is `lost`
-    does not answer any more.
-    """
+    """A WorkerActor that is called without Ray."""
 
     def __init__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
-        self.calls: Counter[str] = Counter()
-        self.largest = 0
-        self.lost = self.ended = False
+        self.ended = False
 
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        self.calls[name] += 1
-        self.largest = max([self.largest, *(len(arg) for arg in args if isinstance(arg, bytes))])
-        answer = asyncio.ensure_future(getattr(self.actor, name)(*args))
-        while not answer.done() or self.lost:
-            if self.lost:
-                answer.cancel()
-                raise UnavailableError("the machine of the cluster is lost")
-            await asyncio.wait({answer}, timeout=0.01)
-        return answer.result()
+        return await getattr(self.actor, name)(*args)
 
     def end(self) -> None:
         if not self.ended:
-            self.ended = self.lost = True
+            self.ended = True
             self.actor.close()
 
 
 class Scene:
-    """A pool, the actors that it started, on which machines, and its events."""
+    """A pool, the actors that it started, and its events."""
 
-    def __init__(self, demand: Demand, idle_s: float) -> None:
+    def __init__(self) -> None:
         self.actors: list[FakeActor] = []
-        self.machines: list[str] = []
         self.events: list[AttemptEvent] = []
-        self.pool = ActorPool(demand, ActorOptions("", idle_s), self._start, self.events.append)
+        self.pool = ActorPool(Demand(), ActorOptions(""), self._start, self.events.append)
 
     def _start(self, machine: str) -> FakeActor:
-        self.machines.append(machine)
         self.actors.append(FakeActor())
         return self.actors[-1]
 
@@ -99,13 +83,9 @@ class Scene:
         return events[0]
 
 
-def run(
-    scenario: Callable[[Scene], Coroutine[Any, Any, None]],
-    demand: Demand = ONE_GPU,
-    idle_s: float = 60.0,
-) -> None:
+def run(scenario: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
     async def go() -> Scene:
-        scene = Scene(demand, idle_s)
+        scene = Scene()
         try:
             await scenario(scene)
         finally:
@@ -127,105 +107,46 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
             AttemptEvent("d", Stopped(0)),
             AttemptEvent("e", Lost("it was given up")),
         ]
-        scene.pool.ask("c", Wanted.FINISH)
         assert not scene.actors
         scene.pool.look([FIRST, SECOND])
         for ticket in "ab":
             await scene.until(ticket, Progress)
         assert (scene.pool.places, len(scene.actors)) == (2, 2)
-        assert not scene.of("c")
         scene.pool.ask("a", Wanted.STOP)
-        await scene.until("a", Stopped)
-        assert await scene.until("c", Done) == Done({"state": "finished"})
+        await scene.until("c", Progress)
         assert len(scene.actors) == 2
 
     run(scenario)
 
 
-def test_without_resources_each_machine_has_one_actor() -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST, SECOND])
-        for ticket in "abc":
-            scene.submit(**{ticket: "until stopped"})
-        assert scene.machines == ["1", "2"]
-
-    run(scenario, Demand(gpus=0))
-
-
-def test_an_impossible_demand_fails_at_once() -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.submit(a="paint")
-        (end,) = scene.of("a")
-        assert isinstance(end, Failed)
-        assert "no machine of the Ray cluster has GPU 2" in end.reason
-        assert not scene.actors
-
-    run(scenario, Demand(gpus=2))
-
-
-@pytest.mark.parametrize("how", ["lost", "nonsense"])
-def test_a_lost_actor_loses_its_attempts_and_is_replaced(
-    how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.submit(a="until stopped")
-        scene.submit(b="paint")
-        await scene.until("a", Progress)
-        with monkeypatch.context() as patch:
-            if how == "lost":
-                scene.actors[0].lost = True
-            else:
-                patch.setattr(actor_pool, "unpack", lambda raw: ("another", Lost("")))
-            await scene.until("a", Lost)
-        await scene.until("b", Done)
-        assert len(scene.actors) == 2
-        assert scene.actors[0].ended
-        # one that is lost while it is idle, or starts: the batch did not begin
-        scene.actors[1].lost = True
-        scene.submit(c="paint")
-        end = await scene.until("c", Failed)
-        assert end == Failed("the machine of the cluster is lost", 69)
-
-    run(scenario)
-
-
-def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hello(self: WorkerActor) -> Hello:
         return Hello(Program("9.9", "3.11"), "host-7")
 
     async def scenario(scene: Scene) -> None:
-        scene.submit(a="paint")
         scene.pool.look([FIRST])
-        scene.actors[0].lost = True
-        assert await scene.until("a", Failed) == Failed("the machine of the cluster is lost", 69)
-        monkeypatch.setattr(WorkerActor, "hello", hello)
-        scene.submit(b="paint")
-        end = await scene.until("b", Failed)
+        scene.submit(a="paint")
+        end = await scene.until("a", Failed)
         assert isinstance(end, Failed)
         assert "host-7 of the cluster has stylewatch 9.9" in end.reason
         assert "install the same on all" in end.reason
 
+    monkeypatch.setattr(WorkerActor, "hello", hello)
     run(scenario)
 
 
-def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: Path) -> None:
+def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
     async def scenario(scene: Scene) -> None:
         scene.pool.look([FIRST])
-        batch = {"a": "until stopped", "b": "bad picture", "c": "until stopped", "d": "paint"}
-        scene.pool.submit({"e": gone, **{ticket: order(what) for ticket, what in batch.items()}})
+        scene.pool.submit({"a": gone, "b": order("until stopped"), "c": order("until stopped")})
         await scene.until("c", Progress)
         scene.pool.drop("c")
         assert await scene.until("c", Stopped) == Stopped(1)
-        scene.pool.ask("a", Wanted.FINISH)
-        assert await scene.until("a", Done) == Done({"state": "finished"})
-        await scene.until("b", Refused)
-        (end,) = scene.of("e")
+        scene.pool.ask("b", Wanted.FINISH)
+        assert await scene.until("b", Done) == Done({"state": "finished"})
+        (end,) = scene.of("a")
         assert isinstance(end, Failed)
         assert end.exit_code == 73
         assert f"{gone.content} is not there on" in end.reason
@@ -233,26 +154,20 @@ def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: P
     run(scenario)
 
 
-def test_large_orders_are_sent_in_pieces_and_too_large_ones_refused(
+def test_an_order_that_is_too_large_is_refused_and_its_batch_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def long(words: int) -> Order:
-        return replace(order("paint"), backend_options={"note": "word " * words})
+    large = replace(order("paint"), backend_options={"note": "word " * 1_100_000})
 
     async def scenario(scene: Scene) -> None:
         scene.pool.look([FIRST])
-        scene.pool.submit({"a": long(100_000), "b": order("paint")})
-        for ticket in "ab":
-            await scene.until(ticket, Done)
-        assert scene.actors[0].calls["begin"] == 500_000 // PIECE + 1
-        assert scene.actors[0].largest <= PIECE
-        monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
-        scene.pool.submit({"c": long(1_100_000), "d": order("paint")})
-        await scene.until("d", Done)
-        (end,) = scene.of("c")
+        scene.pool.submit({"a": large, "b": order("paint")})
+        await scene.until("b", Done)
+        (end,) = scene.of("a")
         assert isinstance(end, Refused)
         assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
 
+    monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
     run(scenario)
 
 
@@ -266,3 +181,48 @@ def test_the_processes_of_an_actor_do_not_import_the_script_of_ray(
     WorkerActor(WORK, all_cores=True).close()
     assert not hasattr(main, "__file__")
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+# -- inputs, copied to where other machines can read them
+
+
+def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path) -> None:
+    given = orders.order(tmp_path, pictures)
+    mask = pictures / "content.mask.png"
+    mask.write_bytes(b"mask")
+    outbox = Outbox(tmp_path / "outbox")
+    staging = outbox.staging("job")
+    given = replace(given, init=given.main, masks={"content-mask": mask}, staging=staging)
+    shared = share(given)
+    assert shared.main == shared.init
+    assert shared.main.read_bytes() == given.main.read_bytes()
+    copies = {shared.main, *shared.styles, *shared.masks.values()}
+    assert all(path.is_relative_to(staging) for path in copies)
+    assert sorted(path.name for path in copies) == ["content.jpg", "content.mask.png", "style.jpg"]
+    assert len(orders.files(given)) == 3
+    assert list(outbox.staged("job")) == [], "copies are not outputs"
+    assert missing(shared) is None
+    shared.styles[0].unlink()
+    assert missing(shared) == shared.styles[0]
+
+
+def test_recipes_of_the_user_are_copied(tmp_path: Path, pictures: Path) -> None:
+    folder, path = tmp_path / "book", tmp_path / "single.yaml"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("extends: gatys\nschedule: {steps: 7}\n")
+    path.write_text("extends: mine\n")
+    given = replace(orders.order(tmp_path, pictures, recipe=str(path)), recipe_folders=(folder,))
+    shared = share(given)
+    for original in (folder / "mine.yaml", path):
+        original.unlink()
+    recipe = book.find(shared.settings.recipe, *shared.recipe_folders)
+    assert recipe.schedule.steps == 7
+
+
+def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) -> None:
+    given = orders.order(tmp_path, pictures)
+    shared = share(replace(given, content=Path("gone.jpg")))
+    assert shared.content == Path("gone.jpg"), "which the worker reports"
+    assert missing(shared) is None
+    with pytest.raises(OutputError, match="is its disk still mounted"):
+        share(replace(given, staging=tmp_path / "gone"))
