@@ -43,13 +43,6 @@ def tv(loss: str, x: Tensor) -> Tensor:
     return tv_value(x, TotalVariation.model_validate({"loss": loss}))
 
 
-@pytest.mark.parametrize(("kind", "divisor"), [("sum", 1), ("mean", 3), ("mean_maps", 6)])
-def test_gram_is_normalized_as_requested(kind: str, divisor: int) -> None:
-    """By nothing, by M = 3, by N M = 6."""
-    expected = torch.tensor([[14.0, 11.0], [11.0, 26.0]]) / divisor
-    torch.testing.assert_close(gram(feature_sums(F), style("paper", kind)), expected)
-
-
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 0.0])])
 def test_sums_count_positions_by_weight_and_add_up(weights: Tensor | None) -> None:
     sums = feature_sums(F[None], weights, values=True)
