@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.painter import deep, profiles
-from tests.painter.files import exact, floats, near, png, raster, refusal, saved
+from tests.painter.files import exact, floats, near, raster, refusal, saved
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import read as read_module
@@ -28,7 +28,6 @@ from stylewatch_painter.images.read import (
     to_floats,
 )
 from stylewatch_painter.images.reduced import Raster
-from stylewatch_painter.stage import Pixels, Plane
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 FORMATS = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
@@ -46,7 +45,7 @@ def uniform(mode: str, color: tuple[int, ...], side: int = 8) -> Image.Image:
 
 def forged_png(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return png((b"IHDR", head), (b"IDAT", compress(b"\0")))
+    return deep.chunked((b"IHDR", head), (b"IDAT", compress(b"\0")))
 
 
 def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
@@ -62,21 +61,6 @@ def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
     assert picture.bytes == path.stat().st_size
 
 
-def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    path = tmp_path / "scan.png"
-    Image.new("LA", (3, 2), (40, 51)).save(path, exif=exif)
-    picture = read(path)
-    assert picture.converted == ("turned upright (EXIF orientation 3)", "gray to RGB", FILLED)
-    assert np.allclose(picture.pixels, 40) and picture.alpha is not None
-
-
-def make_huge(path: Path) -> None:
-    path.touch()
-    os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
-
-
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -85,13 +69,18 @@ def make_huge(path: Path) -> None:
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
-        (make_huge,
-         "536,870,913 bytes; the limit is 536,870,912"),
     ],
-)  # fmt: skip
+)
 def test_unreadable_file_is_refused(tmp_path: Path, make: Any, reason: str) -> None:
     make(tmp_path / "photo.jpg")
     with pytest.raises(PictureError, match=f"^photo.jpg .*{reason}"):
+        read(tmp_path / "photo.jpg")
+
+
+def test_huge_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    os.truncate(tmp_path / "photo.jpg", MAX_BYTES + 1)  # a hole: it takes no room on the disk
+    with pytest.raises(PictureError, match="536,870,913 bytes; the limit is 536,870,912"):
         read(tmp_path / "photo.jpg")
 
 
@@ -121,13 +110,6 @@ def test_promised_formats_are_decoded_and_truncated_files_refused(format: str) -
     for share in (0.02, 0.5, 0.9):
         sentence = refusal(data[: int(share * len(data))])
         assert "damaged" in sentence and "; " in sentence
-
-
-def test_png_with_a_flipped_bit_or_without_its_end_is_refused() -> None:
-    data = bytearray(saved(noise(), "PNG", compress_level=0))
-    assert "is cut off or damaged" in refusal(bytes(data[:-12]))
-    data[len(data) // 2] ^= 4
-    assert "is cut off or damaged" in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "JPEG2000", "PDF"])
@@ -160,27 +142,15 @@ def test_first_of_several_pictures_is_used(format: str) -> None:
     assert np.asarray(result.image.convert("RGB")).std() > 50, "not one of the plain ones"
 
 
-UPRIGHT = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
-STORED = {  # the rows of the file that are upright after the named rotation
-    1: UPRIGHT,
-    2: UPRIGHT[:, ::-1],
-    3: UPRIGHT[::-1, ::-1],
-    4: UPRIGHT[::-1],
-    5: UPRIGHT.T,
-    6: UPRIGHT.T[::-1],
-    7: UPRIGHT.T[::-1, ::-1],
-    8: UPRIGHT.T[:, ::-1],
-}
-
-
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
-    result = raster(saved(stored, format, exif=exif))
-    assert np.array_equal(np.asarray(result.image), UPRIGHT)
+    upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
+    stored = np.rot90(upright, {1: 0, 3: 2, 6: 1}[orientation])
+    result = raster(saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif))
+    assert np.array_equal(np.asarray(result.image), upright)
     turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
     assert result.conversions == turned
 
@@ -206,27 +176,21 @@ def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
+def test_decoder_errors_become_one_line() -> None:
+    for error, reason in (
         (MemoryError(), "takes more memory than there is"),
         (OSError("a\nb "), r"is cut off or damaged \(a b\); "),
         (KeyError(), r"is cut off or damaged \(KeyError\); "),
-    ],
-)
-def test_decoder_errors_become_one_line(error: Exception, reason: str) -> None:
-    with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b""):
-        raise error
+    ):
+        with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b""):
+            raise error
 
 
-def test_jpeg_with_endless_metadata_is_refused() -> None:
+def test_endless_metadata_is_refused() -> None:
     data = saved(Image.new("RGB", (8, 8), "red"), "JPEG")
     segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
     assert raster(data[:2] + segment * 3 + data[2:]).size == (8, 8)
     assert "has more than 16 MiB of metadata" in refusal(data[:2] + segment * 300 + data[2:])
-
-
-def test_ppm_with_an_endless_head_is_refused() -> None:
     assert "has a damaged head" in refusal(b"P6 #" + bytes(1 << 17))
 
 
@@ -234,9 +198,8 @@ def test_ppm_with_an_endless_head_is_refused() -> None:
 def test_16_bits_are_exact(channels: int) -> None:
     values = deep.values(channels)
     assert np.array_equal(exact(deep.png(values)), values)
-    for big in (True, False):
-        for packed in (True, False):
-            assert np.array_equal(exact(deep.tiff(values, big=big, packed=packed)), values)
+    for options in ({"big": True}, {"packed": True}, {}):
+        assert np.array_equal(exact(deep.tiff(values, **options)), values)
 
 
 @pytest.mark.parametrize(
@@ -348,24 +311,15 @@ def test_16_bits_follow_their_profile_exactly() -> None:
     assert "16 bits a channel cut to 8" in to_floats(decoded)[2]
 
 
-@pytest.mark.parametrize(("mode", "color"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
-def test_premultiplied_alpha_is_not_applied_twice(mode: str, color: tuple[int, ...]) -> None:
-    pixels, alpha, _ = to_floats(Raster(uniform(mode, color), Depth(), ()))
-    assert alpha is not None and np.allclose(alpha, 0.2)
-    assert near(pixels, (200, 200, 200), 0.5)
-
-
 @pytest.mark.parametrize(
     ("values", "kind", "depth", "white"),
     [
         ((0, 1, 25700, 25701, 65535), np.uint16, Depth(16, 65535), 65535),
         ((0, 4095), np.uint16, Depth(12, 4095), 4095),
         ((0, 200), np.int32, Depth(32), 255),
-        ((0, 40_000), np.int32, Depth(32), 65535),
         ((0, 2**30), np.int32, Depth(32), 2**31 - 1),
         ((0, 0.25, 1), np.float32, Depth(32), 1),
         ((0, 1.5, 200.25), np.float32, Depth(32), 255),
-        ((0, 2.0**31 - 128), np.float32, Depth(32), 2**31 - 1),
     ],
 )
 def test_gray_of_many_bits_is_scaled_by_its_white(
@@ -378,14 +332,17 @@ def test_gray_of_many_bits_is_scaled_by_its_white(
     assert conversions == (f"{bits} gray to RGB, unrounded, white at {white}",)
 
 
-def test_inverted_and_infinite_gray() -> None:
+def test_odd_values_are_handled() -> None:
+    """Inverted gray, premultiplied alpha, and values that are not finite."""
     image = Image.fromarray(np.array([[0, 257, 65535]], dtype=np.uint16))
     pixels, _, _ = to_floats(Raster(image, Depth(16, 65535, inverted=True), ()))
     assert np.allclose(pixels[0, :, 0], [255, 254, 0])
-    for value in (np.nan, np.inf):
-        infinite = Image.fromarray(np.array([[0, value]], dtype=np.float32))
-        with pytest.raises(PictureError, match="no numbers; export it again"):
-            to_floats(Raster(infinite, Depth(32), ()))
+    pixels, alpha, _ = to_floats(Raster(uniform("RGBa", (40, 40, 40, 51)), Depth(), ()))
+    assert alpha is not None and np.allclose(alpha, 0.2)
+    assert near(pixels, (200, 200, 200), 0.5)
+    infinite = Image.fromarray(np.array([[0, np.inf]], dtype=np.float32))
+    with pytest.raises(PictureError, match="no numbers; export it again"):
+        to_floats(Raster(infinite, Depth(32), ()))
 
 
 def test_gray_profile_is_applied_between_levels() -> None:
@@ -404,8 +361,7 @@ def test_nearer_visible_color_fills() -> None:
     alpha = np.zeros((9, 64), dtype=np.float32)
     pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
     alpha[:, :8] = alpha[:, -8:] = 1
-    result: Pixels = filled(pixels.copy(), alpha)
+    result = filled(pixels.copy(), alpha)
     assert result[4, 12, 0] > 2 * result[4, 12, 2] and result[4, 50, 2] > 2 * result[4, 50, 0]
     assert np.array_equal(result[:, :8], pixels[:, :8])
-    nothing: Plane = 0 * alpha
-    assert (filled(pixels, nothing) == 255).all()
+    assert (filled(pixels, 0 * alpha) == 255).all()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from stylewatch_painter.images.resize import Resample, resize, resize_plane
-from stylewatch_painter.images.sheet import Cell, draw, shrunk
+from stylewatch_painter.images.sheet import Cell, draw
 from stylewatch_painter.stage import Pixels
 
 
@@ -47,12 +47,6 @@ def test_pictures_are_pasted_unchanged_and_aligned_at_the_bottom() -> None:
     places = [np.nonzero((sheet == level).all(-1))[0] for level in (10, 90)]
     assert [place.size for place in places] == [800, 800]
     assert places[0].max() == places[1].max()
-
-
-def test_large_pictures_are_shrunk_and_small_ones_kept() -> None:
-    assert shrunk(flat(400, 200, 5), 40).shape == (20, 40, 3)
-    assert shrunk(flat(10, 20, 5), 40).shape == (20, 10, 3)
-    assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
 
 
 def test_labels_in_other_scripts_are_drawn() -> None:
