@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 from bench.parity import differences
 from tests.export import little
 from tests.painter import small
-from tests.plugins.small_vgg import small_vgg
 
 from stylewatch_export import graph
 from stylewatch_export.verify import distance, opened
@@ -120,51 +118,46 @@ def test_graphs_that_do_not_fit_are_refused(
         opened(pair, plan)
 
 
-class TestOpenNetwork:
-    """The last network of a process stays open; graphs on disk are repaired."""
+def own_plan(*layers: LayerName) -> Plan:
+    file = weight_files.locate()
+    return little.plan(weights=file.sha256, mean=file.mean, layers=layers, pool="max")
 
-    @pytest.fixture(autouse=True)
-    def fresh(self, tmp_path: Path) -> Iterator[None]:
-        with small_vgg(tmp_path / "home"):
-            yield
 
-    def open(self, *layers: LayerName, threads: int = 1, **options: str) -> OpenNetwork:
-        providers = [("CPUExecutionProvider", options)]
-        return open_network(self.plan(*layers), "bundled", CPU, providers, threads)
+def open_(*layers: LayerName, threads: int = 1) -> OpenNetwork:
+    providers: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
+    return open_network(own_plan(*layers), "bundled", CPU, providers, threads)
 
-    def plan(self, *layers: LayerName) -> Plan:
-        file = weight_files.locate()
-        return little.plan(weights=file.sha256, mean=file.mean, layers=layers, pool="max")
 
-    def features(self) -> torch.Tensor:
-        network = self.open("conv1_1").network
-        (maps,), _ = network.forward(torch.ones(1, 3, 8, 8), keep=False)
+@pytest.mark.usefixtures("small_network")
+def test_last_network_of_a_process_stays_open() -> None:
+    """Each network has its own cache of styles."""
+    first = open_("conv1_1")
+    assert open_("conv1_1") is first
+    close_network()
+    second = open_("conv1_1")
+    assert second is not first
+    for other in (open_("conv1_2"), open_("conv1_1", threads=2)):
+        assert other.styles is not second.styles
+    assert open_("conv1_1") is not second
+
+
+@pytest.mark.usefixtures("small_network")
+def test_damaged_graphs_and_those_of_another_plan_are_built_again() -> None:
+    def features() -> torch.Tensor:
+        (maps,), _ = open_("conv1_1").network.forward(torch.ones(1, 3, 8, 8), keep=False)
         return maps
 
-    def test_the_same_network_is_opened_once(self) -> None:
-        first = self.open("conv1_1")
-        assert self.open("conv1_1") is first
+    before = features()
+    open_("conv1_2")
+    right, wrong = (
+        Pair.of(cache_folder(), own_plan(layer).stem) for layer in ("conv1_1", "conv1_2")
+    )
+    content = right.features.read_bytes()
+    for broken in (wrong.features.read_bytes(), content[:-1000]):
+        right.features.write_bytes(broken)
         close_network()
-        assert self.open("conv1_1") is not first
-
-    def test_another_network_replaces_it_and_has_its_own_cache_of_styles(self) -> None:
-        first = self.open("conv1_1")
-        for other in (self.open("conv1_2"), self.open("conv1_1", threads=2)):
-            assert other.styles is not first.styles
-        assert self.open("conv1_1") is not first
-
-    def test_damaged_graphs_and_those_of_another_plan_are_built_again(self) -> None:
-        before = self.features()
-        self.open("conv1_2")
-        right, wrong = (
-            Pair.of(cache_folder(), self.plan(layer).stem) for layer in ("conv1_1", "conv1_2")
-        )
-        content = right.features.read_bytes()
-        for broken in (wrong.features.read_bytes(), content[:-1000]):
-            right.features.write_bytes(broken)
-            close_network()
-            assert torch.equal(self.features(), before)
-            assert right.features.read_bytes() == content
+        assert torch.equal(features(), before)
+        assert right.features.read_bytes() == content
 
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
