@@ -83,11 +83,6 @@ def test_best_quality_webp_is_lossless() -> None:
     assert not np.array_equal(np.asarray(opened(lossy)), noise)
 
 
-def test_jpg_is_laid_over_white() -> None:
-    alpha = np.zeros((12, 20), dtype=np.float32)
-    assert np.asarray(opened(encode(shades(), format="jpg", alpha=alpha))).min() == 255
-
-
 @pytest.mark.parametrize("format", WRITERS)
 @pytest.mark.parametrize("channels", [3, 4])
 def test_16_bits_survive(format: str, channels: int) -> None:

@@ -11,9 +11,7 @@ from stylewatch_painter.images.masks import (
     BLACK,
     WHITE,
     Mask,
-    check_shape,
     feathered,
-    kept_outside,
     matched,
     near,
     regions_of,
@@ -81,12 +79,6 @@ def test_masks_that_do_not_match_or_show_nothing_are_refused() -> None:
     assert sentence == "s.png: content.mask.png has no #0000ff, so nothing is taken from there"
 
 
-def test_mask_of_another_ratio_is_refused() -> None:
-    for size in ((300, 400), (400, 310), (133, 103)):
-        with pytest.raises(PictureError, match=r"m\.png has .* and content\.jpg 400x300, which is"):
-            check_shape("m.png", size, "content.jpg", (400, 300))
-
-
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
 
 
@@ -128,12 +120,3 @@ def test_feather_reaches_to_both_sides(reach: float) -> None:
     assert (np.diff(within) < 0).all()
     assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
     assert row[0] == 1 and row.dtype == np.float32
-
-
-def test_photograph_is_kept_outside() -> None:
-    painting, photograph = np.full((8, 10, 3), 9, np.float32), np.full((8, 10, 3), 200, np.float32)
-    found = kept_outside(painting, photograph, left(10, 8, 5))
-    assert (found[:, :5] == 9).all()
-    assert (found[:, 5:] == 200).all()
-    two = np.concatenate([left(10, 8, 5), 0.5 * (1 - left(10, 8, 5))], axis=2)
-    assert kept_outside(painting, photograph, two)[0, 9, 0] == pytest.approx(104.5)
