@@ -10,9 +10,7 @@ from tests.painter import small
 from tests.painter.paintings import NOISE, painted, painting
 
 from stylewatch_painter.algorithm.scales import (
-    Level,
     Size,
-    after,
     final_size,
     first_size,
     levels,
@@ -120,12 +118,6 @@ def test_recipe_uses_the_expected_scales(
     assert [(level.size[0], level.steps) for level in found] == expected
 
 
-def test_remaining_levels_after_some_steps() -> None:
-    path = (Level((16, 12), 0.5, 10), Level((32, 24), 1.0, 20))
-    for step, expected in ((9, [(16, 1), (32, 20)]), (10, [(32, 20)]), (30, [(32, 0)])):
-        assert [(level.size[0], level.steps) for level in after(path, step)] == expected
-
-
 LARGE = (12000, 9000)
 
 
@@ -175,46 +167,28 @@ def test_shallow_layers_see_at_most_the_unenlarged_style(scale: float, expected:
     assert task.grain(tiny, scale) == min(1, scale)
 
 
-def pair(changes: Mapping[str, Any], side: int) -> Task:
-    """A content and a style of 84x72 pixels, painted `side` pixels wide."""
-    plain = {"size": str(side), "style_size": "area", "upscale_steps": 3, "save_every": 100}
-    style = Style(small.picture(1, 84, 72))
-    return painting({**plain, **changes}, content=small.picture(0, 84, 72), styles=(style,))
-
-
-def picture_after(task: Task, step: int) -> np.ndarray[Any, Any]:
-    """The picture after a step, in network units."""
-    checkpoint = painted(task, *wishes_after(step, Wish.STOP))[-1].checkpoint
-    assert checkpoint is not None
-    return checkpoint["u"]
-
-
-@pytest.mark.parametrize("gram", ["mean", "sum"])
-def test_upscaled_painting_passes_its_preview_byte_for_byte(gram: str) -> None:
-    objective = {"objective.style.gram": gram, "objective.content.loss": "half_sum"}
-    preview, upscaled = pair(objective, 21), pair({"preview": "21", **objective}, 42)
-    end = preview.recipe.schedule.most_steps
-    assert np.array_equal(picture_after(upscaled, end), picture_after(preview, end))
-
-
 @pytest.mark.parametrize("kind", ["adam", "lbfgs-fourier"])
-def test_low_frequencies_of_the_preview_are_kept(kind: str) -> None:
-    """Waves longer than four of its pixels do not change, and others do."""
-    task = pair({"preview": "21", "keep_range": False, "optimizer": OPTIMIZERS[kind]}, 42)
-    first, last = (picture_after(task, step)[0].astype(np.float64) for step in (8, 10))
-    changed = np.abs(np.fft.fft2(last - first))
+def test_upscaled_painting_keeps_low_frequencies_of_its_preview(kind: str) -> None:
+    """It passes the preview byte for byte; then waves longer than four of its pixels stay."""
+    style = Style(small.picture(1, 84, 72))
+    changes = {"style_size": "area", "upscale_steps": 3, "save_every": 100, "keep_range": False,
+               "objective.style.gram": "sum", "objective.content.loss": "half_sum",
+               "optimizer": OPTIMIZERS[kind]}  # fmt: skip
+    preview, upscaled = (
+        painting({**changes, **size}, content=small.picture(0, 84, 72), styles=(style,))
+        for size in ({"size": "21"}, {"size": "42", "preview": "21"})
+    )
+
+    def after(task: Task, step: int) -> np.ndarray[Any, Any]:
+        checkpoint = painted(task, *wishes_after(step, Wish.STOP))[-1].checkpoint
+        assert checkpoint is not None
+        return checkpoint["u"]
+
+    assert np.array_equal(after(upscaled, 7), after(preview, 7))
+    change = after(upscaled, 10)[0].astype(np.float64) - after(upscaled, 8)[0]
+    changed = np.abs(np.fft.fft2(change))
     slow = np.hypot(*np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")) < 1 / 8
     assert changed[:, slow].max() < 1e-3 * changed[:, ~slow].max()
-
-
-def test_first_available_picture_gives_the_shape() -> None:
-    """Content, then init, then the first style; their sizes in the files, if those are known."""
-    content, init = small.picture(0, 20, 10), small.picture(1, 10, 20)
-    task = painting({"size": "10", **NOISE}, styles=(Style(small.picture(2, 20, 20)),))
-    assert replace(task, content=content, init=init).final == (10, 5)
-    assert replace(task, content=content, content_size=(90, 90)).final == (10, 10)
-    assert replace(task, content=None, init=init).final == (5, 10)
-    assert replace(task, content=None).final == (10, 10)
 
 
 def test_style_scale_follows_size_and_texture_has_the_requested_size() -> None:
@@ -229,3 +203,9 @@ def test_style_scale_follows_size_and_texture_has_the_requested_size() -> None:
     assert (task.final, task.style_size(style)) == ((64, 48), (20, 10))
     assert task.style_scale(style) == pytest.approx((20 * 10 / (64 * 48)) ** 0.5)
     assert painting({"size": "64", **NOISE}, content=None, styles=(style,)).final == (64, 32)
+    # content, then init, then the first style; their sizes in the files, if those are known
+    task = painting({"size": "10", **NOISE}, content=None, init=small.picture(1, 10, 20))
+    assert task.final == (5, 10)
+    square = replace(task, content=small.picture(0, 20, 20))
+    assert square.final == (10, 10)
+    assert replace(square, content_size=(90, 45)).final == (10, 5)

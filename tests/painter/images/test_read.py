@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import compress
@@ -48,47 +49,30 @@ def forged_png(width: int, height: int) -> bytes:
     return deep.chunked((b"IHDR", head), (b"IDAT", compress(b"\0")))
 
 
-def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
-    path, link = tmp_path / "photo.png", tmp_path / "link.png"
-    noise().save(path)
-    link.symlink_to(path)
-    picture = read(link)
-    assert picture.size == (60, 40)
-    assert picture.pixels.dtype == np.float32
-    assert np.array_equal(picture.pixels, np.asarray(noise()))
-    assert picture.alpha is None and picture.converted == ()
-    assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert picture.bytes == path.stat().st_size
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    makers: list[tuple[Callable[[Path], object], str]] = [
         (lambda path: path.mkdir(), "is a folder"),
         (os.mkfifo, "is a pipe or a device"),
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
-    ],
-)
-def test_unreadable_file_is_refused(tmp_path: Path, make: Any, reason: str) -> None:
-    make(tmp_path / "photo.jpg")
-    with pytest.raises(PictureError, match=f"^photo.jpg .*{reason}"):
-        read(tmp_path / "photo.jpg")
+        # a hole: it takes no room on the disk
+        (lambda path: (path.touch(), os.truncate(path, MAX_BYTES + 1)),
+         "536,870,913 bytes; the limit is 536,870,912"),
+    ]  # fmt: skip
+    for number, (make, reason) in enumerate(makers):
+        make(tmp_path / f"{number}.jpg")
+        with pytest.raises(PictureError, match=rf"^{number}\.jpg .*{reason}"):
+            read(tmp_path / f"{number}.jpg")
 
 
-def test_huge_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "photo.jpg").touch()
-    os.truncate(tmp_path / "photo.jpg", MAX_BYTES + 1)  # a hole: it takes no room on the disk
-    with pytest.raises(PictureError, match="536,870,913 bytes; the limit is 536,870,912"):
-        read(tmp_path / "photo.jpg")
-
-
-def test_digest_and_pixels_are_of_the_same_bytes(
+def test_picture_has_size_and_digest_of_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "photo.png"
+    """Also if the file is replaced meanwhile."""
+    path, link = tmp_path / "photo.png", tmp_path / "link.png"
     noise().save(path)
+    link.symlink_to(path)
     before = path.read_bytes()
 
     def replaced_meanwhile(*args: Any, **options: Any) -> Raster:
@@ -96,8 +80,12 @@ def test_digest_and_pixels_are_of_the_same_bytes(
         return decoded(*args, **options)
 
     monkeypatch.setattr(read_module, "decoded", replaced_meanwhile)
-    picture = read(path)
-    assert picture.size == (60, 40) and picture.sha256 == hashlib.sha256(before).hexdigest()
+    picture = read(link)
+    assert picture.size == (60, 40) and picture.alpha is None and picture.converted == ()
+    assert picture.pixels.dtype == np.float32
+    assert np.array_equal(picture.pixels, np.asarray(noise()))
+    assert picture.sha256 == hashlib.sha256(before).hexdigest()
+    assert picture.bytes == len(before)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -202,18 +190,18 @@ def test_16_bits_are_exact(channels: int) -> None:
         assert np.array_equal(exact(deep.tiff(values, **options)), values)
 
 
-@pytest.mark.parametrize(
-    ("bits", "photometric", "depth"),
-    [(12, 1, Depth(12, 4095)), (16, 0, Depth(16, 65535, inverted=True))],
-)
-def test_depth_of_gray_tiff(bits: int, photometric: int, depth: Depth) -> None:
-    """A little-endian TIFF of 2x1 pixels, written by hand."""
-    entries = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1),
-               (262, 3, 1, photometric), (273, 4, 1, 110), (277, 3, 1, 1),
-               (279, 4, 1, 4)]  # fmt: skip
-    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(8)
-    assert depth_of(Image.open(io.BytesIO(data)), data) == depth
+def test_depth_of_gray_tiff() -> None:
+    """A little-endian TIFF of 2x1 pixels, written by hand: of 12 bits, and inverted."""
+    for bits, photometric, depth in (
+        (12, 1, Depth(12, 4095)),
+        (16, 0, Depth(16, 65535, inverted=True)),
+    ):
+        entries = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1),
+                   (262, 3, 1, photometric), (273, 4, 1, 110), (277, 3, 1, 1),
+                   (279, 4, 1, 4)]  # fmt: skip
+        table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        data = b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(8)
+        assert depth_of(Image.open(io.BytesIO(data)), data) == depth
 
 
 def test_hidden_colors_are_filled() -> None:
@@ -256,7 +244,7 @@ def test_single_transparent_color_becomes_alpha(mode: str, other: Any, key: Any)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_becomes_srgb(format: str) -> None:
+def test_cmyk_lab_and_ycbcr_become_srgb(format: str) -> None:
     # In a JPEG the inks are stored inverted, as Adobe's programs do.
     options = {"quality": 100} if format == "JPEG" else {}
     pixels, _, conversions = floats(saved(uniform("CMYK", (51, 0, 255, 102)), format, **options))
@@ -266,6 +254,10 @@ def test_cmyk_becomes_srgb(format: str) -> None:
     pixels, _, conversions = floats(data)
     assert near(pixels, (119, 119, 119), 3)
     assert conversions == ("CMYK to RGB", PROFILE)
+    lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
+    assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
+    ycbcr, _, conversions = floats(saved(uniform("YCbCr", (76, 85, 255)), "TIFF"))
+    assert near(ycbcr, (255, 0, 0), 2) and conversions == ("YCbCr to RGB",)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
@@ -274,24 +266,12 @@ def test_colors_are_converted_by_profile(mode: str) -> None:
     pixels, alpha, conversions = floats(saved(image, "PNG", icc_profile=profiles.rgb()))
     assert near(pixels, (231, 139, 73), 1) and alpha is None
     assert conversions[-1] == PROFILE
-
-
-@pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
-def test_unusable_profile_is_reported(profile: bytes) -> None:
-    image = Image.new("RGB", (2, 2), (200, 120, 60))
-    pixels, _, conversions = floats(saved(image, "PNG", icc_profile=profile))
+    pixels, _, conversions = floats(saved(image, "PNG", icc_profile=b"nonsense"))
     assert near(pixels, (200, 120, 60))
-    assert conversions == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
+    assert conversions[-1].startswith("color profile left out, it is damaged or does not fit")
 
 
-def test_lab_and_ycbcr_become_srgb() -> None:
-    lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
-    assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
-    ycbcr, _, conversions = floats(saved(uniform("YCbCr", (76, 85, 255)), "TIFF"))
-    assert near(ycbcr, (255, 0, 0), 2) and conversions == ("YCbCr to RGB",)
-
-
-def test_png_of_16_bits_is_kept_or_cut() -> None:
+def test_16_bits_are_kept_or_cut_and_follow_their_profile() -> None:
     values = np.array([[[25_600, 51_300, 2_560, 13_107]]], dtype=np.uint16)
     pixels, alpha, conversions = floats(deep.png(values))
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
@@ -300,9 +280,6 @@ def test_png_of_16_bits_is_kept_or_cut() -> None:
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
     assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4)
     assert conversions == (FILLED,)
-
-
-def test_16_bits_follow_their_profile_exactly() -> None:
     decoded = raster(deep.tiff(deep.values()), uncut=True)
     decoded.image.info["icc_profile"] = profiles.rgb()
     pixels, _, conversions = to_floats(decoded)

@@ -34,6 +34,23 @@ def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np
     return np.clip(255 * slopes + grain, 0, 255).astype(np.uint8)
 
 
+def tiled(values: NDArray[np.uint8], side: int) -> bytes:
+    """A TIFF in tiles, uncompressed."""
+    height, width, channels = values.shape
+    around = ((0, -height % side), (0, -width % side), (0, 0))
+    split = np.pad(values, around).reshape(-(-height // side), side, -1, side, channels)
+    tiles = split.swapaxes(1, 2).tobytes()
+    length, at = side * side * channels, 8 + 2 + 12 * 10 + 4
+    count = len(tiles) // length
+    fields = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 1), (262, 1, 2),
+              (277, 1, channels), (322, 1, side), (323, 1, side), (324, count, at),
+              (325, count, at + 4 * count)]  # fmt: skip
+    table = struct.pack("<H", 10) + b"".join(struct.pack("<HHLL", t, 4, n, v) for t, n, v in fields)
+    places = [*range(at + 8 * count, at + 8 * count + len(tiles), length), *[length] * count]
+    head = b"II*\0" + struct.pack("<L", 8) + table + bytes(4)
+    return head + struct.pack(f"<{2 * count}L", *places) + tiles
+
+
 def boxes(values: NDArray[Any], side: int) -> NDArray[np.float64]:
     """The means over boxes of that side; those at the right and at the bottom may be cut."""
     height, width = values.shape[:2]
@@ -73,35 +90,11 @@ def test_every_mode_is_reduced(mode: str, format: str) -> None:
     check_boxes(saved(image, format, **options))
 
 
-@pytest.mark.parametrize("channels", [2, 4])
-def test_png_of_16_bits_is_reduced_exactly(channels: int) -> None:
-    check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
-
-
-def tiled(values: NDArray[np.uint8], side: int) -> bytes:
-    """A TIFF in tiles, uncompressed."""
-    height, width, channels = values.shape
-    down, across = -(-height // side), -(-width // side)
-    padded = np.zeros((down * side, across * side, channels), dtype=np.uint8)
-    padded[:height, :width] = values
-    tiles = [
-        padded[y : y + side, x : x + side].tobytes()
-        for y in range(0, down * side, side)
-        for x in range(0, across * side, side)
-    ]
-    length, count, at = side * side * channels, len(tiles), 8 + 2 + 12 * 10 + 4
-    fields = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 1), (262, 1, 2),
-              (277, 1, channels), (322, 1, side), (323, 1, side), (324, count, at),
-              (325, count, at + 4 * count)]  # fmt: skip
-    table = struct.pack("<H", 10) + b"".join(struct.pack("<HHLL", t, 4, n, v) for t, n, v in fields)
-    places = struct.pack(f"<{count}L", *(at + 8 * count + length * n for n in range(count)))
-    counts = struct.pack(f"<{count}L", *[length] * count)
-    return b"II*\0" + struct.pack("<L", 8) + table + bytes(4) + places + counts + b"".join(tiles)
-
-
-def test_tiff_strips_and_tiles_join() -> None:
-    image = Image.fromarray(shades())
-    check_boxes(saved(image, "TIFF", compression="tiff_lzw", strip_size=6000))
+def test_16_bits_strips_and_tiles_are_reduced_exactly() -> None:
+    for channels in (2, 4):
+        check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
+    strips = {"compression": "tiff_lzw", "strip_size": 6000}
+    check_boxes(saved(Image.fromarray(shades()), "TIFF", **strips))
     check_boxes(tiled(shades(), 64))
 
 
