@@ -20,15 +20,6 @@ from stylewatch_plugins.graphs import Pair
 LAYERS = ("--layer", "conv1_1", "--layer", "conv2_1")
 
 
-def built(folder: Path, kind: str = "max", edge: str = "floor") -> Pair:
-    """The graphs for two shallow layers of the bundled weights."""
-    file = locate()
-    plan = little.plan(weights=file.sha256, mean=file.mean, pool=kind, pool_edge=edge)
-    pair = Pair.of(folder, plan.stem)
-    graph.build(plan, "bundled", pair)
-    return pair
-
-
 def change(path: Path, name: str, factor: float) -> None:
     """Multiply one of a graph's constants, and seal the file again."""
     _, model = load(path)
@@ -113,6 +104,15 @@ def test_errors_have_exit_codes(
     assert message in capsys.readouterr().err
 
 
+def built(folder: Path, kind: str, edge: str = "floor") -> Pair:
+    """The graphs for two shallow layers of the bundled weights."""
+    file = locate()
+    plan = little.plan(weights=file.sha256, mean=file.mean, pool=kind, pool_edge=edge)
+    pair = Pair.of(folder, plan.stem)
+    graph.build(plan, "bundled", pair)
+    return pair
+
+
 @pytest.mark.parametrize("edge", ["floor", "ceil"])
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_correct_graphs_agree_with_torch_and_the_reference(
@@ -128,12 +128,11 @@ def test_correct_graphs_agree_with_torch_and_the_reference(
 def test_graphs_that_are_no_pair_or_of_missing_weights_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = built(tmp_path), built(tmp_path, "average")
+    largest, mean = built(tmp_path, "max"), built(tmp_path, "average")
     with pytest.raises(GraphError, match="are not of the same network"):
-        next(verify(Pair(one.features, two.gradient)))
-    arrays = little.arrays(monkeypatch)
-    pair = Pair.of(tmp_path, "strange")
-    graph.write(pair.features, graph.features(little.plan(), arrays))
-    graph.write(pair.gradient, graph.gradient(little.plan(), arrays))
+        next(verify(Pair(largest.features, mean.gradient)))
+    arrays, plan, pair = little.arrays(monkeypatch), little.plan(), Pair.of(tmp_path, "strange")
+    graph.write(pair.features, graph.features(plan, arrays))
+    graph.write(pair.gradient, graph.gradient(plan, arrays))
     with pytest.raises(WeightsError, match=r"the weights 000000000000... .* are not here"):
         next(verify(pair))

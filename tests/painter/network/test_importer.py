@@ -57,13 +57,16 @@ def test_known_digest_gives_name_and_normalization(tmp_path: Path, numbered: Pat
 
 
 def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
-    """The name of a known file without its digest proves nothing."""
-    path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
+    """The name of a known file without its digest proves nothing; a failure leaves no file."""
+    path, home = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth"), tmp_path / "home"
     with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
-        import_file(path, home=tmp_path / "home")
+        import_file(path, home=home)
     with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
-        import_file(path, home=tmp_path / "home", normalization="keras")
-    assert not (tmp_path / "home").exists()
+        import_file(path, home=home, normalization="keras")
+    arrays = {**networks.network(), "conv5_4.bias": np.zeros(1, dtype=np.float32)}
+    with pytest.raises(WeightsError, match="is not VGG19"):
+        import_file(networks.save_torch(tmp_path / "x.pth", arrays), home=home)
+    assert not home.exists()
 
 
 def test_misleading_and_existing_names_are_refused(tmp_path: Path, numbered: Path) -> None:
@@ -85,15 +88,6 @@ def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None
     assert networks.same(*(load(file, LAYERS)[1] for file in (here, there)))
     with pytest.raises(WeightsError, match="leave --normalization out"):
         import_file(here.path, home=tmp_path / "there", normalization="caffe")
-
-
-def test_failed_import_leaves_nothing(tmp_path: Path) -> None:
-    arrays = networks.network()
-    arrays["conv5_4.bias"] = np.zeros(1, dtype=np.float32)
-    path = networks.save_torch(tmp_path / "x.pth", arrays)
-    with pytest.raises(WeightsError, match="is not VGG19"):
-        import_file(path, home=tmp_path / "home")
-    assert not (tmp_path / "home").exists()
 
 
 BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
