@@ -5,16 +5,15 @@ import sys
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.scales import Size
 from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.errors import CheckpointError, DivergedError
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
-from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish, go_on
-from stylewatch_plugins import numpy_loop
+from stylewatch_painter.stage import Pixels, Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
@@ -46,10 +45,8 @@ def test_strength_takes_the_picture_further_from_the_content() -> None:
 @pytest.mark.parametrize("name", names())
 def test_shipped_recipe_can_be_sketched(name: str) -> None:
     task = replace(sample(), recipe=find(name))
-    losses = [
-        step.losses.total for step, _ in zip(Sketch({}).paint(task, go_on), range(4), strict=False)
-    ]
-    assert losses[-1] < losses[0]
+    steps = [*islice(Sketch({}).paint(task, go_on), 4)]
+    assert steps[-1].losses.total < steps[0].losses.total
 
 
 def test_options_slow_it_down_and_make_it_fail() -> None:
@@ -135,29 +132,10 @@ def test_statistics_in_bands_are_exact_and_save_memory() -> None:
     assert peak < shown.nbytes
 
 
-def brighter(size: Size) -> numpy_loop.Move:
-    """Each step adds one level; the loss is the number of the step."""
-    return lambda before, step: (Losses(float(step)), before + np.float32(1))
-
-
-def diverging(size: Size) -> numpy_loop.Move:
-    return lambda before, step: (Losses(1.0 if step == 1 else float("nan")), before)
-
-
 def test_checkpoint_belongs_to_one_task() -> None:
-    (stopped,) = list(numpy_loop.paint(sample(), lambda: Wish.STOP, brighter))
+    (stopped,) = painted(Sketch({}), sample(), Wish.STOP)
     mask = np.ones((18, 24), dtype=np.float32)
     for other in (sample(content=picture(24, 18, seed=8)), sample(content_mask=mask),
                   sample(styles=())):  # fmt: skip
         with pytest.raises(CheckpointError, match="another painting"):
-            list(numpy_loop.paint(replace(other, resume=stopped.checkpoint), go_on, brighter))
-
-
-def test_several_runs_take_turns_and_an_error_ends_one_alone() -> None:
-    task = sample({"steps": 3, "save_every": 3})
-    runs = [numpy_loop.paint(task, go_on, at) for at in (brighter, diverging, brighter)]
-    items = [(index, type(item)) for index, item in numpy_loop.by_turns(runs)]
-    assert items == [
-        *((index, Step) for index in range(3)), (0, Step), (1, DivergedError), (2, Step),
-        (0, Stage), (2, Stage),
-    ]  # fmt: skip
+            painted(Sketch({}), replace(other, resume=stopped.checkpoint))

@@ -26,43 +26,34 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
 
-SEARCHING = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
 
-
-@pytest.mark.parametrize(
-    ("pool", "layer", "expected"),
-    [
-        # three maps of the first block; a map with a loss counts with its gradient
+def test_maps_by_layer() -> None:
+    """Three maps of the first block; a map with a loss counts with its gradient."""
+    for pool, layer, expected in (
         ("max", "conv1_1", 3 * 64 * 4 + 64 * 2 * 4),
         # 128 maps of a quarter of the pixels, the signs of 2 x 64 maps, indices of 64 quarters
         ("average", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64),
         ("max", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64 + 64 // 4 * 8),
-    ],
-)
-def test_maps_by_layer(pool: str, layer: str, expected: int) -> None:
-    style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
-    assert map_bytes(Objective.model_validate({"network": {"pool": pool}, "style": style})) == (
-        expected
-    )
+    ):
+        style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
+        objective = Objective.model_validate({"network": {"pool": pool}, "style": style})
+        assert map_bytes(objective) == expected
 
 
-@pytest.mark.parametrize(
-    ("settings", "vectors", "of_300"),
-    [
+def test_vectors_and_evaluations_by_optimizer() -> None:
+    """Three floats per pixel; after 30 steps L-BFGS has 30 pairs at most."""
+    searching = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
+    table: list[tuple[dict[str, Any], int, float]] = [
         ({"kind": "adam"}, 4, 300),
         ({"kind": "sgd"}, 2, 300),
         ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8, 300),
         ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5, 300),
-        ({**SEARCHING, "history": 10}, 28, 300 * 1.03 + 20),
-    ],
-)
-def test_vectors_and_evaluations_by_optimizer(
-    settings: dict[str, Any], vectors: int, of_300: float
-) -> None:
-    """Three floats per pixel; after 30 steps L-BFGS has 30 pairs at most."""
-    optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
-    assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
-    assert evaluations(optimizer, 300) == pytest.approx(of_300)
+        ({**searching, "history": 10}, 28, 300 * 1.03 + 20),
+    ]
+    for settings, vectors, of_300 in table:
+        optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
+        assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
+        assert evaluations(optimizer, 300) == pytest.approx(of_300)
 
 
 def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:

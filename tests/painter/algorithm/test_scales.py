@@ -157,16 +157,6 @@ def test_preview_of_another_ratio_is_refused() -> None:
     assert preview_size(schedule(preview="320x240", **stretched), LARGE) == (320, 240)
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(0.5, 0.5), (1, 1), (1.5, 1.5), (8, 1.5)])
-def test_shallow_layers_see_at_most_the_unenlarged_style(scale: float, expected: float) -> None:
-    """A style of 120x90 pixels at 80x60, and one that was enlarged already."""
-    rules = {"size": "80x60", "style_size": "stretch", "fit": "stretch", "enlarge": True}
-    large, tiny = Style(small.picture(1, 120, 90)), Style(small.picture(1, 8, 6))
-    task = painting(rules, styles=(large, tiny))
-    assert task.grain(large, scale) == expected
-    assert task.grain(tiny, scale) == min(1, scale)
-
-
 @pytest.mark.parametrize("kind", ["adam", "lbfgs-fourier"])
 def test_upscaled_painting_keeps_low_frequencies_of_its_preview(kind: str) -> None:
     """It passes the preview byte for byte; then waves longer than four of its pixels stay."""
