@@ -150,12 +150,9 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
     assert abs(slope) <= 0.9 * abs(steep)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_line_search_turns_back_from_values_that_are_not_finite(value: float) -> None:
-    length = search(lambda t: LINES["bowl"](t) if t < 4 else (value, value), 50.0)
-    assert 0 < length < 4
-
-
-def test_line_search_without_a_better_point_stays() -> None:
-    """The slope promises a fall, and the value only rises."""
+def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
+    """From values that are not finite; or the slope promises a fall, and the value only rises."""
+    for value in (math.nan, math.inf):
+        length = search(lambda t, v=value: LINES["bowl"](t) if t < 4 else (v, v), 50.0)
+        assert 0 < length < 4
     assert search(lambda t: (t, -1.0), 1.0) == 0

@@ -17,43 +17,32 @@ from stylewatch_painter.images.masks import (
     regions_of,
     unused,
 )
-from stylewatch_painter.stage import Regions
 
 
 def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
     return Mask.of(name, painted(*colors).astype(np.float32))
 
 
-def test_gray_values_are_weights() -> None:
+def test_gray_values_and_transparency_are_weights() -> None:
+    """A gray that is half seen is half of that gray."""
     weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), (120, 120))
-    assert weights.shape == (120, 120, 1)
-    assert weights.dtype == np.float32
+    assert weights.shape == (120, 120, 1) and weights.dtype == np.float32
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
-
-
-def test_colors_are_regions_in_requested_order() -> None:
-    found = mask(RED, BLACK, BLUE)
-    assert found.weights((BLUE, RED), (120, 120))[0, [10, 60, 110]].tolist() == [
-        [0, 1], [0, 0], [1, 0]
-    ]  # fmt: skip
-    assert found.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
-
-
-def test_masks_are_shrunk_but_not_enlarged() -> None:
-    found = mask(RED, BLUE)
-    small = found.weights((RED, BLUE), (30, 30))
-    assert small.shape == (30, 30, 2)
-    assert small.sum(axis=2) == pytest.approx(np.ones((30, 30)))
-    assert found.weights((RED,), (500, 500)).shape == (120, 120, 1)
-
-
-def test_transparency_is_a_weight() -> None:
-    """Hidden colors are those nearby, and a gray that is half seen is half of that gray."""
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
     for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
         gray = np.full((120, 120, 3), level, dtype=np.float32)
         weights = Mask.of("m.png", gray, alpha).weights((WHITE,), (120, 120))
         assert weights.mean() == pytest.approx(wanted, abs=0.01)
+
+
+def test_colors_are_regions_in_requested_order_and_shrunk_but_not_enlarged() -> None:
+    regions = mask(RED, BLACK, BLUE)
+    weights = regions.weights((BLUE, RED), (120, 120))
+    assert weights[0, [10, 60, 110]].tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert regions.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
+    halves = mask(RED, BLUE)
+    assert halves.weights((RED, BLUE), (30, 30)).sum(axis=2) == pytest.approx(np.ones((30, 30)))
+    assert halves.weights((RED,), (500, 500)).shape == (120, 120, 1)
 
 
 def test_regions_are_the_content_colors() -> None:
@@ -103,20 +92,15 @@ def test_noise_soft_edges_and_specks_make_no_colors() -> None:
     assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
 
 
-def left(width: int, height: int, edge: int) -> Regions:
-    """One region, on the left of the column `edge`."""
-    mask = np.zeros((height, width, 1), dtype=np.float32)
-    mask[:, :edge] = 1
-    return mask
-
-
-@pytest.mark.parametrize("reach", [3, 4, 6.5])
-def test_feather_reaches_to_both_sides(reach: float) -> None:
-    row = feathered(left(60, 9, 30), reach)[4, :, 0]
+def test_feather_reaches_to_both_sides() -> None:
+    left = np.zeros((9, 60, 1), dtype=np.float32)
+    left[:, :30] = 1
     middles = np.arange(60) + 0.5 - 30
-    assert (row[middles <= -reach - 0.5] == 1).all()
-    assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
-    within = row[np.abs(middles) < reach - 0.5]
-    assert (np.diff(within) < 0).all()
-    assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
-    assert row[0] == 1 and row.dtype == np.float32
+    for reach in (3, 4, 6.5):
+        row = feathered(left, reach)[4, :, 0]
+        assert (row[middles <= -reach - 0.5] == 1).all()
+        assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
+        within = row[np.abs(middles) < reach - 0.5]
+        assert (np.diff(within) < 0).all()
+        assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
+        assert row[0] == 1 and row.dtype == np.float32
