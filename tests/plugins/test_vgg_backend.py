@@ -123,7 +123,11 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     assert "there it remembers 3" in saving.warnings[0]
 
 
-def test_missing_provider_is_skipped_or_refused() -> None:
+@pytest.mark.usefixtures("small_network")
+def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The latter as when the wheel has it, and a library of its maker is missing."""
     options = {**CPU, "providers": ["migraphx", "cpu"]}
     assert OnnxVgg(options).problem() is None
     (warning,) = OnnxVgg(options).provenance(sample()).warnings
@@ -134,13 +138,6 @@ def test_missing_provider_is_skipped_or_refused() -> None:
     assert nothing.devices() == ()
     with pytest.raises(BackendMissingError, match="no provider migraphx"):
         painted(nothing, sample())
-
-
-@pytest.mark.usefixtures("small_network")
-def test_provider_that_does_not_start_is_reported_or_refused(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As when the wheel has it, and a library of its maker is missing."""
     painted(OnnxVgg(CPU), sample())
     (opened,) = onnx_runtime._open.values()
     monkeypatch.setattr(opened.network, "providers", [])
