@@ -137,7 +137,6 @@ def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.Mon
     wanted = Wanted(limit=limit(task, Room(512, 4)))
     fresh = room(task, wanted, CPU, 4)
     for left, is_same in ((module._PROCESS, True), (2 * module._PROCESS, False)):
-        held = HELD - module._PROCESS + left
-        monkeypatch.setattr(module, "resident", lambda held=held: held)
+        monkeypatch.setattr(module, "resident", lambda held=HELD - module._PROCESS + left: held)
         assert (room(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
         assert room(task, wanted, CPU, 4) != fresh

@@ -165,19 +165,19 @@ def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Pat
 
 
 def test_interrupted_download_continues_at_the_next_call(server: Server, tmp_path: Path) -> None:
+    """From a server without ranges the whole file is downloaded again."""
+    path = tmp_path / "file.bin"
     server.breaks_after = [300_000, 0]
     with pytest.raises(WeightsError, match=r"broke off at 300000 bytes .* goes on from there"):
         list(download(entry_of(server), tmp_path))
-    assert not (tmp_path / "file.bin").exists()
+    assert not path.exists()
     list(download(entry_of(server), tmp_path))
     assert server.asked[-1]["Range"] == "bytes=300000-"
-    assert (tmp_path / "file.bin").read_bytes() == BODY
-
-
-def test_server_without_ranges_is_asked_for_the_whole_file(server: Server, tmp_path: Path) -> None:
+    assert path.read_bytes() == BODY
+    path.unlink()
     server.ranges, server.breaks_after = False, [300_000]
     received = [step.received for step in download(entry_of(server), tmp_path)]
-    assert (tmp_path / "file.bin").read_bytes() == BODY
+    assert path.read_bytes() == BODY
     assert received != sorted(received)
 
 

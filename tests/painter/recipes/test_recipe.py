@@ -58,12 +58,12 @@ def test_mistake_names_place_and_remedy(changes: Mapping[str, Any], message: str
     assert refusal(changes) == message
 
 
-@pytest.mark.parametrize("number", [float("inf"), float("nan"), -1.0])
-def test_number_out_of_range_is_refused(number: float) -> None:
+def test_number_out_of_range_is_refused() -> None:
     for field in ("objective.style.layers.conv1_1", "objective.network.pixel_range", "style_scale",
                   "noise_scale", "keep_detail", "tolerance", "optimizer.rate",
                   "optimizer.first_step", "optimizer.fourier_power"):  # fmt: skip
-        assert field.rpartition(".")[2] in refusal({field: number})
+        for number in (float("inf"), float("nan"), -1.0):
+            assert field.rpartition(".")[2] in refusal({field: number})
 
 
 def test_forms_that_stand_for_others() -> None:
