@@ -93,14 +93,14 @@ def test_graphs_pass_the_checker_and_fix_no_size(monkeypatch: pytest.MonkeyPatch
 def test_files_are_the_same_on_every_run(tmp_path: Path) -> None:
     file = locate()
     plan = little.plan(weights=file.sha256, mean=file.mean, layers=("conv1_1",))
-    one, two = (Pair.of(tmp_path / name, "graph") for name in ("one", "two"))
-    for pair in (one, two):
+    first, second = (Pair.of(tmp_path / name, "graph") for name in ("one", "two"))
+    for pair in (first, second):
         graph.build(plan, "bundled", pair)
         assert pair.whole and len(list(pair.features.parent.iterdir())) == 2
-    assert one.features.read_bytes() == two.features.read_bytes()
-    assert one.gradient.read_bytes() == two.gradient.read_bytes()
+    assert first.features.read_bytes() == second.features.read_bytes()
+    assert first.gradient.read_bytes() == second.gradient.read_bytes()
     with pytest.raises(WeightsError, match=r"graphs for 000000000000... are requested"):
-        graph.build(little.plan(), "bundled", one)
+        graph.build(little.plan(), "bundled", first)
 
 
 def test_graph_is_flushed_to_disk_before_it_replaces_the_old_one(

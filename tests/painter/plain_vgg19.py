@@ -45,7 +45,7 @@ def features_and_slope(
     """All features of x after ReLU, and the slope at x of half the squares of those of `layers`."""
     u = torch.from_numpy(x).double().requires_grad_()
     pooled = {"max": functional.max_pool2d, "average": functional.avg_pool2d}[pool]
-    maps, found = u, {}
+    maps, features = u, {}
     for layer in LAYERS:
         if layer in AFTER_POOLS:
             maps = pooled(maps, 2, ceil_mode=edge == "ceil")
@@ -53,7 +53,7 @@ def features_and_slope(
             torch.from_numpy(weights[f"{layer}.{part}"]).double() for part in ("weight", "bias")
         )
         maps = functional.conv2d(maps, weight, bias, padding=1).relu()
-        found[layer] = maps
-    squares = torch.stack([found[layer].square().sum() for layer in layers])
+        features[layer] = maps
+    squares = torch.stack([features[layer].square().sum() for layer in layers])
     (slope,) = torch.autograd.grad(squares.sum() / 2, u)
-    return {layer: f.detach().numpy() for layer, f in found.items()}, slope.numpy()
+    return {layer: f.detach().numpy() for layer, f in features.items()}, slope.numpy()

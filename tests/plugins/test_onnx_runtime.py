@@ -49,8 +49,8 @@ def networks(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> tuple[OrtVgg19, Vgg
 def slope(network: OrtVgg19 | Vgg19, x: torch.Tensor, *layers: LayerName) -> torch.Tensor:
     """Compute the gradient of the sum of squares of some layers' features."""
     u = x.detach().clone().requires_grad_()
-    found = network(u, LAYERS, Network())
-    squares = torch.stack([found[layer].square().sum() for layer in layers])
+    features = network(u, LAYERS, Network())
+    squares = torch.stack([features[layer].square().sum() for layer in layers])
     return torch.autograd.grad(squares.sum(), u)[0]
 
 

@@ -60,11 +60,11 @@ def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) 
     """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
     monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
     task, ticks = painting(), count(0.0, 2.0)
-    found = forecast(task, small.network(), clock=lambda: next(ticks))
-    assert found.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+    expected = forecast(task, small.network(), clock=lambda: next(ticks))
+    assert expected.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
     schedule = task.recipe.schedule
     each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
-    assert found.memory == 1000 + 21 * 18 * each
+    assert expected.memory == 1000 + 21 * 18 * each
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:

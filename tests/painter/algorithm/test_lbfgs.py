@@ -72,8 +72,8 @@ def test_fourier_power_equals_plain_lbfgs_on_scaled_coefficients(power: float) -
     first = slope(z)
     length = np.abs(first).sum() * 2 / np.sqrt(np.square(scaled(first, power)).mean())
     path = torch_path({"lr": length, "history_size": 100}, slope, z)
-    found = valley.walk(lbfgs(first_step=2, fourier_power=power), STEPS)
-    valley.assert_close(found, [scaled(z, power) for z in path])
+    walked = valley.walk(lbfgs(first_step=2, fourier_power=power), STEPS)
+    valley.assert_close(walked, [scaled(z, power) for z in path])
 
 
 def test_negative_curvature_is_skipped() -> None:

@@ -70,9 +70,9 @@ def test_gradient_of_sums_matches_autograd(weights: Tensor | None) -> None:
 def test_gram_of_bfloat16_maps_is_float32(positions: int) -> None:
     """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
     maps = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
-    found, expected = feature_sums(maps).products, maps.double() @ maps.double().mT
-    assert found.dtype == torch.float32
-    assert ((found - expected).norm() / expected.norm()).item() < 1.4e-3
+    products, expected = feature_sums(maps).products, maps.double() @ maps.double().mT
+    assert products.dtype == torch.float32
+    assert ((products - expected).norm() / expected.norm()).item() < 1.4e-3
 
 
 def test_relative_losses_of_a_black_target_are_finite() -> None:

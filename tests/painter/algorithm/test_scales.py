@@ -114,8 +114,8 @@ def test_style_sizes_by_rule_and_scale() -> None:
 def test_recipe_uses_the_expected_scales(
     name: str, changes: Mapping[str, Any], final: Size, expected: list[tuple[int, int]]
 ) -> None:
-    found = levels(change(find(name), changes), final)
-    assert [(level.size[0], level.steps) for level in found] == expected
+    path = levels(change(find(name), changes), final)
+    assert [(level.size[0], level.steps) for level in path] == expected
 
 
 LARGE = (12000, 9000)
@@ -143,10 +143,10 @@ def test_upscaling_doubles_sizes_through_the_preview(
     """Larger strokes start smaller; waves of four pixels of the size before are kept."""
     rules = schedule(preview="800", upscale_steps=5, **changes)
     assert first_size(rules, LARGE)[0] == first
-    found = list(upward(rules, LARGE))
-    assert [level.size[0] for level in found] == [side for side, _ in larger]
-    assert [level.slowest for level in found] == pytest.approx([f for _, f in larger], rel=1e-3)
-    assert {level.steps for level in found} == {5}
+    path = list(upward(rules, LARGE))
+    assert [level.size[0] for level in path] == [side for side, _ in larger]
+    assert [level.slowest for level in path] == pytest.approx([f for _, f in larger], rel=1e-3)
+    assert {level.steps for level in path} == {5}
     assert most_steps(rules, LARGE) == rules.most_steps + 5 * len(larger) <= most_steps(rules)
 
 

@@ -22,14 +22,14 @@ def test_halo_covers_the_deepest_layer() -> None:
 @pytest.mark.parametrize("side", [1, 20, 64, 1000, None])
 def test_tiles_cover_every_pixel_once_on_the_pool_grid(side: int | None) -> None:
     for length in (1, 16, 17, 117):
-        found = tiles((length, 7), side, DEEP)
+        cover = tiles((length, 7), side, DEEP)
         count = torch.zeros(7, length)
-        for tile in found:
+        for tile in cover:
             count[tile.rows.start : tile.rows.end, tile.columns.start : tile.columns.end] += 1
             assert tile.columns.start % 16 == 0
             assert tile.columns.end - tile.columns.start <= max(16, (side or length) + 15)
         assert torch.equal(count, torch.ones(7, length))
-        assert (len(found) == 1) == found[0].is_whole
+        assert (len(cover) == 1) == cover[0].is_whole
 
 
 @pytest.mark.parametrize(("pool", "edge"), [("max", "floor"), ("average", "ceil")])

@@ -52,9 +52,9 @@ def like(style: Pixels, content: Pixels, space: Space) -> Pixels:
 @pytest.mark.parametrize("space", SPACES)
 def test_statistics_are_transferred(space: Space) -> None:
     wanted = Spread.of(narrow(), space)
-    found = Spread.of(like(noise(), narrow(), space), space)
-    assert np.allclose(found.mean, wanted.mean, atol=1e-6)
-    assert np.allclose(found.covariance, wanted.covariance, atol=1e-6)
+    spread = Spread.of(like(noise(), narrow(), space), space)
+    assert np.allclose(spread.mean, wanted.mean, atol=1e-6)
+    assert np.allclose(spread.covariance, wanted.covariance, atol=1e-6)
 
 
 def test_colors_are_moved_as_little_as_their_statistics_allow() -> None:
@@ -85,8 +85,10 @@ def test_hidden_pixels_do_not_count() -> None:
     seen, hidden = noise(), noise() / 4
     both, alpha = np.concatenate([seen, hidden]), np.ones((60, 40), dtype=np.float32)
     alpha[30:] = 0
-    found, wanted = Spread.of(both, "oklab", alpha), Spread.of(seen, "oklab")
-    assert np.allclose(found.mean, wanted.mean) and np.allclose(found.covariance, wanted.covariance)
+    result, wanted = Spread.of(both, "oklab", alpha), Spread.of(seen, "oklab")
+    assert np.allclose(result.mean, wanted.mean) and np.allclose(
+        result.covariance, wanted.covariance
+    )
     nothing = Spread.of(seen, "oklab", np.zeros((30, 40), dtype=np.float32))
     assert np.allclose(nothing.mean, wanted.mean)
 
@@ -94,9 +96,9 @@ def test_hidden_pixels_do_not_count() -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_luminance_statistics_are_transferred(space: Space) -> None:
     soft = 0.3 * noise(3) + 90
-    found = lit_like(noise(), soft, space, (None, None))
-    assert np.array_equal(found[..., 0], found[..., 2])
-    light, wanted = luminance(found, space), luminance(soft, space)
+    result = lit_like(noise(), soft, space, (None, None))
+    assert np.array_equal(result[..., 0], result[..., 2])
+    light, wanted = luminance(result, space), luminance(soft, space)
     assert np.isclose(light.mean(), wanted.mean(), atol=1e-3)
     assert np.isclose(light.std(), wanted.std(), atol=1e-3)
     assert np.allclose(

@@ -53,8 +53,8 @@ def test_exact_conversion_matches_pillow(curve: bytes | None) -> None:
 def test_exact_conversion_maps_black_to_black() -> None:
     profile = profiles.rgb(formula(4, 1.0, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0))
     ends = np.array([0, 65535], dtype=np.uint16).repeat(3).reshape(1, 2, 3)
-    found = icc.exact_to_srgb(ends, profile)
-    assert found is not None and np.allclose(found[0], [[0] * 3, [255] * 3], atol=1)
+    converted = icc.exact_to_srgb(ends, profile)
+    assert converted is not None and np.allclose(converted[0], [[0] * 3, [255] * 3], atol=1)
 
 
 def test_other_profiles_are_left_to_pillow() -> None:

@@ -59,8 +59,10 @@ def test_bfloat16_is_close(kind: str, edge: str) -> None:
     slopes = []
     for network in (coarse, exact):
         u = small.tensor(small.plain(small.picture(0)) - 110).requires_grad_()
-        found = network(u, layers, small.pools(kind, edge))
-        loss = torch.stack([found[layer].float().square().mean().log() for layer in layers]).sum()
+        features = network(u, layers, small.pools(kind, edge))
+        loss = torch.stack(
+            [features[layer].float().square().mean().log() for layer in layers]
+        ).sum()
         slopes.append((loss, *torch.autograd.grad(loss, u)))
         assert slopes[-1][1].dtype == torch.float32
     assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
