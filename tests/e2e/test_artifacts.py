@@ -81,7 +81,7 @@ def test_render_puts_artifacts_into_a_folder_and_repeats_them(
     assert (second / "losses.png").read_bytes() == (first / "losses.png").read_bytes()
     capsys.readouterr()
     assert call([*render, "-o", str(tmp_path / "a.png")]) == 64
-    assert "--artifact is for a painting in a folder" in capsys.readouterr().err
+    assert "--artifact needs a folder as output" in capsys.readouterr().err
 
 
 def test_a_worker_loads_nothing_to_draw_artifacts(tmp_path: Path, pictures: Path) -> None:
