@@ -5,6 +5,7 @@ height, width).
 """
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def features_and_slope(
 ) -> tuple[dict[str, Array], Array]:
     """All features of x after ReLU, and the slope at x of half the squares of those of `layers`."""
     u = torch.from_numpy(x).double().requires_grad_()
-    pooled = {"max": functional.max_pool2d, "average": functional.avg_pool2d}[pool]
+    pooled: Any = functional.max_pool2d if pool == "max" else functional.avg_pool2d
     maps, features = u, {}
     for layer in LAYERS:
         if layer in AFTER_POOLS:

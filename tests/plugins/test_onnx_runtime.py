@@ -86,7 +86,10 @@ def test_graphs_that_do_not_fit_are_refused(
     """Other layers or pools, a file that is no graph, or a gradient graph for fewer layers."""
     ours, _ = networks
     assert list(ours(x(), ["conv2_2"], Network())) == ["conv2_2"]
-    for layer, network in (("conv1_2", Network()), ("conv1_1", Network(pool="average"))):
+    others: list[tuple[LayerName, Network]] = [
+        ("conv1_2", Network()), ("conv1_1", Network(pool="average"))
+    ]  # fmt: skip
+    for layer, network in others:
         with pytest.raises(GraphError, match="which is not what was requested"):
             ours(x(), [layer], network)
     plan = little.plan(layers=LAYERS, pool="max")

@@ -152,7 +152,9 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
 
 def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
     """From values that are not finite; or the slope promises a fall, and the value only rises."""
-    for value in (math.nan, math.inf):
-        length = search(lambda t, v=value: LINES["bowl"](t) if t < 4 else (v, v), 50.0)
+    for length in (
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.nan, math.nan), 50.0),
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.inf, math.inf), 50.0),
+    ):
         assert 0 < length < 4
     assert search(lambda t: (t, -1.0), 1.0) == 0

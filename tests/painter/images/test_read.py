@@ -44,6 +44,11 @@ def uniform(mode: str, color: tuple[int, ...], side: int = 8) -> Image.Image:
     return Image.frombytes(mode, (side, side), bytes(color) * side**2)
 
 
+def make_huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
+
+
 def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     makers: list[tuple[Callable[[Path], object], str]] = [
         (lambda path: path.mkdir(), "is a folder"),
@@ -51,10 +56,8 @@ def test_unreadable_file_is_refused(tmp_path: Path) -> None:
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
-        # a hole: it takes no room on the disk
-        (lambda path: (path.touch(), os.truncate(path, MAX_BYTES + 1)),
-         "536,870,913 bytes; the limit is 536,870,912"),
-    ]  # fmt: skip
+        (make_huge, "536,870,913 bytes; the limit is 536,870,912"),
+    ]
     for number, (make, reason) in enumerate(makers):
         make(tmp_path / f"{number}.jpg")
         with pytest.raises(PictureError, match=rf"^{number}\.jpg .*{reason}"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -87,8 +88,7 @@ def clock(exact: float, other: float) -> Iterator[float]:
 
 def test_lower_precision_is_used_where_it_pays() -> None:
     for other, chosen in ((0.79, "bf16"), (0.9, "fp32")):
-        moments = clock(1.0, other)
-        assert measured(CPU, lambda moments=moments: next(moments)) == chosen
+        assert measured(CPU, partial(next, clock(1.0, other))) == chosen
 
 
 def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
