@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
 from typing import Any
@@ -18,58 +18,37 @@ PROGRAM = "from stylewatch_daemon.cli.main import main; main()"
 PIP = ("install", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
 
 
-@dataclass(frozen=True)
-class Installed:
-    """A backend that was built from `source` and installed into a folder of its own."""
+def install(source: Path, site: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Build a package, install it into the folder `site`, and return a way to run Python there."""
+    command = [sys.executable, "-m", "pip", *PIP, "--target", str(site), str(source)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path}
 
-    source: Path
-    site: Path
-
-    @classmethod
-    def of(cls, source: Path, site: Path) -> "Installed":
-        command = [sys.executable, "-m", "pip", *PIP, "--target", str(site), str(source)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return cls(source, site)
-
-    def run(self, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run Python with the package on its path, in `folder`."""
-        path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "PYTHONPATH": path}
+    def run(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *words]
         return subprocess.run(
-            [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    root = tmp_path_factory.mktemp("tones")
-    copytree(EXAMPLE, root / "source", ignore=ignore_patterns("__pycache__"))
-    return Installed.of(root / "source", root / "site")
-
-
-def test_it_is_listed_with_its_capabilities(tones: Installed, tmp_path: Path) -> None:
-    ended = tones.run("-c", PROGRAM, "backends", "--json", folder=tmp_path)
+def test_it_is_listed_checked_and_used_by_the_daemon(tmp_path: Path, pictures: Path) -> None:
+    copytree(EXAMPLE, tmp_path / "source", ignore=ignore_patterns("__pycache__"))
+    run = install(tmp_path / "source", tmp_path / "site")
+    ended = run("-c", PROGRAM, "backends", "--json", folder=tmp_path)
     (listed,) = (entry for entry in json.loads(ended.stdout) if entry["name"] == "tones")
     assert listed == {
         "name": "tones", "version": "1.0", "devices": ["cpu"], "problem": None,
         "can": ["masks", "resume", "deterministic"],
     }  # fmt: skip
-
-
-def test_its_options_are_checked_by_its_own_model(tones: Installed, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
-    checked = tones.run("-c", PROGRAM, "config", "check", "config.yaml", folder=tmp_path)
+    (tmp_path / "wrong.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
+    checked = run("-c", PROGRAM, "config", "check", "wrong.yaml", folder=tmp_path)
     assert checked.returncode == 78
     assert "backends.tones: backend tones: " in checked.stderr
     assert "unknown key 'pase'; did you mean 'pace'?" in checked.stderr
-    assert "device: " in checked.stderr
-
-
-def test_the_daemon_uses_it_by_its_settings(
-    tones: Installed, tmp_path: Path, pictures: Path
-) -> None:
     (tmp_path / "config.yaml").write_text(
         "inboxes: [{path: inbox, outbox: outbox}]\nstate: {path: state}\nwatch: {quiet_s: 0}\n"
         "job: {backend: tones, recipe: gatys, size: 24, steps: 4, save_every: 2}\n"
@@ -78,9 +57,7 @@ def test_the_daemon_uses_it_by_its_settings(
     (tmp_path / "inbox" / "job").mkdir(parents=True)
     for name in ("content.jpg", "style.jpg"):
         copy(pictures / name, tmp_path / "inbox" / "job")
-    ended = tones.run(
-        "-c", PROGRAM, "run", "--once", "--config", "config.yaml", folder=tmp_path
-    )  # fmt: skip
+    ended = run("-c", PROGRAM, "run", "--once", "--config", "config.yaml", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     receipt = json.loads((tmp_path / "outbox/job/receipt.json").read_text())
     assert receipt["backend"]["name"] == "tones"
@@ -94,13 +71,13 @@ def test_renamed_copy_is_installed_and_passes_its_own_tests(tmp_path: Path) -> N
     rename = [line for line in block.splitlines() if line.startswith(("grep", "mv"))]
     assert len(rename) == 2
     subprocess.run(["sh", "-ec", "\n".join(rename)], cwd=source, check=True)
-    mine = Installed.of(source, tmp_path / "site")
+    run = install(source, tmp_path / "site")
     elsewhere.mkdir()
     for name in ("test_mine.py", "conftest.py", "pyproject.toml"):
         copy(source / name, elsewhere)
     load = "from stylewatch_plugins import registry; print(registry.load('mine', {}).name)"
-    assert mine.run("-c", load, folder=elsewhere).stdout == "mine\n"
-    report = mine.run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=elsewhere).stdout
+    assert run("-c", load, folder=elsewhere).stdout == "mine\n"
+    report = run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=elsewhere).stdout
     assert re.search(r"^\d\d+ passed", report, re.M), report
 
 

@@ -24,8 +24,8 @@ def test_the_painting_takes_on_the_tones_of_the_style() -> None:
     alone = sample({"start": "noise", "noise_scale": 30, "steps": 60}, content=None)
     last = painted(Tones({}), alone)[-1]
     assert isinstance(last, Stage)
-    found, style = last.picture.reshape(-1, 3), picture(20, 22, seed=1).reshape(-1, 3)
-    assert np.quantile(found, 0.9, axis=0) == pytest.approx(np.quantile(style, 0.9, axis=0), abs=2)
+    pixels, style = last.picture.reshape(-1, 3), picture(20, 22, seed=1).reshape(-1, 3)
+    assert np.quantile(pixels, 0.9, axis=0) == pytest.approx(np.quantile(style, 0.9, axis=0), abs=2)
 
 
 def test_a_mistake_in_its_options_is_told_with_its_place() -> None:

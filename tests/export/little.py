@@ -8,18 +8,15 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from tests.painter.networks import narrow
-from tests.painter.plain_vgg19 import filters
+from tests.plugins.small_vgg import ARRAYS
 
 from stylewatch_plugins.graphs import Plan
-
-CHANNELS = (3, 4, 5, 6, 7)
-"""The channels that `narrow` leaves in each block."""
 
 
 def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, NDArray[np.float32]]:
     """Random weights and biases; from here on VGG19 is as narrow as they are."""
     narrow(monkeypatch)
-    return {name: array.astype(np.float32) for name, array in filters(0, CHANNELS).items()}
+    return ARRAYS
 
 
 def plan(**fields: Any) -> Plan:

@@ -18,16 +18,6 @@ from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair
 
 LAYERS = ("--layer", "conv1_1", "--layer", "conv2_1")
-SIZE = (33, 27)
-
-
-def built(folder: Path, kind: str = "max", edge: str = "floor") -> Pair:
-    """The graphs for two shallow layers of the bundled weights."""
-    file = locate()
-    plan = little.plan(weights=file.sha256, mean=file.mean, pool=kind, pool_edge=edge)
-    pair = Pair.of(folder, plan.stem)
-    graph.build(plan, "bundled", pair)
-    return pair
 
 
 def change(path: Path, name: str, factor: float) -> None:
@@ -42,9 +32,8 @@ def change(path: Path, name: str, factor: float) -> None:
 @pytest.fixture
 def pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pair:
     assert call(["build", "-o", str(tmp_path), *LAYERS]) == 0
-    features, gradient = (Path(line) for line in capsys.readouterr().out.splitlines())
-    pair = Pair(features, gradient)
-    assert features.parent == tmp_path and pair.whole
+    pair = Pair(*(Path(line) for line in capsys.readouterr().out.splitlines()))
+    assert pair.features.parent == tmp_path and pair.whole
     return pair
 
 
@@ -58,20 +47,22 @@ def test_recipe_gives_layers_and_pools(tmp_path: Path, capsys: pytest.CaptureFix
     assert shown["layers"] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1"]
 
 
-def test_show_prints_inputs_and_outputs(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_and_verify_print_a_graph_and_its_errors(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(["show", str(pair.gradient)]) == 0
     shown = capsys.readouterr().out
     assert "layers     conv1_1, conv2_1" in shown
     assert "outputs    picture.gradient: float32 1 x 3 x height x width" in shown
-
-
-def test_verify_prints_the_largest_errors(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["verify", str(pair.gradient)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
         *("conv1_1", "conv2_1", "gradient", "gradient", "conv1_1", "conv2_1", "gradient")
     ]
     assert all(float(line.split()[-1]) < 1e-4 for line in lines)
+    pair.features.write_bytes(pair.features.read_bytes()[:5000])
+    assert call(["verify", str(pair.features)]) == 65
+    assert "is cut short, damaged or no graph" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -84,23 +75,13 @@ def test_verify_prints_the_largest_errors(pair: Pair, capsys: pytest.CaptureFixt
     ],
 )
 def test_verify_ends_with_65_for_a_wrong_graph(
-    pair: Pair,
-    part: str,
-    name: str,
-    factor: float,
-    message: str,
+    pair: Pair, part: str, name: str, factor: float, message: str,
     capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> None:  # fmt: skip
     """Also for values that are too small, and for NaN, which is no smaller than the limit."""
     change(getattr(pair, part), name, factor)
     assert call(["verify", str(pair.features)]) == 65
     assert message in capsys.readouterr().err
-
-
-def test_damaged_graph_is_reported(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
-    pair.features.write_bytes(pair.features.read_bytes()[:5000])
-    assert call(["verify", str(pair.features)]) == 65
-    assert "is cut short, damaged or no graph" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -123,33 +104,35 @@ def test_errors_have_exit_codes(
     assert message in capsys.readouterr().err
 
 
+def built(folder: Path, kind: str, edge: str = "floor") -> Pair:
+    """The graphs for two shallow layers of the bundled weights."""
+    file = locate()
+    plan = little.plan(weights=file.sha256, mean=file.mean, pool=kind, pool_edge=edge)
+    pair = Pair.of(folder, plan.stem)
+    graph.build(plan, "bundled", pair)
+    return pair
+
+
 @pytest.mark.parametrize("edge", ["floor", "ceil"])
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_correct_graphs_agree_with_torch_and_the_reference(
     tmp_path: Path, kind: str, edge: str
 ) -> None:
-    comparisons = list(verify(built(tmp_path, kind, edge), SIZE))
-    assert {(each.what, each.against) for each in comparisons} == {
-        ("conv1_1", "torch"),
-        ("conv2_1", "torch"),
-        ("gradient", "torch, as the graph decided"),
-        ("gradient", "torch, as it decided itself"),
-        ("conv1_1", "onnx.reference"),
-        ("conv2_1", "onnx.reference"),
-        ("gradient", "onnx.reference"),
-    }
+    comparisons = list(verify(built(tmp_path, kind, edge), (33, 27)))
+    assert {each.against for each in comparisons} == {
+        "torch", "torch, as the graph decided", "torch, as it decided itself", "onnx.reference"
+    }  # fmt: skip
     assert all(each.error < 1e-5 for each in comparisons if each.judged)
 
 
 def test_graphs_that_are_no_pair_or_of_missing_weights_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = built(tmp_path), built(tmp_path, "average")
+    largest, mean = built(tmp_path, "max"), built(tmp_path, "average")
     with pytest.raises(GraphError, match="are not of the same network"):
-        next(verify(Pair(one.features, two.gradient)))
-    arrays = little.arrays(monkeypatch)
-    pair = Pair.of(tmp_path, "strange")
-    graph.write(pair.features, graph.features(little.plan(), arrays))
-    graph.write(pair.gradient, graph.gradient(little.plan(), arrays))
+        next(verify(Pair(largest.features, mean.gradient)))
+    arrays, plan, pair = little.arrays(monkeypatch), little.plan(), Pair.of(tmp_path, "strange")
+    graph.write(pair.features, graph.features(plan, arrays))
+    graph.write(pair.gradient, graph.gradient(plan, arrays))
     with pytest.raises(WeightsError, match=r"the weights 000000000000... .* are not here"):
         next(verify(pair))

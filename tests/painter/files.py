@@ -1,8 +1,6 @@
 """Files of pictures in memory, read by the package under test."""
 
 import io
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -21,14 +19,6 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     content = io.BytesIO()
     image.save(content, format, **options)
     return content.getvalue()
-
-
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks."""
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in (*chunks, (b"IEND", b""))
-    )
 
 
 def raster(

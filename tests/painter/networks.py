@@ -2,13 +2,11 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from stylewatch_painter.network.weights import LAYERS
 
@@ -51,12 +49,6 @@ def save_torch(path: Path, arrays: Network, *, old: bool = False) -> Path:
     """As torch.save does; `old` in the form from before 2020."""
     state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     torch.save(state, path, _use_new_zipfile_serialization=not old)
-    return path
-
-
-def save_safetensors(path: Path, arrays: dict[str, NDArray[Any]]) -> Path:
-    """As the safetensors library does, without metadata."""
-    save_file(arrays, path)
     return path
 
 

@@ -5,15 +5,15 @@ import struct
 _D50 = (0.9642, 1.0, 0.8249)
 
 
-def rgb(gamma: float = 1.8) -> bytes:
-    """A matrix profile with Adobe RGB's primaries (adapted to D50) and the given gamma."""
+def rgb(curve: bytes | None = None) -> bytes:
+    """A matrix profile with Adobe RGB's primaries (adapted to D50), by default of gamma 1.8."""
     primaries = {
         b"rXYZ": (0.60974, 0.31111, 0.01947),
         b"gXYZ": (0.20528, 0.62567, 0.06087),
         b"bXYZ": (0.14919, 0.06322, 0.74457),
     }
     tags = {name: _xyz(*value) for name, value in primaries.items()}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(gamma))
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve or _curve(1.8))
     return _profile(b"RGB ", b"XYZ ", tags)
 
 

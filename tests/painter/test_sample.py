@@ -8,18 +8,13 @@ from stylewatch_painter.images.read import read
 from stylewatch_painter.sample.__main__ import main
 
 
-def test_pair_is_written_with_the_names_of_an_inbox(tmp_path: Path) -> None:
+def test_pair_is_written_with_the_names_of_an_inbox(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "inbox" / "rocket"
     assert main([str(folder)]) == 0
     assert read(folder / "content.jpg").size == (640, 427)
     assert read(folder / "style.jpg").size == (640, 507)
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 250_000
-
-
-def test_unwritable_or_missing_folder_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    assert main([str(tmp_path / "file" / "pair")]) == 73
+    assert main([str(folder / "content.jpg" / "pair")]) == 73
     assert "cannot be written" in capsys.readouterr().err
     assert main([]) == main(["a", "b"]) == 64

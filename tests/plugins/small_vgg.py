@@ -18,10 +18,8 @@ from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_plugins import graphs, onnx_runtime
 from stylewatch_plugins.graphs import Pair, Plan
 
-CHANNELS = (3, 4, 5, 6, 7)
-"""The channels that `narrow` leaves in each block."""
-
-ARRAYS = {name: array.astype(np.float32) for name, array in filters(0, CHANNELS).items()}
+ARRAYS = {name: array.astype(np.float32) for name, array in filters(0, (3, 4, 5, 6, 7)).items()}
+"""With the channels that `narrow` leaves in each block."""
 
 
 @contextmanager

@@ -15,7 +15,6 @@ class Made(Sketch):
 HANG = "__import__('time').sleep(600)"
 
 SOURCES = {
-    "well": SKETCHED,
     "prints": (
         f"print('hello', flush=True)\n{SKETCHED}\nimport atexit\natexit.register(print, 'bye')"
     ),
@@ -29,10 +28,8 @@ SOURCES = {
         "Path(os.environ['STRANGER_PID']).write_text(str(child.pid))\n"
         f"{SKETCHED}"
     ),
-    "imports-nothing": "import nothing_of_that_name",
     "of-the-future": f"{SKETCHED}    contract = 2\n",
     "exits": "import os; os._exit(3)",
-    "hangs": HANG,
     "hangs-at-devices": f"{SKETCHED}    def devices(self): {HANG}\n",
     "raises-at-devices": f"{SKETCHED}    def devices(self): raise RuntimeError('no driver')\n",
     "raises-in-the-middle": (
@@ -46,27 +43,23 @@ SOURCES = {
         f"        {HANG}\n"
     ),
     "closes-files": f"import os\nos.closerange(3, 1000)\n{SKETCHED}",
-    "leaves-its-folder": f"import os\nos.chdir('/')\nos.environ.clear()\n{SKETCHED}",
-    "counts-in-numpy": (
-        "import numpy as np\nfrom dataclasses import replace\n"
-        f"{SKETCHED}    def paint(self, task, wish):\n"
-        "        for step in super().paint(task, wish):\n"
-        "            total = np.float64(step.losses.total)\n"
-        "            yield replace(step, losses=replace(step.losses, total=total))\n"
-    ),
 }
+
+
+def distribution(site: Path, package: str, name: str, source: str) -> None:
+    """Write an installed distribution with one backend into the folder `site`."""
+    module = package.replace("-", "_") + "_backend"
+    about = site / f"{package}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}:Made\n")
+    (site / f"{module}.py").write_text(source)
 
 
 def install(root: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Install these backends for this process and for its child processes."""
     for name in names:
-        module = name.replace("-", "_") + "_backend"
-        about = root / f"stranger_{module}-1.0.dist-info"
-        about.mkdir(parents=True)
-        (about / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: stranger-{name}\nVersion: 1.0\n"
-        )
-        (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}:Made\n")
-        (root / f"{module}.py").write_text(SOURCES[name].replace("{name!r}", repr(name)))
+        source = SOURCES[name].replace("{name!r}", repr(name))
+        distribution(root, f"stranger-{name}", name, source)
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))

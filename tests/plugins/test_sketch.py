@@ -5,17 +5,16 @@ import sys
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.errors import CheckpointError, DivergedError
+from stylewatch_painter.algorithm.task import Style
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
-from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish, go_on
-from stylewatch_plugins import numpy_loop
-from stylewatch_plugins.contract import Backend, BackendOptionError
+from stylewatch_painter.stage import Pixels, Stage, Wish, go_on
+from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import painted, picture, sample
@@ -46,40 +45,12 @@ def test_strength_takes_the_picture_further_from_the_content() -> None:
 @pytest.mark.parametrize("name", names())
 def test_shipped_recipe_can_be_sketched(name: str) -> None:
     task = replace(sample(), recipe=find(name))
-    losses = [
-        step.losses.total for step, _ in zip(Sketch({}).paint(task, go_on), range(4), strict=False)
-    ]
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"second_per_step": 1}, "did you mean 'seconds_per_step'"),
-        ({"seconds_per_step": -1}, "seconds_per_step: "),
-        ({"fail_at_step": 0}, "fail_at_step: "),
-        ({"device": "cuda"}, "device: "),
-    ],
-)
-def test_wrong_option_is_named(options: Mapping[str, object], message: str) -> None:
-    with pytest.raises(BackendOptionError, match=message):
-        Sketch(options)
+    steps = [*islice(Sketch({}).paint(task, go_on), 4)]
+    assert steps[-1].losses.total < steps[0].losses.total
 
 
 def test_options_slow_it_down_and_make_it_fail() -> None:
-    slow = Sketch({"seconds_per_step": 0.01})
-    assert slow.estimate(sample()).seconds == pytest.approx(0.05)
-    assert painted(slow, sample())[-1].seconds >= 0.05
-    steps = Sketch({"fail_at_step": 3}).paint(sample(), go_on)
-    assert [next(steps).step, next(steps).step] == [1, 2]
-    with pytest.raises(RuntimeError, match="step 3"):
-        next(steps)
-    masked = sample(styles=(Style(picture(20, 22), mask=np.ones((22, 20), np.float32)),))
-    assert "does not look at masks" in slow.provenance(masked).warnings[-1]
-
-
-def test_process_can_end_at_a_step_and_loads_no_torch() -> None:
-    """Nothing runs after that step: no `finally`, and no buffered output."""
+    """A process ends at a step without `finally` and buffered output; torch is not loaded."""
     script = (
         "import sys\n"
         "from stylewatch_painter.stage import go_on\n"
@@ -93,18 +64,23 @@ def test_process_can_end_at_a_step_and_loads_no_torch() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout.split(), ended.stderr) == (1, ["1", "2"], "")
-
-
-def two_pixels(first: tuple[float, ...], second: tuple[float, ...]) -> Pixels:
-    """A picture of 1x2, its colors given with white as 1."""
-    return np.array([[first, second]], dtype=np.float32) * 255
+    slow = Sketch({"seconds_per_step": 0.01})
+    assert slow.estimate(sample()).seconds == pytest.approx(0.05)
+    assert painted(slow, sample())[-1].seconds >= 0.05
+    steps = Sketch({"fail_at_step": 2}).paint(sample(), go_on)
+    assert next(steps).step == 1
+    with pytest.raises(RuntimeError, match="step 2"):
+        next(steps)
+    masked = sample(styles=(Style(picture(20, 22), mask=np.ones((22, 20), np.float32)),))
+    assert "does not look at masks" in slow.provenance(masked).warnings[-1]
 
 
 def test_losses_equal_those_computed_by_hand() -> None:
     """Gray compared with black and red, which is content and, by a quarter, style."""
-    black_and_red = two_pixels((0, 0, 0), (1, 0, 0))
+    black_and_red = np.array([[(0, 0, 0), (255, 0, 0)]], dtype=np.float32)
     style = StyleColors("s", 0.25, *statistics(black_and_red))
-    losses = Targets(colors(black_and_red), 2.0, [style]).losses(two_pixels((0.5,) * 3, (0.5,) * 3))
+    targets = Targets(colors(black_and_red), 2.0, [style])
+    losses = targets.losses(np.full((1, 2, 3), 127.5, dtype=np.float32))
     assert losses.content["colors"].value == pytest.approx(0.75)  # each color is 3/4 away
     assert losses.style["s"]["mean"].value == pytest.approx(0.5)  # (0, 1/2, 1/2) squared
     assert losses.style["s"]["covariance"].value == pytest.approx(1 / 16)
@@ -123,21 +99,19 @@ def test_gradient_equals_finite_differences() -> None:
     styles = [StyleColors("s", 0.3, *statistics(y)), StyleColors("t", 0.7, *statistics(z))]
     targets = Targets(colors(y), 0.4, styles)
     gradient = targets.gradient(x)
-    for position in range(len(gradient)):
+    for position in np.ndindex(gradient.shape):
         step = np.zeros_like(gradient, dtype=np.float32)
-        step[position, position % 3] = 1
+        step[position] = 1
         ahead, behind = (targets.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
         difference = len(gradient) * (ahead - behind) / (2 / 255)
-        assert difference == pytest.approx(gradient[position, position % 3], rel=1e-3, abs=1e-3)
+        assert difference == pytest.approx(gradient[position], rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("spread", [0, 1, 60, 5000])
+@pytest.mark.parametrize("spread", [0, 60, 5000])
 def test_every_step_reduces_the_total(spread: float) -> None:
     """However far the colors are from the targets; without spread, too."""
-    x, targets = (
-        drawn(0, spread),
-        Targets(None, 1.0, [StyleColors("s", 1.0, *statistics(drawn(1)))]),
-    )
+    x = drawn(0, spread)
+    targets = Targets(None, 1.0, [StyleColors("s", 1.0, *statistics(drawn(1)))])
     totals = []
     for _ in range(20):
         totals.append(targets.losses(x).total)
@@ -158,36 +132,10 @@ def test_statistics_in_bands_are_exact_and_save_memory() -> None:
     assert peak < shown.nbytes
 
 
-def brighter(size: Size) -> numpy_loop.Move:
-    """Each step adds one level; the loss is the number of the step."""
-    return lambda before, step: (Losses(float(step)), before + np.float32(1))
-
-
-def diverging(size: Size) -> numpy_loop.Move:
-    return lambda before, step: (Losses(1.0 if step == 1 else float("nan")), before)
-
-
-def run(task: Task, *wishes: Wish) -> list[Step]:
-    left = iter(wishes)
-    return list(numpy_loop.paint(task, lambda: next(left, Wish.GO_ON), brighter))
-
-
 def test_checkpoint_belongs_to_one_task() -> None:
-    (stopped,) = run(sample(), Wish.STOP)
+    (stopped,) = painted(Sketch({}), sample(), Wish.STOP)
     mask = np.ones((18, 24), dtype=np.float32)
-    for other in (sample({"steps": 9}), sample(content=picture(24, 18, seed=8)),
-                  sample(content_mask=mask), sample(styles=())):  # fmt: skip
+    for other in (sample(content=picture(24, 18, seed=8)), sample(content_mask=mask),
+                  sample(styles=())):  # fmt: skip
         with pytest.raises(CheckpointError, match="another painting"):
-            run(replace(other, resume=stopped.checkpoint))
-    with pytest.raises(CheckpointError, match="another painting"):
-        run(sample(resume={}))
-
-
-def test_several_runs_take_turns_and_an_error_ends_one_alone() -> None:
-    task = sample({"steps": 3, "save_every": 3})
-    runs = [numpy_loop.paint(task, go_on, at) for at in (brighter, diverging, brighter)]
-    items = [(index, type(item)) for index, item in numpy_loop.by_turns(runs)]
-    assert items == [
-        *((index, Step) for index in range(3)), (0, Step), (1, DivergedError), (2, Step),
-        (0, Stage), (2, Stage),
-    ]  # fmt: skip
+            painted(Sketch({}), replace(other, resume=stopped.checkpoint))

@@ -19,42 +19,35 @@ CPU = torch.device("cpu")
 
 def layer_sums() -> LayerSums:
     """Two layers of two regions, one with the sums of the maps."""
-
-    def sums(side: int, count: float, *, values: bool = False) -> Sums:
-        return Sums(torch.rand(1, side, side), torch.rand(1, side) if values else None, count)
-
-    return {
-        "conv1_1": (sums(3, 12.0, values=True), sums(3, 0.1, values=True)),
-        "conv5_1": (sums(2, 3.0), sums(2, 1 / 3)),
-    }
+    values = [Sums(torch.rand(1, 3, 3), torch.rand(1, 3), count) for count in (12.0, 0.1)]
+    plain = [Sums(torch.rand(1, 2, 2), None, count) for count in (3.0, 1 / 3)]
+    return {"conv1_1": tuple(values), "conv5_1": tuple(plain)}
 
 
-def is_same(found: LayerSums | None, expected: LayerSums) -> bool:
-    def plain(layers: LayerSums) -> list[object]:
-        parts = [(layer, sums) for layer, regions in layers.items() for sums in regions]
-        return [(layer, s.count, [t.tolist() for t in s.tensors]) for layer, s in parts]
-
-    return found is not None and plain(found) == plain(expected)
+def plain(layers: LayerSums | None) -> list[object]:
+    """The sums in values that can be compared."""
+    parts = [(layer, sums) for layer, regions in (layers or {}).items() for sums in regions]
+    return [(layer, s.count, [t.tolist() for t in s.tensors]) for layer, s in parts]
 
 
 def test_later_process_finds_the_same_network_and_key(tmp_path: Path) -> None:
     entry = layer_sums()
     before, later = (StyleCache(disk=DiskCache("a network", tmp_path)) for _ in range(2))
     before.get(("a", 1), lambda: entry)
-    assert is_same(later.get(("a", 1), layer_sums), entry)
+    assert plain(later.get(("a", 1), layer_sums)) == plain(entry)
     assert (before.computed, later.computed, later.reused) == (1, 0, 1)
     assert DiskCache("a network", tmp_path).get("b") is None
     assert DiskCache("another", tmp_path).get(("a", 1)) is None
 
 
-@pytest.mark.parametrize("position", [0, 40, -1])
-def test_damaged_file_is_a_miss(tmp_path: Path, position: int) -> None:
-    DiskCache("a network", tmp_path).put("a", layer_sums())
-    (file,) = tmp_path.iterdir()
-    content = bytearray(file.read_bytes())
-    content[position] ^= 1
-    file.write_bytes(content)
-    assert DiskCache("a network", tmp_path).get("a") is None
+def test_damaged_file_is_a_miss(tmp_path: Path) -> None:
+    for position in (0, 40, -1):
+        DiskCache("a network", tmp_path).put("a", layer_sums())
+        (file,) = tmp_path.iterdir()
+        content = bytearray(file.read_bytes())
+        content[position] ^= 1
+        file.write_bytes(content)
+        assert DiskCache("a network", tmp_path).get("a") is None
 
 
 def test_least_recently_used_file_is_evicted(tmp_path: Path) -> None:
@@ -75,10 +68,10 @@ def test_each_cpu_network_has_its_own_disk_cache_and_a_gpu_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "cache_folder", lambda: tmp_path)
-    first, other, again = (DiskCache.of(CPU, "bf16", threads) for threads in (2, 3, 2))
-    assert first and other and again
-    first.put("a", layer_sums())
-    assert (other.get("a") is None, again.get("a") is None) == (True, False)
+    for threads, has_entry in ((2, False), (3, False), (2, True)):
+        cache = DiskCache.of(CPU, "bf16", threads)
+        assert cache is not None and (cache.get("a") is not None) == has_entry
+        cache.put("a", layer_sums())
     assert DiskCache.of(torch.device("cuda"), "bf16", 2) is None
 
 
@@ -106,18 +99,15 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     return layers_read
 
 
-def test_network_is_loaded_once_unless_a_deeper_one_is_needed(loaded: list[Sequence[str]]) -> None:
+def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch, loaded: list[Sequence[str]]
+) -> None:
+    """The number of threads is part of the key of the styles."""
     first = load_network(locate(), ["conv1_2"], CPU)
     assert load_network(locate(), ["conv1_1"], CPU) is first
     deeper = load_network(locate(), ["conv2_1"], CPU)
     assert deeper.network is not first.network
     assert deeper.styles is first.styles
     assert loaded == [("conv1_1", "conv1_2"), ("conv1_1", "conv1_2", "conv2_1")]
-
-
-def test_number_of_threads_is_part_of_the_key(
-    monkeypatch: pytest.MonkeyPatch, loaded: list[Sequence[str]]
-) -> None:
-    first = load_network(locate(), ["conv1_1"], CPU)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     assert load_network(locate(), ["conv1_1"], CPU).styles is not first.styles

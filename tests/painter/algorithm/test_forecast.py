@@ -11,9 +11,7 @@ from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm import forecast as module
 from stylewatch_painter.algorithm.forecast import (
-    SIDES,
     Wanted,
-    at_once,
     content_bytes,
     evaluations,
     forecast,
@@ -28,56 +26,45 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
 
-SEARCHING = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
 
-
-@pytest.mark.parametrize(
-    ("pool", "layer", "expected"),
-    [
-        # three maps of the first block; a map with a loss counts with its gradient
+def test_maps_by_layer() -> None:
+    """Three maps of the first block; a map with a loss counts with its gradient."""
+    for pool, layer, expected in (
         ("max", "conv1_1", 3 * 64 * 4 + 64 * 2 * 4),
         # 128 maps of a quarter of the pixels, the signs of 2 x 64 maps, indices of 64 quarters
         ("average", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64),
         ("max", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64 + 64 // 4 * 8),
-    ],
-)
-def test_maps_by_layer(pool: str, layer: str, expected: int) -> None:
-    style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
-    assert map_bytes(Objective.model_validate({"network": {"pool": pool}, "style": style})) == (
-        expected
-    )
+    ):
+        style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
+        objective = Objective.model_validate({"network": {"pool": pool}, "style": style})
+        assert map_bytes(objective) == expected
 
 
-@pytest.mark.parametrize(
-    ("settings", "vectors", "of_300"),
-    [
+def test_vectors_and_evaluations_by_optimizer() -> None:
+    """Three floats per pixel; after 30 steps L-BFGS has 30 pairs at most."""
+    searching = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
+    table: list[tuple[dict[str, Any], int, float]] = [
         ({"kind": "adam"}, 4, 300),
         ({"kind": "sgd"}, 2, 300),
-        ({"kind": "lbfgs", "history": 10}, 28, 300),
         ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8, 300),
         ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5, 300),
-        ({**SEARCHING, "history": 10}, 28, 300 * 1.03 + 20),
-        ({**SEARCHING, "history": 10, "first_step": 3}, 28, 300 * 1.03),
-    ],
-)
-def test_vectors_and_evaluations_by_optimizer(
-    settings: dict[str, Any], vectors: int, of_300: float
-) -> None:
-    """Three floats per pixel; after 30 steps L-BFGS has 30 pairs at most."""
-    optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
-    assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
-    assert evaluations(optimizer, 300) == pytest.approx(of_300)
+        ({**searching, "history": 10}, 28, 300 * 1.03 + 20),
+    ]
+    for settings, vectors, of_300 in table:
+        optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
+        assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
+        assert evaluations(optimizer, 300) == pytest.approx(of_300)
 
 
 def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
     monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
     task, ticks = painting(), count(0.0, 2.0)
-    found = forecast(task, small.network(), clock=lambda: next(ticks))
-    assert found.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+    expected = forecast(task, small.network(), clock=lambda: next(ticks))
+    assert expected.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
     schedule = task.recipe.schedule
     each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
-    assert found.memory == 1000 + 21 * 18 * each
+    assert expected.memory == 1000 + 21 * 18 * each
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:
@@ -93,18 +80,9 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
-@pytest.mark.parametrize("steps", [3, 20])
-def test_history_is_bounded_by_steps_at_last_size(steps: int) -> None:
-    """The preview, of a hundredth of the pixels, makes thirty."""
-    changes = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": steps,
-               "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
-    task = painting(changes)
-    each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, steps)
-    assert needed(task, Room(), 4) == 210 * 180 * each
-
-
 CPU = torch.device("cpu")
 HELD = 10**9
+LEAST = Room(256, 0, False)
 
 
 @pytest.fixture(autouse=True)
@@ -123,11 +101,7 @@ def limit(task: Task, plan: Room) -> int:
     return HELD + needed(task, plan, 4)
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [AMPLE, *map(Room, SIDES), Room(512, 4), Room(512, 3, False), Room(256, 3, False),
-     Room(256, 0, False)],
-)  # fmt: skip
+@pytest.mark.parametrize("plan", [AMPLE, Room(512), Room(512, 4), Room(256, 3, False), LEAST])
 def test_best_plan_that_fits_is_chosen(plan: Room) -> None:
     """Whole, in tiles, with fewer pairs, then without the content's maps, at last with Adam."""
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
@@ -140,27 +114,21 @@ def test_best_plan_that_fits_is_chosen(plan: Room) -> None:
         assert chosen == plan
 
 
-def test_departures_from_the_recipe_are_described() -> None:
+def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, plan in ((float("inf"), AMPLE), (1.0, LEAST)):
+        monkeypatch.setattr(module, "available", lambda free=free: free)
+        assert room(large(), Wanted(), CPU, 4) == plan
+
+
+def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
     task = large()
     start = "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there "
     assert list(warnings(task, Room(512))) == []
     assert list(warnings(task, Room(512, 4))) == [start + "it remembers 4"]
     assert list(warnings(task, Room(512, 0))) == [start + "Adam paints in its place"]
-
-
-def test_impossible_limit_is_refused_with_the_minimum() -> None:
-    task = large()
     least = limit(task, Room(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         room(task, Wanted(limit=least - 1), CPU, 4)
-
-
-@pytest.mark.parametrize(("free", "plan"), [(float("inf"), AMPLE), (1.0, Room(256, 0, False))])
-def test_without_limit_free_memory_counts(
-    monkeypatch: pytest.MonkeyPatch, free: float, plan: Room
-) -> None:
-    monkeypatch.setattr(module, "available", lambda: free)
-    assert room(large(), Wanted(), CPU, 4) == plan
 
 
 def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,20 +136,7 @@ def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.Mon
     task = large()
     wanted = Wanted(limit=limit(task, Room(512, 4)))
     fresh = room(task, wanted, CPU, 4)
-    for left, is_same in (
-        (100 * 10**6, True),
-        (module._PROCESS, True),
-        (2 * module._PROCESS, False),
-    ):
-        held = HELD - module._PROCESS + left
-        monkeypatch.setattr(module, "resident", lambda held=held: held)
+    for left, is_same in ((module._PROCESS, True), (2 * module._PROCESS, False)):
+        monkeypatch.setattr(module, "resident", lambda held=HELD - module._PROCESS + left: held)
         assert (room(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
         assert room(task, wanted, CPU, 4) != fresh
-
-
-def test_batch_size_follows_from_the_limit() -> None:
-    task = large()
-    three = HELD + 3 * needed(task, AMPLE, 4)
-    for most, expected in ((three, 3), (three - 1, 2), (1, 1)):
-        assert at_once(task, Wanted(limit=most), CPU, 4) == expected
-    assert at_once(task, Wanted(), CPU, 4) > 10**6

@@ -22,21 +22,26 @@ def lbfgs(**changes: object) -> Lbfgs:
     return Lbfgs(recipe.Lbfgs.model_validate({"kind": "lbfgs", **changes}))
 
 
-@pytest.mark.parametrize("history", [2, 100])
-def test_path_matches_torch(history: int) -> None:
-    """One iteration a step, without a line search."""
-    x = torch.from_numpy(valley.start()).requires_grad_()
-    reference: Any = torch.optim.LBFGS([x], lr=1.0, max_iter=1, history_size=history)
+def torch_path(settings: dict[str, Any], slope: Callable[[Array], Array], x: Array) -> list[Array]:
+    """The points that torch's own L-BFGS visits, without a line search."""
+    u = torch.from_numpy(x).requires_grad_()
+    reference: Any = torch.optim.LBFGS([u], max_iter=1, **settings)
     path = []
 
     def closure() -> float:
-        point = x.detach().numpy()
-        x.grad = torch.from_numpy(valley.slope(point))
-        return valley.height(point)
+        u.grad = torch.from_numpy(slope(u.detach().numpy()))
+        return 0.0
 
     for _ in range(STEPS):
         reference.step(closure)
-        path.append(x.detach().numpy().copy())
+        reference.param_groups[0]["lr"] = 1.0
+        path.append(u.detach().numpy().copy())
+    return path
+
+
+@pytest.mark.parametrize("history", [2, 100])
+def test_path_matches_torch(history: int) -> None:
+    path = torch_path({"lr": 1.0, "history_size": history}, valley.slope, valley.start())
     valley.assert_close(valley.walk(lbfgs(history=history), STEPS), path)
 
 
@@ -56,43 +61,19 @@ def scaled(x: Array, power: float) -> Array:
     return np.asarray(np.fft.ifft2(np.fft.fft2(x) / f**power).real)
 
 
-def size(move: Array) -> float:
-    return float(np.sqrt(np.square(move).mean()))
-
-
-@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("power", [0.5, 1.0])
 def test_fourier_power_equals_plain_lbfgs_on_scaled_coefficients(power: float) -> None:
-    """On z where x = scaled(z), by the textbook with a first step of a given length."""
-    z, gradient, move = scaled(valley.start(), -power), np.zeros(valley.SHAPE), np.zeros(1)
-    pairs: list[tuple[Array, Array]] = []
-    path = []
-    for step in range(STEPS):
-        before, gradient = gradient, scaled(valley.slope(scaled(z, power)), power)
-        if step:
-            pairs.append((move, gradient - before))
-        q, shares = -gradient, []
-        for s, y in reversed(pairs):
-            shares.append((s * q).sum() / (s * y).sum())
-            q = q - shares[-1] * y
-        if pairs:
-            s, y = pairs[-1]
-            q = q * (s * y).sum() / (y * y).sum()
-        for (s, y), share in zip(pairs, reversed(shares), strict=True):
-            q = q + s * (share - (y * q).sum() / (s * y).sum())
-        move = q if step else q * 2 / size(scaled(q, power))
-        z = z + move
-        path.append(scaled(z, power))
-    valley.assert_close(valley.walk(lbfgs(first_step=2, fourier_power=power), STEPS), path)
+    """On z where x = scaled(z), with a first step of a given length; torch divides it by |g|."""
+    z = scaled(valley.start(), -power)
 
+    def slope(z: Array) -> Array:
+        return scaled(valley.slope(scaled(z, power)), power)
 
-@pytest.mark.parametrize("line_search", ["none", "strong_wolfe"])
-def test_bounds_hold(line_search: str) -> None:
-    bounds = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
-    settings = {"kind": "lbfgs", "first_step": 9, "line_search": line_search}
-    (free,) = valley.walk(Lbfgs(recipe.Lbfgs.model_validate(settings)), 1)
-    (bounded,) = valley.walk(Lbfgs(recipe.Lbfgs.model_validate(settings), bounds), 1)
-    assert np.abs(free + 1.5).max() > 7.5
-    np.testing.assert_array_equal(bounded, bounded.clip(-9, 6))
+    first = slope(z)
+    length = np.abs(first).sum() * 2 / np.sqrt(np.square(scaled(first, power)).mean())
+    path = torch_path({"lr": length, "history_size": 100}, slope, z)
+    walked = valley.walk(lbfgs(first_step=2, fourier_power=power), STEPS)
+    valley.assert_close(walked, [scaled(z, power) for z in path])
 
 
 def test_negative_curvature_is_skipped() -> None:
@@ -139,10 +120,8 @@ Line = Callable[[float], tuple[float, float]]
 
 LINES: dict[str, Line] = {
     "bowl": lambda t: ((t - 3) ** 2, 2 * (t - 3)),
-    "narrow bowl": lambda t: (1e4 * (t - 0.01) ** 2, 2e4 * (t - 0.01)),
     "waves": lambda t: (t**2 / 20 - math.sin(4 * t), t / 10 - 4 * math.cos(4 * t)),
     "wall": lambda t: (math.exp(min(t - 5, 80)) - t, math.exp(min(t - 5, 80)) - 1),
-    "quartic": lambda t: (t**4 - 2 * t**3 - t, 4 * t**3 - 6 * t**2 - 1),
 }
 
 
@@ -171,12 +150,11 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
     assert abs(slope) <= 0.9 * abs(steep)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_line_search_turns_back_from_values_that_are_not_finite(value: float) -> None:
-    length = search(lambda t: LINES["bowl"](t) if t < 4 else (value, value), 50.0)
-    assert 0 < length < 4
-
-
-def test_line_search_without_a_better_point_stays() -> None:
-    """The slope promises a fall, and the value only rises."""
+def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
+    """From values that are not finite; or the slope promises a fall, and the value only rises."""
+    for length in (
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.nan, math.nan), 50.0),
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.inf, math.inf), 50.0),
+    ):
+        assert 0 < length < 4
     assert search(lambda t: (t, -1.0), 1.0) == 0

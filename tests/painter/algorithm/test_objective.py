@@ -18,7 +18,7 @@ from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import AMPLE, Room, Task, check_masks
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change
-from stylewatch_painter.stage import Losses, Regions
+from stylewatch_painter.stage import Losses
 
 REFERENCE = {
     "best": (0.04265347, 1.010855, 0, 0.03992792, -0.03024699),
@@ -59,17 +59,14 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
     assert (gradient * direction).sum() == pytest.approx(product, abs=2e-3 * norm)
 
 
-def test_eigenvalues_cannot_be_captured_in_a_graph() -> None:
-    assert small.objective(small.task("best")).is_capturable
-    assert not small.objective(small.task("crowson")).is_capturable
-
-
-@pytest.mark.parametrize(("strength", "weight"), [(0.0, 1.6), (0.5, 0.4), (1.0, 0.1)])
-def test_strength_scales_content_weights(strength: float, weight: float) -> None:
-    objective = small.objective(small.task("best", {"strength": strength}))
-    (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
-    assert losses.content["conv4_2"].weight == pytest.approx(weight)
-    assert losses.style["style-1"]["conv1_1"].weight == 1
+def test_strength_scales_content_weights() -> None:
+    for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
+        objective = small.objective(small.task("best", {"strength": strength}))
+        (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        assert losses.content["conv4_2"].weight == pytest.approx(weight)
+        assert losses.style["style-1"]["conv1_1"].weight == 1
+    assert objective.is_capturable
+    assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
 
 
 @pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("best", False)])
@@ -125,6 +122,7 @@ def cached(cache: StyleCache, task: Task, digest: str | None, room: Room = AMPLE
 
 
 def test_style_with_digest_is_computed_once() -> None:
+    """Unless a setting that its targets depend on is another one."""
     task, cache = small.task("best"), StyleCache()
     assert cached(cache, task, "a") == 1
     assert cached(cache, replace(task, content=small.picture(9), seed=5), "a") == 1
@@ -132,23 +130,16 @@ def test_style_with_digest_is_computed_once() -> None:
     assert cached(cache, task, "b", Room(16)) == 3
     assert cache.reused == 1
     assert cached(StyleCache(), task, None) == 0
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
+    changes: list[Mapping[str, Any]] = [
         {"size": "19x17"},
         {"resample": "bilinear"},
         {"eight_bit": True},
         {"objective.network.padding": "reflect"},
         {"objective.style.gram": "sum"},
         {"objective.style.layers.conv3_1": None},
-    ],
-)
-def test_changed_style_settings_are_computed_anew(changes: Mapping[str, Any]) -> None:
-    cache = StyleCache()
-    cached(cache, small.task("best"), "a")
-    assert cached(cache, small.task("best", changes), "a") == 2
+    ]
+    for computed, change_ in enumerate(changes, start=4):
+        assert cached(cache, small.task("best", change_), "a") == computed
 
 
 def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,27 +163,25 @@ def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) ->
     assert maps() == before
 
 
-def large(name: str, **changes: object) -> Task:
-    """A painting of 75x101 pixels, the style picture as large."""
-    return small.task(name, {"size": "75x101", "fit": "stretch", "enlarge": True, **changes})
-
-
-def with_regions(task: Task) -> Task:
-    """Two regions that overlap, in the painting and in the styles."""
+@pytest.mark.parametrize(
+    ("name", "padding", "edge"),
+    [("best", "zeros", "floor"), ("devos", "reflect", "ceil"),
+     ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
+)  # fmt: skip
+def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
+    """Above a preview, in overlapping regions, padded, with smoothness and a high-pass filter."""
+    network = {"objective.network.padding": padding, "objective.network.pool_edge": edge}
+    smooth = {"objective.tv": {"loss": "nine_point", "weight": 0.1}}
+    sizes = {"size": "75x101", "fit": "stretch", "enlarge": True, "preview": "25x34", "stroke": 2}
+    task = small.task(name, {**sizes, "style_size": "area", **network, **smooth})
     mask = np.random.Generator(np.random.PCG64(5)).random((10, 12, 2)).astype(np.float32)
-    styles = tuple(replace(style, mask=mask[::-1]) for style in task.styles)
-    return replace(task, content_mask=mask, styles=styles)
-
-
-def position() -> Tensor:
-    return torch.randn(1, 3, 101, 75, generator=torch.Generator().manual_seed(2)) * 50
-
-
-def assert_tiles_match_whole(task: Task, *rooms: Room) -> None:
-    """Within float32: terms and gradient."""
-    u = position()
+    first = replace(task.styles[0], mask=mask[::-1])
+    other = replace(first, picture=small.picture(3, 60, 44), weight=2.0)
+    task = replace(task, content_mask=mask, styles=(first, other))
+    assert task.levels()[-1].slowest > 0 and task.levels()[-1].scale > 1
+    u = torch.randn(1, 3, 101, 75, generator=torch.Generator().manual_seed(2)) * 50
     whole = small.objective(task)(u)
-    for room in rooms:
+    for room in (Room(48), Room(64, keeps_content=False)):
         objective = small.objective(task, room)
         assert not objective.is_whole
         evaluation = objective(u)
@@ -203,41 +192,19 @@ def assert_tiles_match_whole(task: Task, *rooms: Room) -> None:
         assert error < 1e-5
 
 
-@pytest.mark.parametrize("name", ["neural-style", "pastiche"])
-def test_tiles_match_whole(name: str) -> None:
-    assert_tiles_match_whole(large(name), Room(48))
-
-
-@pytest.mark.parametrize(
-    ("name", "padding", "edge"),
-    [("best", "zeros", "floor"), ("devos", "reflect", "ceil"),
-     ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
-)  # fmt: skip
-def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
-    """Above a preview, in regions, padded, with smoothness and a high-pass filter."""
-    network = {"objective.network.padding": padding, "objective.network.pool_edge": edge}
-    smooth = {"objective.tv": {"loss": "nine_point", "weight": 0.1}}
-    task = large(name, preview="25x34", stroke=2, style_size="area", **network, **smooth)
-    other = replace(task.styles[0], picture=small.picture(3, 60, 44), weight=2.0)
-    task = replace(task, styles=(*task.styles, other))
-    assert task.levels()[-1].slowest > 0 and task.levels()[-1].scale > 1
-    assert_tiles_match_whole(with_regions(task), Room(48), Room(64, keeps_content=False))
-
-
-def halves(*shown: int) -> Regions:
-    """The left and the right half as two regions, of which only some are `shown`."""
-    mask = np.zeros((18, 21, 2), dtype=np.float32)
-    mask[:, :10, 0] = mask[:, 10:, 1] = 1
-    return mask * np.isin([0, 1], shown).astype(np.float32)
-
-
 def test_masks_that_do_not_match_are_refused() -> None:
-    task = small.task("best")
-    left = (replace(task.styles[0], mask=halves(0)),)
+    task, mask = small.task("best"), np.zeros((18, 21, 2), dtype=np.float32)
+    black = mask.copy()
+    mask[:, :10, 0] = 1
+    left = (replace(task.styles[0], mask=mask),)
+    both = mask + mask[:, ::-1, ::-1]
     for masked, message in (
-        (replace(task, styles=left), "the mask of style-1 has 2 regions and the painting 1"),
-        (replace(task, content_mask=halves(0, 1), styles=left), "shows anything for region 2 of 2"),
-        (replace(task, content_mask=halves()), "the mask of the content is black all over"),
+        (
+            replace(task, styles=left),
+            "the mask of style-1 has 2 regions and the painting 1",
+        ),
+        (replace(task, content_mask=both, styles=left), "shows anything for region 2 of 2"),
+        (replace(task, content_mask=black), "the mask of the content is black all over"),
     ):
         with pytest.raises(PictureError, match=message):
             check_masks(masked)

@@ -1,6 +1,6 @@
 """Tiles and padding: maps equal those of the whole picture, or of a picture padded by NumPy."""
 
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,29 +11,25 @@ from stylewatch_painter.algorithm.tiles import BORDER, bordered, features, grain
 from stylewatch_painter.recipes.recipe import LayerName, Network
 
 DEEP: tuple[LayerName, ...] = ("conv1_1", "conv5_1")
-PADDINGS: tuple[Literal["reflect", "replicate"], ...] = ("reflect", "replicate")
 
 
-@pytest.mark.parametrize(
-    ("layer", "pixels", "stride"),
-    [("conv1_1", 1, 1), ("conv2_1", 4, 2), ("conv5_1", 80, 16), ("conv5_4", 128, 16)],
-)
-def test_halo_covers_the_deepest_layer(layer: LayerName, pixels: int, stride: int) -> None:
+def test_halo_covers_the_deepest_layer() -> None:
     """To conv5_1: 2 x 1 + 2 x 2 + 4 x 4 + 4 x 8 + 16 = 70, in steps of 16."""
-    assert (halo({layer, "conv1_1"}), grain({layer, "conv1_1"})) == (pixels, stride)
+    assert (halo({"conv2_1", "conv1_1"}), grain({"conv2_1", "conv1_1"})) == (4, 2)
+    assert (halo(set(DEEP)), grain(set(DEEP))) == (80, 16)
 
 
 @pytest.mark.parametrize("side", [1, 20, 64, 1000, None])
-@pytest.mark.parametrize("length", [1, 16, 17, 117])
-def test_tiles_cover_every_pixel_once_on_the_pool_grid(side: int | None, length: int) -> None:
-    found = tiles((length, 7), side, DEEP)
-    count = torch.zeros(7, length)
-    for tile in found:
-        count[tile.rows.start : tile.rows.end, tile.columns.start : tile.columns.end] += 1
-        assert tile.columns.start % 16 == 0
-        assert tile.columns.end - tile.columns.start <= max(16, (side or length) + 15)
-    assert torch.equal(count, torch.ones(7, length))
-    assert (len(found) == 1) == found[0].is_whole
+def test_tiles_cover_every_pixel_once_on_the_pool_grid(side: int | None) -> None:
+    for length in (1, 16, 17, 117):
+        cover = tiles((length, 7), side, DEEP)
+        count = torch.zeros(7, length)
+        for tile in cover:
+            count[tile.rows.start : tile.rows.end, tile.columns.start : tile.columns.end] += 1
+            assert tile.columns.start % 16 == 0
+            assert tile.columns.end - tile.columns.start <= max(16, (side or length) + 15)
+        assert torch.equal(count, torch.ones(7, length))
+        assert (len(cover) == 1) == cover[0].is_whole
 
 
 @pytest.mark.parametrize(("pool", "edge"), [("max", "floor"), ("average", "ceil")])
@@ -48,36 +44,14 @@ def test_tile_maps_equal_those_of_the_whole(pool: str, edge: str, side: int) -> 
             torch.testing.assert_close(tile.cut(f, layer), expected, rtol=1e-5, atol=1e-2)
 
 
-def test_cut_keeps_the_memory_layout() -> None:
-    """That of convolutions, channels last; the part that is cut off gets no gradient."""
-    x = torch.randn(1, 4, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
-    cut = tiles((64, 32), 32, DEEP)[0].cut(x, "conv1_1")
-    assert cut.shape == (1, 4, 32, 32)
-    assert cut.flatten(2).stride(-2) == 1
-    (gradient,) = torch.autograd.grad(cut[..., :2, :2].sum(), x)
-    assert gradient.is_contiguous(memory_format=torch.channels_last)
-    assert gradient.sum() == 4 * 2 * 2
-
-
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("shape", [(21, 18), (3, 2), (1, 1), (1, 9)])
+@pytest.mark.parametrize(("padding", "mode"), [("reflect", "reflect"), ("replicate", "edge")])
 @pytest.mark.parametrize("wide", [1, BORDER])
-def test_padding_matches_numpy(
-    padding: Literal["reflect", "replicate"], shape: tuple[int, int], wide: int
-) -> None:
-    """However small: a reflection is reflected again."""
-    x = small.tensor(small.plain(small.picture(3, *shape)))
-    around = ((0, 0), (0, 0), (wide, wide), (wide, wide))
-    reflected, repeated = (np.pad(x.numpy(), around, mode=mode) for mode in ("reflect", "edge"))
-    expected = reflected if padding == "reflect" else repeated
-    assert np.array_equal(bordered(x, wide, padding).numpy(), expected)
-
-
-@pytest.mark.parametrize("padding", PADDINGS)
-def test_gradient_of_padding_returns_to_its_pixels(
-    padding: Literal["reflect", "replicate"],
-) -> None:
-    """Each pixel gets as much as there are copies of it."""
+def test_padding_matches_numpy(padding: Any, mode: Any, wide: int) -> None:
+    """However small: a reflection is reflected again. Pixels get the gradient of their copies."""
+    for shape in ((21, 18), (3, 2), (1, 1), (1, 9)):
+        x = small.tensor(small.plain(small.picture(3, *shape)))
+        expected = np.pad(x.numpy(), ((0, 0), (0, 0), (wide, wide), (wide, wide)), mode=mode)
+        assert np.array_equal(bordered(x, wide, padding).numpy(), expected)
     x = torch.arange(12.0).view(1, 1, 3, 4).requires_grad_()
     padded = bordered(x, 5, padding)
     (gradient,) = torch.autograd.grad(padded.sum(), x)
@@ -85,8 +59,7 @@ def test_gradient_of_padding_returns_to_its_pixels(
     assert gradient.flatten().tolist() == counts.tolist()
 
 
-@pytest.mark.parametrize("padding", PADDINGS)
-def test_flat_picture_has_no_border(padding: str) -> None:
+def test_flat_picture_has_no_border() -> None:
     """With zeros a network sees an edge there, and paints it."""
     flat = torch.full((1, 3, 40, 40), 90.0)
 
@@ -95,4 +68,4 @@ def test_flat_picture_has_no_border(padding: str) -> None:
         f = features(small.network(), flat, ["conv1_2"], settings)["conv1_2"]
         return float((f.amax((2, 3)) - f.amin((2, 3))).max())
 
-    assert spread(padding) < 1e-3 < spread("zeros")
+    assert max(spread("reflect"), spread("replicate")) < 1e-3 < spread("zeros")

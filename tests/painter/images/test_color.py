@@ -6,14 +6,12 @@ import pytest
 from stylewatch_painter.images.color import (
     Space,
     Spread,
-    from_space,
     lit_like,
     luminance,
     recolored,
     to_space,
-    with_luminance,
 )
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.stage import Pixels
 
 SPACES: tuple[Space, ...] = ("linear", "srgb", "oklab")
 
@@ -22,18 +20,8 @@ def noise(seed: int = 0, shape: tuple[int, ...] = (30, 40, 3)) -> Pixels:
     return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
 
 
-def light(seed: int = 1) -> Plane:
-    return np.random.default_rng(seed).uniform(0, 1, (30, 40)).astype(np.float32)
-
-
 def colored(*color: float) -> Pixels:
     return np.full((1, 1, 3), color, dtype=np.float32)
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_color_space_round_trip(space: Space) -> None:
-    wide = 2 * noise() - 120  # beyond black and white, too
-    assert np.allclose(from_space(to_space(wide, space), space), wide, atol=2e-3)
 
 
 def test_luminance_by_space() -> None:
@@ -43,23 +31,6 @@ def test_luminance_by_space() -> None:
     half = colored(128, 128, 128)
     assert np.isclose(luminance(half, "linear").item(), 0.21586, atol=1e-5)
     assert np.isclose(luminance(half, "srgb").item(), 128 / 255)
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_relit_colors_have_exact_luminance_in_gamut(space: Space) -> None:
-    found = with_luminance(noise(), light(), space)
-    assert np.abs(luminance(found, space) - light()).max() < 1e-3
-    assert found.min() > -0.01 and found.max() < 255.01
-
-
-def test_relighting_keeps_hue() -> None:
-    before, after = (
-        to_space(pixels, "oklab") for pixels in (noise(), with_luminance(noise(), light(), "oklab"))
-    )
-    hues = [np.arctan2(lab[..., 2], lab[..., 1]) for lab in (before, after)]
-    clear = np.hypot(after[..., 1], after[..., 2]) > 0.02  # near gray, hue is a matter of rounding
-    turned = np.angle(np.exp(1j * (hues[1] - hues[0])))
-    assert clear.sum() > 500 and np.abs(turned[clear]).max() < 0.01
 
 
 def narrow() -> Pixels:
@@ -81,17 +52,30 @@ def like(style: Pixels, content: Pixels, space: Space) -> Pixels:
 @pytest.mark.parametrize("space", SPACES)
 def test_statistics_are_transferred(space: Space) -> None:
     wanted = Spread.of(narrow(), space)
-    found = Spread.of(like(noise(), narrow(), space), space)
-    assert np.allclose(found.mean, wanted.mean, atol=1e-6)
-    assert np.allclose(found.covariance, wanted.covariance, atol=1e-6)
+    spread = Spread.of(like(noise(), narrow(), space), space)
+    assert np.allclose(spread.mean, wanted.mean, atol=1e-6)
+    assert np.allclose(spread.covariance, wanted.covariance, atol=1e-6)
+
+
+def test_colors_are_moved_as_little_as_their_statistics_allow() -> None:
+    """By no more than the Wasserstein distance of the two normal distributions of colors.
+
+    Olkin and Pukelsheim 1982: |m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2).
+    """
+    mixture = np.array([[0.5, 0.2, 0], [0, 0.4, 0.1], [0.1, 0.3, 0.3]], dtype=np.float32)
+    style, content = noise() @ mixture, noise(3)
+    own, wanted = Spread.of(style, "srgb"), Spread.of(content, "srgb")
+    moved = to_space(like(style, content, "srgb"), "srgb") - to_space(style, "srgb")
+    overlap = np.sqrt(np.linalg.eigvals(own.covariance @ wanted.covariance).real).sum()
+    least = np.trace(own.covariance + wanted.covariance) - 2 * overlap
+    least += ((own.mean - wanted.mean) ** 2).sum()
+    assert np.isclose((moved**2).sum(-1).mean(), least, rtol=1e-3)
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_single_color_becomes_the_mean(space: Space) -> None:
-    from_flat, to_flat = (
-        like(flat(9, 99, 200), noise(), space),
-        like(noise(), flat(9, 99, 200), space),
-    )
+    color = flat(9, 99, 200)
+    from_flat, to_flat = like(color, noise(), space), like(noise(), color, space)
     assert np.allclose(Spread.of(from_flat, space).mean, Spread.of(noise(), space).mean, atol=1e-6)
     assert np.ptp(from_flat.reshape(-1, 3), axis=0).max() < 0.01
     assert np.allclose(to_flat, (9, 99, 200), atol=0.05)
@@ -101,8 +85,10 @@ def test_hidden_pixels_do_not_count() -> None:
     seen, hidden = noise(), noise() / 4
     both, alpha = np.concatenate([seen, hidden]), np.ones((60, 40), dtype=np.float32)
     alpha[30:] = 0
-    found, wanted = Spread.of(both, "oklab", alpha), Spread.of(seen, "oklab")
-    assert np.allclose(found.mean, wanted.mean) and np.allclose(found.covariance, wanted.covariance)
+    result, wanted = Spread.of(both, "oklab", alpha), Spread.of(seen, "oklab")
+    assert np.allclose(result.mean, wanted.mean) and np.allclose(
+        result.covariance, wanted.covariance
+    )
     nothing = Spread.of(seen, "oklab", np.zeros((30, 40), dtype=np.float32))
     assert np.allclose(nothing.mean, wanted.mean)
 
@@ -110,9 +96,9 @@ def test_hidden_pixels_do_not_count() -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_luminance_statistics_are_transferred(space: Space) -> None:
     soft = 0.3 * noise(3) + 90
-    found = lit_like(noise(), soft, space, (None, None))
-    assert np.array_equal(found[..., 0], found[..., 2])
-    light, wanted = luminance(found, space), luminance(soft, space)
+    result = lit_like(noise(), soft, space, (None, None))
+    assert np.array_equal(result[..., 0], result[..., 2])
+    light, wanted = luminance(result, space), luminance(soft, space)
     assert np.isclose(light.mean(), wanted.mean(), atol=1e-3)
     assert np.isclose(light.std(), wanted.std(), atol=1e-3)
     assert np.allclose(

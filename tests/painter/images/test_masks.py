@@ -1,20 +1,17 @@
 """Mask pictures become regions, in one order for all masks of a painting."""
 
-import io
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from tests.painter.files import raster, saved
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.masks import (
     BLACK,
     WHITE,
     Mask,
-    check_shape,
     feathered,
-    kept_outside,
     matched,
     near,
     regions_of,
@@ -26,31 +23,11 @@ def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
     return Mask.of(name, painted(*colors).astype(np.float32))
 
 
-def test_gray_values_are_weights() -> None:
+def test_gray_values_and_transparency_are_weights() -> None:
+    """A gray that is half seen is half of that gray."""
     weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), (120, 120))
-    assert weights.shape == (120, 120, 1)
-    assert weights.dtype == np.float32
+    assert weights.shape == (120, 120, 1) and weights.dtype == np.float32
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
-
-
-def test_colors_are_regions_in_requested_order() -> None:
-    found = mask(RED, BLACK, BLUE)
-    assert found.weights((BLUE, RED), (120, 120))[0, [10, 60, 110]].tolist() == [
-        [0, 1], [0, 0], [1, 0]
-    ]  # fmt: skip
-    assert found.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
-
-
-def test_masks_are_shrunk_but_not_enlarged() -> None:
-    found = mask(RED, BLUE)
-    small = found.weights((RED, BLUE), (30, 30))
-    assert small.shape == (30, 30, 2)
-    assert small.sum(axis=2) == pytest.approx(np.ones((30, 30)))
-    assert found.weights((RED,), (500, 500)).shape == (120, 120, 1)
-
-
-def test_transparency_is_a_weight() -> None:
-    """Hidden colors are those nearby, and a gray that is half seen is half of that gray."""
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
     for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
         gray = np.full((120, 120, 3), level, dtype=np.float32)
@@ -58,12 +35,14 @@ def test_transparency_is_a_weight() -> None:
         assert weights.mean() == pytest.approx(wanted, abs=0.01)
 
 
-def test_black_or_too_colorful_mask_is_refused() -> None:
-    with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
-        mask(BLACK)
-    many = [(85 * (n % 4), 85 * (n // 4 % 4), 85 * (n // 16)) for n in range(64)]
-    with pytest.raises(PictureError, match="more than 16 colors: paint each region in one flat"):
-        Mask.of("m.png", painted(*many, side=640).astype(np.float32))
+def test_colors_are_regions_in_requested_order_and_shrunk_but_not_enlarged() -> None:
+    regions = mask(RED, BLACK, BLUE)
+    weights = regions.weights((BLUE, RED), (120, 120))
+    assert weights[0, [10, 60, 110]].tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert regions.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
+    halves = mask(RED, BLUE)
+    assert halves.weights((RED, BLUE), (30, 30)).sum(axis=2) == pytest.approx(np.ones((30, 30)))
+    assert halves.weights((RED,), (500, 500)).shape == (120, 120, 1)
 
 
 def test_regions_are_the_content_colors() -> None:
@@ -75,29 +54,24 @@ def test_regions_are_the_content_colors() -> None:
     assert matched(None, [None]) == matched(None, [mask(RED), mask(WHITE)]) == (WHITE,)
 
 
-def test_regions_that_do_not_match_are_refused() -> None:
+def test_masks_that_do_not_match_or_show_nothing_are_refused() -> None:
     with pytest.raises(PictureError, match=r"t\.mask\.png has the color #ff0000, and s\.png"):
         matched(mask(RED, BLUE), [mask(BLUE, name="s.png")])
     with pytest.raises(PictureError, match=r"s\.png has 2 colors, and the content has no mask"):
         matched(None, [None, mask(RED, BLUE, name="s.png")])
-
-
-def test_unused_style_colors_are_reported() -> None:
+    with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
+        mask(BLACK)
+    many = [(85 * (n % 4), 85 * (n // 4 % 4), 85 * (n // 16)) for n in range(64)]
+    with pytest.raises(PictureError, match="more than 16 colors: paint each region in one flat"):
+        Mask.of("m.png", painted(*many, side=640).astype(np.float32))
     (sentence,) = unused(mask(RED), [None, mask(RED), mask(RED, BLUE, name="s.png")])
-    assert sentence == ("s.png: content.mask.png has no #0000ff, so nothing is taken from there")
+    assert sentence == "s.png: content.mask.png has no #0000ff, so nothing is taken from there"
 
 
-@pytest.mark.parametrize("size", [(300, 400), (400, 310), (133, 103)])
-def test_mask_of_another_ratio_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(PictureError, match=r"m\.png has .* and content\.jpg 400x300, which is ano"):
-        check_shape("m.png", size, "content.jpg", (400, 300))
-
-
-Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
 
 
-def painted(*colors: tuple[int, int, int], side: int = 120) -> Pixels:
+def painted(*colors: tuple[int, int, int], side: int = 120) -> NDArray[np.uint8]:
     """Upright bands of these colors."""
     bands = np.zeros((side, side, 3), dtype=np.uint8)
     for number, color in enumerate(colors):
@@ -105,50 +79,28 @@ def painted(*colors: tuple[int, int, int], side: int = 120) -> Pixels:
     return bands
 
 
-def through(pixels: Pixels, **how: object) -> Pixels:
-    """As a JPEG that was read again."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", **how)
-    return np.asarray(Image.open(file).convert("RGB"))
-
-
 def test_noise_soft_edges_and_specks_make_no_colors() -> None:
     plain = painted(RED, GREEN, BLUE, BLACK)
     speckled = plain.copy()
     speckled[60:62, 60:62] = (0, 200, 200)
     soft = np.asarray(Image.fromarray(plain).filter(ImageFilter.GaussianBlur(1.5)))
-    for pixels in (plain, through(plain, quality=60), through(plain, quality=90), soft, speckled):
+    noisy = raster(saved(Image.fromarray(plain), "JPEG", quality=60)).image
+    for pixels in (plain, np.asarray(noisy), soft, speckled):
         colors = regions_of(pixels)
         assert len(colors) == 3
         assert all(any(near(color, other) for other in colors) for color in (RED, GREEN, BLUE))
     assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
 
 
-def left(
-    width: int, height: int, edge: int
-) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
-    """One region, on the left of the column `edge`."""
-    mask = np.zeros((height, width, 1), dtype=np.float32)
-    mask[:, :edge] = 1
-    return mask
-
-
-@pytest.mark.parametrize("reach", [3, 4, 6.5])
-def test_feather_reaches_to_both_sides(reach: float) -> None:
-    row = feathered(left(60, 9, 30), reach)[4, :, 0]
+def test_feather_reaches_to_both_sides() -> None:
+    left = np.zeros((9, 60, 1), dtype=np.float32)
+    left[:, :30] = 1
     middles = np.arange(60) + 0.5 - 30
-    assert (row[middles <= -reach - 0.5] == 1).all()
-    assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
-    within = row[np.abs(middles) < reach - 0.5]
-    assert (np.diff(within) < 0).all()
-    assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
-    assert row[0] == 1 and row.dtype == np.float32
-
-
-def test_photograph_is_kept_outside() -> None:
-    painting, photograph = np.full((8, 10, 3), 9, np.float32), np.full((8, 10, 3), 200, np.float32)
-    found = kept_outside(painting, photograph, left(10, 8, 5))
-    assert (found[:, :5] == 9).all()
-    assert (found[:, 5:] == 200).all()
-    two = np.concatenate([left(10, 8, 5), 0.5 * (1 - left(10, 8, 5))], axis=2)
-    assert kept_outside(painting, photograph, two)[0, 9, 0] == pytest.approx(104.5)
+    for reach in (3, 4, 6.5):
+        row = feathered(left, reach)[4, :, 0]
+        assert (row[middles <= -reach - 0.5] == 1).all()
+        assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
+        within = row[np.abs(middles) < reach - 0.5]
+        assert (np.diff(within) < 0).all()
+        assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
+        assert row[0] == 1 and row.dtype == np.float32

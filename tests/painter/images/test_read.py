@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import compress
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.painter import deep, profiles
-from tests.painter.files import exact, floats, near, png, raster, refusal, saved
+from tests.painter.files import exact, floats, near, raster, refusal, saved
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import read as read_module
@@ -28,7 +29,6 @@ from stylewatch_painter.images.read import (
     to_floats,
 )
 from stylewatch_painter.images.reduced import Raster
-from stylewatch_painter.stage import Pixels, Plane
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 FORMATS = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
@@ -44,62 +44,33 @@ def uniform(mode: str, color: tuple[int, ...], side: int = 8) -> Image.Image:
     return Image.frombytes(mode, (side, side), bytes(color) * side**2)
 
 
-def forged_png(width: int, height: int) -> bytes:
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return png((b"IHDR", head), (b"IDAT", compress(b"\0")))
-
-
-def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
-    path, link = tmp_path / "photo.png", tmp_path / "link.png"
-    noise().save(path)
-    link.symlink_to(path)
-    picture = read(link)
-    assert picture.size == (60, 40)
-    assert picture.pixels.dtype == np.float32
-    assert np.array_equal(picture.pixels, np.asarray(noise()))
-    assert picture.alpha is None and picture.converted == ()
-    assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert picture.bytes == path.stat().st_size
-
-
-def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    path = tmp_path / "scan.png"
-    Image.new("LA", (3, 2), (40, 51)).save(path, exif=exif)
-    picture = read(path)
-    assert picture.converted == ("turned upright (EXIF orientation 3)", "gray to RGB", FILLED)
-    assert np.allclose(picture.pixels, 40) and picture.alpha is not None
-
-
 def make_huge(path: Path) -> None:
     path.touch()
     os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    makers: list[tuple[Callable[[Path], object], str]] = [
         (lambda path: path.mkdir(), "is a folder"),
         (os.mkfifo, "is a pipe or a device"),
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
-        (make_huge,
-         "536,870,913 bytes; the limit is 536,870,912"),
-    ],
-)  # fmt: skip
-def test_unreadable_file_is_refused(tmp_path: Path, make: Any, reason: str) -> None:
-    make(tmp_path / "photo.jpg")
-    with pytest.raises(PictureError, match=f"^photo.jpg .*{reason}"):
-        read(tmp_path / "photo.jpg")
+        (make_huge, "536,870,913 bytes; the limit is 536,870,912"),
+    ]
+    for number, (make, reason) in enumerate(makers):
+        make(tmp_path / f"{number}.jpg")
+        with pytest.raises(PictureError, match=rf"^{number}\.jpg .*{reason}"):
+            read(tmp_path / f"{number}.jpg")
 
 
-def test_digest_and_pixels_are_of_the_same_bytes(
+def test_picture_has_size_and_digest_of_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "photo.png"
+    """Also if the file is replaced meanwhile."""
+    path, link = tmp_path / "photo.png", tmp_path / "link.png"
     noise().save(path)
+    link.symlink_to(path)
     before = path.read_bytes()
 
     def replaced_meanwhile(*args: Any, **options: Any) -> Raster:
@@ -107,8 +78,12 @@ def test_digest_and_pixels_are_of_the_same_bytes(
         return decoded(*args, **options)
 
     monkeypatch.setattr(read_module, "decoded", replaced_meanwhile)
-    picture = read(path)
-    assert picture.size == (60, 40) and picture.sha256 == hashlib.sha256(before).hexdigest()
+    picture = read(link)
+    assert picture.size == (60, 40) and picture.alpha is None and picture.converted == ()
+    assert picture.pixels.dtype == np.float32
+    assert np.array_equal(picture.pixels, np.asarray(noise()))
+    assert picture.sha256 == hashlib.sha256(before).hexdigest()
+    assert picture.bytes == len(before)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -123,13 +98,6 @@ def test_promised_formats_are_decoded_and_truncated_files_refused(format: str) -
         assert "damaged" in sentence and "; " in sentence
 
 
-def test_png_with_a_flipped_bit_or_without_its_end_is_refused() -> None:
-    data = bytearray(saved(noise(), "PNG", compress_level=0))
-    assert "is cut off or damaged" in refusal(bytes(data[:-12]))
-    data[len(data) // 2] ^= 4
-    assert "is cut off or damaged" in refusal(bytes(data))
-
-
 @pytest.mark.parametrize("format", ["ICO", "TGA", "JPEG2000", "PDF"])
 def test_other_formats_are_not_tried(format: str) -> None:
     sentence = refusal(saved(noise(), format))
@@ -137,18 +105,17 @@ def test_other_formats_are_not_tried(format: str) -> None:
     assert sentence.endswith("save it as JPEG or PNG")
 
 
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [
-        # Pillow accepts the first, warns of the second and refuses the third by itself.
+def test_too_large_picture_is_refused_by_its_header() -> None:
+    """Pillow accepts the first, warns of the second and refuses the third by itself."""
+    for size, shown in (
         ((6_400, 6_400), "41 MP; the limit is 40 MP (limits.max_pixels)"),
         ((9_600, 9_600), "92.2 MP; the limit is 40 MP (limits.max_pixels)"),
         ((60_000, 60_000), "3,600 MP; the limit is 40 MP (limits.max_pixels)"),
         ((1, 100_001), "1x100001 pixels; the limit for a side is 100,000 pixels: crop it"),
-    ],
-)
-def test_too_large_picture_is_refused_by_its_header(size: tuple[int, int], shown: str) -> None:
-    assert refusal(forged_png(*size)) == f"photo is {shown}"
+    ):
+        head = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+        data = deep.chunked((b"IHDR", head), (b"IDAT", compress(b"\0")))
+        assert refusal(data) == f"photo is {shown}"
 
 
 @pytest.mark.parametrize("format", ["TIFF", "PNG", "WEBP", "GIF", "MPO"])
@@ -160,73 +127,52 @@ def test_first_of_several_pictures_is_used(format: str) -> None:
     assert np.asarray(result.image.convert("RGB")).std() > 50, "not one of the plain ones"
 
 
-UPRIGHT = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
-STORED = {  # the rows of the file that are upright after the named rotation
-    1: UPRIGHT,
-    2: UPRIGHT[:, ::-1],
-    3: UPRIGHT[::-1, ::-1],
-    4: UPRIGHT[::-1],
-    5: UPRIGHT.T,
-    6: UPRIGHT.T[::-1],
-    7: UPRIGHT.T[::-1, ::-1],
-    8: UPRIGHT.T[:, ::-1],
-}
-
-
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
-    result = raster(saved(stored, format, exif=exif))
-    assert np.array_equal(np.asarray(result.image), UPRIGHT)
+    upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
+    stored = np.rot90(upright, {1: 0, 3: 2, 6: 1}[orientation])
+    result = raster(saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif))
+    assert np.array_equal(np.asarray(result.image), upright)
     turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
     assert result.conversions == turned
 
 
-def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
+def test_heic_is_read_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pillow_heif
 
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.new("RGB", (64, 48), (200, 30, 40))
     pillow_heif.from_pillow(image).save(tmp_path / "made.heic", exif=exif.tobytes())
-    result = raster((tmp_path / "made.heic").read_bytes())
+    data = (tmp_path / "made.heic").read_bytes()
+    result = raster(data)
     assert result.image.size == (48, 64)
     assert result.conversions == ("turned upright (EXIF orientation 6)",)
     assert np.abs(np.asarray(result.image)[20, 20].astype(int) - (200, 30, 40)).max() < 6
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"
-
-
-def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    brands = b"heic\0\0\0\0mif1heicmiaf"
-    sentence = refusal(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(80))
+    sentence = refusal(data)
     assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
+def test_decoder_errors_become_one_line() -> None:
+    for error, reason in (
         (MemoryError(), "takes more memory than there is"),
         (OSError("a\nb "), r"is cut off or damaged \(a b\); "),
         (KeyError(), r"is cut off or damaged \(KeyError\); "),
-    ],
-)
-def test_decoder_errors_become_one_line(error: Exception, reason: str) -> None:
-    with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b""):
-        raise error
+    ):
+        with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b""):
+            raise error
 
 
-def test_jpeg_with_endless_metadata_is_refused() -> None:
+def test_endless_metadata_is_refused() -> None:
     data = saved(Image.new("RGB", (8, 8), "red"), "JPEG")
     segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
     assert raster(data[:2] + segment * 3 + data[2:]).size == (8, 8)
     assert "has more than 16 MiB of metadata" in refusal(data[:2] + segment * 300 + data[2:])
-
-
-def test_ppm_with_an_endless_head_is_refused() -> None:
     assert "has a damaged head" in refusal(b"P6 #" + bytes(1 << 17))
 
 
@@ -234,26 +180,25 @@ def test_ppm_with_an_endless_head_is_refused() -> None:
 def test_16_bits_are_exact(channels: int) -> None:
     values = deep.values(channels)
     assert np.array_equal(exact(deep.png(values)), values)
-    for big in (True, False):
-        for packed in (True, False):
-            assert np.array_equal(exact(deep.tiff(values, big=big, packed=packed)), values)
+    for options in ({"big": True}, {"packed": True}, {}):
+        assert np.array_equal(exact(deep.tiff(values, **options)), values)
 
 
-@pytest.mark.parametrize(
-    ("bits", "photometric", "depth"),
-    [(12, 1, Depth(12, 4095)), (16, 0, Depth(16, 65535, inverted=True))],
-)
-def test_depth_of_gray_tiff(bits: int, photometric: int, depth: Depth) -> None:
-    """A little-endian TIFF of 2x1 pixels, written by hand."""
-    entries = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1),
-               (262, 3, 1, photometric), (273, 4, 1, 110), (277, 3, 1, 1),
-               (279, 4, 1, 4)]  # fmt: skip
-    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(8)
-    assert depth_of(Image.open(io.BytesIO(data)), data) == depth
+def test_depth_of_gray_tiff() -> None:
+    """A little-endian TIFF of 2x1 pixels, written by hand: of 12 bits, and inverted."""
+    for bits, photometric, depth in (
+        (12, 1, Depth(12, 4095)),
+        (16, 0, Depth(16, 65535, inverted=True)),
+    ):
+        entries = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1),
+                   (262, 3, 1, photometric), (273, 4, 1, 110), (277, 3, 1, 1),
+                   (279, 4, 1, 4)]  # fmt: skip
+        table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        data = b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(8)
+        assert depth_of(Image.open(io.BytesIO(data)), data) == depth
 
 
-def test_hidden_colors_are_filled() -> None:
+def test_hidden_colors_are_filled_from_the_nearest() -> None:
     image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
     image.putpixel((1, 0), (100, 50, 0, 51))
     image.putpixel((2, 0), (9, 8, 7, 255))
@@ -263,6 +208,13 @@ def test_hidden_colors_are_filled() -> None:
     assert np.allclose(pixels[0, 2], [9, 8, 7])
     assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
     assert pixels.dtype == np.float32 and conversions == (FILLED,)
+    pixels, alpha = np.full((9, 64, 3), 128, np.float32), np.zeros((9, 64), np.float32)
+    pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
+    alpha[:, :8] = alpha[:, -8:] = 1
+    result = filled(pixels.copy(), alpha)
+    assert result[4, 12, 0] > 2 * result[4, 12, 2] and result[4, 50, 2] > 2 * result[4, 50, 0]
+    assert np.array_equal(result[:, :8], pixels[:, :8])
+    assert (filled(pixels, 0 * alpha) == 255).all()
 
 
 @pytest.mark.parametrize(("format", "clear"), [("PNG", bytes([0, 102])), ("GIF", 0)])
@@ -293,7 +245,7 @@ def test_single_transparent_color_becomes_alpha(mode: str, other: Any, key: Any)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_becomes_srgb(format: str) -> None:
+def test_cmyk_lab_and_ycbcr_become_srgb(format: str) -> None:
     # In a JPEG the inks are stored inverted, as Adobe's programs do.
     options = {"quality": 100} if format == "JPEG" else {}
     pixels, _, conversions = floats(saved(uniform("CMYK", (51, 0, 255, 102)), format, **options))
@@ -303,6 +255,10 @@ def test_cmyk_becomes_srgb(format: str) -> None:
     pixels, _, conversions = floats(data)
     assert near(pixels, (119, 119, 119), 3)
     assert conversions == ("CMYK to RGB", PROFILE)
+    lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
+    assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
+    ycbcr, _, conversions = floats(saved(uniform("YCbCr", (76, 85, 255)), "TIFF"))
+    assert near(ycbcr, (255, 0, 0), 2) and conversions == ("YCbCr to RGB",)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
@@ -311,24 +267,12 @@ def test_colors_are_converted_by_profile(mode: str) -> None:
     pixels, alpha, conversions = floats(saved(image, "PNG", icc_profile=profiles.rgb()))
     assert near(pixels, (231, 139, 73), 1) and alpha is None
     assert conversions[-1] == PROFILE
-
-
-@pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
-def test_unusable_profile_is_reported(profile: bytes) -> None:
-    image = Image.new("RGB", (2, 2), (200, 120, 60))
-    pixels, _, conversions = floats(saved(image, "PNG", icc_profile=profile))
+    pixels, _, conversions = floats(saved(image, "PNG", icc_profile=b"nonsense"))
     assert near(pixels, (200, 120, 60))
-    assert conversions == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
+    assert conversions[-1].startswith("color profile left out, it is damaged or does not fit")
 
 
-def test_lab_and_ycbcr_become_srgb() -> None:
-    lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
-    assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
-    ycbcr, _, conversions = floats(saved(uniform("YCbCr", (76, 85, 255)), "TIFF"))
-    assert near(ycbcr, (255, 0, 0), 2) and conversions == ("YCbCr to RGB",)
-
-
-def test_png_of_16_bits_is_kept_or_cut() -> None:
+def test_16_bits_are_kept_or_cut_and_follow_their_profile() -> None:
     values = np.array([[[25_600, 51_300, 2_560, 13_107]]], dtype=np.uint16)
     pixels, alpha, conversions = floats(deep.png(values))
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
@@ -337,9 +281,6 @@ def test_png_of_16_bits_is_kept_or_cut() -> None:
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
     assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4)
     assert conversions == (FILLED,)
-
-
-def test_16_bits_follow_their_profile_exactly() -> None:
     decoded = raster(deep.tiff(deep.values()), uncut=True)
     decoded.image.info["icc_profile"] = profiles.rgb()
     pixels, _, conversions = to_floats(decoded)
@@ -348,24 +289,15 @@ def test_16_bits_follow_their_profile_exactly() -> None:
     assert "16 bits a channel cut to 8" in to_floats(decoded)[2]
 
 
-@pytest.mark.parametrize(("mode", "color"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
-def test_premultiplied_alpha_is_not_applied_twice(mode: str, color: tuple[int, ...]) -> None:
-    pixels, alpha, _ = to_floats(Raster(uniform(mode, color), Depth(), ()))
-    assert alpha is not None and np.allclose(alpha, 0.2)
-    assert near(pixels, (200, 200, 200), 0.5)
-
-
 @pytest.mark.parametrize(
     ("values", "kind", "depth", "white"),
     [
         ((0, 1, 25700, 25701, 65535), np.uint16, Depth(16, 65535), 65535),
         ((0, 4095), np.uint16, Depth(12, 4095), 4095),
         ((0, 200), np.int32, Depth(32), 255),
-        ((0, 40_000), np.int32, Depth(32), 65535),
         ((0, 2**30), np.int32, Depth(32), 2**31 - 1),
         ((0, 0.25, 1), np.float32, Depth(32), 1),
         ((0, 1.5, 200.25), np.float32, Depth(32), 255),
-        ((0, 2.0**31 - 128), np.float32, Depth(32), 2**31 - 1),
     ],
 )
 def test_gray_of_many_bits_is_scaled_by_its_white(
@@ -378,34 +310,21 @@ def test_gray_of_many_bits_is_scaled_by_its_white(
     assert conversions == (f"{bits} gray to RGB, unrounded, white at {white}",)
 
 
-def test_inverted_and_infinite_gray() -> None:
+def test_odd_values_are_handled() -> None:
+    """Gray that is inverted or has a profile, premultiplied alpha, values that are not finite."""
     image = Image.fromarray(np.array([[0, 257, 65535]], dtype=np.uint16))
     pixels, _, _ = to_floats(Raster(image, Depth(16, 65535, inverted=True), ()))
     assert np.allclose(pixels[0, :, 0], [255, 254, 0])
-    for value in (np.nan, np.inf):
-        infinite = Image.fromarray(np.array([[0, value]], dtype=np.float32))
-        with pytest.raises(PictureError, match="no numbers; export it again"):
-            to_floats(Raster(infinite, Depth(32), ()))
-
-
-def test_gray_profile_is_applied_between_levels() -> None:
     values = np.arange(25_700, 26_215, 8)
     image = Image.fromarray(values[None].astype(np.uint16))
     image.info["icc_profile"] = profiles.gray(gamma=1.0)
     pixels, _, conversions = to_floats(Raster(image, Depth(16, 65535), ()))
     srgb = 255 * (1.055 * (values / 65535) ** (1 / 2.4) - 0.055)
-    assert np.abs(pixels[0, :, 0] - srgb).max() < 1
-    assert len(np.unique(pixels[0, :, 0])) == len(values)
-    assert conversions[1:] == (PROFILE,)
-
-
-def test_nearer_visible_color_fills() -> None:
-    pixels = np.full((9, 64, 3), 128, dtype=np.float32)
-    alpha = np.zeros((9, 64), dtype=np.float32)
-    pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
-    alpha[:, :8] = alpha[:, -8:] = 1
-    result: Pixels = filled(pixels.copy(), alpha)
-    assert result[4, 12, 0] > 2 * result[4, 12, 2] and result[4, 50, 2] > 2 * result[4, 50, 0]
-    assert np.array_equal(result[:, :8], pixels[:, :8])
-    nothing: Plane = 0 * alpha
-    assert (filled(pixels, nothing) == 255).all()
+    assert np.abs(pixels[0, :, 0] - srgb).max() < 1 and conversions[1:] == (PROFILE,)
+    assert len(np.unique(pixels[0, :, 0])) == len(values), "applied between levels"
+    pixels, alpha, _ = to_floats(Raster(uniform("RGBa", (40, 40, 40, 51)), Depth(), ()))
+    assert alpha is not None and np.allclose(alpha, 0.2)
+    assert near(pixels, (200, 200, 200), 0.5)
+    infinite = Image.fromarray(np.array([[0, np.inf]], dtype=np.float32))
+    with pytest.raises(PictureError, match="no numbers; export it again"):
+        to_floats(Raster(infinite, Depth(32), ()))

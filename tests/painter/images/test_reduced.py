@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from tests.painter import deep
-from tests.painter.files import png, raster, refusal, saved
+from tests.painter.files import raster, refusal, saved
 
 from stylewatch_painter.images import reduced as reduced_module
 from stylewatch_painter.images.read import to_floats
@@ -34,34 +34,46 @@ def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np
     return np.clip(255 * slopes + grain, 0, 255).astype(np.uint8)
 
 
+def tiled(values: NDArray[np.uint8], side: int) -> bytes:
+    """A TIFF in tiles, uncompressed."""
+    height, width, channels = values.shape
+    around = ((0, -height % side), (0, -width % side), (0, 0))
+    split = np.pad(values, around).reshape(-(-height // side), side, -1, side, channels)
+    tiles = split.swapaxes(1, 2).tobytes()
+    length, at = side * side * channels, 8 + 2 + 12 * 10 + 4
+    count = len(tiles) // length
+    fields = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 1), (262, 1, 2),
+              (277, 1, channels), (322, 1, side), (323, 1, side), (324, count, at),
+              (325, count, at + 4 * count)]  # fmt: skip
+    table = struct.pack("<H", 10) + b"".join(struct.pack("<HHLL", t, 4, n, v) for t, n, v in fields)
+    places = [*range(at + 8 * count, at + 8 * count + len(tiles), length), *[length] * count]
+    head = b"II*\0" + struct.pack("<L", 8) + table + bytes(4)
+    return head + struct.pack(f"<{2 * count}L", *places) + tiles
+
+
 def boxes(values: NDArray[Any], side: int) -> NDArray[np.float64]:
     """The means over boxes of that side; those at the right and at the bottom may be cut."""
-    rows, columns = (range(0, length, side) for length in values.shape[:2])
-    sums = np.add.reduceat(values.astype(np.float64), rows, axis=0)
-    sums = np.add.reduceat(sums, columns, axis=1)
-    counts = np.add.reduceat(np.ones(values.shape[:2]), rows, axis=0)
-    means: NDArray[np.float64] = sums / np.add.reduceat(counts, columns, axis=1)[..., None]
-    return means
+    height, width = values.shape[:2]
+    around = ((0, -height % side), (0, -width % side), (0, 0))
+    padded = np.pad(values.astype(np.float64), around, constant_values=np.nan)
+    split = padded.reshape(padded.shape[0] // side, side, -1, side, values.shape[2])
+    return np.asarray(np.nanmean(split, axis=(1, 3)))
 
 
 def check_boxes(data: bytes, **options: Any) -> None:
     """The reduced picture has the mean of each box of 3x3, weighted by alpha."""
-    side = 3
     full, alpha, _ = to_floats(raster(data, **options))
     reduced = raster(data, Enough(within(50), whole=100), **options)
     small, opacity, conversions = to_floats(reduced)
-    height, width = full.shape[:2]
-    assert reduced.size == (width, height)
-    assert f"decoded at 1/{side} of {width}x{height} pixels" in conversions
+    assert reduced.size == full.shape[1::-1]
+    assert "decoded at 1/3 of {}x{} pixels".format(*reduced.size) in conversions
     if alpha is None:
-        assert opacity is None
-        assert np.abs(boxes(full, side) - small).max() < 1
-        return
+        alpha, opacity = np.ones_like(full[..., 0]), np.ones_like(small[..., 0])
     assert opacity is not None
-    seen = boxes(alpha[..., None], side)
+    seen = boxes(alpha[..., None], 3)
     assert np.abs(seen[..., 0] - opacity).max() < 0.01
-    colors = boxes(full * alpha[..., None], side) / np.maximum(seen, 1e-6)
-    assert (np.abs(colors - small) * (seen > 0.2)).max() < 6
+    colors = boxes(full * alpha[..., None], 3) / np.maximum(seen, 1e-6)
+    assert (np.abs(colors - small) * (seen > 0.2)).max() < (1 if (alpha == 1).all() else 6)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
@@ -78,35 +90,11 @@ def test_every_mode_is_reduced(mode: str, format: str) -> None:
     check_boxes(saved(image, format, **options))
 
 
-@pytest.mark.parametrize("channels", [2, 4])
-def test_png_of_16_bits_is_reduced_exactly(channels: int) -> None:
-    check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
-
-
-def tiled(values: NDArray[np.uint8], side: int) -> bytes:
-    """A TIFF in tiles, uncompressed."""
-    height, width, channels = values.shape
-    down, across = -(-height // side), -(-width // side)
-    padded = np.zeros((down * side, across * side, channels), dtype=np.uint8)
-    padded[:height, :width] = values
-    tiles = [
-        padded[y : y + side, x : x + side].tobytes()
-        for y in range(0, down * side, side)
-        for x in range(0, across * side, side)
-    ]
-    length, count, at = side * side * channels, len(tiles), 8 + 2 + 12 * 10 + 4
-    fields = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 1), (262, 1, 2),
-              (277, 1, channels), (322, 1, side), (323, 1, side), (324, count, at),
-              (325, count, at + 4 * count)]  # fmt: skip
-    table = struct.pack("<H", 10) + b"".join(struct.pack("<HHLL", t, 4, n, v) for t, n, v in fields)
-    places = struct.pack(f"<{count}L", *(at + 8 * count + length * n for n in range(count)))
-    counts = struct.pack(f"<{count}L", *[length] * count)
-    return b"II*\0" + struct.pack("<L", 8) + table + bytes(4) + places + counts + b"".join(tiles)
-
-
-def test_tiff_strips_and_tiles_join() -> None:
-    image = Image.fromarray(shades())
-    check_boxes(saved(image, "TIFF", compression="tiff_lzw", strip_size=6000))
+def test_16_bits_strips_and_tiles_are_reduced_exactly() -> None:
+    for channels in (2, 4):
+        check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
+    strips = {"compression": "tiff_lzw", "strip_size": 6000}
+    check_boxes(saved(Image.fromarray(shades()), "TIFF", **strips))
     check_boxes(tiled(shades(), 64))
 
 
@@ -127,15 +115,17 @@ def test_reduced_picture_is_twice_as_large_as_needed() -> None:
             assert side >= min(2 * needed, full)
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
+def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, format: str) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    options: dict[str, Any] = {"exif": exif, "dpi": (300, 300), "icc_profile": profile}
     values = np.zeros((160, 240, 3), dtype=np.uint8)
     values[:80, :120], values[:80, 120:], values[80:, :120] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
-    options = {"strip_size": 9000} if format == "TIFF" else {}
-    data = saved(Image.fromarray(values), format, exif=exif, **options)
+    options |= {"strip_size": 9000} if format == "TIFF" else {}
+    data = saved(Image.fromarray(values), format, **options)
     full, small = raster(data), raster(data, Enough(within(30), whole=100))
     assert small.size == full.image.size
     assert small.image.size == tuple(side // 4 for side in full.image.size)
@@ -144,53 +134,45 @@ def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
     width, height = small.image.size
     near = np.asarray(full.image.resize((width, height), Image.Resampling.NEAREST), dtype=int)
     assert np.abs(near - np.asarray(small.image))[height // 4, [width // 4, -width // 4]].max() < 12
+    assert small.tags.main[0x010F] == "Maker"
+    assert small.tags.dpi == full.tags.dpi
+    assert small.image.info["icc_profile"] == profile
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
-def test_metadata_is_kept(format: str) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    exif = Image.Exif()
-    exif[0x010F] = "Maker"
-    options = {"exif": exif, "dpi": (300, 300), "icc_profile": profile}
-    data = saved(Image.fromarray(shades()), format, **options)
-    reduced = raster(data, Enough(within(50), whole=100))
-    assert reduced.tags.main[0x010F] == "Maker"
-    assert reduced.tags.dpi == pytest.approx((300, 300), abs=0.1)
-    assert reduced.image.info["icc_profile"] == profile
-
-
-@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
-def test_nearest_mixes_no_colors(format: str) -> None:
+def test_nearest_mixes_no_colors() -> None:
+    """As for masks."""
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
     enough = Enough(within(100), whole=100, reduce="nearest")
-    image = raster(saved(Image.fromarray(values), format), enough).image
-    assert image.size == (225, 200)
-    colors = {color for _, color in image.getcolors() or ()}
-    assert colors == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
-    edge = np.argmax(np.asarray(image)[0, :, 0]) * 4
-    assert abs(edge - 451) <= 4, "aligned with its picture"
+    for format in ("PNG", "BMP", "TIFF"):
+        image = raster(saved(Image.fromarray(values), format), enough).image
+        assert image.size == (225, 200)
+        colors = {color for _, color in image.getcolors() or ()}
+        assert colors == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
+        edge = np.argmax(np.asarray(image)[0, :, 0]) * 4
+        assert abs(edge - 451) <= 4, "aligned with its picture"
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("format", "options"),
     [
-        {"format": "JPEG"},
-        {"format": "JPEG", "progressive": True},
-        {"format": "PNG"},
-        {"format": "TIFF", "strip_size": 6000},
-        {"format": "TIFF", "compression": "tiff_lzw", "strip_size": 6000},
-        {"format": "WEBP"},
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("TIFF", {"strip_size": 6000}),
+        ("TIFF", {"compression": "tiff_lzw", "strip_size": 6000}),
+        ("WEBP", {}),
     ],
 )
-def test_truncated_large_file_is_refused(options: dict[str, Any]) -> None:
-    data = saved(Image.fromarray(shades()), **options)
+def test_truncated_large_file_is_refused(format: str, options: dict[str, Any]) -> None:
+    data = saved(Image.fromarray(shades()), format, **options)
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
     broken = [data[: int(share * len(data))] for share in (0.3, 0.9, 0.999)]
-    broken += [bytes(flipped), data[:-12]] if options["format"] == "PNG" else []
+    broken += [bytes(flipped), data[:-12]] if format == "PNG" else []
     for each in broken:
         assert "damaged" in refusal(each, Enough((20, 20), 100))
+        assert "damaged" in refusal(each)
 
 
 LIMITED = """
@@ -212,7 +194,7 @@ def test_large_png_is_decoded_in_little_memory(tmp_path: Path) -> None:
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path = tmp_path / "large.png"
-    path.write_bytes(png((b"IHDR", head), (b"IDAT", packed)))
+    path.write_bytes(deep.chunked((b"IHDR", head), (b"IDAT", packed)))
     ended = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
     )

@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import md5, sha256
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from tests.painter import networks
-from tests.painter.servers import Handler, Server
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import weights
@@ -41,41 +42,43 @@ def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered:
     assert numbered.read_bytes() == before
 
 
-@pytest.mark.parametrize(("algorithm", "digits"), [("sha256", 8), ("sha256", 64), ("md5", 32)])
-def test_known_digest_gives_name_and_normalization(
-    tmp_path: Path, numbered: Path, algorithm: str, digits: int
-) -> None:
-    digest = {"sha256": sha256, "md5": md5}[algorithm](numbered.read_bytes()).hexdigest()[:digits]
-    entry = Known("official", numbered.name, algorithm, digest, "torchvision", "o", "l")
-    file = import_file(numbered, home=tmp_path / "home", catalogue=[entry])
-    assert (file.name, file.origin, file.license) == ("official", "o", "l")
-    assert file.mean == pytest.approx((123.675, 116.28, 103.53))
-    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
-        import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
+def test_known_digest_gives_name_and_normalization(tmp_path: Path, numbered: Path) -> None:
+    data = numbered.read_bytes()
+    for algorithm, digest in (
+        ("sha256", sha256(data).hexdigest()[:8]),
+        ("md5", md5(data).hexdigest()),
+    ):
+        entry = Known("official", numbered.name, algorithm, digest, "torchvision", "o", "l")
+        file = import_file(numbered, home=tmp_path / algorithm, catalogue=[entry])
+        assert (file.name, file.origin, file.license) == ("official", "o", "l")
+        assert file.mean == pytest.approx((123.675, 116.28, 103.53))
+        with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
+            import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
 
 
 def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
-    """The name of a known file without its digest proves nothing."""
-    path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
+    """The name of a known file without its digest proves nothing; a failure leaves no file."""
+    path, home = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth"), tmp_path / "home"
     with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
-        import_file(path, home=tmp_path / "home")
+        import_file(path, home=home)
     with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
-        import_file(path, home=tmp_path / "home", normalization="keras")
-    assert not (tmp_path / "home").exists()
+        import_file(path, home=home, normalization="keras")
+    arrays = {**networks.network(), "conv5_4.bias": np.zeros(1, dtype=np.float32)}
+    with pytest.raises(WeightsError, match="is not VGG19"):
+        import_file(networks.save_torch(tmp_path / "x.pth", arrays), home=home)
+    assert not home.exists()
 
 
-@pytest.mark.parametrize("name", ["bundled", "../out", "Mine", "a b", ".hidden"])
-def test_misleading_names_are_refused(tmp_path: Path, numbered: Path, name: str) -> None:
-    with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
-        import_file(numbered, home=tmp_path / "home", normalization="caffe", name=name)
-    assert not (tmp_path / "home").exists()
-
-
-def test_existing_name_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
-    import_file(numbered, home=tmp_path / "home", normalization="caffe", name="mine")
+def test_misleading_and_existing_names_are_refused(tmp_path: Path, numbered: Path) -> None:
+    home = tmp_path / "home"
+    for name in ("bundled", "../out", "Mine", "a b", ".hidden"):
+        with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
+            import_file(numbered, home=home, normalization="caffe", name=name)
+    assert not home.exists()
+    import_file(numbered, home=home, normalization="caffe", name="mine")
     other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
     with pytest.raises(WeightsError, match="'mine' already names other weights"):
-        import_file(other, home=tmp_path / "home")
+        import_file(other, home=home)
 
 
 def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None:
@@ -87,23 +90,54 @@ def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None
         import_file(here.path, home=tmp_path / "there", normalization="caffe")
 
 
-def test_failed_import_leaves_nothing(tmp_path: Path) -> None:
-    arrays = networks.network()
-    arrays["conv5_4.bias"] = np.zeros(1, dtype=np.float32)
-    path = networks.save_torch(tmp_path / "x.pth", arrays)
-    with pytest.raises(WeightsError, match="is not VGG19"):
-        import_file(path, home=tmp_path / "home")
-    assert not (tmp_path / "home").exists()
-
-
 BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
+
+
+@dataclass
+class Server:
+    """A server on this machine that can misbehave; `asked` are the headers it was sent."""
+
+    body: bytes = BODY
+    breaks_after: list[int] = field(default_factory=list)
+    ranges: bool = True
+    status: int = 200
+    location: str | None = None
+    declared: int | None = None
+    asked: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer with the body from the requested byte on, or with an error."""
+        headers = dict(request.headers.items())
+        self.asked.append(headers)
+        start = int(headers.get("Range", "bytes=0-")[6:-1]) if self.ranges else 0
+        rest = self.body[start:] if self.status == 200 else b""
+        status = 206 if start else self.status
+        request.send_response(status if rest or self.status != 200 else 416)
+        if self.location:
+            request.send_header("Location", self.location)
+        if start:
+            whole = len(self.body)
+            request.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
+        request.send_header("Content-Length", str(self.declared or len(rest)))
+        request.end_headers()
+        part = rest[: self.breaks_after.pop(0) if self.breaks_after else None]
+        with suppress(ConnectionError):  # the client may have refused it half way
+            request.wfile.write(part)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    plan = Server(BODY)
-    handler = type("Planned", (Handler,), {"plan": plan})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+    plan = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            plan.answer(self)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         plan.url = f"http://127.0.0.1:{running.server_port}/file.bin"
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -118,6 +152,11 @@ def entry_of(server: Server, body: bytes = BODY) -> Known:
 
 
 def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / "file.bin.lock"),
+        pytest.raises(WeightsError, match="by another process"),
+    ):
+        list(download(entry_of(server), tmp_path))
     steps = list(download(entry_of(server), tmp_path))
     assert (tmp_path / "file.bin").read_bytes() == BODY
     assert steps[-1] == Progress("little", len(BODY), len(BODY))
@@ -126,19 +165,19 @@ def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Pat
 
 
 def test_interrupted_download_continues_at_the_next_call(server: Server, tmp_path: Path) -> None:
+    """From a server without ranges the whole file is downloaded again."""
+    path = tmp_path / "file.bin"
     server.breaks_after = [300_000, 0]
     with pytest.raises(WeightsError, match=r"broke off at 300000 bytes .* goes on from there"):
         list(download(entry_of(server), tmp_path))
-    assert not (tmp_path / "file.bin").exists()
+    assert not path.exists()
     list(download(entry_of(server), tmp_path))
     assert server.asked[-1]["Range"] == "bytes=300000-"
-    assert (tmp_path / "file.bin").read_bytes() == BODY
-
-
-def test_server_without_ranges_is_asked_for_the_whole_file(server: Server, tmp_path: Path) -> None:
+    assert path.read_bytes() == BODY
+    path.unlink()
     server.ranges, server.breaks_after = False, [300_000]
     received = [step.received for step in download(entry_of(server), tmp_path)]
-    assert (tmp_path / "file.bin").read_bytes() == BODY
+    assert path.read_bytes() == BODY
     assert received != sorted(received)
 
 
@@ -170,14 +209,6 @@ def test_errors_of_the_server_are_reported(server: Server, tmp_path: Path) -> No
         list(download(entry_of(server), tmp_path))
     server.url = "http://127.0.0.1:1/file.bin"
     with pytest.raises(WeightsError, match=r"cannot be reached .*refused"):
-        list(download(entry_of(server), tmp_path))
-
-
-def test_concurrent_download_is_refused(server: Server, tmp_path: Path) -> None:
-    with (
-        FileLock(tmp_path / "file.bin.lock"),
-        pytest.raises(WeightsError, match="by another process"),
-    ):
         list(download(entry_of(server), tmp_path))
 
 

@@ -1,7 +1,8 @@
-"""VGG19 in torch, held against the same network in plain NumPy."""
+"""VGG19 against the same network in plain torch; its precision."""
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.plain_vgg19 import Net, filters
+from tests.painter.plain_vgg19 import features_and_slope, filters
 
 from stylewatch_painter.network import vgg19 as precision_module
 from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, measured, quickest
@@ -20,34 +21,22 @@ POOLS = list(product(("max", "average"), ("floor", "ceil")))
 
 
 @pytest.mark.parametrize(("kind", "edge"), POOLS)
-def test_features_match_numpy(kind: str, edge: str) -> None:
+@pytest.mark.parametrize("layers", [["conv3_2"], ["conv1_2", "conv2_1", "conv5_1"], LAYERS])
+def test_features_and_gradient_match_plain_torch(
+    kind: str, edge: str, layers: list[LayerName]
+) -> None:
+    """The gradient of half the sum of squares."""
     x = small.plain(small.picture(0)) - 110
-    wanted = Net(filters(0), kind, edge).features(x)
-    found = small.network()(small.tensor(x), LAYERS, small.pools(kind, edge))
-    assert list(found) == list(LAYERS)
-    for layer in LAYERS:
-        assert found[layer].shape == (1, *wanted[layer].shape)
-        np.testing.assert_allclose(small.array(found[layer]), wanted[layer], rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize(("kind", "edge"), POOLS)
-@pytest.mark.parametrize(
-    "layers",
-    [["conv1_1"], ["conv3_2"], ["conv5_4"], ["conv1_2", "conv2_1", "conv4_4", "conv5_1"], LAYERS],
-    ids=["first", "middle", "last", "some", "all"],
-)
-def test_gradient_matches_numpy(kind: str, edge: str, layers: list[LayerName]) -> None:
-    """The slope of half the sum of squares: that of the features is the features."""
-    x = small.plain(small.picture(0)) - 110
-    net = Net(filters(0), kind, edge)
-    found = net.features(x)
-    wanted = net.slope(found, {layer: found[layer] for layer in layers})
+    wanted, slope = features_and_slope(filters(0), x, layers, kind, edge)
     u = small.tensor(x).requires_grad_()
     features = small.network()(u, layers, small.pools(kind, edge))
+    assert list(features) == list(layers)
+    for layer in layers:
+        np.testing.assert_allclose(small.array(features[layer]), wanted[layer], 1e-4, 1e-3)
     squares = torch.stack([features[layer].square().sum() for layer in layers])
-    (slope,) = torch.autograd.grad(squares.sum() / 2, u)
-    size = np.abs(wanted).max()
-    np.testing.assert_allclose(small.array(slope) / size, wanted / size, atol=1e-5)
+    (gradient,) = torch.autograd.grad(squares.sum() / 2, u)
+    size = np.abs(slope).max()
+    np.testing.assert_allclose(small.array(gradient) / size, slope / size, atol=1e-5)
 
 
 def test_deeper_layers_are_not_computed() -> None:
@@ -71,8 +60,10 @@ def test_bfloat16_is_close(kind: str, edge: str) -> None:
     slopes = []
     for network in (coarse, exact):
         u = small.tensor(small.plain(small.picture(0)) - 110).requires_grad_()
-        found = network(u, layers, small.pools(kind, edge))
-        loss = torch.stack([found[layer].float().square().mean().log() for layer in layers]).sum()
+        features = network(u, layers, small.pools(kind, edge))
+        loss = torch.stack(
+            [features[layer].float().square().mean().log() for layer in layers]
+        ).sum()
         slopes.append((loss, *torch.autograd.grad(loss, u)))
         assert slopes[-1][1].dtype == torch.float32
     assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
@@ -84,7 +75,7 @@ CPU = torch.device("cpu")
 
 
 def clock(exact: float, other: float) -> Iterator[float]:
-    """Moments at which convolutions begin and end: those of fp32 take `exact`, then `other`.
+    """Moments at which convolutions begin and end: five of fp32, each `exact` long, then `other`.
 
     The first of each kind takes a hundred times as long, until all is set up for it.
     """
@@ -95,21 +86,17 @@ def clock(exact: float, other: float) -> Iterator[float]:
         yield now
 
 
-@pytest.mark.parametrize(("other", "found"), [(0.5, "bf16"), (0.79, "bf16"), (0.9, "fp32")])
-def test_lower_precision_is_used_where_it_pays(other: float, found: str) -> None:
-    """Each trial reads the clock before and after, the first of six to no purpose."""
-    moments = clock(1.0, other)
-    assert measured(CPU, lambda: next(moments)) == found
+def test_lower_precision_is_used_where_it_pays() -> None:
+    for other, chosen in ((0.79, "bf16"), (0.9, "fp32")):
+        assert measured(CPU, partial(next, clock(1.0, other))) == chosen
 
 
 def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "cache" / "precision.json"
-    file.parent.mkdir()
+    file = tmp_path / "precision.json"
     other = {"another GPU, torch 1.0": "tf32"}
     file.write_text(json.dumps(other))
-    monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
-    assert quickest(CPU, file) == "bf16"
-    monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
-    assert quickest(CPU, file) == "bf16"
-    assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
+    for measurement in ("bf16", "fp32"):
+        monkeypatch.setattr(precision_module, "measured", lambda _, kind=measurement: kind)
+        assert quickest(CPU, file) == "bf16"
+    assert list(tmp_path.iterdir()) == [file]
     assert json.loads(file.read_text()).items() > other.items(), "other devices keep theirs"

@@ -41,25 +41,19 @@ def test_missing_packaged_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert weights.available(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
+def test_missing_or_damaged_weights_are_reported(tmp_path: Path) -> None:
+    described_file(tmp_path / "outside.safetensors")
+    for name, message in (
         ("torchvision", "`stylewatch weights fetch torchvision` brings them"),
         ("tochvision", "did you mean 'torchvision'"),
         ("../outside", "there are no weights"),
-    ],
-)
-def test_missing_weights_are_reported(tmp_path: Path, name: str, message: str) -> None:
-    described_file(tmp_path / "outside.safetensors")
-    with pytest.raises(WeightsError, match=message):
-        weights.locate(name, home=tmp_path / "home")
-
-
-@pytest.mark.parametrize("damage", [b"", struct.pack("<Q", 1 << 40), struct.pack("<Q", 2) + b"{}"])
-def test_damaged_file_says_what_to_do(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "mine.safetensors").write_bytes(damage)
-    with pytest.raises(WeightsError, match="damaged, or was made by another version; remove it"):
-        weights.locate("mine", home=tmp_path)
+    ):
+        with pytest.raises(WeightsError, match=message):
+            weights.locate(name, home=tmp_path / "home")
+    for damage in (b"", struct.pack("<Q", 1 << 40), struct.pack("<Q", 2) + b"{}"):
+        (tmp_path / "mine.safetensors").write_bytes(damage)
+        with pytest.raises(WeightsError, match="damaged, or was made by another version; remove"):
+            weights.locate("mine", home=tmp_path)
 
 
 def test_known_files_have_digest_source_and_license() -> None:

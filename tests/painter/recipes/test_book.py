@@ -8,7 +8,7 @@ import yaml
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book as recipe_book
-from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Schedule
+from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Schedule
 
 SHIPPED = ["best", "blank-canvas", "crowson", "devos", "gatys", "keras", "neural-style", "pastiche"]
 
@@ -20,18 +20,15 @@ def book(folder: Path, **recipes: str) -> Path:
 
 
 def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
+    """An own recipe may extend the shipped one of its name."""
     assert recipe_book.names() == SHIPPED
     for name in SHIPPED:
         recipe = recipe_book.find(name)
         assert recipe.name == name
         assert {*recipe.ours} <= {*recipe_book.dotted(recipe.model_dump())}
-    own = book(tmp_path, mine="extends: best\nabout: mine")
+    own = book(tmp_path, mine="extends: best", best="extends: best\nschedule: {steps: 7}")
     assert recipe_book.names(own) == sorted([*SHIPPED, "mine"])
-
-
-def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> None:
-    folder = book(tmp_path, best="extends: best\nschedule: {steps: 7}")
-    changed, shipped = recipe_book.find("best", folder), recipe_book.find("best")
+    changed, shipped = recipe_book.find("mine", own), recipe_book.find("best")
     assert changed.schedule.steps == 7
     assert changed.objective == shipped.objective
 
@@ -41,15 +38,14 @@ def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> No
     [
         ("extends: bset\nabout: x", "did you mean 'best'"),
         ("extends: mine\nabout: x", "there is no recipe 'mine'"),
+        ("extends: other\nabout: x", "extends"),  # which extends `mine`
         ("- a\n- list", "should be a mapping"),
         ("about: [", "is not YAML"),
         ("about: !!bool foo", "mine.*KeyError"),
         (f"about: {'[' * 5000}", "mine.*RecursionError"),
-        ("about: &a [*a]", "about"),
         ("about: &a {b: *a}\nschedule: {steps: 1}\nextends: best", "about"),
         ("extends: best\n1: 2", "mine.*1"),
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
-        (f"extends: best\nschedule: {{steps: 0x{'f' * 5000}}}", "steps"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
@@ -57,7 +53,7 @@ def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> No
 )
 def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        recipe_book.find("mine", book(tmp_path, mine=text))
+        recipe_book.find("mine", book(tmp_path, mine=text, other="extends: mine\nabout: x"))
 
 
 def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,12 +72,6 @@ def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert recipe_book.find("own", tmp_path).schedule.steps == 77
 
 
-def test_circular_extends_is_refused(tmp_path: Path) -> None:
-    folder = book(tmp_path, a="extends: b\nabout: x", b="extends: a\nabout: x")
-    with pytest.raises(RecipeError, match="extends"):
-        recipe_book.find("a", folder)
-
-
 def test_fast_keeps_objective_and_geometry() -> None:
     """And takes all other fields from `best`."""
     source, best = recipe_book.find("keras"), recipe_book.find("best").schedule
@@ -93,32 +83,23 @@ def test_fast_keeps_objective_and_geometry() -> None:
     assert {"start", "scales", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
 
 
-@pytest.mark.parametrize(
-    ("key", "path"),
-    [
-        ("schedule.steps", "schedule.steps"),
-        ("steps", "schedule.steps"),
-        ("optimizer.history", "schedule.optimizer.history"),
-        ("strength", "objective.strength"),
-        ("objective.content.layers.conv3_1", "objective.content.layers.conv3_1"),
-    ],
-)
-def test_single_field_is_changed(key: str, path: str) -> None:
-    value: Any = recipe_book.change(recipe_book.find("best"), {key: 1}).model_dump()
-    for part in path.split("."):
-        value = value[part]
-    assert value == 1
+def test_single_field_is_changed() -> None:
+    """By its path in the recipe, in the schedule or in the objective."""
+    keys = {"schedule.steps": 1, "save_every": 2, "optimizer.history": 3, "strength": 0.4,
+            "objective.content.layers.conv3_1": 5}  # fmt: skip
+    recipe = recipe_book.change(recipe_book.find("best"), keys)
+    schedule, objective = recipe.schedule, recipe.objective
+    assert (schedule.steps, schedule.save_every, objective.strength) == (1, 2, 0.4)
+    assert isinstance(schedule.optimizer, Lbfgs) and schedule.optimizer.history == 3
+    assert objective.content is not None and objective.content.layers["conv3_1"] == 5
 
 
-def test_none_removes_a_layer_or_a_side() -> None:
+def test_none_removes_a_layer_or_a_side_and_another_optimizer_inherits_nothing() -> None:
     best = recipe_book.find("best")
     without = recipe_book.change(best, {"objective.style.layers.conv5_1": None})
     assert "conv5_1" not in without.objective.layers
     assert recipe_book.change(best, {"objective.content": None}).objective.content is None
-
-
-def test_another_optimizer_kind_inherits_nothing() -> None:
-    changed = recipe_book.change(recipe_book.find("best"), {"schedule.optimizer.kind": "adam"})
+    changed = recipe_book.change(best, {"schedule.optimizer.kind": "adam"})
     assert changed.schedule.optimizer == Adam(kind="adam")
 
 
@@ -129,17 +110,3 @@ def test_noise_ratio_implies_a_mixed_start() -> None:
     assert kept.schedule.start == "content"
     with pytest.raises(RecipeError, match="starts from noise"):
         recipe_book.change(recipe_book.find("gatys"), {"schedule.noise_ratio": 0.3})
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("stepps", 3, "did you mean 'steps'"),
-        ("objective.style.layers.conv9_1", 1, "did you mean 'conv"),
-        ("objective.contnt", None, "did you mean 'content'"),
-        ("steps.more", 3, "steps"),
-    ],
-)
-def test_unknown_key_is_refused(key: str, value: object, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
-        recipe_book.change(recipe_book.find("best"), {key: value})
