@@ -3,11 +3,9 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.e2e.fault_injection import remount
 from tests.hostile.cases import case
@@ -48,19 +46,13 @@ THERE: dict[str, Callable[[World], object]] = {
     "_status.txt is a link outside": lambda world: _status(world).symlink_to(
         world.elsewhere / "secret.txt"
     ),
-    "_status.txt is a folder": lambda world: _status(world).mkdir(),
     "_status.txt is a pipe": lambda world: os.mkfifo(_status(world)),
     "_refused is a link outside": lambda world: _refused(world).symlink_to(world.elsewhere),
     "_refused is a file": lambda world: _refused(world).write_bytes(b"x"),
-    "_refused is a link to itself": lambda world: _refused(world).symlink_to("_refused"),
     "the job's folder is there, as a file": lambda world: _good(world).write_bytes(b"x"),
     "the job's folder is there, as a link outside": lambda world: _good(world).symlink_to(
         world.elsewhere
     ),
-    "the job's folder is there, as a link to nowhere": lambda world: _good(world).symlink_to(
-        "gone"
-    ),
-    "the job's folder is there, as a pipe": lambda world: os.mkfifo(_good(world)),
     "the job's folder is there, with a receipt of garbage": lambda world: _finished(_good(world)),
 }
 
@@ -104,44 +96,3 @@ def staging(world: World) -> None:
     link = _cleared(world.outbox / ".staging")
     link.symlink_to(world.elsewhere)
     world.later(READ_ONLY_S, lambda: link.unlink() if link.is_symlink() else None)
-
-
-def _expect_no_repetition(world: World) -> None:
-    """Expect no more paintings than pairs, for as long as it takes to see."""
-    name = world.next_good
-
-    def is_still() -> bool:
-        time.sleep(5)  # in which nothing should happen
-        receipts = [path for path in world.root.rglob("receipt.json") if name in path.parts[-2]]
-        return len(receipts) <= 1
-
-    world.expect("its own paintings were painted again", is_still)
-
-
-def _bind_mount(world: World, folder: str) -> None:
-    (world.inbox / folder).mkdir(exist_ok=True)
-    source = str(world.inbox / folder)
-    subprocess.run(["mount", "--bind", source, str(world.outbox)], check=True)
-    world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
-    _expect_no_repetition(world)
-
-
-REFUSED: dict[str, Any] = {"stopped": True, "alone": True, "exits": (78,)}
-MOUNTED: dict[str, Any] = {**REFUSED, "needs": "mounts"}
-for text, folder in (("is the inbox", "."), ("lies in the inbox", "painted")):
-    case("outbox", f"the outbox {text}, by a bind mount", **MOUNTED)(
-        partial(_bind_mount, folder=folder)
-    )
-
-
-@case("outbox", "the outbox is the inbox, by a link", **REFUSED)
-def linked(world: World) -> None:
-    shutil.rmtree(world.outbox)
-    world.outbox.symlink_to(world.inbox)
-
-    def unlink() -> None:
-        world.outbox.unlink()
-        world.outbox.mkdir()
-
-    world.undo(unlink)
-    _expect_no_repetition(world)
