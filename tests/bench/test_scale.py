@@ -6,14 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 from bench.fleet import MEASURED, SLICE, Fleet, Script
 from bench.many_done import repeat
 from bench.meter import REST, Meter
-from bench.scale import FILES, SIMULATION, Found, Plan, measure, table
+from bench.scale import Plan, measure
 from bench.viewers import watching
 from tests.daemon.world import make_finished_job
 
@@ -64,17 +63,6 @@ def test_time_belongs_to_the_innermost_part_and_generators_count_by_their_steps(
     assert meter.spent == {REST: 2100, "out": 9, "in": 51, "last": 4}
 
 
-def test_the_time_of_the_meter_is_reported_apart() -> None:
-    ticks, work = count(), Work()
-    meter = Meter(lambda: next(ticks))
-    with pytest.MonkeyPatch.context() as patch:
-        meter.wrap(patch, work, "inner", "in")
-        meter.wrap(patch, work, "outer", "out")
-        work.outer()
-    for part in ("in", "out"):
-        assert meter.own(part) == pytest.approx(meter.spent[part], rel=1e-3)
-
-
 def test_simulated_workers_take_the_measured_times_and_end_each_job_once(tmp_path: Path) -> None:
     fleet = Fleet(3, Script(steps=4, save_every=2), random.Random(1))
     order = Order("a", JobSettings(), Path("a.jpg"), (Path("b.jpg"),), tmp_path)
@@ -93,13 +81,6 @@ def test_simulated_workers_take_the_measured_times_and_end_each_job_once(tmp_pat
     for at in ends.values():
         assert any(at == pytest.approx(takes, abs=1.1 * SLICE) for takes in MEASURED)
     assert (tmp_path / "stages/0004.png").exists()
-
-
-def test_the_dispatchers_own_time_leaves_out_files_and_simulation() -> None:
-    spent = {"choosing": 0.25, "ledger": 0.5, REST: 0.125, FILES[0]: 4.0, SIMULATION: 8.0}
-    found = Found(Plan(1000, 10), spent, {}, 0.25, 1200.0, 5e7, 3000)
-    assert found.own == 0.875
-    assert "| **the dispatcher's own, ms** | **0.875** |" in table([found])
 
 
 @pytest.mark.parametrize("batch", [1, 4])
