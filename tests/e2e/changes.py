@@ -81,7 +81,9 @@ def die_at(change: int, kinds: Path | None) -> None:
         return changed
 
     for name in CHANGES:
-        setattr(os, name, dying(name, getattr(os, name) if name != "fsync" else lambda handle: None))
+        setattr(
+            os, name, dying(name, getattr(os, name) if name != "fsync" else lambda handle: None)
+        )
     ledger_writer.commit = dying("commit", ledger_writer.commit)
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +80,3 @@ def test_render_puts_artifacts_into_a_folder_and_repeats_them(
     capsys.readouterr()
     assert call([*render, "-o", str(tmp_path / "a.png")]) == 64
     assert "--artifact is for a painting in a folder" in capsys.readouterr().err
-
-
-def test_a_worker_loads_nothing_to_draw_artifacts(tmp_path: Path, pictures: Path) -> None:
-    program = (
-        "import sys\nfrom pathlib import Path\n"
-        "from tests.daemon.worker.orders import order, painted\n"
-        "names = ['losses', 'gif', 'sheet']\n"
-        "painted(order(Path(sys.argv[1]), Path(sys.argv[2]), artifacts=names))\n"
-        "print([name for name in sys.modules if name == 'matplotlib' or 'animation' in name])"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "job"), str(pictures)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout == "[]\n"
-    assert (tmp_path / "job/staging/sheet.png").is_file()

@@ -121,21 +121,6 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     assert (space.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
 
 
-def test_an_unwritable_outbox_and_a_missing_backend_lose_nothing(space: Workspace) -> None:
-    space.drop("trip/content.jpg", "trip/style.jpg")
-    space.outbox.write_text("a file in its place")
-    summary = space.run()
-    assert summary.exit_code == 75
-    assert "cannot be written" in summary.paused[0].reason
-    assert space.left() == ["content.jpg", "style.jpg"]
-    space.outbox.unlink()
-    (space.inbox / "trip/job.yaml").write_text("backend: nosuch\n")
-    summary = space.run()
-    assert (summary.exit_code, summary.paused[0].exit_code) == (75, 69)
-    assert "nosuch" in summary.paused[0].reason
-    assert space.left() == ["content.jpg", "job.json", "job.yaml", "style.jpg"]
-
-
 def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,10 @@
 
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
-from tests.e2e.daemon import FAST, PAIR, PROGRAM, SLOW, Daemon, until
+from tests.e2e.daemon import PAIR, PROGRAM, SLOW, Daemon, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files.shortages import MINIMUM
@@ -41,18 +38,6 @@ def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
         assert {attempt["ended"].partition(":")[0] for attempt in attempts} <= {"paused", "done"}
 
 
-def test_a_run_reports_the_shortage_and_exits_with_75(daemon: Daemon) -> None:
-    daemon.drop("a")
-    program = f"from stylewatch_daemon.files import shortages; shortages.MINIMUM = 0; {PROGRAM}"
-    ended = subprocess.run(
-        [sys.executable, "-c", LIMITED.format(22, 22) + program, "run", "--once", *FAST],
-        cwd=daemon.root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 75
-    assert "out of file descriptors (the limit is 22" in ended.stderr
-    assert not (daemon.root / "outbox/_refused").exists()
-
-
 def test_a_daemon_starts_with_the_minimum_and_not_with_less(daemon: Daemon) -> None:
     daemon.program = LIMITED.format(MINIMUM - 1, MINIMUM - 1) + PROGRAM
     daemon.start()
@@ -64,22 +49,6 @@ def test_a_daemon_starts_with_the_minimum_and_not_with_less(daemon: Daemon) -> N
     until(lambda: daemon.painted == ["a"])
     assert daemon.end() == 0
     assert "waits: " not in daemon.log
-
-
-@pytest.mark.parametrize("disk", ["outbox", "state"] if CAN_MOUNT else [])
-def test_all_jobs_go_on_once_a_full_disk_has_space_again(daemon: Daemon, disk: str) -> None:
-    jobs = ["a", "b", "c", "d"]
-    with small_disk(daemon.root / disk, 20_000):
-        daemon.start("--set", "job.steps=40", "--set", "job.size=24", *SLOW)
-        for name in jobs:
-            daemon.drop(name)
-        until(lambda: daemon.published["running"])
-        filler = fill_up(daemon.root / disk)
-        until(lambda: daemon.log.count("waits: ") >= 2)
-        filler.unlink()
-        until(lambda: daemon.painted == jobs)
-        assert daemon.end() == 0
-    assert not (daemon.root / "outbox/_refused").exists()
 
 
 def test_a_job_that_kills_the_daemon_each_time_ends_alone_after_all_others(daemon: Daemon) -> None:
