@@ -23,10 +23,8 @@ class Case:
     place: Place
     stopped: bool = False
     """It is placed between two runs of the daemon; else beside a running one."""
-    alone: bool = False
-    """No other case shares its daemon."""
     over_mounts: bool = False
-    """The state folder is a disk of its own; such a case is alone, too."""
+    """The state folder is a disk of its own."""
     exits: tuple[int, ...] = ()
     """The daemon may refuse to start with one of these codes, until the case is undone."""
     within: float | None = None

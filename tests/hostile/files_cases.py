@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.hostile import strategies
 from tests.hostile.cases import case
-from tests.hostile.strategies import Leaf
 from tests.hostile.world import QUIET_S, World, dig
 
 DEEP, EMPTY_FOLDERS, AT_ONCE = 1_500, 20_000, 5_000
@@ -195,7 +193,7 @@ NAMES: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@case("names", f"pairs in folders of {len(NAMES)} odd names, and the same side by side", alone=True)
+@case("names", f"pairs in folders of {len(NAMES)} odd names, and the same side by side")
 def odd_names(world: World) -> None:
     for number, name in enumerate(NAMES.values()):
         folder = world.make(f"odd-{number}")
@@ -217,36 +215,6 @@ def cases_of_names(world: World) -> None:
             file.rename(world.inbox / f"{name}.{file.name}")
 
 
-@case("names", "trees of files of every kind under every name, generated", alone=True)
-def generated_trees(world: World) -> None:
-    for number, tree in enumerate(world.examples(strategies.trees())):
-        top = world.inbox / f"tree-{number}"
-        top.mkdir()
-        for leaf in tree:
-            _plant(world, top, leaf)
-
-
-def _plant(world: World, top: Path, leaf: Leaf) -> None:
-    path = top.joinpath(*map(os.fsdecode, leaf.way))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        match leaf.what:
-            case "content" | "style":
-                path.write_bytes((world.spare / f"{leaf.what}.jpg").read_bytes())
-            case "nothing" | "text":
-                path.write_bytes(leaf.what.encode()[: 4 if leaf.what == "text" else 0])
-            case "link":
-                path.symlink_to(world.elsewhere / "content.jpg")
-            case "loop":
-                path.symlink_to(path)
-            case "pipe":
-                os.mkfifo(path)
-            case "folder":
-                path.mkdir()
-    except OSError:  # a file is in the way, or the path is too long for this system
-        pass
-
-
 # Trees and crowds.
 
 
@@ -260,25 +228,21 @@ def _deep(world: World, name: bytes, levels: int) -> None:
     os.close(here)
 
 
-case("trees", "folders of 200 bytes, 100 levels deep", alone=True)(
-    partial(_deep, name=b"d" * 200, levels=100)
-)
+case("trees", "folders of 200 bytes, 100 levels deep")(partial(_deep, name=b"d" * 200, levels=100))
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
-    case("trees", f"folders {DEEP} levels deep, made {when}", alone=True, stopped=stopped)(
+    case("trees", f"folders {DEEP} levels deep, made {when}", stopped=stopped)(
         partial(_deep, name=b"d", levels=DEEP)
     )
 
 
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
 
-    @case("crowds", f"{EMPTY_FOLDERS:,} empty folders, made {when}", alone=True, stopped=stopped)
+    @case("crowds", f"{EMPTY_FOLDERS:,} empty folders, made {when}", stopped=stopped)
     def many_folders(world: World) -> None:
         for number in range(EMPTY_FOLDERS):
             (world.inbox / f"empty-{number}").mkdir()
 
-    @case(
-        "crowds", f"{AT_ONCE:,} texts and lone pictures, made {when}", alone=True, stopped=stopped
-    )
+    @case("crowds", f"{AT_ONCE:,} texts and lone pictures, made {when}", stopped=stopped)
     def many_files(world: World) -> None:
         picture = (world.spare / "content.jpg").read_bytes()
         for number in range(AT_ONCE):

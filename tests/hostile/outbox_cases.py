@@ -65,7 +65,7 @@ def _placed(place: Callable[[World], object], world: World) -> None:
 for title, place in THERE.items():
     for stopped in (False, True):
         when = "before it starts" if stopped else "while the daemon runs"
-        case("outbox", f"{title}, {when}", stopped=stopped, alone=True)(partial(_placed, place))
+        case("outbox", f"{title}, {when}", stopped=stopped)(partial(_placed, place))
 
 
 @case("outbox", "links outside in the place of each file of a running job")
@@ -81,9 +81,7 @@ def swapped(world: World) -> None:
     world.meanwhile(swap, 0.001)
 
 
-@case(
-    "outbox", "the outbox cannot be written for a while", alone=True, within=120.0, needs="mounts"
-)
+@case("outbox", "the outbox cannot be written for a while", within=120.0, needs="mounts")
 def read_only(world: World) -> None:
     subprocess.run(["mount", "--bind", str(world.outbox), str(world.outbox)], check=True)
     world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
@@ -91,7 +89,7 @@ def read_only(world: World) -> None:
     world.later(READ_ONLY_S, lambda: remount(world.outbox, "rw,bind"))
 
 
-@case("outbox", ".staging is a link outside for a while", alone=True, within=WAITS)
+@case("outbox", ".staging is a link outside for a while", within=WAITS)
 def staging(world: World) -> None:
     link = _cleared(world.outbox / ".staging")
     link.symlink_to(world.elsewhere)

@@ -161,7 +161,7 @@ for role in ("style", "content.mask", "init"):
         case("pictures", f"a bomb as {role}.{ending}")(partial(_as, f"{role}.{ending}", data))
 
 
-@case("pictures", "many bombs at once, in an album", alone=True)
+@case("pictures", "many bombs at once, in an album")
 def album_of_bombs(world: World) -> None:
     made_here = world.make("album")
     (made_here / "content.jpg").unlink()
@@ -180,4 +180,4 @@ def _damaged(kind: str, world: World) -> None:
 
 
 for kind in (*KINDS, "heic"):
-    case("damage", f"cut off and damaged at random: {kind}", alone=True)(partial(_damaged, kind))
+    case("damage", f"cut off and damaged at random: {kind}")(partial(_damaged, kind))

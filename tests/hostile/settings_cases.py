@@ -45,7 +45,7 @@ for title, text in TEXTS.items():
     case("job.yaml", f"job.yaml: {title}")(partial(_in_a_folder, text))
 
 
-@case("job.yaml", "job.yaml, generated", alone=True)
+@case("job.yaml", "job.yaml, generated")
 def generated(world: World) -> None:
     examples = [text.encode("utf-8", "surrogatepass") for text in world.examples(JOB_TEXTS)]
     # A job may wait for a device that is not there, and then none of them can be seen to end.
@@ -57,7 +57,7 @@ def generated(world: World) -> None:
 WORST = ("an empty bool with a tag", "a name with a surrogate", "lists that are 10,000 deep")
 
 
-@case("job.yaml", "job.yaml that holds for an album: the worst ones", alone=True)
+@case("job.yaml", "job.yaml that holds for an album: the worst ones")
 def of_an_album(world: World) -> None:
     for number, title in enumerate(WORST):
         made = world.make(f"album-{number}")
@@ -68,7 +68,7 @@ def of_an_album(world: World) -> None:
         made.rename(world.inbox / made.name)
 
 
-@case("job.yaml", "job.yaml for one side only, with a tag", alone=True)
+@case("job.yaml", "job.yaml for one side only, with a tag")
 def for_one_side(world: World) -> None:
     folder = world.drop_open("one-side", "style.jpg")
     (folder / "job.yaml").write_bytes(b"only: !!timestamp foo\n")
@@ -86,7 +86,7 @@ def _sparse(world: World, name: str, size: int) -> None:
 
 for name in ("job.yaml", "content.jpg", "style.jpg"):
     for size, words in ((2 * GB, "2 GB"), (TB, "1 TB")):
-        case("sparse", f"{name} of {words} that takes nothing on the disk", alone=True)(
+        case("sparse", f"{name} of {words} that takes nothing on the disk")(
             partial(_sparse, name=name, size=size)
         )
 

@@ -43,7 +43,7 @@ def _garbage(room: str, world: World) -> None:
 
 
 for room in ROOMS:
-    case("state", f"{room}/: records of garbage, {len(GARBAGE)} kinds", stopped=True, alone=True)(
+    case("state", f"{room}/: records of garbage, {len(GARBAGE)} kinds", stopped=True)(
         partial(_garbage, room)
     )
 
@@ -123,7 +123,7 @@ def _placed(place: Callable[[World], object], world: World, *, fatal: bool) -> N
 
 for number, (title, place) in enumerate(PLACES.items()):
     fatal = number >= HARMLESS
-    case("state", f"{title}", stopped=True, alone=fatal, exits=(78, 73) if fatal else ())(
+    case("state", f"{title}", stopped=True, exits=(78, 73) if fatal else ())(
         partial(_placed, place, fatal=fatal)
     )
 
@@ -162,7 +162,7 @@ case("requests", "requests of garbage, while the daemon runs")(_requests)
 case("requests", "requests of garbage, before it starts", stopped=True)(_requests)
 
 
-@case("requests", "5,000 requests of garbage at once", alone=True)
+@case("requests", "5,000 requests of garbage at once")
 def many_requests(world: World) -> None:
     for number in range(5_000):
         (world.state / "requests" / f"n{number}.json").write_bytes(b"{")
@@ -222,7 +222,7 @@ def _garble(path: Path, at: int) -> None:
 
 
 for title, change in LEDGERS.items():
-    case("ledger", f"the ledger {title}", stopped=True, alone=True, exits=(78,))(
+    case("ledger", f"the ledger {title}", stopped=True, exits=(78,))(
         partial(_without_ledger, change=change)
     )
 
@@ -255,6 +255,6 @@ def _rows(value: str, world: World) -> None:
 
 
 for title, value in VALUES.items():
-    case("ledger", f"jobs whose columns hold {title}", stopped=True, alone=True, exits=(78,))(
+    case("ledger", f"jobs whose columns hold {title}", stopped=True, exits=(78,))(
         partial(_rows, value)
     )

@@ -1,12 +1,11 @@
-"""Tries cases: several beside one daemon, and each that may be to blame again by itself."""
+"""Tries cases, each beside a daemon of its own."""
 
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import groupby
 from pathlib import Path
 
 from tests.hostile.cases import CASES, Case
@@ -15,9 +14,6 @@ from tests.hostile.world import DISK, MB, MOST_LOG, MOST_MEMORY, Options, World
 
 FAMILIES = ("settings", "files", "pictures", "state", "outbox")
 """The modules with cases: `files` means files_cases.py."""
-
-TOGETHER = 6
-"""Cases that share a daemon, unless they must be alone."""
 
 RUNAWAY = 1000 * MB
 """Bytes beyond the limit at which a daemon that fills the disk is killed."""
@@ -40,14 +36,6 @@ class Result:
     tried: bool = True
 
 
-@dataclass
-class Batch:
-    """Results of cases beside one daemon; `after` is what was wrong with the next start."""
-
-    results: list[Result] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
-
-
 def all_cases() -> list[Case]:
     """Return the cases of every family."""
     for family in FAMILIES:
@@ -57,34 +45,13 @@ def all_cases() -> list[Case]:
 
 def results(cases: Sequence[Case], options: Options) -> Iterator[Result]:
     """Try the cases, and yield their results."""
-    for batch in _batches(cases):
-        left = [case for case in batch if case.can_be_tried]
-        yield from (Result(case, tried=False) for case in batch if not case.can_be_tried)
-        while left:
-            tried = _try(left, options)
-            yield from _judged(tried, options)
-            left = left[left.index(tried.results[-1].case) + 1 :]
-
-
-def _batches(cases: Sequence[Case]) -> Iterator[list[Case]]:
-    for alone, group in groupby(cases, lambda case: case.alone or case.over_mounts or case.family):
-        found = list(group)
-        step = 1 if alone is True else TOGETHER
-        yield from (found[at : at + step] for at in range(0, len(found), step))
-
-
-def _judged(tried: Batch, options: Options) -> Iterator[Result]:
-    """Yield the results of a batch; those that may be to blame are tried again by themselves."""
-    for result in tried.results:
-        wrong = (*result.wrong, *tried.after)
-        if len(tried.results) == 1 or not wrong:
-            yield replace(result, wrong=wrong)
+    for case in cases:
+        if not case.can_be_tried:
+            yield Result(case, tried=False)
             continue
-        alone = _try([result.case], options)
-        again = (*alone.results[0].wrong, *alone.after)
-        others = "; ".join(other.case.name for other in tried.results if other is not result)
-        note = f"(by itself it holds; here with: {others})"
-        yield replace(alone.results[0], wrong=again or (*wrong, note))
+        with world(options, own_disk=case.over_mounts) as here:
+            (result,), after = try_in(here, [case])
+        yield replace(result, wrong=(*result.wrong, *after))
 
 
 @contextmanager
@@ -101,26 +68,21 @@ def world(options: Options, *, own_disk: bool = False) -> Iterator[World]:
         subprocess.run(["rm", "--recursive", "--force", str(root)], check=True)
 
 
-def _try(cases: Sequence[Case], options: Options) -> Batch:
-    """Try cases one after the other beside one daemon, up to the first with something wrong."""
-    with world(options, own_disk=cases[0].over_mounts) as here:
-        return try_in(here, cases)
+def try_in(here: World, cases: Sequence[Case]) -> tuple[list[Result], list[str]]:
+    """Try the cases in this world, up to the first with something wrong; return their results.
 
-
-def try_in(here: World, cases: Sequence[Case]) -> Batch:
-    """Try the cases in this world, and start its daemon again at the end."""
-    batch = Batch()
+    Then the daemon is started again: also returns what was wrong with that.
+    """
     if wrong := here.start():
         raise RuntimeError(wrong)
     if here.good(STARTED_WITHIN) is None:
         raise RuntimeError("a good pair with nothing hostile beside it is not done")
+    tried = list[Result]()
     for case in cases:
-        batch.results.append(_measured(here, case))
-        if batch.results[-1].wrong:
+        tried.append(_measured(here, case))
+        if tried[-1].wrong:
             break
-    if not (len(cases) > 1 and batch.results[-1].wrong):  # else it is tried again, alone
-        batch.after = list(_wrong_after(here))
-    return batch
+    return tried, list(_wrong_after(here))
 
 
 def _measured(here: World, case: Case) -> Result:

@@ -14,13 +14,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 from tests.daemon.disks import small_disk
 from tests.e2e.daemon import PROGRAM, is_running, read_status, until
 from tests.e2e.invariants import Workspace
 from tests.e2e.swaps import snapshot
 from tests.hostile.meter import Meter
-from tests.hostile.strategies import drawn
 
 from stylewatch_daemon.files.names import shown
 
@@ -163,8 +163,23 @@ class World(Workspace):
         self._acts.callback(act)
 
     def examples(self, strategy: SearchStrategy[Example]) -> Sequence[Example]:
-        """Return examples of `strategy`, by the seed."""
-        return drawn(strategy, self.options.examples, self.options.seed)
+        """Return examples of `strategy`, the same for the same seed."""
+        examples = list[Example]()
+
+        @seed(self.options.seed)
+        @settings(
+            max_examples=self.options.examples,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategy)
+        def collect(example: Example) -> None:
+            examples.append(example)
+
+        collect()
+        return examples
 
     def settled_job(self) -> Path:
         """Return the folder of a job that is taken and waits; the daemon is not running then."""
