@@ -1,8 +1,7 @@
 """Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from PIL import Image
 
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Losses, Stage, Step
 
 SECONDS = 0.5
 """What a step takes."""
@@ -145,28 +143,6 @@ def test_both_real_painters_are_sampled(pictures: Path, monkeypatch: pytest.Monk
 # On a GPU.
 
 
-class Painter:
-    """Moves the clock on by SECONDS for each step of each batch."""
-
-    def __init__(self, clock: list[float], batches: list[str]) -> None:
-        self._clock, self._batches = clock, batches
-
-    def paint(self, task: Task, wish: Callable[[], object]) -> Iterator[Step]:
-        for _, step in self.paint_many([task], [wish]):
-            assert isinstance(step, Step)
-            yield step
-
-    def paint_many(
-        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], object]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        self._batches.append(f"{tasks[0].recipe.name} x {len(tasks)}")
-        steps = sum(level.steps for level in tasks[0].levels())
-        self._clock[0] += 3 + steps * SECONDS  # 3 for targets and the like
-        picture = np.zeros((2, 2, 3), np.float32)
-        for index in range(len(tasks)):
-            yield index, Stage(steps, steps, (2, 2), Losses(0), 0.0, picture=picture)
-
-
 @pytest.fixture
 def setting(pictures: Path) -> gpu_rows.Setting:
     """Small pictures on the CPU."""
@@ -176,31 +152,22 @@ def setting(pictures: Path) -> gpu_rows.Setting:
     return replace(short, device="cpu", side=64, box="40x30", large=1200, small=1200)
 
 
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the painter gets, with a clock that only the painter moves."""
-    clock, batches = [0.0], list[str]()
-    monkeypatch.setattr(gpu_rows, "backend", lambda *_: Painter(clock, batches))
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    return batches
-
-
-def test_figures_of_a_gpu_come_from_the_times_of_warm_batches(
-    setting: gpu_rows.Setting, batches: list[str], monkeypatch: pytest.MonkeyPatch
+def test_figures_of_a_gpu_come_from_times_and_steps(
+    setting: gpu_rows.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = gpu_rows.devos_fast(setting, scales=[])
-    assert gpu_rows.per_step(setting, "auto", recipe, 4) == SECONDS
-    assert batches == ["devos x 4"] * 3
+    def paint(_: object, wanted: Sequence[Task]) -> tuple[float, int]:
+        steps = sum(level.steps for level in wanted[0].levels())
+        return 3 + steps * SECONDS, steps  # 3 for targets and the like
+
+    monkeypatch.setattr(gpu_rows, "paint", paint)
     monkeypatch.setattr(gpu_rows, "matmul", lambda _: 0.5)
     readings = dict(gpu_rows.fraction(setting))
     speed = probes.work(40, 30) / SECONDS / 1e12
     assert readings["alone_tflops"] == pytest.approx(speed)
     assert readings["h200_fraction"] == pytest.approx(4 * speed / 0.5)
-    batches.clear()
     readings = dict(gpu_rows.devos(setting))
     assert {*readings} == {row.key for row in gpu_rows.MEASURES[0].rows}
     assert readings["devos_h200_s"] == 3 + 20 * SECONDS
-    assert batches == ["devos x 1"] * 6
     best = gpu_rows.tasks(setting, book.find("best"), 2)
     steps = sum(level.steps for level in best[0].levels())
     hourly = dict(gpu_rows.hourly(setting))

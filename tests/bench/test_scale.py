@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 from bench.fleet import MEASURED, SLICE, Fleet, Script
-from bench.many_done import repeat
 from bench.meter import REST, Meter
 from bench.scale import Plan, measure
 from bench.viewers import watching
-from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry, reading
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.worker.messages import Done, Order
 
 EVENT = (
@@ -91,24 +88,6 @@ def test_all_simulated_jobs_go_through_the_real_pipeline(batch: int, tmp_path: P
         assert ledger.counts()["done"] == 10
     assert len(list(tmp_path.glob("out-*/*/receipt.json"))) == 10
     assert found.own > 0 and 0 < found.calls["commits, and syncs in them"] < 5
-
-
-def test_repeated_jobs_have_their_own_names_and_the_same_pictures(tmp_path: Path) -> None:
-    outbox, state = tmp_path / "outbox", tmp_path / "state"
-    state.mkdir()
-    final = make_finished_job(outbox, "sea", days=1) / "final.png"
-    ledger = LedgerWriter.open(state / FILE_NAME)
-    ledger.enter([
-        Entry("1", "sea", str(tmp_path), str(outbox), "done", "2026-01-01T00:00:00+00:00", (), 0,
-              place="sea", finished="2026-01-01T00:01:00+00:00")
-    ])  # fmt: skip
-    ledger.close()
-    repeat(tmp_path, 2)
-    with reading(state / FILE_NAME) as read:
-        done = read.ended(("done",), 10)
-    assert [entry.name for entry in done] == ["sea", "holiday-00000", "holiday-00001"]
-    assert len({entry.finished for entry in done}) == 3
-    assert all((outbox / str(entry.place) / "final.png").samefile(final) for entry in done)
 
 
 def test_each_viewer_gets_every_event_and_fetches_a_stage_once() -> None:
