@@ -49,20 +49,18 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed.of(root / "source", root / "site")
 
 
-def test_it_is_listed_with_its_capabilities(tones: Installed, tmp_path: Path) -> None:
+def test_it_is_listed_with_its_capabilities_and_checks_its_options(
+    tones: Installed, tmp_path: Path
+) -> None:
     ended = tones.run("-c", PROGRAM, "backends", "--json", folder=tmp_path)
     (listed,) = (entry for entry in json.loads(ended.stdout) if entry["name"] == "tones")
     assert listed == {
         "name": "tones", "version": "1.0", "devices": ["cpu"], "problem": None,
         "can": ["masks", "resume", "deterministic"],
     }  # fmt: skip
-
-
-def test_its_options_are_checked_by_its_own_model(tones: Installed, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
     checked = tones.run("-c", PROGRAM, "config", "check", "config.yaml", folder=tmp_path)
     assert checked.returncode == 78
-    assert "backends.tones: backend tones: " in checked.stderr
     assert "unknown key 'pase'; did you mean 'pace'?" in checked.stderr
     assert "device: " in checked.stderr
 

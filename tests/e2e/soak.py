@@ -48,10 +48,10 @@ PASSING = ("stages", "inputs")
 QUIET_S = 180.0
 """Seconds without an ended job after which the soak gives up."""
 
-Kind = Literal["good", "beside", "album", "bad", "mistake", "unwanted", "long"]
+Kind = Literal["good", "album", "bad", "mistake", "unwanted", "long"]
 ALBUM = "album"
 HUNDRED: tuple[tuple[Kind, int], ...] = (
-    ("long", 4), ("good", 67), ("beside", 8), ("album", 10), ("bad", 5), ("mistake", 4),
+    ("long", 4), ("good", 75), ("album", 10), ("bad", 5), ("mistake", 4),
     ("unwanted", 2),
 )  # fmt: skip
 """How many of a hundred jobs are of each kind."""
@@ -102,10 +102,9 @@ class Dropper:
             album = self._inbox / ALBUM
             if not album.exists():
                 self._folder(ALBUM, {"style.jpg": self._picture()})
-            self._file(self._picture()).rename(album / f"{name}.jpg")
-        elif job.kind == "beside":
-            for half in ("style", "content"):
-                self._file(self._picture()).rename(self._inbox / f"{name}.{half}.jpg")
+            path = self._made / "file"
+            path.write_bytes(self._picture())
+            path.rename(album / f"{name}.jpg")
         else:
             content = b"this is no picture" if job.kind == "bad" else self._picture()
             files = {"content.jpg": content, "style.jpg": self._picture()}
@@ -119,11 +118,6 @@ class Dropper:
         for file, content in files.items():
             (folder / file).write_bytes(content)
         folder.rename(self._inbox / name)
-
-    def _file(self, content: bytes) -> Path:
-        path = self._made / "file"
-        path.write_bytes(content)
-        return path
 
     def _picture(self) -> bytes:
         """Return a picture of 24x18 pixels that differs from all others."""
@@ -230,19 +224,6 @@ def verdict(samples: Sequence[Sample]) -> tuple[bool, list[str]]:
     rows = [rule.verdict(samples) for rule in RULES]
     head = ["| | before | after | at most | |", "| --- | --- | --- | --- | --- |"]
     return all(holds for holds, _ in rows), [*head, *(row for _, row in rows)]
-
-
-def table(samples: Sequence[Sample], rows: int = 10) -> Iterator[str]:
-    """Yield some of the samples as rows."""
-    yield ("| jobs | seconds | daemon: MB | files | worker: MB | files | state MB |"
-           " stages and inputs MB | else MB |")  # fmt: skip
-    yield "| --- |" + " --- |" * 8
-    for s in samples[:: max(1, len(samples) // rows)]:
-        yield (
-            f"| {s.jobs} | {s.seconds:.0f} | {s.daemon_mb:.1f} | {s.daemon_files} |"
-            f" {s.worker_mb:.1f} | {s.worker_files} | {s.state_mb:.2f} | {s.passing_mb:.2f} |"
-            f" {s.lasting_mb:.2f} |"
-        )
 
 
 class Soak:
@@ -355,7 +336,7 @@ def main() -> int:
         soak = Soak(Path(folder), jobs, 10.0)
         soak.run()
     flat, rows = verdict(soak.samples)
-    print("\n".join([*table(soak.samples), "", *rows, ""]))
+    print("\n".join([*rows, ""]))
     print(f"{jobs} jobs in {time.monotonic() - soak.began:.0f} s; killed: the daemon "
           f"{soak.kills['daemon']} times, its child_pids {soak.kills['worker']} times")  # fmt: skip
     wrong = soak.wrong if flat else [*soak.wrong, "something grows"]

@@ -136,28 +136,6 @@ def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     assert "while the job ran" in warning and warning in daemon.log
 
 
-@pytest.mark.parametrize("disk", ["state"] if CAN_MOUNT else [])
-def test_what_changed_after_it_was_copied_is_painted_as_a_new_pair(
-    disk: str, daemon: Daemon
-) -> None:
-    whole = photograph("png") + os.urandom(9 << 20)  # so much is copied in the background
-    with small_disk(daemon.root / disk, DISK_KIB):
-        folder = daemon.drop("sea", whole)
-        with (folder / "content.jpg").open("ab") as writer:
-            daemon.start(*SMALL, *SHORT)
-            until(lambda: daemon.painted == ["sea"])
-            assert (folder / "content.jpg").read_bytes() == whole  # it is open, so it stays
-            writer.write(LATER)
-        warnings = daemon.receipt("sea")["warnings"]
-        assert any(text.startswith("content.jpg changed after it was copied") for text in warnings)
-        until(lambda: daemon.painted == ["sea", "sea-2"])
-        again = daemon.root / "outbox/sea-2/inputs/content.jpg"
-        assert again.read_bytes() == whole + LATER
-        assert not folder.exists()
-        daemon.end()
-        daemon.process = None
-
-
 def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -> None:
     inbox, names = daemon.root / "inbox", ("d" * 200, "\udce9" * 100)
 

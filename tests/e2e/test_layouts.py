@@ -1,4 +1,4 @@
-"""Flat albums, series, batches, file modes and retention on the whole pipeline."""
+"""Series, batches, file modes and retention on the whole pipeline."""
 
 import json
 import stat
@@ -19,7 +19,6 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.service.daemon import once
@@ -32,38 +31,6 @@ from stylewatch_daemon.worker.messages import Lost
 @pytest.fixture
 def place(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
-
-
-def outbox(place: DaemonWorld) -> set[str]:
-    """The files of the outbox but inputs and the status."""
-    names = (name for name in tree(place.outbox) if "/inputs/" not in name)
-    return {name for name in names if name != "_status.txt"}
-
-
-class Ends(Reporter):
-    """Records the folders of jobs that are done."""
-
-    def __init__(self) -> None:
-        self.done_in: list[tuple[str, Path]] = []
-
-    def done(self, job: str, folder: Path) -> None:
-        self.done_in.append((job, folder))
-
-
-def test_final_pictures_of_a_flat_album_lie_side_by_side(place: DaemonWorld) -> None:
-    fill(place.inbox, "waves/style.jpg", "waves/a.jpg", "waves/calm/c.jpg")
-    (place.inbox / "waves/job.yaml").write_text("flat: yes\nname: '{folder}/{stem}'\n")
-    ends = Ends()
-    line = place.start(ends)
-    line.scan()
-    line.scan()
-    line.enter()
-    run_jobs(line, again=False)
-    apart = {f"_jobs/waves/{job}/{file}" for job in ("a", "calm/c")
-             for file in ("receipt.json", "stages/1.png", "stages/2.png")}  # fmt: skip
-    assert outbox(place) == {"waves/a.png", "waves/calm/c.png"} | apart
-    assert tree(place.outbox)["_jobs/waves/a/inputs/a.jpg"] == "waves/a.jpg"
-    assert ends.done_in[0] == ("_jobs/waves/a", place.outbox / "waves")
 
 
 def test_a_series_is_canceled_as_a_whole(place: DaemonWorld) -> None:
@@ -80,7 +47,7 @@ def test_a_series_is_canceled_as_a_whole(place: DaemonWorld) -> None:
     run_jobs(line, again=False)
     counts = {state: count for state, count in place.state.ledger.counts().items() if count}
     assert counts == {"cancelled": 3}
-    assert "_refused/a/content.jpg" in outbox(place)
+    assert "_refused/a/content.jpg" in tree(place.outbox)
     assert not list(place.outbox.rglob("receipt.json"))
 
 

@@ -168,26 +168,6 @@ def test_a_truncated_picture_waits_for_its_rest_while_another_job_runs(
         assert "content.jpg is cut off or damaged" in space.reasons()["half"]
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "names"), [("half/content.jpg", 75, ["half"]), ("notes.txt", 0, [])]
-)
-def test_a_pair_that_never_settles_is_named_and_a_file_of_no_pair_is_not(
-    name: str, code: int, names: list[str], space: Workspace
-) -> None:
-    class Writes(Reporter):
-        def looked(self, seconds: float) -> None:
-            with (space.inbox / name).open("ab") as file:
-                file.write(b"more")
-
-    space.drop("half/style.jpg", "trip/content.jpg", "trip/style.jpg")
-    if code == 0:
-        (space.inbox / "half/style.jpg").unlink()
-    summary = space.run(Writes())
-    assert summary.exit_code == code
-    assert [pair.name for pair in summary.incomplete] == names
-    assert space.done() == ["trip"]
-
-
 def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(space: Workspace) -> None:
     undisturbed = Workspace(space.root / "undisturbed", space.pictures)
     for each in (space, undisturbed):

@@ -1,14 +1,13 @@
-"""Daemons without file descriptors or disk space, and daemons that are killed with their jobs."""
+"""Daemons without file descriptors, and daemons that are killed with their jobs."""
 
 import resource
 import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemon import PAIR, PROGRAM, SLOW, Daemon, until
+from tests.e2e.daemon import PAIR, SLOW, Daemon, until
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.files.shortages import MINIMUM
 from stylewatch_daemon.store.ledger import reading
 
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {1}));"
@@ -36,19 +35,6 @@ def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
     for name in daemon.painted:
         attempts = daemon.receipt(name)["attempts"]
         assert {attempt["ended"].partition(":")[0] for attempt in attempts} <= {"paused", "done"}
-
-
-def test_a_daemon_starts_with_the_minimum_and_not_with_less(daemon: Daemon) -> None:
-    daemon.program = LIMITED.format(MINIMUM - 1, MINIMUM - 1) + PROGRAM
-    daemon.start()
-    assert daemon.end() == 78
-    assert f"may have {MINIMUM - 1} file descriptors" in daemon.log
-    daemon.program = LIMITED.format(10, MINIMUM) + PROGRAM  # which it raises itself
-    daemon.start()
-    daemon.drop("a")
-    until(lambda: daemon.painted == ["a"])
-    assert daemon.end() == 0
-    assert "waits: " not in daemon.log
 
 
 def test_a_job_that_kills_the_daemon_each_time_ends_alone_after_all_others(daemon: Daemon) -> None:
