@@ -121,18 +121,6 @@ def tiff_of(width: int, height: int, compression: int, data: bytes, **more: int)
     )  # fmt: skip
 
 
-def many_directories(count: int) -> bytes:
-    """Return a TIFF with so many pages."""
-    page = tiff_of(1, 1, 1, b"\0")
-    begin, length = 9, len(page) - 9
-    pages = [
-        page[begin:-4]
-        + struct.pack("<I", begin + (number + 1) * length if number + 1 < count else 0)
-        for number in range(count)
-    ]
-    return page[:begin] + b"".join(pages)
-
-
 def bits(text: str, times: int = 1) -> bytes:
     """Return a text of 0 and 1, so many times, as bytes whose lowest bits come first."""
     filled = text * times
@@ -143,23 +131,6 @@ def bits(text: str, times: int = 1) -> bytes:
 def number(value: int, width: int) -> str:
     """Return `value` in `width` bits, the lowest first."""
     return f"{value:0{width}b}"[::-1]
-
-
-def flat_gif(width: int, height: int) -> bytes:
-    """Return a GIF of one color, in runs that grow until the table of LZW is full."""
-    codes = [0, *range(6, 4095)]  # each but the first means a run that is one longer
-    pixels = len(codes) * (len(codes) + 1) // 2
-    clear = number(4, 12)
-    cycle = bits(
-        "".join(number(code, max(3, code.bit_length())) for code in codes) + clear, times=8
-    )
-    data = cycle * -(-width * height // (pixels * 8))
-    blocks = b"".join(
-        bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255)
-    )
-    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
-    image = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2"
-    return b"GIF89a" + screen + image + blocks + b"\0;"
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.cases import case
-from tests.hostile.world import World, dig
+from tests.hostile.world import World
 
 GARBAGE: dict[str, bytes] = {
     "nothing": b"",
@@ -65,15 +65,6 @@ def _as_link(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
-def _as_file(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.write_bytes(b"x")
-
-
-def _without_inputs(world: World, job: Path) -> None:
-    shutil.rmtree(job / "files")
-
-
 def _of_2_gb(path: Path) -> None:
     with path.open("ab") as file:
         os.truncate(file.fileno(), 2_000_000_000)
@@ -85,47 +76,27 @@ JOBS: dict[str, Callable[[World, Path], object]] = {
     ),
     "whose record is /dev/zero": lambda _, job: _as_link(job / "job.json", Path("/dev/zero")),
     "whose record has 2 GB": lambda _, job: _of_2_gb(job / "job.json"),
-    "whose inputs are gone": _without_inputs,
     "whose inputs are a folder outside": lambda world, job: _as_link(
         job / "files", world.elsewhere
     ),
-    "whose content is a pipe": lambda _, job: _as_pipe(job / "files/content.jpg"),
     "that is gone": lambda _, job: shutil.rmtree(job),
     "with a checkpoint of garbage": lambda _, job: (job / "checkpoint.npz").write_bytes(b"\x80"),
 }
 for title, spoil in JOBS.items():
     case("state", f"a job {title}", stopped=True)(partial(_spoiled, spoil))
 
-PLACES: dict[str, Callable[[World], object]] = {
-    "kept.json is garbage": lambda world: (world.state / "kept.json").write_bytes(b"[[[\xff"),
-    "thumbs is a link outside": lambda world: _as_link(world.state / "thumbs", world.elsewhere),
-    "trash holds a deep tree": lambda world: os.close(dig(world.state / "trash", b"d", 1_500)),
-    "uploads holds garbage": lambda world: _fill_uploads(world.state / "uploads"),
-    "jobs is a link outside": lambda world: _as_link(world.state / "jobs", world.elsewhere),
-    "jobs is a file": lambda world: _as_file(world.state / "jobs"),
-}
-HARMLESS = 4
-"""So many of PLACES may not keep the daemon from starting; for the others a sentence will do."""
 
-
-def _fill_uploads(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "x").write_bytes(bytes(100))
-    (folder / "y").mkdir()
-
-
-def _placed(place: Callable[[World], object], world: World, *, fatal: bool) -> None:
+@case("state", "thumbs is a link outside", stopped=True)
+def thumbs(world: World) -> None:
     world.end()
-    if fatal:
-        world.undo(lambda: shutil.rmtree(world.state))
-    place(world)
+    _as_link(world.state / "thumbs", world.elsewhere)
 
 
-for number, (title, place) in enumerate(PLACES.items()):
-    fatal = number >= HARMLESS
-    case("state", f"{title}", stopped=True, exits=(78, 73) if fatal else ())(
-        partial(_placed, place, fatal=fatal)
-    )
+@case("state", "jobs is a link outside", stopped=True, exits=(78, 73))
+def jobs(world: World) -> None:
+    world.end()
+    world.undo(lambda: shutil.rmtree(world.state))
+    _as_link(world.state / "jobs", world.elsewhere)
 
 
 # Requests.
