@@ -22,6 +22,7 @@ GIANT = 1 << 41
 
 DISK_KIB = 64 << 10
 LATER = b"what came later"
+UNFINISHED = ("jpeg", "tiff")
 
 
 def sparse(path: Path, content: bytes = b"", size: int = GIANT) -> Path:
@@ -77,7 +78,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
     is_far: bool, daemon: Daemon
 ) -> None:
     inbox, outbox = daemon.root / "inbox", daemon.root / "outbox"
-    giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in ("jpeg", "tiff")}
+    giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in UNFINISHED}
     inode = giant.stat().st_ino
     rests = [finish_writing(daemon.drop(kind) / "content.jpg", whole[kind]) for kind in whole]
     with (daemon.drop("open") / "content.jpg").open("r+b"):
@@ -87,7 +88,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
         assert daemon.painted == []
     for write in rests:
         write()
-    until(lambda: daemon.painted == ["jpeg", "open", "tiff"])
+    until(lambda: daemon.painted == sorted([*UNFINISHED, "open"]))
     for kind, content in whole.items():
         assert (outbox / kind / "inputs/content.jpg").read_bytes() == content
         assert not (inbox / kind).exists()

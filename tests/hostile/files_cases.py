@@ -1,15 +1,11 @@
-"""Hostile files: of every kind, under every name, and such that never stand still."""
+"""Hostile files: of odd kinds, under odd names, and such that never stand still."""
 
-import io
 import os
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from tests.hostile.cases import case
-from tests.hostile.world import QUIET_S, World, dig
+from tests.hostile.world import World
 
 DEEP, EMPTY_FOLDERS, AT_ONCE = 1_500, 20_000, 5_000
 MOST_GROWN = 20_000_000
@@ -59,64 +55,7 @@ def not_readable(world: World) -> None:
     world.undo(lambda: folder.chmod(0o755) if folder.exists() else None)
 
 
-# Files that are not yet what they will be.
-
-
-def _photograph(kind: str) -> bytes:
-    rows, columns = np.mgrid[0:300, 0:400]
-    noise = np.random.default_rng(3).integers(0, 90, (300, 400, 3))
-    shades = np.stack([columns // 2, rows // 2, (rows + columns) // 4], axis=-1) + noise
-    file = io.BytesIO()
-    picture = Image.fromarray(shades.clip(0, 255).astype(np.uint8))
-    picture.save(file, kind, quality=95, lossless=True)
-    return file.getvalue()
-
-
-def _fill(path: Path, whole: bytes, *, keep_open: bool, world: World) -> None:
-    """Make the file in its full length, write half of it, stall, write the rest."""
-    half = len(whole) // 2
-    file = path.open("wb", buffering=0)
-    os.truncate(file.fileno(), len(whole))
-    file.write(whole[:half])
-    if not keep_open:
-        file.close()
-
-    def write_the_rest() -> None:
-        try:
-            again = file if keep_open else path.open("r+b", buffering=0)
-        except FileNotFoundError:
-            return  # taken too early: what is expected does not come
-        with again:
-            again.seek(half)
-            again.write(whole[half:])
-
-    world.later(4 * QUIET_S, write_the_rest)
-
-
-def _preallocated(kind: str, world: World) -> None:
-    whole = _photograph(kind)
-    for keep_open in (True, False):
-        job = f"{kind}-{'kept-open' if keep_open else 'opened-again'}"
-        folder = world.drop_open(job, "content.jpg")
-        name = f"content.{kind.lower()}"
-        _fill(folder / name, whole, keep_open=keep_open, world=world)
-        painted = world.outbox / job / "inputs" / name
-        world.expect(f"{job}: the whole picture was not painted", partial(_holds, painted, whole))
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
-
-
-for kind in ("JPEG", "TIFF", "BMP", "WEBP", "PNG"):
-    case("unfinished", f"a {kind} of full length, half of it zeros, that is filled after a stall")(
-        partial(_preallocated, kind)
-    )
-case(
-    "unfinished",
-    "a JPEG of full length that is filled after a stall, over mounts",
-    over_mounts=True,
-)(partial(_preallocated, "JPEG"))
+# Files that never stand still.
 
 
 @case("unfinished", "a picture that grows for ever")
@@ -215,25 +154,7 @@ def cases_of_names(world: World) -> None:
             file.rename(world.inbox / f"{name}.{file.name}")
 
 
-# Trees and crowds.
-
-
-def _deep(world: World, name: bytes, levels: int) -> None:
-    """Make a tree that may be deeper than a path can be long, with a pair at its bottom."""
-    here = dig(world.inbox, name, levels)
-    for part in ("content.jpg", "style.jpg"):
-        file = os.open(part, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=here)
-        os.write(file, (world.spare / part).read_bytes())
-        os.close(file)
-    os.close(here)
-
-
-case("trees", "folders of 200 bytes, 100 levels deep")(partial(_deep, name=b"d" * 200, levels=100))
-for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
-    case("trees", f"folders {DEEP} levels deep, made {when}", stopped=stopped)(
-        partial(_deep, name=b"d", levels=DEEP)
-    )
-
+# Crowds.
 
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
 

@@ -1,6 +1,5 @@
 """Hostile job.yaml: in job folders, side by side, in albums, handwritten and generated."""
 
-import os
 from functools import partial
 
 from tests.daemon.job_yaml_texts import JOB_TEXTS
@@ -72,25 +71,3 @@ def of_an_album(world: World) -> None:
 def for_one_side(world: World) -> None:
     folder = world.drop_open("one-side", "style.jpg")
     (folder / "job.yaml").write_bytes(b"only: !!timestamp foo\n")
-
-
-def _sparse(world: World, name: str, size: int) -> None:
-    folder = world.drop_open(f"sparse-{name}", *([name] if name.endswith(".jpg") else []))
-    whole = (world.spare / name).read_bytes() if name.endswith(".jpg") else b"seed: 1\n"
-    with (folder / f".{name}").open("wb") as file:
-        file.write(whole)
-        os.truncate(file.fileno(), size)
-    (folder / f".{name}").rename(folder / name)
-    world.expect_end(folder)
-
-
-for name in ("job.yaml", "content.jpg", "style.jpg"):
-    for size, words in ((2 * GB, "2 GB"), (TB, "1 TB")):
-        case("sparse", f"{name} of {words} that takes nothing on the disk")(
-            partial(_sparse, name=name, size=size)
-        )
-
-for name in ("job.yaml", "content.jpg"):
-    case("sparse", f"{name} of 2 GB that takes nothing on the disk, over mounts", over_mounts=True)(
-        partial(_sparse, name=name, size=2 * GB)
-    )

@@ -1,16 +1,14 @@
 """A short form of `make hostile`: one real daemon, and the bombs at a small size."""
 
 import io
-import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tests.hostile import bombs
 from tests.hostile.cases import Case
-from tests.hostile.meter import Meter, allocated
 from tests.hostile.trial import all_cases, try_in
-from tests.hostile.world import MB, Options, World
+from tests.hostile.world import Options, World
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",
@@ -51,27 +49,6 @@ def test_beside_hostile_things_good_pairs_are_done_and_a_daemon_that_ends_is_fou
     assert result.seconds is None
     (text,) = result.wrong
     assert text.startswith("the daemon ended: exit code -9")
-
-
-def test_changes_outside_leaks_and_a_full_disk_are_found(tmp_path: Path) -> None:
-    world = World(tmp_path, PATIENT)
-    world.close()
-    assert list(world.wrong_outside()) == []
-    (world.outbox / "copy").write_bytes((world.elsewhere / "content.jpg").read_bytes())
-    (world.elsewhere / "new").touch()
-    assert list(world.wrong_outside()) == [
-        "something outside was changed",
-        "out/copy holds what lies outside",
-    ]
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "disk/sparse").touch()
-    os.truncate(tmp_path / "disk/sparse", 10**12)
-    assert allocated(tmp_path / "disk") < MB
-    (tmp_path / "disk/full").write_bytes(b"x" * 3 * MB)
-    meter = Meter(lambda: None, (tmp_path / "disk",))
-    meter.begin()
-    meter.close()
-    assert 3 * MB <= meter.disk < 4 * MB
 
 
 SMALL = {

@@ -324,17 +324,6 @@ class World(Workspace):
         self._before = snapshot(self.elsewhere)
 
 
-def dig(top: Path, name: bytes, levels: int) -> int:
-    """Make folders of that name in one another, deeper than a path can be; the last, open."""
-    here = os.open(top, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=here)
-        below = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    return here
-
-
 def _is_receipt(folder: Path) -> bool:
     try:
         return "job" in json.loads((folder / "receipt.json").read_bytes())
