@@ -62,7 +62,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
     "room on the disks": ((disk_need, ("check_job",)),),
-    "events": ((Dispatcher, ("ask", "hear")),),
+    "events": ((Dispatcher, ("ask", "handle_events")),),
     "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
     "telling": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),

@@ -15,7 +15,7 @@ from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.outbox import retention, status_json
-from stylewatch_daemon.queue import retry as retries
+from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings
@@ -139,11 +139,11 @@ def retry(
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
     entry = _entry(folder, job)
-    retries.check_at_end(entry)
+    job_actions.check_at_end(entry)
     overrides = options.parse_sets(sets)
     job_part(overrides)  # raises for settings that a job can't have
-    wanted = retries.settings_for(entry, settings, overrides, from_stage)
-    for file in retries.needed(entry, from_stage):
+    wanted = job_actions.settings_for(entry, settings, overrides, from_stage)
+    for file in job_actions.needed(entry, from_stage):
         file.find()
     new = new_id()
     arguments = {"job": entry.id, "new": new, "settings": wanted, "from_stage": from_stage}

@@ -94,7 +94,7 @@ def copy(
     *,
     target_folder: int | None = None,
 ) -> str:
-    """Copy a regular file with its time; return the SHA-256 of the bytes read.
+    """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
 
     Each path may be a name in an opened folder. Raises InputError where `source` is no regular
     file.
@@ -106,9 +106,12 @@ def copy(
         while left > 0 and (chunk := reading.read(min(CHUNK, left))):
             step()
             sha256.update(chunk)
-            writing.write(chunk)
+            if chunk == bytes(len(chunk)):
+                writing.seek(len(chunk), os.SEEK_CUR)  # a hole takes no space in the copy either
+            else:
+                writing.write(chunk)
             left -= len(chunk)
-        writing.flush()
+        writing.truncate()
         with suppress(PermissionError):  # a share may have an owner of its own for all files
             os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     return sha256.hexdigest()

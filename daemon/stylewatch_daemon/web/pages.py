@@ -19,7 +19,8 @@ from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.views.output_files import read_receipt
-from stylewatch_daemon.web.http import context, root_path
+from stylewatch_daemon.web.context import context
+from stylewatch_daemon.web.http import root_path
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.page_data import ENDED, PageData, Reader
 from stylewatch_painter.recipes import book

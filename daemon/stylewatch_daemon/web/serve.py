@@ -31,10 +31,13 @@ from stylewatch_daemon.service.monitoring import logging_as
 from stylewatch_daemon.settings.config import Config, WebPage
 from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload
+from stylewatch_daemon.web.context import Context
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import Context, failed
+from stylewatch_daemon.web.http import failed
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.page_data import PageData, Reader
+from stylewatch_daemon.web.previews import Previews
+from stylewatch_daemon.web.sessions import Sessions
 
 HANG_TIMEOUT_S = 30
 """Seconds without a beat after which the kernel ends the process."""
@@ -76,7 +79,7 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     """The page of the daemon with these `settings`, for people who know the `token`, if any."""
     state = settings.state.path
-    sessions = access.Sessions(token, state / access.FILE_NAME)
+    sessions = Sessions(token, state / access.FILE_NAME)
     reader = Reader(state)
     data = PageData(settings, reader)
     templates = Jinja2Templates(directory=HERE / "templates")
@@ -103,7 +106,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         sessions=sessions,
         reader=reader,
         data=data,
-        previews=pictures.Previews(state, settings.limits.max_pixels),
+        previews=Previews(state, settings.limits.max_pixels),
         hub=Hub(partial(pages.look, settings, reader), partial(pages.parts, templates, data)),
         templates=templates,
         doctor=DoctorRunner(settings),

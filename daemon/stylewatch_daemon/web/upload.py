@@ -27,7 +27,8 @@ from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.web.http import Context, context, done, root_path
+from stylewatch_daemon.web.context import Context, context
+from stylewatch_daemon.web.http import done, root_path
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 

@@ -67,7 +67,7 @@ def quickest(device: torch.device, file: Path | None = None) -> Precision:
     """
     file = user_cache_path("stylewatch") / "precision.json" if file is None else file
     known: dict[str, str] = {}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError):
         known = dict(json.loads(file.read_text(encoding="utf-8")))
     key = f"{named(device)}, torch {torch.__version__}"
     for precision in get_args(Precision):

@@ -52,7 +52,8 @@ def keys_of(model: BaseModel) -> list[str]:
     """Every key of `model` by its dotted name."""
     return [
         f"{name}.{inner}" if inner else name
-        for name, value in model
+        for name in type(model).model_fields
+        for value in [getattr(model, name)]
         for inner in (keys_of(value) if isinstance(value, BaseModel) else [""])
     ]
 

@@ -16,7 +16,9 @@ from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, re
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
-from stylewatch_daemon.web.access import COOKIE, LASTS_S, Sessions
+from stylewatch_daemon.web import sessions as sessions_module
+from stylewatch_daemon.web.access import COOKIE
+from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +217,7 @@ def test_a_session_lasts_its_time_and_ends_with_the_token(
 def test_with_too_many_sessions_the_oldest_ends(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)
     cookies = [sessions.begin() for _ in range(5)]
     assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]
 

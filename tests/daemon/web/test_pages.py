@@ -33,7 +33,7 @@ from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import Running, Status
 from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.web import page_data, pages
-from stylewatch_daemon.web.http import Context
+from stylewatch_daemon.web.context import Context
 from stylewatch_daemon.web.page_data import (
     POLL_EVERY_S,
     RECENT,

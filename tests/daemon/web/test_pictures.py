@@ -15,7 +15,8 @@ from stylewatch_daemon.ingest.inspection.messages import Fine, Question, Refused
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.web import pictures
-from stylewatch_daemon.web.pictures import FOLDER, SIDES, Previews, sweep
+from stylewatch_daemon.web.pictures import SIDES
+from stylewatch_daemon.web.previews import FOLDER, Previews, sweep
 
 
 @pytest.fixture

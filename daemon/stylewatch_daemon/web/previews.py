@@ -1,0 +1,119 @@
+"""Previews of pictures, made on demand by an inspection process of the page's own.
+
+They are in a folder of the state folder, by digest and size; the oldest go when there are too many.
+The page's process itself never decodes a picture.
+"""
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import Fine, Inspector, Question
+from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.views.output_files import Memory
+
+THUMBNAILER = partial(
+    InspectionClient, entry="stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
+)
+"""Starts the process that makes previews, which calls a function from a thread when one is done."""
+
+FOLDER = "previews"
+"""In the state folder."""
+
+MAX_BYTES = 512 << 20
+"""Bytes of all previews together."""
+
+TIMEOUT_S = 4.0
+"""Seconds that a viewer waits for a preview to be made; then there is a blank in its place."""
+
+MAX_PENDING = 256
+"""Previews that may wait to be made."""
+
+_SWEEP_EVERY = 64
+
+
+class Previews:
+    """The previews of a state folder; pictures of more than `max_pixels` have none."""
+
+    def __init__(
+        self,
+        state: Path,
+        max_pixels: int,
+        timeout_s: float = TIMEOUT_S,
+        start: Callable[[Callable[[], object]], Inspector] = THUMBNAILER,
+    ) -> None:
+        self.folder, self._thumbs = state / FOLDER, state / "thumbs"
+        self._max_pixels, self._timeout_s = max_pixels, timeout_s
+        self._start = start
+        self._inspector: Inspector | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending: dict[str, asyncio.Future[bool]] = {}
+        self._failed = Memory(4096)
+        """For each digest, a list: empty unless the picture cannot be decoded."""
+        self._made = 0
+
+    def known(self, sha256: str, side: int) -> Path | None:
+        """The preview of the picture with this digest, if it was made before."""
+        paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
+        return next((path for path in paths if path.is_file()), None)
+
+    async def get(self, path: Path, sha256: str, side: int) -> Path | None:
+        """Make the preview of the file `path`; None where it takes too long, or cannot be made.
+
+        A preview is named by the digest of what was read: where that is not `sha256` it is None.
+        """
+        preview = self.known(sha256, side)
+        has_failed = bool(self._failed.get(sha256, list))
+        if preview is None and len(self._pending) < MAX_PENDING and not has_failed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.shield(self._ask(path, sha256, side)), self._timeout_s
+                )
+            preview = self.known(sha256, side)
+        return preview
+
+    def _ask(self, path: Path, sha256: str, side: int) -> "asyncio.Future[bool]":
+        key = f"{sha256}-{side}"
+        if key not in self._pending:
+            self._loop = asyncio.get_running_loop()
+            self._pending[key] = self._loop.create_future()
+            if self._inspector is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._inspector = self._start(self._wake)
+                weakref.finalize(self, self._inspector.close)  # else its process outlives this one
+            self._inspector.ask(Question(key, (path,), self._max_pixels, self.folder, side=side))
+        return self._pending[key]
+
+    def _wake(self) -> None:
+        """Have the verdicts read; called in a thread of the inspector's."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the page is ending
+                self._loop.call_soon_threadsafe(self._handle_verdicts)
+
+    def _handle_verdicts(self) -> None:
+        for verdict in self._inspector.verdicts() if self._inspector else ():
+            if not isinstance(verdict, Fine):
+                self._failed.get(verdict.job.partition("-")[0], list).append(verdict)
+            future = self._pending.pop(verdict.job, None)
+            if future is not None and not future.done():
+                future.set_result(isinstance(verdict, Fine))
+            self._made += 1
+            if self._made % _SWEEP_EVERY == 0:
+                sweep(self.folder, MAX_BYTES)
+
+
+def sweep(folder: Path, max_bytes: int) -> None:
+    """Remove the oldest files of `folder` until the others have `max_bytes` together."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        files = [(entry.stat(follow_symlinks=False), entry.name) for entry in entries]
+        left = sum(status.st_size for status, _ in files)
+        for status, name in sorted(files, key=lambda file: file[0].st_mtime_ns):
+            if left <= max_bytes:
+                return
+            (folder / name).unlink(missing_ok=True)
+            left -= status.st_size
