@@ -92,32 +92,24 @@ class Dropper:
 
     def __init__(self, inbox: Path, made: Path) -> None:
         self._inbox, self._made, self._count = inbox, made, itertools.count()
-        for folder in (inbox, made):
+        for folder in (inbox / ALBUM, made):
             folder.mkdir(parents=True, exist_ok=True)
+        (inbox / ALBUM / "style.jpg").write_bytes(self._picture())
 
     def drop(self, job: Job) -> None:
         """Drop a job."""
-        name = Path(job.name).name
+        made = self._made / Path(job.name).name
         if job.kind == ALBUM:
-            album = self._inbox / ALBUM
-            if not album.exists():
-                self._folder(ALBUM, {"style.jpg": self._picture()})
-            path = self._made / "file"
-            path.write_bytes(self._picture())
-            path.rename(album / f"{name}.jpg")
-        else:
-            content = b"this is no picture" if job.kind == "bad" else self._picture()
-            files = {"content.jpg": content, "style.jpg": self._picture()}
-            if text := JOB_YAML.get(job.kind):
-                files["job.yaml"] = text.encode()
-            self._folder(name, files)
-
-    def _folder(self, name: str, files: dict[str, bytes]) -> None:
-        folder = self._made / name
-        folder.mkdir()
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
-        folder.rename(self._inbox / name)
+            made.write_bytes(self._picture())
+            made.rename(self._inbox / f"{job.name}.jpg")
+            return
+        made.mkdir()
+        content = b"this is no picture" if job.kind == "bad" else self._picture()
+        (made / "content.jpg").write_bytes(content)
+        (made / "style.jpg").write_bytes(self._picture())
+        if text := JOB_YAML.get(job.kind):
+            (made / "job.yaml").write_text(text)
+        made.rename(self._inbox / job.name)
 
     def _picture(self) -> bytes:
         """Return a picture of 24x18 pixels that differs from all others."""

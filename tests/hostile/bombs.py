@@ -156,16 +156,6 @@ def canvas(width: int, height: int, flags: int = 0) -> bytes:
     )  # fmt: skip
 
 
-def animated_webp(width: int, height: int, frames: int) -> bytes:
-    """Return an animation of frames of one pixel on a canvas of this size."""
-    still = flat_vp8l(1, 1)
-    still += b"\0" * (len(still) % 2)
-    inner = b"VP8L" + struct.pack("<I", len(still)) + still
-    frame = (b"ANMF", bytes(6) + bytes(6) + b"\x0a\0\0" + b"\0" + inner)
-    head = [(b"VP8X", canvas(width, height, 2)), (b"ANIM", bytes(6))]
-    return riff(*head, *[frame] * frames)
-
-
 def resized(data: bytes, width: int, height: int) -> bytes:
     """Return an AVIF or HEIC that says it has another size, wherever it says so."""
     at, found = 0, bytearray(data)

@@ -68,19 +68,6 @@ for title, place in THERE.items():
         case("outbox", f"{title}, {when}", stopped=stopped)(partial(_placed, place))
 
 
-@case("outbox", "links outside in the place of each file of a running job")
-def swapped(world: World) -> None:
-    job = world.outbox / world.next_good
-
-    def swap() -> None:
-        for name in ("receipt.json", "final.png", "losses.csv", "stages", "inputs"):
-            if not os.path.lexists(job / name) and job.is_dir():
-                (job / name).symlink_to(world.elsewhere / "secret.txt")
-                (job / name).unlink()
-
-    world.meanwhile(swap, 0.001)
-
-
 @case("outbox", "the outbox cannot be written for a while", within=120.0, needs="mounts")
 def read_only(world: World) -> None:
     subprocess.run(["mount", "--bind", str(world.outbox), str(world.outbox)], check=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -22,39 +21,10 @@ GARBAGE: dict[str, bytes] = {
     "100,000 objects in one another": b'{"files":' * 100_000,
     "a number of 100,000 digits": b'{"id": ' + b"9" * 100_000 + b"}",
 }
-ROOMS = ("jobs", "claims")
-
-
-def _id() -> str:
-    return f"20260101T000000.000000-{secrets.token_hex(3)}"
-
-
-def _copy(template: Path, room: Path) -> Path:
-    copy = room / _id()
-    shutil.copytree(template, copy)
-    return copy
-
-
-def _garbage(room: str, world: World) -> None:
-    """Put copies of a real job into a room of the state folder, with no record of theirs."""
-    template = world.settled_job()
-    for content in GARBAGE.values():
-        (_copy(template, world.state / room) / "job.json").write_bytes(content)
-
-
-for room in ROOMS:
-    case("state", f"{room}/: records of garbage, {len(GARBAGE)} kinds", stopped=True)(
-        partial(_garbage, room)
-    )
 
 
 def _spoiled(spoil: Callable[[World, Path], object], world: World) -> None:
     spoil(world, world.settled_job())
-
-
-def _as_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
 
 
 def _as_link(path: Path, target: Path) -> None:
@@ -133,12 +103,6 @@ case("requests", "requests of garbage, while the daemon runs")(_requests)
 case("requests", "requests of garbage, before it starts", stopped=True)(_requests)
 
 
-@case("requests", "5,000 requests of garbage at once")
-def many_requests(world: World) -> None:
-    for number in range(5_000):
-        (world.state / "requests" / f"n{number}.json").write_bytes(b"{")
-
-
 # The ledger.
 
 LEDGER = "ledger.sqlite3"
@@ -195,37 +159,4 @@ def _garble(path: Path, at: int) -> None:
 for title, change in LEDGERS.items():
     case("ledger", f"the ledger {title}", stopped=True, exits=(78,))(
         partial(_without_ledger, change=change)
-    )
-
-COLUMNS = ("name", "inbox", "outbox", "state", "entered", "inputs", "bytes", "place", "reason",
-           "series", "needs", "shape", "settings", "priority")  # fmt: skip
-VALUES = {"bytes": "x'ff00fe'", "nothing": "NULL"}
-
-
-def _rows(value: str, world: World) -> None:
-    """Write a value that does not belong there into each column of a job of its own."""
-    template = world.settled_job()
-    world.undo(lambda: _remove_ledger(world.state))
-    with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
-        there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
-        others = ", ".join(name for name in there if name not in ("id", "rowid", "seq"))
-        for column in (name for name in COLUMNS if name in there):
-            copy = world.state / "jobs" / _id()
-            shutil.copytree(template, copy)
-            plain = json.loads((copy / "job.json").read_bytes())
-            (copy / "job.json").write_text(json.dumps({**plain, "id": copy.name}), "ascii")
-            ledger.execute(
-                f"INSERT INTO jobs (id, {others}) SELECT ?, {others} FROM jobs WHERE id = ?",
-                (copy.name, template.name),
-            )
-            try:
-                ledger.execute(f"UPDATE jobs SET {column} = {value} WHERE id = ?", (copy.name,))
-            except sqlite3.IntegrityError:  # the schema keeps it out
-                ledger.execute("DELETE FROM jobs WHERE id = ?", (copy.name,))
-                shutil.rmtree(copy)
-
-
-for title, value in VALUES.items():
-    case("ledger", f"jobs whose columns hold {title}", stopped=True, exits=(78,))(
-        partial(_rows, value)
     )
