@@ -146,14 +146,6 @@ def odd_names(world: World) -> None:
             file.rename(os.fsdecode(os.fsencode(world.inbox) + b"/" + beside))
 
 
-@case("names", "names that differ in case only, and letters whose cases differ in length")
-def cases_of_names(world: World) -> None:
-    for name in ("Twin", "twin", "TWIN", "stra\u00dfe", "STRASSE", "\u0130", "i\u0307"):
-        folder = world.make(f"case-{name}")
-        for file in folder.iterdir():
-            file.rename(world.inbox / f"{name}.{file.name}")
-
-
 # Crowds.
 
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):

@@ -28,22 +28,6 @@ def _on_a_canvas(gif: bytes) -> bytes:
     return gif[:6] + struct.pack("<HH", 6_000, 6_000) + gif[10:]
 
 
-def _several(width: int, height: int) -> bytes:
-    """Return an MPO that says it has four billion pictures."""
-    index = bombs.tiff(
-        [(45056, 7, 4, 0x30303130), (45057, 4, 1, 0xFFFFFFFF), (45058, 7, 1 << 31, 8)]
-    )
-    flat = bombs.flat_jpeg(width, height)
-    return flat[:2] + bombs.segment(0xE2, b"MPF\0" + index) + flat[2:]
-
-
-def _tiles_of_a_pixel(width: int, height: int) -> bytes:
-    size: list[bombs.Entry] = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8)]
-    count = width * height
-    tiles: list[bombs.Entry] = [(322, 4, 1, 1), (323, 4, 1, 1), (324, 4, count, 8)]
-    return bombs.tiff([*size, (259, 3, 1, 1), (262, 3, 1, 1), *tiles, (325, 4, count, 8)])
-
-
 IFD_LOOP = [(0x8769, 4, 1, 8), (0x8825, 4, 1, 8), (0xA005, 4, 1, 8), (0x0112, 3, 1, 6)]
 HUGE_COUNTS = [(0x0112, 3, 0xFFFFFFFF, 8), (0x9286, 7, 0x7FFFFFFF, 8), (0x010F, 2, 1 << 31, 0)]
 
@@ -75,7 +59,6 @@ JPEG: dict[str, Callable[[], bytes]] = {
         bombs.segment(0xE1, bombs.exif(HUGE_COUNTS))
     ),
     "a million comments": lambda: bombs.jpeg_with(bombs.segment(0xFE, b"") * 1_000_000),
-    "four billion pictures in an MPO": lambda: _several(64, 64),
 }
 TIFF: dict[str, Callable[[], bytes]] = {
     "225 megapixels in 0.2 MB": lambda: bombs.tiff_of(
@@ -85,7 +68,6 @@ TIFF: dict[str, Callable[[], bytes]] = {
         6_000, 6_000, 1, b"\0", size=2**32 - 1
     ),
     "a directory that follows itself": lambda: bombs.tiff_of(1, 1, 1, b"\0", following=9),
-    "tiles of one pixel over 36 megapixels": lambda: _tiles_of_a_pixel(6_000, 6_000),
 }
 GIF: dict[str, Callable[[], bytes]] = {
     "100,000 pictures on a canvas of 36 megapixels": lambda: _on_a_canvas(endless_gif(100_000)),

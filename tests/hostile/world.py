@@ -62,15 +62,6 @@ class Options:
     within: float = 15.0
 
 
-@dataclass
-class Expectation:
-    """A condition that must come true; `sentence` is what is wrong otherwise."""
-
-    sentence: str
-    holds: Callable[[], object]
-    within: float
-
-
 class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
@@ -86,7 +77,8 @@ class World(Workspace):
         self.log = root / "daemon.log"
         self.log.touch()
         (root / "config.yaml").write_text(CONFIG, encoding="utf-8")
-        self._stack, self._acts, self._expected = ExitStack(), ExitStack(), list[Expectation]()
+        self._stack, self._acts = ExitStack(), ExitStack()
+        self._expected: list[tuple[str, Callable[[], object], float]] = []
         self._goods = self._hostiles = 0
         self.spare = self.make("spare")
         """A folder with a content.jpg and a style.jpg, to take from."""
@@ -135,7 +127,7 @@ class World(Workspace):
         self, sentence: str, holds: Callable[[], object], within: float = ENDS_WITHIN
     ) -> None:
         """Have `sentence` reported unless `holds` becomes true in so many seconds."""
-        self._expected.append(Expectation(sentence, holds, within))
+        self._expected.append((sentence, holds, within))
 
     def meanwhile(self, act: Callable[[], object], every_s: float = 0.02) -> None:
         """Repeat `act` until the case is over; its errors are ignored."""
@@ -287,12 +279,11 @@ class World(Workspace):
     def unmet(self) -> Iterator[str]:
         """Yield the expectations that were not met, counted from the good pair's end."""
         began = time.monotonic()
-        for expected in self._expected:
+        for sentence, holds, within in self._expected:
             if self.is_dead:
                 return
-            left = max(0.0, expected.within + began - time.monotonic())
-            if not until(expected.holds, left):
-                yield expected.sentence
+            if not until(holds, max(0.0, within + began - time.monotonic())):
+                yield sentence
 
     def wrong_outside(self) -> Iterator[str]:
         """Yield whether files outside were changed, and which files hold text from outside."""
