@@ -123,10 +123,9 @@ class Dropper:
 
 @dataclass(frozen=True)
 class Sample:
-    """Megabytes and open files after so many `jobs` and `seconds`."""
+    """Megabytes and open files after so many `jobs`."""
 
     jobs: int
-    seconds: float
     daemon_mb: float
     daemon_files: int
     worker_mb: float
@@ -139,14 +138,14 @@ class Sample:
     """All else in the outbox."""
 
 
-def sample(pid: int, state: Path, outbox: Path, jobs: int, seconds: float) -> Sample | None:
+def sample(pid: int, state: Path, outbox: Path, jobs: int) -> Sample | None:
     """Return a sample of the daemon `pid`; None where it or its child_pids are not there now."""
     try:
         if not (workers := child_pids(of=str(pid))):
             return None
         passing = sum(_size(path) for part in PASSING for path in outbox.rglob(part))
         return Sample(
-            jobs, seconds, _mb(pid), _files(pid), sum(map(_mb, workers)),
+            jobs, _mb(pid), _files(pid), sum(map(_mb, workers)),
             sum(map(_files, workers)), _size(state), passing, _size(outbox) - passing,
         )  # fmt: skip
     except (FileNotFoundError, ProcessLookupError):
@@ -314,11 +313,10 @@ class Soak:
                     self.kills["worker"] += 1
 
     def _sample(self) -> None:
-        process, seconds = self._daemon.process, time.monotonic() - self.began
-        if process is not None:
+        if (process := self._daemon.process) is not None:
             folders = self._root / "state", self._root / "outbox"
-            found = sample(process.pid, *folders, self._ended, seconds)
-            self.samples += [found] if found is not None else []
+            taken = sample(process.pid, *folders, self._ended)
+            self.samples += [taken] if taken is not None else []
 
 
 def main() -> int:

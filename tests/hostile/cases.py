@@ -23,8 +23,6 @@ class Case:
     place: Place
     stopped: bool = False
     """It is placed between two runs of the daemon; else beside a running one."""
-    over_mounts: bool = False
-    """The state folder is a disk of its own."""
     exits: tuple[int, ...] = ()
     """The daemon may refuse to start with one of these codes, until the case is undone."""
     within: float | None = None
@@ -34,9 +32,7 @@ class Case:
     @property
     def can_be_tried(self) -> bool:
         """Whether this machine lets us put it there."""
-        if self.over_mounts or self.needs == "mounts":
-            return CAN_MOUNT
-        return not self.needs or os.geteuid() == 0
+        return CAN_MOUNT if self.needs == "mounts" else not self.needs or os.geteuid() == 0
 
 
 def case(family: str, name: str, **options: Any) -> Callable[[Place], Place]:

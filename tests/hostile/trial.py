@@ -49,17 +49,17 @@ def results(cases: Sequence[Case], options: Options) -> Iterator[Result]:
         if not case.can_be_tried:
             yield Result(case, tried=False)
             continue
-        with world(options, own_disk=case.over_mounts) as here:
+        with world(options) as here:
             (result,), after = try_in(here, [case])
         yield replace(result, wrong=(*result.wrong, *after))
 
 
 @contextmanager
-def world(options: Options, *, own_disk: bool = False) -> Iterator[World]:
+def world(options: Options) -> Iterator[World]:
     """Yield a world in a temporary folder, which is removed however deep it became."""
     root = Path(tempfile.mkdtemp(prefix="hostile-"))
     try:
-        here = World(root, options, own_disk=own_disk)
+        here = World(root, options)
         try:
             yield here
         finally:

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
-from tests.daemon.disks import small_disk
 from tests.e2e.daemon import PROGRAM, is_running, read_status, until
 from tests.e2e.invariants import Workspace
 from tests.e2e.swaps import snapshot
@@ -41,7 +40,6 @@ STARTS_WITHIN = STOPS_WITHIN = 20.0
 MOST_SHOWN = 160
 """Characters of a line of the log."""
 
-STATE_DISK_KIB = 512 * 1024
 
 QUIET_S, TRUNCATED_S = 0.5, 5.0
 CANARY = "canary-d1f7c0de"
@@ -65,11 +63,10 @@ class Options:
 class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
-    `elsewhere` is outside; nothing of it may be read or written. With `own_disk` the state folder
-    is a disk of its own.
+    `elsewhere` is outside; nothing of it may be read or written.
     """
 
-    def __init__(self, root: Path, options: Options, *, own_disk: bool = False) -> None:
+    def __init__(self, root: Path, options: Options) -> None:
         super().__init__(root)
         self.outbox, self.state, self.elsewhere = root / "out", root / "state", root / "elsewhere"
         self.options = options
@@ -77,14 +74,11 @@ class World(Workspace):
         self.log = root / "daemon.log"
         self.log.touch()
         (root / "config.yaml").write_text(CONFIG, encoding="utf-8")
-        self._stack, self._acts = ExitStack(), ExitStack()
+        self._acts = ExitStack()
         self._expected: list[tuple[str, Callable[[], object], float]] = []
         self._goods = self._hostiles = 0
         self.spare = self.make("spare")
         """A folder with a content.jpg and a style.jpg, to take from."""
-        if own_disk:
-            self.state.rmdir()
-            self._stack.enter_context(small_disk(self.state, STATE_DISK_KIB))
         self.meter = Meter(self._pid, (self.outbox, self.state))
         self._fill_elsewhere()
 
@@ -251,7 +245,6 @@ class World(Workspace):
         self.end()
         self._acts.close()
         self.meter.close()
-        self._stack.close()
 
     def forget(self) -> None:
         """End what the last case does, undo what it wants undone, and expect nothing."""
