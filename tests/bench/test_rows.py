@@ -46,7 +46,7 @@ def test_measures_take_turns_and_one_that_fails_stops_no_other(
     measures = [counting("a"), counting("b", once=True), fails, counting("c", "d")]
     *_, last = in_turn(measures, noted, runs=2)
     assert noted == ["a", "b", "c", "a", "c"]
-    assert {key: found.values for key, found in last.items()} == {
+    assert {key: figures.values for key, figures in last.items()} == {
         "a": [1, 4], "b": [2], "f": [1, 1], "c": [3, 5], "d": [3, 5]
     }  # fmt: skip
     assert capsys.readouterr().err == 2 * "f: out of breath\n"
@@ -67,7 +67,7 @@ def test_a_selected_row_is_measured_with_its_measure_and_kept(
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A folder with results."""
-    figures = {found.row.key: found for found in (GOOD, BAD, OTHER)}
+    figures = {each.row.key: each for each in (GOOD, BAD, OTHER)}
     about = {"machine": "an abacus", "torch": "9.9", "pictures": "a.jpg + b.jpg"}
     table.keep(tmp_path / table.CPU, figures, about)
     curve = {kind: {"seconds": [1, 2], "losses": [4.0, 3.0]} for kind in ("float", "png")}

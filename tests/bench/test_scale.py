@@ -51,8 +51,8 @@ def test_time_belongs_to_the_innermost_part_and_generators_count_by_their_steps(
 @pytest.mark.parametrize("batch", [1, 4])
 def test_all_simulated_jobs_go_through_the_real_pipeline(batch: int, tmp_path: Path) -> None:
     script = Script(steps=2, save_every=1)
-    found = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, script=script), tmp_path)
+    result = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, script=script), tmp_path)
     with reading(tmp_path / "state" / FILE_NAME) as ledger:
         assert ledger.counts()["done"] == 10
     assert len(list(tmp_path.glob("out-*/*/receipt.json"))) == 10
-    assert found.own > 0 and 0 < found.calls["commits, and syncs in them"] < 5
+    assert result.own > 0 and 0 < result.calls["commits, and syncs in them"] < 5

@@ -158,10 +158,10 @@ def canvas(width: int, height: int, flags: int = 0) -> bytes:
 
 def resized(data: bytes, width: int, height: int) -> bytes:
     """Return an AVIF or HEIC that says it has another size, wherever it says so."""
-    at, found = 0, bytearray(data)
+    at, changed = 0, bytearray(data)
     while (at := data.find(b"ispe", at) + 4) > 3:
-        found[at + 4 : at + 12] = struct.pack(">II", width, height)
-    return bytes(found)
+        changed[at + 4 : at + 12] = struct.pack(">II", width, height)
+    return bytes(changed)
 
 
 def heic() -> bytes:
@@ -190,7 +190,7 @@ def flat_bmp(width: int, height: int) -> bytes:
 
 def damaged(data: bytes, places: Sequence[tuple[float, int]], cut: float) -> bytes:
     """Return `data` cut off at a share of its length, with other bytes at shares of that."""
-    found = bytearray(data[: max(1, round(len(data) * cut))])
+    changed = bytearray(data[: max(1, round(len(data) * cut))])
     for share, byte in places:
-        found[min(len(found) - 1, int(share * len(found)))] = byte
-    return bytes(found)
+        changed[min(len(changed) - 1, int(share * len(changed)))] = byte
+    return bytes(changed)

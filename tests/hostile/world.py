@@ -179,10 +179,10 @@ class World(Workspace):
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
-        found = set(self.state.glob("jobs/*")) - before
-        if len(found) != 1:
+        taken = set(self.state.glob("jobs/*")) - before
+        if len(taken) != 1:
             raise RuntimeError("no job was taken that waits")
-        return found.pop()
+        return taken.pop()
 
     def _are_queued(self, jobs: set[Path]) -> bool:
         """Whether the ledger has all of `jobs`, in the queue."""
@@ -285,8 +285,8 @@ class World(Workspace):
         command = ["find", "out", "state", "daemon.log", "-type", "f", "-size", "-2000k", "-exec",
                    "grep", "--files-with-matches", "--text", CANARY, "{}", "+"]  # fmt: skip
         ran = subprocess.run(command, cwd=self.root, capture_output=True, check=False)
-        found = ran.stdout.decode(errors="replace").splitlines()
-        yield from (f"{path} holds what lies outside" for path in found)
+        paths = ran.stdout.decode(errors="replace").splitlines()
+        yield from (f"{path} holds what lies outside" for path in paths)
 
     def _pid(self) -> int | None:
         process = self.process
