@@ -3,7 +3,7 @@
 It runs pairs of every kind with a fake worker, starts again, and must end as if nothing had
 happened. Each run is a fork of this process, which has everything imported. `--sample` tries only
 the first change of each kind: of each operation in each function that asks for it. It leaves out
-syncs, which do nothing here, and new folders: what is killed before them is so before the next.
+syncs, which do nothing here, and new folders: the kill before the next change covers both.
 """
 
 import os
