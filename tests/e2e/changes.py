@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 from tests.daemon.faults import CHANGES, fill, mounts, tree
@@ -54,7 +55,8 @@ def kind_of(name: str) -> str:
 
     Functions of `files` and of the ledger's writer make the changes of all others.
     """
-    frame, callers = sys._getframe(2), [name]
+    callers = [name]
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and len(callers) < 3:
         file = frame.f_code.co_filename
         if "/stylewatch_daemon/" in file and not file.endswith(WRITERS) and "/files/" not in file:
