@@ -54,11 +54,11 @@ def free_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     disk, real = tmp_path_factory.getbasetemp().stat().st_dev, os.statvfs
 
     def statvfs(path: str | Path) -> os.statvfs_result:
-        found = real(path)
+        status = real(path)
         if Path(path).stat().st_dev != disk:
-            return found
-        blocks = max(found.f_blocks, FREE_BYTES // found.f_frsize)
-        return os.statvfs_result([*found[:2], *[blocks] * 3, *found[5:]])
+            return status
+        blocks = max(status.f_blocks, FREE_BYTES // status.f_frsize)
+        return os.statvfs_result([*status[:2], *[blocks] * 3, *status[5:]])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "statvfs", statvfs)

@@ -1,14 +1,12 @@
 """Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from bench import common, cpu_rows, gpu, gpu_rows, probes, reach
 from bench.curve import Curve, ours, theirs
 from bench.referee import Floats, Referee, as_written, read
@@ -16,9 +14,7 @@ from bench.rows import Measure, Setting
 from PIL import Image
 
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Losses, Stage, Step
 
 SECONDS = 0.5
 """What a step takes."""
@@ -52,19 +48,6 @@ def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
     wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5,
               "step_ratio_fp32": 0.5}  # fmt: skip
     assert {key: readings[key] for key in wanted} == wanted
-
-
-def test_the_time_of_a_step_is_the_median_also_where_several_are_reported_at_once() -> None:
-    assert probes.per_step([10.0, 11.0, 12.0, 19.0]) == 1.0
-    together = [1.0, 1.001, 3.0, 3.001, 3.002, 3.003]
-    assert probes.per_step(together) == pytest.approx(0.5, abs=0.01)
-
-
-def test_the_peak_of_memory_counts_what_this_process_held() -> None:
-    before = common.peak()
-    held = bytearray(int((before + 50) * 2**20))
-    assert common.peak() > before + 40
-    del held
 
 
 def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
@@ -127,13 +110,6 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return given
 
 
-def test_the_fewest_steps_that_reach_a_loss_are_found() -> None:
-    curve, judge = falling(-5, 0, *range(1, 100)), Brightness()
-    for loss, written, steps in ((250.5, False, 5), (250.9, False, 5), (250, True, 5)):
-        assert reach.enough(curve, judge, loss, written=written) == steps
-    assert reach.enough(falling(1, 2, 3), judge, 0, written=False) == reach.MOST + 1
-
-
 def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
     options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,22 +124,6 @@ def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
     assert len(curves["ours"]["float"]["losses"]) == 2 + 50 + 50
     monkeypatch.delattr(reach, "goals")
     assert dict(measure(setting)) == readings, "the goals are found once"
-
-
-@pytest.mark.usefixtures("options")
-def test_a_goal_that_is_missed_gets_more_steps_or_is_not_timed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def two_steps_behind(one: Setting, steps: int, written: bool) -> Curve:
-        return falling(*range(1, steps + 1 if steps == reach.MOST else steps - 1))
-
-    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
-    monkeypatch.setattr(reach, "ours", two_steps_behind)
-    monkeypatch.setattr(reach, "GOALS", (50,))
-    found = reach.goals(setting, Brightness(), falling(50))
-    assert [goal.steps for goal in found] == [52, 52]
-    with pytest.raises(RuntimeError, match="50 steps gave a PNG of loss 205"):
-        reach.time_of(setting, Brightness(), reach.Goal(50, written=True, loss=100, steps=50))
 
 
 @pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
@@ -183,28 +143,6 @@ def test_both_real_painters_are_sampled(pictures: Path, monkeypatch: pytest.Monk
 # On a GPU.
 
 
-class Painter:
-    """Moves the clock on by SECONDS for each step of each batch."""
-
-    def __init__(self, clock: list[float], batches: list[str]) -> None:
-        self._clock, self._batches = clock, batches
-
-    def paint(self, task: Task, wish: Callable[[], object]) -> Iterator[Step]:
-        for _, step in self.paint_many([task], [wish]):
-            assert isinstance(step, Step)
-            yield step
-
-    def paint_many(
-        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], object]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        self._batches.append(f"{tasks[0].recipe.name} x {len(tasks)}")
-        steps = sum(level.steps for level in tasks[0].levels())
-        self._clock[0] += 3 + steps * SECONDS  # 3 for targets and the like
-        picture = np.zeros((2, 2, 3), np.float32)
-        for index in range(len(tasks)):
-            yield index, Stage(steps, steps, (2, 2), Losses(0), 0.0, picture=picture)
-
-
 @pytest.fixture
 def setting(pictures: Path) -> gpu_rows.Setting:
     """Small pictures on the CPU."""
@@ -214,39 +152,22 @@ def setting(pictures: Path) -> gpu_rows.Setting:
     return replace(short, device="cpu", side=64, box="40x30", large=1200, small=1200)
 
 
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the painter gets, with a clock that only the painter moves."""
-    clock, batches = [0.0], list[str]()
-    monkeypatch.setattr(gpu_rows, "backend", lambda *_: Painter(clock, batches))
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    return batches
-
-
-def test_without_a_gpu_the_benchmark_reports_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_figures_of_a_gpu_come_from_times_and_steps(
+    setting: gpu_rows.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert gpu.main([]) == 69
-    assert "no GPU here" in capsys.readouterr().err
+    def paint(_: object, wanted: Sequence[Task]) -> tuple[float, int]:
+        steps = sum(level.steps for level in wanted[0].levels())
+        return 3 + steps * SECONDS, steps  # 3 for targets and the like
 
-
-def test_figures_of_a_gpu_come_from_the_times_of_warm_batches(
-    setting: gpu_rows.Setting, batches: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = gpu_rows.devos_fast(setting, scales=[])
-    assert gpu_rows.per_step(setting, "auto", recipe, 4) == SECONDS
-    assert batches == ["devos x 4"] * 3
+    monkeypatch.setattr(gpu_rows, "paint", paint)
     monkeypatch.setattr(gpu_rows, "matmul", lambda _: 0.5)
     readings = dict(gpu_rows.fraction(setting))
     speed = probes.work(40, 30) / SECONDS / 1e12
     assert readings["alone_tflops"] == pytest.approx(speed)
     assert readings["h200_fraction"] == pytest.approx(4 * speed / 0.5)
-    batches.clear()
     readings = dict(gpu_rows.devos(setting))
     assert {*readings} == {row.key for row in gpu_rows.MEASURES[0].rows}
     assert readings["devos_h200_s"] == 3 + 20 * SECONDS
-    assert batches == ["devos x 1"] * 6
     best = gpu_rows.tasks(setting, book.find("best"), 2)
     steps = sum(level.steps for level in best[0].levels())
     hourly = dict(gpu_rows.hourly(setting))
@@ -254,15 +175,6 @@ def test_figures_of_a_gpu_come_from_the_times_of_warm_batches(
     contents = [task.content for task in best]
     assert contents[0] is not None and contents[1] is not None
     assert not np.array_equal(contents[0], contents[1])
-
-
-def test_a_painting_that_fails_is_no_figure(setting: gpu_rows.Setting) -> None:
-    class Failing(Painter):
-        def paint_many(self, *_: object) -> Iterator[tuple[int, Step | Exception]]:
-            yield from ((index, DivergedError("ran away")) for index in range(2))
-
-    with pytest.raises(DivergedError, match="ran away"):
-        gpu_rows.paint(Failing([], []), gpu_rows.tasks(setting, book.find("best"), 2))
 
 
 def test_the_real_backend_runs_what_is_timed(setting: gpu_rows.Setting) -> None:

@@ -1,30 +1,14 @@
 """Benchmarks of scale and of the page: attributed time, simulated workers, viewers."""
 
-import random
-import socket
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
-from bench.fleet import MEASURED, SLICE, Fleet, Script
-from bench.many_done import repeat
+from bench.fleet import Script
 from bench.meter import REST, Meter
-from bench.scale import FILES, SIMULATION, Found, Plan, measure, table
-from bench.viewers import watching
-from tests.daemon.world import make_finished_job
+from bench.scale import Plan, measure
 
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry, reading
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.worker.messages import Done, Order
-
-EVENT = (
-    rb'data: {"part": "running", "html": "<img src=\"/jobs/1/pictures/stage-50?d=aa\" alt=\"\">"}'
-)
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
 
 
 class Work:
@@ -64,94 +48,11 @@ def test_time_belongs_to_the_innermost_part_and_generators_count_by_their_steps(
     assert meter.spent == {REST: 2100, "out": 9, "in": 51, "last": 4}
 
 
-def test_the_time_of_the_meter_is_reported_apart() -> None:
-    ticks, work = count(), Work()
-    meter = Meter(lambda: next(ticks))
-    with pytest.MonkeyPatch.context() as patch:
-        meter.wrap(patch, work, "inner", "in")
-        meter.wrap(patch, work, "outer", "out")
-        work.outer()
-    for part in ("in", "out"):
-        assert meter.own(part) == pytest.approx(meter.spent[part], rel=1e-3)
-
-
-def test_simulated_workers_take_the_measured_times_and_end_each_job_once(tmp_path: Path) -> None:
-    fleet = Fleet(3, Script(steps=4, save_every=2), random.Random(1))
-    order = Order("a", JobSettings(), Path("a.jpg"), (Path("b.jpg"),), tmp_path)
-    for ticket in "ab":
-        fleet.submit({ticket: order})
-    assert fleet.free() == 1
-    ends: dict[str, float] = {}
-    events: Counter[str] = Counter()
-    while len(ends) < 2:
-        for heard in fleet.events():
-            events[type(heard.event).__name__] += 1
-            if isinstance(heard.event, Done):
-                ends[heard.ticket] = fleet.now
-    assert fleet.free() == 3
-    assert events == {"Started": 2, "Progress": 8, "Staged": 10, "Done": 2}
-    for at in ends.values():
-        assert any(at == pytest.approx(takes, abs=1.1 * SLICE) for takes in MEASURED)
-    assert (tmp_path / "stages/0004.png").exists()
-
-
-def test_the_dispatchers_own_time_leaves_out_files_and_simulation() -> None:
-    spent = {"choosing": 0.25, "ledger": 0.5, REST: 0.125, FILES[0]: 4.0, SIMULATION: 8.0}
-    found = Found(Plan(1000, 10), spent, {}, 0.25, 1200.0, 5e7, 3000)
-    assert found.own == 0.875
-    assert "| **the dispatcher's own, ms** | **0.875** |" in table([found])
-
-
 @pytest.mark.parametrize("batch", [1, 4])
 def test_all_simulated_jobs_go_through_the_real_pipeline(batch: int, tmp_path: Path) -> None:
     script = Script(steps=2, save_every=1)
-    found = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, script=script), tmp_path)
+    result = measure(Plan(queued=10, jobs=10, devices=3, batch=batch, script=script), tmp_path)
     with reading(tmp_path / "state" / FILE_NAME) as ledger:
         assert ledger.counts()["done"] == 10
     assert len(list(tmp_path.glob("out-*/*/receipt.json"))) == 10
-    assert found.own > 0 and 0 < found.calls["commits, and syncs in them"] < 5
-
-
-def test_repeated_jobs_have_their_own_names_and_the_same_pictures(tmp_path: Path) -> None:
-    outbox, state = tmp_path / "outbox", tmp_path / "state"
-    state.mkdir()
-    final = make_finished_job(outbox, "sea", days=1) / "final.png"
-    ledger = LedgerWriter.open(state / FILE_NAME)
-    ledger.enter([
-        Entry("1", "sea", str(tmp_path), str(outbox), "done", "2026-01-01T00:00:00+00:00", (), 0,
-              place="sea", finished="2026-01-01T00:01:00+00:00")
-    ])  # fmt: skip
-    ledger.close()
-    repeat(tmp_path, 2)
-    with reading(state / FILE_NAME) as read:
-        done = read.ended(("done",), 10)
-    assert [entry.name for entry in done] == ["sea", "holiday-00000", "holiday-00001"]
-    assert len({entry.finished for entry in done}) == 3
-    assert all((outbox / str(entry.place) / "final.png").samefile(final) for entry in done)
-
-
-def test_each_viewer_gets_every_event_and_fetches_a_stage_once() -> None:
-    requests, over = list[bytes](), threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer(client: socket.socket) -> None:
-            with client:
-                requests.append(client.recv(4096).split(b" ")[1])
-                if requests[-1] != b"/events":
-                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\npicture")
-                    return
-                client.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-                client.sendall((EVENT + b"\n\n") * 2)
-                over.wait()
-
-        def serve() -> None:
-            for _ in range(6):
-                threading.Thread(target=answer, args=(server.accept()[0],)).start()
-
-        threading.Thread(target=serve).start()
-        with watching(server.getsockname()[1], "/events", 3, pictures=True) as tally:
-            while tally.pictures < 3 or tally.events < 6:
-                time.sleep(0.01)
-            over.set()
-    assert (tally.viewers, tally.events, tally.pictures) == (3, 6, 3)
-    assert sorted(requests) == [b"/events"] * 3 + [b"/jobs/1/pictures/stage-50?d=aa"] * 3
+    assert result.own > 0 and 0 < result.calls["commits, and syncs in them"] < 5

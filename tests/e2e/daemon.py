@@ -91,11 +91,6 @@ class Daemon:
         return json.dumps(self.published.get("incomplete", []))
 
     @property
-    def running(self) -> list[str]:
-        """The jobs that have made a step."""
-        return [entry["job"] for entry in self.published.get("running", []) if entry["step"]]
-
-    @property
     def step(self) -> int:
         """The step of the running job."""
         return max((entry["step"] for entry in self.published.get("running", [])), default=0)

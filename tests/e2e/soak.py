@@ -48,10 +48,10 @@ PASSING = ("stages", "inputs")
 QUIET_S = 180.0
 """Seconds without an ended job after which the soak gives up."""
 
-Kind = Literal["good", "beside", "album", "bad", "mistake", "unwanted", "long"]
+Kind = Literal["good", "album", "bad", "mistake", "unwanted", "long"]
 ALBUM = "album"
 HUNDRED: tuple[tuple[Kind, int], ...] = (
-    ("long", 4), ("good", 67), ("beside", 8), ("album", 10), ("bad", 5), ("mistake", 4),
+    ("long", 4), ("good", 75), ("album", 10), ("bad", 5), ("mistake", 4),
     ("unwanted", 2),
 )  # fmt: skip
 """How many of a hundred jobs are of each kind."""
@@ -92,38 +92,24 @@ class Dropper:
 
     def __init__(self, inbox: Path, made: Path) -> None:
         self._inbox, self._made, self._count = inbox, made, itertools.count()
-        for folder in (inbox, made):
+        for folder in (inbox / ALBUM, made):
             folder.mkdir(parents=True, exist_ok=True)
+        (inbox / ALBUM / "style.jpg").write_bytes(self._picture())
 
     def drop(self, job: Job) -> None:
         """Drop a job."""
-        name = Path(job.name).name
+        made = self._made / Path(job.name).name
         if job.kind == ALBUM:
-            album = self._inbox / ALBUM
-            if not album.exists():
-                self._folder(ALBUM, {"style.jpg": self._picture()})
-            self._file(self._picture()).rename(album / f"{name}.jpg")
-        elif job.kind == "beside":
-            for half in ("style", "content"):
-                self._file(self._picture()).rename(self._inbox / f"{name}.{half}.jpg")
-        else:
-            content = b"this is no picture" if job.kind == "bad" else self._picture()
-            files = {"content.jpg": content, "style.jpg": self._picture()}
-            if text := JOB_YAML.get(job.kind):
-                files["job.yaml"] = text.encode()
-            self._folder(name, files)
-
-    def _folder(self, name: str, files: dict[str, bytes]) -> None:
-        folder = self._made / name
-        folder.mkdir()
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
-        folder.rename(self._inbox / name)
-
-    def _file(self, content: bytes) -> Path:
-        path = self._made / "file"
-        path.write_bytes(content)
-        return path
+            made.write_bytes(self._picture())
+            made.rename(self._inbox / f"{job.name}.jpg")
+            return
+        made.mkdir()
+        content = b"this is no picture" if job.kind == "bad" else self._picture()
+        (made / "content.jpg").write_bytes(content)
+        (made / "style.jpg").write_bytes(self._picture())
+        if text := JOB_YAML.get(job.kind):
+            (made / "job.yaml").write_text(text)
+        made.rename(self._inbox / job.name)
 
     def _picture(self) -> bytes:
         """Return a picture of 24x18 pixels that differs from all others."""
@@ -137,10 +123,9 @@ class Dropper:
 
 @dataclass(frozen=True)
 class Sample:
-    """Megabytes and open files after so many `jobs` and `seconds`."""
+    """Megabytes and open files after so many `jobs`."""
 
     jobs: int
-    seconds: float
     daemon_mb: float
     daemon_files: int
     worker_mb: float
@@ -153,14 +138,14 @@ class Sample:
     """All else in the outbox."""
 
 
-def sample(pid: int, state: Path, outbox: Path, jobs: int, seconds: float) -> Sample | None:
+def sample(pid: int, state: Path, outbox: Path, jobs: int) -> Sample | None:
     """Return a sample of the daemon `pid`; None where it or its child_pids are not there now."""
     try:
         if not (workers := child_pids(of=str(pid))):
             return None
         passing = sum(_size(path) for part in PASSING for path in outbox.rglob(part))
         return Sample(
-            jobs, seconds, _mb(pid), _files(pid), sum(map(_mb, workers)),
+            jobs, _mb(pid), _files(pid), sum(map(_mb, workers)),
             sum(map(_files, workers)), _size(state), passing, _size(outbox) - passing,
         )  # fmt: skip
     except (FileNotFoundError, ProcessLookupError):
@@ -230,19 +215,6 @@ def verdict(samples: Sequence[Sample]) -> tuple[bool, list[str]]:
     rows = [rule.verdict(samples) for rule in RULES]
     head = ["| | before | after | at most | |", "| --- | --- | --- | --- | --- |"]
     return all(holds for holds, _ in rows), [*head, *(row for _, row in rows)]
-
-
-def table(samples: Sequence[Sample], rows: int = 10) -> Iterator[str]:
-    """Yield some of the samples as rows."""
-    yield ("| jobs | seconds | daemon: MB | files | worker: MB | files | state MB |"
-           " stages and inputs MB | else MB |")  # fmt: skip
-    yield "| --- |" + " --- |" * 8
-    for s in samples[:: max(1, len(samples) // rows)]:
-        yield (
-            f"| {s.jobs} | {s.seconds:.0f} | {s.daemon_mb:.1f} | {s.daemon_files} |"
-            f" {s.worker_mb:.1f} | {s.worker_files} | {s.state_mb:.2f} | {s.passing_mb:.2f} |"
-            f" {s.lasting_mb:.2f} |"
-        )
 
 
 class Soak:
@@ -341,11 +313,10 @@ class Soak:
                     self.kills["worker"] += 1
 
     def _sample(self) -> None:
-        process, seconds = self._daemon.process, time.monotonic() - self.began
-        if process is not None:
+        if (process := self._daemon.process) is not None:
             folders = self._root / "state", self._root / "outbox"
-            found = sample(process.pid, *folders, self._ended, seconds)
-            self.samples += [found] if found is not None else []
+            taken = sample(process.pid, *folders, self._ended)
+            self.samples += [taken] if taken is not None else []
 
 
 def main() -> int:
@@ -355,7 +326,7 @@ def main() -> int:
         soak = Soak(Path(folder), jobs, 10.0)
         soak.run()
     flat, rows = verdict(soak.samples)
-    print("\n".join([*table(soak.samples), "", *rows, ""]))
+    print("\n".join([*rows, ""]))
     print(f"{jobs} jobs in {time.monotonic() - soak.began:.0f} s; killed: the daemon "
           f"{soak.kills['daemon']} times, its child_pids {soak.kills['worker']} times")  # fmt: skip
     wrong = soak.wrong if flat else [*soak.wrong, "something grows"]

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,36 +61,3 @@ def test_every_job_has_its_artifacts_and_they_stay_when_stages_go(
     assert call(["report", "sea", *state, "-o", str(report), "-q"]) == 0
     assert report.read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 3
     assert capsys.readouterr().err == ""
-
-
-def test_render_puts_artifacts_into_a_folder_and_repeats_them(
-    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pair = [str(pictures / name) for name in ("content.jpg", "style.jpg")]
-    render = ["render", *pair, "--backend", "sketch", "--steps", "3", "-q"]
-    render += ["--artifact", "losses,sheet"]
-    first, second = tmp_path / "first", tmp_path / "second"
-    for folder in (first, second):
-        folder.mkdir()
-    assert call([*render, "-o", str(first)]) == 0
-    assert {"losses.png", "sheet.png"} <= names(first)
-    assert call(["render", "--from", str(first), "-q", "-o", str(second)]) == 0
-    names(second)
-    assert (second / "losses.png").read_bytes() == (first / "losses.png").read_bytes()
-    capsys.readouterr()
-    assert call([*render, "-o", str(tmp_path / "a.png")]) == 64
-    assert "--artifact needs a folder as output" in capsys.readouterr().err
-
-
-def test_a_worker_loads_nothing_to_draw_artifacts(tmp_path: Path, pictures: Path) -> None:
-    program = (
-        "import sys\nfrom pathlib import Path\n"
-        "from tests.daemon.worker.orders import order, painted\n"
-        "names = ['losses', 'gif', 'sheet']\n"
-        "painted(order(Path(sys.argv[1]), Path(sys.argv[2]), artifacts=names))\n"
-        "print([name for name in sys.modules if name == 'matplotlib' or 'animation' in name])"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "job"), str(pictures)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout == "[]\n"
-    assert (tmp_path / "job/staging/sheet.png").is_file()

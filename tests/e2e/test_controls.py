@@ -21,8 +21,6 @@ from tests.daemon.world import make_inbox, make_settings
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.worker.messages import Order, Stopped
-from stylewatch_painter.images.read import read
-from stylewatch_painter.images.resize import resize
 from stylewatch_plugins.contract import Wish
 
 JOB: Mapping[str, Any] = {
@@ -74,29 +72,6 @@ def ordered(folder: Path, pair: Path, **changes: Any) -> Order:
     )
 
 
-def check_files(folder: Path, pair: Path) -> None:
-    """Check the effect of each control on the final picture, a stage and the receipt."""
-    photograph = read(pair / "content.png")
-    final = read(folder / "final.png")
-    assert final.alpha is not None and photograph.alpha is not None
-    assert np.array_equal(final.alpha, photograph.alpha)
-    away = np.abs(final.pixels - photograph.pixels)[8:]
-    assert away[:, 36:].max() < 0.003 and away[:, :24].mean() > 1
-    assert len(np.unique(final.pixels[8:, :24])) > 256
-    stage = read(folder / "stages/0003.png")
-    assert stage.size == (30, 22) and stage.alpha is not None
-    small = resize(photograph.pixels, stage.size)
-    assert np.abs(stage.pixels - small)[6:, 24:].max() < 0.003
-    receipt = json.loads((folder / "receipt.json").read_bytes())
-    assert receipt["attempts"][-1]["decided"]["tile"] == EXACT["tile"]
-    assert receipt["color"] == {"mode": "content", "space": "srgb"}
-    assert receipt["mask"] == {"feather": "4%", "outside": "keep"}
-    assert receipt["output"] == {
-        "format": "png", "quality": 92, "depth": 16, "metadata": "safe", "stages": {"size": 30},
-        "keep": [],
-    }  # fmt: skip
-
-
 def test_a_job_with_all_controls_is_the_same_repeated_and_after_interruptions(
     tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +84,6 @@ def test_a_job_with_all_controls_is_the_same_repeated_and_after_interruptions(
     )
     assert once(settings).exit_code == 0
     job, again = tmp_path / "outbox/sea", tmp_path / "again"
-    check_files(job, pair)
     exact = {key: value for key, value in EXACT.items() if key != "tile"}
     config = {"job": {"depth": 8, "format": "jpg"}, "backends": {"torch": exact}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, SAME, deep_tree, same_folder, small_disk
+from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
 from tests.daemon.ingest.inspection.files import made, photograph
 from tests.e2e.daemon import SLOW, Daemon, until
 
-from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files.atomic import digest
 
 SMALL = ("--set", "job.recipe=gatys", "--set", "job.size=24", "--set", "watch.rescan_s=0.2",
@@ -23,6 +22,7 @@ GIANT = 1 << 41
 
 DISK_KIB = 64 << 10
 LATER = b"what came later"
+UNFINISHED = ("jpeg", "tiff")
 
 
 def sparse(path: Path, content: bytes = b"", size: int = GIANT) -> Path:
@@ -78,7 +78,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
     is_far: bool, daemon: Daemon
 ) -> None:
     inbox, outbox = daemon.root / "inbox", daemon.root / "outbox"
-    giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in ("jpeg", "tiff")}
+    giant, whole = drop_sparse(daemon), {kind: photograph(kind) for kind in UNFINISHED}
     inode = giant.stat().st_ino
     rests = [finish_writing(daemon.drop(kind) / "content.jpg", whole[kind]) for kind in whole]
     with (daemon.drop("open") / "content.jpg").open("r+b"):
@@ -88,7 +88,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
         assert daemon.painted == []
     for write in rests:
         write()
-    until(lambda: daemon.painted == ["jpeg", "open", "tiff"])
+    until(lambda: daemon.painted == sorted([*UNFINISHED, "open"]))
     for kind, content in whole.items():
         assert (outbox / kind / "inputs/content.jpg").read_bytes() == content
         assert not (inbox / kind).exists()
@@ -113,18 +113,6 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
     assert sum(files.values()) * 512 < 10 << 20
 
 
-def test_what_stays_truncated_or_open_is_decided_after_a_time(daemon: Daemon) -> None:
-    half = (daemon.root / "sea.jpg").read_bytes()[:-100]
-    daemon.drop("half", half)
-    daemon.drop("night", photograph("bmp", border=20), "content.bmp")
-    with (daemon.drop("open") / "content.jpg").open("r+b"):
-        daemon.start(*SMALL, *SHORT)
-        until(lambda: daemon.painted == ["night", "open"] and daemon.reason("half"))
-    assert "cut off" in daemon.reason("half")
-    assert (daemon.root / "outbox/_refused/half/content.jpg").read_bytes() == half
-    assert not (daemon.root / "inbox/half").exists()
-
-
 @pytest.mark.parametrize("after", ["archive", "delete"])
 def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     after: str, daemon: Daemon
@@ -147,42 +135,6 @@ def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     assert "changed" not in style
     (warning,) = (text for text in receipt["warnings"] if text.startswith("content.jpg changed"))
     assert "while the job ran" in warning and warning in daemon.log
-
-
-@pytest.mark.parametrize("disk", ["state"] if CAN_MOUNT else [])
-def test_what_changed_after_it_was_copied_is_painted_as_a_new_pair(
-    disk: str, daemon: Daemon
-) -> None:
-    whole = photograph("png") + os.urandom(9 << 20)  # so much is copied in the background
-    with small_disk(daemon.root / disk, DISK_KIB):
-        folder = daemon.drop("sea", whole)
-        with (folder / "content.jpg").open("ab") as writer:
-            daemon.start(*SMALL, *SHORT)
-            until(lambda: daemon.painted == ["sea"])
-            assert (folder / "content.jpg").read_bytes() == whole  # it is open, so it stays
-            writer.write(LATER)
-        warnings = daemon.receipt("sea")["warnings"]
-        assert any(text.startswith("content.jpg changed after it was copied") for text in warnings)
-        until(lambda: daemon.painted == ["sea", "sea-2"])
-        again = daemon.root / "outbox/sea-2/inputs/content.jpg"
-        assert again.read_bytes() == whole + LATER
-        assert not folder.exists()
-        daemon.end()
-        daemon.process = None
-
-
-def test_a_giant_in_an_album_is_refused_once_until_it_changes(daemon: Daemon) -> None:
-    folder = daemon.root / "inbox/album"
-    folder.mkdir(parents=True)
-    shutil.copy(daemon.root / "wave.jpg", folder / "style.jpg")
-    giant = sparse(folder / "giant.png", made("png"))
-    daemon.start(*SMALL, "--set", "inboxes=[{after: keep}]")
-    until(lambda: daemon.reason("album/giant"))
-    shutil.copy(daemon.root / "sea.jpg", folder / "sea.jpg")
-    until((daemon.root / "outbox/album/sea/receipt.json").exists)
-    assert not daemon.reason("album/giant-2")
-    os.truncate(giant, GIANT + 1)
-    until(lambda: daemon.reason("album/giant-2"))
 
 
 def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -> None:
@@ -214,14 +166,3 @@ def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -
     assert "Traceback" not in daemon.log and len(daemon.log) < 8192
     text = (daemon.root / "outbox/_status.txt").read_text()
     assert "Notes:\n  a is left alone: it has a receipt.json" in text
-
-
-@pytest.mark.parametrize("how", [SAME])
-def test_an_outbox_that_is_the_inbox_by_another_path_is_refused(
-    how: str, daemon: Daemon, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with same_folder(daemon.root / "inbox", daemon.root / "outbox"):
-        daemon.drop("a")
-        assert call(["run", "--once", "--set", "backend=sketch"]) == 78
-    printed = capfd.readouterr().err
-    assert "outbox lies in the inbox" in printed and "move it out" in printed

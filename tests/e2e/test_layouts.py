@@ -1,4 +1,4 @@
-"""Flat albums, series, batches, file modes and retention on the whole pipeline."""
+"""Series, batches, file modes and retention on the whole pipeline."""
 
 import json
 import stat
@@ -19,16 +19,13 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.processes.wakeup import Backoff, Wakeup
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.service.daemon import once, watch
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.settings import config, resolve
 from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Lost
-
-MEMBERS = ["a/seed=1", "a/seed=2"]
 
 
 @pytest.fixture
@@ -36,104 +33,9 @@ def place(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
 
 
-def album(place: DaemonWorld, settings: str, *photographs: str) -> None:
-    fill(place.inbox, "waves/style.jpg", *(f"waves/{name}" for name in photographs))
-    (place.inbox / "waves/job.yaml").write_text(f"flat: yes\n{settings}\n")
-
-
-def outbox(place: DaemonWorld) -> set[str]:
-    """The files of the outbox but inputs and the status."""
-    names = (name for name in tree(place.outbox) if "/inputs/" not in name)
-    return {name for name in names if name != "_status.txt"}
-
-
-def apart(*jobs: str) -> set[str]:
-    """The files of flat jobs besides their final pictures."""
-    kinds = ("receipt.json", "stages/1.png", "stages/2.png")
-    return {f"_jobs/{job}/{kind}" for job in jobs for kind in kinds}
-
-
-class Ends(Reporter):
-    """Records the folders of jobs that are done."""
-
-    def __init__(self) -> None:
-        self.done_in: list[tuple[str, Path]] = []
-
-    def done(self, job: str, folder: Path) -> None:
-        self.done_in.append((job, folder))
-
-
-def test_final_pictures_of_a_flat_album_lie_side_by_side(place: DaemonWorld) -> None:
-    album(place, 'name: "{folder}/{stem}"', "a.jpg", "calm/c.jpg")
-    ends = Ends()
-    line = place.start(ends)
-    line.scan()
-    line.scan()
-    line.enter()
-    run_jobs(line, again=False)
-    finals = {"waves/a.png", "waves/calm/c.png"}
-    assert outbox(place) == finals | apart("waves/a", "waves/calm/c")
-    assert tree(place.outbox)["_jobs/waves/a/inputs/a.jpg"] == "waves/a.jpg"
-    assert ends.done_in[0] == ("_jobs/waves/a", place.outbox / "waves")
-
-
-def test_flat_jobs_of_one_name_get_numbers_and_a_wrong_pattern_is_refused(
-    place: DaemonWorld,
-) -> None:
-    album(place, "name: sea", "a.jpg", "b.jpg")
-    fill(place.inbox, "odd/content.jpg", "odd/style.jpg")
-    (place.inbox / "odd/job.yaml").write_text('name: "{stm}"\n')
-    fill(place.outbox, "sea-2.jpg")
-    place.run()
-    there = {name for name in outbox(place) if not name.startswith("_refused")}
-    assert there == {"sea.png", "sea-2.jpg", "sea-3.png"} | apart("sea", "sea-3")
-    reason = tree(place.outbox)["_refused/odd/reason.txt"]
-    assert "job.yaml line 1: name: {stm} is unknown; the fields are {name}, " in reason
-
-
-def series(place: DaemonWorld, sweep: str = "{seed: [1, 2]}") -> None:
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    (place.inbox / "a/job.yaml").write_text(f"sweep: {sweep}\n")
-
-
-def test_each_value_of_a_series_is_a_job_and_its_inputs_are_archived_once(
-    place: DaemonWorld,
-) -> None:
-    series(place)
-    line = place.run()
-    *jobs, sheet = place.executor.orders
-    assert [(order.name, order.settings.seed) for order in jobs] == [
-        (MEMBERS[0], 1),
-        (MEMBERS[1], 2),
-    ]
-    assert [part.place for part in sheet.parts if part.state == "done"] == MEMBERS
-    assert {outcome.job for outcome in line.outcomes.values() if outcome.kind == "done"} == {
-        *MEMBERS,
-        "a",
-    }
-    inputs = [name for name in tree(place.outbox) if "/inputs/" in name and "job.yaml" not in name]
-    assert inputs == ["a/inputs/content.jpg", "a/inputs/style.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("sweep", "reason"),
-    [
-        ("{strength: [0.5, 7], seed: [1]}", "sweep, strength=7,seed=1"),
-        (f"{{seed: {list(range(65))}}}", "this makes 65 jobs, and a series has at most 64"),
-    ],
-)
-def test_a_series_with_a_mistake_is_refused_as_a_whole(
-    sweep: str, reason: str, place: DaemonWorld
-) -> None:
-    series(place, sweep)
-    place.run()
-    assert place.executor.orders == []
-    assert reason in tree(place.outbox)["_refused/a/reason.txt"]
-    assert "_refused/a/content.jpg" in tree(place.outbox)
-
-
 def test_a_series_is_canceled_as_a_whole(place: DaemonWorld) -> None:
-    series(place)
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    (place.inbox / "a/job.yaml").write_text("sweep: {seed: [1, 2]}\n")
     line = place.start()
     line.scan()
     line.scan()
@@ -145,7 +47,7 @@ def test_a_series_is_canceled_as_a_whole(place: DaemonWorld) -> None:
     run_jobs(line, again=False)
     counts = {state: count for state, count in place.state.ledger.counts().items() if count}
     assert counts == {"cancelled": 3}
-    assert "_refused/a/content.jpg" in outbox(place)
+    assert "_refused/a/content.jpg" in tree(place.outbox)
     assert not list(place.outbox.rglob("receipt.json"))
 
 
@@ -205,16 +107,6 @@ def test_jobs_whose_device_changed_since_they_were_queued_go_to_another_worker(
     assert [len(tickets) for tickets in place.executor.submitted] == [1, 1, 1]
 
 
-class StopWhenPruned(Reporter):
-    """Stops the daemon once it removed something."""
-
-    def __init__(self, wakeup: Wakeup) -> None:
-        self._wakeup = wakeup
-
-    def pruned(self, files: int, bytes_: int) -> None:
-        self._wakeup.stop()
-
-
 @pytest.mark.usefixtures("any_file_is_a_picture")
 def test_modes_and_retention_are_those_of_the_settings(tmp_path: Path) -> None:
     fill(tmp_path / "in/new", "content.jpg", "style.jpg")
@@ -230,8 +122,3 @@ def test_modes_and_retention_are_those_of_the_settings(tmp_path: Path) -> None:
     assert modes == {(False, 0o664), (True, 0o775)}
     assert not (old / "stages").exists() and (old / "final.png").exists()
     assert (tmp_path / "out/new/stages").exists()
-    wakeup, kept = Wakeup(), settings.retention.model_copy(update={"inputs": 2})
-    watch(
-        changed_settings(settings, retention=kept), StopWhenPruned(wakeup), FakeExecutor(), wakeup
-    )
-    assert sorted(tree(old / "inputs")) == ["job.yaml"]

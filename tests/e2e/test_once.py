@@ -121,21 +121,6 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     assert (space.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
 
 
-def test_an_unwritable_outbox_and_a_missing_backend_lose_nothing(space: Workspace) -> None:
-    space.drop("trip/content.jpg", "trip/style.jpg")
-    space.outbox.write_text("a file in its place")
-    summary = space.run()
-    assert summary.exit_code == 75
-    assert "cannot be written" in summary.paused[0].reason
-    assert space.left() == ["content.jpg", "style.jpg"]
-    space.outbox.unlink()
-    (space.inbox / "trip/job.yaml").write_text("backend: nosuch\n")
-    summary = space.run()
-    assert (summary.exit_code, summary.paused[0].exit_code) == (75, 69)
-    assert "nosuch" in summary.paused[0].reason
-    assert space.left() == ["content.jpg", "job.json", "job.yaml", "style.jpg"]
-
-
 def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,26 +166,6 @@ def test_a_truncated_picture_waits_for_its_rest_while_another_job_runs(
     assert space.left() == []
     if not comes:
         assert "content.jpg is cut off or damaged" in space.reasons()["half"]
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "names"), [("half/content.jpg", 75, ["half"]), ("notes.txt", 0, [])]
-)
-def test_a_pair_that_never_settles_is_named_and_a_file_of_no_pair_is_not(
-    name: str, code: int, names: list[str], space: Workspace
-) -> None:
-    class Writes(Reporter):
-        def looked(self, seconds: float) -> None:
-            with (space.inbox / name).open("ab") as file:
-                file.write(b"more")
-
-    space.drop("half/style.jpg", "trip/content.jpg", "trip/style.jpg")
-    if code == 0:
-        (space.inbox / "half/style.jpg").unlink()
-    summary = space.run(Writes())
-    assert summary.exit_code == code
-    assert [pair.name for pair in summary.incomplete] == names
-    assert space.done() == ["trip"]
 
 
 def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(space: Workspace) -> None:

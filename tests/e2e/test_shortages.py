@@ -1,20 +1,10 @@
-"""Daemons without file descriptors or disk space, and daemons that are killed with their jobs."""
+"""A daemon without file descriptors."""
 
 import resource
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
-from tests.e2e.daemon import FAST, PAIR, PROGRAM, SLOW, Daemon, until
-
-from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.files.shortages import MINIMUM
-from stylewatch_daemon.store.ledger import reading
-
-LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {1}));"
+from tests.e2e.daemon import Daemon, until
 
 
 @pytest.mark.parametrize("spare", [-8, 4])
@@ -39,71 +29,3 @@ def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
     for name in daemon.painted:
         attempts = daemon.receipt(name)["attempts"]
         assert {attempt["ended"].partition(":")[0] for attempt in attempts} <= {"paused", "done"}
-
-
-def test_a_run_reports_the_shortage_and_exits_with_75(daemon: Daemon) -> None:
-    daemon.drop("a")
-    program = f"from stylewatch_daemon.files import shortages; shortages.MINIMUM = 0; {PROGRAM}"
-    ended = subprocess.run(
-        [sys.executable, "-c", LIMITED.format(22, 22) + program, "run", "--once", *FAST],
-        cwd=daemon.root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 75
-    assert "out of file descriptors (the limit is 22" in ended.stderr
-    assert not (daemon.root / "outbox/_refused").exists()
-
-
-def test_a_daemon_starts_with_the_minimum_and_not_with_less(daemon: Daemon) -> None:
-    daemon.program = LIMITED.format(MINIMUM - 1, MINIMUM - 1) + PROGRAM
-    daemon.start()
-    assert daemon.end() == 78
-    assert f"may have {MINIMUM - 1} file descriptors" in daemon.log
-    daemon.program = LIMITED.format(10, MINIMUM) + PROGRAM  # which it raises itself
-    daemon.start()
-    daemon.drop("a")
-    until(lambda: daemon.painted == ["a"])
-    assert daemon.end() == 0
-    assert "waits: " not in daemon.log
-
-
-@pytest.mark.parametrize("disk", ["outbox", "state"] if CAN_MOUNT else [])
-def test_all_jobs_go_on_once_a_full_disk_has_space_again(daemon: Daemon, disk: str) -> None:
-    jobs = ["a", "b", "c", "d"]
-    with small_disk(daemon.root / disk, 20_000):
-        daemon.start("--set", "job.steps=40", "--set", "job.size=24", *SLOW)
-        for name in jobs:
-            daemon.drop(name)
-        until(lambda: daemon.published["running"])
-        filler = fill_up(daemon.root / disk)
-        until(lambda: daemon.log.count("waits: ") >= 2)
-        filler.unlink()
-        until(lambda: daemon.painted == jobs)
-        assert daemon.end() == 0
-    assert not (daemon.root / "outbox/_refused").exists()
-
-
-def test_a_job_that_kills_the_daemon_each_time_ends_alone_after_all_others(daemon: Daemon) -> None:
-    long = ("--set", "job.steps=200", "--set", "job.save_every=200", "--set", "job.size=24", *SLOW)
-    daemon.drop("a")
-    for _ in range(3):
-        daemon.start(*long)
-        until(lambda: "a" in daemon.running)
-        assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
-    assert call([*PAIR, "--steps", "3", "--name", "b"]) == 0
-    daemon.start(*long, "--set", "executor.devices=[cpu, other]")
-    until(lambda: daemon.running == ["a"])
-    assert daemon.painted == ["b"]
-    assert call([*PAIR, "--steps", "3", "--name", "c"]) == 0
-    until(lambda: "c" in daemon.published["waiting"])
-    assert daemon.running == ["a"], "nothing starts beside it"
-    assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
-    daemon.start(*long)
-    until(lambda: daemon.reason("a") and daemon.painted == ["b", "c"])
-    assert daemon.end() == 0
-    assert "while it painted nothing else" in daemon.reason("a")
-    with reading(daemon.root / "state/ledger.sqlite3") as ledger:
-        entry = ledger.find("a")
-        assert entry is not None
-        ends = [attempt.how for attempt in ledger.story(entry.id)]
-    assert ends == ["cut off"] * 3 + ["cut off alone"]
-    assert (daemon.root / "outbox/_refused/a/content.jpg").exists()

@@ -1,7 +1,5 @@
 """The service under a real systemd, as `service install` sets it up: `make test-systemd`."""
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 import time
@@ -252,57 +250,8 @@ def for_a_user(machine: Machine) -> None:
     assert machine.run(*as_ann, "systemctl", "--user", *result) == "success"
 
 
-RAY_DROP_IN = f"""
-[Service]
-ExecStart=
-ExecStart={sys.executable} -m ray.scripts.scripts start --block START
-ProtectHome=tmpfs
-BindReadOnlyPaths=-{sys.base_prefix}
-"""
-"""This Ray, of which a part may lie in somebody's home."""
-RAY_STARTS = {
-    "head": "--head --port=6379 --ray-client-server-port=10001 --include-dashboard=false "
-    "--num-gpus=0 --object-store-memory=80000000",
-    "worker": "--address=127.0.0.1:6379 --num-cpus=2 --object-store-memory=80000000",
-}
-RAY_TASK = """
-import os, ray
-ray.init("ray://127.0.0.1:10001", logging_level="ERROR")
-print("painted by", ray.get(ray.remote(num_cpus=1)(lambda: os.getuid()).remote()))
-"""
-
-
-def clustered(machine: Machine) -> None:
-    """Ray's head, and a machine that paints, start in their units and do a task."""
-    if importlib.util.find_spec("ray") is None:
-        return
-    units = machine.root / "etc/systemd/system"
-    token = machine.root / "etc/stylewatch/ray-token"
-    token.write_text("a token of this machine, which is as long as Ray wants it", encoding="ascii")
-    token.chmod(0o444)
-    machine.run("ip", "link", "set", "lo", "up")
-    for name, start in RAY_STARTS.items():
-        unit = f"stylewatch-ray-{name}.service"
-        shutil.copy(Path(__file__).parents[2] / "systemd/cluster" / unit, units)
-        (units / f"{unit}.d").mkdir(exist_ok=True)
-        drop_in = RAY_DROP_IN.replace("START", start)
-        (units / f"{unit}.d" / "here.conf").write_text(drop_in, encoding="ascii")
-        machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "start", unit)
-    (machine.root / "srv/task.py").write_text(RAY_TASK, encoding="ascii")
-    environment = ("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH=/etc/stylewatch/ray-token")
-    uid = machine.run("id", "-u", "stylewatch")
-    task = ("env", *environment, sys.executable, "/srv/task.py")
-    machine.until(
-        "a task was done by the cluster",
-        lambda: machine.run(*task, check=False).endswith(f"painted by {uid}"),
-    )
-    for name in RAY_STARTS:
-        machine.run("systemctl", "stop", f"stylewatch-ray-{name}.service")
-
-
 CHECKS = (installed, paints, killed, hangs, reloads, stops, loops_not, hardened, tells, shows,
-          below_a_home, for_a_user, clustered)  # fmt: skip
+          below_a_home, for_a_user)  # fmt: skip
 """In this order: each goes on from where the one before left the machine."""
 
 
