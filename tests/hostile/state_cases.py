@@ -165,9 +165,9 @@ JOBS: dict[str, Callable[[World, Path], object]] = {
     "whose content is empty": lambda _, job: (job / "files/content.jpg").write_bytes(b""),
     "that is a file": lambda _, job: _as_file(job),
     "that is gone": lambda _, job: shutil.rmtree(job),
-    "with a checkpoint of garbage": lambda _, job: [
-        (job / name).write_bytes(b"\x80garbage") for name in ("checkpoint", "checkpoint.pt", "memo")
-    ],
+    "with a checkpoint of garbage": lambda _, job: (job / "checkpoint.npz").write_bytes(
+        b"\x80garbage"
+    ),
 }
 for title, spoil in JOBS.items():
     case("state", f"a job {title}", stopped=True)(partial(_spoiled, spoil))

@@ -128,12 +128,15 @@ def test_first_of_several_pictures_is_used(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("orientation", list(range(1, 9)))
 def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
-    stored = np.rot90(upright, {1: 0, 3: 2, 6: 1}[orientation])
+    turned_back = {1: upright, 2: np.fliplr(upright), 3: np.rot90(upright, 2),
+                   4: np.flipud(upright), 5: upright.T, 6: np.rot90(upright),
+                   7: np.rot90(upright, 2).T, 8: np.rot90(upright, 3)}  # fmt: skip
+    stored = turned_back[orientation]
     result = raster(saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif))
     assert np.array_equal(np.asarray(result.image), upright)
     turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
