@@ -26,8 +26,8 @@ from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.executors.ray.driver_client import NAME as DRIVER
+from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.claim import Claimer
