@@ -17,13 +17,13 @@ from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     Done,
     End,
     Event,
     Lost,
     Order,
     Staged,
-    Wanted,
 )
 
 MEASURED = (0.88, 1.15, 1.24, 1.64, 2.08, 2.16, 2.79, 10.4, 10.9)
@@ -81,7 +81,7 @@ class Fleet:
             self._advance(ticket)
         self.wake()
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Ignore requests to stop."""
 
     def drop(self, ticket: str) -> None:

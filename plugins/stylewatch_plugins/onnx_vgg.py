@@ -86,14 +86,16 @@ class OnnxVgg(VggBackend):
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses, in fp32, of the float picture that `task` starts from."""
-        room = self._room(task)
-        return measure(task, self._open(task, "fp32").network, room)
+        memory_plan = self._memory_plan(task)
+        return measure(task, self._open(task, "fp32").network, memory_plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._room(task), self._open(task, self._precision)
+        memory_plan, ready = self._memory_plan(task), self._open(task, self._precision)
         try:
-            yield from paint(task, ready.network, wish, styles=ready.styles, room=room)
+            yield from paint(
+                task, ready.network, wish, styles=ready.styles, memory_plan=memory_plan
+            )
         except Exception:
             # after a lack of memory, say: the runtime frees a GPU's memory only with the graphs
             close_network()

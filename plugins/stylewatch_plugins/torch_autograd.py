@@ -10,7 +10,7 @@ from pydantic import Field
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
 from stylewatch_painter.algorithm.forecast import at_once
 from stylewatch_painter.algorithm.paint import measure, paint, paint_many
-from stylewatch_painter.algorithm.task import AMPLE, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, Task
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, Precision, quickest
@@ -48,13 +48,13 @@ class TorchAutograd(VggBackend):
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
-        room = self._room(task)
-        return measure(task, self._network(task), room)
+        memory_plan = self._memory_plan(task)
+        return measure(task, self._network(task), memory_plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._room(task), self._trained(task)
-        return paint(task, ready.network, wish, styles=ready.styles, room=room)
+        memory_plan, ready = self._memory_plan(task), self._trained(task)
+        return paint(task, ready.network, wish, styles=ready.styles, memory_plan=memory_plan)
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
@@ -64,27 +64,27 @@ class TorchAutograd(VggBackend):
         Tasks that must save memory run by themselves, at the end.
         """
         ready = self._trained(*tasks)
-        ample = [number for number, task in enumerate(tasks) if self._is_ample(task)]
+        unlimited = [number for number, task in enumerate(tasks) if self._is_unlimited(task)]
         for row, step in paint_many(
-            [tasks[number] for number in ample],
+            [tasks[number] for number in unlimited],
             ready.network,
-            [wishes[number] for number in ample],
+            [wishes[number] for number in unlimited],
             ready.styles,
             lambda task: at_once(task, self._wanted, self._device, self._bytes_per_value),
         ):
-            yield ample[row], step
+            yield unlimited[row], step
         for number, task in enumerate(tasks):
-            if number not in ample:
+            if number not in unlimited:
                 try:
                     for step in self.paint(task, wishes[number]):
                         yield number, step
                 except PainterError as error:
                     yield number, error
 
-    def _is_ample(self, task: Task) -> bool:
+    def _is_unlimited(self, task: Task) -> bool:
         """Check that `task` needs no saving of memory, so that it may run with others."""
         try:
-            return self._room(task) == AMPLE
+            return self._memory_plan(task) == UNLIMITED
         except PainterError:  # raised again when the task runs
             return False
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stylewatch_painter.algorithm import forecast as fitting
 from stylewatch_painter.algorithm.forecast import forecast
-from stylewatch_painter.algorithm.task import AMPLE, Room, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import Strict
@@ -62,10 +62,10 @@ class VggBackend(ABC):
         if self._options.memory is not None:  # now, before the pictures of the first task are read
             give_back_freed()
             left = fitting.left()  # bytes that earlier jobs left allocated in this process
-        self._wanted = fitting.Wanted(
+        self._wanted = fitting.MemorySettings(
             self._options.tile, self._options.history, self._options.memory, left
         )
-        self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
+        self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
 
     @abstractmethod
     def devices(self) -> tuple[Device, ...]:
@@ -81,7 +81,7 @@ class VggBackend(ABC):
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
-        device, room = str(self._device), self._room(task)
+        device, memory_plan = str(self._device), self._memory_plan(task)
         return Provenance(
             name=self.name,
             version=self.version,
@@ -92,29 +92,31 @@ class VggBackend(ABC):
                 "device": device,
                 "threads": torch.get_num_threads(),
                 **self._decided,
-                "tile": "none" if room.tile is None else room.tile,
-                "history": "whole" if room.history is None else room.history,
+                "tile": "none" if memory_plan.tile is None else memory_plan.tile,
+                "history": "whole" if memory_plan.history is None else memory_plan.history,
             },
-            warnings=(*self._warnings, *fitting.warnings(task, room)),
+            warnings=(*self._warnings, *fitting.warnings(task, memory_plan)),
         )
 
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from two evaluations of it at a small size."""
-        room = self._room(task)  # before the network is loaded, as in `paint`
-        seen = forecast(task, self._network(task), room=room)
+        memory_plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
+        seen = forecast(task, self._network(task), memory_plan=memory_plan)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
-    def _room(self, task: Task) -> Room:
+    def _memory_plan(self, task: Task) -> MemoryPlan:
         """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
-        if task not in self._rooms:
+        if task not in self._memory_plans:
             if self._wanted.limit is not None:
                 give_back_freed()  # what it took to read the pictures
-            room = fitting.room(task, self._wanted, self._device, self._bytes_per_value)
-            if room != AMPLE:
+            memory_plan = fitting.memory_plan(
+                task, self._wanted, self._device, self._bytes_per_value
+            )
+            if memory_plan != UNLIMITED:
                 give_back_large_blocks()  # otherwise holes stay that no feature map fits into
-            self._rooms[task] = room
-        return self._rooms[task]
+            self._memory_plans[task] = memory_plan
+        return self._memory_plans[task]
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; None if it is there."""

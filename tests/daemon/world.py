@@ -24,6 +24,7 @@ from stylewatch_daemon.settings.sections import Executor, Inbox
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     Done,
     End,
     Event,
@@ -33,7 +34,6 @@ from stylewatch_daemon.worker.messages import (
     Refused,
     Staged,
     Stopped,
-    Wanted,
 )
 
 _SECTIONS = ("watch", "pairing", "limits", "executor")
@@ -103,7 +103,7 @@ class FakeExecutor:
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     submitted: list[list[str]] = field(default_factory=list)
     """The tickets of each batch."""
-    wanted: dict[str, Wanted] = field(default_factory=dict)
+    wanted: dict[str, AttemptRequest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = do_nothing
@@ -119,7 +119,7 @@ class FakeExecutor:
             self.going[ticket] = self.paint(order, partial(self._wanted, ticket))
         self.wake()
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         self.wanted[ticket] = wanted
 
     def drop(self, ticket: str) -> None:
@@ -139,10 +139,10 @@ class FakeExecutor:
     def close(self) -> None:
         self.going.clear()
 
-    def _wanted(self, ticket: str) -> Wanted:
-        return self.wanted.get(ticket, Wanted.GO_ON)
+    def _wanted(self, ticket: str) -> AttemptRequest:
+        return self.wanted.get(ticket, AttemptRequest.GO_ON)
 
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
         self.orders.append(order)
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
@@ -155,10 +155,10 @@ class FakeExecutor:
         if first:  # left by an earlier attempt
             yield stage(order, "stages/1.png", 1, write=False)
         for step in range(first + 1, 3):
-            if (asked := wanted()) in (Wanted.STOP, Wanted.CANCEL):
+            if (asked := wanted()) in (AttemptRequest.STOP, AttemptRequest.CANCEL):
                 yield Stopped(step - 1)
                 return
-            if asked is Wanted.FINISH:
+            if asked is AttemptRequest.FINISH:
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
             yield stage(order, f"stages/{step}.png", step)
@@ -178,7 +178,7 @@ class EventExecutor(FakeExecutor):
 
     on_event: Callable[[], object] = do_nothing
 
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
         for event in super().paint(order, wanted):
             yield event
             self.on_event()
@@ -316,7 +316,10 @@ def child_pids(*names: str, of: str = "self") -> list[int]:
     """Return the PIDs of the live children that were started as a Child, with those `names`."""
     pids = []
     for path in Path(f"/proc/{of}/task").glob("*/children"):
-        for pid in path.read_text().split():
+        children: list[str] = []
+        with suppress(OSError):  # the thread has ended
+            children = path.read_text().split()
+        for pid in children:
             with suppress(OSError, ValueError):  # it has ended, or is no Child
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 name = arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()

@@ -10,7 +10,7 @@ from tests.painter.deep import Deep
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import decoded, decoding, to_floats
-from stylewatch_painter.images.reduced import Enough, Raster
+from stylewatch_painter.images.reduced import NeededSize, Raster
 from stylewatch_painter.stage import Pixels, Plane
 
 
@@ -22,10 +22,10 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
 
 
 def raster(
-    data: bytes, enough: Enough | None = None, *, limit: int = 250_000_000, **options: Any
+    data: bytes, needed_size: NeededSize | None = None, *, limit: int = 250_000_000, **options: Any
 ) -> Raster:
     with decoding("photo", data):
-        return decoded(data, limit, enough=enough, **options)
+        return decoded(data, limit, needed_size=needed_size, **options)
 
 
 def floats(data: bytes, **options: Any) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
@@ -33,9 +33,9 @@ def floats(data: bytes, **options: Any) -> tuple[Pixels, Plane | None, tuple[str
         return to_floats(decoded(data, 1_000_000, **options))
 
 
-def refusal(data: bytes, enough: Enough | None = None, limit: int = 40_000_000) -> str:
+def refusal(data: bytes, needed_size: NeededSize | None = None, limit: int = 40_000_000) -> str:
     with pytest.raises(PictureError) as refused:
-        raster(data, enough, limit=limit)
+        raster(data, needed_size, limit=limit)
     assert str(refused.value).startswith("photo ")
     return str(refused.value)
 

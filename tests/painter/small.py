@@ -10,7 +10,7 @@ from tests.painter.plain_vgg19 import Array, filters
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
@@ -54,10 +54,12 @@ def in_network_units(pixels: Pixels, name: str) -> Array:
     return np.asarray(plain(pixels) / 255 * white - MEAN)
 
 
-def objective(made: Task, room: Room = AMPLE, cache: StyleCache | None = None) -> Objective:
+def objective(
+    made: Task, memory_plan: MemoryPlan = UNLIMITED, cache: StyleCache | None = None
+) -> Objective:
     """The objective of a task at its final size."""
     vgg = network()
-    canvas = Canvas(made, vgg.mean, vgg.device, room)
+    canvas = Canvas(made, vgg.mean, vgg.device, memory_plan)
     return Objective([canvas], vgg, made.levels()[-1], cache)
 
 

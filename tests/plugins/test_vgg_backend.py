@@ -16,7 +16,7 @@ import torch
 from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.caches import load_network
 from stylewatch_painter.algorithm.forecast import needed
-from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.recipes.book import change, find
@@ -300,14 +300,14 @@ def test_batch_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> 
     """Where the limit is enough for two, one of three runs alone, as those that need tiles."""
     monkeypatch.setattr(forecast, "resident", lambda: 0)
     tasks = [sample({"steps": 2, "scales": []}, seed=seed) for seed in range(3)]
-    room_of = forecast.room
+    memory_plan_of = forecast.memory_plan
 
-    def room(task: Task, *args: Any) -> Room:
-        return Room(tile=16) if task.seed == 7 else room_of(task, *args)
+    def memory_plan(task: Task, *args: Any) -> MemoryPlan:
+        return MemoryPlan(tile=16) if task.seed == 7 else memory_plan_of(task, *args)
 
-    monkeypatch.setattr(forecast, "room", room)
+    monkeypatch.setattr(forecast, "memory_plan", memory_plan)
     for many, turns in ((2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])):
-        limit = forecast._PROCESS + many * needed(tasks[0], AMPLE, 4)
+        limit = forecast._PROCESS + many * needed(tasks[0], UNLIMITED, 4)
         backend = TorchAutograd({**EXACT, "memory": limit})
         assert [number for number, _ in backend.paint_many(tasks, [go_on] * 3)] == turns
     tasks[0] = replace(tasks[0], seed=7)

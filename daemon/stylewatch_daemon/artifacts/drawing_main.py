@@ -31,7 +31,7 @@ from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.reduced import NeededSize, long_side
 from stylewatch_painter.stage import Pixels
 
 OOM_SCORE_ADJ = "900"
@@ -166,7 +166,7 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
             continue
         if source.sha256 in ("", hashlib.sha256(data).hexdigest()):
             with decoding(path.name, data):
-                raster = decoded(data, max_pixels, enough=Enough(within(side)))
+                raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(side)))
                 image, factor = raster.image, max(raster.image.size) // (_OVERSAMPLING * side)
                 if factor >= _OVERSAMPLING and image.mode in _PLAIN_MODES:
                     image = image.reduce(factor)  # while its pixels are still bytes

@@ -176,12 +176,12 @@ def _sheet(plans: Sequence[tuple[Member, Plan]], width: int) -> bytes:
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
-    from stylewatch_painter.images.reduced import Enough, within
+    from stylewatch_painter.images.reduced import NeededSize, long_side
 
-    enough = Enough(within(sheet.SIDE))
+    needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
     for member, plan in plans:
-        picture = read(plan.place.path, max_pixels=plan.order.max_pixels, enough=enough)
+        picture = read(plan.place.path, max_pixels=plan.order.max_pixels, needed_size=needed_size)
         cells.append(sheet.Cell(member.label, sheet.shrunk(picture.pixels)))
     return encode(sheet.draw(sheet.in_rows(cells, width)))
 

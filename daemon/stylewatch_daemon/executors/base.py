@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.worker.messages import AttemptEvent, End, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
 
 
 class Executor(Protocol):
@@ -37,7 +37,7 @@ class Executor(Protocol):
         """
         ...
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to an attempt, unless that has ended."""
         ...
 
@@ -93,7 +93,7 @@ class ThreadedExecutor(ABC):
         self._batch_of |= dict.fromkeys(orders, next(self._batches))
         self._do(partial(self._call, "submit", dict(orders)))
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to an attempt."""
         self._do(partial(self._call, "ask", ticket, wanted))
 

@@ -6,7 +6,14 @@ A scheduler belongs to one thread or event loop, which makes all calls; it needs
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    AttemptRequest,
+    Failed,
+    Lost,
+    Order,
+    Stopped,
+)
 
 DROPPED = "it was given up"
 
@@ -31,7 +38,7 @@ class Worker(Protocol):
         """Begin a batch, by ticket."""
         ...
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on, if it runs that attempt; the last request holds."""
         ...
 
@@ -50,7 +57,7 @@ class Scheduler:
     def __init__(self, emit: Emit, workers: Iterable[Worker] = ()) -> None:
         self._emit, self._workers = emit, list(workers)
         self._waiting: list[dict[str, Order]] = []
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, AttemptRequest] = {}
         """Requests to attempts that wait."""
 
     @property
@@ -73,13 +80,13 @@ class Scheduler:
         self._waiting.append(dict(orders))
         self.assign()
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to an attempt, or keep it until the attempt begins."""
         for worker in self._workers:
             worker.ask(ticket, wanted)
         if any(ticket in orders for orders in self._waiting):
             self._wanted[ticket] = wanted
-            if wanted in (Wanted.STOP, Wanted.CANCEL):
+            if wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
                 self._end_waiting([ticket], Stopped(0))
 
     def drop(self, ticket: str) -> None:

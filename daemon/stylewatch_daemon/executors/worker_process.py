@@ -22,13 +22,13 @@ from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptEvent,
+    AttemptRequest,
     End,
     Event,
     Failed,
     Lost,
     Order,
     Saving,
-    Wanted,
 )
 
 NAME = "worker"
@@ -59,7 +59,7 @@ class HangTimeout:
 
     def __init__(self, step_timeout_s: float | None) -> None:
         self.silent = 0.0
-        self.asked = Wanted.GO_ON
+        self.asked = AttemptRequest.GO_ON
         """The last request: an attempt that is to end and made no step has nothing to keep."""
         self._step_timeout_s = step_timeout_s
         self._slow_next = True
@@ -95,7 +95,7 @@ class HangTimeout:
         """Seconds that the attempt may be silent now."""
         step = self._step_timeout_s or max(MIN_STEP, FACTOR * median(self._steps or [0.0]))
         loads = self._slow_next and not self.asked
-        if self._saving or self.asked is Wanted.FINISH or loads:
+        if self._saving or self.asked is AttemptRequest.FINISH or loads:
             return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
         return step
 
@@ -151,7 +151,7 @@ class WorkerProcess:
             return self._lose(Failed(reason, ShortageError.exit_code))
         return []
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to the worker, if it runs that attempt."""
         timeout = self._running.get(ticket)
         if self._child is not None and timeout is not None and wanted != timeout.asked:
@@ -195,7 +195,7 @@ class WorkerProcess:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
             return self.end(why)
-        self.ask(ticket, Wanted.CANCEL)
+        self.ask(ticket, AttemptRequest.CANCEL)
         return []
 
     def end(self, why: str) -> list[AttemptEvent]:

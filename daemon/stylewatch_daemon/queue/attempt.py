@@ -24,6 +24,7 @@ from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.messages import (
+    AttemptRequest,
     Done,
     End,
     Event,
@@ -34,7 +35,6 @@ from stylewatch_daemon.worker.messages import (
     Saving,
     Staged,
     Stopped,
-    Wanted,
 )
 
 
@@ -65,7 +65,7 @@ class ActiveAttempt:
         """True once a checkpoint was announced."""
         self._is_new = job.place is None
         """True if the job's folder in the outbox must still be made."""
-        self.wanted = Wanted.GO_ON
+        self.wanted = AttemptRequest.GO_ON
         """Latest request passed to the executor."""
         self.alone = False
         """True if nothing else may run at the same time."""

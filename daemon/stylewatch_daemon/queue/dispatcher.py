@@ -41,6 +41,7 @@ from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     Done,
     End,
     Failed,
@@ -48,7 +49,6 @@ from stylewatch_daemon.worker.messages import (
     Order,
     Refused,
     Stopped,
-    Wanted,
 )
 
 IN_THE_WAY = (OSError, InputError, SettingsError)
@@ -405,13 +405,13 @@ class Dispatcher:
         self._finalizer.give_up(attempt.job)
         return outcome(OutcomeKind.SETTLED, attempt.job)
 
-    def _wanted(self, wish: str) -> Wanted:
+    def _wanted(self, wish: str) -> AttemptRequest:
         """Return the request to an attempt for what people asked; leaving outranks finishing."""
         if wish == "cancel":
-            return Wanted.CANCEL
+            return AttemptRequest.CANCEL
         if self.stopping():
-            return Wanted.STOP
-        return Wanted.FINISH if wish == "finish" else Wanted.GO_ON
+            return AttemptRequest.STOP
+        return AttemptRequest.FINISH if wish == "finish" else AttemptRequest.GO_ON
 
 
 def _by_worker(orders: Mapping[str, Order]) -> Iterable[Mapping[str, Order]]:

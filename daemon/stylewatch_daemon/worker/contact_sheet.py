@@ -20,7 +20,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.encode import encode
 from stylewatch_painter.images.read import decoded, decoding, read, to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.reduced import NeededSize, long_side
 from stylewatch_painter.stage import Pixels
 
 FILE_NAME = "sheet.png"
@@ -83,7 +83,7 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
         path = PurePosixPath(flat_layout.painting(part.place, receipt["final"]))
         data = _read(part, path)
         with decoding(path.name, data):
-            raster = decoded(data, max_pixels, enough=Enough(within(sheet.SIDE)))
+            raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(sheet.SIDE)))
             pixels, _, _ = to_floats(raster)
         return str(path), sheet.shrunk(pixels)
     return None
@@ -106,9 +106,11 @@ def _inputs(order: Order) -> tuple[InputRecord, ...]:
         ("init", order.init),
         *order.masks.items(),
     ]
-    enough = Enough(within(sheet.SIDE))
+    needed_size = NeededSize(long_side(sheet.SIDE))
     return tuple(
-        InputRecord.of(role, path.name, read(path, max_pixels=order.max_pixels, enough=enough))
+        InputRecord.of(
+            role, path.name, read(path, max_pixels=order.max_pixels, needed_size=needed_size)
+        )
         for role, path in roles
         if path is not None
     )

@@ -17,7 +17,7 @@ from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import Enough
+from stylewatch_painter.images.reduced import NeededSize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Recipe, Schedule
 from stylewatch_painter.stage import Pixels, Stage, go_on
@@ -86,8 +86,8 @@ def sheet_of(panels: Sequence[Panel], side: int) -> Pixels:
 
 
 def _read(path: Path, schedule: Schedule, max_pixels: int) -> Picture:
-    enough = Enough(partial(scales.final_size, schedule))
-    return read(path, max_pixels=max_pixels, enough=enough)
+    needed_size = NeededSize(partial(scales.final_size, schedule))
+    return read(path, max_pixels=max_pixels, needed_size=needed_size)
 
 
 def _on_white(picture: Picture) -> Pixels:

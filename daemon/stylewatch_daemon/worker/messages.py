@@ -11,7 +11,7 @@ from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
 
-class Wanted(StrEnum):
+class AttemptRequest(StrEnum):
     """A request to an attempt that waits or runs."""
 
     GO_ON = ""

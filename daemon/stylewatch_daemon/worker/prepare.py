@@ -20,7 +20,7 @@ from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import Enough, Size
+from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Pixels
@@ -270,7 +270,7 @@ def _read(
                 return 1, 1
             return max(width for width, _ in sizes), max(height for _, height in sizes)
 
-        picture = read(path, max_pixels=order.max_pixels, enough=Enough(needed))
+        picture = read(path, max_pixels=order.max_pixels, needed_size=NeededSize(needed))
         task = add(picture.size)
         return picture
 

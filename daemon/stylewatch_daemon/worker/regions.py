@@ -21,7 +21,7 @@ from stylewatch_painter.images.masks import (
     unused,
 )
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import Enough
+from stylewatch_painter.images.reduced import NeededSize
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_plugins.contract import Backend, capabilities
 
@@ -106,8 +106,8 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
     for role, path in order.masks.items():
         if (of := pictures.get(role.removesuffix(MASK))) is not None:
             name, size, final = of
-            enough = Enough(final, reduce="nearest")
-            masks[role] = read(path, max_pixels=order.max_pixels, enough=enough)
+            needed_size = NeededSize(final, reduce="nearest")
+            masks[role] = read(path, max_pixels=order.max_pixels, needed_size=needed_size)
             check_shape(path.name, masks[role].size, name, size)
     return masks
 

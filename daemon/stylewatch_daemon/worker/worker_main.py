@@ -15,13 +15,13 @@ from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     READY,
+    AttemptRequest,
     Done,
     Event,
     Failed,
     Order,
     Refused,
     Stopped,
-    Wanted,
 )
 from stylewatch_plugins.contract import Wish
 
@@ -79,5 +79,5 @@ class _Batch:
                 self._wishes = [Wish.STOP] * len(self._orders)
                 break
             asked_of, wanted = message
-            self._wishes[asked_of] = Wish.FINISH if wanted == Wanted.FINISH else Wish.STOP
+            self._wishes[asked_of] = Wish.FINISH if wanted == AttemptRequest.FINISH else Wish.STOP
         return self._wishes[index]

@@ -12,7 +12,14 @@ from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
 from stylewatch_painter.algorithm.optimizers import Adam, Bounds, Optimizer, Sgd
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import AMPLE, Room, Settings, Style, Task, check_masks
+from stylewatch_painter.algorithm.task import (
+    UNLIMITED,
+    MemoryPlan,
+    Settings,
+    Style,
+    Task,
+    check_masks,
+)
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network.vgg19 import Mean
@@ -33,7 +40,7 @@ class Canvas:
     task: Task
     mean: Mean
     device: torch.device
-    room: Room = AMPLE
+    memory_plan: MemoryPlan = UNLIMITED
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     def content(self, size: Size) -> Tensor | None:
@@ -60,7 +67,7 @@ class Canvas:
         """A new optimizer for pictures of `size`, with bounds if the schedule has them."""
         schedule, final = self.task.recipe.schedule, self.task.final
         larger = final[0] * final[1] / (size[0] * size[1])
-        settings = self.room.optimizer(schedule.optimizer, larger)
+        settings = self.memory_plan.optimizer(schedule.optimizer, larger)
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 

@@ -14,7 +14,7 @@ import torch
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
-from stylewatch_painter.algorithm.task import AMPLE, LEAST_PAIRS, Room, Settings, Task
+from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19, layers_up_to
@@ -55,7 +55,7 @@ def forecast(
     task: Task,
     network: FeatureMaps,
     clock: Callable[[], float] = time.perf_counter,
-    room: Room = AMPLE,
+    memory_plan: MemoryPlan = UNLIMITED,
 ) -> Forecast:
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
@@ -73,12 +73,18 @@ def forecast(
     seen = _padded_pixels(trial.size, task.recipe.objective.network)
     per_pixel = min(seconds() for _ in range(_TRIALS)) / seen
     work = sum(
-        _pixels_evaluated(level, task, room) * (evaluations(settings, level.steps) + 1)
+        _pixels_evaluated(level, task, memory_plan) * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
     value = 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
-    tile = room.tile if room.tile is not None and room.tile < max(levels[-1].size) else None
-    return Forecast(levels, per_pixel * work, _peak_memory() + needed(task, room, value), tile)
+    tile = (
+        memory_plan.tile
+        if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
+        else None
+    )
+    return Forecast(
+        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, value), tile
+    )
 
 
 def evaluations(settings: Settings, steps: int) -> float:
@@ -106,16 +112,16 @@ def _padded_pixels(size: tuple[int, int], network: recipe.Network) -> int:
     return (width + 2 * border(network)) * (height + 2 * border(network))
 
 
-def _pixels_evaluated(level: Level, task: Task, room: Room) -> float:
+def _pixels_evaluated(level: Level, task: Task, memory_plan: MemoryPlan) -> float:
     """Pixels that one evaluation processes, with halos and both passes."""
-    parts = tiles(level.size, room.tile, task.recipe.objective.layers)
+    parts = tiles(level.size, memory_plan.tile, task.recipe.objective.layers)
     if len(parts) == 1:
         return _padded_pixels(level.size, task.recipe.objective.network)
-    passes = _TILE_PASSES if room.keeps_content else _TILE_PASSES + _CONTENT_PASS
+    passes = _TILE_PASSES if memory_plan.keeps_content else _TILE_PASSES + _CONTENT_PASS
     return passes * sum(part.pixels(level.size) for part in parts)
 
 
-def needed(task: Task, room: Room, value: int) -> int:
+def needed(task: Task, memory_plan: MemoryPlan, value: int) -> int:
     """Peak memory of a painting in bytes, beyond its input pictures.
 
     It is the sum of the feature maps that exist at once, of `value` bytes each value, and the
@@ -125,19 +131,19 @@ def needed(task: Task, room: Room, value: int) -> int:
     width, height = task.final
     pixels = width * height
     averaged = _AVERAGED if schedule.ema_decay else 0
-    vectors = _optimizer_memory(task, room) + pixels * averaged
-    if room.tile is None or room.tile >= max(width, height):
+    vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
+    if memory_plan.tile is None or memory_plan.tile >= max(width, height):
         return _padded_pixels(task.final, objective.network) * map_bytes(objective, value) + vectors
-    side = room.tile + 2 * (halo(objective.layers) + border(objective.network))
+    side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, value)
-    content = content_bytes(objective) if room.keeps_content else _PICTURE
+    content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
     planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
     return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
 
 
-def _optimizer_memory(task: Task, room: Room) -> int:
+def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
     """Bytes of the optimizer's history at the size where it is largest.
 
     The last sizes of an upscaled painting have few steps and so a short history.
@@ -145,7 +151,7 @@ def _optimizer_memory(task: Task, room: Room) -> int:
     optimizer, final = task.recipe.schedule.optimizer, math.prod(task.final)
     each = ((math.prod(level.size), level.steps) for level in task.levels())
     return max(
-        pixels * optimizer_bytes(room.optimizer(optimizer, final / pixels), steps)
+        pixels * optimizer_bytes(memory_plan.optimizer(optimizer, final / pixels), steps)
         for pixels, steps in each
     )
 
@@ -207,7 +213,7 @@ _SHARE = 0.9  # of the free memory; the rest is for other processes
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MemorySettings:
     """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
 
     `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits. `left`: bytes that
@@ -228,14 +234,14 @@ def left() -> int:
     return max(0, resident() - _LOADED)
 
 
-def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
+def memory_plan(task: Task, wanted: MemorySettings, device: torch.device, value: int) -> MemoryPlan:
     """Choose the limits for `task` on `device`, for a network of `value` bytes a value.
 
     Raises PictureError if no choice fits the limit.
     """
     free = _free(wanted, device)
-    choice = AMPLE
-    for choice in _rooms(task, wanted):
+    choice = UNLIMITED
+    for choice in _memory_plans(task, wanted):
         least = needed(task, choice, value)
         if least <= free:
             return choice
@@ -249,14 +255,14 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
     return choice
 
 
-def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int:
+def at_once(task: Task, wanted: MemorySettings, device: torch.device, value: int) -> int:
     """Number of tasks like `task` that fit the limit in one batch, at least one."""
     if wanted.limit is None:
         return sys.maxsize
-    return max(1, int(_free(wanted, device) // needed(task, AMPLE, value)))
+    return max(1, int(_free(wanted, device) // needed(task, UNLIMITED, value)))
 
 
-def warnings(task: Task, chosen: Room) -> Iterator[str]:
+def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
     """Describe where the limits of memory make a painting depart from its recipe."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
@@ -274,7 +280,7 @@ def warnings(task: Task, chosen: Room) -> Iterator[str]:
     )
 
 
-def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
+def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     """All choices, best first: in one piece, in tiles, then with shorter histories.
 
     Computing the content's maps at each step takes half as long again, Adam more steps.
@@ -289,16 +295,16 @@ def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
     if wanted.tile != "auto":
         groups = ((None if wanted.tile == "none" else wanted.tile,),)
     if isinstance(wanted.tile, str):
-        yield Room(None, history)
+        yield MemoryPlan(None, history)
     for keeps in (True, False):
         for sides in groups:
             for pairs in histories:
-                yield from (Room(side, pairs, keeps) for side in sides)
+                yield from (MemoryPlan(side, pairs, keeps) for side in sides)
     for keeps in (True, False) if may_be_less else ():
-        yield from (Room(side, 0, keeps) for sides in groups for side in sides)
+        yield from (MemoryPlan(side, 0, keeps) for sides in groups for side in sides)
 
 
-def _free(wanted: Wanted, device: torch.device) -> float:
+def _free(wanted: MemorySettings, device: torch.device) -> float:
     """Bytes that a painting may allocate.
 
     The first painting of a process must leave room for the caches; later ones find them filled.

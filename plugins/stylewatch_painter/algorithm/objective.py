@@ -89,8 +89,8 @@ def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Cont
     if objective.content is None or not objective.content.layers or picture is None:
         return ContentTargets()
     view = View(network, objective.network, objective.content.layers)
-    parts = tiles(level.size, canvas.room.tile, objective.layers)
-    keep = canvas.room.keeps_content or len(parts) == 1
+    parts = tiles(level.size, canvas.memory_plan.tile, objective.layers)
+    keep = canvas.memory_plan.keeps_content or len(parts) == 1
     targets = ContentTargets(view=view, picture=picture)
     norms: dict[LayerName, ContentNorm] = {}
     kept: dict[Tile, Maps] = {}
@@ -213,7 +213,7 @@ class _StyleGrams:
 
     def _sums(self, style: Style, level: Level, layers: Collection[LayerName]) -> LayerSums:
         """The sums of some layers for a style at `level`, from the cache if possible."""
-        task, tile = self.canvas.task, self.canvas.room.tile
+        task, tile = self.canvas.task, self.canvas.memory_plan.tile
         network, schedule = task.recipe.objective.network, task.recipe.schedule
         size = task.style_size(style, level.scale)
 
@@ -327,7 +327,7 @@ class Objective:
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         self._recipe = canvases[0].task.recipe.objective
-        self._tiles = tiles(level.size, canvases[0].room.tile, self._recipe.layers)
+        self._tiles = tiles(level.size, canvases[0].memory_plan.tile, self._recipe.layers)
         self._compute_targets()
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"

@@ -17,7 +17,7 @@ from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import PaintState
-from stylewatch_painter.algorithm.task import AMPLE, Room, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import DivergedError, PainterError
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
@@ -48,17 +48,17 @@ def paint(
     network: FeatureMaps,
     wish: Ask = go_on,
     styles: StyleCache | None = None,
-    room: Room = AMPLE,
+    memory_plan: MemoryPlan = UNLIMITED,
 ) -> Iterator[Step]:
     """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
 
     After every step, `wish` is asked what to do next. With `task.resume` the painting continues
     from there, byte for byte where the device is deterministic. `styles` caches style sums for
-    `network`; `room` limits the memory.
+    `network`; `memory_plan` limits the memory.
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
-    for _, result in paint_batch([task], network, [wish], styles, room):
+    for _, result in paint_batch([task], network, [wish], styles, memory_plan):
         if isinstance(result, Exception):
             raise result
         yield result
@@ -69,7 +69,7 @@ def paint_batch(
     network: FeatureMaps,
     wishes: Sequence[Ask],
     styles: StyleCache | None = None,
-    room: Room = AMPLE,
+    memory_plan: MemoryPlan = UNLIMITED,
 ) -> Iterator[tuple[int, Result]]:
     """Paint tasks of one `shape` together; yield the number of a task with each Step.
 
@@ -78,7 +78,7 @@ def paint_batch(
     """
     for task in tasks:
         check_pictures(task)
-    canvases = [Canvas(task, network.mean, network.device, room) for task in tasks]
+    canvases = [Canvas(task, network.mean, network.device, memory_plan) for task in tasks]
     levels = tasks[0].levels()
     if any(task.resume is not None for task in tasks):
         (canvas,) = canvases  # checkpoints may be at different steps, so each resumes alone
@@ -123,10 +123,10 @@ def paint_many(
             yield from _paint_group([valid[row] for row in rows], tasks, network, wishes, styles)
 
 
-def measure(task: Task, network: FeatureMaps, room: Room = AMPLE) -> Losses:
+def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
     """Compute the losses, in float32, of the picture that `task` starts from at its final size."""
     check_pictures(task)
-    canvas = Canvas(task, network.mean, network.device, room)
+    canvas = Canvas(task, network.mean, network.device, memory_plan)
     level = task.levels()[-1]
     objective = Objective([canvas], network, level)
     return objective.losses(objective.exact_terms(canvas.start(level.size)))[0]

@@ -25,7 +25,7 @@ Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryPlan:
     """Limits of memory for a painting.
 
     `tile`: side of the tiles in pixels; None: in one piece. `history`: pairs of vectors of L-BFGS
@@ -52,7 +52,7 @@ class Room:
         return settings.model_copy(update={"history": pairs})
 
 
-AMPLE = Room()
+UNLIMITED = MemoryPlan()
 """No limits."""
 
 

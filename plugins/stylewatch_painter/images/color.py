@@ -105,8 +105,10 @@ def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
         if space == "linear":
             chroma *= level / np.maximum(before, _DARK)
         # Along the line to the gray of that luminance nothing but chroma changes.
-        room = np.where(chroma > 0, 1 - level, level)
-        share = np.minimum(1, room / np.maximum(np.abs(chroma), 1e-12)).min(axis=-1, keepdims=True)
+        margin = np.where(chroma > 0, 1 - level, level)
+        share = np.minimum(1, margin / np.maximum(np.abs(chroma), 1e-12)).min(
+            axis=-1, keepdims=True
+        )
         return from_space(level + share * chroma, space)
 
     return by_rows(of_rows, pixels, light)

@@ -27,7 +27,7 @@ from stylewatch_painter.images import icc
 from stylewatch_painter.images.depth import WIDE, depth_of, likely_white, strips
 from stylewatch_painter.images.metadata import NO_TAGS, Tags, orientation_of, tags_of
 from stylewatch_painter.images.reduced import (
-    Enough,
+    NeededSize,
     Raster,
     Size,
     check_whole,
@@ -103,11 +103,13 @@ class Picture:
         return self.size_of_file or (width, height)
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = None) -> Picture:
+def read(
+    path: Path, *, max_pixels: int = MAX_PIXELS, needed_size: NeededSize | None = None
+) -> Picture:
     """Read the picture at `path`.
 
     The file is read once; its size in pixels is checked before decoding. A process decodes one
-    picture at a time, in any number of threads. With `enough` a large picture may be decoded
+    picture at a time, in any number of threads. With `needed_size` a large picture may be decoded
     smaller.
 
     Raises: PictureError: the file is missing, not a regular file, empty, too large, truncated or
@@ -117,7 +119,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
     data = file_bytes(path)
     digest, length = hashlib.sha256(data).hexdigest(), len(data)
     with decoding(name, data[:HEAD]):
-        raster = decoded(data, max_pixels, uncut=True, enough=enough)
+        raster = decoded(data, max_pixels, uncut=True, needed_size=needed_size)
         del data  # each of these takes hundreds of megabytes: none is held longer than needed
         tags, size_of_file = raster.tags, raster.size_of_file
         pixels, alpha, converted = _unfilled(raster)
@@ -184,12 +186,12 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
 
 
 def decoded(
-    data: bytes, max_pixels: int, *, uncut: bool = False, enough: Enough | None = None
+    data: bytes, max_pixels: int, *, uncut: bool = False, needed_size: NeededSize | None = None
 ) -> Raster:
     """Decode the main picture in `data`; to be called inside `decoding`.
 
-    With `uncut`, colors of 16 bits are kept, which takes a second decoding. With `enough` a large
-    picture may be decoded smaller.
+    With `uncut`, colors of 16 bits are kept, which takes a second decoding. With `needed_size` a
+    large picture may be decoded smaller.
 
     Raises:
         PictureError: more than `max_pixels`, too much memory, or HEIC without its library.
@@ -204,8 +206,8 @@ def decoded(
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
     try:
         image = opened(data)
-        if enough is not None:
-            raster = reduced(image, data, enough, opened, uncut=uncut, max_pixels=max_pixels)
+        if needed_size is not None:
+            raster = reduced(image, data, needed_size, opened, uncut=uncut, max_pixels=max_pixels)
             if raster is not None:
                 return raster
         check_whole(image)

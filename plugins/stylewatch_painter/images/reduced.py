@@ -67,7 +67,7 @@ def memory(max_pixels: int) -> int:
 
 
 @dataclass(frozen=True)
-class Enough:
+class NeededSize:
     """The size of a large picture that is enough, so that it can be decoded reduced.
 
     `shown` is the largest (width, height) the picture will be resized to, upright, or computes it
@@ -88,7 +88,7 @@ class Enough:
         return max(1, min(side // (FINER * needed) for side, needed in sides))
 
 
-def within(side: int) -> Callable[[Size], Size]:
+def long_side(side: int) -> Callable[[Size], Size]:
     """A function for the size of a picture whose long side will have `side` pixels."""
 
     def shown(size: Size) -> Size:
@@ -123,7 +123,7 @@ class Raster:
 def reduced(
     image: Image.Image,
     data: bytes,
-    enough: Enough,
+    needed_size: NeededSize,
     opened: _Open,
     *,
     uncut: bool = False,
@@ -137,30 +137,30 @@ def reduced(
         PictureError: it takes too much memory.
         Exception: any error over data that cannot be decoded.
     """
-    if math.prod(image.size) <= enough.whole:
+    if math.prod(image.size) <= needed_size.whole:
         return None
     split = _split(image, data)
     stored = image.size if split is None else split.size
-    draft = _draft(image, enough)
+    draft = _draft(image, needed_size)
     _check_memory(image, _needed(image, data, split, draft), max_pixels)
     about = image if split is None or split.about is None else opened(split.about)
     turn = orientation_of(about)
     is_turned_here = split is not None or image.format not in _TURNED_BY_PILLOW
     size = stored[::-1] if is_turned_here and turn in _SWAPPED else image.size
     has_key = "transparency" in image.info
-    factor = enough.factor(size) // draft * draft
+    factor = needed_size.factor(size) // draft * draft
     # a gray value of 16 bits that is transparent would vanish in the means
     if factor == 1 or (image.mode.startswith(_GRAY_16) and has_key):
         return None
     depth = depth_of(image, data)
-    is_exact = uncut and enough.reduce == "box" and depth.bits == bit_depth.BITS
+    is_exact = uncut and needed_size.reduce == "box" and depth.bits == bit_depth.BITS
     pieces: Iterator[_Piece]
     if split is not None:
         pieces = (_piece(band, opened, exact=is_exact) for band in split.bands)
     else:
         pieces = _strips(image, draft)
     small, exact, largest = _collected(
-        pieces, factor // draft, has_key=has_key, nearest=enough.reduce == "nearest"
+        pieces, factor // draft, has_key=has_key, nearest=needed_size.reduce == "nearest"
     )
     if small.mode in WIDE and depth.white is None:
         depth = replace(depth, white=likely_white(largest, floats=small.mode == "F"))
@@ -185,11 +185,11 @@ def turned(orientation: int) -> tuple[str, ...]:
     return (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
 
 
-def _draft(image: Image.Image, enough: Enough) -> int:
+def _draft(image: Image.Image, needed_size: NeededSize) -> int:
     """The divisor at which the decoder itself can return the picture."""
-    if image.format not in ("JPEG", "MPO") or enough.reduce == "nearest":
+    if image.format not in ("JPEG", "MPO") or needed_size.reduce == "nearest":
         return 1
-    either_way = [enough.factor(size) for size in (image.size, image.size[::-1])]
+    either_way = [needed_size.factor(size) for size in (image.size, image.size[::-1])]
     return next((draft for draft in _DRAFTS if draft <= min(either_way)), 1)
 
 

@@ -15,7 +15,7 @@ from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker import messages
-from stylewatch_daemon.worker.messages import Done, Failed, Lost, Refused, Stopped, Wanted
+from stylewatch_daemon.worker.messages import AttemptRequest, Done, Failed, Lost, Refused, Stopped
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -73,18 +73,18 @@ def test_attempts_run_at_once_in_free_places_and_the_others_wait(listener: Liste
     for ticket, free in (("1", 1), ("2", 0), ("3", 0), ("4", 0)):
         listener.submit(ticket, "until stopped")
         assert listener.executor.free() == free
-    listener.executor.ask("4", Wanted.FINISH)
+    listener.executor.ask("4", AttemptRequest.FINISH)
     listener.until_begun("1", "2")
     assert not listener.events["3"]
-    listener.executor.ask("1", Wanted.STOP)
+    listener.executor.ask("1", AttemptRequest.STOP)
     listener.until_begun("3")
     assert listener.ends("1") == [Stopped(1)]
     for ticket in "23":
-        listener.executor.ask(ticket, Wanted.CANCEL)
+        listener.executor.ask(ticket, AttemptRequest.CANCEL)
     assert last(listener, "2") == Stopped(1)
     assert last(listener, "3") in (Stopped(0), Stopped(1))
     assert last(listener, "4") == Done({"state": "finished"}), "asked before it began"
-    listener.executor.ask("4", Wanted.STOP)
+    listener.executor.ask("4", AttemptRequest.STOP)
     listener.executor.drop("4")
 
 
@@ -108,7 +108,7 @@ def test_a_lost_worker_loses_its_batch_and_no_other(how: str, listener: Listener
     assert listener.executor.free() == 1
     assert isinstance(listener.run("2", "paint")[-1], Done)
     assert not listener.ends("1")
-    listener.executor.ask("1", Wanted.STOP)
+    listener.executor.ask("1", AttemptRequest.STOP)
     assert last(listener, "1") == Stopped(1)
 
 
@@ -122,12 +122,12 @@ def test_orders_of_a_batch_share_a_worker_and_have_their_own_ends(listener: List
     listener.until_begun("a", "c")
     assert listener.executor.free() == 0
     assert not listener.events["e"], "a batch waits as a whole"
-    listener.executor.ask("a", Wanted.FINISH)
+    listener.executor.ask("a", AttemptRequest.FINISH)
     assert last(listener, "a") == Done({"state": "finished"})
     listener.executor.drop("c")
     assert last(listener, "c") == Lost("it was given up")
     listener.until_begun("e", "f")
     listener.executor.drop("f")
-    listener.executor.ask("x", Wanted.CANCEL)
+    listener.executor.ask("x", AttemptRequest.CANCEL)
     for ticket in "efx":
         listener.until_ended(ticket)

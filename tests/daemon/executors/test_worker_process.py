@@ -19,6 +19,7 @@ from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProces
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     Done,
     Event,
     Failed,
@@ -26,7 +27,6 @@ from stylewatch_daemon.worker.messages import (
     Saving,
     Staged,
     Stopped,
-    Wanted,
 )
 
 Make = Callable[..., Listener]
@@ -111,7 +111,7 @@ def test_an_unusable_worker_is_ended_once_all_its_attempts_have_ended(make: Make
     listener.submit_together(a="lost device", b="until stopped")
     listener.until_ended("a")
     assert len(child_pids()) == 1
-    listener.executor.ask("b", Wanted.STOP)
+    listener.executor.ask("b", AttemptRequest.STOP)
     listener.until_ended("b")
     assert listener.ends("b") == [Stopped(1)]
     assert child_pids() == []
@@ -135,7 +135,7 @@ def test_each_device_has_its_own_worker(make: Make) -> None:
     listener.submit("2", "paint", device="gpu:0")  # which is busy
     assert receipt(listener, "3")["device"] == "gpu:1"
     assert not listener.events["2"]
-    listener.executor.ask("1", Wanted.STOP)
+    listener.executor.ask("1", AttemptRequest.STOP)
     listener.until_ended("2")
 
 
@@ -198,25 +198,30 @@ SECOND_SIZE = (step(3, 70), step(4, 100), step(5, 120), step(6, 140), step(7, 10
 @pytest.mark.parametrize(
     ("events", "timeout", "wanted", "limit"),
     [
-        (FAST, None, Wanted.GO_ON, 60),
-        ((*SLOW, *SECOND_SIZE), None, Wanted.GO_ON, 200),
-        (SLOW, 7, Wanted.GO_ON, 7),
+        (FAST, None, AttemptRequest.GO_ON, 60),
+        ((*SLOW, *SECOND_SIZE), None, AttemptRequest.GO_ON, 200),
+        (SLOW, 7, AttemptRequest.GO_ON, 7),
         # loading, another size, the final files and a checkpoint take ten times as long
-        ((STARTED,), 3, Wanted.GO_ON, 30),
-        ((*FAST, step(3, 1.5)), None, Wanted.GO_ON, 600),
-        ((STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "")), None, Wanted.GO_ON, 600),
-        ((*FAST, Saving()), 3, Wanted.GO_ON, 30),
+        ((STARTED,), 3, AttemptRequest.GO_ON, 30),
+        ((*FAST, step(3, 1.5)), None, AttemptRequest.GO_ON, 600),
+        (
+            (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "")),
+            None,
+            AttemptRequest.GO_ON,
+            600,
+        ),
+        ((*FAST, Saving()), 3, AttemptRequest.GO_ON, 30),
         # an attempt that began again loads again, and its earlier steps do not count
-        ((*SLOW, STARTED), None, Wanted.GO_ON, 600),
-        ((*SLOW, *FAST), None, Wanted.GO_ON, 60),
+        ((*SLOW, STARTED), None, AttemptRequest.GO_ON, 600),
+        ((*SLOW, *FAST), None, AttemptRequest.GO_ON, 60),
         # a request to stop leaves nothing to wait for but a checkpoint
-        ((STARTED,), None, Wanted.STOP, 60),
-        ((STARTED, Saving()), None, Wanted.STOP, 600),
-        (FAST, None, Wanted.FINISH, 600),
+        ((STARTED,), None, AttemptRequest.STOP, 60),
+        ((STARTED, Saving()), None, AttemptRequest.STOP, 600),
+        (FAST, None, AttemptRequest.FINISH, 600),
     ],
 )
 def test_limit_of_silence(
-    events: tuple[Event, ...], timeout: float | None, wanted: Wanted, limit: float
+    events: tuple[Event, ...], timeout: float | None, wanted: AttemptRequest, limit: float
 ) -> None:
     hang = HangTimeout(timeout)
     for event in events:

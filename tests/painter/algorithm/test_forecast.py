@@ -11,17 +11,17 @@ from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm import forecast as module
 from stylewatch_painter.algorithm.forecast import (
-    Wanted,
+    MemorySettings,
     content_bytes,
     evaluations,
     forecast,
     map_bytes,
+    memory_plan,
     needed,
     optimizer_bytes,
-    room,
     warnings,
 )
-from stylewatch_painter.algorithm.task import AMPLE, Room, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
@@ -74,15 +74,15 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     vectors = optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
     maps = (1024 + 160) ** 2 * map_bytes(objective)
-    assert needed(task, Room(1024), 4) == kept + maps
-    assert needed(task, Room(16), 4) == kept + pixels * 4 * 12
-    recomputed = needed(task, Room(1024, keeps_content=False), 4)
+    assert needed(task, MemoryPlan(1024), 4) == kept + maps
+    assert needed(task, MemoryPlan(16), 4) == kept + pixels * 4 * 12
+    recomputed = needed(task, MemoryPlan(1024, keeps_content=False), 4)
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
 CPU = torch.device("cpu")
 HELD = 10**9
-LEAST = Room(256, 0, False)
+LEAST = MemoryPlan(256, 0, False)
 
 
 @pytest.fixture(autouse=True)
@@ -96,47 +96,49 @@ def large(**changes: Any) -> Task:
     return small.task("best", {**sizes, "steps": 20, **changes})
 
 
-def limit(task: Task, plan: Room) -> int:
+def limit(task: Task, plan: MemoryPlan) -> int:
     """A limit that suffices for a plan, and for nothing more."""
     return HELD + needed(task, plan, 4)
 
 
-@pytest.mark.parametrize("plan", [AMPLE, Room(512), Room(512, 4), Room(256, 3, False), LEAST])
-def test_best_plan_that_fits_is_chosen(plan: Room) -> None:
+@pytest.mark.parametrize(
+    "plan", [UNLIMITED, MemoryPlan(512), MemoryPlan(512, 4), MemoryPlan(256, 3, False), LEAST]
+)
+def test_best_plan_that_fits_is_chosen(plan: MemoryPlan) -> None:
     """Whole, in tiles, with fewer pairs, then without the content's maps, at last with Adam."""
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
     if plan.keeps_content:  # whose maps are small at a deep layer
         task = large()
-    chosen = room(task, Wanted(limit=limit(task, plan)), CPU, 4)
+    chosen = memory_plan(task, MemorySettings(limit=limit(task, plan)), CPU, 4)
     assert needed(task, chosen, 4) <= needed(task, plan, 4)
     assert (chosen.history, chosen.keeps_content) == (plan.history, plan.keeps_content)
-    if plan == AMPLE or not plan.keeps_content:
+    if plan == UNLIMITED or not plan.keeps_content:
         assert chosen == plan
 
 
 def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for free, plan in ((float("inf"), AMPLE), (1.0, LEAST)):
+    for free, plan in ((float("inf"), UNLIMITED), (1.0, LEAST)):
         monkeypatch.setattr(module, "available", lambda free=free: free)
-        assert room(large(), Wanted(), CPU, 4) == plan
+        assert memory_plan(large(), MemorySettings(), CPU, 4) == plan
 
 
 def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
     task = large()
     start = "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there "
-    assert list(warnings(task, Room(512))) == []
-    assert list(warnings(task, Room(512, 4))) == [start + "it remembers 4"]
-    assert list(warnings(task, Room(512, 0))) == [start + "Adam paints in its place"]
-    least = limit(task, Room(256, 0, False))
+    assert list(warnings(task, MemoryPlan(512))) == []
+    assert list(warnings(task, MemoryPlan(512, 4))) == [start + "it remembers 4"]
+    assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam paints in its place"]
+    least = limit(task, MemoryPlan(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
-        room(task, Wanted(limit=least - 1), CPU, 4)
+        memory_plan(task, MemorySettings(limit=least - 1), CPU, 4)
 
 
 def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to what a process keeps anyway: the network and what the libraries allocated."""
     task = large()
-    wanted = Wanted(limit=limit(task, Room(512, 4)))
-    fresh = room(task, wanted, CPU, 4)
+    wanted = MemorySettings(limit=limit(task, MemoryPlan(512, 4)))
+    fresh = memory_plan(task, wanted, CPU, 4)
     for left, is_same in ((module._PROCESS, True), (2 * module._PROCESS, False)):
         monkeypatch.setattr(module, "resident", lambda held=HELD - module._PROCESS + left: held)
-        assert (room(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
-        assert room(task, wanted, CPU, 4) != fresh
+        assert (memory_plan(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
+        assert memory_plan(task, wanted, CPU, 4) != fresh

@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective, style_targets
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import AMPLE, Room, Task, check_masks
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, check_masks
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.stage import Losses
@@ -114,10 +114,12 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
         assert torch.equal(gram, shallow[layer] if is_shallow else deep[layer])
 
 
-def cached(cache: StyleCache, task: Task, digest: str | None, room: Room = AMPLE) -> int:
+def cached(
+    cache: StyleCache, task: Task, digest: str | None, memory_plan: MemoryPlan = UNLIMITED
+) -> int:
     """The number of styles computed so far, with `task` and a style of that digest."""
     styles = tuple(replace(style, digest=digest) for style in task.styles)
-    small.objective(replace(task, styles=styles), room, cache)
+    small.objective(replace(task, styles=styles), memory_plan, cache)
     return cache.computed
 
 
@@ -127,7 +129,7 @@ def test_style_with_digest_is_computed_once() -> None:
     assert cached(cache, task, "a") == 1
     assert cached(cache, replace(task, content=small.picture(9), seed=5), "a") == 1
     assert cached(cache, task, "b") == 2
-    assert cached(cache, task, "b", Room(16)) == 3
+    assert cached(cache, task, "b", MemoryPlan(16)) == 3
     assert cache.reused == 1
     assert cached(StyleCache(), task, None) == 0
     changes: list[Mapping[str, Any]] = [
@@ -181,8 +183,8 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
     assert task.levels()[-1].slowest > 0 and task.levels()[-1].scale > 1
     u = torch.randn(1, 3, 101, 75, generator=torch.Generator().manual_seed(2)) * 50
     whole = small.objective(task)(u)
-    for room in (Room(48), Room(64, keeps_content=False)):
-        objective = small.objective(task, room)
+    for memory_plan in (MemoryPlan(48), MemoryPlan(64, keeps_content=False)):
+        objective = small.objective(task, memory_plan)
         assert not objective.is_whole
         evaluation = objective(u)
         for terms in (evaluation.terms, objective.exact_terms(u)):

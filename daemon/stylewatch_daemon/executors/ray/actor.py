@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Failed, Order
 
 HEARTBEAT = 2.0
 """Seconds after which an actor answers, if only that it is alive."""
@@ -75,7 +75,7 @@ class WorkerActor:
         if orders:
             self._local.submit(orders)
 
-    async def ask(self, ticket: str, wanted: Wanted) -> None:
+    async def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to an attempt."""
         self._local.ask(ticket, wanted)
 

@@ -26,13 +26,13 @@ from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     End,
     Event,
     Failed,
     Lost,
     Order,
     Refused,
-    Wanted,
 )
 
 MAX_ORDER = 16 << 20
@@ -78,7 +78,7 @@ class ActorClient:
         self._has_batch.set()
         return ()
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on; the last one holds."""
         if ticket in self.tickets:
             self._requests.put_nowait(("ask", ticket, wanted))

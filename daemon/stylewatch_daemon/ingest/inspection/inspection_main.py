@@ -38,7 +38,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, Raster, memory, within
+from stylewatch_painter.images.reduced import NeededSize, Raster, long_side, memory
 
 EXTRA_MEMORY = 1 << 26
 """Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""
@@ -128,7 +128,9 @@ def _inspect(name: str, data: bytes, question: Question) -> Picture:
         _cache.move_to_end(key)
         return Picture(name, digest, _cache[key])
     with decoding(name, data):
-        raster = decoded(data, question.max_pixels, enough=Enough(within(question.side)))
+        raster = decoded(
+            data, question.max_pixels, needed_size=NeededSize(long_side(question.side))
+        )
         pixels, alpha, _ = to_floats(_reduced(raster, question.side, Image.Resampling.BICUBIC))
     if alpha is not None:
         pixels = over_white(pixels, alpha)
@@ -183,7 +185,9 @@ def _check_masks(question: Question, pictures: list[Picture]) -> None:
 
 def _read_mask(name: str, data: bytes, max_pixels: int) -> Mask:
     with decoding(name, data):
-        raster = decoded(data, max_pixels, enough=Enough(within(_MASK_SIDE), reduce="nearest"))
+        raster = decoded(
+            data, max_pixels, needed_size=NeededSize(long_side(_MASK_SIDE), reduce="nearest")
+        )
         # Nearest mixes no colors.
         pixels, alpha, _ = to_floats(_reduced(raster, _MASK_SIDE, Image.Resampling.NEAREST))
     return Mask.of(name, pixels, alpha)

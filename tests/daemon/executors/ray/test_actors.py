@@ -24,13 +24,13 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
+    AttemptRequest,
     Done,
     Event,
     Failed,
     Lost,
     Refused,
     Stopped,
-    Wanted,
 )
 from stylewatch_painter.recipes import book
 
@@ -101,7 +101,7 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
         for ticket in "abc":
             scene.submit(**{ticket: "until stopped"})
         scene.submit(d="until stopped", e="until stopped")
-        scene.pool.ask("d", Wanted.CANCEL)
+        scene.pool.ask("d", AttemptRequest.CANCEL)
         scene.pool.drop("e")
         assert scene.events == [
             AttemptEvent("d", Stopped(0)),
@@ -112,7 +112,7 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
         for ticket in "ab":
             await scene.until(ticket, Progress)
         assert (scene.pool.places, len(scene.actors)) == (2, 2)
-        scene.pool.ask("a", Wanted.STOP)
+        scene.pool.ask("a", AttemptRequest.STOP)
         await scene.until("c", Progress)
         assert len(scene.actors) == 2
 
@@ -144,7 +144,7 @@ def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_pa
         await scene.until("c", Progress)
         scene.pool.drop("c")
         assert await scene.until("c", Stopped) == Stopped(1)
-        scene.pool.ask("b", Wanted.FINISH)
+        scene.pool.ask("b", AttemptRequest.FINISH)
         assert await scene.until("b", Done) == Done({"state": "finished"})
         (end,) = scene.of("a")
         assert isinstance(end, Failed)
