@@ -27,7 +27,7 @@ from stylewatch_daemon.ingest.inspection.client import NAME, InspectionClient
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""

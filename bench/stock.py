@@ -18,7 +18,7 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.store.state import State, entry_of, with_seen
+from stylewatch_daemon.store.state_dir import State, entry_of, with_seen
 
 KINDS = 8
 """How many job.yaml there are; many jobs have the same."""

@@ -15,7 +15,7 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Pair
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 

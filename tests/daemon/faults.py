@@ -16,7 +16,7 @@ from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.model import Pair
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import Staged
 
 CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")

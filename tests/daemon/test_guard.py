@@ -14,7 +14,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.finalize import Finalizer
-from stylewatch_daemon.store.state import IN_A_ROW, State
+from stylewatch_daemon.store.state_dir import IN_A_ROW, State
 
 PAIRS = [f"{name}/{side}.jpg" for name in ("bad", "good", "more") for side in ("content", "style")]
 

@@ -15,7 +15,7 @@ from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.service.daemon import Summary, once
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 

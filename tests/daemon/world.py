@@ -21,7 +21,7 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Executor, Inbox
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,

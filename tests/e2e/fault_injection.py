@@ -48,7 +48,7 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker import batch, checkpoint
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish

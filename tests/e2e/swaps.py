@@ -28,7 +28,7 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.outbox.publish import Outbox, stage
 from stylewatch_daemon.settings.sections import Retention
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""

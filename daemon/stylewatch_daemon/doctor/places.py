@@ -20,7 +20,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox
 from stylewatch_daemon.store import ledger
-from stylewatch_daemon.store.state import REASON, State
+from stylewatch_daemon.store.state_dir import REASON, State
 
 NAMED = 20
 """Damaged jobs that are named; the others are counted."""

@@ -38,7 +38,7 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state import State, entry_of, with_changed, with_seen
+from stylewatch_daemon.store.state_dir import State, entry_of, with_changed, with_seen
 
 QueueColumns = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
 """Return the ledger columns that decide about a job's turn, by its job.yaml (None: without one).

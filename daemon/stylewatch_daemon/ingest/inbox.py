@@ -29,7 +29,7 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 MAX_NOTES = 20
 """How many of the skipped paths of an inbox the log and the status name."""

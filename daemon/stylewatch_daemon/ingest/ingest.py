@@ -27,7 +27,7 @@ from stylewatch_daemon.queue.finalize import changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler, queue_entry
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 STRETCH = 0.1
 """Seconds for which pairs are claimed, or jobs started, before other work gets its turn."""

@@ -22,7 +22,7 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
     AttemptRequest,
     Done,

@@ -38,7 +38,7 @@ from stylewatch_daemon.queue.states import (
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,

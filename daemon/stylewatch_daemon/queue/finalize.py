@@ -41,7 +41,7 @@ from stylewatch_daemon.queue.states import (
 )
 from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 CANCELLED = "cancelled"
 """Reason of a job that a person cancelled."""

@@ -31,7 +31,7 @@ from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.state import State, entry_of
+from stylewatch_daemon.store.state_dir import State, entry_of
 from stylewatch_painter.algorithm import scales
 
 JOB_FILE = "job.yaml"

@@ -30,7 +30,7 @@ from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Held
 from stylewatch_daemon.store.ledger_schema import sql_value
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 RETRY = Backoff(first=1.0, most=60.0)
 """After a crash."""

@@ -20,7 +20,7 @@ from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, Member, members
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State, entry_of, with_seen
+from stylewatch_daemon.store.state_dir import State, entry_of, with_seen
 from stylewatch_daemon.worker.messages import Part
 
 WAITS = "its {} jobs are painted first"

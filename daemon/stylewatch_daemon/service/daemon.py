@@ -28,7 +28,7 @@ from stylewatch_daemon.service.monitoring import Manager, Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
 

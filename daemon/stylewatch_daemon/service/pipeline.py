@@ -22,7 +22,7 @@ from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.requests import Act, Control
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 STATUS_EVERY = 5.0
 """Seconds between two updates of `_status.txt` while jobs make progress."""

@@ -16,7 +16,7 @@ from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 MAX_REFUSALS = 20
 """How many refusals `_status.txt` names."""

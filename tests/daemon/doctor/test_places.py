@@ -17,7 +17,7 @@ from stylewatch_daemon.ingest import watcher
 from stylewatch_daemon.outbox.status_json import Publisher
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 Patch = pytest.MonkeyPatch
 

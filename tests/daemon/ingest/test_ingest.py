@@ -21,7 +21,7 @@ from stylewatch_daemon.ingest.ingest import AHEAD, Ingest
 from stylewatch_daemon.ingest.inspection.messages import CutOff
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.store import claim_files, ledger_writer
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 
 class World(Reporter):

@@ -19,7 +19,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.finalize import Finalizer
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 
 class Ending(World):

@@ -21,7 +21,7 @@ from stylewatch_daemon.queue.job_queue import (
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State, entry_of
+from stylewatch_daemon.store.state_dir import State, entry_of
 
 
 class World:

@@ -14,7 +14,7 @@ from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import Failed
 
 BROKEN = Failed("it broke", 70, "trace")

@@ -26,7 +26,7 @@ from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 

@@ -21,7 +21,7 @@ from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 PAIR = ("a/content.jpg", "a/style.jpg")
 

@@ -16,7 +16,7 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.sections import Outbox
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state_dir import State
 
 
 class World:

@@ -13,7 +13,7 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state import State, entry_of
+from stylewatch_daemon.store.state_dir import State, entry_of
 
 LOOK = Look(1, 2, 3)
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
