@@ -1,7 +1,7 @@
 """A daemon with a fault injected at a named step of a job: `python -m tests.e2e.fault_injection`.
 
 The product knows nothing of it: functions are wrapped here, in each of its processes. A Plan is
-JSON in the environment variable PLAN, which child_pids inherit, and in the daemon's folder, where a
+JSON in the environment variable PLAN, which children inherit, and in the daemon's folder, where a
 worker on a machine of a cluster finds it.
 """
 
