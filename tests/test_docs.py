@@ -36,6 +36,9 @@ COMMAND = typer.main.get_command(app)
 EXPORT = typer.main.get_command(export)
 
 
+FILE = re.compile(r"`((?:bench|daemon|export|plugins|systemd|tests)/[\w./-]+\.\w+)`")
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block: its page, its first line there, its kind."""
@@ -202,3 +205,9 @@ def test_the_page_on_recipes_gives_every_field_and_says_which_are_ours(name: str
     ours = {leaf for field, text, whence in rows if re.match(r"ours\b", whence)
             for leaf, _ in leaves(yaml.safe_load(text), field)}  # fmt: skip
     assert ours == set(recipe.ours)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    names = FILE.findall(page.read_text(encoding="utf-8"))
+    assert [name for name in names if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -1,4 +1,4 @@
-"""A pair of pictures becomes a job, which is watched, ended, finished, retried and paused."""
+"""A pair of pictures becomes a job, which is followed, canceled and run again."""
 
 import re
 
