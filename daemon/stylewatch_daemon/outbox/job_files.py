@@ -188,7 +188,7 @@ def inputs(entry: Entry) -> tuple[Input, ...]:
         Input(
             record["role"],
             record["name"],
-            tuple(_spots(entry, record["name"], record.get("source", ""))),
+            tuple(input_spots(entry, record["name"], record.get("source", ""))),
             record.get("sha256", ""),
             record["size"],
         )
@@ -240,7 +240,7 @@ def stages(entry: Entry) -> dict[int, Spot]:
     return {step: Spot(Path(entry.outbox), folder, name) for step, name in steps}
 
 
-def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
+def input_spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
     """Yield where an input may be, the likeliest spot first."""
     outbox, inbox = Path(entry.outbox), Path(entry.inbox)
     if entry.place is not None:

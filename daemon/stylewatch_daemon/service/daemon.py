@@ -27,16 +27,15 @@ from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop
 from stylewatch_daemon.service.monitoring import Manager, Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state_dir import State
-
-__all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
 
 
 class ExecutorFactory(Protocol):
     """Makes an executor that calls `wake`, in any thread, when there are new events."""
 
-    def __call__(self, *, wake: Callable[[], object]) -> Executor: ...
+    def __call__(self, *, wake: Callable[[], object]) -> Executor:
+        """Return a new executor."""
+        ...
 
 
 LOCK_WITHIN = 0.5

@@ -441,10 +441,6 @@ def parse_address(listen: str) -> Address:
     return Address(str(ip), port)
 
 
-Listen = Annotated[str, AfterValidator(lambda listen: parse_address(listen) and listen)]
-"""The address of the page, as `parse_address` takes it."""
-
-
 def _check_url_path(path: str) -> str:
     if _URL_PATH.fullmatch(path) is None:
         raise ValueError("should begin with a slash and not end with one, as /stylewatch")

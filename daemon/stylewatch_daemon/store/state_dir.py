@@ -82,7 +82,6 @@ class State:
         self.claims, self.jobs, self.thumbs, self.trash, self.damaged = (
             root / name for name in ("claims", "jobs", "thumbs", "trash", "damaged")
         )
-        self.kept = root / "kept.json"
         self.lock, self.worker_lock = root / "lock", root / "worker.lock"
         self.mount_guard = MountGuard()
 

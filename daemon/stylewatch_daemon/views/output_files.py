@@ -21,7 +21,7 @@ from typing import Any
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.job_files import Spot, stages
+from stylewatch_daemon.outbox.job_files import Spot, input_spots, stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry
 
@@ -169,15 +169,10 @@ def _input_spots(entry: Entry, state: Path, number: int) -> Iterator[Spot]:
     if number >= len(entry.inputs) or not _is_name(str(entry.inputs[number]["name"])):
         return
     plain = entry.inputs[number]
-    name, outbox = str(plain["name"]), Path(entry.outbox)
+    name, source = str(plain["name"]), str(plain.get("source") or "")
+    is_known = plain.get("sha256") and Path(source).is_relative_to(entry.inbox)
     yield Spot(state, f"jobs/{entry.id}/files", name)
-    if entry.place is not None:
-        yield Spot(outbox, f"{entry.place}/inputs", name)
-    if entry.refused_as is not None:
-        yield Spot(outbox, entry.refused_as, name)
-    source, inbox = Path(str(plain.get("source") or "")), Path(entry.inbox)
-    if plain.get("sha256") and source.is_relative_to(inbox):
-        yield Spot(inbox, str(source.relative_to(inbox).parent), source.name)
+    yield from input_spots(entry, name, source if is_known else "")
 
 
 def _is_name(text: str) -> bool:

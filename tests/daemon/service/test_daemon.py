@@ -23,8 +23,9 @@ from stylewatch_daemon.files import lock
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import daemon as service
-from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once, watch
+from stylewatch_daemon.service.daemon import Summary, once, watch
 from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store.state_dir import State
 
