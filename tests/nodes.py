@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 HERE = find_spec("ray") is not None
-"""Whether Ray is installed."""
+"""True if Ray is installed."""
 
 MEMORY = 80_000_000
 """Bytes of the object store of each machine."""

@@ -49,7 +49,7 @@ class Options(VggOptions):
     ] = ("cuda", "cpu")
     """Execution providers that ONNX Runtime may use, best first."""
     missing: Literal["skip", "refuse"] = "skip"
-    """What to do about a provider that is missing: run without it, or refuse to run."""
+    """Treatment of a missing provider: run without it, or refuse to run."""
     precision: Precision = "fp32"
 
 

@@ -141,7 +141,7 @@ class VggBackend(ABC):
     @property
     @abstractmethod
     def _decided(self) -> Mapping[str, str]:
-        """What it chose for further options of its own."""
+        """Values that the backend chose for options of its own."""
 
     @property
     def _warnings(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.recipes import book
 
 SECONDS = 0.5
-"""What a step takes."""
+"""Seconds of a step."""
 
 
 @pytest.mark.parametrize(

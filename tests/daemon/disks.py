@@ -72,7 +72,7 @@ def _can_mount() -> bool:
 CAN_MOUNT = _can_mount()
 
 SAME = "a bind mount" if CAN_MOUNT else "a link"
-"""What `same_folder` makes on this machine."""
+"""The kind of second way to a folder that `same_folder` makes on this machine."""
 
 
 def fill_up(folder: Path) -> Path:

@@ -98,7 +98,7 @@ class FakeExecutor:
     started_at: list[int] = field(default_factory=list)
     at_once: int = 1
     many: bool = False
-    """Whether it can run batches."""
+    """True if it can run batches."""
     device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     submitted: list[list[str]] = field(default_factory=list)

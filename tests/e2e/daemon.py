@@ -39,7 +39,7 @@ def read_status(state: Path) -> dict[str, Any]:
 
 
 def is_running(state: Path, pid: int | None) -> bool:
-    """Whether the daemon `pid` reports that it runs."""
+    """Return True if the daemon `pid` reports that it runs."""
     health = read_status(state).get("health", {})
     return bool(health.get("at_work")) and health.get("pid") == pid
 
@@ -87,7 +87,7 @@ class Daemon:
 
     @property
     def awaited(self) -> str:
-        """What the incomplete pairs wait for."""
+        """Return what each incomplete pair waits for."""
         return json.dumps(self.published.get("incomplete", []))
 
     @property

@@ -91,7 +91,7 @@ class Plan:
     """Address of the cluster that runs the jobs; empty: this machine does."""
     labels: dict[str, str] = field(default_factory=dict)
     resources: dict[str, float] = field(default_factory=dict)
-    """What a job takes there, besides a GPU."""
+    """Demand of a job there, besides a GPU."""
     silent_s: float = 60.0
     seconds_per_step: float = 0.02
 

@@ -35,7 +35,7 @@ class Case:
 
     @property
     def can_be_tried(self) -> bool:
-        """Whether this machine lets us put it there."""
+        """True if this machine lets us run the case."""
         if self.over_mounts or self.needs == "mounts":
             return CAN_MOUNT
         return not self.needs or os.geteuid() == 0

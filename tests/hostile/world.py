@@ -184,7 +184,7 @@ class World(Workspace):
         return found.pop()
 
     def _are_queued(self, jobs: set[Path]) -> bool:
-        """Whether the ledger has all of `jobs`, in the queue."""
+        """Return True if the ledger has all of `jobs`, in the queue."""
         with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
             rows = ledger.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
         return bool(jobs) and {job.name for job in jobs} <= {name for (name,) in rows}
@@ -196,7 +196,7 @@ class World(Workspace):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the daemon says that nothing runs or waits to run."""
+        """Return True if the daemon says that nothing runs or waits to run."""
         counts = read_status(self.state).get("counts", {})
         return not (counts.get("waiting") or counts.get("running"))
 
@@ -261,12 +261,12 @@ class World(Workspace):
         return time.monotonic() - began if painted and self.is_painted(name) else None
 
     def is_painted(self, job: str) -> bool:
-        """Whether `job` is done, under its own name or, where that was taken, with a number."""
+        """Return True if `job` is done, under its own name or with a number behind it."""
         return any(map(_is_receipt, (self.outbox / name for name in (job, f"{job}-2"))))
 
     @property
     def is_dead(self) -> bool:
-        """Whether the daemon has ended by itself."""
+        """Return True if the daemon has ended by itself."""
         return self.process is not None and self.process.poll() is not None
 
     def unmet(self) -> Iterator[str]:

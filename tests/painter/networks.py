@@ -85,7 +85,7 @@ def save_quantized(path: Path, seed: int = 0) -> Network:
 
 
 def same(some: Network, others: Network) -> bool:
-    """Whether two networks are the same to the last bit."""
+    """Return True if two networks are the same to the last bit."""
     return some.keys() == others.keys() and all(
         np.array_equal(array, others[name]) for name, array in some.items()
     )

@@ -16,14 +16,14 @@ PATIENCE = 90.0
 """Seconds that anything may take."""
 
 UP = ("running", "degraded")
-"""What systemd calls itself once it has started everything; the second, but for some unit."""
+"""States of systemd once it has started everything; the second, except for some unit."""
 
 FRESH = ("/tmp", "/run", "/dev", "/var/tmp")
 """Folders that a booted system has of its own: they hide those of this machine."""
 
 LOCKED_IN = ("ProtectSystem=strict", "PrivateUsers=yes", "PrivateNetwork=yes",
              "SystemCallFilter=@system-service")  # fmt: skip
-"""What a kernel must let a unit have, that the service be tried at all."""
+"""Features of the kernel that a unit needs for the service to be tried at all."""
 
 
 class Machine:
@@ -34,7 +34,7 @@ class Machine:
         self._leader = leader
 
     def run(self, *words: str, check: bool = True) -> str:
-        """What a command prints there."""
+        """Return the output of a command there."""
         enter = ["nsenter", "--target", str(self._leader), "--all", "--"]
         ended = subprocess.run(
             [*enter, *words], check=False, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ class Machine:
         return self.run("systemctl", "show", "stylewatch", "--value", f"--property={name}")
 
     def log(self) -> str:
-        """What the service logged."""
+        """Return the log of the service."""
         return self.run("journalctl", "--unit=stylewatch", "--no-pager", "--output=cat")
 
     def receipt(self, job: str) -> dict[str, Any]:

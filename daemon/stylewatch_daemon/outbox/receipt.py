@@ -37,7 +37,7 @@ class LossesRecord(_Record):
 
 
 class BackendRecord(_Record):
-    """What painted."""
+    """The backend that painted."""
 
     name: str
     version: str
@@ -78,7 +78,7 @@ class OutputRecord(_Record):
 
 
 class ChangedRecord(_Record):
-    """What a file holds that a program wrote into while the job ran."""
+    """New bytes of an input that a program wrote into while the job ran."""
 
     sha256: str
 

@@ -1,4 +1,4 @@
-"""What the daemon reports about itself: its log, its metrics, and notifications to systemd."""
+"""Reports of the daemon on itself: its log, its metrics, and notifications to systemd."""
 
 import json
 import logging

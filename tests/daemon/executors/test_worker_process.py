@@ -53,7 +53,7 @@ def receipt(listener: Listener, ticket: str, **more: str) -> dict[str, Any]:
 
 
 def test_a_process_is_started_for_work_and_serves_one_backend_until_it_is_lost(make: Make) -> None:
-    """What a backend does to its process stays with its own jobs."""
+    """Changes of a backend to its process do not reach the jobs of another backend."""
     listener = make()
     assert child_pids() == []
     first = receipt(listener, "1")["pid"]

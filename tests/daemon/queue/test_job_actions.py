@@ -1,4 +1,4 @@
-"""What people ask of a job: to cancel, finish or dismiss it, or to run it again as a new job."""
+"""Requests of people: to cancel, finish or dismiss a job, or to run it again as a new one."""
 
 import hashlib
 from itertools import count

@@ -26,10 +26,10 @@ from stylewatch_daemon.web import access, actions, doctor_runner
 from stylewatch_daemon.web.serve import application
 
 PARAMETERS = {"job": "id-sea", "side": "320", "what": "final"}
-"""What the parts of a path that vary are, so that each route leads to something."""
+"""Values for the variable parts of a path, so that each route leads to something."""
 
 PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
-"""What docs/web.md says needs no token."""
+"""Routes that need no token, as in docs/web.md."""
 
 Headers = Mapping[str, bytes]
 

@@ -25,7 +25,7 @@ TOKEN = "a-token-of-twenty-four-l"
 HERE = "http://127.0.0.1:8787"
 BROWSER = {"Accept": "text/html"}
 OURS = {"Origin": HERE}
-"""What a browser sends with a form of ours."""
+"""Headers that a browser sends with a form of the page."""
 
 CHECK = "tests.daemon.web.test_doctor_runner:check"
 """Replaces the checks of the doctor."""

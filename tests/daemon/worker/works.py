@@ -1,4 +1,4 @@
-"""What worker processes do in tests, in place of painting; the order's name says what."""
+"""Work for worker processes in place of painting; the order's name chooses it."""
 
 import os
 import resource
@@ -70,7 +70,7 @@ def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 
 
 def pipes() -> Iterator[int]:
-    """What leads to the supervisor; without it, that is not aware that we are gone."""
+    """The file descriptors of the connection to the supervisor, which notices when they close."""
     for path in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError):
             if stat.S_ISSOCK(path.stat().st_mode):

@@ -1,4 +1,4 @@
-"""What is painted on a cluster survives all that can go wrong there, or says what did."""
+"""Jobs on a cluster survive every failure there, or report it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What an inspection process does in tests; this loads little, so that the process starts soon."""
+"""Entries for inspection processes in tests; this loads little, so that they start soon."""
 
 import os
 import resource
