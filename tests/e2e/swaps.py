@@ -33,6 +33,9 @@ from stylewatch_daemon.store.state_dir import State
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
 
+TRIES = 10
+"""How often a round tries what ends at once when it meets a link."""
+
 SECRET = "nobody may read this"
 NAMES = ("content.jpg", "style.jpg", "job.yaml")
 
@@ -112,7 +115,7 @@ def claim(root: Path, rounds: int, outside: Path) -> int:
             (trip / name).write_text(f"{number} {name}")
         files = scan(inbox).files
         with swapping((trip, outside), (trip / "content.jpg", outside / "content.jpg")):
-            for complete in pair(inbox, files, {}).complete:
+            for complete in pair(inbox, files, {}).complete * TRIES:
                 with suppress(OSError, InputError):
                     job = claimer.claim(complete, files, settings, str(number))
                     if job is None:
@@ -174,8 +177,10 @@ def prune(root: Path, rounds: int, outside: Path) -> int:
             (job / part / name).write_text(name)
         (job / "receipt.json").write_text(json.dumps(receipt))
         os.utime(job / "receipt.json", (0, 0))
-        with swapping(*swaps), suppress(OSError):
-            done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
+        with swapping(*swaps):
+            for _ in range(TRIES):
+                with suppress(OSError):
+                    done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
         rmtree(root / "out", ignore_errors=True)
     return done
 
