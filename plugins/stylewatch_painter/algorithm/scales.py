@@ -66,15 +66,18 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
     """The sizes of a painting of size `final`, coarse to fine, the final one last.
 
-    Scales below `smallest` are raised to it and joined. Scales at which a feature map of the
-    painting or of one of the `styles` (their sizes at `final`) would be empty are left out, as are
-    those that would not be smaller than `final`.
+    Scales below `smallest` are raised to it and joined, or skipped. Scales at which a feature map
+    of the painting or of one of the `styles` (their sizes at `final`) would be empty are left out,
+    as are those that would not be smaller than `final`.
     """
     narrowest = min(side for size in (final, *styles) for side in size)
     objective, schedule = recipe.objective, recipe.schedule
     shortest = least_side(objective.network, objective.layers)
     steps: dict[float, int] = {}
     for coarser in schedule.scales:
+        is_below = round(coarser.scale * max(final)) < schedule.smallest
+        if is_below and schedule.below_smallest == "skip":
+            continue
         scale = max(coarser.scale, schedule.smallest / max(final))
         if scale < 1 and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + coarser.steps

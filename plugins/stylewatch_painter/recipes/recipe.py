@@ -227,7 +227,9 @@ class Schedule(Strict):
     scales: Annotated[tuple[Scale, ...], Field(max_length=100)] = ()
     """Coarser scales, optimized one after the other before the final size."""
     smallest: SideLength = 1
-    """Minimum long side of a scale, in pixels; smaller scales are raised to it and joined."""
+    """Minimum long side of a scale, in pixels."""
+    below_smallest: Literal["join", "skip"] = "join"
+    """Smaller scales: `join` raises them to that side and adds their steps, `skip` drops them."""
     initial_steps: SomeSteps | None = None
     """Steps at the coarsest scale in use, instead of its own."""
     carry_moments: bool = False

@@ -107,8 +107,10 @@ def test_style_sizes_by_rule_and_scale() -> None:
         ("best", {}, (296, 222), [(112, 40), (148, 12), (296, 14)]),
         # conv5_1 is behind four pools: 15 pixels, halved four times, are none
         ("best", {"smallest": 1}, (1000, 30), [(1000, 14)]),
-        # 1000 steps at the first size, wherever that is; 500 at each of the others
-        ("crowson", {}, (150, 100), [(128, 1000), (150, 500)]),
+        # 1000 steps at the first size, wherever that is; 500 at each of the others.
+        # 600 / 2^(5/2) is 106.07, and 362 / 2^(3/2) is 127.99, which is rounded to 128
+        ("crowson", {}, (600, 400), [(150, 1000), (212, 500), (300, 500), (424, 500), (600, 500)]),
+        ("crowson", {}, (362, 271), [(128, 1000), (181, 500), (256, 500), (362, 500)]),
     ],
 )
 def test_recipe_uses_the_expected_scales(
@@ -116,6 +118,15 @@ def test_recipe_uses_the_expected_scales(
 ) -> None:
     path = levels(change(find(name), changes), final)
     assert [(level.size[0], level.steps) for level in path] == expected
+
+
+def test_crowson_has_the_sizes_of_its_source() -> None:
+    """`gen_scales` divides the last size by powers of the root of 2, down to 128 pixels."""
+    for long_side in range(128, 8193):
+        sizes = (round(long_side / 2 ** (i / 2)) for i in range(20))
+        expected = sorted(size for size in sizes if size >= 128)
+        path = levels(find("crowson"), (long_side, long_side * 3 // 4))
+        assert [level.size[0] for level in path] == expected
 
 
 LARGE = (12000, 9000)
