@@ -35,8 +35,7 @@ class Level:
 
 def final_size(schedule: Schedule, content: Size) -> Size:
     """The size of the output for a content picture of size `content`."""
-    return _sized(schedule.size, content, stretch=schedule.fit == "stretch",
-                  enlarge=schedule.enlarge)  # fmt: skip
+    return _sized(schedule.size, content, schedule, stretch=schedule.fit == "stretch")
 
 
 def of_texture(schedule: Schedule) -> Schedule:
@@ -58,8 +57,8 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
         pixels = painted[0] * painted[1] * scale**2
         return _by_area(pixels, style, schedule.enlarge)
     if rule == "side":
-        return _by_side(math.ceil(scale * max(painted)), style, schedule.enlarge)
-    size = _sized(rule, style, stretch=False, enlarge=schedule.enlarge)
+        return _by_side(math.ceil(scale * max(painted)), style, schedule)
+    size = _sized(rule, style, schedule, stretch=False)
     return times(size, scale if schedule.enlarge else min(scale, style[0] / size[0]))
 
 
@@ -126,13 +125,14 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
         )
 
 
-def _sized(rule: str, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
+def _sized(rule: str, picture: Size, schedule: Schedule, *, stretch: bool) -> Size:
     """Apply one of the rules `640`, `640x480`, `x400`, `400x`, `0.25mp` to a picture."""
+    enlarge = schedule.enlarge
     if rule.endswith("mp"):
         return _by_area(float(rule[:-2]) * 1e6, picture, enlarge)
     columns, cross, rows = rule.partition("x")
     if not cross:
-        return _by_side(int(columns), picture, enlarge)
+        return _by_side(int(columns), picture, schedule)
     width, height = picture
     if columns and rows:
         box = int(columns), int(rows)
@@ -147,15 +147,14 @@ def _sized(rule: str, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
     return max(1, side), max(1, height * side // width)
 
 
-def _by_side(side: int, picture: Size, enlarge: bool) -> Size:
+def _by_side(side: int, picture: Size, schedule: Schedule) -> Size:
     """Scale the long side to `side`."""
-    factor = side / max(picture)
-    if factor >= 1 and not enlarge:
+    short, long = sorted(picture)
+    if side >= long and not schedule.enlarge:
         return picture
-    width, height = picture
-    if width >= height:
-        return max(1, side), max(1, round(factor * height))
-    return max(1, round(factor * width)), max(1, side)
+    cut = schedule.side_rounding == "truncate"
+    short = max(1, short * side // long if cut else round(side / long * short))
+    return (side, short) if picture[0] >= picture[1] else (short, side)
 
 
 def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:

