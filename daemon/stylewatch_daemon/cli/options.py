@@ -72,7 +72,8 @@ Device = Annotated[
 Size = Annotated[
     str | None,
     _job_option(
-        help="Pixels: 640 the long side, 640x480 a box, x400 rows, 400x columns; 0.25mp an area."
+        help="Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows,"
+        " 400x columns; 0.25mp an area."
     ),
 ]
 Steps = Annotated[

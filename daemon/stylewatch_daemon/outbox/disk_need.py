@@ -82,7 +82,7 @@ def most_pixels(schedule: Schedule) -> float:
     rule = schedule.size
     if rule.endswith("mp"):
         return float(rule[:-2]) * 1e6
-    columns, cross, rows = rule.partition("x")
+    columns, cross, rows = rule.replace("-short", "x").partition("x")
     if not cross:
         return int(columns) ** 2
     return int(columns) * int(rows) if columns and rows else WIDEST * int(columns or rows) ** 2

@@ -126,21 +126,24 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
 
 
 def _sized(rule: str, picture: Size, schedule: Schedule, *, stretch: bool) -> Size:
-    """Apply one of the rules `640`, `640x480`, `x400`, `400x`, `0.25mp` to a picture."""
+    """Apply a rule `640`, `512-short`, `640x480`, `x400`, `400x`, `0.25mp` to a picture."""
     enlarge = schedule.enlarge
     if rule.endswith("mp"):
         return _by_area(float(rule[:-2]) * 1e6, picture, enlarge)
+    width, height = picture
+    if rule.endswith("-short"):
+        short = rule.removesuffix("-short")
+        rule = f"x{short}" if width >= height else f"{short}x"
     columns, cross, rows = rule.partition("x")
     if not cross:
         return _by_side(int(columns), picture, schedule)
-    width, height = picture
     if columns and rows:
         box = int(columns), int(rows)
         factors = box[0] / width, box[1] / height
         if stretch:
             return box if enlarge else times(box, min(1.0, 1 / max(factors)))
         return times(picture, min(factors) if enlarge else min(1.0, *factors))
-    if rows:  # truncated, not rounded, as keras does
+    if rows:  # truncated, not rounded, as keras does, and torchvision with the short side
         side = int(rows) if enlarge else min(int(rows), height)
         return max(1, width * side // height), max(1, side)
     side = int(columns) if enlarge else min(int(columns), width)

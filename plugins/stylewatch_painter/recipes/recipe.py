@@ -51,8 +51,11 @@ SideLength = Annotated[int, Field(gt=0, lt=1_000_000)]
 
 _SIDE = "[1-9][0-9]{0,5}"
 _AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
-_SIZE = f"{_SIDE}|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
-_SIZES = "640 (long side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp (area)"
+_SIZE = f"{_SIDE}|{_SIDE}-short|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
+_SIZES = (
+    "640 (long side), 512-short (short side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp "
+    "(area)"
+)
 
 
 def size_as_text(value: object) -> object:
@@ -73,7 +76,8 @@ def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValida
 
 
 Size = Annotated[str, *_written_as(_SIZE, _SIZES)]
-"""`640` long side, `640x480` box, `x400` rows, `400x` columns (pixels), `0.25mp` area."""
+"""`640` long side, `512-short` short side, `640x480` box, `x400` rows, `400x` columns (pixels),
+`0.25mp` area."""
 
 STYLE_SIZE = f"{_SIZE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"

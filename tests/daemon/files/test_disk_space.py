@@ -29,7 +29,7 @@ def recipe(**changes: object) -> Recipe:
 @pytest.mark.parametrize(
     ("size", "pixels"),
     [("640", 640**2), ("640x480", 640 * 480), ("0.25mp", 250_000), ("x400", 4 * 400**2),
-     ("300x", 4 * 300**2)],
+     ("300x", 4 * 300**2), ("300-short", 4 * 300**2)],
 )  # fmt: skip
 def test_the_size_setting_limits_the_pixels(size: str, pixels: float) -> None:
     assert most_pixels(recipe(size=size).schedule) == pixels

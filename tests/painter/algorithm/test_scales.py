@@ -81,15 +81,20 @@ def test_recipe_sizes_match_the_source(name: str) -> None:
         ({"size": "x300"}, (400, 300)),
         ({"size": "400x"}, (400, 300)),
         ({"size": ".03mp"}, (200, 150)),
+        ({"size": "500-short"}, (666, 500)),  # 1000 x 500 / 750 = 666.7, truncated
         ({"size": "640x480", "fit": "stretch"}, (640, 480)),
         # nothing is enlarged unless `enlarge` is set
         *(({"size": size}, (1000, 750)) for size in ("2000", "2000x2000", "x2000", "2000x", "4mp")),
+        ({"size": "2000-short"}, (1000, 750)),
         ({"size": "2000x1000", "fit": "stretch"}, (1000, 500)),
         ({"size": "2000x1000", "fit": "stretch", "enlarge": True}, (2000, 1000)),
     ],
 )
 def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
+    width, height = expected
     assert final_size(schedule(**changes), (1000, 750)) == expected
+    if "x" not in str(changes["size"]):
+        assert final_size(schedule(**changes), (750, 1000)) == (height, width)
 
 
 def test_truncated_short_side() -> None:

@@ -18,14 +18,15 @@ def refusal(changes: Mapping[str, Any]) -> str:
     return str(caught.value).removeprefix("recipe best: ")
 
 
-def test_size_has_one_of_five_forms() -> None:
-    for size in (640, "640x480", "x400", "400x", "0.25mp", ".25mp"):
+def test_size_has_one_of_six_forms() -> None:
+    for size in (640, "640x480", "x400", "400x", "512-short", "0.25mp", ".25mp"):
         changed = change(find("best"), {"size": size, "style_size": size}).schedule
         assert changed.size == changed.style_size == str(size)
-    for size in ("12y", "", 0, "0x480", "x", "mp", "0.0mp", "1.mp", "640\n", "0640", "area", "٦٤٠"):
+    for size in ("12y", "", 0, "0x480", "x", "mp", "0.0mp", "1.mp", "640\n", "0640", "area", "٦٤٠",
+                 "-short", "0-short", "640x480-short", "512 short"):  # fmt: skip
         assert refusal({"size": size}) == (
-            "schedule.size: should be 640 (long side), 640x480 (box), x400 (rows), 400x (columns) "
-            f"or 0.25mp (area), got {size!r}"
+            "schedule.size: should be 640 (long side), 512-short (short side), 640x480 (box), x400 "
+            f"(rows), 400x (columns) or 0.25mp (area), got {size!r}"
         )
         pattern = Schedule.model_json_schema()["properties"]["size"]["pattern"]
         assert not isinstance(size, str) or not re.fullmatch(pattern[1:-1], size)
