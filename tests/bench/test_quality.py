@@ -10,8 +10,10 @@ from bench import patches, prints, quality
 from bench.referee import Floats, Referee, read
 from PIL import Image
 
+from stylewatch_painter import sample
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 
@@ -26,6 +28,25 @@ def test_the_referee_finds_the_loss_of_pastiche(pictures: Path) -> None:
     artist.draw()
     loss = float(referee.objective(artist.pastiche.detach()))
     assert loss == pytest.approx(artist._calc_loss().item(), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
+def test_recipe_pastiche_begins_with_the_losses_of_the_program() -> None:
+    """Later ones differ: rounding flips single ReLUs, and the difference grows."""
+    from pastiche.pastiche import PasticheArtist
+
+    files, pixels, steps = (sample.CONTENT, sample.STYLE), 6000, 2
+    artist = PasticheArtist(str(files[0]), [str(files[1])], size_pixels=pixels, device="cpu")
+    theirs = []
+    for _ in range(steps):
+        artist.draw()
+        theirs.append(artist.loss)
+    changes = {"size": f"{pixels / 1e6}mp", "steps": steps}
+    content, style = map(read, files)
+    task = Task(book.change(book.find("pastiche"), changes), content, (Style(style),))
+    painter = TorchAutograd({"device": "cpu", "precision": "fp32"})
+    ours = [step.losses.total for step in painter.paint(task, go_on)]
+    assert ours == pytest.approx(theirs, rel=1e-6)
 
 
 def test_the_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
