@@ -20,6 +20,7 @@ SIDE = 320
 _PAPER, _INK, _NOTHING = "#ffffff", "#202020", "#e8e8e8"
 _LETTERS = 16  # so many letters' heights in a picture's side
 _LEAST = 13  # pixels: smaller letters are not read
+_LABEL = 9  # letters' heights: a label may be so wide, also where the pictures are narrower
 _LINE = 1.35  # of a letter's height
 _LATIN = "\u017f"  # the last of the letters that Pillow's own font has
 _MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
@@ -40,7 +41,8 @@ def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
     """Draw the sheet of `rows`, float32 (height, width, 3), 0..255.
 
     Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched, with their
-    labels below. A gray field stands for a missing picture.
+    labels below. Labels are cut to `side`, or to about 14 letters if that is more. A gray field
+    stands for a missing picture.
     """
     letter = max(_LEAST, side // _LETTERS)
     strips = [_strips(row, side, letter) for row in rows]
@@ -62,8 +64,8 @@ def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
     tall, step = max(picture.height for picture in pictures), round(_LINE * letter)
     strips = []
     for picture, cell in zip(pictures, row, strict=True):
-        font = _font(cell.label, letter)
-        lines = [_fitting(line, font, side) for line in cell.label.splitlines()]
+        font, widest = _font(cell.label, letter), max(side, _LABEL * letter)
+        lines = [_fitting(line, font, widest) for line in cell.label.splitlines()]
         width = max(picture.width, *(math.ceil(font.getlength(line)) for line in lines), 0)
         strip = Image.new("RGB", (width, tall + step // 3 + step * len(lines)), _PAPER)
         strip.paste(picture, ((width - picture.width) // 2, tall - picture.height))

@@ -49,8 +49,14 @@ def test_pictures_are_pasted_unchanged_and_aligned_at_the_bottom() -> None:
     assert places[0].max() == places[1].max()
 
 
+def test_short_labels_are_whole_below_small_pictures() -> None:
+    for label in ("the photograph", "+ conv5_1"):
+        small, large = (draw([[Cell(label, flat(24, 16, 10))]], side) for side in (24, 200))
+        assert np.array_equal(small, large)
+
+
 def test_labels_are_cut_to_the_width_and_drawn_in_other_scripts() -> None:
     """A font without them shows the same box for each."""
-    assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
+    assert draw([[Cell("long " * 50, flat(150, 30, 10))]], side=150).shape[1] < 150 * 1.2
     sea, sky = (draw([[Cell(label)]]) for label in ("\u043c\u043e", "\u043d\u0435"))
     assert sea.shape == sky.shape and not np.array_equal(sea, sky)
