@@ -86,7 +86,7 @@ class Estimate:
 
     `seconds` and `memory` (bytes, peak of the whole process) are None where the backend cannot
     tell. `tile`: side in pixels of the tiles that the last size is computed in, None if it is
-    computed in one piece.
+    computed in one piece. `busy`: other programs use the processors; `seconds` are without them.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -94,6 +94,7 @@ class Estimate:
     seconds: float | None = None
     memory: int | None = None
     tile: int | None = None
+    busy: bool = False
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class VggBackend(ABC):
         memory_plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
         seen = forecast(task, self._network(task), memory_plan=memory_plan)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
-        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
+        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile, seen.busy)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""

@@ -166,6 +166,8 @@ class _Run:
         for pixels, steps in zip(need.sizes, need.steps, strict=True):
             echo(f"{steps} steps at {in_pixels(pixels)}")
         echo("time: " + ("unknown" if need.seconds is None else f"about {duration(need.seconds)}"))
+        if need.busy:
+            echo("other programs use the processors now; this is the time without them")
         echo("memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}"))
         if need.tile is not None:
             echo(f"in tiles of {need.tile} pixels")

@@ -1,15 +1,19 @@
 """Forecast of time and memory, and the choice of tiles and history that fit."""
 
 import math
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.objective import Objective
@@ -24,6 +28,8 @@ from stylewatch_painter.recipes.recipe import LayerName
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
 _TRIALS = 3  # the fastest counts: other processes disturb the others
+_ALONE = 0.8  # share of the processors that a process gets if there is no other; 0.96 measured
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
 _FIRST_SEARCH = 20  # more evaluations at each size without a `first_step`
 _FLOAT = 4  # bytes
@@ -42,19 +48,29 @@ _CONTENT_PASS = 0.8  # a forward pass in float32
 class Forecast:
     """All sizes, seconds from the first step to the last, bytes at the peak.
 
-    `tile`: side of the tiles at the final size in pixels; None: in one piece.
+    `tile`: side of the tiles at the final size in pixels; None: in one piece. `busy`: other
+    programs use the processors; `seconds` are without them.
     """
 
     levels: tuple[Level, ...]
     seconds: float
     memory: int
     tile: int | None = None
+    busy: bool = False
+
+
+Clock = Callable[[], tuple[float, float]]
+"""Seconds that passed, and seconds that processors worked for this process."""
+
+
+def _clock() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def forecast(
     task: Task,
     network: FeatureMaps,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = _clock,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Forecast:
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
@@ -64,14 +80,9 @@ def forecast(
     canvas = Canvas(task, network.mean, network.device)
     objective, u = Objective([canvas], network, trial), canvas.start(trial.size)
     objective(u)  # the first evaluation also sets up the libraries
-
-    def seconds() -> float:
-        began = clock()
-        float(objective(u).objective)  # synchronizes
-        return clock() - began
-
-    seen = _padded_pixels(trial.size, task.recipe.objective.network)
-    per_pixel = min(seconds() for _ in range(_TRIALS)) / seen
+    on_cpu = network.device.type == "cpu"
+    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
+    per_pixel = seconds / _padded_pixels(trial.size, task.recipe.objective.network)
     work = sum(
         _pixels_evaluated(level, task, memory_plan) * (evaluations(settings, level.steps) + 1)
         for level in levels
@@ -83,8 +94,46 @@ def forecast(
         else None
     )
     return Forecast(
-        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, value), tile
+        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, value), tile, busy
     )
+
+
+def _evaluation_time(
+    evaluate: Callable[[], float], clock: Clock, *, on_cpu: bool
+) -> tuple[float, bool]:
+    """Seconds of an evaluation on an idle machine, and whether this one is busy.
+
+    On a busy machine, threads wait for a processor and then for each other: that can take 20 times
+    as long. The work of a single thread does not depend on it.
+    """
+
+    def trials() -> NDArray[np.float64]:
+        moments = [clock()]
+        for _ in range(_TRIALS):
+            evaluate()  # returns a float, which synchronizes
+            moments.append(clock())
+        return np.diff(moments, axis=0).T
+
+    passed, worked = trials()
+    threads = torch.get_num_threads()
+    processors = min(threads, _processors())
+    if not on_cpu or worked.sum() >= _ALONE * processors * passed.sum():
+        return float(passed.min()), False
+    torch.set_num_threads(1)
+    try:
+        _, worked = trials()
+    finally:
+        torch.set_num_threads(threads)
+    return float(min(passed.min(), worked.min() / processors)), True
+
+
+def _processors() -> float:
+    """Number of processors that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # "max" where there is no quota
+        quota, period = map(int, _QUOTA.read_text().split())
+        return min(allowed, quota / period)
+    return allowed
 
 
 def evaluations(settings: Settings, steps: int) -> float:

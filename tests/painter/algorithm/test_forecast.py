@@ -60,11 +60,33 @@ def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) 
     """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
     monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
     task, ticks = painting(), count(0.0, 2.0)
-    expected = forecast(task, small.network(), clock=lambda: next(ticks))
+    expected = forecast(task, small.network(), clock=lambda: (next(ticks),) * 2)
     assert expected.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+    assert not expected.busy
     schedule = task.recipe.schedule
     each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
     assert expected.memory == 1000 + 21 * 18 * each
+
+
+@pytest.mark.parametrize(("threads", "processors"), [(2, 8), (2, 1)])
+def test_forecast_on_a_busy_machine_is_that_of_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch, threads: int, processors: int
+) -> None:
+    """An evaluation takes 20 s: 10 s of work and waiting for each other; or 6 s by one thread."""
+    used = [threads]
+    monkeypatch.setattr(module, "_processors", lambda: float(processors))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: used[-1])
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    wall, work = count(0.0, 20.0), [0.0]
+
+    def clock() -> tuple[float, float]:
+        work.append(work[-1] + (6.0 if used[-1] == 1 else 10.0))
+        return next(wall), work[-1]
+
+    task = painting(AT_ONCE)
+    expected = forecast(task, small.network(), clock=clock)
+    assert expected.seconds == pytest.approx(6.0 / min(threads, processors) * (4 + 1))
+    assert expected.busy and used == [threads, 1, threads]
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:
