@@ -99,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage(Step):
-    """A step with a picture.
+    """A step with a picture; with the number 0, the picture before the first step.
 
     `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
     """

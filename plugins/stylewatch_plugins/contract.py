@@ -159,10 +159,11 @@ class Backend(Protocol):
         """Run `task`: yield a Step after every step, and a Stage (a Step too) when one is due.
 
         This is a generator. It calls `wish` exactly once after every step, before it yields that
-        step, and the answer applies to that step. With `task.resume` it continues from there; on
-        the CPU the following stages are the same, byte for byte. The last item is a Stage, unless
-        it was stopped. A schedule without steps yields nothing. The caller may write to what is
-        yielded.
+        step, and the answer applies to that step. With `save_start` the first item is a Stage of
+        step 0, the picture before the first step, for which `wish` is not called. With
+        `task.resume` it continues from there; on the CPU the following stages are the same, byte
+        for byte. The last item is a Stage, unless it was stopped. A schedule without steps yields
+        nothing. The caller may write to what is yielded.
         """
         ...
 

@@ -32,7 +32,7 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
     Raises RecipeError and CheckpointError before the first step, DivergedError, and what `at`
     and its moves raise.
     """
-    levels = task.levels()
+    levels, schedule = task.levels(), task.recipe.schedule
     state = _State(start(task, levels[0].size)) if task.resume is None else _restored(task)
     began = time.monotonic() - state.seconds
     steps = sum(level.steps for level in levels)
@@ -42,15 +42,19 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
         state.picture = resize(state.picture, level.size)
         move = at(level.size)
         while state.step < end:
-            losses, state.picture = move(state.picture, state.step + 1)
-            state.step += 1
+            losses, moved = move(state.picture, state.step + 1)
             if not math.isfinite(losses.total):
-                raise DivergedError(f"the loss was no longer a number at step {state.step}")
+                raise DivergedError(f"the loss was no longer a number at step {state.step + 1}")
+            if state.step == 0 and schedule.save_start:
+                begun = resize(state.picture, levels[-1].size).copy()
+                yield Stage(0, steps, level.size, losses, state.seconds, picture=begun)
+            state.picture = moved
+            state.step += 1
             wished = wish()
             state.seconds = time.monotonic() - began
             checkpoint = state.checkpoint(task) if wished in (Wish.CHECKPOINT, Wish.STOP) else None
             fields = (state.step, steps, level.size, losses, state.seconds)
-            due = state.step % task.recipe.schedule.save_every == 0 or state.step == steps
+            due = state.step % schedule.save_every == 0 or state.step == steps
             if due or wished is Wish.FINISH:
                 picture = resize(state.picture, levels[-1].size).copy()
                 yield Stage(*fields, picture=picture, checkpoint=checkpoint)

@@ -126,6 +126,10 @@ WRONG: dict[str, list[type[Any]]] = {
         of_task(lambda task: recipe(task, save_every=1)),
         redrawn(lambda s: s.picture[: s.size[1], : s.size[0]]),
     ],
+    "save_start_yields_the_start_first": [
+        of_task(lambda task: recipe(task, save_start=False)),
+        of_task(lambda task: recipe(task, start="style")),
+    ],
     "total_is_the_sum_of_value_times_weight": [
         with_total(lambda s: sum(term.value for term in terms(s.losses)))
     ],

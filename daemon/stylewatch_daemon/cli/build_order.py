@@ -20,8 +20,8 @@ from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")
-_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every", "seed",
-                 "strength", "only")  # fmt: skip
+_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every",
+                 "save_start", "seed", "strength", "only")  # fmt: skip
 """Options that are settings of a job with the same names."""
 
 _SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
@@ -114,8 +114,10 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
     settings = config.override(base, {**overrides, **request.member})
     if place is not None and place.format is None:
         return settings
-    if _artifacts(request.options):
-        raise UsageError("--artifact needs a folder as output: name one, as -o painting/")
+    for option in ("artifact", "save_start"):
+        if getattr(request.options, option):
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
 
 

@@ -130,7 +130,7 @@ def retry(
     sets: options.Sets = None,
     from_stage: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Continue from the stage after step N."),
+        typer.Option(metavar="N", min=0, help="Continue from the stage after step N."),
     ] = None,
     config_file: options.Config = None,
     state: options.State = None,

@@ -105,6 +105,9 @@ class JobOptions:
     size: Size = None
     steps: Steps = None
     save_every: Annotated[int | None, _job_option(min=1, help="Steps between two stages.")] = None
+    save_start: Annotated[
+        bool | None, _job_option("--save-start", help="Save the picture of the start, too.")
+    ] = None
     seed: Seed = None
     init: Annotated[
         str | None,

@@ -66,7 +66,7 @@ def need(
     except PictureError:  # the worker will report it
         steps = schedule.most_steps
     each = pixels if settings.stages.size is None else min(pixels, settings.stages.size**2)
-    stages = steps // schedule.save_every + 1
+    stages = steps // schedule.save_every + 1 + schedule.save_start
     bytes_ = _COLORS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
     painted += len(settings.artifacts) * _ARTIFACT

@@ -256,7 +256,7 @@ class ActiveAttempt:
     def _publish(self, staged: Staged) -> None:
         """Publish an announced file, the receipt apart, if it is the one that was announced."""
         is_there = self._announced.check(staged)
-        repeated = 0 < staged.step <= self.job.attempts[-1].step
+        repeated = max(1, staged.step) <= self.job.attempts[-1].step
         if staged.path in self._announced.mismatched or staged.path == RECEIPT:
             return
         if not is_there and repeated:

@@ -41,7 +41,7 @@ _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
 """Bits per channel that only these formats hold."""
 
 _RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps",
-                  "save_every", "noise_ratio")  # fmt: skip
+                  "save_every", "save_start", "noise_ratio")  # fmt: skip
 """Settings that have the same name in a recipe."""
 
 
@@ -335,6 +335,7 @@ class JobSettings(Strict):
     enlarge: bool | None = None
     steps: Steps | None = None
     save_every: SomeSteps | None = None
+    save_start: bool | None = None
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     init: Start | None = None
     noise_ratio: Share | None = None

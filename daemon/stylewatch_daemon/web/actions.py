@@ -64,7 +64,7 @@ async def retry(request: Request) -> Response:
     """Run a finished job again, as a new job; `from_stage` is the number of a stage to start at."""
     here, fields = context(request), await form(request)
     number = fields.get("from_stage", "")
-    if number and not re.fullmatch("0*[1-9][0-9]{0,8}", number):
+    if number and not re.fullmatch("0*[0-9]{1,9}", number):
         raise UsageError("from_stage should be the number of a stage")
     stage = int(number) if number else None
     entry = await run_in_threadpool(_job, request)

@@ -129,6 +129,8 @@ class Recorder:
                 "losses": stage.losses.as_json(),
             }
         )
+        if not stage.step:
+            return [written]
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["step", "width", "height", "seconds", *self.columns])

@@ -168,8 +168,9 @@ class JobRun:
 
         Raises OSError where a file cannot be written.
         """
-        self.recorder.add(step)
-        yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
+        if step.step:  # the start is a stage, but no step
+            self.recorder.add(step)
+            yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
         yield from self._stage_encoded()
         if isinstance(step, Stage):
             yield from self._stage(step)

@@ -52,6 +52,7 @@ def paint(
 ) -> Iterator[Step]:
     """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
 
+    With `save_start` the first Stage is the picture that it starts from, with step 0.
     After every step, `wish` is asked what to do next. With `task.resume` the painting continues
     from there, byte for byte where the device is deterministic. `styles` caches style sums for
     `network`; `memory_plan` limits the memory.
@@ -210,6 +211,8 @@ def _paint_level(
     if state.level + 1 == len(levels):
         for canvas in state.canvases:
             canvas.free_content()
+    if state.step == 0:
+        yield from reporter.start(objective)
     step = stepper(state.optimizer, state.u, objective, state.left(levels))
     while state.left(levels):
         before = state.shown().clone()
@@ -237,9 +240,20 @@ class _Reporter:
     ) -> None:
         self._state, self._levels, self._clock = state, levels, clock
         self._began = clock() - state.seconds
-        self._save_every = state.canvases[0].task.recipe.schedule.save_every
+        self._schedule = state.canvases[0].task.recipe.schedule
         self._unreported: list[Tensor] = []
         self._group = 1
+
+    def start(self, objective: Objective) -> Iterator[tuple[int, Stage]]:
+        """The pictures before the first step, if the schedule wants them and they have a loss."""
+        if not self._schedule.save_start:
+            return
+        state, level = self._state, self._levels[0]
+        losses = objective.losses(objective.exact_terms(state.shown()))
+        for row, member in enumerate(state.members):
+            if math.isfinite(losses[row].total):
+                step = Step(0, state.planned(self._levels), level.size, losses[row], state.seconds)
+                yield member, self._with_picture(row, step)
 
     def add(self, terms: Tensor) -> None:
         """Add the terms (B, K) of the pictures before a step."""
@@ -296,17 +310,18 @@ class _Reporter:
     @property
     def _is_stage_due(self) -> bool:
         step = self._state.step
-        return step % self._save_every == 0 or step == self._state.planned(self._levels)
+        return step % self._schedule.save_every == 0 or step == self._state.planned(self._levels)
 
     def _last(self, row: int, step: Step, wish: Wish, *, shown: bool) -> Step:
         """The last step of a painting, with its checkpoint and picture if they are wanted."""
         state = self._state
         if wish in (Wish.CHECKPOINT, Wish.STOP):
             step = replace(step, checkpoint=state.save(row))
-        if not shown:
-            return step
-        canvas = state.canvases[row]
-        picture = canvas.pixels(canvas.enlarged(state.shown()[row : row + 1], canvas.task.final))
+        return self._with_picture(row, step) if shown else step
+
+    def _with_picture(self, row: int, step: Step) -> Stage:
+        canvas, u = self._state.canvases[row], self._state.shown()[row : row + 1]
+        picture = canvas.pixels(canvas.enlarged(u, canvas.task.final))
         return Stage(**vars(step), picture=picture)
 
     def _step_seconds(self, count: int) -> list[float]:

@@ -258,6 +258,8 @@ class Schedule(Strict):
     tolerance: Positive = 0.001
     """Relative decrease over ten steps below which a scale counts as converged."""
     save_every: SomeSteps = 50
+    save_start: bool = False
+    """Show the initial picture too, as a stage of step 0."""
 
     @property
     def most_steps(self) -> int:

@@ -158,6 +158,30 @@ class BackendConformance(ABC):
                 assert step.picture.dtype == np.float32
                 assert np.isfinite(step.picture).all()
 
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, {**SMALL_FIRST, **SMOOTHED}])
+    def test_save_start_yields_the_start_first(
+        self, backend: Backend, recipe: Mapping[str, Any]
+    ) -> None:
+        """It is a Stage of step 0 with the losses of the first step; nothing else changes.
+
+        A resumed job does not yield it again.
+        """
+        recipe = {**recipe, "save_every": 1}  # losses of stages are exact
+        plain, task = painted(backend, sample(recipe)), sample({**recipe, "save_start": True})
+        start, *steps = painted(backend, task)
+        assert isinstance(start, Stage)
+        assert (start.step, start.steps, start.size) == (0, plain[0].steps, plain[0].size)
+        assert start.losses.total == pytest.approx(plain[0].losses.total, rel=self.closeness)
+        assert start.picture.shape == (18, 24, 3)
+        if start.size == (24, 18):
+            assert np.allclose(start.picture, picture(24, 18), atol=0.5)
+        assert [step.step for step in steps] == [step.step for step in plain]
+        assert self.same(backend, steps, plain)
+        if capabilities(backend).resume:
+            _, stopped = painted(backend, task, Wish.STOP)
+            resumed = painted(backend, replace(task, resume=kept(stopped.checkpoint)))
+            assert [step.step for step in resumed] == [step.step for step in plain[1:]]
+
     @pytest.mark.parametrize(
         "recipe", [{"objective.tv": {"loss": "squared", "weight": 1e-6}}, SMOOTHED]
     )

@@ -97,6 +97,7 @@ def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> N
     [
         (["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.yaml"]),
         (["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
+        (["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
     ],
 )
 def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(

@@ -41,10 +41,11 @@ def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None
                "init": "noise"}  # fmt: skip
     words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
     sets = ("--set", "format=jpg", "--set", "objective.content=null", "--set", "smallest=64")
-    more = ("--artifact", "losses, sheet", "--artifact", "gif", "--sweep", "quality=8,9")
+    more = ("--save-start", "--artifact", "losses, sheet", "--artifact", "gif",
+            "--sweep", "quality=8,9")  # fmt: skip
     assert run(*PAIR, "--name", "sea", *words, *sets, *more).code == 0
     assert yaml.safe_load((inbox / "sea/job.yaml").read_text()) == {
-        **options, "format": "jpg", "artifacts": ["losses", "sheet", "gif"],
+        **options, "save_start": True, "format": "jpg", "artifacts": ["losses", "sheet", "gif"],
         "set": {"objective.content": None, "smallest": 64}, "sweep": {"quality": [8, 9]},
     }  # fmt: skip
 

@@ -63,6 +63,8 @@ def test_textures_small_stages_deep_pictures_and_artifacts_count() -> None:
         )
     )  # fmt: skip
     assert small < whole / 5
+    started = need(recipe(size="4000", steps=100, save_every=10, save_start=True), MOST)
+    assert started.outbox / need(wanted, MOST).outbox == pytest.approx(13 / 12, abs=0.02)
     assert deep > 1.9 * need(wanted, MOST).outbox
     assert drawn - whole == 2 * (16 << 20)
 

@@ -132,6 +132,15 @@ def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world:
     assert world.reporter.published == ["0001.png"]
 
 
+def test_a_published_start_may_be_announced_again(world: Attempts) -> None:
+    fill(world.outbox / ".staging" / "1", "stages/0000.png")
+    attempt, _ = world.begin()
+    attempt.handle(replace(STARTED, step=1))
+    for _ in range(2):
+        assert attempt.handle(announced("stages/0000.png", 0)) is None
+    assert world.reporter.published == ["0000.png"]
+
+
 def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: Attempts) -> None:
     attempt, _ = world.begin()
     assert attempt.handle(Done({})) != Done({}), "there is no receipt"

@@ -26,7 +26,7 @@ from stylewatch_painter.recipes import book
 
 OF_THE_SCHEDULE: Mapping[str, Any] = {
     "size": "321", "preview": "123", "stroke": 2.5, "style_size": "side", "fit": "stretch",
-    "enlarge": True, "steps": 7, "save_every": 3, "noise_ratio": 0.25,
+    "enlarge": True, "steps": 7, "save_every": 3, "save_start": True, "noise_ratio": 0.25,
 }  # fmt: skip
 
 

@@ -98,11 +98,13 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
     assert request["settings"]["seed"] == 7
-    for stage in ("x", "-1", "0", "../1", "9" * 20, "\u0661"):
+    for stage in ("x", "-1", "../1", "9" * 20, "\u0661"):
         answer = page.post("/jobs/id-sea/retry", data={"from_stage": stage})
         assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
     assert page.post("/jobs/id-now/retry").status_code == 400
     assert page.post("/jobs/id-sea/retry", data={"from_stage": "999"}).status_code in (400, 422)
+    answer = page.post("/jobs/id-sea/retry", data={"from_stage": "0"})
+    assert answer.status_code == 422 and "has no stage 0" in answer.json()["error"]
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     answer = page.post("/jobs/id-sea/retry")
     assert answer.status_code == 422 and "style.jpg" in answer.json()["error"]

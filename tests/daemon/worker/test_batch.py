@@ -35,7 +35,9 @@ Steps = Iterator[tuple[int, Step | Exception]]
 @pytest.fixture
 def orders(tmp_path: Path, pictures: Path) -> list[Order]:
     """Three of one size, each with its own strength, seed and stages."""
-    settings: list[dict[str, Any]] = [{"strength": 0.8}, {"seed": 7}, {"save_every": 3}]
+    settings: list[dict[str, Any]] = [
+        {"strength": 0.8}, {"seed": 7}, {"save_every": 3, "save_start": True}
+    ]  # fmt: skip
     return [order(tmp_path / f"job-{n}", pictures, **own) for n, own in enumerate(settings)]
 
 

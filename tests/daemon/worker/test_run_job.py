@@ -46,6 +46,29 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     assert end == Done(receipt(given))
 
 
+@pytest.mark.parametrize("backend", ["sketch", "torch"])
+def test_the_start_is_a_stage_of_its_own(backend: str, tmp_path: Path, pictures: Path) -> None:
+    """All other files are the same, also where the job was stopped."""
+    plain = order(tmp_path / "plain", pictures, backend=backend)
+    painted(plain)
+    whole, parts = (
+        order(tmp_path / name, pictures, backend=backend, save_start=True) for name in "ab"
+    )
+    started, first, second, *_ = painted(whole)
+    assert isinstance(started, Started) and isinstance(second, Progress)
+    assert isinstance(first, Staged) and (first.path, first.step) == ("stages/0000.png", 0)
+    start, *stages = receipt(whole)["stages"]
+    assert (start["file"], start["step"], start["sha256"]) == (first.path, 0, first.sha256)
+    assert start["losses"]["total"] == pytest.approx(second.loss, rel=1e-3)
+    assert [stage["file"] for stage in stages] == STAGES
+    painted(parts, *after(1, Wish.STOP))
+    painted(parts)
+    assert files(parts) == files(whole)
+    assert {*files(whole)} == {*files(plain), first.path}
+    for name in {*files(plain)} - {"receipt.json"}:
+        assert files(whole)[name] == files(plain)[name]
+
+
 def test_files_are_durable_before_a_checkpoint_or_the_end(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
