@@ -89,7 +89,9 @@ clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml constraints.txt
+KERNELS := plugins/build_kernels.py plugins/stylewatch_painter/network/kernels.cpp
+
+$(READY): pyproject.toml constraints.txt $(KERNELS)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev]"
 	@touch $@

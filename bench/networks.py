@@ -39,6 +39,8 @@ CPU = torch.device("cpu")
 class Eager:
     """VGG19 as torch's own functions make it, its gradient left to autograd."""
 
+    rereads_maps = True
+
     def __init__(self, arrays: dict[str, Tensor], mean: Mean) -> None:
         self.mean = mean
         self.device = CPU

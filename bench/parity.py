@@ -44,6 +44,8 @@ class Difference:
 class Decided:
     """VGG19 in torch, whose way back takes the decisions of the graph."""
 
+    rereads_maps = True
+
     def __init__(self, vgg: Vgg19, graph: OrtVgg19, plan: Plan) -> None:
         self.mean: Mean = vgg.mean
         self.device = vgg.device

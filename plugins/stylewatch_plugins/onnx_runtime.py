@@ -53,6 +53,8 @@ class OrtVgg19:
     file does not match `plan`.
     """
 
+    rereads_maps = True
+
     def __init__(
         self,
         pair: Pair,

@@ -5,18 +5,23 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
 from stylewatch_painter.algorithm.forecast import at_once
 from stylewatch_painter.algorithm.paint import measure, paint, paint_many
 from stylewatch_painter.algorithm.task import UNLIMITED, Task
 from stylewatch_painter.errors import PainterError
-from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps, Precision, quickest
+from stylewatch_painter.network import kernels, weights
+from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan
+from stylewatch_painter.network.vgg19 import TORCH, FeatureMaps, MapFormat, Precision, map_format
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
+
+
+def _plan(text: str) -> str:
+    return text if text == "auto" else checked_plan(text)
 
 
 class Options(VggOptions):
@@ -25,6 +30,8 @@ class Options(VggOptions):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Number format of the convolutions; `auto`: the fastest of the device."""
+    convolution: Annotated[str, AfterValidator(_plan)] = "auto"
+    """How to convolve on a CPU: `torch`, or a plan as receipts have it; `auto`: fastest."""
 
 
 class TorchAutograd(VggBackend):
@@ -70,7 +77,7 @@ class TorchAutograd(VggBackend):
             ready.network,
             [wishes[number] for number in unlimited],
             ready.styles,
-            lambda task: at_once(task, self._wanted, self._device, self._bytes_per_value),
+            lambda task: at_once(task, self._wanted, self._device, self._map_format),
         ):
             yield unlimited[row], step
         for number, task in enumerate(tasks):
@@ -89,19 +96,35 @@ class TorchAutograd(VggBackend):
             return False
 
     @cached_property
+    def _calibration(self) -> Calibration:
+        precision: Precision | Literal["auto"] = self._options.precision
+        plan: str = self._options.convolution
+        if precision == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
+            precision = "fp32"
+        if precision == "auto" or plan == "auto":
+            fastest = calibrated(self._device)
+            precision = fastest.precision if precision == "auto" else precision
+            plan = fastest.plan if plan == "auto" else plan
+        return Calibration(precision, plan if self._can_follow(plan, precision) else TORCH)
+
+    def _can_follow(self, plan: str, precision: Precision) -> bool:
+        """Check that the convolutions of `plan` are compiled for this device and `precision`."""
+        if plan == TORCH or self._device.type != "cpu" or kernels.library() is None:
+            return False
+        return precision == "fp32" or (precision == "bf16" and kernels.has_bfloat16())
+
+    @property
     def _precision(self) -> Precision:
-        wanted: Precision | Literal["auto"] = self._options.precision
-        if wanted == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
-            return "fp32"
-        return quickest(self._device) if wanted == "auto" else wanted
+        return self._calibration.precision
 
     @property
     def _decided(self) -> Mapping[str, str]:
-        return {"precision": self._precision}
+        return {"precision": self._precision, "convolution": self._calibration.plan}
 
     @property
-    def _bytes_per_value(self) -> int:
-        return 2 if self._precision == "bf16" else 4
+    def _map_format(self) -> MapFormat:
+        chosen = self._calibration
+        return map_format(chosen.precision, is_fused=chosen.plan != TORCH)
 
     def _network(self, task: Task) -> FeatureMaps:
         return self._trained(task).network
@@ -109,7 +132,7 @@ class TorchAutograd(VggBackend):
     def _trained(self, *tasks: Task) -> LoadedNetwork:
         """Load VGG19 up to the deepest layer of `tasks`."""
         layers = {layer for task in tasks for layer in task.recipe.objective.layers}
-        return load_network(self._trained_weights(), layers, self._device, self._precision)
+        return load_network(self._trained_weights(), layers, self._device, self._calibration)
 
 
 def _gpus() -> Iterator[Device]:

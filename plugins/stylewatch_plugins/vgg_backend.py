@@ -17,7 +17,7 @@ from stylewatch_painter.algorithm import forecast as fitting
 from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -110,9 +110,7 @@ class VggBackend(ABC):
         if task not in self._memory_plans:
             if self._wanted.limit is not None:
                 give_back_freed()  # what it took to read the pictures
-            memory_plan = fitting.memory_plan(
-                task, self._wanted, self._device, self._bytes_per_value
-            )
+            memory_plan = fitting.memory_plan(task, self._wanted, self._device, self._map_format)
             if memory_plan != UNLIMITED:
                 give_back_large_blocks()  # otherwise holes stay that no feature map fits into
             self._memory_plans[task] = memory_plan
@@ -148,8 +146,8 @@ class VggBackend(ABC):
         return ()
 
     @property
-    def _bytes_per_value(self) -> int:
-        return 4
+    def _map_format(self) -> MapFormat:
+        return MapFormat.FLOAT32
 
     def _trained_weights(self) -> weights.WeightsFile:
         return weights.locate(self._options.weights)

@@ -14,6 +14,7 @@ from stylewatch_painter.algorithm import paint as painting
 from stylewatch_painter.algorithm.caches import load_network
 from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.vgg19 import Precision, Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes import book
@@ -33,7 +34,7 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
 def network(job: Task, device: str, precision: Precision = "fp32") -> Vgg19:
     """The network for a task."""
     layers = job.recipe.objective.layers
-    return load_network(locate(), layers, torch.device(device), precision).network
+    return load_network(locate(), layers, torch.device(device), Calibration(precision)).network
 
 
 def last(steps: list[Step]) -> Pixels:

@@ -13,12 +13,13 @@ import onnxruntime
 import pytest
 import torch
 
-from stylewatch_painter.algorithm import forecast
-from stylewatch_painter.algorithm.caches import load_network
+from stylewatch_painter.algorithm import caches, forecast
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.calibration import Calibration
+from stylewatch_painter.network.vgg19 import MapFormat
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins import onnx_runtime
@@ -96,7 +97,8 @@ def test_missing_device_or_weights_are_a_problem(make: Make) -> None:
 
 
 def test_precision_is_the_fastest_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylewatch_plugins.torch_autograd.quickest", lambda _: "bf16")
+    name = "stylewatch_plugins.torch_autograd.calibrated"
+    monkeypatch.setattr(name, lambda _: Calibration("bf16"))
     assert TorchAutograd(CPU).provenance(sample()).precision == "bf16"
     tf32 = {**CPU, "precision": "tf32"}
     assert "tf32 is for GPUs" in str(TorchAutograd(tf32).problem())
@@ -112,7 +114,9 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     version = torch.__version__ if make is TorchAutograd else onnxruntime.__version__
     assert (about.version, about.device, about.precision) == (version, "cpu", "fp32")
     assert about.weights == {"name": "bundled", "sha256": weights.locate().sha256, "bits": 8}
-    own = {"precision": "fp32"} if make is TorchAutograd else {"providers": "cpu"}
+    own = {"providers": "cpu"}
+    if make is TorchAutograd:
+        own = {"precision": "fp32", "convolution": str(about.decided["convolution"])}
     decided = {"device": "cpu", "threads": threads, **own, "tile": "none", "history": "whole"}
     assert about.decided == decided and not about.warnings
     assert make(about.decided).provenance(sample()).decided == decided
@@ -224,8 +228,7 @@ def test_style_of_an_album_is_evaluated_once_for_each_size(make: Make) -> None:
     if make is OnnxVgg:
         (cache,) = (opened.styles for opened in onnx_runtime._open.values())
     else:
-        layers = recipe.objective.layers
-        cache = load_network(weights.locate(), layers, torch.device("cpu")).styles
+        (cache,) = (loaded.styles for loaded in caches._last.values())
     assert (cache.computed, cache.reused) == (2, 1)
     for task, result in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
@@ -307,8 +310,8 @@ def test_batch_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(forecast, "memory_plan", memory_plan)
     for many, turns in ((2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])):
-        limit = forecast._PROCESS + many * needed(tasks[0], UNLIMITED, 4)
-        backend = TorchAutograd({**EXACT, "memory": limit})
+        limit = forecast._PROCESS + many * needed(tasks[0], UNLIMITED, MapFormat.FLOAT32)
+        backend = TorchAutograd({**EXACT, "convolution": "torch", "memory": limit})
         assert [number for number, _ in backend.paint_many(tasks, [go_on] * 3)] == turns
     tasks[0] = replace(tasks[0], seed=7)
     items = list(backend.paint_many(tasks, [go_on] * 3))

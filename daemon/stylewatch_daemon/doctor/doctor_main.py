@@ -18,6 +18,11 @@ _SLOW = (
     "in a sandbox, make all of /proc visible (ProcSubset=all)",
 )
 
+_NOT_COMPILED = (
+    "its convolutions are not compiled, so painting on the CPU takes about twice as long: install "
+    "a C++ compiler such as g++, then install stylewatch again"
+)
+
 
 def check_backend(
     pipe: Connection, name: str, options: Mapping[str, Any], devices: Sequence[str]
@@ -65,6 +70,9 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
     if (torch := sys.modules.get("torch")) is not None:  # else the backend does not use it
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words, notes = f"{words}, {instructions}", _SLOW if instructions == "DEFAULT" else ()
+        kernels = sys.modules.get("stylewatch_painter.network.kernels")
+        if name == "torch" and "cpu" in names and kernels and kernels.library() is None:
+            notes = (*notes, _NOT_COMPILED)
     return Status(words, notes=notes, version=version, devices=devices, can=can)
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.gram import LayerSums, Sums
 from stylewatch_painter.network import store
-from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, named
+from stylewatch_painter.network.calibration import FLOAT32, Calibration, named
+from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
@@ -168,7 +169,7 @@ class LoadedNetwork:
     styles: StyleCache = field(default_factory=StyleCache)
 
 
-_last: dict[tuple[str, str, int, Precision], LoadedNetwork] = {}
+_last: dict[tuple[str, str, int, Calibration], LoadedNetwork] = {}
 """At most one entry: a network takes as much memory as a painting."""
 
 
@@ -176,14 +177,14 @@ def load_network(
     file: WeightsFile,
     layers: Collection[LayerName],
     device: torch.device,
-    precision: Precision = "fp32",
+    calibration: Calibration = FLOAT32,
 ) -> LoadedNetwork:
     """Load VGG19 from `file` up to the deepest of `layers`, or reuse the network used last.
 
     A network for another number of threads is a different one: its last bits differ. Raises
     WeightsError.
     """
-    key = (file.sha256, str(device), torch.get_num_threads(), precision)
+    key = (file.sha256, str(device), torch.get_num_threads(), calibration)
     needed = layers_up_to(layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(needed):
@@ -192,5 +193,7 @@ def load_network(
     _last.clear()
     mean, arrays = store.load(file, needed)
     on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
-    _last[key] = loaded = LoadedNetwork(Vgg19(on_device, mean, precision), needed, styles)
+    _last[key] = loaded = LoadedNetwork(
+        Vgg19(on_device, mean, calibration.precision, calibration.plan), needed, styles
+    )
     return loaded

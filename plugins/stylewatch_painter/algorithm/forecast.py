@@ -21,7 +21,7 @@ from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
 from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
@@ -87,14 +87,14 @@ def forecast(
         _pixels_evaluated(level, task, memory_plan) * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
-    value = 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
+    maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     tile = (
         memory_plan.tile
         if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
         else None
     )
     return Forecast(
-        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, value), tile, busy
+        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, maps), tile, busy
     )
 
 
@@ -170,11 +170,11 @@ def _pixels_evaluated(level: Level, task: Task, memory_plan: MemoryPlan) -> floa
     return passes * sum(part.pixels(level.size) for part in parts)
 
 
-def needed(task: Task, memory_plan: MemoryPlan, value: int) -> int:
+def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     """Peak memory of a painting in bytes, beyond its input pictures.
 
-    It is the sum of the feature maps that exist at once, of `value` bytes each value, and the
-    optimizer's vectors; with tiles also the content maps that are kept, and the vectors of a step.
+    It is the sum of the feature maps that exist at once, and the optimizer's vectors; with tiles
+    also the content maps that are kept, and the vectors of a step.
     """
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
@@ -182,9 +182,12 @@ def needed(task: Task, memory_plan: MemoryPlan, value: int) -> int:
     averaged = _AVERAGED if schedule.ema_decay else 0
     vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
-        return _padded_pixels(task.final, objective.network) * map_bytes(objective, value) + vectors
+        return (
+            _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
+            + vectors
+        )
     side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
-    maps = min(side, width) * min(side, height) * map_bytes(objective, value)
+    maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
     planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
@@ -212,14 +215,23 @@ def content_bytes(objective: recipe.Objective) -> int:
     return round(values * _FLOAT)
 
 
-def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
+def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLOAT32) -> int:
     """Peak bytes of the feature maps in an evaluation, for each pixel of the picture.
 
     Layers with a loss hold the map and its gradient; others hold signs, or the map itself where a
-    `value` takes two bytes; max pools hold indices. In the first block three more maps exist at
-    once: the input and output of a convolution, and one for the Gram matrix.
+    value takes two bytes; max pools hold indices. In the first block three more maps exist at
+    once: the input and output of a convolution, and one for the Gram matrix. The compiled
+    convolutions hold less: gradients take the place of maps, a bit stands for a sign and a byte
+    for an index, and in the first block one more map and its pooled one exist at once.
     """
     chain = layers_up_to(objective.layers)
+    if map_format is MapFormat.FUSED:
+        sizes = {layer: _channels(layer) / float(4 ** pools_before(layer)) for layer in chain}
+        kept = sum(sizes[layer] for layer in chain if layer in objective.layers) * _FLOAT
+        flags = sum(sizes.values()) * (_FLAG / 8 + _FLAG / 4)
+        first = sizes["conv1_1"] * (1 + 1 / 4) * _FLOAT
+        return round(kept + flags + first)
+    value = _FLOAT if map_format is MapFormat.FLOAT32 else _FLOAT // 2
     sign = _FLAG if value == _FLOAT else value
     total = 3.0 * _channels("conv1_1") * value
     for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
@@ -283,15 +295,17 @@ def left() -> int:
     return max(0, resident() - _LOADED)
 
 
-def memory_plan(task: Task, wanted: MemorySettings, device: torch.device, value: int) -> MemoryPlan:
-    """Choose the limits for `task` on `device`, for a network of `value` bytes a value.
+def memory_plan(
+    task: Task, wanted: MemorySettings, device: torch.device, map_format: MapFormat
+) -> MemoryPlan:
+    """Choose the limits for `task` on `device`, for a network whose maps have `map_format`.
 
     Raises PictureError if no choice fits the limit.
     """
     free = _free(wanted, device)
     choice = UNLIMITED
     for choice in _memory_plans(task, wanted):
-        least = needed(task, choice, value)
+        least = needed(task, choice, map_format)
         if least <= free:
             return choice
     if wanted.limit is not None:
@@ -304,11 +318,11 @@ def memory_plan(task: Task, wanted: MemorySettings, device: torch.device, value:
     return choice
 
 
-def at_once(task: Task, wanted: MemorySettings, device: torch.device, value: int) -> int:
+def at_once(task: Task, wanted: MemorySettings, device: torch.device, map_format: MapFormat) -> int:
     """Number of tasks like `task` that fit the limit in one batch, at least one."""
     if wanted.limit is None:
         return sys.maxsize
-    return max(1, int(_free(wanted, device) // needed(task, UNLIMITED, value)))
+    return max(1, int(_free(wanted, device) // needed(task, UNLIMITED, map_format)))
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:

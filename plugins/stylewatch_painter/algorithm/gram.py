@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylewatch_painter.network import kernels
 from stylewatch_painter.recipes.recipe import LayerName, Style
 
 _BLOCK = 256  # positions whose products are summed in few bits; sums of blocks are float32
@@ -57,17 +58,20 @@ LayerSums = Mapping[LayerName, tuple[Sums, ...]]
 """For each layer a tuple with one entry per region. Read only."""
 
 
-def feature_sums(maps: Tensor, weights: Tensor | None = None, *, values: bool = False) -> Sums:
+def feature_sums(
+    maps: Tensor, weights: Tensor | None = None, *, values: bool = False, replace: bool = False
+) -> Sums:
     """Sum F (B, N, M) over its positions, with `weights` (M,) if given.
 
-    With `values` the sum of each map is included.
+    With `values` the sum of each map is included. With `replace` the gradient may take the place of
+    F in memory, which then no other backward pass may need.
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
-        return Sums(_Products.apply(maps), totals, float(maps.shape[-1]))
+        return Sums(_Products.apply(maps, replace), totals, float(maps.shape[-1]))
     totals = maps.float() @ weights if values else None
     # each of the two factors in a product carries the square root of the weight
-    products = _Products.apply(maps * weights.sqrt().to(maps.dtype))
+    products = _Products.apply(maps * weights.sqrt().to(maps.dtype), True)
     return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
 
 
@@ -75,20 +79,24 @@ class _Products(torch.autograd.Function):
     """F F^T. Autograd alone would compute and hold one gradient of F for each factor."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
         """F (B, N, M) to F F^T (B, N, N), float32."""
         ctx.save_for_backward(maps)
-        return _products(maps)
+        ctx.replace = replace
+        return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """From dL/dG to dL/dF = (dL/dG + its transpose) F, the paper's equation 6."""
         (maps,) = ctx.saved_tensors
         (gradient,) = gradients
+        if ctx.replace and kernels.can_multiply(maps):
+            kernels.multiply_in_place(gradient + gradient.mT, maps)
+            return maps.detach(), None
         symmetric = (gradient + gradient.mT).to(maps.dtype)
         # the result keeps the memory layout of F
         back: Tensor = (maps.mT @ symmetric).mT if maps.stride(-2) == 1 else symmetric @ maps
-        return back
+        return back, None
 
 
 def _products(maps: Tensor) -> Tensor:

@@ -252,7 +252,10 @@ class View:
             regions = tile.part(weights[layer], layer) if layer in weights else (None,)
             sums[layer] = tuple(
                 feature_sums(
-                    maps[layer], None if region is None else region.flatten(), values=self.values
+                    maps[layer],
+                    None if region is None else region.flatten(),
+                    values=self.values,
+                    replace=not self.network.rereads_maps,
                 )
                 for region in regions
             )

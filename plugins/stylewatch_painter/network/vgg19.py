@@ -4,21 +4,21 @@ Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale I
 (arXiv 1409.1556), configuration E, without the fully connected layers and only as deep as needed.
 """
 
-import json
-import os
-import platform
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from enum import Enum
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_painter.network import kernels
+from stylewatch_painter.network.fused import FusedChain, FusedLayers
+from stylewatch_painter.network.kernels import Pooling
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 
 Mean = tuple[float, float, float]
@@ -40,7 +40,12 @@ class FeatureMaps(Protocol):
 
     @property
     def exact(self) -> "FeatureMaps":
-        """The same network in float32; itself if it is that."""
+        """The same network with maps in float32; itself if it has them."""
+        ...
+
+    @property
+    def rereads_maps(self) -> bool:
+        """True if the network's backward pass reads the maps that it has returned."""
         ...
 
     def __call__(
@@ -53,69 +58,30 @@ class FeatureMaps(Protocol):
 Precision = Literal["fp32", "tf32", "bf16"]
 """`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
 
-_PAYS = 0.8
-"""A lower precision is used if it takes at most this share of the time."""
-_TRIALS = 5
-_SHAPE = (1, 128, 96, 96)
+
+class MapFormat(Enum):
+    """How feature maps are held in memory during an evaluation."""
+
+    FLOAT32 = "4 bytes for each value"
+    BFLOAT16 = "2 bytes for each value"
+    FUSED = "4 bytes, the gradient in the same place, a bit for each ReLU"
 
 
-def quickest(device: torch.device, file: Path | None = None) -> Precision:
-    """The fastest precision on `device`: measured once, then read from `file`.
+TORCH = "torch"
+"""The plan that uses torch's own convolutions."""
 
-    It must not change: an interrupted painting continues in the same precision, and a job gives the
-    same picture on another day.
-    """
-    file = user_cache_path("stylewatch") / "precision.json" if file is None else file
-    known: dict[str, str] = {}
-    with suppress(OSError, ValueError, TypeError):
-        known = dict(json.loads(file.read_text(encoding="utf-8")))
-    key = f"{named(device)}, torch {torch.__version__}"
-    for precision in get_args(Precision):
-        if known.get(key) == precision:
-            known_precision: Precision = precision
-            return known_precision
-    fastest = measured(device)
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    with suppress(OSError):  # the next process measures again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({**known, key: fastest}, indent=1), encoding="utf-8")
-        beside.replace(file)
-    return fastest
+PLAN_SHAPES = ((64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512))
+"""Inputs and outputs of VGG19's layers behind the first, forward; backward they are exchanged."""
+
+PLAN_SIDES = (8, 16, 32, 64)
+"""Sides in pixels of the maps that a plan distinguishes."""
 
 
-def measured(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> Precision:
-    """Measure which precision convolves fastest on `device`; fp32 unless another one pays."""
-    if device.type not in ("cpu", "cuda"):
-        return "fp32"
-    exact = _seconds(device, "fp32", clock)
-    others: tuple[Precision, ...] = ("bf16", "tf32") if device.type == "cuda" else ("bf16",)
-    times = {other: _seconds(device, other, clock, bored=4 * exact) for other in others}
-    best = min(others, key=times.__getitem__)
-    return best if times[best] <= _PAYS * exact else "fp32"
-
-
-def _seconds(
-    device: torch.device,
-    precision: Precision,
-    clock: Callable[[], float],
-    bored: float = float("inf"),
-) -> float:
-    """Seconds of a convolution; inf if unsupported; stops early above `bored`."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    x, weight = torch.rand(_SHAPE, device=device), torch.rand(128, 128, 3, 3, device=device)
-    x, weight = (t.to(dtype, memory_format=torch.channels_last) for t in (x, weight))
-    quickest = float("inf")
-    with suppress(RuntimeError), cut(precision):  # no such convolution on this device
-        for trial in range(1 + _TRIALS):
-            began = clock()
-            convolved: Tensor = functional.conv2d(x, weight, padding=1)
-            float(convolved[0, 0, 0, 0])  # waits for it
-            taken = clock() - began
-            if trial:  # the first one also sets up the machinery, and tells nothing
-                quickest = min(quickest, taken)
-                if taken > bored:
-                    break
-    return quickest
+def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
+    """The format of feature maps in a network."""
+    if is_fused:
+        return MapFormat.FUSED
+    return MapFormat.BFLOAT16 if precision == "bf16" else MapFormat.FLOAT32
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:
@@ -123,16 +89,22 @@ def cut(precision: Precision) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
-def named(device: torch.device) -> str:
-    """The model of a device; for a CPU also the instruction set that torch uses."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = platform.processor()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        model = next(names, model)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {model}".strip()
+def _is_in_plan(weight: Tensor) -> bool:
+    """Check that filters have the shape of VGG19's; other networks may be narrower."""
+    outputs, inputs = weight.shape[:2]
+    if inputs == kernels.PICTURE:
+        return outputs == PLAN_SHAPES[0][0]
+    return (inputs, outputs) in PLAN_SHAPES
+
+
+def _tile(plan: str, inputs: int, outputs: int, size: tuple[int, int]) -> int:
+    """The tile that `plan` has for a layer and maps of `size` (height, width)."""
+    if kernels.PICTURE in (inputs, outputs):
+        return kernels.DIRECT
+    shape = PLAN_SHAPES.index((min(inputs, outputs), max(inputs, outputs)))
+    side = max(math.sqrt(size[0] * size[1]), PLAN_SIDES[0])
+    nearest = max(index for index, least in enumerate(PLAN_SIDES) if least <= side)
+    return int(plan[shape * len(PLAN_SIDES) + nearest])
 
 
 _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
@@ -217,15 +189,34 @@ class Vgg19:
 
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
     the device, for every layer up to the deepest one needed. `precision` is that of the
-    convolutions; `exact` is the same network in fp32.
+    convolutions; `exact` is a network whose maps are in fp32. `plan` says how to convolve on a CPU:
+    TORCH, or a digit for each of PLAN_SHAPES and PLAN_SIDES, the tile of a compiled convolution;
+    then lower precisions are for gradients only, and maps are exact.
     """
 
     def __init__(
-        self, weights: Mapping[str, Tensor], mean: Mean, precision: Precision = "fp32"
+        self,
+        weights: Mapping[str, Tensor],
+        mean: Mean,
+        precision: Precision = "fp32",
+        plan: str = TORCH,
     ) -> None:
         self.mean = mean
         self.precision = precision
-        self.exact: Vgg19 = self if precision == "fp32" else Vgg19(weights, mean)
+        self.device = weights["conv1_1.bias"].device
+        layers = [layer for layer in LAYERS if f"{layer}.weight" in weights]
+        filters = {layer: weights[f"{layer}.weight"] for layer in layers}
+        self.is_fused = plan != TORCH and all(map(_is_in_plan, filters.values()))
+        is_exact = precision == "fp32" or self.is_fused
+        self.exact: Vgg19 = self if is_exact else Vgg19(weights, mean)
+        if self.is_fused:
+            self._fused = FusedLayers(
+                filters,
+                {layer: weights[f"{layer}.bias"] for layer in layers},
+                partial(_tile, plan),
+                bfloat16=precision == "bf16",
+            )
+            return
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         cast = {name: tensor.to(self._dtype) for name, tensor in weights.items()}
         self._biases = {name: tensor for name, tensor in cast.items() if name.endswith(".bias")}
@@ -236,20 +227,31 @@ class Vgg19:
         }
 
     @property
-    def device(self) -> torch.device:
-        """The device of the network."""
-        return self._biases["conv1_1.bias"].device
+    def rereads_maps(self) -> bool:
+        """True if the network's backward pass reads the maps that it has returned."""
+        return not self.is_fused
+
+    @property
+    def map_format(self) -> "MapFormat":
+        """How feature maps are held in memory."""
+        return map_format(self.precision, is_fused=self.is_fused)
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
         """Features after ReLU, (B, N, height, width) each, of x (B, 3, height, width).
 
-        Differentiable once with respect to x. They are bfloat16 where that is the precision.
+        Differentiable once with respect to x. They are bfloat16 where that is the precision of
+        torch's own convolutions.
         """
         chain = layers_up_to(layers)
         wanted = [layer for layer in chain if layer in layers]
-        features: tuple[Tensor, ...] = _Chain.apply(x, self, chain, wanted, Pool(network))
+        features: tuple[Tensor, ...]
+        if not self.is_fused:
+            features = _Chain.apply(x, self, chain, wanted, Pool(network))
+        else:
+            pooling = Pooling(network.pool != "max", network.pool_edge == "ceil")
+            features = FusedChain.apply(x, self._fused, chain, wanted, pooling)
         return dict(zip(wanted, features, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:

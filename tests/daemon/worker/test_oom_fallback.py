@@ -175,14 +175,15 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
 ) -> None:
     """A quarter of the size takes so much less that it does not matter what torch sets aside."""
     fields = {"enlarge": True, "smallest": 1000}
-    settings = {"backend": "torch", "device": "cpu", "size": "900", "steps": 1}
+    settings = {"backend": "torch", "device": "cpu", "size": "1400", "steps": 1}
     job = given("wait", fields=fields, **settings)
     job = replace(job, name="700000000", backend_options={"tile": "none"})  # with 700 MB
+    others = child_pids()  # that earlier tests of this process have left, such as a cluster
     listener = Listener(Local(tmp_path / "worker.lock", CONFINED))
     try:
         listener.executor.submit({"1": job})
         listener.until_ended("1")
-        assert child_pids() == []
+        assert set(child_pids()) <= set(others), "the worker ends"
         listener.executor.submit({"2": replace(job, out_of_memory="smaller")})
         listener.until_ended("2")
     finally:
@@ -192,5 +193,5 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     assert (failed.exit_code, failed.recycle) == (69, True)
     assert "memory did not suffice" in failed.reason and "allocate" in failed.reason
     assert isinstance(done, Done)
-    assert max(done.receipt["size"]) in (636, 637, 449, 450)  # half the area, or a quarter
+    assert max(done.receipt["size"]) in (989, 990, 699, 700)  # half the area, or a quarter
     assert "memory did not suffice" in done.receipt["warnings"][-1]

@@ -23,6 +23,7 @@ from stylewatch_painter.algorithm.forecast import (
 )
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.network.vgg19 import MapFormat
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
 
@@ -38,6 +39,14 @@ def test_maps_by_layer() -> None:
         style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
         objective = Objective.model_validate({"network": {"pool": pool}, "style": style})
         assert map_bytes(objective) == expected
+
+
+def test_compiled_convolutions_hold_each_map_once() -> None:
+    """With flags of 3/8 of a byte for each value, and one more map in the first block."""
+    style = {"gram": "mean", "loss": "mean", "layers": {"conv1_1": 1.0, "conv2_1": 1.0}}
+    objective = Objective.model_validate({"style": style})
+    values = 64 + 64 + 128 // 4
+    assert map_bytes(objective, MapFormat.FUSED) == (64 + 32) * 4 + values * 3 / 8 + 80 * 4
 
 
 def test_vectors_and_evaluations_by_optimizer() -> None:
@@ -96,9 +105,9 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     vectors = optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
     maps = (1024 + 160) ** 2 * map_bytes(objective)
-    assert needed(task, MemoryPlan(1024), 4) == kept + maps
-    assert needed(task, MemoryPlan(16), 4) == kept + pixels * 4 * 12
-    recomputed = needed(task, MemoryPlan(1024, keeps_content=False), 4)
+    assert needed(task, MemoryPlan(1024), MapFormat.FLOAT32) == kept + maps
+    assert needed(task, MemoryPlan(16), MapFormat.FLOAT32) == kept + pixels * 4 * 12
+    recomputed = needed(task, MemoryPlan(1024, keeps_content=False), MapFormat.FLOAT32)
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
@@ -120,7 +129,7 @@ def large(**changes: Any) -> Task:
 
 def limit(task: Task, plan: MemoryPlan) -> int:
     """A limit that suffices for a plan, and for nothing more."""
-    return HELD + needed(task, plan, 4)
+    return HELD + needed(task, plan, MapFormat.FLOAT32)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +140,8 @@ def test_best_plan_that_fits_is_chosen(plan: MemoryPlan) -> None:
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
     if plan.keeps_content:  # whose maps are small at a deep layer
         task = large()
-    chosen = memory_plan(task, MemorySettings(limit=limit(task, plan)), CPU, 4)
-    assert needed(task, chosen, 4) <= needed(task, plan, 4)
+    chosen = memory_plan(task, MemorySettings(limit=limit(task, plan)), CPU, MapFormat.FLOAT32)
+    assert needed(task, chosen, MapFormat.FLOAT32) <= needed(task, plan, MapFormat.FLOAT32)
     assert (chosen.history, chosen.keeps_content) == (plan.history, plan.keeps_content)
     if plan == UNLIMITED or not plan.keeps_content:
         assert chosen == plan
@@ -141,7 +150,7 @@ def test_best_plan_that_fits_is_chosen(plan: MemoryPlan) -> None:
 def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, plan in ((float("inf"), UNLIMITED), (1.0, LEAST)):
         monkeypatch.setattr(module, "available", lambda free=free: free)
-        assert memory_plan(large(), MemorySettings(), CPU, 4) == plan
+        assert memory_plan(large(), MemorySettings(), CPU, MapFormat.FLOAT32) == plan
 
 
 def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
@@ -152,15 +161,17 @@ def test_departures_from_the_recipe_are_described_and_impossible_limits_refused(
     assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam paints in its place"]
     least = limit(task, MemoryPlan(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
-        memory_plan(task, MemorySettings(limit=least - 1), CPU, 4)
+        memory_plan(task, MemorySettings(limit=least - 1), CPU, MapFormat.FLOAT32)
 
 
 def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to what a process keeps anyway: the network and what the libraries allocated."""
     task = large()
     wanted = MemorySettings(limit=limit(task, MemoryPlan(512, 4)))
-    fresh = memory_plan(task, wanted, CPU, 4)
+    fresh = memory_plan(task, wanted, CPU, MapFormat.FLOAT32)
     for left, is_same in ((module._PROCESS, True), (2 * module._PROCESS, False)):
         monkeypatch.setattr(module, "resident", lambda held=HELD - module._PROCESS + left: held)
-        assert (memory_plan(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
-        assert memory_plan(task, wanted, CPU, 4) != fresh
+        assert (
+            memory_plan(task, replace(wanted, left=left), CPU, MapFormat.FLOAT32) == fresh
+        ) == is_same
+        assert memory_plan(task, wanted, CPU, MapFormat.FLOAT32) != fresh

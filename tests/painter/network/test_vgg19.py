@@ -1,10 +1,6 @@
 """VGG19 against the same network in plain torch; its precision."""
 
-import json
-from collections.abc import Iterator
-from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +8,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import features_and_slope, filters
 
-from stylewatch_painter.network import vgg19 as precision_module
-from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, measured, quickest
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
@@ -69,34 +64,3 @@ def test_bfloat16_is_close(kind: str, edge: str) -> None:
     assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
     size = slopes[1][1].norm()
     assert 0 < (slopes[0][1] - slopes[1][1]).norm() / size < 0.2
-
-
-CPU = torch.device("cpu")
-
-
-def clock(exact: float, other: float) -> Iterator[float]:
-    """Moments at which convolutions begin and end: five of fp32, each `exact` long, then `other`.
-
-    The first of each kind takes a hundred times as long, until all is set up for it.
-    """
-    now = 0.0
-    for length in (100 * exact, *[exact] * 5, 100 * other, *[other] * 5):
-        yield now
-        now += length
-        yield now
-
-
-def test_lower_precision_is_used_where_it_pays() -> None:
-    for other, chosen in ((0.79, "bf16"), (0.9, "fp32")):
-        assert measured(CPU, partial(next, clock(1.0, other))) == chosen
-
-
-def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "precision.json"
-    other = {"another GPU, torch 1.0": "tf32"}
-    file.write_text(json.dumps(other))
-    for measurement in ("bf16", "fp32"):
-        monkeypatch.setattr(precision_module, "measured", lambda _, kind=measurement: kind)
-        assert quickest(CPU, file) == "bf16"
-    assert list(tmp_path.iterdir()) == [file]
-    assert json.loads(file.read_text()).items() > other.items(), "other devices keep theirs"

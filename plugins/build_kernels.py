@@ -1,0 +1,70 @@
+"""Compile the painter's kernels for each instruction set, while the wheel is built.
+
+A machine without a C++ compiler installs a wheel without them, and paints more slowly.
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SOURCE = Path(__file__).parent / "stylewatch_painter/network/kernels.cpp"
+
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC", "-shared")
+
+AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
+
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": {
+        "avx2": ("-mavx2", "-mfma"),
+        "avx512": AVX512,
+        "avx512bf16": (*AVX512, "-mavx512bf16"),
+    },
+    "arm64": {"generic": ()},  # NEON is part of the architecture
+}
+
+
+class KernelsHook(BuildHookInterface[Any]):
+    """Build hook of hatchling: puts the libraries beside their source and into the wheel."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and mark the wheel as one for this platform if that worked."""
+        built = compile_all(self.app.display_warning)
+        if built:
+            build_data["artifacts"] += [f"/{path.relative_to(self.root)}" for path in built]
+            build_data["pure_python"] = False
+            build_data["tag"] = (
+                f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            )
+
+
+def compile_all(warn: Any) -> list[Path]:
+    """Return the libraries for this machine, compiled where they are older than the source."""
+    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    compiler = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    command = shlex.split(os.environ.get("CXX", "")) or ([compiler] if compiler else [])
+    libraries = []
+    for name, flags in VARIANTS.get(machine, {}).items():
+        library = SOURCE.with_name(f"_kernels_{name}.so")
+        if not library.exists() or library.stat().st_mtime < SOURCE.stat().st_mtime:
+            if not command:
+                warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
+                return []
+            beside = library.with_suffix(".part")
+            try:
+                subprocess.run([*command, *FLAGS, *flags, str(SOURCE), "-o", str(beside)],
+                               check=True, capture_output=True, text=True)  # fmt: skip
+            except (OSError, subprocess.CalledProcessError) as error:
+                warn(f"{library.name} was not built: {getattr(error, 'stderr', '') or error}")
+                continue
+            beside.replace(library)
+        libraries.append(library)
+    return libraries

@@ -1,0 +1,168 @@
+"""The fastest way to convolve on a device: measured once, then read from a file.
+
+It must not change: an interrupted painting continues in the same way, and a job gives the same
+picture on another day.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from platformdirs import user_cache_path
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.network import kernels
+from stylewatch_painter.network.kernels import Convolution
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision, cut
+
+_PAYS = 0.9
+"""A lower precision is used if it takes at most this share of the time."""
+_TRIALS = 5
+_CHANNELS, _SIDE = 128, 96
+_MOST_OUTPUTS = 512
+_SMALL = 16
+"""Sides up to this many pixels may be convolved fastest directly."""
+
+Clock = Callable[[], float]
+
+
+def checked_plan(plan: str) -> str:
+    """Return `plan` if it is one; raises ValueError otherwise."""
+    digits = "".join(map(str, kernels.TILES))
+    is_plan = len(plan) == len(PLAN_SHAPES) * len(PLAN_SIDES) and set(plan) <= set(digits)
+    if plan != TORCH and not is_plan:
+        raise ValueError(f"{plan!r} is no plan of convolutions")
+    return plan
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Precision and plan of a network (see Vgg19)."""
+
+    precision: Precision = "fp32"
+    plan: Annotated[str, AfterValidator(checked_plan)] = TORCH
+
+
+FLOAT32 = Calibration()
+"""What every device can do."""
+
+_FILE = TypeAdapter(dict[str, Calibration])
+
+
+def calibrated(device: torch.device, file: Path | None = None) -> Calibration:
+    """Return the calibration of `device`, from `file` or measured and written to it."""
+    file = user_cache_path("stylewatch") / "calibration.json" if file is None else file
+    known: dict[str, Calibration] = {}
+    with suppress(OSError, ValidationError):
+        known = _FILE.validate_json(file.read_bytes())
+    key = f"{named(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    if key not in known:
+        known[key] = measured(device)
+        beside = file.with_name(f"{file.name}.{os.getpid()}")
+        with suppress(OSError):  # the next process measures again
+            file.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(_FILE.dump_json(known, indent=1))
+            beside.replace(file)
+    return known[key]
+
+
+def measured(device: torch.device, clock: Clock = time.perf_counter) -> Calibration:
+    """Measure the fastest precision and plan; fp32 unless another precision pays."""
+    if device.type not in ("cpu", "cuda"):
+        return FLOAT32
+    plan = TORCH
+    seconds = exact = 2 * _seconds(device, "fp32", clock)
+    others: tuple[Precision, ...] = ("bf16", "tf32") if device.type == "cuda" else ("bf16",)
+    times = {
+        Calibration(other): 2 * _seconds(device, other, clock, bored=2 * exact) for other in others
+    }
+    if device.type == "cpu" and kernels.library() is not None:
+        plan = measured_plan(clock)
+        forward, backward = (
+            min(_tile_seconds(_CHANNELS, _CHANNELS, _SIDE, tile, clock, kind) for tile in (4, 6))
+            for kind in ("fp32", "bf16")
+        )
+        seconds = 2 * forward
+        times[Calibration("bf16", plan)] = forward + backward
+    best = min(times, key=times.__getitem__)
+    return best if times[best] <= _PAYS * seconds else Calibration("fp32", plan)
+
+
+def measured_plan(clock: Clock = time.perf_counter) -> str:
+    """Measure the fastest tile for each kind of layer and side of its maps.
+
+    F(6x6, 3x3) is not for the deepest layers: it is no faster there, and their filters would take 7
+    times the memory of the weights.
+    """
+
+    def fastest(inputs: int, outputs: int, side: int) -> int:
+        tiles = [4] if outputs == _MOST_OUTPUTS else [4, 6]
+        if side <= _SMALL:
+            tiles.append(kernels.DIRECT)
+        return min(tiles, key=lambda tile: _tile_seconds(inputs, outputs, side, tile, clock))
+
+    return "".join(str(fastest(*shape, side)) for shape in PLAN_SHAPES for side in PLAN_SIDES)
+
+
+def _tile_seconds(
+    inputs: int,
+    outputs: int,
+    side: int,
+    tile: int,
+    clock: Clock,
+    precision: Precision = "fp32",
+) -> float:
+    """Seconds of a compiled convolution of square maps: the least of three; inf if unsupported."""
+    bfloat16 = precision == "bf16"
+    if bfloat16 and not kernels.has_bfloat16():
+        return float("inf")
+    x, output = torch.rand(side, side, inputs), torch.empty(side, side, outputs)
+    filters = kernels.pack(torch.rand(outputs, inputs, 3, 3), tile, bfloat16=bfloat16)
+    times = []
+    for _ in range(3):
+        began = clock()
+        Convolution(x=x, filters=filters, output=output).run()
+        times.append(clock() - began)
+    return min(times)
+
+
+def _seconds(
+    device: torch.device, precision: Precision, clock: Clock, bored: float = float("inf")
+) -> float:
+    """Seconds of a convolution in torch; inf if unsupported; stops early above `bored`."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    x = torch.rand(1, _CHANNELS, _SIDE, _SIDE, device=device)
+    weight = torch.rand(_CHANNELS, _CHANNELS, 3, 3, device=device)
+    x, weight = (t.to(dtype, memory_format=torch.channels_last) for t in (x, weight))
+    quickest = float("inf")
+    with suppress(RuntimeError), cut(precision):  # no such convolution on this device
+        for trial in range(1 + _TRIALS):
+            began = clock()
+            convolved: Tensor = functional.conv2d(x, weight, padding=1)
+            float(convolved[0, 0, 0, 0])  # waits for it
+            taken = clock() - began
+            if trial:  # the first one also sets up the libraries
+                quickest = min(quickest, taken)
+                if taken > bored:
+                    break
+    return quickest
+
+
+def named(device: torch.device) -> str:
+    """The model of a device; for a CPU also the instruction set that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {model}".strip()

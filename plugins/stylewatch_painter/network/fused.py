@@ -1,0 +1,213 @@
+"""The chain of VGG19's convolutions on a CPU, with ReLU and pools fused into each of them.
+
+A map is stored only where it is requested or the next convolution reads it. For the backward pass
+a bit is kept for each ReLU and a byte for each pooled value.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.network import kernels
+from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
+from stylewatch_painter.recipes.recipe import LayerName
+
+_KEPT = 800
+"""Positions of a map up to which packed filters are kept. They take 4 or 7 times the memory of the
+weights; where a map has more positions, packing them anew adds a few percent to the time."""
+
+
+@dataclass(frozen=True, eq=False)
+class FusedLayers:
+    """The layers of a network: float32 weights and biases by layer, packed when first used.
+
+    `tile` chooses that of a convolution, from its inputs, outputs and the size of its maps. With
+    `bfloat16` the factors of the backward pass are rounded to that: the gradient changes by about
+    1 %. In the forward pass rounding would turn ReLUs and maxima, and change it by 10 %.
+    """
+
+    weights: Mapping[LayerName, Tensor]
+    biases: Mapping[LayerName, Tensor]
+    tile: Callable[[int, int, tuple[int, int]], int]
+    bfloat16: bool = False
+    _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
+    _memory: list[Tensor] = field(default_factory=list)
+    """At most one: that of the filters which are packed for each convolution."""
+
+    def filters(
+        self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
+    ) -> Filters:
+        """The filters of `layer` for maps of `size` (height, width), until the next call."""
+        weight, key = self.weights[layer], (layer, backward)
+        outputs, inputs = weight.shape[:2]
+        tile = self.tile(inputs, outputs, size)
+        packed = self._packed.get(key)
+        if packed is not None and packed.tile == tile and size[0] * size[1] <= _KEPT:
+            return packed
+        self._packed.pop(key, None)
+        bfloat16 = self.bfloat16 and backward
+        if size[0] * size[1] <= _KEPT:
+            packed = kernels.pack(weight, tile, backward=backward, bfloat16=bfloat16)
+            self._packed[key] = packed
+            return packed
+        memory = self._memory.pop() if self._memory else None
+        packed = kernels.pack(weight, tile, backward=backward, bfloat16=bfloat16, memory=memory)
+        self._memory.append(packed.packed)
+        return packed
+
+
+@dataclass(eq=False)
+class _Kept:
+    """Data of one picture for the backward pass, by layer."""
+
+    sizes: dict[LayerName, tuple[int, int]] = field(default_factory=dict)
+    """Height and width of the layer's own map."""
+    active: dict[LayerName, Tensor] = field(default_factory=dict)
+    routes: dict[LayerName, Tensor] = field(default_factory=dict)
+
+
+class FusedChain(torch.autograd.Function):
+    """The features of `wanted` layers, (B, N, height, width), channels last, of x (B, 3, ...)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        layers: FusedLayers,
+        chain: Sequence[LayerName],
+        wanted: Collection[LayerName],
+        pooling: Pooling,
+    ) -> tuple[Tensor, ...]:
+        """Run the chain for each picture of the batch."""
+        features: dict[LayerName, list[Tensor]] = {layer: [] for layer in wanted}
+        ctx.kept = []
+        for picture in x:
+            kept = _forward(picture, layers, chain, features, pooling, ctx.needs_input_grad[0])
+            ctx.kept.append(kept)
+        ctx.plan = (layers, chain, wanted, pooling)
+        return tuple(_stack(features[layer]) for layer in wanted)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the picture, from the gradients of `wanted`."""
+        layers, chain, wanted, pooling = ctx.plan
+        pictures = []
+        for index, kept in enumerate(ctx.kept):
+            own = {
+                layer: gradient[index].permute(1, 2, 0).contiguous()
+                for layer, gradient in zip(wanted, gradients, strict=True)
+            }
+            pictures.append(_backward(own, kept, layers, chain, pooling))
+        return _stack(pictures), None, None, None, None
+
+
+def _stack(maps: list[Tensor]) -> Tensor:
+    """Maps (height, width, N) as one tensor (B, N, height, width), channels last."""
+    batch = maps[0][None] if len(maps) == 1 else torch.stack(maps)
+    return batch.permute(0, 3, 1, 2)
+
+
+def _forward(
+    picture: Tensor,
+    layers: FusedLayers,
+    chain: Sequence[LayerName],
+    features: Mapping[LayerName, list[Tensor]],
+    pooling: Pooling,
+    needs_gradient: bool,
+) -> _Kept:
+    x = picture.permute(1, 2, 0).contiguous()
+    kept = _Kept()
+    for layer, after in zip(chain, (*chain[1:], None), strict=True):
+        height, width = size = (x.shape[0], x.shape[1])
+        filters = layers.filters(layer, size)
+        pools = after is not None and after.endswith("_1")
+        pooled = routes = output = active = None
+        if pools:
+            pooled = x.new_empty(*pooling.size(*size), filters.outputs)
+            routes = torch.empty_like(pooled, dtype=torch.uint8) if needs_gradient else None
+        if not pools or layer in features:
+            output = x.new_empty(height, width, filters.outputs)
+        if needs_gradient and output is not None:
+            active = torch.empty(height, width, filters.outputs // 8, dtype=torch.uint8)
+        Convolution(
+            x=x,
+            filters=filters,
+            bias=layers.biases[layer],
+            relu=True,
+            output=output,
+            active=active,
+            pooled=pooled,
+            routes=routes,
+            pooling=pooling,
+        ).run()
+        kept.sizes[layer] = size
+        if active is not None:
+            kept.active[layer] = active
+        if routes is not None:
+            kept.routes[layer] = routes
+        if layer in features:
+            assert output is not None
+            features[layer].append(output)
+        following = pooled if pools else output
+        assert following is not None
+        x = following
+    return kept
+
+
+def _backward(
+    own: Mapping[LayerName, Tensor],
+    kept: _Kept,
+    layers: FusedLayers,
+    chain: Sequence[LayerName],
+    pooling: Pooling,
+) -> Tensor:
+    """The gradient of a picture, from those of the requested features."""
+    gradient = own[chain[-1]] * _bits(kept.active[chain[-1]])
+    unpool: Tensor | None = None
+    for layer, before in zip(reversed(chain), (*reversed(chain[:-1]), None), strict=True):
+        size = kept.sizes[layer]
+        filters = layers.filters(layer, size, backward=True)
+        routes = kept.routes.get(before) if before is not None else None
+        add = relu_mask = None
+        if before is not None and routes is None:  # with a pool, these are behind it
+            add, relu_mask = own.get(before), kept.active[before]
+        below = gradient.new_empty(*size, filters.outputs) if add is None else add
+        Convolution(
+            x=gradient,
+            filters=filters,
+            size=size,
+            unpool=unpool,
+            pooling=pooling,
+            output=below,
+            add=add,
+            relu_mask=relu_mask,
+        ).run()
+        gradient, unpool = below, routes
+        if before in own and before is not None and routes is not None:
+            spread = _spread(gradient, routes, kept.sizes[before], pooling)
+            gradient, unpool = spread.add_(own[before] * _bits(kept.active[before])), None
+    return gradient
+
+
+def _bits(active: Tensor) -> Tensor:
+    """The bits (height, width, N / 8) as booleans (height, width, N)."""
+    return (active[..., None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(2).bool()
+
+
+def _spread(gradient: Tensor, routes: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
+    """The gradient in front of a pool whose ReLU map was requested too."""
+    height, width = size
+    spread = gradient.new_zeros(height, width, gradient.shape[2])
+    for pixel in range(4):
+        down, right = divmod(pixel, 2)
+        part = spread[down::2, right::2]
+        rows, columns = min(part.shape[0], gradient.shape[0]), min(part.shape[1], gradient.shape[1])
+        routed = gradient[:rows, :columns] * (routes[:rows, :columns] >> pixel & 1)
+        part[:rows, :columns] = routed
+    if pooling.average:
+        spread[: height // 2 * 2] /= 2
+        spread[:, : width // 2 * 2] /= 2
+    return spread

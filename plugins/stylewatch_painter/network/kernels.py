@@ -1,0 +1,238 @@
+"""VGG19's convolutions and Gram products on a CPU by the compiled library of `kernels.cpp`.
+
+Winograd's minimal filtering (Lavin and Gray 2015, arXiv 1509.09308) takes 4 (tile 4) or 5.06
+(tile 6) times fewer multiplications than a direct convolution of 3x3 filters. Each network layer
+fuses bias, ReLU and the pool behind it.
+"""
+
+import ctypes
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+DIRECT = 2
+"""The tile of a direct convolution."""
+
+TILES = (DIRECT, 4, 6)
+"""Sides in pixels of what a tile computes: direct, F(4x4, 3x3), F(6x6, 3x3)."""
+
+PICTURE = 3
+"""Channels of the picture: the first layer's inputs."""
+
+_SMALL_BLOCK, _LARGE_BLOCK = 28, 112
+_LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
+"""Inputs times outputs from which more tiles at a time are faster, as measured."""
+
+_GRADIENT_VALUES = 32
+"""Columns of the picture gradient's product: 9 * 3, and zeros up to whole vectors."""
+
+
+def _structure(name: str, *groups: tuple[type, str]) -> type[ctypes.Structure]:
+    """Define a struct of kernels.cpp, from types and names of fields."""
+    fields = [(field, kind) for kind, names in groups for field in names.split()]
+    return type(name, (ctypes.Structure,), {"_fields_": fields})
+
+
+_Convolution = _structure(
+    "_Convolution",
+    (ctypes.c_int32, "height width inputs outputs"),
+    (ctypes.c_void_p, "input unpool filters bias add relu_mask output active pooled routes"),
+    (ctypes.c_int32, "relu average_pool ceil_pool tile bfloat16 block threads"),
+)
+_Packing = _structure(
+    "_Packing",
+    (ctypes.c_int32, "inputs outputs"),
+    (ctypes.c_void_p, "weights packed"),
+    (ctypes.c_int32, "backward tile bfloat16 threads"),
+)
+_Product = _structure(
+    "_Product",
+    (ctypes.c_int64, "positions"),
+    (ctypes.c_int32, "channels threads"),
+    (ctypes.c_void_p, "maps matrix"),
+)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A 2x2 pool with stride 2: `average` or maximum; `ceil` pools what exists at an odd edge."""
+
+    average: bool
+    ceil: bool
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after the pool."""
+        return (height + self.ceil) // 2, (width + self.ceil) // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """Weights of a convolution as the library reads them, for one tile.
+
+    With `bfloat16` factors are rounded to that; their sums are float32.
+    """
+
+    packed: Tensor
+    tile: int
+    inputs: int
+    outputs: int
+    bfloat16: bool = False
+
+    @property
+    def block(self) -> int:
+        """Tiles at a time: few, whose transforms stay in the cache, where filters are small."""
+        is_large = self.inputs * self.outputs >= _LARGE[self.tile]
+        return _LARGE_BLOCK if is_large else _SMALL_BLOCK
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library for this CPU; None if none was built or the CPU has no variant."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    variants = {"AVX512": ("avx512bf16", "avx512"), "AVX2": ("avx2",)}.get(capability, ())
+    if not torch.cpu._is_avx512_bf16_supported():
+        variants = variants[-1:]
+    for name in (*variants, "generic"):
+        path = Path(__file__).with_name(f"_kernels_{name}.so")
+        if path.is_file():
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError:  # built for another system
+                return None
+    return None
+
+
+def has_bfloat16() -> bool:
+    """True if the library multiplies numbers in bfloat16."""
+    loaded = library()
+    return loaded is not None and bool(loaded.stylewatch_has_bfloat16())
+
+
+class _Memory(threading.local):
+    """Memory that a thread hands to the library, kept from call to call."""
+
+    block = torch.empty(64, dtype=torch.uint8)
+
+
+_memory = _Memory()
+
+
+def _call(name: str, arguments: ctypes.Structure) -> None:
+    """Call a function of the library with the memory that it asks for."""
+    function = getattr(library(), name)
+    function.restype = ctypes.c_size_t
+    nbytes = int(function(ctypes.byref(arguments), None))
+    if nbytes > _memory.block.nbytes:
+        _memory.block = torch.empty(nbytes, dtype=torch.uint8)
+    function(ctypes.byref(arguments), ctypes.c_void_p(_memory.block.data_ptr()))
+
+
+def pack(
+    weight: Tensor,
+    tile: int,
+    *,
+    backward: bool = False,
+    bfloat16: bool = False,
+    memory: Tensor | None = None,
+) -> Filters:
+    """Transform the filters `weight` (outputs, inputs, 3, 3), float32.
+
+    With `backward` they take a gradient back: turned by 180 degrees, inputs and outputs exchanged.
+    Direct convolutions are always in float32. `memory` is that of other filters, to be reused.
+    """
+    weight = weight.contiguous()
+    first, second = weight.shape[:2]
+    outputs, inputs = (second, first) if backward else (first, second)
+    bfloat16 = bfloat16 and tile != DIRECT
+    values = 9 * inputs if tile == DIRECT else (tile + 2) ** 2 * inputs
+    size = _GRADIENT_VALUES * inputs if outputs == PICTURE else outputs * values
+    nbytes = size * (2 if bfloat16 else 4)
+    packed = memory
+    if packed is None or packed.nbytes < nbytes:
+        packed = torch.empty(nbytes, dtype=torch.uint8)
+    arguments = _Packing(
+        *(inputs, outputs, weight.data_ptr(), packed.data_ptr()),
+        *(backward, tile, bfloat16, torch.get_num_threads()),
+    )
+    _call("stylewatch_pack", arguments)
+    return Filters(packed, tile, inputs, outputs, bfloat16)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolution:
+    """A convolution of x (height, width, inputs), float32, with what is fused into it.
+
+    `output`, `add` (height, width, outputs); `active`, `relu_mask` (height, width, outputs / 8),
+    uint8, a bit for each value; `pooled`, `routes` as large as `pooling` makes them. With `unpool`
+    x is a gradient behind a pool, and the maps in front of it have `size` (height, width). Maps
+    are contiguous.
+    """
+
+    x: Tensor
+    filters: Filters
+    size: tuple[int, int] | None = None
+    unpool: Tensor | None = None
+    bias: Tensor | None = None
+    add: Tensor | None = None
+    relu_mask: Tensor | None = None
+    output: Tensor | None = None
+    active: Tensor | None = None
+    pooled: Tensor | None = None
+    routes: Tensor | None = None
+    pooling: Pooling | None = None
+    relu: bool = False
+
+    def run(self) -> None:
+        """Compute the tensors that are to be written."""
+        height, width = self.size or self.x.shape[:2]
+        tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
+                   self.output, self.active, self.pooled, self.routes)  # fmt: skip
+        assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
+        pooling = self.pooling
+        arguments = _Convolution(
+            *(height, width, self.filters.inputs, self.filters.outputs),
+            *(None if tensor is None else tensor.data_ptr() for tensor in tensors),
+            *(self.relu, bool(pooling and pooling.average), bool(pooling and pooling.ceil)),
+            *(self.filters.tile, self.filters.bfloat16, self.filters.block),
+            torch.get_num_threads(),
+        )
+        _call("stylewatch_convolve", arguments)
+
+
+def can_multiply(maps: Tensor) -> bool:
+    """True if the products of F (B, N, M) can be computed here: float32 on a CPU, channels last."""
+    return (
+        maps.device.type == "cpu"
+        and maps.dtype == torch.float32
+        and maps.mT.is_contiguous()
+        and maps.shape[1] % 64 == 0
+        and library() is not None
+    )
+
+
+def gram_products(maps: Tensor) -> Tensor:
+    """F F^T (B, N, N) of F (B, N, M), channels last."""
+    batch, channels, _ = maps.shape
+    products = torch.empty(batch, channels, channels)
+    for picture, matrix in zip(maps, products, strict=True):
+        _multiply("stylewatch_gram", picture, matrix)
+    return products
+
+
+def multiply_in_place(matrices: Tensor, maps: Tensor) -> None:
+    """Replace F (B, N, M), channels last, by S F, for symmetric S (B, N, N)."""
+    for picture, matrix in zip(maps, matrices.contiguous(), strict=True):
+        _multiply("stylewatch_multiply", picture, matrix)
+    torch.autograd.graph.increment_version(maps)
+
+
+def _multiply(function: str, maps: Tensor, matrix: Tensor) -> None:
+    channels, positions = maps.shape
+    arguments = _Product(
+        *(positions, channels, torch.get_num_threads(), maps.data_ptr(), matrix.data_ptr())
+    )
+    _call(function, arguments)

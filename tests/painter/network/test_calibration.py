@@ -1,0 +1,97 @@
+"""The fastest precision and tiles of a device, measured once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylewatch_painter.network import calibration, kernels
+from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan, measured
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision
+
+CPU = torch.device("cpu")
+PLAN = ("246" * 10)[: len(PLAN_SHAPES) * len(PLAN_SIDES)]
+
+
+@pytest.mark.parametrize(
+    ("torch_bf16", "compiled_bf16", "precision", "plan"),
+    [
+        (0.3, 0.2, "bf16", "6644"),
+        (0.25, float("inf"), "bf16", TORCH),
+        (0.1, 0.1, "bf16", TORCH),
+        (0.32, 0.3, "fp32", "6644"),
+    ],
+)
+def test_lower_precision_is_used_where_it_pays(
+    torch_bf16: float,
+    compiled_bf16: float,
+    precision: Precision,
+    plan: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In torch fp32 takes 1 second, compiled a third of that."""
+
+    def tile_seconds(
+        inputs: int, outputs: int, side: int, tile: int, clock: object, kind: str = "fp32"
+    ) -> float:
+        best = compiled_bf16 if kind == "bf16" else 1 / 3
+        return abs(tile - (6 if side < 32 else 4)) + best
+
+    times = {"fp32": 1.0, "bf16": torch_bf16}
+    monkeypatch.setattr(calibration, "_seconds", lambda _, kind, *__, **___: times[kind])
+    monkeypatch.setattr(calibration, "_tile_seconds", tile_seconds)
+    monkeypatch.setattr(kernels, "library", object)
+    if plan != TORCH:  # not F(6x6, 3x3) with 512 outputs
+        plan = plan * (len(PLAN_SHAPES) - 2) + "4444" * 2
+    assert measured(CPU) == Calibration(precision, plan)
+
+
+@pytest.mark.parametrize(("bf16", "precision"), [(0.89, "bf16"), (0.91, "fp32")])
+def test_without_compiled_kernels_precisions_of_torch_are_compared(
+    bf16: float, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"fp32": 1.0, "bf16": bf16}
+    monkeypatch.setattr(calibration, "_seconds", lambda _, kind, *__, **___: times[kind])
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    assert measured(CPU) == Calibration(precision, TORCH)
+
+
+def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cache" / "calibration.json"
+    file.parent.mkdir()
+    file.write_text('{"another GPU, torch 1.0": {"precision": "tf32", "plan": "torch"}}')
+    monkeypatch.setattr(calibration, "measured", lambda _: Calibration("bf16", PLAN))
+    assert calibrated(CPU, file) == Calibration("bf16", PLAN)
+    monkeypatch.setattr(calibration, "measured", lambda _: Calibration())
+    assert calibrated(CPU, file) == Calibration("bf16", PLAN)
+    assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]
+    assert "another GPU, torch 1.0" in file.read_text(), "other devices keep theirs"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "[1]",
+        "{",
+        '{"KEY": 1}',
+        '{"KEY": {"precision": "fp8", "plan": "torch"}}',
+        '{"KEY": {"precision": "fp32", "plan": "24"}}',
+    ],
+)
+def test_a_damaged_file_is_measured_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "calibration.json"
+    monkeypatch.setattr(calibration, "measured", lambda _: Calibration("fp32", PLAN))
+    calibrated(CPU, file)
+    key = file.read_text().split('"')[1]
+    file.write_text(damage.replace("KEY", key))
+    assert calibrated(CPU, file) == Calibration("fp32", PLAN)
+    assert key in file.read_text()
+
+
+def test_a_plan_has_a_tile_for_each_shape_and_side() -> None:
+    assert checked_plan(TORCH) == TORCH and checked_plan(PLAN) == PLAN
+    for wrong in ("", "2", PLAN + "2", PLAN[:-1] + "3"):
+        with pytest.raises(ValueError, match="no plan"):
+            checked_plan(wrong)

@@ -1,0 +1,164 @@
+"""The compiled convolutions, compared with torch's own in float64 and with the plain chain."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.algorithm.gram import feature_sums
+from stylewatch_painter.network import kernels
+from stylewatch_painter.network.kernels import DIRECT, Convolution, Pooling
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+
+SIZES = [(37, 50), (20, 21), (5, 3), (1, 1)]
+TOLERANCE = {(DIRECT, False): 1e-6, (4, False): 5e-6, (6, False): 1e-5, (4, True): 0.03}
+"""Relative error in the norm by tile, in float32 or bfloat16: Winograd's transforms cost bits."""
+
+
+def weight(outputs: int, inputs: int, seed: int = 0) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    scale = 3 * inputs**0.5
+    filters: Tensor = torch.randn(outputs, inputs, 3, 3, generator=random) / scale
+    return filters
+
+
+def values(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def planes(maps: Tensor) -> Tensor:
+    """Maps (height, width, N) as torch wants them, in float64."""
+    return maps.permute(2, 0, 1)[None].double()
+
+
+def error(found: Tensor, wanted: Tensor) -> float:
+    """Relative distance of maps (height, width, N) from `wanted` (1, N, height, width)."""
+    return float((planes(found) - wanted).norm() / wanted.norm())
+
+
+WAYS = [way for way in TOLERANCE if not way[1] or kernels.has_bfloat16()]
+
+
+@pytest.mark.parametrize(("way", "size"), list(product(WAYS, SIZES)))
+def test_convolution_with_bias_and_relu(way: tuple[int, bool], size: tuple[int, int]) -> None:
+    tile, bfloat16 = way
+    x, w, bias = values(*size, 64), weight(128, 64), values(128)
+    output = torch.empty(*size, 128)
+    active = torch.empty(*size, 16, dtype=torch.uint8)
+    filters = kernels.pack(w, tile, bfloat16=bfloat16)
+    Convolution(x=x, filters=filters, bias=bias, relu=True, output=output, active=active).run()
+    wanted = functional.conv2d(planes(x), w.double(), bias.double(), padding=1).relu()
+    assert error(output, wanted) < TOLERANCE[way]
+    if not bfloat16:
+        return_way = kernels.pack(w, tile, backward=True)
+        below, gradient = torch.empty(*size, 64), values(*size, 128)
+        Convolution(x=gradient, filters=return_way, output=below).run()
+        wanted = functional.conv_transpose2d(planes(gradient), w.double(), padding=1)
+        assert error(below, wanted) < TOLERANCE[way]
+    bits = active[..., None] >> torch.arange(8, dtype=torch.uint8) & 1
+    assert torch.equal(bits.flatten(2).bool(), output > 0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_picture_layer_forward_and_backward(size: tuple[int, int]) -> None:
+    picture, w, bias = values(*size, 3), weight(64, 3), values(64)
+    output = torch.empty(*size, 64)
+    filters = kernels.pack(w, DIRECT)
+    Convolution(x=picture, filters=filters, bias=bias, relu=True, output=output).run()
+    wanted = functional.conv2d(planes(picture), w.double(), bias.double(), padding=1).relu()
+    assert error(output, wanted) < 1e-6
+    gradient, below = values(*size, 64), torch.empty(*size, 3)
+    Convolution(x=gradient, filters=kernels.pack(w, DIRECT, backward=True), output=below).run()
+    wanted = functional.conv_transpose2d(planes(gradient), w.double(), padding=1)
+    assert error(below, wanted) < 1e-6
+
+
+@pytest.mark.parametrize(("channels", "positions"), [(64, 5000), (128, 77), (512, 300), (512, 1)])
+def test_gram_products_and_their_gradient(channels: int, positions: int) -> None:
+    maps = values(2, positions, channels).mT
+    matrices = values(2, channels, channels, seed=2)
+    matrices += matrices.mT.clone()
+    products = kernels.gram_products(maps)
+    wanted = maps.double() @ maps.double().mT
+    assert float((products - wanted).norm() / wanted.norm()) < 2e-6
+    assert torch.equal(products, products.mT)
+    wanted = matrices.double() @ maps.double()
+    kernels.multiply_in_place(matrices, maps)
+    assert float((maps - wanted).norm() / wanted.norm()) < 2e-6
+
+
+def test_maps_that_are_replaced_are_missed_by_whatever_else_needs_them() -> None:
+    """Torch refuses the backward pass of another user of F, rather than computing nonsense."""
+    picture = values(1, 9, 64).requires_grad_()
+    maps = (picture * 1).mT
+    other = maps.square().sum()
+    sums = feature_sums(maps, replace=True).products.sum()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(other + sums, picture)
+
+
+def test_result_does_not_depend_on_the_threads() -> None:
+    x, filters = values(61, 47, 64), kernels.pack(weight(64, 64), 6)
+    maps = x.flatten(0, 1).mT[None]
+    results, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            output = torch.empty(61, 47, 64)
+            Convolution(x=x, filters=filters, output=output).run()
+            results.append((output, kernels.gram_products(maps)))
+    finally:
+        torch.set_num_threads(threads)
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
+@pytest.fixture(scope="module")
+def network() -> tuple[Vgg19, Vgg19]:
+    """The same network of real shape with the compiled convolutions, and without."""
+    weights = {}
+    for number, (layer, (outputs, inputs)) in enumerate(SHAPES.items()):
+        weights[f"{layer}.weight"] = weight(outputs, inputs, number) * 2**0.5 * 3
+        weights[f"{layer}.bias"] = values(outputs, seed=number)
+    plan = ("246" * 10)[: len(PLAN_SHAPES) * len(PLAN_SIDES)]
+    mean = (0.0, 0.0, 0.0)
+    return Vgg19(weights, mean, plan=plan), Vgg19(weights, mean)
+
+
+WIDTHS = (64, 128, 256, 512, 512)
+SHAPES: dict[LayerName, tuple[int, int]] = {}
+for _layer in LAYERS:
+    _inputs = next(reversed(SHAPES.values()))[0] if SHAPES else 3
+    SHAPES[_layer] = (WIDTHS[int(_layer[4]) - 1], _inputs)
+
+
+@pytest.mark.parametrize(("pool", "edge"), list(product(("max", "average"), ("floor", "ceil"))))
+@pytest.mark.parametrize(
+    "layers",
+    [["conv1_1", "conv2_1", "conv3_1"], ["conv1_2", "conv2_1", "conv2_2", "conv3_1"]],
+    ids=["behind pools", "before pools"],
+)
+def test_chain_and_its_gradient_match_those_of_torch(
+    network: tuple[Vgg19, Vgg19], pool: str, edge: str, layers: list[LayerName]
+) -> None:
+    settings = Network.model_validate({"pool": pool, "pool_edge": edge})
+    results = []
+    for vgg in network:
+        x = values(2, 3, 21, 18).requires_grad_()
+        features = vgg(x, layers, settings)
+        slopes = [values(*features[layer].shape, seed=7) for layer in layers]
+        (slope,) = torch.autograd.grad([features[layer] for layer in layers], x, slopes)
+        results.append([*(features[layer].detach() for layer in layers), slope])
+    for fused, plain in zip(*results, strict=True):
+        assert float((fused - plain).norm() / plain.norm()) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(6, 7), (7, 6)])
+def test_pool_sizes(size: tuple[int, int]) -> None:
+    for ceil in (False, True):
+        x = torch.zeros(1, 1, *size)
+        pooled = functional.max_pool2d(x, 2, 2, ceil_mode=ceil)
+        assert Pooling(average=False, ceil=ceil).size(*size) == tuple(pooled.shape[2:])
