@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     about = {**table.machine(), "pictures": names(options.content, options.style)}
     with tempfile.TemporaryDirectory() as name:
         setting = prepare(options, Path(name))
-        return measure_all(MEASURES, setting, options, options.results / table.CPU, about)
+        return measure_all(MEASURES, setting, options, options.results / table.cpu_file(), about)
 
 
 def arguments(words: list[str]) -> Namespace:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from bench.reach import CURVES
-from bench.table import CPU, GPU, Results, markdown
+from bench.table import AVX2, CPU, GPU, Results, markdown
 from matplotlib.figure import Figure
 
 PLOT = Path("docs", "images", "bench.png")
@@ -22,7 +22,7 @@ def publish(results: Path, root: Path) -> None:
     of them.
     """
     found = [json.loads(path.read_text(encoding="utf-8"))
-             for name in (CPU, GPU) if (path := results / name).is_file()]  # fmt: skip
+             for name in (CPU, AVX2, GPU) if (path := results / name).is_file()]  # fmt: skip
     if (results / CURVES).is_file():
         draw(results / CURVES, root / PLOT)
     lines = [line for machine in found for line in block(machine)]

@@ -17,6 +17,7 @@ from itertools import product
 from typing import Any
 
 from bench import common
+from bench.cpu_rows import row_with_goals
 from bench.curve import Curve, painted
 from bench.referee import Floats, Referee, as_written, read
 from bench.rows import Measure, Reading, Row, Setting
@@ -37,9 +38,10 @@ WAYS: dict[bool, dict[str, Any]] = {
 }
 """By whether a PNG is wanted: more early steps, a longer memory than so few steps as `best` has
 can fill, no pictures on the way, and for pictures that nobody cuts off, no thought of the range."""
-PNG = Row("png_ratio", "to the loss of pastiche's PNG after 300 steps, 256^2 pixels, ours / its",
-          must=0.12, aim=0.05)  # fmt: skip
-FLOAT = Row("float_ratio", "the same of pictures that are not rounded", must=0.30, aim=0.15)
+PNG = row_with_goals(
+    "png_ratio", "to the loss of pastiche's PNG after 300 steps, 256^2 pixels, ours / its"
+)
+FLOAT = row_with_goals("float_ratio", "the same of pictures that are not rounded")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from typing import Any
 
 from bench.rows import Figures
 
-CPU, GPU = "bench.json", "bench-gpu.json"
-"""The files of results: of the processor, and of a GPU."""
+CPU, AVX2, GPU = "bench.json", "bench-avx2.json", "bench-gpu.json"
+"""The files of results: of a processor with bf16, of one with AVX2 alone, and of a GPU."""
+
+_LIMIT = os.environ.get("ATEN_CPU_CAPABILITY", "")
+"""The instructions that torch may use at most."""
 
 Results = dict[str, Any]
 """JSON of results: rows by key, `about` the machine, rows without a goal in `beside`."""
@@ -28,15 +31,29 @@ def machine() -> Results:
     }
 
 
+def cpu_file() -> str:
+    """Return the file of results for this processor."""
+    return CPU if _instructions() else AVX2
+
+
 def _processor() -> str:
     """Return the name of the processor, and its bf16 instructions."""
+    limit = [f"limited to {_LIMIT.upper()}"] if _LIMIT else []
+    return ", ".join([_cpuinfo().get("model name", platform.processor()), *_instructions(), *limit])
+
+
+def _instructions() -> list[str]:
+    """Return the bf16 instructions of the processor, unless torch may not use them."""
+    flags = () if _LIMIT else _cpuinfo().get("flags", "").split()
+    return [flag for flag in flags if flag in ("avx512_bf16", "amx_bf16")]
+
+
+def _cpuinfo() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
-        return platform.processor()
+        return {}
     pairs = (line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
-    plain = {key.strip(): value.strip() for key, value in pairs}
-    flags = [flag for flag in plain.get("flags", "").split() if flag in ("avx512_bf16", "amx_bf16")]
-    return ", ".join([plain.get("model name", platform.processor()), *flags])
+    return {key.strip(): value.strip() for key, value in pairs}
 
 
 def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:

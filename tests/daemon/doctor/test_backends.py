@@ -14,7 +14,7 @@ from stylewatch_daemon.doctor.backends import CHECK_WEIGHTS, Device, Status, che
 from stylewatch_daemon.doctor.doctor_main import backend_status, weights_status
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import store
+from stylewatch_painter.network import kernels, store
 from stylewatch_plugins import registry
 from stylewatch_plugins.sketch import Sketch
 
@@ -112,3 +112,12 @@ def test_all_are_checked_and_nothing_that_a_backend_starts_outlives_its_check(
     with suppress(FileNotFoundError, ProcessLookupError):
         while status.read_text().rpartition(")")[2].split()[0] != "Z":
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_missing_compiled_convolutions_are_a_note(is_compiled: bool, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(kernels, "library", lambda: object() if is_compiled else None)
+    status = backend_status("torch", {"device": "cpu"})
+    assert status.problem is None
+    notes = [note for note in status.notes if "convolutions are not compiled" in note]
+    assert len(notes) == (0 if is_compiled else 1)
