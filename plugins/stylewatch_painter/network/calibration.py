@@ -64,6 +64,7 @@ def calibrated(device: torch.device, file: Path | None = None) -> Calibration:
     with suppress(OSError, ValidationError):
         known = _FILE.validate_json(file.read_bytes())
     key = f"{named(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    key += f", kernels {kernels.variant()}" if device.type == "cpu" else ""
     if key not in known:
         known[key] = measured(device)
         beside = file.with_name(f"{file.name}.{os.getpid()}")

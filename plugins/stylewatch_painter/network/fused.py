@@ -22,7 +22,7 @@ weights; where a map has more positions, packing them anew adds a few percent to
 
 @dataclass(frozen=True, eq=False)
 class FusedLayers:
-    """The layers of a network: float32 weights and biases by layer, packed when first used.
+    """The layers of a network: float32 weights and biases by layer, for use by one thread.
 
     `tile` chooses that of a convolution, from its inputs, outputs and the size of its maps. With
     `bfloat16` the factors of the backward pass are rounded to that: the gradient changes by about
@@ -70,7 +70,11 @@ class _Kept:
 
 
 class FusedChain(torch.autograd.Function):
-    """The features of `wanted` layers, (B, N, height, width), channels last, of x (B, 3, ...)."""
+    """The features of `wanted` layers, (B, N, height, width), channels last, of x (B, 3, ...).
+
+    The backward pass uses the memory of the gradients that it is given: no map may be summed with
+    another one's before anything else is computed from it, since torch gives both one gradient.
+    """
 
     @staticmethod
     def forward(
@@ -88,11 +92,12 @@ class FusedChain(torch.autograd.Function):
             kept = _forward(picture, layers, chain, features, pooling, ctx.needs_input_grad[0])
             ctx.kept.append(kept)
         ctx.plan = (layers, chain, wanted, pooling)
+        ctx.dtype = x.dtype
         return tuple(_stack(features[layer]) for layer in wanted)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of the picture, from the gradients of `wanted`."""
+        """The gradient of the picture, from the gradients of `wanted`, which it may overwrite."""
         layers, chain, wanted, pooling = ctx.plan
         pictures = []
         for index, kept in enumerate(ctx.kept):
@@ -101,7 +106,9 @@ class FusedChain(torch.autograd.Function):
                 for layer, gradient in zip(wanted, gradients, strict=True)
             }
             pictures.append(_backward(own, kept, layers, chain, pooling))
-        return _stack(pictures), None, None, None, None
+        for gradient in gradients:
+            torch.autograd.graph.increment_version(gradient)
+        return _stack(pictures).to(ctx.dtype), None, None, None, None
 
 
 def _stack(maps: list[Tensor]) -> Tensor:
@@ -118,7 +125,7 @@ def _forward(
     pooling: Pooling,
     needs_gradient: bool,
 ) -> _Kept:
-    x = picture.permute(1, 2, 0).contiguous()
+    x = picture.float().permute(1, 2, 0).contiguous()
     kept = _Kept()
     for layer, after in zip(chain, (*chain[1:], None), strict=True):
         height, width = size = (x.shape[0], x.shape[1])

@@ -22,6 +22,10 @@
 #include <immintrin.h>
 #endif
 
+#if !defined(STYLEWATCH_SOURCE)
+#define STYLEWATCH_SOURCE 0
+#endif
+
 extern "C" struct Convolution {
   int32_t height, width;     // of the maps on both sides of the convolution
   int32_t inputs, outputs;   // channels
@@ -83,13 +87,13 @@ typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
 inline Vector broadcast(float value) { return value - Vector{}; }
-inline Vector relu(Vector v) { return v > 0 ? v : Vector{}; }
+inline Vector relu(Vector v) { return v < 0 ? Vector{} : v; }  // NaN stays
 
 // store_active writes a bit for each lane above 0; select_active keeps the lanes whose bit is set;
 // select_route keeps the lanes whose byte has bit number `pixel`.
 #if defined(__AVX512F__)
 inline void store_active(uint8_t* to, Vector v) {
-  const __mmask16 bits = _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+  const __mmask16 bits = _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLE_UQ);
   std::memcpy(to, &bits, sizeof bits);
 }
 inline Vector select_active(const uint8_t* from, Vector v) {
@@ -107,7 +111,7 @@ inline Vector select_bits(__m256i words, __m256i bits, Vector v) {
   return (Vector)_mm256_and_ps((__m256)v, _mm256_castsi256_ps(set));
 }
 inline void store_active(uint8_t* to, Vector v) {
-  *to = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ));
+  *to = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NLE_UQ));
 }
 inline Vector select_active(const uint8_t* from, Vector v) {
   return select_bits(_mm256_set1_epi32(*from), _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), v);
@@ -119,7 +123,7 @@ inline Vector select_route(const uint8_t* from, int pixel, Vector v) {
 #else
 inline void store_active(uint8_t* to, Vector v) {
   uint8_t bits = 0;
-  for (int i = 0; i < LANES; i++) bits |= uint8_t(v[i] > 0) << i;
+  for (int i = 0; i < LANES; i++) bits |= uint8_t(!(v[i] <= 0)) << i;
   *to = bits;
 }
 inline Vector select_active(const uint8_t* from, Vector v) {
@@ -267,20 +271,20 @@ template <int M> struct Tiles {
         Vector pooled = first;
         Mask routes;
         if (c.average_pool) {
-          routes = (first > 0) & 1;
-#define ADD(value, bit) { pooled += value; routes |= (value > 0) & bit; }
+          routes = ~(first <= 0) & 1;
+#define ADD(value, bit) { pooled += value; routes |= ~(value <= 0) & bit; }
           if (right) ADD(v[y][x + 1], 2)
           if (below) ADD(v[y + 1][x], 4)
           if (right && below) ADD(v[y + 1][x + 1], 8)
           pooled *= share((y0 + y) / 2, (x0 + x) / 2);
         } else {
           routes = Mask{} + 1;
-#define COMPARE(value, bit) { const Mask more = value > pooled; \
+#define COMPARE(value, bit) { const Mask more = (value > pooled) | (value != value); \
           pooled = more ? value : pooled; routes = more ? Mask{} + bit : routes; }
           if (right) COMPARE(v[y][x + 1], 2)
           if (below) COMPARE(v[y + 1][x], 4)
           if (right && below) COMPARE(v[y + 1][x + 1], 8)
-          routes &= pooled > 0;  // an inactive ReLU passes nothing back
+          routes &= ~(pooled <= 0);  // an inactive ReLU passes nothing back
         }
         const long at = (long((y0 + y) / 2) * pooled_width + (x0 + x) / 2) * c.outputs + channel;
         store(c.pooled + at, pooled);
@@ -554,7 +558,7 @@ template <class Number> struct Pack {
   void block(long first, long count, char*) const {
     for (long panel = first; panel < first + count; panel++)
       if (p.outputs == PICTURE)
-        picture(static_cast<float*>(p.packed));
+        picture(panel * PANEL, static_cast<float*>(p.packed) + panel * PANEL * p.inputs);
       else if (p.tile == 2)
         direct(panel * PANEL, static_cast<float*>(p.packed) + panel * PANEL * 9 * p.inputs);
       else if (p.tile == 4)
@@ -563,9 +567,9 @@ template <class Number> struct Pack {
         winograd<6>(panel * PANEL, static_cast<Factor*>(p.packed) + panel * PANEL * p.inputs);
   }
 
-  void picture(float* to) const {
+  void picture(int first, float* to) const {
     for (long k = 0; k < p.inputs; k++)
-      for (int v = 0; v < PictureGradient::VALUES; v++)
+      for (int v = first; v < first + PANEL; v++)
         *to++ = v < 9 * PICTURE ? tap(v % PICTURE, k, 8 - v / PICTURE) : 0.f;
   }
 
@@ -629,6 +633,7 @@ template <class Way> size_t run(Way&& way, long size, int threads, char* memory)
     char* const memory;
     std::atomic<long> next{0}, threads{0};
   };
+  if (!way.tile_count) return 0;
   const long blocks = round_up((way.tile_count + size - 1) / size, threads);
   size = round_up((way.tile_count + blocks - 1) / blocks, std::decay_t<Way>::GRAIN);
   const size_t bytes = round_up(way.block_bytes(size), 64);
@@ -731,6 +736,9 @@ struct InPlace {
 };
 
 }  // namespace
+
+// The checksum of this file, by which a library that was compiled from another one is known.
+extern "C" uint32_t stylewatch_source() { return STYLEWATCH_SOURCE; }
 
 extern "C" int stylewatch_has_bfloat16() {
 #if defined(__AVX512BF16__)

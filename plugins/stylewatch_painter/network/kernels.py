@@ -7,6 +7,8 @@ fuses bias, ReLU and the pool behind it.
 
 import ctypes
 import threading
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,9 @@ TILES = (DIRECT, 4, 6)
 
 PICTURE = 3
 """Channels of the picture: the first layer's inputs."""
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+_CRC_MASK = 0xFFFFFFFF
 
 _SMALL_BLOCK, _LARGE_BLOCK = 28, 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
@@ -65,8 +70,11 @@ class Pooling:
     ceil: bool
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after the pool."""
-        return (height + self.ceil) // 2, (width + self.ceil) // 2
+        """Height and width after the pool; raises ValueError if nothing is left."""
+        pooled = (height + self.ceil) // 2, (width + self.ceil) // 2
+        if 0 in pooled:
+            raise ValueError(f"maps of {width}x{height} positions are too small for a pool")
+        return pooled
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +98,33 @@ class Filters:
 
 
 @cache
+def variants() -> dict[str, ctypes.CDLL]:
+    """The compiled libraries that this CPU can run, by their instruction sets, best first.
+
+    A library of another version of the source, left by an earlier installation, is not loaded.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    by_capability = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
+    names = [*by_capability.get(capability, ()), "generic"]
+    if capability == "AVX512" and torch.cpu._is_avx512_bf16_supported():
+        names.insert(0, "avx512bf16")
+    loaded = {}
+    for name in names:
+        with suppress(OSError, AttributeError):  # missing, for another system, or too old
+            library = ctypes.CDLL(str(SOURCE.with_name(f"_kernels_{name}.so")))
+            if library.stylewatch_source() & _CRC_MASK == zlib.crc32(SOURCE.read_bytes()):
+                loaded[name] = library
+    return loaded
+
+
+def variant() -> str:
+    """The instruction set of the library that is used; `none` without one."""
+    return next(iter(variants()), "none")
+
+
 def library() -> ctypes.CDLL | None:
     """The compiled library for this CPU; None if none was built or the CPU has no variant."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    variants = {"AVX512": ("avx512bf16", "avx512"), "AVX2": ("avx2",)}.get(capability, ())
-    if not torch.cpu._is_avx512_bf16_supported():
-        variants = variants[-1:]
-    for name in (*variants, "generic"):
-        path = Path(__file__).with_name(f"_kernels_{name}.so")
-        if path.is_file():
-            try:
-                return ctypes.CDLL(str(path))
-            except OSError:  # built for another system
-                return None
-    return None
+    return variants().get(variant())
 
 
 def has_bfloat16() -> bool:
@@ -191,7 +212,10 @@ class Convolution:
         height, width = self.size or self.x.shape[:2]
         tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
                    self.output, self.active, self.pooled, self.routes)  # fmt: skip
-        assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
+        for tensor in tensors:
+            assert tensor is None or (tensor.is_contiguous() and tensor.device.type == "cpu")
+        for maps in (self.x, self.bias, self.add, self.output, self.pooled):
+            assert maps is None or maps.dtype == torch.float32
         pooling = self.pooling
         arguments = _Convolution(
             *(height, width, self.filters.inputs, self.filters.outputs),
