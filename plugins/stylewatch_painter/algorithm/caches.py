@@ -136,7 +136,8 @@ class StyleCache:
 
 def _program() -> str:
     """A digest of the installed painter; another version may compute other sums."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    root = Path(__file__).parents[1]
+    files = sorted([*root.rglob("*.py"), *root.rglob("*.cpp")])
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
