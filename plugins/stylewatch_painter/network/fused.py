@@ -4,6 +4,7 @@ A map is stored only where it is requested or the next convolution reads it. For
 a bit is kept for each ReLU and a byte for each pooled value.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,13 @@ from stylewatch_painter.network import kernels
 from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
 from stylewatch_painter.recipes.recipe import LayerName
 
-_KEPT = 800
-"""Positions of a map up to which packed filters are kept. They take 4 or 7 times the memory of the
-weights; where a map has more positions, packing them anew adds a few percent to the time."""
+_KEPT = 70_000
+"""Pixels of a picture up to which packed filters are kept. They take 4 or 7 times the memory of the
+weights; packing them anew for each convolution adds a fifth to the time of a step of so many
+pixels, and 5 percent at 0.25 megapixels."""
+
+_FIRST_CALLS = 2
+"""Calls after which packed filters are kept: it does not pay for targets and a single step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,7 @@ class FusedLayers:
     tile: Callable[[int, int, tuple[int, int]], int]
     bfloat16: bool = False
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
+    _calls: Counter[object] = field(default_factory=Counter)
     _memory: list[Tensor] = field(default_factory=list)
     """At most one: that of the filters which are packed for each convolution."""
 
@@ -45,11 +51,14 @@ class FusedLayers:
         outputs, inputs = weight.shape[:2]
         tile = self.tile(inputs, outputs, size)
         packed = self._packed.get(key)
-        if packed is not None and packed.tile == tile and size[0] * size[1] <= _KEPT:
+        self._calls[key, size] += 1
+        is_small = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
+        is_kept = is_small and self._calls[key, size] > _FIRST_CALLS
+        if packed is not None and packed.tile == tile and is_kept:
             return packed
         self._packed.pop(key, None)
         bfloat16 = self.bfloat16 and backward
-        if size[0] * size[1] <= _KEPT:
+        if is_kept:
             packed = kernels.pack(weight, tile, backward=backward, bfloat16=bfloat16)
             self._packed[key] = packed
             return packed
