@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
 from stylewatch_painter.algorithm.forecast import at_once
@@ -30,7 +30,7 @@ class Options(VggOptions):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Number format of the convolutions; `auto`: the fastest of the device."""
-    convolution: Annotated[str, AfterValidator(_plan)] = "auto"
+    convolution: Annotated[str, BeforeValidator(str), AfterValidator(_plan)] = "auto"
     """How to convolve on a CPU: `torch`, or a plan as receipts have it; `auto`: fastest."""
 
 

@@ -17,9 +17,9 @@ from stylewatch_painter.algorithm import caches, forecast
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.network import store, weights
+from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.calibration import Calibration
-from stylewatch_painter.network.vgg19 import MapFormat
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, MapFormat
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins import onnx_runtime
@@ -104,6 +104,16 @@ def test_precision_is_the_fastest_of_the_device(monkeypatch: pytest.MonkeyPatch)
     assert "tf32 is for GPUs" in str(TorchAutograd(tf32).problem())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert TorchAutograd(tf32).provenance(sample()).precision == "fp32", "moved off its GPU"
+
+
+def test_convolutions_follow_a_plan_written_as_a_number_or_are_those_of_torch() -> None:
+    digits = "4" * len(PLAN_SHAPES) * len(PLAN_SIDES)
+    for given, used in (("torch", TORCH), (int(digits), digits)):
+        backend = TorchAutograd({**CPU, "precision": "fp32", "convolution": given})
+        expected = used if kernels.library() is not None else TORCH
+        assert backend.provenance(sample()).decided["convolution"] == expected
+    with pytest.raises(BackendOptionError, match="no plan of convolutions: say auto or torch"):
+        TorchAutograd({**CPU, "convolution": "fast"})
 
 
 @BACKENDS

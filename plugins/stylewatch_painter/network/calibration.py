@@ -39,7 +39,9 @@ def checked_plan(plan: str) -> str:
     digits = "".join(map(str, kernels.TILES))
     is_plan = len(plan) == len(PLAN_SHAPES) * len(PLAN_SIDES) and set(plan) <= set(digits)
     if plan != TORCH and not is_plan:
-        raise ValueError(f"{plan!r} is no plan of convolutions")
+        raise ValueError(
+            f"{plan!r} is no plan of convolutions: say auto or torch, or repeat that of a receipt"
+        )
     return plan
 
 
