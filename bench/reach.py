@@ -102,7 +102,7 @@ def goals(setting: Setting, referee: Referee, peer: Curve) -> Iterator[Goal]:
     (setting.results / CURVES).write_text(json.dumps(curves), encoding="utf-8")
     for after, written in product(GOALS, KINDS):
         loss = judge(referee, peer.pictures[peer.steps.index(after)], written)
-        steps = needed_size(own[written], referee, loss, written)
+        steps = needed_steps(own[written], referee, loss, written)
         while steps <= MOST and reached(setting, referee, steps, written) > loss:
             steps += max(1, steps // 20)  # a shorter way may be another one
         if steps <= MOST:
@@ -116,7 +116,7 @@ def reached(setting: Setting, referee: Referee, steps: int, written: bool) -> fl
     return judge(referee, ours(setting, steps, written).pictures[-1], written)
 
 
-def needed_size(curve: Curve, referee: Referee, loss: float, written: bool) -> int:
+def needed_steps(curve: Curve, referee: Referee, loss: float, written: bool) -> int:
     """The fewest steps at the full size whose picture has at most `loss`, as losses fall."""
     first = next(i for i, step in enumerate(curve.steps) if step > 0)
     pictures = curve.pictures[first:]

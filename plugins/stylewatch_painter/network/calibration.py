@@ -54,7 +54,7 @@ class Calibration:
 
 
 FLOAT32 = Calibration()
-"""What every device can do."""
+"""The calibration that every device supports."""
 
 _FILE = TypeAdapter(dict[str, Calibration])
 

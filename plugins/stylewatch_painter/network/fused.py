@@ -25,7 +25,7 @@ _FIRST_CALLS = 2
 """Calls after which packed filters are kept: it does not pay for targets and a single step."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class FusedLayers:
     """The layers of a network: float32 weights and biases by layer, for use by one thread.
 
@@ -40,8 +40,8 @@ class FusedLayers:
     bfloat16: bool = False
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
     _calls: Counter[object] = field(default_factory=Counter)
-    _memory: list[Tensor] = field(default_factory=list)
-    """At most one: that of the filters which are packed for each convolution."""
+    _memory: Tensor | None = None
+    """Memory of the filters that are packed for each convolution."""
 
     def filters(
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
@@ -50,21 +50,22 @@ class FusedLayers:
         weight, key = self.weights[layer], (layer, backward)
         outputs, inputs = weight.shape[:2]
         tile = self.tile(inputs, outputs, size)
-        packed = self._packed.get(key)
         self._calls[key, size] += 1
         is_small = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
         is_kept = is_small and self._calls[key, size] > _FIRST_CALLS
-        if packed is not None and packed.tile == tile and is_kept:
-            return packed
-        self._packed.pop(key, None)
-        bfloat16 = self.bfloat16 and backward
+        packed = self._packed.pop(key, None)
+        if packed is None or packed.tile != tile or not is_kept:
+            packed = kernels.pack(
+                weight,
+                tile,
+                backward=backward,
+                bfloat16=self.bfloat16 and backward,
+                memory=None if is_kept else self._memory,
+            )
         if is_kept:
-            packed = kernels.pack(weight, tile, backward=backward, bfloat16=bfloat16)
             self._packed[key] = packed
-            return packed
-        memory = self._memory.pop() if self._memory else None
-        packed = kernels.pack(weight, tile, backward=backward, bfloat16=bfloat16, memory=memory)
-        self._memory.append(packed.packed)
+        else:
+            self._memory = packed.packed
         return packed
 
 
