@@ -1,4 +1,4 @@
-"""The stylewatch-export command: builds VGG19's ONNX graphs, verifies and describes them."""
+"""The stylewatch-export command: builds the ONNX graphs of VGG, verifies and describes them."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
-from stylewatch_painter.network.weights import BUNDLED, locate
+from stylewatch_painter.network.weights import BUNDLED, choose
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError
@@ -30,7 +30,7 @@ _SUFFIXES = (".features.onnx", ".gradient.onnx")
 
 app = typer.Typer(
     name="stylewatch-export",
-    help="Build the ONNX graphs of VGG19 and of its gradient, verify and describe them.",
+    help="Build the ONNX graphs of VGG16 or VGG19 and of its gradient, verify and describe them.",
     context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -60,17 +60,19 @@ def build(
     from stylewatch_export import graph
 
     objective = book.find(recipe).objective
-    file = locate(weights)
+    layers = _layers(layer or objective.layers)
+    file = choose(weights, objective.network.architecture, layers)
     plan = Plan(
         weights=file.sha256,
         mean=file.mean,
-        layers=_layers(layer or objective.layers),
+        layers=layers,
         pool=pool or objective.network.pool,
         pool_edge=pool_edge or objective.network.pool_edge,
         precision=precision,
+        architecture=file.architecture,
     )
     pair = Pair.of(out, plan.stem)
-    graph.build(plan, weights, pair)
+    graph.build(plan, file.name, pair)
     for path in (pair.features, pair.gradient):
         print(path)
 

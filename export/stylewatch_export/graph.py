@@ -1,4 +1,4 @@
-"""Builds the two ONNX graphs of VGG19: pictures to features, and features' gradients back.
+"""Builds the two ONNX graphs of VGG: pictures to features, and features' gradients back.
 
 The gradient graph is a chain of plain convolutions with transposed, turned filters: runtimes are
 fastest at these. Between them it repeats what ReLU and the pools did: masks taken from the
@@ -24,7 +24,7 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.network.vgg19 import layers_up_to
 from stylewatch_painter.network.weights import LAYERS, locate
-from stylewatch_painter.recipes.recipe import LayerName
+from stylewatch_painter.recipes.recipe import ARCHITECTURES, LayerName
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, check_seal, read_manifest, sealed
 
@@ -159,7 +159,7 @@ class Link:
 
 def links(plan: Plan) -> list[Link]:
     """Return the convolutions up to the deepest layer of `plan`."""
-    chain = layers_up_to(plan.layers)
+    chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     return [
         Link(
             layer=layer,
@@ -182,7 +182,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
             f"the weights {weights!r} are {file.sha256[:12]}..., and graphs for "
             f"{plan.weights[:12]}... are requested; `stylewatch weights list` shows all weights"
         )
-    _, arrays = store.load(file, layers_up_to(plan.layers))
+    _, arrays = store.load(file, layers_up_to(plan.layers, file.layers))
     write(pair.features, features(plan, arrays))
     write(pair.gradient, gradient(plan, arrays))
 
@@ -201,7 +201,7 @@ def write(path: Path, model: onnx.ModelProto) -> None:
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     """Build the graph from a picture to the features, and to the state for the gradient graph."""
-    nodes = Nodes("vgg19-features")
+    nodes = Nodes(f"{plan.architecture}-features")
     x = nodes.takes("picture", [1, 3, "height", "width"])
     half = plan.precision == "fp16"
     if half:
@@ -236,7 +236,7 @@ def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
 
 def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     """Build the graph from gradients of the features, and that state, to the picture's gradient."""
-    nodes = Nodes("vgg19-gradient")
+    nodes = Nodes(f"{plan.architecture}-gradient")
     half = plan.precision == "fp16"
     chain = links(plan)
     for link in chain:

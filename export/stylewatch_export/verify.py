@@ -18,7 +18,7 @@ from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
-from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.recipes.recipe import ARCHITECTURES, LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
@@ -124,7 +124,7 @@ def torch_back(
     `kept` are the outputs of the feature graph, whose decisions are used.
     """
     pool = Pool(network(plan))
-    chain = layers_up_to(plan.layers)
+    chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     back = torch.zeros(())
     for layer, after in reversed([*zip(chain, (*chain[1:], None), strict=True)]):
         above = kept[layer] > 0 if layer in own else kept[f"{layer}.above"]
@@ -142,7 +142,7 @@ def torch_back(
 def _torch(plan: Plan) -> Vgg19:
     for file in weights.available():
         if file.sha256 == plan.weights:
-            _, arrays = store.load(file, layers_up_to(plan.layers))
+            _, arrays = store.load(file, layers_up_to(plan.layers, file.layers))
             return Vgg19(
                 {name: torch.from_numpy(array) for name, array in arrays.items()}, plan.mean
             )

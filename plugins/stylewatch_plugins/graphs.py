@@ -1,4 +1,4 @@
-"""The ONNX graphs of VGG19: plans, files and their cache, and how graphs are built into it.
+"""The ONNX graphs of VGG: plans, files and their cache, and how graphs are built into it.
 
 Builders are entry points of the group `stylewatch.graphs`: functions as `Builder` describes. One
 runs in a child process, so that the memory for building is free again before a job runs; nothing
@@ -29,7 +29,7 @@ from platformdirs import user_cache_path
 
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Objective, Strict
+from stylewatch_painter.recipes.recipe import LAYERS, Architecture, LayerName, Objective, Strict
 from stylewatch_plugins.errors import BackendError, BackendMissingError, GraphError
 
 FORM = "stylewatch-graph/1"
@@ -68,6 +68,7 @@ class Plan(Strict):
     pool: Literal["max", "average"]
     pool_edge: Literal["floor", "ceil"]
     precision: Precision = "fp32"
+    architecture: Architecture = "vgg19"
 
     @classmethod
     def of(cls, objective: Objective, file: WeightsFile, precision: Precision = "fp32") -> "Plan":
@@ -79,13 +80,14 @@ class Plan(Strict):
             pool=objective.network.pool,
             pool_edge=objective.network.pool_edge,
             precision=precision,
+            architecture=file.architecture,
         )
 
     @property
     def stem(self) -> str:
         """The file name of this plan, without suffix; no other plan has it."""
         digest = hashlib.sha256((FORM + self.model_dump_json()).encode()).hexdigest()
-        return f"vgg19-{self.pool}-{self.pool_edge}-{self.precision}-{digest[:16]}"
+        return f"{self.architecture}-{self.pool}-{self.pool_edge}-{self.precision}-{digest[:16]}"
 
     def check(self, path: Path, part: Part, manifest: str) -> None:
         """Raise GraphError where the manifest of `path` is not that of this plan's `part`."""

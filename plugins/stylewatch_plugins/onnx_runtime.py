@@ -1,4 +1,4 @@
-"""ONNX Runtime: VGG19 as a feature graph and a gradient graph, joined to torch's autograd.
+"""ONNX Runtime: VGG as a feature graph and a gradient graph, joined to torch's autograd.
 
 Nothing is copied between the two: the runtime reads torch's memory and writes into it.
 """
@@ -46,7 +46,7 @@ def runtime() -> Any:
 
 
 class OrtVgg19:
-    """VGG19 in ONNX Runtime: feature maps of pictures in network units.
+    """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
 
     It can be differentiated once with respect to the picture, and gives the layers of `plan`
     only. `exact` is the same network in float32, if this one is not. Raises GraphError where a

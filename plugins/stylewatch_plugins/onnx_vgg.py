@@ -1,4 +1,4 @@
-"""Backend `onnx`: VGG19 and its gradient as ONNX graphs in ONNX Runtime, all else in torch."""
+"""Backend `onnx`: VGG and its gradient as ONNX graphs in ONNX Runtime, all else in torch."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -147,14 +147,13 @@ class OnnxVgg(VggBackend):
         return self._open(task, self._precision).network
 
     def _open(self, task: Task, precision: Precision) -> OpenNetwork:
-        """Open VGG19 for the layers and pools of `task`."""
+        """Open the network for the layers and pools of `task`."""
         device = self._device
-        plan = Plan.of(task.recipe.objective, self._trained_weights(), precision)
+        file = self._trained_weights(task)
+        plan = Plan.of(task.recipe.objective, file, precision)
         names = [name for name in self._available if device.type != "cpu" or name not in _ON_GPU]
         providers = [(_ORT_NAMES[name], _provider_options(name, device)) for name in names]
-        ready = open_network(
-            plan, self._options.weights, device, providers, torch.get_num_threads()
-        )
+        ready = open_network(plan, file.name, device, providers, torch.get_num_threads())
         failed = [name for name in names if _ORT_NAMES[name] not in ready.network.providers]
         if failed:
             message = (

@@ -1,4 +1,4 @@
-"""Backend `torch`: VGG19 in torch, on any torch device, in the fastest precision of the device."""
+"""Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -68,29 +68,32 @@ class TorchAutograd(VggBackend):
     ) -> Iterator[tuple[int, Step | Exception]]:
         """Run tasks of one shape together, and one group after the other.
 
-        Tasks that must save memory run by themselves, at the end.
+        Tasks that must save memory or need other weights run by themselves, at the end.
         """
-        ready = self._trained(*tasks)
-        unlimited = [number for number, task in enumerate(tasks) if self._is_unlimited(task)]
-        for row, step in paint_many(
-            [tasks[number] for number in unlimited],
-            ready.network,
-            [wishes[number] for number in unlimited],
-            ready.styles,
-            lambda task: at_once(task, self._wanted, self._device, self._map_format),
-        ):
-            yield unlimited[row], step
+        together = [number for number, task in enumerate(tasks) if self._can_join(task, tasks[0])]
+        if together:
+            ready = self._trained(*(tasks[number] for number in together))
+            for row, step in paint_many(
+                [tasks[number] for number in together],
+                ready.network,
+                [wishes[number] for number in together],
+                ready.styles,
+                lambda task: at_once(task, self._wanted, self._device, self._map_format),
+            ):
+                yield together[row], step
         for number, task in enumerate(tasks):
-            if number not in unlimited:
+            if number not in together:
                 try:
                     for step in self.paint(task, wishes[number]):
                         yield number, step
                 except PainterError as error:
                     yield number, error
 
-    def _is_unlimited(self, task: Task) -> bool:
-        """Check that `task` needs no saving of memory, so that it may run with others."""
+    def _can_join(self, task: Task, first: Task) -> bool:
+        """Check that `task` needs no saving of memory, and the same weights as `first`."""
         try:
+            if self._trained_weights(task) != self._trained_weights(first):
+                return False
             return self._memory_plan(task) == UNLIMITED
         except PainterError:  # raised again when the task runs
             return False
@@ -130,9 +133,10 @@ class TorchAutograd(VggBackend):
         return self._trained(task).network
 
     def _trained(self, *tasks: Task) -> LoadedNetwork:
-        """Load VGG19 up to the deepest layer of `tasks`."""
+        """Load the network up to the deepest layer of `tasks`, which have the same weights."""
         layers = {layer for task in tasks for layer in task.recipe.objective.layers}
-        return load_network(self._trained_weights(), layers, self._device, self._calibration)
+        file = self._trained_weights(tasks[0])
+        return load_network(file, layers, self._device, self._calibration)
 
 
 def _gpus() -> Iterator[Device]:

@@ -1,4 +1,4 @@
-"""The common part of the backends that use VGG19 and the painter's loop: options and memory."""
+"""The common part of the backends that use VGG and the painter's loop: options and memory."""
 
 import ctypes
 import gc
@@ -30,6 +30,10 @@ from stylewatch_plugins.contract import (
 
 _M_MMAP_THRESHOLD = -3  # as <malloc.h> of glibc has it
 _LARGE = 1 << 20  # bytes: less than the maps of any large picture, more than all other blocks
+_NO_VGG16 = (
+    "the recipe asks for VGG16, which is not installed, so it runs on VGG19; "
+    "`stylewatch weights fetch vgg16-caffe` installs VGG16"
+)
 
 
 class VggOptions(Strict):
@@ -47,7 +51,7 @@ class VggOptions(Strict):
 
 
 class VggBackend(ABC):
-    """A backend for VGG19; a subclass adds the network and the loop."""
+    """A backend for VGG16 and VGG19; a subclass adds the network and the loop."""
 
     name: str
     options_model: ClassVar[type[VggOptions]]
@@ -77,17 +81,19 @@ class VggBackend(ABC):
 
     @abstractmethod
     def _network(self, task: Task) -> FeatureMaps:
-        """Load VGG19 for the layers and pools of `task`."""
+        """Load the network for the layers and pools of `task`."""
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
         device, memory_plan = str(self._device), self._memory_plan(task)
+        file = self._trained_weights(task)
+        wants_vgg16 = task.recipe.objective.network.architecture == "vgg16"
         return Provenance(
             name=self.name,
             version=self.version,
             device=device,
             precision=self._precision,
-            weights=self._trained_weights().for_receipt(),
+            weights=file.for_receipt(),
             decided={
                 "device": device,
                 "threads": torch.get_num_threads(),
@@ -95,7 +101,11 @@ class VggBackend(ABC):
                 "tile": "none" if memory_plan.tile is None else memory_plan.tile,
                 "history": "whole" if memory_plan.history is None else memory_plan.history,
             },
-            warnings=(*self._warnings, *fitting.warnings(task, memory_plan)),
+            warnings=(
+                *self._warnings,
+                *((_NO_VGG16,) if wants_vgg16 and file.name == weights.BUNDLED else ()),
+                *fitting.warnings(task, memory_plan),
+            ),
         )
 
     def estimate(self, task: Task) -> Estimate:
@@ -149,8 +159,12 @@ class VggBackend(ABC):
     def _map_format(self) -> MapFormat:
         return MapFormat.FLOAT32
 
-    def _trained_weights(self) -> weights.WeightsFile:
-        return weights.locate(self._options.weights)
+    def _trained_weights(self, task: Task) -> weights.WeightsFile:
+        """Choose the weights for `task`; raises RecipeError where they lack one of its layers."""
+        objective = task.recipe.objective
+        return weights.choose(
+            self._options.weights, objective.network.architecture, objective.layers
+        )
 
 
 def give_back_large_blocks() -> None:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.export import little
 from tests.painter import small
+from tests.painter.networks import as_vgg16
 from tests.painter.plain_vgg19 import Array, features_and_slope
 
 from stylewatch_export import graph
@@ -45,6 +46,22 @@ def test_features_and_gradient_equal_those_of_plain_torch(
     model = graph.gradient(plan, arrays)
     inputs = {value.name: given[value.name] for value in model.graph.input}
     gradient = little.run(model, **inputs)["picture.gradient"][0]
+    assert np.linalg.norm(gradient - slope) < 1e-5 * np.linalg.norm(slope)
+
+
+def test_features_and_gradient_of_vgg16_equal_those_of_plain_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrays = as_vgg16(little.arrays(monkeypatch))
+    layers = ("conv3_3", "conv4_1", "conv5_3")
+    plan = little.plan(layers=layers, architecture="vgg16", pool="max")
+    x = np.random.default_rng(0).uniform(-110, 140, (3, 29, 37))
+    expected, slope = features_and_slope(arrays, x, layers, "max", "floor")
+    features = little.run(graph.features(plan, arrays), picture=batch(x))
+    for layer in layers:
+        assert np.allclose(features[layer][0], expected[layer], rtol=1e-4, atol=1e-3)
+    given = {f"{layer}.gradient": features[layer] for layer in layers}
+    gradient = little.run(graph.gradient(plan, arrays), **features, **given)["picture.gradient"][0]
     assert np.linalg.norm(gradient - slope) < 1e-5 * np.linalg.norm(slope)
 
 

@@ -1,4 +1,4 @@
-"""Little VGG19s, of a few channels, in the forms in which others publish the large one."""
+"""Little VGGs, of a few channels, in the forms in which others publish the large ones."""
 
 import importlib
 from pathlib import Path
@@ -12,12 +12,15 @@ from stylewatch_painter.network.weights import LAYERS
 
 Network = dict[str, NDArray[np.float32]]
 
-FEATURES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
-"""Where torchvision's VGG19 has its convolutions."""
+FEATURES = {
+    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+}
+"""Where torchvision's networks have their convolutions."""
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let VGG19 be as deep as ever, but of few channels."""
+    """Let VGG be as deep as ever, but of few channels."""
     before = 3
     for layer in list(LAYERS):
         wide = 2 + int(layer[len("conv")])
@@ -25,21 +28,28 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         before = wide
 
 
-def network(seed: int = 0) -> Network:
+def network(seed: int = 0, architecture: str = "vgg19") -> Network:
     """Weights and biases at random, by our names."""
     random = np.random.default_rng(seed)
     arrays: Network = {}
     for layer, (out, before) in LAYERS.items():
         arrays[f"{layer}.weight"] = random.normal(size=(out, before, 3, 3)).astype(np.float32)
         arrays[f"{layer}.bias"] = random.normal(size=out).astype(np.float32)
-    return arrays
+    return arrays if architecture == "vgg19" else as_vgg16(arrays)
+
+
+def as_vgg16(arrays: Network) -> Network:
+    """Leave out the convolutions that VGG16 lacks."""
+    return {name: array for name, array in arrays.items() if "_4." not in name}
 
 
 def numbered(arrays: Network) -> Network:
     """By torchvision's names, and with the beginning of a classifier."""
+    layers = [layer for layer in LAYERS if f"{layer}.weight" in arrays]
+    places = FEATURES["vgg19" if "conv3_4" in layers else "vgg16"]
     named = {
         f"features.{place}.{part}": arrays[f"{layer}.{part}"]
-        for place, layer in zip(FEATURES, LAYERS, strict=True)
+        for place, layer in zip(places, layers, strict=True)
         for part in ("weight", "bias")
     }
     return {**named, "classifier.0.weight": np.zeros((2, 2), dtype=np.float32)}
@@ -56,7 +66,7 @@ def save_keras(path: Path, arrays: Network) -> Path:
     """As Keras 1 did: a group for each layer, kernels as (rows, columns, in, out)."""
     h5py = importlib.import_module("h5py")  # it tells no types
     with h5py.File(path, "w") as file:
-        for layer in LAYERS:
+        for layer in [layer for layer in LAYERS if f"{layer}.weight" in arrays]:
             name = layer.replace("conv", "block").replace("_", "_conv")
             group = file.create_group(name)
             kernel = np.transpose(arrays[f"{layer}.weight"], (2, 3, 1, 0))

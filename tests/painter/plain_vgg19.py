@@ -43,11 +43,14 @@ def features_and_slope(
     pool: str,
     edge: str,
 ) -> tuple[dict[str, Array], Array]:
-    """All features of x after ReLU, and the slope at x of half the squares of those of `layers`."""
+    """All features of x after ReLU, and the slope at x of half the squares of those of `layers`.
+
+    A convolution that `weights` lack is left out, as those of VGG19 that VGG16 has not.
+    """
     u = torch.from_numpy(x).double().requires_grad_()
     pooled: Any = functional.max_pool2d if pool == "max" else functional.avg_pool2d
     maps, features = u, {}
-    for layer in LAYERS:
+    for layer in [layer for layer in LAYERS if f"{layer}.weight" in weights]:
         if layer in AFTER_POOLS:
             maps = pooled(maps, 2, ceil_mode=edge == "ceil")
         weight, bias = (

@@ -30,6 +30,7 @@ def test_plan_has_its_own_name_and_accepts_no_other_graph() -> None:
         {"pool": "average"},
         {"pool_edge": "ceil"},
         {"precision": "fp16"},
+        {"architecture": "vgg16"},
     ]
     for changed in changes:
         other = PLAN.model_copy(update=changed)

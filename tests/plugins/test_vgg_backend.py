@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,22 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tests.painter.networks import as_vgg16, narrow, save_torch
+from tests.plugins.small_vgg import ARRAYS
 
+from stylewatch_export import graph
 from stylewatch_painter.algorithm import caches, forecast
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.calibration import Calibration
+from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, MapFormat
 from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.recipes.recipe import ARCHITECTURES
 from stylewatch_painter.stage import Stage, Wish, go_on
-from stylewatch_plugins import onnx_runtime
+from stylewatch_plugins import graphs, onnx_runtime
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -123,7 +128,7 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     about = make({**EXACT, "threads": threads}).provenance(sample())
     version = torch.__version__ if make is TorchAutograd else onnxruntime.__version__
     assert (about.version, about.device, about.precision) == (version, "cpu", "fp32")
-    assert about.weights == {"name": "bundled", "sha256": weights.locate().sha256, "bits": 8}
+    assert about.weights == {**weights.locate().for_receipt(), "architecture": "vgg19"}
     own = {"providers": "cpu"}
     if make is TorchAutograd:
         own = {"precision": "fp32", "convolution": str(about.decided["convolution"])}
@@ -259,6 +264,117 @@ def test_network_stays_until_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MemoryError):
         painted(OnnxVgg(CPU), sample())
     assert not onnx_runtime._open
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """A function that installs small weights: it takes their name and the network."""
+    narrow(monkeypatch)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(graphs, "_build", graph.build)  # in this process, which has them
+    monkeypatch.setattr(caches, "_last", {})
+    monkeypatch.setattr(onnx_runtime, "_open", {})
+
+    def install(name: str, architecture: str) -> None:
+        arrays = ARRAYS if architecture == "vgg19" else as_vgg16(ARRAYS)
+        import_file(save_torch(tmp_path / f"{name}.pth", arrays))
+
+    return install
+
+
+ASKS_FOR_VGG16 = {"objective.network.architecture": "vgg16"}
+
+
+@BACKENDS
+def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
+    make: Make, install: Callable[[str, str], None]
+) -> None:
+    """Weights that are named win."""
+
+    def used(options: Mapping[str, object], task: Task) -> tuple[object, object, int]:
+        about = make({**CPU, **options}).provenance(task)
+        return about.weights["name"], about.weights["architecture"], len(about.warnings)
+
+    asks, plain = sample(ASKS_FOR_VGG16), sample()
+    install("a19", "vgg19")
+    (warning,) = make(CPU).provenance(asks).warnings
+    assert "VGG16, which is not installed, so it runs on VGG19; `stylewatch weights" in warning
+    assert used({}, asks) == ("bundled", "vgg19", 1)
+    for name in ("own", "b16"):
+        install(name, "vgg16")
+    assert used({}, asks) == ("b16", "vgg16", 0)
+    assert used({}, plain) == ("bundled", "vgg19", 0)
+    for task in (asks, plain):
+        assert used({"weights": "own"}, task) == ("own", "vgg16", 0)
+        assert used({"weights": "a19"}, task) == ("a19", "vgg19", 0)
+
+
+@BACKENDS
+def test_weights_without_a_layer_of_the_recipe_are_refused(
+    make: Make, install: Callable[[str, str], None]
+) -> None:
+    install("own", "vgg16")
+    backend = make({**EXACT, "weights": "own"})
+    for layer in ("conv3_4", "conv4_4", "conv5_4"):
+        task = sample({f"objective.style.layers.{layer}": 1.0})
+        message = f"the weights 'own' are a VGG16, which has no layer {layer}: choose weights of"
+        for ask in (backend.provenance, backend.estimate, backend.measure):
+            with pytest.raises(RecipeError, match=message):
+                ask(task)
+        with pytest.raises(RecipeError, match=message):
+            painted(backend, task)
+
+
+DEEP = {
+    **ASKS_FOR_VGG16,
+    "objective.network.pool_edge": "ceil",
+    "objective.content.layers": {"conv4_2": 1.0},
+    "objective.style.layers": {"conv1_1": 1.0, "conv3_3": 1.0, "conv4_1": 1.0, "conv5_3": 1.0},
+}
+
+
+def test_vgg16_paints_the_same_in_tiles_and_in_either_backend(
+    install: Callable[[str, str], None],
+) -> None:
+    install("own", "vgg16")
+    task = sample({**DEEP, "size": "96", "steps": 1, "scales": []}, content=picture(96, 72))
+    runs = [painted(make({**EXACT, "tile": tile}), task)
+            for make in (TorchAutograd, OnnxVgg) for tile in ("none", 48)]  # fmt: skip
+    (loaded,) = caches._last.values()
+    assert loaded.layers == ARCHITECTURES["vgg16"]
+    for steps in runs[1:]:
+        for step, other in zip(runs[0], steps, strict=True):
+            assert other.losses.total == pytest.approx(step.losses.total, rel=1e-4)
+            assert isinstance(step, Stage) and isinstance(other, Stage)
+            assert np.abs(step.picture - other.picture).max() < 0.05
+
+
+def test_batch_of_several_networks_gives_what_each_task_gives_alone(
+    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe that is refused does not stop the others."""
+    install("own", "vgg16")
+    install("other", "vgg19")
+    bundled = replace(weights.locate("other"), name="bundled")
+    monkeypatch.setattr(weights, "_bundled", lambda: bundled)
+    plain = {**DEEP, "objective.network.architecture": "vgg19"}
+    refused = {**plain, "objective.content.layers": {"conv4_4": 1.0}}
+    for options, recipes in (
+        (EXACT, [DEEP, plain, DEEP]),
+        ({**EXACT, "weights": "own"}, [refused, plain, plain]),
+    ):
+        backend = TorchAutograd(options)
+        tasks = [sample({**recipe, "save_every": 1}, seed=n) for n, recipe in enumerate(recipes)]
+        items = list(backend.paint_many(tasks, [go_on] * 3))
+        for number, task in enumerate(tasks):
+            own = [item for row, item in items if row == number]
+            if recipes[number] is refused:
+                assert [type(error) for error in own] == [RecipeError]
+            else:
+                for step, alone in zip(own, painted(backend, task), strict=True):
+                    assert isinstance(step, Stage) and isinstance(alone, Stage)
+                    assert np.abs(step.picture - alone.picture).max() < 0.05
 
 
 def everything(optimizer: str, **recipe: object) -> Task:

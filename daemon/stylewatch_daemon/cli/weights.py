@@ -1,4 +1,4 @@
-"""`stylewatch weights`: list, fetch, verify and import the trained VGG19 files."""
+"""`stylewatch weights`: list, fetch, verify and import the trained VGG16 and VGG19 files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from stylewatch_painter.network.weights import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="The trained VGG19 files: bundled, official, or your own."
+    no_args_is_help=True, help="The trained VGG16 and VGG19 files: bundled, official, or your own."
 )
 
 _SHORT = 12  # digits of a digest in a table
@@ -31,26 +31,29 @@ _STRIDE = 10  # per cent between two lines of progress
 def list_(json: AsJson = False) -> None:
     """List the installed weights and those that can be fetched, with their origin and license."""
     rows: list[dict[str, object]] = [
-        {"name": file.name, "bits": file.bits, "sha256": file.sha256, "here": True,
-         "path": str(file.path), "origin": file.origin, "license": file.license}
+        {"name": file.name, "architecture": file.architecture, "bits": file.bits,
+         "sha256": file.sha256, "here": True, "path": str(file.path),
+         "origin": file.origin, "license": file.license}
         for file in available()
     ]  # fmt: skip
     installed = {row["name"] for row in rows}
     rows += [
-        {"name": entry.name, "bits": 32, entry.algorithm: entry.digest, "here": False,
-         "origin": entry.origin, "license": entry.license}
+        {"name": entry.name, "architecture": entry.architecture, "bits": 32,
+         entry.algorithm: entry.digest, "here": False, "origin": entry.origin,
+         "license": entry.license}
         for entry in CATALOGUE
         if entry.url and entry.name not in installed
     ]  # fmt: skip
     if json:
         echo_json(rows)
         return
-    table = [("name", "bits", "digest", "here", "origin")]
+    table = [("name", "network", "bits", "digest", "here", "origin")]
     for row in rows:
         kind = "sha256" if "sha256" in row else "md5"
         digest = f"{kind} {str(row[kind])[:_SHORT]}"
         here = "yes" if row["here"] else "fetch"
-        table.append((str(row["name"]), str(row["bits"]), digest, here, str(row["origin"])))
+        name, network = str(row["name"]), str(row["architecture"]).upper()
+        table.append((name, network, str(row["bits"]), digest, here, str(row["origin"])))
     echo(f"{columns(table)}\n")
     for license in dict.fromkeys(str(row["license"]) for row in rows):
         names = ", ".join(str(row["name"]) for row in rows if row["license"] == license)
@@ -91,7 +94,7 @@ def verify(
         try:
             file = locate(each)
             store.verify(file)
-            echo(f"{each}: OK, sha256 {file.sha256}, {file.bits} bits")
+            echo(f"{each}: OK, {file.architecture.upper()}, sha256 {file.sha256}, {file.bits} bits")
         except WeightsError as error:
             echo(f"{each}: wrong: {error}")
             wrong.append(each)
@@ -104,8 +107,8 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A VGG19 of your own: a torch state dict (.pth, .pt, .bin), .safetensors, or a"
-            " Keras .h5 (with the extra stylewatch\\[keras])."
+            help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin), .safetensors,"
+            " or a Keras .h5 (with the extra stylewatch\\[keras])."
         ),
     ],
     name: Annotated[
@@ -127,5 +130,7 @@ def import_(
 
 
 def _echo_file(file: WeightsFile) -> None:
-    echo(f"{file.name}: {file.path}\nsha256 {file.sha256}, {file.bits} bits; {file.license}")
+    network = file.architecture.upper()
+    echo(f"{file.name}: {file.path}")
+    echo(f"{network}, sha256 {file.sha256}, {file.bits} bits; {file.license}")
     note(f"`--set backends.torch.weights={file.name}` selects it")

@@ -82,9 +82,11 @@ def weights_status() -> Status:
     from stylewatch_painter.network.weights import BUNDLED, locate, own_files
 
     names = [BUNDLED, *(path.stem for path in own_files())]
+    intact = []
     try:
         for name in names:
-            verify(locate(name))
+            verify(file := locate(name))
+            intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:
         return Status(problem=str(error))
-    return Status(f"{', '.join(names)}: checksums OK")
+    return Status(f"{', '.join(intact)}: checksums OK")

@@ -51,6 +51,7 @@ class WeightsRecord(_Record):
     name: str
     sha256: str
     bits: int
+    architecture: str | None = None
 
 
 class ColorRecord(_Record):

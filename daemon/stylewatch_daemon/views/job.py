@@ -352,7 +352,8 @@ def _facts(entry: Entry, receipt: AnyReceipt | None) -> Iterator[tuple[str, str]
     if receipt.color:
         yield "colors", f"{receipt.color.mode}, in {receipt.color.space}"
     if network:
-        yield "network", shown(f"{network.name}, {network.bits} bits")
+        architecture = f" ({network.architecture.upper()})" if network.architecture else ""
+        yield "network", shown(f"{network.name}{architecture}, {network.bits} bits")
     yield "version", shown(receipt.version)
 
 

@@ -180,13 +180,13 @@ def load_network(
     device: torch.device,
     calibration: Calibration = FLOAT32,
 ) -> LoadedNetwork:
-    """Load VGG19 from `file` up to the deepest of `layers`, or reuse the network used last.
+    """Load the network of `file` up to the deepest of `layers`, or reuse the network used last.
 
     A network for another number of threads is a different one: its last bits differ. Raises
     WeightsError.
     """
     key = (file.sha256, str(device), torch.get_num_threads(), calibration)
-    needed = layers_up_to(layers)
+    needed = layers_up_to(layers, file.layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(needed):
         return last

@@ -222,7 +222,8 @@ def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLO
     value takes two bytes; max pools hold indices. In the first block three more maps exist at
     once: the input and output of a convolution, and one for the Gram matrix. The compiled
     convolutions hold less: gradients take the place of maps, a bit stands for a sign and a byte
-    for an index, and in the first block one more map and its pooled one exist at once.
+    for an index, and in the first block one more map and its pooled one exist at once. This is for
+    VGG19; VGG16 takes slightly less.
     """
     chain = layers_up_to(objective.layers)
     if map_format is MapFormat.FUSED:

@@ -108,7 +108,8 @@ def halo(layers: Collection[LayerName]) -> int:
     """Pixels around a tile that the deepest of `layers` depends on, a multiple of `grain`.
 
     A 3x3 convolution reaches one position to each side, and positions are twice as far apart
-    after each pool. A pool reaches no further, because tiles are aligned to its stride.
+    after each pool. A pool reaches no further, because tiles are aligned to its stride. This is for
+    VGG19; VGG16 has fewer convolutions and reaches less far.
     """
     deepest = max(LAYERS.index(layer) for layer in layers)
     reach = sum(1 << pools_before(layer) for layer in LAYERS[: deepest + 1])

@@ -23,7 +23,6 @@ from stylewatch_painter.network.store import (
 from stylewatch_painter.network.weights import (
     BUNDLED,
     CATALOGUE,
-    LAYERS,
     NORMALIZATIONS,
     Known,
     WeightsFile,
@@ -46,11 +45,12 @@ def import_file(
     normalization: str | None = None,
     catalogue: Sequence[Known] = CATALOGUE,
 ) -> WeightsFile:
-    """Convert the VGG19 in `path` and store it in `home` as `name`; `path` is not changed.
+    """Convert the VGG16 or VGG19 in `path` and store it in `home` as `name`; `path` is not changed.
 
     Without a `name` it gets the name it is known by, else that of the file. `normalization`
     (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
-    form does. Raises WeightsError: not VGG19, unreadable, or of unknown normalization; SaveError.
+    form does. Raises WeightsError: another network, unreadable, or of unknown normalization;
+    SaveError.
     """
     try:
         header(path)
@@ -75,8 +75,9 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     """A file that an import wrote, on any machine: it keeps its name and digest."""
     if normalization is not None:
         raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
-    tensors = store.read(path, LAYERS)
-    return replace(described(path), name=_plain(path.stem)), checked(dict(tensors), path)
+    file = replace(described(path), name=_plain(path.stem))
+    tensors = store.read(path, file.layers)
+    return file, checked(dict(tensors), file.architecture, path)
 
 
 def _foreign(
@@ -94,6 +95,7 @@ def _foreign(
         mean=kind.mean,
         origin=entry.origin if entry else f"imported from {path.name}",
         license=entry.license if entry else "as its source says",
+        architecture=foreign.architecture,
     )
     return file, canonical(foreign, kind)
 

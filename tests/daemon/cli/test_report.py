@@ -27,6 +27,8 @@ FIGURES = Figures(
 INPUT = {"role": "content", "name": "sea\n.jpg", "sha256": "a" * 64, "size": [48, 36],
          "converted": ["turned upright", "CMYK to RGB"]}  # fmt: skip
 
+NETWORK = {"name": "mine", "sha256": "d" * 64, "bits": 32, "architecture": "vgg16"}
+
 
 def html_of(folder: Path, figures: Figures = FIGURES, name: str = "sea", **changes: Any) -> str:
     """The report of a job whose receipt has these `changes`."""
@@ -40,16 +42,16 @@ def test_a_report_is_complete_and_loads_nothing(tmp_path: Path) -> None:
     attempts = [{"backend": "torch", "device": "cuda:0", "ended": "failed: it burnt"},
                 {"backend": "torch", "ended": "done"}]  # fmt: skip
     html = html_of(
-        tmp_path, inputs=[INPUT], weights={"name": "mine", "sha256": "d" * 64, "bits": 32},
-        retry_of="lake", attempts=attempts, color={"mode": "luminance", "space": "oklab"},
+        tmp_path, inputs=[INPUT], weights=NETWORK, retry_of="lake",
+        attempts=attempts, color={"mode": "luminance", "space": "oklab"},
     )  # fmt: skip
     images = re.findall(r'<img src="data:image/png;base64,AAAA" alt="(.*?)">', html)
     assert images == ["output", "content", "step 2"] and html.count("<img") == 3
     assert not re.search(r"<script|<link|<iframe|<object|<form|https?:|url\(|@import", html)
     assert "default-src 'none'; img-src data:;" in html
     line = "recipe gatys · 8x6 pixels · sketch on cpu · 1 min 1 s · 2026-01-02 12:01:01 UTC"
-    for cell in (line, MISSING, "the filters are not normalized", "mine, 32 bits", "d" * 64, "lake",
-                 "luminance, in oklab", "sea?.jpg", "turned upright; CMYK to RGB", "a" * 64,
+    for cell in (line, MISSING, "the filters are not normalized", "mine (VGG16), 32 bits", "d" * 64,
+                 "lake", "luminance, in oklab", "sea?.jpg", "turned upright; CMYK to RGB", "a" * 64,
                  "content conv4_2", "objective.start", "torch (cuda:0)", "b" * 64):  # fmt: skip
         assert f">{cell}</" in html
 

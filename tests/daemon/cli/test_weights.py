@@ -33,9 +33,14 @@ def trained(tmp_path: Path) -> Path:
 
 def test_the_list_has_installed_weights_and_those_that_can_be_fetched(run: Run) -> None:
     lines = run("weights", "list").lines
-    assert lines[0].split()[:4] == ["name", "bits", "digest", "here"]
+    assert lines[0].split()[:5] == ["name", "network", "bits", "digest", "here"]
     rows = {line.split()[0]: line for line in lines[1 : lines.index("")]}
-    assert list(rows) == ["bundled", "caffe", "keras", "torchvision"]
+    assert list(rows) == [
+        *("bundled", "caffe", "keras", "torchvision"),
+        *("vgg16-caffe", "vgg16-keras", "vgg16-torchvision"),
+    ]
+    assert all(row.split()[1] == ("VGG16" if "vgg16" in name else "VGG19")
+               for name, row in rows.items())  # fmt: skip
     assert "md5 253f8cb51578" in rows["keras"] and "fetch" in rows["torchvision"]
 
 
@@ -46,15 +51,19 @@ def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, 
     assert (ended.code, ended.out[:9]) == (0, "trained: ")
     rows = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
     assert rows["trained"]["here"] is True and Path(rows["trained"]["path"]).is_file()
+    path = networks.save_torch(trained.with_name("own.pth"), networks.network(2, "vgg16"))
+    assert "VGG16, sha256" in run("weights", "import", path).out
+    rows = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
+    assert [rows[name]["architecture"] for name in ("own", "trained")] == ["vgg16", "vgg19"]
     ended = run("weights", "verify")
     assert ended.code == 0
-    assert [line.split(",")[0] for line in ended.lines] == [
-        f"{name}: OK" for name in ("bundled", "trained")
-    ]
+    assert [line.split(", ")[:2] for line in ended.lines] == [
+        ["bundled: OK", "VGG19"], ["own: OK", "VGG16"], ["trained: OK", "VGG19"]
+    ]  # fmt: skip
     bundled.write_bytes(b"something else")
     ended = run("weights", "verify")
     assert ended.code == 69 and "bundled: wrong" in ended.out and "trained: OK" in ended.out
-    assert ended.err == "stylewatch: 1 of 2 weights are damaged: bundled\n"
+    assert ended.err == "stylewatch: 1 of 3 weights are damaged: bundled\n"
 
 
 def test_fetch_shows_its_progress_and_the_file(

@@ -71,7 +71,7 @@ def test_a_backend_that_cannot_run_has_a_problem(
 
 
 def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
-    assert backends.run(CHECK_WEIGHTS) == Status("bundled: checksums OK")
+    assert backends.run(CHECK_WEIGHTS) == Status("bundled (VGG19): checksums OK")
 
     def fail(file: object) -> None:
         raise WeightsError("they are damaged; fetch them again")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import md5, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.painter import networks
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.importer import Progress, download, fetch, import_file
-from stylewatch_painter.network.store import load
+from stylewatch_painter.network.store import load, verify
 from stylewatch_painter.network.weights import LAYERS, Known
 
 
@@ -40,6 +40,18 @@ def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered:
     assert file.mean == (123.68, 116.779, 103.939)
     assert weights.locate("my-vgg", home=tmp_path / "home") == file
     assert numbered.read_bytes() == before
+
+
+def test_file_of_vgg16_says_so_in_every_place(tmp_path: Path) -> None:
+    arrays = networks.network(architecture="vgg16")
+    path = networks.save_torch(tmp_path / "vgg16.pth", arrays)
+    file = import_file(path, home=tmp_path / "home")
+    assert weights.header(file.path)["format"] == "stylewatch-vgg16/1"
+    located = weights.locate("vgg16", home=tmp_path / "home")
+    assert (located.architecture, located.for_receipt()["architecture"]) == ("vgg16", "vgg16")
+    verify(located)
+    with pytest.raises(WeightsError, match=r"VGG16 has no convolution 'conv4_4'; it has conv1_1"):
+        load(located, ["conv4_4"])
 
 
 def test_known_digest_gives_name_and_normalization(tmp_path: Path, numbered: Path) -> None:
@@ -84,8 +96,13 @@ def test_misleading_and_existing_names_are_refused(tmp_path: Path, numbered: Pat
 def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None:
     here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
     there = import_file(here.path, home=tmp_path / "there")
-    assert (there.sha256, there.mean) == (here.sha256, here.mean)
+    assert there == replace(here, path=there.path)
     assert networks.same(*(load(file, LAYERS)[1] for file in (here, there)))
+    path = networks.save_torch(tmp_path / "vgg16.pth", networks.network(architecture="vgg16"))
+    here = import_file(path, home=tmp_path / "here")
+    there = import_file(here.path, home=tmp_path / "there")
+    assert there == replace(here, path=there.path)
+    assert networks.same(*(load(file, file.layers)[1] for file in (here, there)))
     with pytest.raises(WeightsError, match="leave --normalization out"):
         import_file(here.path, home=tmp_path / "there", normalization="caffe")
 

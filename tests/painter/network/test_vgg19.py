@@ -1,15 +1,26 @@
-"""VGG19 against the same network in plain torch; its precision."""
+"""VGG19 and VGG16 against the same networks in plain torch; their precision."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import features_and_slope, filters
+from torch import nn
 
-from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName
+from stylewatch_painter.network import kernels, store
+from stylewatch_painter.network.importer import import_file
+from stylewatch_painter.network.vgg19 import (
+    PLAN_SHAPES,
+    PLAN_SIDES,
+    TORCH,
+    Precision,
+    Vgg19,
+    layers_up_to,
+)
+from stylewatch_painter.recipes.recipe import ARCHITECTURES, LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
@@ -34,9 +45,70 @@ def test_features_and_gradient_match_plain_torch(
     np.testing.assert_allclose(small.array(gradient) / size, slope / size, atol=1e-5)
 
 
+VGG16 = [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512]
+"""Configuration D of the paper: channels of a convolution, or 0 for a pool."""
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> nn.Sequential:
+    """VGG16 with random filters, as torchvision puts it together."""
+    torch.manual_seed(0)
+    modules: list[nn.Module] = []
+    before = 3
+    for channels in VGG16:
+        if not channels:
+            modules.append(nn.MaxPool2d(2, 2))
+            continue
+        convolution = nn.Conv2d(before, channels, 3, padding=1)
+        nn.init.kaiming_normal_(convolution.weight)
+        modules += [convolution, nn.ReLU()]
+        before = channels
+    return nn.Sequential(*modules)
+
+
+@pytest.mark.parametrize("plan", [TORCH, "4" * len(PLAN_SHAPES) * len(PLAN_SIDES)])
+def test_imported_vgg16_is_the_network_of_its_file(
+    tmp_path: Path, vgg16: nn.Sequential, plan: str
+) -> None:
+    """Of real size, normalized as its training pictures; with torch's and compiled convolutions."""
+    state = {f"features.{name}": tensor for name, tensor in vgg16.state_dict().items()}
+    torch.save({**state, "classifier.0.bias": torch.zeros(9)}, tmp_path / "x.pth")
+    file = import_file(tmp_path / "x.pth", home=tmp_path, normalization="torchvision")
+    mean, arrays = store.load(file, file.layers)
+    assert (file.architecture, len(arrays)) == ("vgg16", 2 * 13)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network = Vgg19(tensors, mean, plan=plan if kernels.library() is not None else TORCH)
+
+    picture = torch.from_numpy(small.picture(3, 50, 37).transpose(2, 0, 1)[None].copy())
+    theirs, ours = (picture.clone().requires_grad_() for _ in range(2))
+    average, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    channels = [((theirs[:, i] / 255) - average[i]) / deviation[i] for i in range(3)]
+    x, expected = torch.stack(channels, 1), []
+    for module in vgg16:
+        x = module(x)
+        if isinstance(module, nn.ReLU):
+            expected.append(x)
+    shifted = ours - torch.tensor(mean).view(1, 3, 1, 1)
+    features = network(shifted, file.layers, small.pools("max", "floor"))
+    assert list(features) == list(file.layers)
+    for maps, wanted in zip(features.values(), expected, strict=True):
+        torch.testing.assert_close(maps, wanted, rtol=1e-3, atol=1e-3)
+    wanted_layers: list[LayerName] = ["conv3_3", "conv4_1", "conv5_3"]
+    for_slope = [features[layer] for layer in wanted_layers]
+    (slope,) = torch.autograd.grad(sum_of_squares(for_slope), ours)
+    same = [expected[file.layers.index(layer)] for layer in wanted_layers]
+    (expected_slope,) = torch.autograd.grad(sum_of_squares(same), theirs)
+    assert (slope - expected_slope).norm() < 1e-3 * expected_slope.norm()
+
+
+def sum_of_squares(maps: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([each.square().sum() for each in maps]).sum()
+
+
 def test_deeper_layers_are_not_computed() -> None:
     """The weights of deeper layers need not even be there."""
     assert layers_up_to(["conv2_1", "conv1_1"]) == ("conv1_1", "conv1_2", "conv2_1")
+    assert layers_up_to(["conv4_1"], ARCHITECTURES["vgg16"])[-2:] == ("conv3_3", "conv4_1")
     shallow = {name: w for name, w in filters(0).items() if name.startswith(("conv1", "conv2_1"))}
     weights = {name: torch.from_numpy(w).float() for name, w in shallow.items()}
     network = Vgg19(weights, (0.0, 0.0, 0.0))

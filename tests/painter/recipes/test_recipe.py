@@ -44,6 +44,12 @@ def test_size_has_one_of_six_forms() -> None:
          "objective: the objective names no layer: give content or style at least one"),
         ({"objective.tv": {"loss": "squared", "weight": 1, "gradient_weight": 2}},
          "objective.tv: tv takes a weight or a gradient_weight, not both"),
+        ({"objective.network.architecture": "vgg16", "objective.content.layers": {"conv4_4": 1}},
+         "objective: network.architecture vgg16 has no layer conv4_4: it has conv1_1, conv1_2,"
+         " conv2_1, conv2_2, conv3_1, conv3_2, conv3_3, conv4_1, conv4_2, conv4_3, conv5_1,"
+         " conv5_2, conv5_3"),
+        ({"objective.network.architecture": "vgg13"},
+         "objective.network.architecture: input should be 'vgg16' or 'vgg19', got 'vgg13'"),
         ({"objective.style.loss": "wasserstein"},
          "objective.style: gram: moments and loss: wasserstein go together: the distance is"
          " between means and covariances, and no other loss is"),
