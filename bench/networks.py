@@ -75,7 +75,7 @@ def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:
     """The three of them."""
     file = weights.locate()
     objective = made.recipe.objective
-    chain = layers_up_to(objective.layers)
+    chain = layers_up_to(objective.all_layers)
     mean, arrays = weights_read.load(file, chain)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     plan = Plan.of(objective, file)

@@ -76,7 +76,7 @@ class Plan(Strict):
         return cls(
             weights=file.sha256,
             mean=file.mean,
-            layers=tuple(layer for layer in LAYERS if layer in objective.layers),
+            layers=tuple(layer for layer in LAYERS if layer in objective.all_layers),
             pool=objective.network.pool,
             pool_edge=objective.network.pool_edge,
             precision=precision,

@@ -134,7 +134,7 @@ class TorchAutograd(VggBackend):
 
     def _trained(self, *tasks: Task) -> LoadedNetwork:
         """Load the network up to the deepest layer of `tasks`, which have the same weights."""
-        layers = {layer for task in tasks for layer in task.recipe.objective.layers}
+        layers = {layer for task in tasks for layer in task.recipe.objective.all_layers}
         file = self._trained_weights(tasks[0])
         return load_network(file, layers, self._device, self._calibration)
 

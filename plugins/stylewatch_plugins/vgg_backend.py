@@ -163,7 +163,7 @@ class VggBackend(ABC):
         """Choose the weights for `task`; raises RecipeError where they lack one of its layers."""
         objective = task.recipe.objective
         return weights.choose(
-            self._options.weights, objective.network.architecture, objective.layers
+            self._options.weights, objective.network.architecture, objective.all_layers
         )
 
 

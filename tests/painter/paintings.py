@@ -26,7 +26,7 @@ _SHORT: Mapping[str, Any] = {
 
 def painting(changes: Mapping[str, Any] | None = None, several: int = 1, **task: Any) -> Task:
     """Three steps at half size and four at the full size, with so many styles."""
-    return replace(small.task("best", {**_SHORT, **(changes or {})}, several), **task)
+    return replace(small.task("gram", {**_SHORT, **(changes or {})}, several), **task)
 
 
 def painted(task: Task, *wishes: Wish) -> list[Step]:

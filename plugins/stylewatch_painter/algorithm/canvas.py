@@ -94,13 +94,13 @@ class Canvas:
     def enlarged(self, u: Tensor, size: Size) -> Tensor:
         """Enlarge u to `size`.
 
-        `keep_detail` is the share of the content's own fine detail that is added: with 1 the change
-        from the content so far is enlarged and added to the content.
+        A share of the content's own fine detail is added: with 1 the change from the content so far
+        is enlarged and added to the content.
         """
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
-        share = self.task.recipe.schedule.keep_detail
+        share = self.task.detail_share
         if share:
             here, there = self.content(small), self.content(size)
             if here is not None and there is not None:

@@ -78,7 +78,8 @@ def forecast(
     levels, settings = task.levels(), task.recipe.schedule.optimizer
     trial = _trial(task, levels[-1])
     canvas = Canvas(task, network.mean, network.device)
-    objective, u = Objective([canvas], network, trial), canvas.start(trial.size)
+    u = canvas.start(trial.size)
+    objective = Objective([canvas], network, trial, start=u)
     objective(u)  # the first evaluation also sets up the libraries
     on_cpu = network.device.type == "cpu"
     seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
@@ -146,7 +147,7 @@ def evaluations(settings: Settings, steps: int) -> float:
 def _trial(task: Task, final: Level) -> Level:
     """The final level, shrunk to a small size at which no feature map is empty."""
     objective = task.recipe.objective
-    least = least_side(objective.network, objective.layers)
+    least = least_side(objective.network, objective.all_layers)
     scale = max(_TRIAL_SIDE / max(final.size), least / min(final.size))
     if scale >= 1:
         return final

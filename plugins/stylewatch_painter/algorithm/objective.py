@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylewatch_painter.algorithm import neighbors
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import LayerSums, gram
@@ -25,10 +26,19 @@ from stylewatch_painter.algorithm.losses import (
     style_value,
     tv_value,
 )
+from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
-from stylewatch_painter.algorithm.scales import Level, pools_before
-from stylewatch_painter.algorithm.task import Style, shares
-from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, region_shares, tiles
+from stylewatch_painter.algorithm.scales import Level, Size, pools_before
+from stylewatch_painter.algorithm.task import Style, Task, shares
+from stylewatch_painter.algorithm.tiles import (
+    Tile,
+    View,
+    added,
+    as_whole,
+    map_size,
+    region_shares,
+    tiles,
+)
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
@@ -85,11 +95,12 @@ class ContentTargets:
 def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> ContentTargets:
     """Compute P for one painting."""
     objective = canvas.task.recipe.objective
+    terms = objective.at(coarse=level.is_coarse)
     picture = canvas.content(level.size)
-    if objective.content is None or not objective.content.layers or picture is None:
+    if terms.content is None or not terms.content.layers or picture is None:
         return ContentTargets()
-    view = View(network, objective.network, objective.content.layers)
-    parts = tiles(level.size, canvas.memory_plan.tile, objective.layers)
+    view = View(network, objective.network, terms.content.layers)
+    parts = tiles(level.size, _tile(canvas, terms), terms.layers)
     keep = canvas.memory_plan.keeps_content or len(parts) == 1
     targets = ContentTargets(view=view, picture=picture)
     norms: dict[LayerName, ContentNorm] = {}
@@ -102,6 +113,11 @@ def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Cont
         if keep:
             kept[tile] = maps
     return ContentTargets(norms, kept) if keep else replace(targets, norms=norms)
+
+
+def _tile(canvas: Canvas, terms: recipe.Terms) -> int | None:
+    """The side of the tiles; neighbors are matched in whole pictures."""
+    return canvas.memory_plan.tile if terms.neighbors is None else None
 
 
 def _batched(each: Sequence[ContentTargets]) -> ContentTargets:
@@ -136,8 +152,8 @@ def style_targets(
     canvas: Canvas, network: FeatureMaps, level: Level, cache: StyleCache
 ) -> tuple[StyleTarget, ...]:
     """Compute A of each style, or of one blend of all styles, for one painting."""
-    losses = canvas.task.recipe.objective.style
-    styles = canvas.task.styles
+    terms = canvas.task.recipe.objective.at(coarse=level.is_coarse)
+    losses, styles = terms.style, canvas.task.styles
     if losses is None or not losses.layers or not styles:
         return ()
     source = _StyleGrams(canvas, network, cache, losses)
@@ -148,6 +164,16 @@ def style_targets(
     ]
     if losses.several == "grams" and len(targets) > 1:
         targets = [StyleTarget("blend", 1.0, _blended(canvas, targets))]
+    content = source.of_content(level)
+    if content is not None:
+        share = canvas.task.style_share
+        targets = [
+            replace(
+                target,
+                grams={layer: content[layer].lerp(A, share) for layer, A in target.grams.items()},
+            )
+            for target in targets
+        ]
     return tuple(
         replace(target, grams={layer: style_target(A, losses) for layer, A in target.grams.items()})
         for target in targets
@@ -203,13 +229,30 @@ class _StyleGrams:
             grams = {layer: A / scale**2 for layer, A in grams.items()}
         return grams
 
+    def of_content(self, level: Level) -> Grams | None:
+        """The Gram matrices of the content, where the style's are mixed with them."""
+        picture = self.canvas.content(level.size)
+        if self.canvas.task.style_share == 1 or picture is None:
+            return None
+        view, parts = self._view(self.losses.layers), self._tiles(level.size, self.losses.layers)
+        return self._grams(view.total(picture, parts, {}))
+
     def _at(self, style: Style, level: Level, layers: Collection[LayerName]) -> Grams:
         """A of some layers for a style at `level`."""
-        sums = self._sums(style, level, layers)
+        return self._grams(self._sums(style, level, layers))
+
+    def _grams(self, sums: LayerSums) -> Grams:
         return {
             layer: torch.cat([gram(region, self.losses) for region in regions])
             for layer, regions in sums.items()
         }
+
+    def _view(self, layers: Collection[LayerName]) -> View:
+        network = self.canvas.task.recipe.objective.network
+        return View(self.network, network, layers, self.losses.gram == "moments")
+
+    def _tiles(self, size: Size, layers: Collection[LayerName]) -> tuple[Tile, ...]:
+        return tiles(size, self.canvas.memory_plan.tile, layers)
 
     def _sums(self, style: Style, level: Level, layers: Collection[LayerName]) -> LayerSums:
         """The sums of some layers for a style at `level`, from the cache if possible."""
@@ -218,10 +261,10 @@ class _StyleGrams:
         size = task.style_size(style, level.scale)
 
         def compute() -> LayerSums:
-            view = View(self.network, network, layers, self.losses.gram == "moments")
+            view = self._view(layers)
             weights = view.weights(style.mask, size)
             picture = self.canvas.style(style, level)
-            return as_whole(view.total(picture, tiles(size, tile, layers), weights), weights)
+            return as_whole(view.total(picture, self._tiles(size, layers), weights), weights)
 
         if style.digest is None:
             return compute()
@@ -250,21 +293,33 @@ class TermLabel:
 
 
 def term_labels(
-    objective: recipe.Objective, contents: Sequence[LayerName], styles: Sequence[StyleTarget]
+    task: Task, level: Level, contents: Sequence[LayerName], styles: Sequence[StyleTarget]
 ) -> Iterator[TermLabel]:
-    """Label all terms: content layers, then the layers of each style, then smoothness."""
-    if objective.content is not None:
+    """Label all terms: content layers, the layers of each style, neighbors, then smoothness."""
+    terms = task.recipe.objective.at(coarse=level.is_coarse)
+    if terms.content is not None:
         for layer in contents:
-            weight = objective.content.layers[layer] * 16 ** (0.5 - objective.strength)
+            weight = terms.content.layers[layer] * task.content_factor
             yield TermLabel("content", layer, weight, weight)
-    if objective.style is not None:
-        for style in styles:
-            for layer in style.grams:
-                weight = objective.style.layers[layer] * style.share
-                yield TermLabel("style", layer, weight, weight, style.name)
-    if objective.tv is not None:
-        weight, gradient_weight = objective.tv.weight, objective.tv.gradient_weight
+    yield from _style_labels(task, terms, styles)
+    if terms.tv is not None:
+        weight, gradient_weight = terms.tv.weight, terms.tv.gradient_weight
         yield TermLabel("tv", "", weight, weight if gradient_weight is None else gradient_weight)
+
+
+def _style_labels(
+    task: Task, terms: recipe.Terms, styles: Sequence[StyleTarget]
+) -> Iterator[TermLabel]:
+    if terms.style is not None:
+        for target in styles:
+            for layer in target.grams:
+                weight = terms.style.layers[layer] * target.share
+                yield TermLabel("style", layer, weight, weight, target.name)
+    if terms.neighbors is not None:
+        for style in task.styles:
+            share = style.weight / sum(other.weight for other in task.styles)
+            weight = terms.neighbors.weight * share
+            yield TermLabel("style", "neighbors", weight, weight, style.name)
 
 
 def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
@@ -291,10 +346,12 @@ class Observation:
     """The part of an evaluation that adds up over tiles.
 
     `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
+    `neighbors`: the value (B,) for each style; it does not add up, and such pictures have one tile.
     """
 
     contents: Sequence[Tensor] = ()
     styles: LayerSums = field(default_factory=dict)
+    neighbors: Sequence[Tensor] = ()
 
     def __add__(self, other: "Observation") -> "Observation":
         contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
@@ -310,6 +367,9 @@ class Observation:
 class Objective:
     """The objective of the paintings on `canvases`, all of one shape (see `paint.shape`).
 
+    `start` (B, 3, height, width) are the pictures that the level starts from; without it they are
+    the contents.
+
     Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
     `styles` caches sums of styles for `network`. Targets are computed in the same precision as the
     pictures, so that rounding errors cancel; reported losses are computed in float32, against
@@ -323,17 +383,22 @@ class Objective:
         network: FeatureMaps,
         level: Level,
         styles: StyleCache | None = None,
+        start: Tensor | None = None,
     ) -> None:
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
-        self._recipe = canvases[0].task.recipe.objective
-        self._tiles = tiles(level.size, canvases[0].memory_plan.tile, self._recipe.layers)
+        task = canvases[0].task
+        self._recipe = task.recipe.objective.at(coarse=level.is_coarse)
+        self._settings = task.recipe.objective.network
+        self._start = start
+        self._tiles = tiles(level.size, _tile(canvases[0], self._recipe), self._recipe.layers)
         self._compute_targets()
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
-        self._style_view = View(network, self._recipe.network, layers, moments)
-        self._view = replace(self._style_view, layers=(*self._contents.norms, *layers))
-        task = canvases[0].task
+        self._style_view = View(network, self._settings, layers, moments)
+        matched = () if self._recipe.neighbors is None else self._recipe.neighbors.layers
+        needed = dict.fromkeys((*self._contents.norms, *layers, *matched))
+        self._view = replace(self._style_view, layers=tuple(needed))
         self._region_weights = self._style_view.weights(task.content_mask, level.size)
         regions = region_shares(task, len(self._grams))
         self._region_shares = None if regions is None else regions.to(network.device)
@@ -346,6 +411,11 @@ class Objective:
         # a picture in tiles is large: there is no memory for targets in two precisions
         network = self.network if self.is_whole else self.network.exact
         contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
+        starts = (None,) * len(self.canvases) if self._start is None else self._start.split(1)
+        self._neighbors = [
+            neighbors.targets(canvas, network, self.level, start)
+            for canvas, start in zip(self.canvases, starts, strict=True)
+        ]
         styles = [
             style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
         ]
@@ -358,7 +428,7 @@ class Objective:
             for targets in zip(*styles, strict=True)
         ]
         self._labels = [
-            tuple(term_labels(canvas.task.recipe.objective, tuple(content.norms), style))
+            tuple(term_labels(canvas.task, self.level, tuple(content.norms), style))
             for canvas, content, style in zip(self.canvases, contents, styles, strict=True)
         ]
         weights = [[label.gradient_weight for label in labels] for labels in self._labels]
@@ -402,7 +472,8 @@ class Objective:
 
     @cached_property
     def _in_float32(self) -> "Objective":
-        return Objective(self.canvases, self.network.exact, self.level, self._cache)
+        network, start = self.network.exact, self._start
+        return Objective(self.canvases, network, self.level, self._cache, start)
 
     def losses(self, terms: Tensor) -> list[Losses]:
         """Convert terms (B, K) to a record for each picture."""
@@ -449,7 +520,30 @@ class Objective:
             for layer, P in self._contents.at(tile).items():
                 norm = self._contents.norms[layer]
                 contents.append(content_value(maps[layer], P, norm, self._recipe.content))
-        return Observation(contents, self._style_view.sums(tile, maps, self._region_weights))
+        matched = list(
+            self._neighbor_values(maps)
+        )  # before the backward pass of sums replaces maps
+        sums = self._style_view.sums(tile, maps, self._region_weights)
+        return Observation(contents, sums, matched)
+
+    def _neighbor_values(self, maps: Maps) -> Iterator[Tensor]:
+        """The neighbor loss (B,) of each style."""
+        settings = self._recipe.neighbors
+        if settings is None:
+            return
+        size = self.level.size
+        shaped = {
+            layer: maps[layer].unflatten(-1, map_size(size, layer, self._settings))
+            for layer in settings.layers
+        }
+        rows = hypercolumns(shaped, grid(size), settings.layers)
+        for style in range(len(self.canvases[0].task.styles)):
+            yield torch.stack(
+                [
+                    column_loss([part[picture] for part in rows], targets[style])
+                    for picture, targets in enumerate(self._neighbors)
+                ]
+            )
 
     def _terms(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""
@@ -457,6 +551,7 @@ class Objective:
         if self._recipe.style is not None:
             pixels = u.shape[-2] * u.shape[-1]
             terms.extend(self._style_terms(observed, pixels, self._recipe.style))
+        terms.extend(observed.neighbors)
         if (tv := self._recipe.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
         return torch.stack(terms, dim=1)

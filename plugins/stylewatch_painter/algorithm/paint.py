@@ -129,8 +129,9 @@ def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITE
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device, memory_plan)
     level = task.levels()[-1]
-    objective = Objective([canvas], network, level)
-    return objective.losses(objective.exact_terms(canvas.start(level.size)))[0]
+    u = canvas.start(level.size)
+    objective = Objective([canvas], network, level, start=u)
+    return objective.losses(objective.exact_terms(u))[0]
 
 
 def groups(tasks: Sequence[Task]) -> list[list[int]]:
@@ -159,6 +160,8 @@ def shape(task: Task) -> Hashable:
         objective.network.model_dump_json(),
         *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
         *(side and tuple(side.layers) for side in sides),
+        objective.neighbors and objective.neighbors.model_dump_json(),
+        objective.coarse and objective.coarse.model_dump_json(),
         objective.tv and objective.tv.loss,
         task.levels(),
         task.content is None,
@@ -207,7 +210,7 @@ def _paint_level(
     styles: StyleCache,
 ) -> Iterator[tuple[int, Result]]:
     """Make the remaining steps at this size, or those until a painting of the batch ends."""
-    objective = Objective(state.canvases, network, levels[state.level], styles)
+    objective = Objective(state.canvases, network, levels[state.level], styles, state.begun)
     if state.level + 1 == len(levels):
         for canvas in state.canvases:
             canvas.free_content()

@@ -24,13 +24,14 @@ class Level:
     """One size of a painting: (width, height) in pixels, its scale, its number of steps.
 
     The scale is relative to `Task.first`. Frequencies below `slowest` cycles per pixel are not
-    changed at this size.
+    changed at this size. `is_coarse`: the recipe's `objective.coarse` holds.
     """
 
     size: Size
     scale: float
     steps: int
     slowest: float = 0.0
+    is_coarse: bool = False
 
 
 def final_size(schedule: Schedule, content: Size) -> Size:
@@ -67,22 +68,28 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
 
     Scales below `smallest` are raised to it and joined, or skipped. Scales at which a feature map
     of the painting or of one of the `styles` (their sizes at `final`) would be empty are left out,
-    as are those that would not be smaller than `final`.
+    as are those that would not be smaller than `final`, except for a scale of 1 with other terms.
     """
     narrowest = min(side for size in (final, *styles) for side in size)
     objective, schedule = recipe.objective, recipe.schedule
-    shortest = least_side(objective.network, objective.layers)
+    shortest = least_side(objective.network, objective.all_layers)
+    largest = 0 if objective.coarse is None else objective.coarse.largest
     steps: dict[float, int] = {}
     for coarser in schedule.scales:
         is_below = round(coarser.scale * max(final)) < schedule.smallest
         if is_below and schedule.below_smallest == "skip":
             continue
         scale = max(coarser.scale, schedule.smallest / max(final))
-        if scale < 1 and round(narrowest * scale) >= shortest:
+        has_other_terms = coarser.scale == 1 and max(final) <= largest
+        if (scale < 1 or has_other_terms) and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + coarser.steps
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps
-    coarse = (Level(times(final, scale), scale, count) for scale, count in steps.items())
+    coarse = (
+        Level(size, scale, count, is_coarse=max(size) <= largest)
+        for scale, count in steps.items()
+        for size in [times(final, scale)]
+    )
     return (*coarse, Level(final, 1.0, schedule.steps))
 
 
@@ -115,7 +122,7 @@ def least_side(network: Network, layers: Iterable[LayerName]) -> int:
 
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
     """Raise PictureError if a picture of `size` has no feature map at the deepest layer."""
-    least = least_side(recipe.objective.network, recipe.objective.layers)
+    least = least_side(recipe.objective.network, recipe.objective.all_layers)
     if min(size) < least:
         raise PictureError(
             f"{what} would be {size[0]}x{size[1]} pixels, and the pools of recipe {recipe.name} "

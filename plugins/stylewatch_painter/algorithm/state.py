@@ -97,6 +97,8 @@ class PaintState:
     optimizer: Optimizer = field(init=False)
     convergence: Convergence = field(init=False)
     average: MovingAverage | None = field(init=False)
+    begun: Tensor | None = field(init=False)
+    """The pictures that this size began with, where targets depend on them."""
 
     def __post_init__(self) -> None:
         self._begin_size()
@@ -159,6 +161,8 @@ class PaintState:
         self.convergence = Convergence(schedule.tolerance)
         decay = schedule.ema_decay
         self.average = MovingAverage.of(self.u, decay) if decay else None
+        needs_start = self.canvases[0].task.recipe.objective.needs_start
+        self.begun = self.u.clone() if needs_start else None
 
     def _new_optimizer(self) -> Optimizer:
         return self.canvases[0].new_optimizer((self.u.shape[-1], self.u.shape[-2]))
@@ -169,6 +173,8 @@ class PaintState:
         self.members = [self.members[row] for row in rows]
         self.taken_back = [self.taken_back[row] for row in rows]
         self.u = self.u[rows]
+        if self.begun is not None:
+            self.begun = self.begun[rows]
         if self.average is not None:
             self.average.value = self.average.value[rows]
             self.average.weight = self.average.weight[rows]
@@ -194,6 +200,8 @@ class PaintState:
         if self.average is not None:
             for name, tensor in (("value", self.average.value), ("weight", self.average.weight)):
                 arrays[f"average.{name}"] = tensor[row : row + 1].clone().cpu().numpy()
+        if self.begun is not None:
+            arrays["begun"] = self.begun[row : row + 1].cpu().numpy().copy()
         state = self.optimizer.state()
         for name, tensor in (state if len(self.members) == 1 else of_rows(state, [row])).items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
@@ -212,7 +220,7 @@ class PaintState:
         tensors = {
             name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
             for name in saved
-            if name == "u" or name.startswith(("optimizer.", "average.", "rest."))
+            if name in ("u", "begun") or name.startswith(("optimizer.", "average.", "rest."))
         }
         try:
             state = cls(
@@ -230,6 +238,8 @@ class PaintState:
             if state.average is not None:
                 state.average.value = tensors["average.value"]
                 state.average.weight = tensors["average.weight"]
+            if state.begun is not None:
+                state.begun = tensors["begun"]
             prefix = "optimizer."
             state.optimizer.load(
                 {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}

@@ -1,7 +1,7 @@
 """Task: one painting, as plain values and float32 arrays. No torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ _WORKING = 10  # vectors of the picture's size that L-BFGS uses in addition to i
 _ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
 """For few steps at the final size. In large pictures the gradient by one value is far below
 1e-8, Adam's usual epsilon, which would stop it."""
+
+_ALL_STYLE = 0.8
+"""The strength from which targets are the style's alone; above it content weights still fall."""
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
 
@@ -160,7 +163,30 @@ class Task:
         """All sizes, coarse to fine, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
         coarse = scales.levels(self.recipe, self.first, styles)
+        if self.content is None or not self.styles:  # nothing to match, or to match with
+            coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
+
+    @property
+    def style_share(self) -> float:
+        """The share of the style in targets that are mixed with the content's own features."""
+        objective = self.recipe.objective
+        if objective.strength_by == "weight" or self.content is None:
+            return 1.0
+        return min(1.0, objective.strength / _ALL_STYLE)
+
+    @property
+    def detail_share(self) -> float:
+        """The share of the content's own fine detail that is added when a scale is enlarged."""
+        return 1 - self.style_share * (1 - self.recipe.schedule.keep_detail)
+
+    @property
+    def content_factor(self) -> float:
+        """The factor of content weights."""
+        objective = self.recipe.objective
+        if objective.strength_by == "blend":
+            return 2 * (1 - objective.strength)
+        return 16 ** (0.5 - objective.strength)
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:

@@ -121,6 +121,19 @@ class Content(Strict):
     layers: Weights
 
 
+class Neighbors(Strict):
+    """Neighbor loss: each position follows the nearest one in a style; see `neighbors`."""
+
+    layers: Weights
+    """Layers of a hypercolumn, each with the factor of its features."""
+    weight: Weight = 1.0
+    content_share: Share = 0.75
+    """Share of the content in the picture that is matched; the rest is the one a scale starts from.
+    The coarsest scale matches the content alone."""
+    rotations: bool = False
+    """Search the style turned by 90, 180 and 270 degrees too."""
+
+
 class Style(Strict):
     """Style loss; `losses.style_value` gives the formulas."""
 
@@ -155,15 +168,13 @@ class TotalVariation(Strict):
         return self
 
 
-class Objective(Strict):
-    """The loss that is minimized: content, style and smoothness terms, with their weights."""
+class Terms(Strict):
+    """The terms of a loss, with their weights."""
 
-    network: Network = Network()
     content: Content | None = None
     style: Style | None = None
+    neighbors: Neighbors | None = None
     tv: TotalVariation | None = None
-    strength: Share = 0.5
-    """Style strength: content weights are multiplied by 16^(0.5 - strength)."""
 
     @model_validator(mode="after")
     def _has_a_layer(self) -> Self:
@@ -171,21 +182,57 @@ class Objective(Strict):
             raise ValueError("the objective names no layer: give content or style at least one")
         return self
 
+    @property
+    def layers(self) -> frozenset[LayerName]:
+        """Every layer that a term uses."""
+        sides = (self.content, self.style, self.neighbors)
+        return frozenset(layer for side in sides if side is not None for layer in side.layers)
+
+
+class CoarseTerms(Terms):
+    """The terms at the coarser scales that are small enough."""
+
+    largest: SideLength = 999_999
+    """Long side in pixels up to which a scale has these terms."""
+
+
+class Objective(Terms):
+    """The loss that is minimized: content, style and smoothness terms, with their weights."""
+
+    network: Network = Network()
+    coarse: CoarseTerms | None = None
+    """Other terms for the scales before the final size; they need a content."""
+    strength: Share = 0.5
+    """Style strength; `strength_by` defines its effect."""
+    strength_by: Literal["weight", "blend"] = "weight"
+    """`weight`: content weights are multiplied by 16^(0.5 - strength). `blend`: the targets of the
+    style are mixed with the content's own features, of which 1 - strength / 0.8 remains, and
+    content weights are multiplied by 2 (1 - strength); 0 is the content, 1 the style alone."""
+
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:
         architecture = self.network.architecture
-        if missing := sorted(self.layers.difference(ARCHITECTURES[architecture])):
+        if missing := sorted(self.all_layers.difference(ARCHITECTURES[architecture])):
             raise ValueError(
                 f"network.architecture {architecture} has no layer {missing[0]}: it has "
                 f"{', '.join(ARCHITECTURES[architecture])}"
             )
         return self
 
+    def at(self, *, coarse: bool) -> Terms:
+        """The terms of a coarse level, or of any other."""
+        return self.coarse if coarse and self.coarse is not None else self
+
     @property
-    def layers(self) -> frozenset[LayerName]:
-        """Every layer that a loss uses."""
-        sides = (side.layers for side in (self.content, self.style) if side is not None)
-        return frozenset(layer for weights in sides for layer in weights)
+    def needs_start(self) -> bool:
+        """True if targets depend on the pictures that scales start from."""
+        matches = (terms.neighbors for terms in (self, self.coarse) if terms is not None)
+        return any(match is not None and match.content_share < 1 for match in matches)
+
+    @property
+    def all_layers(self) -> frozenset[LayerName]:
+        """Every layer that a term of any scale uses."""
+        return self.layers if self.coarse is None else self.layers | self.coarse.layers
 
 
 class Adam(Strict):
@@ -223,9 +270,12 @@ class Lbfgs(Strict):
 
 
 class Scale(Strict):
-    """A coarser scale before the final one: `scale` times the final sides, for `steps` steps."""
+    """A scale before the final one: `scale` times the final sides, for `steps` steps.
 
-    scale: Annotated[float, Field(gt=0, lt=1)]
+    The scale 1 is the final size with the terms of `objective.coarse`.
+    """
+
+    scale: Annotated[float, Field(gt=0, le=1)]
     steps: SomeSteps
 
 

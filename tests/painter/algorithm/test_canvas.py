@@ -29,7 +29,7 @@ def test_recipe_starts_as_its_source() -> None:
     """Standard normal noise, pixel after pixel, around the mean that is subtracted."""
     draw = np.random.Generator(np.random.PCG64(5)).standard_normal((small.HEIGHT, small.WIDTH, 3))
     table: list[tuple[str, dict[str, Any], float, float]] = [
-        ("best", {}, 0, 1),
+        ("gram", {}, 0, 1),
         ("devos", {}, 0, 1),
         ("devos", {"noise_ratio": 0.3}, 0.3, 0.7),
         ("gatys", {}, 30, 0),
@@ -45,16 +45,16 @@ def test_recipe_starts_as_its_source() -> None:
 def test_start_from_style_or_picture() -> None:
     """Resized to the size of the painting."""
     init = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
-    from_init = start("best", {"start": "picture", "resample": "nearest"}, init=init)
+    from_init = start("gram", {"start": "picture", "resample": "nearest"}, init=init)
     np.testing.assert_allclose(from_init + small.MEAN, small.plain(init)[:, 1::2, 1::2], atol=1e-4)
-    style = start("best", {"start": "style"})
+    style = start("gram", {"start": "style"})
     np.testing.assert_allclose(style + small.MEAN, small.plain(small.picture(1)), atol=1e-4)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.0])
 def test_enlarging_keeps_content_detail(share: float) -> None:
     """A painting that changed nothing is then the content in full; without, it is blurred."""
-    made = canvas(small.task("best", {"keep_detail": share}))
+    made = canvas(small.task("gram", {"keep_detail": share}))
     large, half = made.content(WHOLE), made.content(HALF)
     assert large is not None and half is not None
     error = (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max()

@@ -60,7 +60,7 @@ def test_vectors_and_evaluations_by_optimizer() -> None:
         ({**searching, "history": 10}, 28, 300 * 1.03 + 20),
     ]
     for settings, vectors, of_300 in table:
-        optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
+        optimizer = change(find("gram"), {"optimizer": settings}).schedule.optimizer
         assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
         assert evaluations(optimizer, 300) == pytest.approx(of_300)
 
@@ -124,7 +124,7 @@ def process_of_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
 def large(**changes: Any) -> Task:
     """3000x2000 pixels, by L-BFGS with six pairs."""
     sizes = {"size": "3000x2000", "fit": "stretch", "enlarge": True, "style_size": "21"}
-    return small.task("best", {**sizes, "steps": 20, **changes})
+    return small.task("gram", {**sizes, "steps": 20, **changes})
 
 
 def limit(task: Task, plan: MemoryPlan) -> int:

@@ -21,7 +21,7 @@ from stylewatch_painter.recipes.book import change
 from stylewatch_painter.stage import Losses
 
 REFERENCE = {
-    "best": (0.04265347, 1.010855, 0, 0.03992792, -0.03024699),
+    "gram": (0.04265347, 1.010855, 0, 0.03992792, -0.03024699),
     "blank-canvas": (6.198868, 2742030, 0, 79908.39, -24253.23),
     "crowson": (328.1527, 246.5145, 17406.67, 7.098343, -7.038503),
     "devos": (7.672476, 105565.1, 0, 1116.826, -1126.075),
@@ -61,7 +61,7 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
 
 def test_strength_scales_content_weights() -> None:
     for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
-        objective = small.objective(small.task("best", {"strength": strength}))
+        objective = small.objective(small.task("gram", {"strength": strength}))
         (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
         assert losses.content["conv4_2"].weight == pytest.approx(weight)
         assert losses.style["style-1"]["conv1_1"].weight == 1
@@ -69,7 +69,7 @@ def test_strength_scales_content_weights() -> None:
     assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
 
 
-@pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("best", False)])
+@pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("gram", False)])
 def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
     """A quarter of the positions give a quarter of the sum, so it is multiplied by four."""
     size, vgg = (10, 9), small.network()
@@ -84,7 +84,7 @@ def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
     torch.testing.assert_close(terms("21x18"), terms("10x9") * factor)
 
 
-@pytest.mark.parametrize(("name", "rest"), [("devos", 9 / 16), ("best", 0.0)])
+@pytest.mark.parametrize(("name", "rest"), [("devos", 9 / 16), ("gram", 0.0)])
 def test_unnormalized_gram_is_divided_by_squared_scale(name: str, rest: float) -> None:
     """At the style picture itself: (A - A / 2^2)^2 is 9/16 of A^2; a mean stays as it is."""
     task = small.task(name, {"style_size": "area", "enlarge": False})
@@ -100,7 +100,7 @@ def test_unnormalized_gram_is_divided_by_squared_scale(name: str, rest: float) -
 
 def test_shallow_layers_see_the_style_unenlarged() -> None:
     """A painting three times as large as the style."""
-    task, vgg = small.task("best"), small.network()
+    task, vgg = small.task("gram"), small.network()
     larger = {"size": "63x54", "fit": "stretch", "enlarge": True}
     enlarged = replace(task, recipe=change(task.recipe, larger))
     both, shallow, deep = (
@@ -125,7 +125,7 @@ def cached(
 
 def test_style_with_digest_is_computed_once() -> None:
     """Unless a setting that its targets depend on is another one."""
-    task, cache = small.task("best"), StyleCache()
+    task, cache = small.task("gram"), StyleCache()
     assert cached(cache, task, "a") == 1
     assert cached(cache, replace(task, content=small.picture(9), seed=5), "a") == 1
     assert cached(cache, task, "b") == 2
@@ -141,7 +141,7 @@ def test_style_with_digest_is_computed_once() -> None:
         {"objective.style.layers.conv3_1": None},
     ]
     for computed, change_ in enumerate(changes, start=4):
-        assert cached(cache, small.task("best", change_), "a") == computed
+        assert cached(cache, small.task("gram", change_), "a") == computed
 
 
 def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) ->
         gc.collect()
         return sum(type(value) is torch.Tensor and value.ndim == 4 for value in gc.get_objects())
 
-    objective = small.objective(small.task("best"))
+    objective = small.objective(small.task("gram"))
     u = objective.canvases[0].start(objective.level.size)
     objective(u)
     before = maps()
@@ -167,7 +167,7 @@ def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("name", "padding", "edge"),
-    [("best", "zeros", "floor"), ("devos", "reflect", "ceil"),
+    [("gram", "zeros", "floor"), ("devos", "reflect", "ceil"),
      ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
 )  # fmt: skip
 def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
@@ -195,7 +195,7 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
 
 
 def test_masks_that_do_not_match_are_refused() -> None:
-    task, mask = small.task("best"), np.zeros((18, 21, 2), dtype=np.float32)
+    task, mask = small.task("gram"), np.zeros((18, 21, 2), dtype=np.float32)
     black = mask.copy()
     mask[:, :10, 0] = 1
     left = (replace(task.styles[0], mask=mask),)

