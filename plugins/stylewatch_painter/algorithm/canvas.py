@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimizers import Adam, Bounds, Optimizer, Sgd
+from stylewatch_painter.algorithm.optimizers import Adam, Bounds, OnPyramid, Optimizer, Sgd
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import (
     UNLIMITED,
@@ -21,8 +21,10 @@ from stylewatch_painter.algorithm.task import (
     check_masks,
 )
 from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
@@ -117,6 +119,14 @@ class Canvas:
         pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
         return pixels
 
+    def finished(self, u: Tensor) -> Pixels:
+        """The picture to show of u at the final size."""
+        pixels, task = self.pixels(u), self.task
+        if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
+            return pixels
+        content = self._resized(task.content, task.final)
+        return with_matched_chroma(pixels, content, [style.picture for style in task.styles])
+
     @property
     def _mean(self) -> Tensor:
         return torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1)
@@ -174,4 +184,7 @@ _OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
 
 def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
     """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
+    levels = settings.pyramid if isinstance(settings, recipe.Adam) else 0
+    if levels:
+        return OnPyramid(_OPTIMIZERS[settings.kind](settings, None), levels, bounds)
     return _OPTIMIZERS[settings.kind](settings, bounds)

@@ -248,7 +248,7 @@ def optimizer_bytes(settings: Settings, steps: int) -> int:
     """Bytes of an optimizer for each pixel after `steps`, as vectors of three floats."""
     match settings:
         case recipe.Adam():
-            vectors = 4
+            vectors = 8 if settings.pyramid else 4
         case recipe.Sgd():
             vectors = 2
         case recipe.Lbfgs():

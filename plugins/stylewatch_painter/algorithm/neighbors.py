@@ -8,10 +8,11 @@ that layers with many maps do not outweigh the others.
 The letters are those of `losses`: B pictures, N feature maps, M positions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,7 +20,7 @@ from torch.nn import functional
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.algorithm.tiles import features, planes, region_shares
+from stylewatch_painter.algorithm.tiles import features, map_size, planes, region_shares
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import Regions
@@ -32,6 +33,12 @@ _COARSER = 4
 
 _SEARCH_BYTES = 64 * 2**20
 """Memory for a block of similarities during a search."""
+
+_MOST_SAMPLED = 64
+"""Positions along a side of maps up to which a match of single layers takes every position."""
+
+_IN_REGION = 0.5
+"""Share of a position from which it belongs to a region."""
 
 _TINY = 1e-12
 """Added to squared lengths, so that a black area has a direction."""
@@ -164,6 +171,110 @@ class _CosineDistance(torch.autograd.Function):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class LayerTarget:
+    """The features of one style for a match of each layer by itself, and its share of each region.
+
+    `maps` has the features (N, rows, columns) of the style and of its turned copies. The flags
+    `painted` and `usable` (R, rows, columns) show the regions of the painting and of those maps;
+    they are empty without masks.
+    """
+
+    factors: Mapping[LayerName, float]
+    maps: Mapping[LayerName, Sequence[Tensor]]
+    painted: Mapping[LayerName, Tensor]
+    usable: Mapping[LayerName, Sequence[Tensor]]
+    shares: Sequence[float]
+
+
+def layer_loss(
+    maps: Mapping[LayerName, Tensor], target: LayerTarget, draw: np.random.Generator
+) -> Tensor:
+    """The mean centered cosine distance () to the nearest features, summed over the layers.
+
+    `maps` (N, rows, columns) are those of one picture. Of maps with a side of 128 positions and
+    more, `draw` chooses one position in every square, the same in painting and style.
+    """
+    loss = torch.zeros((), device=next(iter(maps.values())).device)
+    for layer, factor in target.factors.items():
+        stride = max(1, max(maps[layer].shape[-2:]) // _MOST_SAMPLED)
+        down, right = draw.integers(0, stride, 2).tolist()
+        sampled = (..., slice(down, None, stride), slice(right, None, stride))
+        queries = maps[layer][sampled].flatten(1).mT
+        candidates = torch.cat([m[sampled].flatten(1).mT for m in target.maps[layer]])
+        for region, share in enumerate(target.shares):
+            some, others = queries, candidates
+            if target.painted:
+                some = queries[target.painted[layer][region][sampled].flatten()]
+            if target.usable:
+                flags = [m[region][sampled].flatten() for m in target.usable[layer]]
+                others = candidates[torch.cat(flags)]
+            if len(some) and len(others):
+                loss = loss + factor * share * _nearest_distance(some.float(), others.float())
+    return loss
+
+
+def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
+    """The mean centered cosine distance () of rows (Q, N) to the nearest candidates (C, N)."""
+    with torch.no_grad():
+        centered = directions(candidates - candidates.mean(0))
+        chosen = centered[nearest(queries, candidates)]
+    return 1 - (directions(queries - queries.mean(0)) * chosen).sum(-1).mean()
+
+
+@torch.no_grad()
+def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[LayerTarget, ...]:
+    """The features of each style of a painting."""
+    task, settings = canvas.task, canvas.task.recipe.objective.network
+    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
+    if neighbors is None or canvas.content(level.size) is None:
+        return ()
+    shares = region_shares(task, len(task.styles))
+    painted = (
+        {}
+        if task.content_mask is None
+        else _flags(
+            planes(task.content_mask), neighbors.layers, level.size, settings, network.device
+        )
+    )
+    found = []
+    for number, style in enumerate(task.styles):
+        turned = _turned(canvas.style(style, level), turns=4 if neighbors.rotations else 1)
+        maps = [features(network, picture, neighbors.layers, settings) for picture in turned]
+        usable = []
+        if style.mask is not None:
+            masks = _turned(planes(style.mask), len(turned))
+            usable = [
+                _flags(mask, neighbors.layers, (x.shape[-1], x.shape[-2]), settings, network.device)
+                for mask, x in zip(masks, turned, strict=True)
+            ]
+        found.append(
+            LayerTarget(
+                neighbors.layers,
+                {layer: [own[layer][0] for own in maps] for layer in neighbors.layers},
+                painted,
+                {layer: [own[layer] for own in usable] for layer in neighbors.layers if usable},
+                [1.0] if shares is None else shares[number].tolist(),
+            )
+        )
+    return tuple(found)
+
+
+def _flags(
+    regions: Tensor,
+    layers: Collection[LayerName],
+    size: Size,
+    settings: Network,
+    device: torch.device,
+) -> dict[LayerName, Tensor]:
+    """The positions (R, rows, columns) of each layer at least half of which are in a region."""
+    return {
+        layer: functional.adaptive_avg_pool2d(regions, map_size(size, layer, settings)).to(device)
+        >= _IN_REGION
+        for layer in layers
+    }
+
+
 @torch.no_grad()
 def targets(
     canvas: Canvas, network: FeatureMaps, level: Level, start: Tensor | None
@@ -262,5 +373,5 @@ def _candidates(style: Style, turned: Sequence[Tensor], device: torch.device) ->
         ],
         dim=1,
     ).to(device)
-    least = weights.amax(1, keepdim=True).clamp(max=0.5)
+    least = weights.amax(1, keepdim=True).clamp(max=_IN_REGION)
     return weights >= least

@@ -26,7 +26,7 @@ from stylewatch_painter.algorithm.losses import (
     style_value,
     tv_value,
 )
-from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns
+from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns, layer_loss
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
 from stylewatch_painter.algorithm.scales import Level, Size, pools_before
 from stylewatch_painter.algorithm.task import Style, Task, shares
@@ -368,7 +368,7 @@ class Objective:
     """The objective of the paintings on `canvases`, all of one shape (see `paint.shape`).
 
     `start` (B, 3, height, width) are the pictures that the level starts from; without it they are
-    the contents.
+    the contents. `evaluations` were made before at this level: they decide what is drawn by chance.
 
     Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
     `styles` caches sums of styles for `network`. Targets are computed in the same precision as the
@@ -384,7 +384,9 @@ class Objective:
         level: Level,
         styles: StyleCache | None = None,
         start: Tensor | None = None,
+        evaluations: int = 0,
     ) -> None:
+        self._evaluations = evaluations
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         task = canvases[0].task
@@ -412,10 +414,15 @@ class Objective:
         network = self.network if self.is_whole else self.network.exact
         contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
         starts = (None,) * len(self.canvases) if self._start is None else self._start.split(1)
-        self._neighbors = [
-            neighbors.targets(canvas, network, self.level, start)
-            for canvas, start in zip(self.canvases, starts, strict=True)
-        ]
+        if self._matches_layers:
+            self._layer_targets = [
+                neighbors.layer_targets(canvas, network, self.level) for canvas in self.canvases
+            ]
+        else:
+            self._neighbors = [
+                neighbors.targets(canvas, network, self.level, start)
+                for canvas, start in zip(self.canvases, starts, strict=True)
+            ]
         styles = [
             style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
         ]
@@ -441,16 +448,18 @@ class Objective:
 
     @property
     def is_capturable(self) -> bool:
-        """True if a CUDA graph can capture an evaluation: eigenvalues need the CPU.
+        """True if a CUDA graph can capture an evaluation: eigenvalues and chance need the CPU.
 
         Pictures in tiles are so large that a graph would not help.
         """
         style = self._recipe.style
-        return self.is_whole and (style is None or style.loss != "wasserstein")
+        is_fixed = not self._matches_layers
+        return self.is_whole and is_fixed and (style is None or style.loss != "wasserstein")
 
     def __call__(self, u: Tensor) -> Evaluation:
         """Evaluate the terms at u and the gradient of the objectives."""
         u = u.detach()
+        self._evaluations += 1
         try:
             evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
         except RuntimeError:
@@ -465,6 +474,7 @@ class Objective:
     def exact_terms(self, u: Tensor) -> Tensor:
         """Evaluate the terms (B, K) at u in float32."""
         if self.is_whole and self.network.exact is not self.network:
+            self._in_float32._evaluations = self._evaluations
             return self._in_float32.exact_terms(u)
         view = replace(self._view, network=self.network.exact)
         observed = reduce(add, (self._observe(tile.of(u), tile, view) for tile in self._tiles))
@@ -473,7 +483,7 @@ class Objective:
     @cached_property
     def _in_float32(self) -> "Objective":
         network, start = self.network.exact, self._start
-        return Objective(self.canvases, network, self.level, self._cache, start)
+        return Objective(self.canvases, network, self.level, self._cache, start, self._evaluations)
 
     def losses(self, terms: Tensor) -> list[Losses]:
         """Convert terms (B, K) to a record for each picture."""
@@ -536,6 +546,9 @@ class Objective:
             layer: maps[layer].unflatten(-1, map_size(size, layer, self._settings))
             for layer in settings.layers
         }
+        if self._matches_layers:
+            yield from self._layer_values(shaped)
+            return
         rows = hypercolumns(shaped, grid(size), settings.layers)
         for style in range(len(self.canvases[0].task.styles)):
             yield torch.stack(
@@ -544,6 +557,22 @@ class Objective:
                     for picture, targets in enumerate(self._neighbors)
                 ]
             )
+
+    def _layer_values(self, maps: Maps) -> Iterator[Tensor]:
+        """The loss (B,) of each style where layers are matched; a step draws its own positions."""
+        for style in range(len(self.canvases[0].task.styles)):
+            values = []
+            for picture, canvas in enumerate(self.canvases):
+                seed = [canvas.task.seed, *self.level.size, self._evaluations]
+                draw = np.random.Generator(np.random.PCG64(seed))
+                own = {layer: maps[layer][picture] for layer in maps}
+                values.append(layer_loss(own, self._layer_targets[picture][style], draw))
+            yield torch.stack(values)
+
+    @property
+    def _matches_layers(self) -> bool:
+        matching = self._recipe.neighbors
+        return matching is not None and matching.each == "layer"
 
     def _terms(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""

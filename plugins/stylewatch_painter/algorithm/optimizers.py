@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -195,6 +196,117 @@ class Sgd(Optimizer):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
         self._i = int(state["i"])
+
+
+class LaplacianPyramid:
+    """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, side by side.
+
+    Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with bilinear
+    interpolation. Each level has half the rows and columns of the one before, as long as there are
+    any; the last holds what remains. Coefficients are (B, 3, K).
+    """
+
+    def __init__(self, shape: Sequence[int], levels: int, device: torch.device) -> None:
+        self._shapes = [(shape[0], shape[1])]
+        while len(self._shapes) <= levels and min(self._shapes[-1]) > 1:
+            self._shapes.append((self._shapes[-1][0] // 2, self._shapes[-1][1] // 2))
+        steps = list(pairwise(self._shapes))
+        self._smaller = [_interpolation(large, small, device) for large, small in steps]
+        self._larger = [_interpolation(small, large, device) for large, small in steps]
+
+    def analysis(self, x: Tensor) -> Tensor:
+        """The coefficients of pictures (B, 3, height, width)."""
+        levels = []
+        for smaller, larger in zip(self._smaller, self._larger, strict=True):
+            below = _applied(smaller, x)
+            levels.append(x - _applied(larger, below))
+            x = below
+        return torch.cat([level.flatten(2) for level in (*levels, x)], dim=-1)
+
+    def synthesis(self, coefficients: Tensor) -> Tensor:
+        """The pictures (B, 3, height, width) with these coefficients."""
+        levels = self._split(coefficients)
+        x = levels.pop()
+        for larger in reversed(self._larger):
+            x = levels.pop() + _applied(larger, x)
+        return x
+
+    def adjoint(self, gradient: Tensor) -> Tensor:
+        """The gradient by coefficients, from that by pixels (B, 3, height, width)."""
+        levels = [gradient]
+        for down, right in self._larger:
+            levels.append(down.mT @ levels[-1] @ right)
+        return torch.cat([level.flatten(2) for level in levels], dim=-1)
+
+    def _split(self, coefficients: Tensor) -> list[Tensor]:
+        parts = torch.split(coefficients, [rows * columns for rows, columns in self._shapes], -1)
+        return [part.unflatten(-1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+
+_Interpolation = tuple[Tensor, Tensor]
+"""The matrices that interpolate the rows and the columns of pictures."""
+
+
+def _interpolation(
+    shape: tuple[int, int], to: tuple[int, int], device: torch.device
+) -> _Interpolation:
+    down, right = (
+        functional.interpolate(
+            torch.eye(length, device=device)[None], size, mode="linear", align_corners=False
+        )[0].mT
+        for length, size in zip(shape, to, strict=True)
+    )
+    return down, right
+
+
+def _applied(matrices: _Interpolation, x: Tensor) -> Tensor:
+    # not by torch's own interpolation, whose way back adds in any order on a GPU
+    down, right = matrices
+    return down @ x @ right.mT
+
+
+class OnPyramid(Optimizer):
+    """Lets another optimizer move the coefficients of a Laplacian pyramid of the pictures."""
+
+    def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
+        self._inner, self._levels = inner, levels
+        self._coefficients: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Make one step of the other optimizer; x changes in place."""
+        pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)
+        if self._coefficients is None:
+            self._coefficients = pyramid.analysis(x)
+        project = None
+
+        def on_pyramid(coefficients: Tensor) -> Evaluation:
+            nonlocal project
+            evaluation = evaluate(pyramid.synthesis(coefficients))
+            project = evaluation.project
+            gradient = pyramid.adjoint(evaluation.gradient)
+            return replace(evaluation, gradient=gradient, project=None)
+
+        evaluation = self._inner.step(self._coefficients, on_pyramid)
+        moved = pyramid.synthesis(self._coefficients)
+        if project is None:
+            x.copy_(moved)
+        else:
+            x.add_(project(moved - x))
+            self._coefficients.copy_(pyramid.analysis(x))
+        self._clamp(x)
+        return evaluation
+
+    def state(self) -> dict[str, Tensor]:
+        """The state of the other optimizer, and the coefficients."""
+        if self._coefficients is None:
+            return self._inner.state()
+        return {**self._inner.state(), "coefficients": self._coefficients.clone()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
+        self._inner.load(state)
+        self._coefficients = state.get("coefficients")
 
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:

@@ -210,7 +210,9 @@ def _paint_level(
     styles: StyleCache,
 ) -> Iterator[tuple[int, Result]]:
     """Make the remaining steps at this size, or those until a painting of the batch ends."""
-    objective = Objective(state.canvases, network, levels[state.level], styles, state.begun)
+    level = levels[state.level]
+    made = level.steps - state.left(levels)
+    objective = Objective(state.canvases, network, level, styles, state.begun, made)
     if state.level + 1 == len(levels):
         for canvas in state.canvases:
             canvas.free_content()
@@ -324,7 +326,7 @@ class _Reporter:
 
     def _with_picture(self, row: int, step: Step) -> Stage:
         canvas, u = self._state.canvases[row], self._state.shown()[row : row + 1]
-        picture = canvas.pixels(canvas.enlarged(u, canvas.task.final))
+        picture = canvas.finished(canvas.enlarged(u, canvas.task.final))
         return Stage(**vars(step), picture=picture)
 
     def _step_seconds(self, count: int) -> list[float]:

@@ -11,7 +11,7 @@ and luminance is 0 for black and 1 for white:
             "A perceptual color space for image processing", 2020)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -171,6 +171,12 @@ _FLAT = 1e-9
 """Variance, with white as 1, up to which a picture counts as constant."""
 
 
+_NO_CHROMA = 6e-5
+"""Largest entry of the covariance of a style that counts as gray, in Oklab."""
+_LITTLE = 1e-4
+"""Added to variances of Oklab coordinates."""
+
+
 @dataclass(frozen=True, eq=False)
 class Spread:
     """Mean (3,) and covariance (3, 3) of a picture's colors in a space, float64."""
@@ -217,6 +223,64 @@ def recolored(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixel
         return from_space(away @ way.T + wanted.mean, space)
 
     return by_rows(moved, style)
+
+
+def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixels]) -> Pixels:
+    """Keep the lightness of a picture; its chroma becomes the content's, mapped to the style's.
+
+    The last step of Kolkin et al. 2022 (arXiv 2203.13215), as their program does it: in Oklab, of
+    values that are taken for linear light; lightness is clamped to the style's range; the content's
+    a and b get the mean and covariance of the style's, are smoothed along edges of the lightness,
+    and clamped. Of a style without chroma all three coordinates get the style's mean and
+    covariance. The pictures have one size, except for the styles.
+    """
+    lab, own = _taken_as_linear(picture), _taken_as_linear(content)
+    theirs = np.concatenate([_taken_as_linear(style).reshape(-1, 3) for style in styles])
+    low, high = theirs.min(0), theirs.max(0)
+    lab = np.clip(lab, low, high)
+    if np.abs(np.cov(theirs[:, 1:].T, bias=True)).max() < _NO_CHROMA:
+        lab = _whitened_to(lab, theirs)
+    else:
+        chroma = _whitened_to(own[..., 1:], theirs[:, 1:])
+        lab = np.concatenate([lab[..., :1], _smoothed(chroma, lab[..., 0])], axis=-1)
+    linear = (np.clip(lab, low, high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+    return (255 * np.clip(linear, 0, 1)).astype(np.float32)
+
+
+def _taken_as_linear(pixels: Pixels) -> Floats:
+    """Oklab coordinates of a picture whose values are taken for linear light."""
+    lab: Floats = np.cbrt(np.clip(pixels.astype(np.float64) / 255, 0, 1) @ _TO_CONES.T) @ _TO_LAB.T
+    return lab
+
+
+def _whitened_to(colors: Floats, others: Floats) -> Floats:
+    """Give colors (height, width, N) the mean and covariance of others (positions, N).
+
+    By the square roots of both covariances, with a little added, so that there is an inverse.
+    """
+    flat, little = colors.reshape(-1, colors.shape[-1]), _LITTLE * np.eye(colors.shape[-1])
+    before = np.cov(flat.T, bias=True) + little
+    after = np.cov(others.T, bias=True) + little
+    way = _root(after) @ _root(before, inverse=True)
+    moved: Floats = (colors - flat.mean(0)) @ way.T + others.mean(0)
+    return moved
+
+
+def _smoothed(chroma: Floats, light: Floats) -> Floats:
+    """Average chroma five times over 3x3 pixels, weighted by their likeness in lightness."""
+    around = [(row, column) for row in range(3) for column in range(3)]
+    height, width = light.shape
+
+    def shifted(plane: Floats) -> Iterator[Floats]:
+        padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
+        for row, column in around:
+            yield padded[row : row + height, column : column + width]
+
+    weights = [np.exp(-10 * np.abs(light - other))[..., None] for other in shifted(light)]
+    total = np.sum(weights, axis=0)
+    for _ in range(5):
+        chroma = sum(w * c for w, c in zip(weights, shifted(chroma), strict=True)) / total
+    return chroma
 
 
 def lit_like(style: Pixels, content: Pixels, space: Space, weights: tuple[Plane | None, ...]) -> (

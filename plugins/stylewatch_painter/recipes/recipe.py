@@ -132,6 +132,9 @@ class Neighbors(Strict):
     The coarsest scale matches the content alone."""
     rotations: bool = False
     """Search the style turned by 90, 180 and 270 degrees too."""
+    each: Literal["column", "layer"] = "column"
+    """Match hypercolumns once, with the pictures that a scale starts from; or match the features of
+    each layer by themselves, anew in every step, at positions drawn by chance."""
 
 
 class Style(Strict):
@@ -243,6 +246,9 @@ class Adam(Strict):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Positive = 1e-8
+    pyramid: Annotated[int, Field(ge=0, le=20)] = 0
+    """Optimize the coefficients of a Laplacian pyramid of so many levels, as far as the picture has
+    them, instead of pixels; 0: off."""
 
 
 class Sgd(Strict):
@@ -320,6 +326,8 @@ class Schedule(Strict):
     """Steps, over all scales, that the initial picture has already been through."""
     upscale_steps: SomeSteps = 8
     """Steps at each size above that of the preview."""
+    match_chroma: bool = False
+    """Replace the chroma of the output by the content's, mapped to the statistics of the style."""
     keep_range: bool = False
     """Clamp colors to 0..255 after every step, so that clipping on writing changes nothing."""
     optimizer: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
@@ -343,6 +351,11 @@ class Schedule(Strict):
             raise ValueError(
                 f"carry_moments keeps Adam's moments for the next scale, and {self.optimizer.kind} "
                 "has none: set carry_moments=false, or optimizer.kind=adam"
+            )
+        if self.carry_moments and self.optimizer.kind == "adam" and self.optimizer.pyramid:
+            raise ValueError(
+                "carry_moments resizes moments as pictures, and those of a pyramid are none: set "
+                "carry_moments=false, or optimizer.pyramid=0"
             )
         return self
 
