@@ -30,6 +30,8 @@ _CHANNELS, _SIDE = 128, 96
 _MOST_OUTPUTS = 512
 _SMALL = 16
 """Sides up to this many pixels may be convolved fastest directly."""
+_SMALL_TRIALS = 15
+"""Trials for those: they are so short that other programs disturb most of them."""
 
 Clock = Callable[[], float]
 
@@ -137,14 +139,14 @@ def _tile_seconds(
     clock: Clock,
     precision: Precision = "fp32",
 ) -> float:
-    """Seconds of a compiled convolution of square maps: the least of three; inf if unsupported."""
+    """The least of several times of a compiled convolution, in seconds; inf if unsupported."""
     bfloat16 = precision == "bf16"
     if bfloat16 and not kernels.has_bfloat16():
         return float("inf")
     x, output = torch.rand(side, side, inputs), torch.empty(side, side, outputs)
     filters = kernels.pack(torch.rand(outputs, inputs, 3, 3), tile, bfloat16=bfloat16)
     times = []
-    for _ in range(3):
+    for _ in range(_SMALL_TRIALS if side <= _SMALL else 3):
         began = clock()
         Convolution(x=x, filters=filters, output=output).run()
         times.append(clock() - began)
