@@ -22,7 +22,7 @@ import pytest
 import typer
 import yaml
 
-from stylewatch_daemon.cli.main import app
+from stylewatch_daemon.cli.main import make_app
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_export.cli import app as export
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OTHER_PROGRAMS = {"cd", "cp", "git", "ls", "mkdir", "pip", "python", "python3", "sudo", "systemctl"}
-COMMAND = typer.main.get_command(app)
+COMMAND = typer.main.get_command(make_app())
 EXPORT = typer.main.get_command(export)
 
 

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from stylewatch_daemon.cli.exit_codes import BY_SIGNAL
-from stylewatch_daemon.cli.main import app
+from stylewatch_daemon.cli.main import make_app
 from stylewatch_daemon.errors import SettingsError, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
@@ -55,7 +55,7 @@ def test_no_setting_is_repeated(path: Path) -> None:
 def test_the_service_starts_an_existing_command_and_fits_the_daemon(path: Path) -> None:
     env, program, name, *words = shlex.split(value("ExecStart", path))
     assert (env, program) == ("/usr/bin/env", "stylewatch")
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     options = {option for param in command.commands[name].params for option in param.opts}
     assert {word for word in words if word.startswith("-")} <= options
     mistakes = {UsageError.exit_code, SettingsError.exit_code}

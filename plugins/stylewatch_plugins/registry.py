@@ -10,6 +10,7 @@ from inspect import get_annotations
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
+from stylewatch_painter.process_memory import import_uncollected
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
 if TYPE_CHECKING:  # the contract imports NumPy, which a caller of `names` must not load
@@ -38,6 +39,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     from stylewatch_plugins.contract import misfit
 
     try:
+        import_uncollected(entry.module)
         cls = entry.load()
         if reason := misfit(cls):
             package = _package(entry)

@@ -105,8 +105,8 @@ class TorchAutograd(VggBackend):
         if precision == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
             precision = "fp32"
         if precision == "auto" or plan == "auto":
-            fastest = calibrated(self._device)
-            precision = fastest.precision if precision == "auto" else precision
+            fastest = calibrated(self._device, precision)
+            precision = fastest.precision
             plan = fastest.plan if plan == "auto" else plan
         return Calibration(precision, plan if self._can_follow(plan, precision) else TORCH)
 

@@ -1,10 +1,11 @@
 """Memory of this process and machine, also where the system does not tell."""
 
+import gc
 from pathlib import Path
 
 import pytest
 
-from stylewatch_painter.process_memory import available, resident
+from stylewatch_painter.process_memory import available, import_uncollected, resident
 
 
 def test_memory_is_reported_or_unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +17,25 @@ def test_memory_is_reported_or_unlimited(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "read_text", fail)
     assert (resident(), available()) == (0, float("inf"))
+
+
+def test_objects_of_an_imported_module_are_not_searched_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "many_objects.py").write_text("kept = [[] for _ in range(20_000)]\n")
+    (tmp_path / "faulty.py").write_text("raise ValueError\n")
+    phases: list[str] = []
+    frozen = gc.get_freeze_count()
+    gc.callbacks.append(lambda phase, _: phases.append(phase))
+    try:
+        module = import_uncollected("many_objects")
+        assert phases == [] and gc.isenabled()
+        assert gc.get_freeze_count() >= frozen + 20_000
+        assert import_uncollected("many_objects") is module
+        with pytest.raises(ValueError):
+            import_uncollected("faulty")
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.pop()
+        gc.unfreeze()

@@ -103,7 +103,9 @@ def test_missing_device_or_weights_are_a_problem(make: Make) -> None:
 
 def test_precision_is_the_fastest_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "stylewatch_plugins.torch_autograd.calibrated"
-    monkeypatch.setattr(name, lambda _: Calibration("bf16"))
+    monkeypatch.setattr(
+        name, lambda _, precision: Calibration("bf16" if precision == "auto" else precision)
+    )
     assert TorchAutograd(CPU).provenance(sample()).precision == "bf16"
     tf32 = {**CPU, "precision": "tf32"}
     assert "tf32 is for GPUs" in str(TorchAutograd(tf32).problem())

@@ -1,48 +1,79 @@
-"""The command `stylewatch`: registers the commands, and maps errors to exit codes."""
+"""The command `stylewatch`: registers the commands, and maps errors to exit codes.
+
+Only the module of the command that runs is imported: the modules of all commands take longer than
+a short command itself.
+"""
 
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.cli import control, exit_codes, service, settings, weights
+from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import USAGE, note
-from stylewatch_daemon.cli.render import figure, render
-from stylewatch_daemon.cli.report import report
-from stylewatch_daemon.cli.run import run
-from stylewatch_daemon.cli.status import show, status
-from stylewatch_daemon.cli.submit import submit
+from stylewatch_painter.process_memory import import_uncollected
 
-app = typer.Typer(
-    name="stylewatch",
-    help="Watch a folder, and stylize each photograph in it like a painting.",
-    context_settings={"help_option_names": ["--help", "-h"]},
-    pretty_exceptions_enable=False,
-)
-for command in (
-    run, render, figure, submit, status, show, report, control.pause, control.resume,
-    control.drain, control.finish, control.cancel, control.dismiss, control.retry,
-    settings.recipes, settings.backends, settings.devices, settings.doctor, control.prune,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(weights.app, name="weights")
-app.add_typer(settings.config_app, name="config")
-app.add_typer(service.app, name="service")
-app.add_typer(settings.alerts_app, name="alerts")
+_COMMANDS = {
+    name: module
+    for module, names in (
+        ("run", "run"),
+        ("render", "render figure"),
+        ("submit", "submit"),
+        ("status", "status show"),
+        ("report", "report"),
+        ("control", "pause resume drain finish cancel dismiss retry"),
+        ("settings", "recipes backends devices doctor"),
+        ("control", "prune"),
+    )
+    for name in names.split()
+}
+"""The module of each command, in the order of `--help`."""
+
+_GROUPS = {
+    "weights": ("weights", "app"),
+    "config": ("settings", "config_app"),
+    "service": ("service", "app"),
+    "alerts": ("settings", "alerts_app"),
+}
+"""The module and the variable of each group of commands."""
+
+
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Make the application with the command that `arguments` name; with all if they name none."""
+    app = typer.Typer(
+        name="stylewatch",
+        help="Watch a folder, and stylize each photograph in it like a painting.",
+        context_settings={"help_option_names": ["--help", "-h"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(stylewatch)
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    names = (*_COMMANDS, *_GROUPS)
+    for name in (named,) if named in names else names:
+        if name in _COMMANDS:
+            app.command()(getattr(_module(_COMMANDS[name]), name))
+        else:
+            module, variable = _GROUPS[name]
+            app.add_typer(getattr(_module(module), variable), name=name)
+    return app
+
+
+def _module(name: str) -> ModuleType:
+    return import_uncollected(f"stylewatch_daemon.cli.{name}")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         exit_codes.echo(f"stylewatch {version('stylewatch')}")
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def stylewatch(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
@@ -74,7 +105,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
     shared = {"debug": False}
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(make_app(arguments))
     try:
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):

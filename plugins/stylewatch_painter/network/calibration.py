@@ -1,6 +1,6 @@
-"""The fastest way to convolve on a device: measured once, then read from a file.
+"""The fastest ways to convolve on a device: measured once, then read from a file.
 
-It must not change: an interrupted painting continues in the same way, and a job gives the same
+They must not change: an interrupted painting continues in the same way, and a job gives the same
 picture on another day.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from platformdirs import user_cache_path
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +30,8 @@ _CHANNELS, _SIDE = 128, 96
 _MOST_OUTPUTS = 512
 _SMALL = 16
 """Sides up to this many pixels may be convolved fastest directly."""
+_SMALL_TRIALS = 15
+"""Trials for those: they are so short that other programs disturb most of them."""
 
 Clock = Callable[[], float]
 
@@ -56,13 +58,20 @@ class Calibration:
 FLOAT32 = Calibration()
 """The calibration that every device supports."""
 
-_FILE = TypeAdapter(dict[str, Calibration])
+_FILE = TypeAdapter(dict[str, Annotated[list[Calibration], Field(min_length=1)]])
 
 
-def calibrated(device: torch.device, file: Path | None = None) -> Calibration:
-    """Return the calibration of `device`, from `file` or measured and written to it."""
+def calibrated(
+    device: torch.device,
+    precision: Precision | Literal["auto"] = "auto",
+    file: Path | None = None,
+) -> Calibration:
+    """Return the calibration of `device` for a precision, or that of the fastest one.
+
+    It is read from `file`, or measured and written to it.
+    """
     file = user_cache_path("stylewatch") / "calibration.json" if file is None else file
-    known: dict[str, Calibration] = {}
+    known: dict[str, list[Calibration]] = {}
     with suppress(OSError, ValidationError):
         known = _FILE.validate_json(file.read_bytes())
     key = f"{named(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
@@ -74,29 +83,36 @@ def calibrated(device: torch.device, file: Path | None = None) -> Calibration:
             file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(_FILE.dump_json(known, indent=1))
             beside.replace(file)
-    return known[key]
+    if precision == "auto":
+        return known[key][0]
+    of_precision = (each for each in known[key] if each.precision == precision)
+    return next(of_precision, Calibration(precision))
 
 
-def measured(device: torch.device, clock: Clock = time.perf_counter) -> Calibration:
-    """Measure the fastest precision and plan; fp32 unless another precision pays."""
+def measured(device: torch.device, clock: Clock = time.perf_counter) -> list[Calibration]:
+    """Measure the fastest plan of each precision; fp32 is first unless another precision pays."""
     if device.type not in ("cpu", "cuda"):
-        return FLOAT32
-    plan = TORCH
-    seconds = exact = 2 * _seconds(device, "fp32", clock)
+        return [FLOAT32]
+    exact = 2 * _seconds(device, "fp32", clock)
+    times = {FLOAT32: exact}
     others: tuple[Precision, ...] = ("bf16", "tf32") if device.type == "cuda" else ("bf16",)
-    times = {
-        Calibration(other): 2 * _seconds(device, other, clock, bored=2 * exact) for other in others
-    }
+    for other in others:
+        times[Calibration(other)] = 2 * _seconds(device, other, clock, bored=2 * exact)
     if device.type == "cpu" and kernels.library() is not None:
         plan = measured_plan(clock)
         forward, backward = (
             min(_tile_seconds(_CHANNELS, _CHANNELS, _SIDE, tile, clock, kind) for tile in (4, 6))
             for kind in ("fp32", "bf16")
         )
-        seconds = 2 * forward
-        times[Calibration("bf16", plan)] = forward + backward
-    best = min(times, key=times.__getitem__)
-    return best if times[best] <= _PAYS * seconds else Calibration("fp32", plan)
+        times |= {
+            Calibration("fp32", plan): 2 * forward,
+            Calibration("bf16", plan): forward + backward,
+        }
+    fastest: dict[Precision, Calibration] = {}
+    for calibration in sorted(times, key=times.__getitem__):
+        fastest.setdefault(calibration.precision, calibration)
+    times[fastest["fp32"]] *= _PAYS
+    return sorted(fastest.values(), key=times.__getitem__)
 
 
 def measured_plan(clock: Clock = time.perf_counter) -> str:
@@ -123,14 +139,14 @@ def _tile_seconds(
     clock: Clock,
     precision: Precision = "fp32",
 ) -> float:
-    """Seconds of a compiled convolution of square maps: the least of three; inf if unsupported."""
+    """The least of several times of a compiled convolution, in seconds; inf if unsupported."""
     bfloat16 = precision == "bf16"
     if bfloat16 and not kernels.has_bfloat16():
         return float("inf")
     x, output = torch.rand(side, side, inputs), torch.empty(side, side, outputs)
     filters = kernels.pack(torch.rand(outputs, inputs, 3, 3), tile, bfloat16=bfloat16)
     times = []
-    for _ in range(3):
+    for _ in range(_SMALL_TRIALS if side <= _SMALL else 3):
         began = clock()
         Convolution(x=x, filters=filters, output=output).run()
         times.append(clock() - began)

@@ -175,21 +175,21 @@ struct BFloat16 {
 };
 #endif
 
-// C[ROW_COUNT][PANEL] (+)= A[ROW_COUNT][depth] * B[depth][PANEL]; rows of C are `stride` apart. A row
+// C[COUNT][PANEL] (+)= A[COUNT][depth] * B[depth][PANEL]; rows of C are `stride` apart. A row
 // of A is contiguous, and B has GROUP values of a column side by side; TRANSPOSED, A and B are
 // columns of one matrix whose rows are `columns` apart.
 // The sums are named variables, because GCC keeps an array of them in memory instead of registers.
-template <class Number, bool TRANSPOSED = false>
+template <class Number, int COUNT = ROW_COUNT, bool TRANSPOSED = false>
 void multiply(long depth, const typename Number::Type* A, const typename Number::Type* B, float* C,
               long stride, bool add = false, long columns = 0) {
   constexpr int GROUP = Number::GROUP;
   const long a_step = TRANSPOSED ? columns : GROUP, b_step = TRANSPOSED ? columns : PANEL * GROUP;
   const long row_step = TRANSPOSED ? 1 : depth;
 #define DECLARE(r) Vector low##r{}, high##r{}; const typename Number::Type* row##r = A + r * row_step;
-#define START(r) low##r = load(C + r * stride); high##r = load(C + r * stride + LANES);
-#define STEP(r) { const typename Number::Factors a = Number::broadcast(row##r + k * a_step); \
+#define START(r) if constexpr (r < COUNT) { low##r = load(C + r * stride); high##r = load(C + r * stride + LANES); }
+#define STEP(r) if constexpr (r < COUNT) { const typename Number::Factors a = Number::broadcast(row##r + k * a_step); \
     Number::accumulate(low##r, a, b_low); Number::accumulate(high##r, a, b_high); }
-#define STORE(r) store(C + r * stride, low##r); store(C + r * stride + LANES, high##r);
+#define STORE(r) if constexpr (r < COUNT) { store(C + r * stride, low##r); store(C + r * stride + LANES, high##r); }
   ROWS(DECLARE)
   if (add) { ROWS(START) }
   _Pragma("GCC unroll 2")
@@ -201,17 +201,29 @@ void multiply(long depth, const typename Number::Type* A, const typename Number:
   ROWS(STORE)
 }
 
-// Multiply `rows` (a multiple of ROW_COUNT) of A[rows][depth] by all panels of B.
-template <class Number>
-void multiply_panels(long rows, long depth, long outputs, const typename Number::Type* A,
-                     const typename Number::Type* B, float* C) {
-  for (long panel = 0; panel < outputs; panel += PANEL)
-    for (long row = 0; row < rows; row += ROW_COUNT)
-      multiply<Number>(depth, A + row * depth, B + panel * depth, C + row * outputs + panel, outputs);
+// The same for 1 to ROW_COUNT rows.
+template <class Number, int COUNT = ROW_COUNT>
+void multiply_rows(long rows, long depth, const typename Number::Type* A,
+                   const typename Number::Type* B, float* C, long stride) {
+  if constexpr (COUNT > 1)
+    if (rows < COUNT) return multiply_rows<Number, COUNT - 1>(rows, depth, A, B, C, stride);
+  multiply<Number, COUNT>(depth, A, B, C, stride);
 }
 
-// A way to do one of the tasks below has `tile_count` parts, which `block` does in turns of GRAIN or
-// more, with `block_bytes` of memory for a turn. Memory is given by the caller, who handles its lack.
+// Multiply `rows` of A[rows][depth], split evenly into register tiles, by `columns` (whole panels)
+// of B; rows of C are as many apart.
+template <class Number>
+void multiply_panels(long rows, long depth, long columns, const typename Number::Type* A,
+                     const typename Number::Type* B, float* C) {
+  const long tiles = (rows + ROW_COUNT - 1) / ROW_COUNT, most = (rows + tiles - 1) / tiles;
+  for (long panel = 0; panel < columns; panel += PANEL)
+    for (long row = 0; row < rows; row += most)
+      multiply_rows<Number>(std::min(most, rows - row), depth, A + row * depth, B + panel * depth,
+                            C + row * columns + panel, columns);
+}
+
+// A way to do one of the tasks below has `tile_count` parts, of which `block` does some at a time, with
+// `block_bytes` of memory. Memory is given by the caller, who handles its lack.
 
 // What all ways to convolve share: reading the input, and finishing a tile of M x M results.
 template <int M> struct Tiles {
@@ -369,7 +381,7 @@ template <> struct Line<6> {
 
 // Blocks of tiles: transform, multiply the T * T positions one by one, transform back.
 template <int M, class Number> struct Winograd : Tiles<M> {
-  static constexpr int T = M + 2, POSITIONS = T * T, GRAIN = ROW_COUNT;
+  static constexpr int T = M + 2, POSITIONS = T * T;
   typedef typename Number::Type Factor;
   using Tiles<M>::c;
   using Tiles<M>::Tiles;
@@ -379,21 +391,17 @@ template <int M, class Number> struct Winograd : Tiles<M> {
   long output_step(long rows) const { return rows * c.outputs + 16; }
 
   size_t block_bytes(long size) const {
-    const long rows = round_up(size, ROW_COUNT);
-    return POSITIONS * (input_step(rows) * sizeof(Factor) + output_step(rows) * sizeof(float));
+    return POSITIONS * (input_step(size) * sizeof(Factor) + output_step(size) * sizeof(float));
   }
 
   void block(long first, long count, char* memory) const {
-    const long rows = round_up(count, ROW_COUNT);
-    const long input_step = this->input_step(rows), output_step = this->output_step(rows);
+    const long input_step = this->input_step(count), output_step = this->output_step(count);
     Factor* transformed = reinterpret_cast<Factor*>(memory);
     float* products = reinterpret_cast<float*>(memory + POSITIONS * input_step * sizeof(Factor));
     for (long i = 0; i < count; i++) transform(first + i, transformed + i * c.inputs, input_step);
     for (int p = 0; p < POSITIONS; p++) {
-      Factor* input = transformed + p * input_step;
-      std::fill(input + count * c.inputs, input + rows * c.inputs, Factor());
       const Factor* filters = static_cast<const Factor*>(c.filters) + long(p) * c.inputs * c.outputs;
-      multiply_panels<Number>(rows, c.inputs, c.outputs, input, filters, products + p * output_step);
+      multiply_panels<Number>(count, c.inputs, c.outputs, transformed + p * input_step, filters, products + p * output_step);
     }
     for (long i = 0; i < count; i++) untransform(first + i, products + i * c.outputs, output_step);
   }
@@ -449,24 +457,21 @@ template <int M, class Number> struct Winograd : Tiles<M> {
 };
 
 // Blocks of 2x2 tiles: a row for each pixel with the 9 * inputs values around it, one product.
-struct Direct : Tiles<2> {
-  static constexpr int GRAIN = ROW_COUNT / 2;  // of four rows each
+template <class Number> struct Direct : Tiles<2> {
+  typedef typename Number::Type Factor;
   using Tiles<2>::Tiles;
 
   size_t block_bytes(long size) const {
-    return round_up(4 * size, ROW_COUNT) * (9L * c.inputs + c.outputs) * sizeof(float);
+    return 4 * size * (c.outputs * sizeof(float) + 9L * c.inputs * sizeof(Factor));
   }
 
   void block(long first, long count, char* memory) const {
-    const long depth = 9L * c.inputs, rows = round_up(4 * count, ROW_COUNT);
-    float* patches = reinterpret_cast<float*>(memory);
-    float* products = patches + rows * depth;
-    for (long row = 0; row < rows; row++)
-      if (row < 4 * count)
-        gather(top(first + row / 4) + int(row % 4 / 2), left(first + row / 4) + int(row % 2), patches + row * depth);
-      else
-        std::fill(patches + row * depth, patches + (row + 1) * depth, 0.f);
-    multiply_panels<Float32>(rows, depth, c.outputs, patches, static_cast<const float*>(c.filters), products);
+    const long depth = 9L * c.inputs;
+    float* products = reinterpret_cast<float*>(memory);
+    Factor* patches = reinterpret_cast<Factor*>(products + 4 * count * c.outputs);
+    for (long row = 0; row < 4 * count; row++)
+      gather(top(first + row / 4) + int(row % 4 / 2), left(first + row / 4) + int(row % 2), patches + row * depth);
+    multiply_panels<Number>(4 * count, depth, c.outputs, patches, static_cast<const Factor*>(c.filters), products);
     for (long i = 0; i < count; i++)
       for (int channel = 0; channel < c.outputs; channel += LANES) {
         Vector result[2][2];
@@ -476,7 +481,7 @@ struct Direct : Tiles<2> {
       }
   }
 
-  void gather(int y0, int x0, float* to) const {
+  void gather(int y0, int x0, Factor* to) const {
     for (int y = y0 - 1; y <= y0 + 1; y++)
       for (int x = x0 - 1; x <= x0 + 1; x++, to += c.inputs)
         if (c.inputs == PICTURE) {
@@ -484,7 +489,7 @@ struct Direct : Tiles<2> {
           for (int i = 0; i < PICTURE; i++)
             to[i] = inside ? c.input[(long(y) * c.width + x) * PICTURE + i] : 0.f;
         } else {
-          for (int i = 0; i < c.inputs; i += LANES) store(to + i, read(y, x, i));
+          for (int i = 0; i < c.inputs; i += LANES) Number::store(to + i, read(y, x, i));
         }
   }
 };
@@ -492,37 +497,25 @@ struct Direct : Tiles<2> {
 // The gradient of the picture: what each pixel of the gradient gives to the 9 * 3 values around it,
 // then the sum of the nine that meet in a pixel.
 struct PictureGradient {
-  static constexpr int VALUES = 32, LINES = 32, GRAIN = 1;  // 9 * 3 values and zeros; lines of a tile
+  static constexpr int VALUES = 32, LINES = 32;  // 9 * 3 values and zeros; lines of a tile
   const Convolution& c;
   const long tile_count;
   const long stride;
 
   explicit PictureGradient(const Convolution& c)
-      : c(c), tile_count((c.height + LINES - 1) / LINES), stride(round_up(c.width, ROW_COUNT) * VALUES) {}
+      : c(c), tile_count((c.height + LINES - 1) / LINES), stride(long(c.width) * VALUES) {}
 
-  size_t block_bytes(long) const { return (3 * stride + ROW_COUNT * c.inputs) * sizeof(float); }
+  size_t block_bytes(long) const { return 3 * stride * sizeof(float); }
 
   void block(long index, long count, char* memory) const {
     const int first = int(index) * LINES, end = std::min<int>(int(index + count) * LINES, c.height);
     float* ring = reinterpret_cast<float*>(memory);  // of the last three lines
     for (int y = std::max(first - 1, 0); y <= std::min(end, c.height - 1); y++) {
-      spread(y, ring + y % 3 * stride, ring + 3 * stride);
+      multiply_panels<Float32>(c.width, c.inputs, VALUES, c.input + long(y) * c.width * c.inputs,
+                               static_cast<const float*>(c.filters), ring + y % 3 * stride);
       if (y > first) collect(y - 1, ring);
     }
     if (end == c.height) collect(end - 1, ring);
-  }
-
-  void spread(int y, float* to, float* rest) const {
-    for (int x = 0; x < c.width; x += ROW_COUNT) {
-      const float* rows = c.input + (long(y) * c.width + x) * c.inputs;
-      if (x + ROW_COUNT > c.width) {  // do not read behind the end of the line
-        const long left = long(c.width - x) * c.inputs;
-        std::copy(rows, rows + left, rest);
-        std::fill(rest + left, rest + ROW_COUNT * c.inputs, 0.f);
-        rows = rest;
-      }
-      multiply_panels<Float32>(ROW_COUNT, c.inputs, VALUES, rows, static_cast<const float*>(c.filters), to + long(x) * VALUES);
-    }
   }
 
   void collect(int y, const float* ring) const {
@@ -540,7 +533,7 @@ struct PictureGradient {
 
 // Filters for `multiply_panels`, panel by panel. Tap t of a 3x3 filter is in line t / 3, column t % 3.
 template <class Number> struct Pack {
-  static constexpr int GROUP = Number::GROUP, GRAIN = 1;
+  static constexpr int GROUP = Number::GROUP;
   typedef typename Number::Type Factor;
   const Packing& p;
   const long tile_count;
@@ -560,7 +553,7 @@ template <class Number> struct Pack {
       if (p.outputs == PICTURE)
         picture(panel * PANEL, static_cast<float*>(p.packed) + panel * PANEL * p.inputs);
       else if (p.tile == 2)
-        direct(panel * PANEL, static_cast<float*>(p.packed) + panel * PANEL * 9 * p.inputs);
+        direct(panel * PANEL, static_cast<Factor*>(p.packed) + panel * PANEL * 9 * p.inputs);
       else if (p.tile == 4)
         winograd<4>(panel * PANEL, static_cast<Factor*>(p.packed) + panel * PANEL * p.inputs);
       else
@@ -573,10 +566,16 @@ template <class Number> struct Pack {
         *to++ = v < 9 * PICTURE ? tap(v % PICTURE, k, 8 - v / PICTURE) : 0.f;
   }
 
-  void direct(long output, float* to) const {
+  void direct(long output, Factor* to) const {
     for (int t = 0; t < 9; t++)
-      for (long k = 0; k < p.inputs; k++)
-        for (int lane = 0; lane < PANEL; lane++) *to++ = tap(output + lane, k, t);
+      for (long k = 0; k < p.inputs; k += GROUP)
+        for (int half = 0; half < PANEL; half += LANES, to += LANES * GROUP) {
+          Vector taps[GROUP];
+          for (int g = 0; g < GROUP; g++)
+            for (int lane = 0; lane < LANES; lane++) taps[g][lane] = tap(output + half + lane, k + g, t);
+          const typename Number::Factors grouped = Number::group(taps);
+          std::memcpy(to, &grouped, sizeof grouped);
+        }
   }
 
   template <int M> void winograd(long output, Factor* to) const {
@@ -622,9 +621,8 @@ void in_threads(int threads, void (*work)(void*), void* context) {
   }
 }
 
-// Do all tiles of `way` in blocks of about `size`: a multiple of GRAIN, so that few rows are padding,
-// and the same number of blocks for each thread. Return the bytes that it takes; without `memory` do
-// nothing else.
+// Do all tiles of `way` in blocks of at most `size`, the same number of blocks for each thread. Return
+// the bytes that it takes; without `memory` do nothing else.
 template <class Way> size_t run(Way&& way, long size, int threads, char* memory) {
   struct Queue {
     Way& way;
@@ -635,7 +633,7 @@ template <class Way> size_t run(Way&& way, long size, int threads, char* memory)
   };
   if (!way.tile_count) return 0;
   const long blocks = round_up((way.tile_count + size - 1) / size, threads);
-  size = round_up((way.tile_count + blocks - 1) / blocks, std::decay_t<Way>::GRAIN);
+  size = (way.tile_count + blocks - 1) / blocks;
   const size_t bytes = round_up(way.block_bytes(size), 64);
   if (!memory) return bytes * threads;
   Queue queue{way, size, bytes, memory};
@@ -653,14 +651,14 @@ template <class Way> size_t run(Way&& way, long size, int threads, char* memory)
 // product of the rows down to the diagonal. The number of parts does not depend on the threads, so
 // the bits of the result do not either.
 struct GramParts {
-  static constexpr int GRAIN = 1, DEPTH = 128;  // positions that stay in the cache
+  static constexpr int DEPTH = 128;  // positions that stay in the cache
   const Product& p;
   const long parts, panels, rows, tile_count;
   float* sums = nullptr;  // [parts][panels][rows][PANEL]
 
   explicit GramParts(const Product& p)
       : p(p),
-        parts(std::max(1, 1024 / p.channels)),
+        parts(std::clamp<long>(p.positions / DEPTH, 1, std::max(1, 1024 / p.channels))),
         panels(p.channels / PANEL),
         rows(round_up(p.channels, ROW_COUNT)),
         tile_count(parts * panels) {}
@@ -672,13 +670,13 @@ struct GramParts {
   void block(long first, long count, char* memory) {
     for (long i = first; i < first + count; i++) {
       const long index = i / panels, panel = panels - 1 - i % panels;
-      const long end = p.positions * (index + 1) / parts;
-      for (long k = p.positions * index / parts; k < end; k += DEPTH)
-        add(k, std::min<long>(DEPTH, end - k), panel, part(index, panel), memory);
+      const long begin = p.positions * index / parts, end = p.positions * (index + 1) / parts;
+      for (long k = begin; k < end; k += DEPTH)
+        add(k, std::min<long>(DEPTH, end - k), panel, part(index, panel), k > begin, memory);
     }
   }
 
-  void add(long first, long depth, long panel, float* to, char* memory) {
+  void add(long first, long depth, long panel, float* to, bool more, char* memory) {
     const float* from = p.maps + first * p.channels;
     if (first + depth == p.positions) {  // the last row of a tile may reach behind the maps
       float* copy = reinterpret_cast<float*>(memory);
@@ -686,24 +684,28 @@ struct GramParts {
       from = copy;
     }
     for (long row = 0; row < (panel + 1) * PANEL; row += ROW_COUNT)
-      multiply<Float32, true>(depth, from + row, from + panel * PANEL, to + row * PANEL, PANEL, true, p.channels);
+      multiply<Float32, ROW_COUNT, true>(depth, from + row, from + panel * PANEL, to + row * PANEL, PANEL, more, p.channels);
   }
 
+  // Add the parts, and mirror the triangle by squares of LANES that stay in the cache.
   void sum() {
-    for (long panel = 0; panel < panels; panel++)
-      for (long row = 0; row < (panel + 1) * PANEL; row++)
-        for (long lane = 0; lane < PANEL; lane++) {
-          float total = 0;
-          for (long index = 0; index < parts; index++) total += part(index, panel)[row * PANEL + lane];
-          const long column = panel * PANEL + lane;
-          p.matrix[row * p.channels + column] = p.matrix[column * p.channels + row] = total;
+    for (long panel = 0; panel < panels; panel++) {
+      float* total = part(0, panel);
+      for (long row = 0; row < (panel + 1) * PANEL; row += LANES) {
+        for (long i = row * PANEL; i < (row + LANES) * PANEL; i += LANES) {
+          for (long index = 1; index < parts; index++) store(total + i, load(total + i) + load(part(index, panel) + i));
+          store(p.matrix + i / PANEL * p.channels + panel * PANEL + i % PANEL, load(total + i));
         }
+        for (long lane = 0; lane < PANEL; lane++)
+          for (long i = row; i < row + LANES; i++)
+            p.matrix[(panel * PANEL + lane) * p.channels + i] = total[i * PANEL + lane];
+      }
+    }
   }
 };
 
 // Replace each position of the maps by its product with a symmetric matrix, packed in panels.
 struct InPlace {
-  static constexpr int GRAIN = ROW_COUNT;
   const Product& p;
   const long tile_count;
   float* panels = nullptr;  // [channels / PANEL][channels][PANEL]
@@ -719,19 +721,13 @@ struct InPlace {
         std::copy_n(p.matrix + k * p.channels + panel, PANEL, to);
   }
 
-  size_t block_bytes(long size) const {
-    return 2 * round_up(size, ROW_COUNT) * p.channels * sizeof(float);
-  }
+  size_t block_bytes(long size) const { return size * p.channels * sizeof(float); }
 
-  void block(long first, long count, char* memory) {
-    const long rows = round_up(count, ROW_COUNT), size = count * p.channels;
+  void block(long first, long count, char* memory) const {
     float* maps = p.maps + first * p.channels;
     float* copy = reinterpret_cast<float*>(memory);
-    float* result = rows == count ? maps : copy + rows * p.channels;
-    std::copy(maps, maps + size, copy);
-    std::fill(copy + size, copy + rows * p.channels, 0.f);
-    multiply_panels<Float32>(rows, p.channels, p.channels, copy, panels, result);
-    if (result != maps) std::copy(result, result + size, maps);
+    std::copy(maps, maps + count * p.channels, copy);
+    multiply_panels<Float32>(count, p.channels, p.channels, copy, panels, maps);
   }
 };
 
@@ -759,11 +755,12 @@ extern "C" size_t stylewatch_pack(const Packing* p, char* memory) {
 
 extern "C" size_t stylewatch_convolve(const Convolution* c, char* memory) {
   if (c->outputs == PICTURE) return run(PictureGradient(*c), 1, c->threads, memory);
-  if (c->tile == 2) return run(Direct(*c), c->block, c->threads, memory);
 #if defined(__AVX512BF16__)
+  if (c->bfloat16 && c->tile == 2) return run(Direct<BFloat16>(*c), c->block, c->threads, memory);
   if (c->bfloat16 && c->tile == 4) return run(Winograd<4, BFloat16>(*c), c->block, c->threads, memory);
   if (c->bfloat16) return run(Winograd<6, BFloat16>(*c), c->block, c->threads, memory);
 #endif
+  if (c->tile == 2) return run(Direct<Float32>(*c), c->block, c->threads, memory);
   if (c->tile == 4) return run(Winograd<4, Float32>(*c), c->block, c->threads, memory);
   return run(Winograd<6, Float32>(*c), c->block, c->threads, memory);
 }
@@ -773,7 +770,6 @@ extern "C" size_t stylewatch_gram(const Product* p, char* memory) {
   const size_t own = parts.sum_count() * sizeof(float);
   if (!memory) return own + run(parts, 1, p->threads, nullptr);
   parts.sums = reinterpret_cast<float*>(memory);
-  std::fill_n(parts.sums, parts.sum_count(), 0.f);
   run(parts, 1, p->threads, memory + own);
   parts.sum();
   return 0;

@@ -163,12 +163,12 @@ def pack(
     """Transform the filters `weight` (outputs, inputs, 3, 3), float32.
 
     With `backward` they take a gradient back: turned by 180 degrees, inputs and outputs exchanged.
-    Direct convolutions are always in float32. `memory` is that of other filters, to be reused.
+    The picture is always convolved in float32. `memory` is that of other filters, to be reused.
     """
     weight = weight.contiguous()
     first, second = weight.shape[:2]
     outputs, inputs = (second, first) if backward else (first, second)
-    bfloat16 = bfloat16 and tile != DIRECT
+    bfloat16 = bfloat16 and PICTURE not in (inputs, outputs)
     values = 9 * inputs if tile == DIRECT else (tile + 2) ** 2 * inputs
     size = _GRADIENT_VALUES * inputs if outputs == PICTURE else outputs * values
     nbytes = size * (2 if bfloat16 else 4)

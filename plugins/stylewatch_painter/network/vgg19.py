@@ -75,7 +75,7 @@ PLAN_SHAPES = ((64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 51
 """Inputs and outputs of VGG19's layers behind the first, forward; backward they are exchanged."""
 
 PLAN_SIDES = (8, 16, 32, 64)
-"""Sides in pixels of the maps that a plan distinguishes."""
+"""Sides in pixels of the maps that a plan distinguishes; it holds for the sides near each."""
 
 
 def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
@@ -98,14 +98,14 @@ def _is_in_plan(weight: Tensor) -> bool:
     return (inputs, outputs) in PLAN_SHAPES
 
 
-def _tile(plan: str, inputs: int, outputs: int, size: tuple[int, int]) -> int:
+def planned_tile(plan: str, inputs: int, outputs: int, size: tuple[int, int]) -> int:
     """The tile that `plan` has for a layer and maps of `size` (height, width)."""
     if kernels.PICTURE in (inputs, outputs):
         return kernels.DIRECT
     shape = PLAN_SHAPES.index((min(inputs, outputs), max(inputs, outputs)))
-    side = max(math.sqrt(size[0] * size[1]), PLAN_SIDES[0])
-    nearest = max(index for index, least in enumerate(PLAN_SIDES) if least <= side)
-    return int(plan[shape * len(PLAN_SIDES) + nearest])
+    side = math.sqrt(size[0] * size[1])
+    nearest = min(PLAN_SIDES, key=lambda measured: abs(math.log(measured / side)))
+    return int(plan[shape * len(PLAN_SIDES) + PLAN_SIDES.index(nearest)])
 
 
 _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
@@ -217,7 +217,7 @@ class Vgg19:
             self._fused = FusedLayers(
                 filters,
                 {layer: weights[f"{layer}.bias"] for layer in self._layers},
-                partial(_tile, plan),
+                partial(planned_tile, plan),
                 bfloat16=precision == "bf16",
             )
             return

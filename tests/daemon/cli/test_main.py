@@ -15,7 +15,7 @@ from tests.daemon.cli.conftest import Run
 
 from stylewatch_daemon import errors
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, code_of, sentence_of
-from stylewatch_daemon.cli.main import app
+from stylewatch_daemon.cli.main import make_app
 from stylewatch_painter import errors as painter
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import errors as plugins
@@ -36,6 +36,27 @@ def test_help_loads_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(json.loads(out.stdout.splitlines()[-1]))
+
+
+def test_a_command_imports_no_other_command(here: Path) -> None:
+    """Their modules would take longer than a first step."""
+    words = ["render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "-q"]
+    code = (
+        "import json, sys\n"
+        "from stylewatch_daemon.cli.main import call\n"
+        f"assert call({words}) == 0\n"
+        "print(json.dumps(list(sys.modules)))\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = json.loads(out.stdout)
+    packages = ("alerts", "doctor", "service", "web")
+    commands = ("control", "report", "run", "service", "settings", "status", "submit", "weights")
+    ours = {f"stylewatch_daemon.{name}" for name in packages}
+    ours |= {f"stylewatch_daemon.cli.{name}" for name in commands}
+    others = {"apprise", "matplotlib", "prometheus_client", "ray", "scipy", "starlette", "watchdog"}
+    assert (here / "content-style.png").exists()
+    assert (ours | others).isdisjoint(modules)
+    assert "stylewatch_daemon.cli.render" in modules
 
 
 @pytest.mark.parametrize(
@@ -144,7 +165,7 @@ def test_a_signal_leaves_only_finished_files(here: Path) -> None:
 
 def test_every_command_and_every_option_is_documented() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(app))]
+    commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(make_app()))]
     for name, command in commands:
         inner = getattr(command, "commands", {})
         commands += [(f"{name} {word}", inner[word]) for word in inner]

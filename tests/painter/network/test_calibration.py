@@ -7,7 +7,13 @@ import torch
 
 from stylewatch_painter.network import calibration, kernels
 from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan, measured
-from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision
+from stylewatch_painter.network.vgg19 import (
+    PLAN_SHAPES,
+    PLAN_SIDES,
+    TORCH,
+    Precision,
+    planned_tile,
+)
 
 CPU = torch.device("cpu")
 PLAN = ("246" * 10)[: len(PLAN_SHAPES) * len(PLAN_SIDES)]
@@ -43,7 +49,12 @@ def test_lower_precision_is_used_where_it_pays(
     monkeypatch.setattr(kernels, "library", object)
     if plan != TORCH:  # not F(6x6, 3x3) with 512 outputs
         plan = plan * (len(PLAN_SHAPES) - 2) + "4444" * 2
-    assert measured(CPU) == Calibration(precision, plan)
+    measurements = measured(CPU)
+    assert measurements[0] == Calibration(precision, plan)
+    assert {each.precision: each.plan != TORCH for each in measurements} == {
+        "fp32": True,
+        "bf16": compiled_bf16 < torch_bf16,
+    }, "the fastest convolutions of each"
 
 
 @pytest.mark.parametrize(("bf16", "precision"), [(0.89, "bf16"), (0.91, "fp32")])
@@ -53,17 +64,20 @@ def test_without_compiled_kernels_precisions_of_torch_are_compared(
     times = {"fp32": 1.0, "bf16": bf16}
     monkeypatch.setattr(calibration, "_seconds", lambda _, kind, *__, **___: times[kind])
     monkeypatch.setattr(kernels, "library", lambda: None)
-    assert measured(CPU) == Calibration(precision, TORCH)
+    assert measured(CPU)[0] == Calibration(precision, TORCH)
 
 
 def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "calibration.json"
     file.parent.mkdir()
-    file.write_text('{"another GPU, torch 1.0": {"precision": "tf32", "plan": "torch"}}')
-    monkeypatch.setattr(calibration, "measured", lambda _: Calibration("bf16", PLAN))
-    assert calibrated(CPU, file) == Calibration("bf16", PLAN)
-    monkeypatch.setattr(calibration, "measured", lambda _: Calibration())
-    assert calibrated(CPU, file) == Calibration("bf16", PLAN)
+    file.write_text('{"another GPU, torch 1.0": [{"precision": "tf32", "plan": "torch"}]}')
+    measurements = [Calibration("bf16"), Calibration("fp32", PLAN)]
+    monkeypatch.setattr(calibration, "measured", lambda _: measurements)
+    assert calibrated(CPU, file=file) == Calibration("bf16")
+    monkeypatch.setattr(calibration, "measured", lambda _: [Calibration()])
+    assert calibrated(CPU, file=file) == Calibration("bf16")
+    assert calibrated(CPU, "fp32", file) == Calibration("fp32", PLAN), "compiled, unlike bf16"
+    assert calibrated(CPU, "tf32", file) == Calibration("tf32"), "not measured"
     assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]
     assert "another GPU, torch 1.0" in file.read_text(), "other devices keep theirs"
 
@@ -74,19 +88,21 @@ def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "[1]",
         "{",
         '{"KEY": 1}',
-        '{"KEY": {"precision": "fp8", "plan": "torch"}}',
-        '{"KEY": {"precision": "fp32", "plan": "24"}}',
+        '{"KEY": []}',
+        '{"KEY": {"precision": "fp32", "plan": "torch"}}',
+        '{"KEY": [{"precision": "fp8", "plan": "torch"}]}',
+        '{"KEY": [{"precision": "fp32", "plan": "24"}]}',
     ],
 )
 def test_a_damaged_file_is_measured_anew(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "calibration.json"
-    monkeypatch.setattr(calibration, "measured", lambda _: Calibration("fp32", PLAN))
-    calibrated(CPU, file)
+    monkeypatch.setattr(calibration, "measured", lambda _: [Calibration("fp32", PLAN)])
+    calibrated(CPU, file=file)
     key = file.read_text().split('"')[1]
     file.write_text(damage.replace("KEY", key))
-    assert calibrated(CPU, file) == Calibration("fp32", PLAN)
+    assert calibrated(CPU, file=file) == Calibration("fp32", PLAN)
     assert key in file.read_text()
 
 
@@ -95,3 +111,7 @@ def test_a_plan_has_a_tile_for_each_shape_and_side() -> None:
     for wrong in ("", "2", PLAN + "2", PLAN[:-1] + "3"):
         with pytest.raises(ValueError, match="no plan"):
             checked_plan(wrong)
+    plan = "".join(str(2 + index % 4) for index in range(len(PLAN)))  # a digit for each side
+    for height, width, digit in ((1, 2, 2), (6, 9, 2), (13, 19, 3), (20, 36, 4), (400, 500, 5)):
+        assert planned_tile(plan, 512, 256, (height, width)) == digit, "of the nearest side"
+    assert planned_tile(plan, 3, 64, (13, 19)) == kernels.DIRECT

@@ -17,7 +17,13 @@ from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 
 SIZES = [(37, 50), (20, 21), (5, 3), (1, 1)]
-TOLERANCE = {(DIRECT, False): 1e-6, (4, False): 5e-6, (6, False): 1e-5, (4, True): 0.03}
+TOLERANCE = {
+    (DIRECT, False): 1e-6,
+    (4, False): 5e-6,
+    (6, False): 1e-5,
+    (DIRECT, True): 0.005,
+    (4, True): 0.03,
+}
 """Relative error in the norm by tile, in float32 or bfloat16: Winograd's transforms cost bits."""
 
 
@@ -71,6 +77,7 @@ def test_convolution_with_bias_and_relu(
     Convolution(x=gradient, filters=back, output=below).run()
     wanted = functional.conv_transpose2d(planes(gradient), w.double(), padding=1)
     assert error(below, wanted) < tolerance
+    assert not bfloat16 or error(below, wanted) > 1e-4, "rounded"
 
 
 @pytest.mark.parametrize("size", SIZES)
