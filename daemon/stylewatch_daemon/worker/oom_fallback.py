@@ -90,6 +90,8 @@ class OomFallback:
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
         """Tiles half as long, where the backend has any: the result stays the same."""
         task = prepared.task
+        if not task.recipe.objective.can_be_tiled:
+            return None
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None:
             return None

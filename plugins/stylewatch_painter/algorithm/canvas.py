@@ -1,5 +1,6 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +71,10 @@ class Canvas:
         schedule, final = self.task.recipe.schedule, self.task.final
         larger = final[0] * final[1] / (size[0] * size[1])
         settings = self.memory_plan.optimizer(schedule.optimizer, larger)
+        if isinstance(settings, recipe.Adam) and settings.pyramid:
+            # the coarsest level has the same size at every scale
+            levels = max(1, settings.pyramid - round(math.log2(larger) / 2))
+            settings = settings.model_copy(update={"pyramid": levels})
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
@@ -125,7 +130,8 @@ class Canvas:
         if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
             return pixels
         content = self._resized(task.content, task.final)
-        return with_matched_chroma(pixels, content, [style.picture for style in task.styles])
+        styles = [self._resized(style.picture, task.style_size(style)) for style in task.styles]
+        return with_matched_chroma(pixels, content, styles)
 
     @property
     def _mean(self) -> Tensor:

@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
+from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
+from stylewatch_painter.algorithm.scales import Level, Size, least_side, pools_before
 from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.errors import PictureError
@@ -42,6 +43,7 @@ _WORKING = 4  # vectors that a step works with, or that a picture to be shown pa
 _SMOOTH = 5  # vectors: differences for the smoothness loss
 _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 _CONTENT_PASS = 0.8  # a forward pass in float32
+_SAMPLES = 9  # copies of the samples of a layer, with the holes that they leave; measured
 
 
 @dataclass(frozen=True)
@@ -175,25 +177,83 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     """Peak memory of a painting in bytes, beyond its input pictures.
 
     It is the sum of the feature maps that exist at once, and the optimizer's vectors; with tiles
-    also the content maps that are kept, and the vectors of a step.
+    also the content maps that are kept, and the vectors of a step. Where neighbors are matched, a
+    coarse size can take more than the final one.
     """
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
+    matched = max(
+        (
+            _matching_bytes(task, level, map_format) + _vectors(task, memory_plan, level)
+            for level in task.levels()
+            if objective.at(coarse=level.is_coarse).neighbors is not None
+        ),
+        default=0,
+    )
+    if not objective.can_be_tiled:
+        return matched
     averaged = _AVERAGED if schedule.ema_decay else 0
     vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
-        return (
-            _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
-            + vectors
-        )
+        maps = _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
+        return max(matched, maps + vectors)
     side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
     planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
-    return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
+    tiled = vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
+    return max(matched, tiled)
+
+
+def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
+    """Peak bytes at a size where neighbors are matched, without the optimizer's vectors."""
+    objective = task.recipe.objective
+    neighbors = objective.at(coarse=level.is_coarse).neighbors
+    if neighbors is None:
+        return 0
+    maps = _padded_pixels(level.size, objective.network) * map_bytes(
+        objective, map_format, coarse=level.is_coarse
+    )
+    if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
+        maps += math.prod(level.size) * _values(neighbors.layers) * _FLOAT
+    turns = 4 if neighbors.rotations else 1
+    sizes = [task.style_size(style, level.scale) for style in task.styles]
+    if neighbors.each == "layer":
+        pixels = sum(map(math.prod, sizes))
+        held = turns * pixels * _values(neighbors.layers) * _FLOAT
+        return round(held + maps + _sampled_bytes(level.size, sizes, neighbors.layers, turns))
+    value = sum(map(_channels, neighbors.layers)) * _FLOAT
+    columns = math.prod(grid(level.size))
+    candidates = turns * max((math.prod(grid(size)) for size in sizes), default=0)
+    regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    targets = len(sizes) * regions * columns * value
+    # candidates, then centered; the content's columns, the painting's, and those centered
+    search = (2 * candidates + 3 * columns) * value + min(SEARCH_BYTES, columns * candidates * 4)
+    return round(targets + max(search, maps + 2 * columns * value))
+
+
+def _sampled_bytes(
+    size: Size, styles: Sequence[Size], layers: Collection[LayerName], turns: int
+) -> float:
+    """Bytes of the samples in a match of single layers: of all layers, and of a search in one."""
+    kept, largest = 0.0, 0.0
+    for layer in layers:
+        area = 4 ** pools_before(layer)
+        stride = max(1, (max(size) >> pools_before(layer)) // MOST_SAMPLED)
+        queries = math.prod(size) / area / stride**2
+        candidates = turns * max(map(math.prod, styles), default=0) / area / stride**2
+        kept += _SAMPLES * queries * _channels(layer) * _FLOAT
+        search = min(SEARCH_BYTES, queries * candidates * _FLOAT)
+        largest = max(largest, search + 3 * candidates * _channels(layer) * _FLOAT)
+    return kept + largest
+
+
+def _values(layers: Collection[LayerName]) -> float:
+    """Values in the maps of some layers, for each pixel of the picture."""
+    return sum(_channels(layer) / 4 ** pools_before(layer) for layer in layers)
 
 
 def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
@@ -201,22 +261,28 @@ def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
 
     The last sizes of an upscaled painting have few steps and so a short history.
     """
-    optimizer, final = task.recipe.schedule.optimizer, math.prod(task.final)
-    each = ((math.prod(level.size), level.steps) for level in task.levels())
-    return max(
-        pixels * optimizer_bytes(memory_plan.optimizer(optimizer, final / pixels), steps)
-        for pixels, steps in each
-    )
+    return max(_vectors(task, memory_plan, level) for level in task.levels())
+
+
+def _vectors(task: Task, memory_plan: MemoryPlan, level: Level) -> int:
+    """Bytes of the optimizer at one size."""
+    pixels, final = math.prod(level.size), math.prod(task.final)
+    optimizer = memory_plan.optimizer(task.recipe.schedule.optimizer, final / pixels)
+    return pixels * optimizer_bytes(optimizer, level.steps)
 
 
 def content_bytes(objective: recipe.Objective) -> int:
     """Bytes of the content's maps in float32, for each pixel of the picture."""
     layers = () if objective.content is None else objective.content.layers
-    values = sum(_channels(layer) / (1 << 2 * pools_before(layer)) for layer in layers)
-    return round(values * _FLOAT)
+    return round(_values(layers) * _FLOAT)
 
 
-def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLOAT32) -> int:
+def map_bytes(
+    objective: recipe.Objective,
+    map_format: MapFormat = MapFormat.FLOAT32,
+    *,
+    coarse: bool = False,
+) -> int:
     """Peak bytes of the feature maps in an evaluation, for each pixel of the picture.
 
     Layers with a loss hold the map and its gradient; others hold signs, or the map itself where a
@@ -226,10 +292,11 @@ def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLO
     for an index, and in the first block one more map and its pooled one exist at once. This is for
     VGG19; VGG16 takes slightly less.
     """
-    chain = layers_up_to(objective.layers)
+    layers = objective.at(coarse=coarse).layers
+    chain = layers_up_to(layers)
     if map_format is MapFormat.FUSED:
         sizes = {layer: _channels(layer) / float(4 ** pools_before(layer)) for layer in chain}
-        kept = sum(sizes[layer] for layer in chain if layer in objective.layers) * _FLOAT
+        kept = sum(sizes[layer] for layer in chain if layer in layers) * _FLOAT
         flags = sum(sizes.values()) * (_FLAG / 8 + _FLAG / 4)
         first = sizes["conv1_1"] * (1 + 1 / 4) * _FLOAT
         return round(kept + flags + first)
@@ -238,7 +305,7 @@ def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLO
     total = 3.0 * _channels("conv1_1") * value
     for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
         values = _channels(layer) / 4 ** pools_before(layer)
-        total += values * (2 * value if layer in objective.layers else sign)
+        total += values * (2 * value if layer in layers else sign)
         if objective.network.pool == "max" and pools_before(after) > pools_before(layer):
             total += values / 4 * _INDEX
     return round(total)
@@ -312,10 +379,15 @@ def memory_plan(
             return choice
     if wanted.limit is not None:
         width, height = task.final
+        undivided = (
+            ""
+            if task.recipe.objective.can_be_tiled
+            else f" (recipe {task.recipe.name} cannot be divided into tiles)"
+        )
         raise PictureError(
             f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
-            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB: raise it, or ask "
-            "for a smaller size"
+            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB{undivided}: raise "
+            "it, or ask for a smaller size"
         )
     return choice
 
@@ -348,6 +420,7 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
 def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     """All choices, best first: in one piece, in tiles, then with shorter histories.
 
+    A recipe that cannot be divided into tiles has no choice but the length of its history.
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
     settings = task.recipe.schedule.optimizer
@@ -357,9 +430,11 @@ def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     if may_be_less and isinstance(settings, recipe.Lbfgs):
         histories += range(settings.history - 1, LEAST_PAIRS - 1, -1)
     groups: tuple[tuple[int | None, ...], ...] = (SIDES, _SHORTER)
-    if wanted.tile != "auto":
+    if not task.recipe.objective.can_be_tiled:
+        groups = ((None,),)
+    elif wanted.tile != "auto":
         groups = ((None if wanted.tile == "none" else wanted.tile,),)
-    if isinstance(wanted.tile, str):
+    if isinstance(wanted.tile, str) or None in groups[0]:
         yield MemoryPlan(None, history)
     for keeps in (True, False):
         for sides in groups:

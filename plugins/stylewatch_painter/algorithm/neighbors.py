@@ -31,10 +31,10 @@ Grid = tuple[int, int]
 _COARSER = 4
 """Pixels between two positions of the grid of hypercolumns."""
 
-_SEARCH_BYTES = 64 * 2**20
+SEARCH_BYTES = 64 * 2**20
 """Memory for a block of similarities during a search."""
 
-_MOST_SAMPLED = 64
+MOST_SAMPLED = 64
 """Positions along a side of maps up to which a match of single layers takes every position."""
 
 _IN_REGION = 0.5
@@ -104,7 +104,11 @@ def _matrices(shape: Sequence[int], to: Grid, like: Tensor) -> tuple[Tensor, Ten
 
 def directions(rows: Tensor) -> Tensor:
     """Scale rows (..., N) to length 1."""
-    return rows / (rows.square().sum(-1, keepdim=True) + _TINY).sqrt()
+    return rows / _lengths(rows)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    return (torch.linalg.vector_norm(rows, dim=-1, keepdim=True).square() + _TINY).sqrt()
 
 
 def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
@@ -112,9 +116,10 @@ def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
 
     `queries` (Q, N) and `candidates` (C, N) are centered by their own means. The search is exact.
     """
-    centered = directions(candidates - candidates.mean(0))
+    centered = candidates - candidates.mean(0)
+    centered /= _lengths(centered)  # in place: candidates are most of the memory of a painting
     queries = queries - queries.mean(0)
-    block = max(1, _SEARCH_BYTES // (4 * len(centered)))
+    block = max(1, SEARCH_BYTES // (4 * len(centered)))
     # the length of a query does not change which candidate is nearest
     return torch.cat([(part @ centered.T).argmax(1) for part in queries.split(block)])
 
@@ -197,7 +202,7 @@ def layer_loss(
     """
     loss = torch.zeros((), device=next(iter(maps.values())).device)
     for layer, factor in target.factors.items():
-        stride = max(1, max(maps[layer].shape[-2:]) // _MOST_SAMPLED)
+        stride = max(1, max(maps[layer].shape[-2:]) // MOST_SAMPLED)
         down, right = draw.integers(0, stride, 2).tolist()
         sampled = (..., slice(down, None, stride), slice(right, None, stride))
         queries = maps[layer][sampled].flatten(1).mT
@@ -217,8 +222,7 @@ def layer_loss(
 def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
     """The mean centered cosine distance () of rows (Q, N) to the nearest candidates (C, N)."""
     with torch.no_grad():
-        centered = directions(candidates - candidates.mean(0))
-        chosen = centered[nearest(queries, candidates)]
+        chosen = directions(candidates[nearest(queries, candidates)] - candidates.mean(0))
     return 1 - (directions(queries - queries.mean(0)) * chosen).sum(-1).mean()
 
 
@@ -298,9 +302,8 @@ def targets(
     found = []
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), turns=4 if settings.rotations else 1)
-        candidates = [matcher.columns(picture) for picture in turned]
         usable = _candidates(style, turned, network.device)
-        whole = torch.cat(candidates)
+        whole = torch.cat([matcher.columns(picture) for picture in turned])
         parts = []
         for region in range(1 if regions is None else len(regions)):
             chosen = whole if usable is None else whole[usable[region % len(usable)]]

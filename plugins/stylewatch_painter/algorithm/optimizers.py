@@ -271,11 +271,14 @@ class OnPyramid(Optimizer):
     def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
         self._inner, self._levels = inner, levels
+        self._pyramid: LaplacianPyramid | None = None
         self._coefficients: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step of the other optimizer; x changes in place."""
-        pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)
+        if self._pyramid is None:
+            self._pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)
+        pyramid = self._pyramid
         if self._coefficients is None:
             self._coefficients = pyramid.analysis(x)
         project = None
@@ -289,12 +292,10 @@ class OnPyramid(Optimizer):
 
         evaluation = self._inner.step(self._coefficients, on_pyramid)
         moved = pyramid.synthesis(self._coefficients)
-        if project is None:
-            x.copy_(moved)
-        else:
-            x.add_(project(moved - x))
-            self._coefficients.copy_(pyramid.analysis(x))
+        x.copy_(moved if project is None else x + project(moved - x))
         self._clamp(x)
+        if project is not None or self._bounds is not None:
+            self._coefficients.copy_(pyramid.analysis(x))
         return evaluation
 
     def state(self) -> dict[str, Tensor]:

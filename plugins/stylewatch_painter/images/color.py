@@ -237,12 +237,12 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
     lab, own = _taken_as_linear(picture), _taken_as_linear(content)
     theirs = np.concatenate([_taken_as_linear(style).reshape(-1, 3) for style in styles])
     low, high = theirs.min(0), theirs.max(0)
-    lab = np.clip(lab, low, high)
+    lab[..., 0] = np.clip(lab[..., 0], low[0], high[0])
     if np.abs(np.cov(theirs[:, 1:].T, bias=True)).max() < _NO_CHROMA:
         lab = _whitened_to(lab, theirs)
     else:
         chroma = _whitened_to(own[..., 1:], theirs[:, 1:])
-        lab = np.concatenate([lab[..., :1], _smoothed(chroma, lab[..., 0])], axis=-1)
+        lab[..., 1:] = _smoothed(chroma, lab[..., 0])
     linear = (np.clip(lab, low, high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     return (255 * np.clip(linear, 0, 1)).astype(np.float32)
 

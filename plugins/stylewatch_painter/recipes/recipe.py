@@ -227,6 +227,11 @@ class Objective(Terms):
         return self.coarse if coarse and self.coarse is not None else self
 
     @property
+    def can_be_tiled(self) -> bool:
+        """True if the final size can be divided into tiles: a match needs the whole picture."""
+        return self.neighbors is None
+
+    @property
     def needs_start(self) -> bool:
         """True if targets depend on the pictures that scales start from."""
         matches = (terms.neighbors for terms in (self, self.coarse) if terms is not None)
@@ -248,7 +253,7 @@ class Adam(Strict):
     epsilon: Positive = 1e-8
     pyramid: Annotated[int, Field(ge=0, le=20)] = 0
     """Optimize the coefficients of a Laplacian pyramid of so many levels, as far as the picture has
-    them, instead of pixels; 0: off."""
+    them, instead of pixels; a scale of half the final size has one level fewer. 0: off."""
 
 
 class Sgd(Strict):

@@ -112,10 +112,10 @@ def test_smaller_halves_the_area_as_often_as_needed(room: Room, given: Given) ->
 
 
 def test_there_is_a_smallest_size(room: Room, given: Given) -> None:
-    fields = {"objective.network.pool_edge": "floor", "scales": []}  # the smallest side is 16
+    fields = {"objective.network.pool_edge": "floor", "scales": []}  # the smallest side is 8
     with pytest.raises(torch.OutOfMemoryError):
         painted(given("smaller", fields=fields))
-    assert [size for _, _, size in room.tried] == [(32, 24), (23, 17)]
+    assert [size for _, _, size in room.tried] == [(32, 24), (23, 17), (16, 12), (11, 8)]
 
 
 def test_a_smaller_job_continues_at_its_size_to_the_same_bytes(room: Room, given: Given) -> None:
@@ -168,6 +168,17 @@ def test_tiles_become_smaller_first_unless_they_are_set(room: Room, given: Given
         with pytest.raises(torch.OutOfMemoryError):
             painted(replace(given("smaller", name), backend_options=options))
         assert [tile for _, tile, _ in room.tried][: len(tries)] == tries
+
+
+def test_recipe_that_cannot_be_divided_gets_smaller_instead(room: Room, given: Given) -> None:
+    room.has_tiles, room.pixels = True, 200
+    fields = {"objective.neighbors": {"layers": {"conv1_1": 1}}}
+    assert isinstance(painted(given("smaller", fields=fields))[-1], Done)
+    assert [tried[1:] for tried in room.tried] == [
+        ("none", (32, 24)),
+        ("none", (23, 17)),
+        ("none", (16, 12)),
+    ]
 
 
 def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(

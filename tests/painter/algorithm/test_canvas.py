@@ -10,7 +10,11 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.recipes.book import change
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 
@@ -59,3 +63,29 @@ def test_enlarging_keeps_content_detail(share: float) -> None:
     assert large is not None and half is not None
     error = (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max()
     assert error < 1e-4 if share else error > 10
+
+
+def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
+    """The styles are in the size in which they are painted; without a content nothing changes."""
+    made = replace(
+        small.task("nnst", {"style_size": "8"}, styles=2), content=small.picture(5, 40, 30)
+    )
+    here = canvas(made)
+    u = here.start(made.final)
+    styles = [resize(style.picture, made.style_size(style)) for style in made.styles]
+    expected = with_matched_chroma(
+        here.pixels(u), resize(small.picture(5, 40, 30), made.final), styles
+    )
+    np.testing.assert_array_equal(here.finished(u), expected)
+    off = replace(made, recipe=change(made.recipe, {"match_chroma": False}))
+    for task in (off, replace(made, content=None), replace(made, styles=())):
+        np.testing.assert_array_equal(canvas(task).finished(u), here.pixels(u))
+
+
+def test_coarsest_level_of_a_pyramid_has_one_size_at_all_scales() -> None:
+    made = canvas(small.task("nnst", {"size": "32x32", "fit": "stretch", "enlarge": True,
+                                      "optimizer.pyramid": 3}))  # fmt: skip
+    for side, values in ((32, 32**2 + 16**2 + 8**2 + 4**2), (8, 8**2 + 4**2), (2, 2**2 + 1)):
+        new, x = made.new_optimizer((side, side)), torch.zeros(1, 3, side, side)
+        new.step(x, lambda x: Evaluation(x, x, x))
+        assert new.state()["coefficients"].shape == (1, 3, values)

@@ -1,9 +1,11 @@
 """Bytes of a painting calculated by hand, seconds by a clock of the test, limits of memory."""
 
+import re
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.painter import small
@@ -175,3 +177,80 @@ def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.Mon
             memory_plan(task, replace(wanted, left=left), CPU, MapFormat.FLOAT32) == fresh
         ) == is_same
         assert memory_plan(task, wanted, CPU, MapFormat.FLOAT32) != fresh
+
+
+def matching(layers: dict[str, Any], **changes: Any) -> Task:
+    """64x48 pixels by recipe `nnst`, with a style of 64x54."""
+    recipe = find("nnst")
+    both = {layer: layers.get(layer) for layer in recipe.objective.layers}
+    return small.task("nnst", {
+        "size": "64x48", "fit": "stretch", "enlarge": True, "style_size": "64",
+        "objective.neighbors.layers": both, "objective.coarse.neighbors.layers": both, **changes,
+    })  # fmt: skip
+
+
+def test_search_for_neighbors_by_hand() -> None:
+    """Of hypercolumns at a sixteenth of the pixels, at the size where it takes most."""
+    scales = [{"scale": 1, "steps": 1}]
+    task = matching({"conv1_1": 1, "conv2_1": 1}, scales=scales)
+    assert [level.size for level in task.levels()] == [(64, 48)] * 2
+    value, columns, candidates = (64 + 128) * 4, 16 * 12, 4 * 16 * 13
+    objective, pixels = task.recipe.objective, 64 * 48
+    at_column = columns * value + max(
+        (2 * candidates + 3 * columns) * value + columns * candidates * 4,
+        pixels * map_bytes(objective) + 2 * columns * value,
+    )
+    held = 4 * (64 * 55) * (64 + 128 / 4) * 4
+    samples = 9 * pixels * (64 + 128 / 4) * 4
+    search = pixels * 4 * (64 * 55) * 4  # less than a block
+    at_layer = held + pixels * map_bytes(objective) + samples + 3 * 4 * (64 * 55) * 64 * 4
+    vectors = pixels * 8 * 3 * 4
+    assert search > module.SEARCH_BYTES
+    expected = max(at_column, at_layer + module.SEARCH_BYTES) + vectors
+    assert needed(task, UNLIMITED, MapFormat.FLOAT32) == pytest.approx(expected, rel=0.03)
+
+
+def test_match_at_a_coarse_size_can_take_most() -> None:
+    """Even where the final size is painted in tiles; and less for a smaller style."""
+    coarse = {"objective.coarse.largest": 2000, "size": "3000x2000", "fit": "stretch",
+              "enlarge": True, "scales": [{"scale": 0.5, "steps": 1}]}  # fmt: skip
+    tiled = MemoryPlan(256, 3)
+    large_style, small_style, without = (
+        needed(small.task("best", {**coarse, **changes}), tiled, MapFormat.FLOAT32)
+        for changes in (
+            {"style_size": "3000"}, {"style_size": "300"}, {"objective.coarse": None}
+        )
+    )  # fmt: skip
+    assert large_style > small_style > without
+    assert large_style > 2 * 4 * (375 * 321) * 2688 * 4, "candidates, also centered"
+
+
+def test_more_styles_and_regions_hold_more_targets() -> None:
+    made = matching({"conv1_1": 1})
+    mask = np.ones((48, 64, 3), np.float32)
+    several = replace(made, styles=made.styles * 3)
+    regions = replace(made, content_mask=mask)
+    for task in (several, regions):
+        assert needed(task, UNLIMITED, MapFormat.FUSED) >= needed(made, UNLIMITED, MapFormat.FUSED)
+    held = needed(several, UNLIMITED, MapFormat.FUSED) - needed(made, UNLIMITED, MapFormat.FUSED)
+    assert held == pytest.approx(2 * 4 * 64 * 55 * 64 * 4, rel=0.03)
+
+
+@pytest.mark.parametrize("tile", ["auto", "none", 256])
+def test_match_of_the_final_size_is_never_divided(tile: Any) -> None:
+    task = small.task("nnst", {"size": "3000x2000", "fit": "stretch", "enlarge": True})
+    enough = HELD + needed(task, UNLIMITED, MapFormat.FLOAT32)
+    for limit in (enough, None):
+        wanted = MemorySettings(tile, limit=limit)
+        assert memory_plan(task, wanted, CPU, MapFormat.FLOAT32).tile is None
+    refusal = (
+        f"3000x2000 pixels take about {enough / 1e9:.3g} GB at the least, and limits.memory "
+        f"allows {(enough - 1) / 1e9:.3g} GB (recipe nnst cannot be divided into tiles): raise it"
+    )
+    with pytest.raises(PictureError, match=re.escape(refusal)):
+        memory_plan(task, MemorySettings(tile, limit=enough - 1), CPU, MapFormat.FLOAT32)
+
+
+def test_forecast_of_a_match_needs_no_tiles() -> None:
+    expected = forecast(matching({"conv1_1": 1, "conv2_1": 1}), small.network())
+    assert expected.seconds > 0 and expected.tile is None

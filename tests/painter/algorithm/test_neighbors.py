@@ -15,17 +15,22 @@ from torch.nn import functional
 from stylewatch_painter.algorithm import neighbors
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.neighbors import (
+    LayerTarget,
     Target,
     column_loss,
     directions,
     grid,
     hypercolumns,
+    layer_loss,
     nearest,
 )
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.paint import paint_many
-from stylewatch_painter.algorithm.scales import Level
+from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.task import MemoryPlan, Task
+from stylewatch_painter.algorithm.tiles import features
+from stylewatch_painter.recipes.book import find
+from stylewatch_painter.recipes.recipe import LayerName
 from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins.testing.tasks import after, kept, stages
 
@@ -84,7 +89,7 @@ def test_search_is_exact_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         for query in queries - queries.mean(0)
     ]
     assert nearest(queries, candidates).tolist() == expected
-    monkeypatch.setattr(neighbors, "_SEARCH_BYTES", 4 * 40 * 3)  # three queries at once
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 40 * 3)  # three queries at once
     assert nearest(queries, candidates).tolist() == expected
 
 
@@ -244,3 +249,173 @@ def test_strength_zero_is_the_content_and_one_has_no_content_term() -> None:
     objective = Objective([Canvas(made, vgg.mean, vgg.device)], vgg, Level(SIZE, 1.0, 1))
     (losses,) = objective.losses(objective(torch.zeros(1, 3, 28, 32)).terms)
     assert losses.content["conv4_2"].weight == 0
+
+
+LAST: Mapping[str, Any] = {
+    "size": "32x28",
+    "scales": [{"scale": 0.5, "steps": 2}, {"scale": 1, "steps": 2}],
+    "steps": 3,
+    "save_every": 2,
+}
+LAYERS: Mapping[LayerName, float] = {"conv1_1": 1.0, "conv2_1": 0.5}
+
+
+def by_layers(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
+    """A painting of recipe `nnst`, whose last pass matches each layer by itself."""
+    made = task(None, styles, **fields)
+    return replace(made, recipe=small.task("nnst", {**LAST, **(changes or {})}).recipe)
+
+
+def only(layers: Mapping[LayerName, float]) -> dict[str, float | None]:
+    """The change of a recipe's layers that leaves these."""
+    return {**dict.fromkeys(find("nnst").objective.layers), **layers}
+
+
+def last_pass(made: Task, evaluations: int = 0) -> Objective:
+    vgg = small.network()
+    canvas = Canvas(made, vgg.mean, vgg.device)
+    level = made.levels()[-1]
+    assert level.size == SIZE and not level.is_coarse
+    return Objective([canvas], vgg, level, evaluations=evaluations)
+
+
+def target(maps: Mapping[LayerName, list[Tensor]], **fields: Any) -> LayerTarget:
+    return LayerTarget(**{
+        "factors": LAYERS, "maps": maps, "painted": {}, "usable": {}, "shares": [1.0], **fields
+    })  # fmt: skip
+
+
+def plain_distance(queries: Tensor, candidates: Tensor) -> Tensor:
+    """Of rows (Q, N) to their nearest of (C, N), both centered: by the matrix of all distances."""
+    queries, candidates = queries - queries.mean(0), candidates - candidates.mean(0)
+    lengths = queries.norm(dim=1)[:, None] * candidates.norm(dim=1)
+    return (1 - queries @ candidates.T / lengths).min(1).values.mean()
+
+
+def rows(maps: Tensor) -> Tensor:
+    return maps.flatten(1).mT
+
+
+def chance(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_layers_are_matched_one_by_one() -> None:
+    """With every position of maps under 128 rows and columns, and both copies of the style."""
+    maps = {layer: torch.randn(3, 9, 7, requires_grad=True) for layer in LAYERS}
+    styles = {layer: [torch.randn(3, 6, 8) + 1, torch.randn(3, 8, 6)] for layer in LAYERS}
+    loss = layer_loss(maps, target(styles), chance())
+    expected = sum(
+        (LAYERS[n] * plain_distance(rows(maps[n]), torch.cat([*map(rows, styles[n])]))
+         for n in LAYERS),
+        torch.zeros(()),
+    )  # fmt: skip
+    torch.testing.assert_close(loss, expected)
+    gradients = (torch.autograd.grad(value, [*maps.values()]) for value in (loss, expected))
+    for gradient, back in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, back, rtol=1e-4, atol=1e-6)
+
+
+def test_large_maps_are_sampled_in_squares() -> None:
+    """At one position of each square of 2x2, the same in the painting and the style."""
+    maps, styles = torch.randn(3, 130, 8), torch.randn(3, 20, 8)
+    values = {}
+    for down in range(2):
+        for right in range(2):
+            here = (slice(None), slice(down, None, 2), slice(right, None, 2))
+            values[down, right] = float(plain_distance(rows(maps[here]), rows(styles[here])))
+    one_layer = target({"conv1_1": [styles]}, factors={"conv1_1": 1.0})
+    drawn = [float(layer_loss({"conv1_1": maps}, one_layer, chance(seed))) for seed in range(20)]
+    assert {round(value, 5) for value in drawn} == {round(v, 5) for v in values.values()}
+
+
+def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
+    u = torch.zeros(1, 3, 28, 32)
+
+    def values(made: Task, evaluations: int = 0) -> list[float]:
+        objective = last_pass(made, evaluations)
+        return [float(objective(u).objective) for _ in range(3)]
+
+    first, second, third = values(by_layers())
+    assert len({first, second, third}) == 3
+    assert values(by_layers(), evaluations=1)[:2] == [second, third]
+    assert values(by_layers(seed=1))[0] != first
+    exact = last_pass(by_layers())
+    assert float(exact(u).objective) == pytest.approx(float(exact.exact_terms(u).sum()))
+
+
+@pytest.mark.parametrize("turns", [1, 4])
+def test_each_layer_searches_turned_styles_if_the_recipe_says_so(turns: int) -> None:
+    made = by_layers({
+        "objective.neighbors.layers": only(LAYERS), "objective.neighbors.rotations": turns > 1
+    })  # fmt: skip
+    objective, u = last_pass(made), torch.randn(1, 3, 28, 32)
+    style = objective.canvases[0].style(made.styles[0], objective.level)
+    copies = [style.rot90(-quarter, (-2, -1)) for quarter in range(turns)]
+    settings, expected = made.recipe.objective.network, 0.0
+    own = features(objective.network, u, LAYERS, settings)
+    maps = [features(objective.network, copy, LAYERS, settings) for copy in copies]
+    for layer, factor in LAYERS.items():
+        candidates = torch.cat([rows(copy[layer][0]) for copy in maps])
+        expected += factor * float(plain_distance(rows(own[layer][0]), candidates))
+    assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("has_style_mask", [True, False])
+def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
+    mask = np.zeros((28, 32, 2), np.float32)
+    mask[:, :8, 0] = mask[:, 8:, 1] = 1
+    made = by_layers({
+        "objective.neighbors.layers": only(LAYERS), "objective.neighbors.rotations": False
+    })  # fmt: skip
+    style = replace(made.styles[0], mask=mask[:, ::-1].copy() if has_style_mask else None)
+    made = replace(made, content_mask=mask, styles=(style,))
+    objective = last_pass(made)
+    canvas, network = objective.canvases[0], objective.network
+    u, expected = torch.randn(1, 3, 28, 32), 0.0
+    settings = made.recipe.objective.network
+    maps = features(network, u, LAYERS, settings)
+    styles = features(network, canvas.style(style, objective.level), LAYERS, settings)
+    for layer, factor in LAYERS.items():
+        edge = 8 >> pools_before(layer)  # of the first region, or the last columns of its style
+        own, other = maps[layer][0], styles[layer][0]
+        first, second = (other[..., -edge:], other[..., :-edge]) if has_style_mask else (other,) * 2
+        expected += factor * 0.25 * float(plain_distance(rows(own[..., :edge]), rows(first)))
+        expected += factor * 0.75 * float(plain_distance(rows(own[..., edge:]), rows(second)))
+    assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_style_is_matched_by_layers_with_its_share() -> None:
+    u = torch.zeros(1, 3, 28, 32)
+    made = by_layers(styles=2)
+    both = last_pass(made)
+    (losses,) = both.losses(both(u).terms)
+    for style, share in zip(made.styles, (0.25, 0.75), strict=True):
+        alone = last_pass(replace(made, styles=(style,)))
+        term = losses.style[style.name]["neighbors"]
+        assert term.weight == share
+        assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)
+
+
+def test_last_pass_resumes_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With positions drawn by chance, and the coefficients of the pyramid."""
+    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
+    made = by_layers(styles=2)
+    whole = painted(made, *[Wish.CHECKPOINT] * 9)
+    for at in (3, 5, 6):
+        rest = painted(replace(made, resume=kept(whole[at - 1].checkpoint)))
+        assert stages(rest) == stages(whole[at:])
+        assert [step.losses for step in rest] == [step.losses for step in whole[at:]]
+
+
+def test_batch_by_layers_equals_single_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
+    made = [by_layers(content=small.picture(20 + n, *SIZE), seed=n) for n in range(2)]
+    results: dict[int, list[Any]] = {0: [], 1: []}
+    for number, step in paint_many(made, small.network(), [go_on] * 2):
+        results[number].append(step)
+    for number, single in enumerate(made):
+        for step, expected in zip(results[number], painted(single), strict=True):
+            assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
+        np.testing.assert_allclose(results[number][-1].picture, expected.picture, atol=0.5)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.painter import small, valley
 from torch import Tensor
+from torch.nn import functional
 
 from stylewatch_painter.algorithm import optimizers
 from stylewatch_painter.algorithm.canvas import optimizer
@@ -15,8 +16,10 @@ from stylewatch_painter.algorithm.optimizers import (
     Adam,
     Evaluation,
     FourierFilter,
+    LaplacianPyramid,
     Sgd,
     enlarged,
+    of_rows,
 )
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
@@ -126,3 +129,90 @@ def test_filters_follow_the_frequency(
             np.testing.assert_allclose(
                 filtered, expected, atol=1e-5 * max(1, np.abs(expected).max())
             )
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (9, 13), (16, 16), (2, 30), (1, 4)])
+def test_pyramid_is_that_of_bilinear_differences(shape: tuple[int, int]) -> None:
+    """Analysis by torch's interpolation, its inverse, and the gradient by autograd."""
+    x, pyramid = torch.randn(2, 3, *shape), LaplacianPyramid(shape, 3, CPU)
+    levels, below = [], x
+    while len(levels) < 3 and min(below.shape[-2:]) > 1:
+        small_size = [side // 2 for side in below.shape[-2:]]
+        smaller = functional.interpolate(below, small_size, mode="bilinear")
+        levels.append(below - functional.interpolate(smaller, below.shape[-2:], mode="bilinear"))
+        below = smaller
+    expected = torch.cat([level.flatten(2) for level in (*levels, below)], -1)
+    torch.testing.assert_close(pyramid.analysis(x), expected)
+    torch.testing.assert_close(pyramid.synthesis(pyramid.analysis(x)), x)
+    coefficients, weights = torch.randn_like(expected).requires_grad_(), torch.randn_like(x)
+    (by_hand,) = torch.autograd.grad(
+        (pyramid.synthesis(coefficients) * weights).sum(), coefficients
+    )
+    torch.testing.assert_close(pyramid.adjoint(weights), by_hand)
+
+
+def quartic(x: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> Evaluation:
+    """A steep bowl around a ramp; terms are the pictures, to see where it was evaluated."""
+    ramp = torch.arange(35.0).view(7, 5) / 9
+    gradient = 4 * (x - ramp) ** 3
+    return Evaluation(x.flatten(1).clone(), ((x - ramp) ** 4).sum((1, 2, 3)), gradient, project)
+
+
+PYRAMID = recipe.Adam(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
+
+
+def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
+    """Which has epsilon at another place, so that it is tiny here."""
+    x = torch.randn(1, 3, 7, 5)
+    pyramid = LaplacianPyramid((7, 5), 2, CPU)
+    coefficients = pyramid.analysis(x).requires_grad_()
+    made, other = optimizer(PYRAMID), torch.optim.Adam([coefficients], lr=0.1, eps=1e-12)
+    for _ in range(12):
+        made.step(x, quartic)
+        other.zero_grad()
+        quartic(pyramid.synthesis(coefficients)).objective.sum().backward()
+        other.step()
+        torch.testing.assert_close(
+            x, pyramid.synthesis(coefficients).detach(), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_optimizer_on_a_pyramid_continues_from_its_state() -> None:
+    """In the same bytes, and as another optimizer with a single row of the batch."""
+    x, made = torch.randn(2, 3, 7, 5), optimizer(PYRAMID)
+    assert not optimizer(PYRAMID).state().keys() & {"coefficients"}
+    for _ in range(3):
+        made.step(x, quartic)
+    state, before = made.state(), x.clone()
+    assert state.keys() == {"t", "m", "v", "coefficients"}
+    saved = {name: tensor.clone() for name, tensor in state.items()}
+    made.step(x, quartic)
+    assert all(torch.equal(state[name], saved[name]) for name in saved)
+    again, alone = optimizer(PYRAMID), optimizer(PYRAMID)
+    again.load(state)
+    again.step(before_again := before.clone(), quartic)
+    assert torch.equal(before_again, x)
+    alone.load(of_rows(saved, [1]))
+    alone.step(row := before[1:].clone(), quartic)
+    torch.testing.assert_close(row, x[1:])
+
+
+def test_bounds_and_projection_hold_on_a_pyramid() -> None:
+    """Each step is evaluated where the one before ended."""
+    bounds = torch.full((1, 3, 1, 1), -0.5), torch.full((1, 3, 1, 1), 1.0)
+
+    def left(move: Tensor) -> Tensor:
+        return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
+
+    for made, project in ((optimizer(PYRAMID, bounds), None), (optimizer(PYRAMID), left)):
+        start = torch.zeros(1, 3, 7, 5)
+        x = start.clone()
+        for _ in range(30):
+            before = x.clone()
+            evaluation = made.step(x, partial(quartic, project=project))
+            torch.testing.assert_close(evaluation.terms.view_as(x), before, atol=1e-5, rtol=0)
+            assert evaluation.project is None
+        if project is None:
+            assert -0.5 <= x.min() and x.max() == 1
+        else:
+            assert torch.equal(x[..., 2:], start[..., 2:]) and bool(x[..., :2].any())

@@ -1,15 +1,20 @@
 """Color spaces, luminance, and the transfer of color statistics."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from stylewatch_painter.images import color
 from stylewatch_painter.images.color import (
+    Floats,
     Space,
     Spread,
     lit_like,
     luminance,
     recolored,
     to_space,
+    with_matched_chroma,
 )
 from stylewatch_painter.stage import Pixels
 
@@ -74,8 +79,8 @@ def test_colors_are_moved_as_little_as_their_statistics_allow() -> None:
 
 @pytest.mark.parametrize("space", SPACES)
 def test_single_color_becomes_the_mean(space: Space) -> None:
-    color = flat(9, 99, 200)
-    from_flat, to_flat = like(color, noise(), space), like(noise(), color, space)
+    blue = flat(9, 99, 200)
+    from_flat, to_flat = like(blue, noise(), space), like(noise(), blue, space)
     assert np.allclose(Spread.of(from_flat, space).mean, Spread.of(noise(), space).mean, atol=1e-6)
     assert np.ptp(from_flat.reshape(-1, 3), axis=0).max() < 0.01
     assert np.allclose(to_flat, (9, 99, 200), atol=0.05)
@@ -104,3 +109,123 @@ def test_luminance_statistics_are_transferred(space: Space) -> None:
     assert np.allclose(
         lit_like(flat(1, 2, 3), flat(90, 90, 90), space, (None, None)), 90, atol=0.01
     )
+
+
+# Kolkin et al. 2022 give Oklab in an earlier version of its numbers; they differ by less than 2e-4.
+TO_CONES = np.array([
+    [0.4121656120, 0.5362752080, 0.0514575653],
+    [0.2118591070, 0.6807189584, 0.1074065790],
+    [0.0883097947, 0.2818474174, 0.6302613616],
+])  # fmt: skip
+TO_LAB = np.array([
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+])  # fmt: skip
+
+
+def oklab(pixels: Floats) -> Floats:
+    """Of colors (..., 3), whose values 0..1 are taken for linear light."""
+    lab: Floats = np.cbrt(np.clip(pixels / 255.0, 0, 1) @ TO_CONES.T) @ TO_LAB.T
+    return lab
+
+
+def rgb(lab: Floats) -> Floats:
+    linear = (lab @ np.linalg.inv(TO_LAB).T) ** 3 @ np.linalg.inv(TO_CONES).T
+    return np.asarray(255 * np.clip(linear, 0, 1))
+
+
+def statistics(colors: Floats) -> tuple[Floats, Floats]:
+    away = colors - colors.mean(0)
+    return colors.mean(0), away.T @ away / len(colors)
+
+
+def whitened_and_colored(colors: Floats, others: Floats) -> Floats:
+    """By eigenvectors of the covariances, to which 1e-4 is added."""
+    (mean, before), (wanted, after) = statistics(colors), statistics(others)
+    (lows, u), (highs, v) = (
+        np.linalg.eigh(matrix + 1e-4 * np.eye(len(matrix))) for matrix in (before, after)
+    )
+    white = (colors - mean) @ u @ np.diag(lows**-0.5) @ u.T
+    return np.asarray(white @ v @ np.diag(highs**0.5) @ v.T + wanted)
+
+
+def filtered(chroma: Floats, light: Floats) -> Floats:
+    """Pixel by pixel: five means over 3x3 neighbors, the rims repeated."""
+    height, width = light.shape
+    for _ in range(5):
+        result = np.zeros_like(chroma)
+        for row in range(height):
+            for column in range(width):
+                total = 0.0
+                for down in (-1, 0, 1):
+                    for right in (-1, 0, 1):
+                        y = min(max(row + down, 0), height - 1)
+                        x = min(max(column + right, 0), width - 1)
+                        weight = np.exp(-5 * abs(light[row, column] - light[y, x])) ** 2
+                        result[row, column] += weight * chroma[y, x]
+                        total += weight
+                result[row, column] /= total
+        chroma = result
+    return chroma
+
+
+def plainly_matched(picture: Pixels, content: Pixels, styles: Sequence[Pixels]) -> Floats:
+    lab, own = oklab(picture), oklab(content)
+    theirs = np.concatenate([oklab(style).reshape(-1, 3) for style in styles])
+    low, high = theirs.min(0), theirs.max(0)
+    lab[..., 0] = lab[..., 0].clip(low[0], high[0])
+    if np.abs(statistics(theirs)[1][1:, 1:]).max() < 6e-5:
+        lab = whitened_and_colored(lab.reshape(-1, 3), theirs).reshape(lab.shape)
+    else:
+        chroma = whitened_and_colored(own[..., 1:].reshape(-1, 2), theirs[:, 1:])
+        lab[..., 1:] = filtered(chroma.reshape(own[..., 1:].shape), lab[..., 0])
+    return rgb(lab.clip(low, high))
+
+
+SMALL = (9, 11, 3)
+
+
+@pytest.mark.parametrize(
+    "styles",
+    [
+        [noise(2, (8, 7, 3))],
+        [narrow(), 0.4 * noise(4, (5, 6, 3))],
+        [np.repeat(noise(3, (8, 7, 1)) / 2 + 60, 3, axis=-1)],  # gray
+        [flat(90, 40, 160)],
+    ],
+    ids=["colors", "two styles", "gray", "one color"],
+)
+def test_chroma_is_matched_as_in_the_source(styles: list[Pixels]) -> None:
+    """Also outside of 0..255, which the picture of an optimizer may be."""
+    picture, content = 1.3 * noise(0, SMALL) - 30, noise(1, SMALL)
+    matched = with_matched_chroma(picture, content, styles)
+    assert matched.dtype == np.float32
+    np.testing.assert_allclose(matched, plainly_matched(picture, content, styles), atol=0.3)
+
+
+def test_matched_chroma_has_the_statistics_of_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is smoothed, and where no color is clipped."""
+    monkeypatch.setattr(color, "_smoothed", lambda chroma, light: chroma)
+    mixture = np.array([[0.5, 0.2, 0], [0, 0.4, 0.1], [0.1, 0.3, 0.3]], dtype=np.float32)
+    middle = 0.2 * noise(5, (40, 40, 3)) + 100
+    ends = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 0, 255]]], dtype=np.float32)
+    rare = np.tile(ends, (40, 1, 1))
+    style = np.concatenate([middle, noise(6, (40, 60, 3)) @ mixture, rare], axis=1)
+    matched = with_matched_chroma(0.1 * noise(7) + 110, 0.5 * noise(8) + 50, [style])
+    (mean, covariance), (wanted, spread) = (
+        statistics(oklab(pixels)[..., 1:].reshape(-1, 2)) for pixels in (matched, style)
+    )
+    np.testing.assert_allclose(mean, wanted, atol=2e-3)
+    np.testing.assert_allclose(covariance, spread, atol=2e-4)
+
+
+def test_lightness_stays_and_colors_keep_to_the_range_of_the_style() -> None:
+    picture, content, style = noise(0, SMALL), noise(1, SMALL), 0.3 * noise(2, SMALL) + 80
+    before, after, own = (
+        oklab(pixels.reshape(-1, 3))
+        for pixels in (picture, with_matched_chroma(picture, content, [style]), style)
+    )
+    low, high = own.min(0), own.max(0)
+    assert (after >= low - 1e-3).all() and (after <= high + 1e-3).all()
+    np.testing.assert_allclose(after[:, 0], before[:, 0].clip(low[0], high[0]), atol=1e-3)

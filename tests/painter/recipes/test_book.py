@@ -19,6 +19,7 @@ SHIPPED = [
     "gram",
     "keras",
     "neural-style",
+    "nnst",
     "pastiche",
 ]
 

@@ -81,3 +81,8 @@ def test_forms_that_stand_for_others() -> None:
         assert tv is not None and (tv.weight, tv.loss) == (0.5, loss)
     for value, share in ((True, 1), (False, 0), (0.5, 0.5)):
         assert change(find("best"), {"keep_detail": value}).schedule.keep_detail == share
+
+
+def test_moments_of_a_pyramid_are_not_carried() -> None:
+    changes = {"optimizer.kind": "adam", "optimizer.pyramid": 3, "carry_moments": True}
+    assert refusal(changes).endswith("set carry_moments=false, or optimizer.pyramid=0")
