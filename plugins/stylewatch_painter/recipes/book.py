@@ -120,9 +120,9 @@ def check(plain: Mapping[str, Any]) -> Recipe:
 
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
-    """`recipe` with its objective and geometry, and the schedule of `best`."""
-    best = find("best", *folders).schedule
-    update = {name: getattr(best, name) for name in Schedule.model_fields if name not in GEOMETRY}
+    """`recipe` with its objective and geometry, and the schedule of `gram`."""
+    quick = find("gram", *folders).schedule
+    update = {name: getattr(quick, name) for name in Schedule.model_fields if name not in GEOMETRY}
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=update)})
 
 

@@ -85,7 +85,7 @@ def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_fast_keeps_objective_and_geometry() -> None:
     """And takes all other fields from `best`."""
-    source, best = recipe_book.find("keras"), recipe_book.find("best").schedule
+    source, best = recipe_book.find("keras"), recipe_book.find("gram").schedule
     fast = recipe_book.fast(source)
     assert fast.objective == source.objective
     for field in Schedule.model_fields:
