@@ -175,6 +175,12 @@ def check_pictures(task: Task) -> None:
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
     objective = task.recipe.objective
+    if objective.neighbors is not None and (task.content is None or not task.styles):
+        missing = "content" if task.content is None else "style"
+        raise PictureError(
+            f"recipe {task.recipe.name} matches a content with a style, and there is no {missing}: "
+            "give both, or choose another recipe"
+        )
     if task.content is None and (objective.style is None or not objective.style.layers):
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
     if not task.styles and (objective.content is None or not objective.content.layers):

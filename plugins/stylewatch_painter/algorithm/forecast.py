@@ -43,7 +43,8 @@ _WORKING = 4  # vectors that a step works with, or that a picture to be shown pa
 _SMOOTH = 5  # vectors: differences for the smoothness loss
 _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 _CONTENT_PASS = 0.8  # a forward pass in float32
-_SAMPLES = 9  # copies of the samples of a layer, with the holes that they leave; measured
+_SAMPLES = 5  # copies of the samples of a layer that a backward pass needs, measured
+_BLOCKS = 2  # blocks of similarities in a backward pass, with what it leaves free, measured
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,12 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
+    averaged = _AVERAGED if schedule.ema_decay else 0
     matched = max(
         (
-            _matching_bytes(task, level, map_format) + _vectors(task, memory_plan, level)
+            _matching_bytes(task, level, map_format)
+            + _vectors(task, memory_plan, level)
+            + math.prod(level.size) * averaged
             for level in task.levels()
             if objective.at(coarse=level.is_coarse).neighbors is not None
         ),
@@ -193,7 +197,6 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     )
     if not objective.can_be_tiled:
         return matched
-    averaged = _AVERAGED if schedule.ema_decay else 0
     vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
         maps = _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
@@ -218,7 +221,7 @@ def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
         objective, map_format, coarse=level.is_coarse
     )
     if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
-        maps += math.prod(level.size) * _values(neighbors.layers) * _FLOAT
+        maps += round(math.prod(level.size) * _values(neighbors.layers) * _FLOAT)
     turns = 4 if neighbors.rotations else 1
     sizes = [task.style_size(style, level.scale) for style in task.styles]
     if neighbors.each == "layer":
@@ -246,14 +249,14 @@ def _sampled_bytes(
         queries = math.prod(size) / area / stride**2
         candidates = turns * max(map(math.prod, styles), default=0) / area / stride**2
         kept += _SAMPLES * queries * _channels(layer) * _FLOAT
-        search = min(SEARCH_BYTES, queries * candidates * _FLOAT)
+        search = _BLOCKS * min(SEARCH_BYTES, queries * candidates * _FLOAT)
         largest = max(largest, search + 3 * candidates * _channels(layer) * _FLOAT)
     return kept + largest
 
 
 def _values(layers: Collection[LayerName]) -> float:
     """Values in the maps of some layers, for each pixel of the picture."""
-    return sum(_channels(layer) / 4 ** pools_before(layer) for layer in layers)
+    return sum(_channels(layer) / float(4 ** pools_before(layer)) for layer in layers)
 
 
 def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
@@ -424,17 +427,16 @@ def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
     settings = task.recipe.schedule.optimizer
+    wanted = wanted if task.recipe.objective.can_be_tiled else replace(wanted, tile="none")
     history = wanted.history if isinstance(wanted.history, int) else None
     may_be_less = wanted.history == "auto" and isinstance(settings, recipe.Lbfgs)
     histories: list[int | None] = [history]
     if may_be_less and isinstance(settings, recipe.Lbfgs):
         histories += range(settings.history - 1, LEAST_PAIRS - 1, -1)
     groups: tuple[tuple[int | None, ...], ...] = (SIDES, _SHORTER)
-    if not task.recipe.objective.can_be_tiled:
-        groups = ((None,),)
-    elif wanted.tile != "auto":
+    if wanted.tile != "auto":
         groups = ((None if wanted.tile == "none" else wanted.tile,),)
-    if isinstance(wanted.tile, str) or None in groups[0]:
+    if isinstance(wanted.tile, str):
         yield MemoryPlan(None, history)
     for keeps in (True, False):
         for sides in groups:

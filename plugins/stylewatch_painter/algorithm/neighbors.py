@@ -108,7 +108,8 @@ def directions(rows: Tensor) -> Tensor:
 
 
 def _lengths(rows: Tensor) -> Tensor:
-    return (torch.linalg.vector_norm(rows, dim=-1, keepdim=True).square() + _TINY).sqrt()
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return (lengths.square() + _TINY).sqrt()
 
 
 def nearest(queries: Tensor, candidates: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from stylewatch_painter.algorithm.forecast import (
     optimizer_bytes,
     warnings,
 )
+from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
@@ -201,12 +202,12 @@ def test_search_for_neighbors_by_hand() -> None:
         pixels * map_bytes(objective) + 2 * columns * value,
     )
     held = 4 * (64 * 55) * (64 + 128 / 4) * 4
-    samples = 9 * pixels * (64 + 128 / 4) * 4
+    samples = 5 * pixels * (64 + 128 / 4) * 4
     search = pixels * 4 * (64 * 55) * 4  # less than a block
     at_layer = held + pixels * map_bytes(objective) + samples + 3 * 4 * (64 * 55) * 64 * 4
     vectors = pixels * 8 * 3 * 4
-    assert search > module.SEARCH_BYTES
-    expected = max(at_column, at_layer + module.SEARCH_BYTES) + vectors
+    assert search > SEARCH_BYTES
+    expected = max(at_column, at_layer + 2 * SEARCH_BYTES) + vectors
     assert needed(task, UNLIMITED, MapFormat.FLOAT32) == pytest.approx(expected, rel=0.03)
 
 

@@ -29,6 +29,7 @@ from stylewatch_painter.algorithm.paint import paint_many
 from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.task import MemoryPlan, Task
 from stylewatch_painter.algorithm.tiles import features
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName
 from stylewatch_painter.stage import Stage, Wish, go_on
@@ -268,7 +269,7 @@ def by_layers(changes: Mapping[str, Any] | None = None, styles: int = 1, **field
 
 def only(layers: Mapping[LayerName, float]) -> dict[str, float | None]:
     """The change of a recipe's layers that leaves these."""
-    return {**dict.fromkeys(find("nnst").objective.layers), **layers}
+    return {layer: layers.get(layer) for layer in find("nnst").objective.layers}
 
 
 def last_pass(made: Task, evaluations: int = 0) -> Objective:
@@ -289,7 +290,8 @@ def plain_distance(queries: Tensor, candidates: Tensor) -> Tensor:
     """Of rows (Q, N) to their nearest of (C, N), both centered: by the matrix of all distances."""
     queries, candidates = queries - queries.mean(0), candidates - candidates.mean(0)
     lengths = queries.norm(dim=1)[:, None] * candidates.norm(dim=1)
-    return (1 - queries @ candidates.T / lengths).min(1).values.mean()
+    nearest_distances: Tensor = (1 - queries @ candidates.T / lengths).amin(1)
+    return nearest_distances.mean()
 
 
 def rows(maps: Tensor) -> Tensor:
@@ -418,4 +420,17 @@ def test_batch_by_layers_equals_single_paintings(monkeypatch: pytest.MonkeyPatch
     for number, single in enumerate(made):
         for step, expected in zip(results[number], painted(single), strict=True):
             assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
+        assert isinstance(expected, Stage)
         np.testing.assert_allclose(results[number][-1].picture, expected.picture, atol=0.5)
+
+
+def test_match_of_the_final_size_needs_content_and_style() -> None:
+    """Also where the recipe has another term that needs only one of them."""
+    both = {"objective.style": find("gram").objective.style}
+    for made in (by_layers(), replace(by_layers(), recipe=small.task("nnst", both).recipe)):
+        for missing, lacking in (
+            ("content", replace(made, content=None)),
+            ("style", replace(made, styles=())),
+        ):
+            with pytest.raises(PictureError, match=f"there is no {missing}: give both"):
+                painted(lacking)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stylewatch_painter.images import color
 from stylewatch_painter.images.color import (
@@ -124,9 +125,9 @@ TO_LAB = np.array([
 ])  # fmt: skip
 
 
-def oklab(pixels: Floats) -> Floats:
+def oklab(pixels: NDArray[np.floating]) -> Floats:
     """Of colors (..., 3), whose values 0..1 are taken for linear light."""
-    lab: Floats = np.cbrt(np.clip(pixels / 255.0, 0, 1) @ TO_CONES.T) @ TO_LAB.T
+    lab: Floats = np.cbrt(np.clip(pixels.astype(np.float64) / 255, 0, 1) @ TO_CONES.T) @ TO_LAB.T
     return lab
 
 
