@@ -1,0 +1,88 @@
+"""How paintings of the default recipe look, with the real network: artifacts and strength."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import pytest
+from bench.measures import clipped_share, content_distance, high_frequency_share, style_distance
+
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.recipes import book
+from stylewatch_painter.sample import CONTENT, STYLE
+from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_plugins import registry
+
+SIZE = (256, 171)
+CHECKERBOARD = 10 * (-1.0) ** np.add.outer(np.arange(SIZE[1]), np.arange(SIZE[0]))[..., None]
+"""Ten levels above and below, from pixel to pixel."""
+
+
+def painted(changes: Mapping[str, object]) -> Pixels:
+    """The sample pair, painted by the default recipe on the CPU in float32."""
+    recipe = book.change(book.find("best"), changes)
+    task = Task(recipe, read(CONTENT).pixels, (Style(read(STYLE).pixels),))
+    backend = registry.load("torch", {"device": "cpu", "precision": "fp32"})
+    *_, last = backend.paint(task, go_on)
+    assert isinstance(last, Stage)
+    return np.clip(last.picture, 0, 255)
+
+
+@cache
+def default() -> Pixels:
+    """The painting at the default strength."""
+    return painted({"size": str(SIZE[0])})
+
+
+@pytest.fixture(scope="module")
+def style() -> Pixels:
+    """The style, as large as the painting sees it."""
+    pixels = read(STYLE).pixels
+    height, width = pixels.shape[:2]
+    factor = (SIZE[0] * SIZE[1] / (width * height)) ** 0.5
+    size = round(width * factor), round(height * factor)
+    return np.clip(resize(pixels, size, "lanczos"), 0, 255)
+
+
+def test_fine_lines_are_no_stronger_than_in_the_style(style: Pixels) -> None:
+    most = 1.2 * high_frequency_share(style)
+    assert high_frequency_share(default()) < most
+    assert high_frequency_share(np.clip(default() + CHECKERBOARD, 0, 255)) > most
+
+
+def test_colors_are_not_blown_out(style: Pixels) -> None:
+    most = clipped_share(style) + 0.05
+    assert clipped_share(default()) < most
+    assert clipped_share(np.clip(default() * 2, 0, 255)) > most
+
+
+def test_there_is_no_rim() -> None:
+    """The outermost pixels differ from those further in as much as they do in the photograph."""
+    content = resize(read(CONTENT).pixels, SIZE, "lanczos")
+    framed = default().copy()
+    framed[[0, 1, -1, -2]] += 40
+    framed[:, [0, 1, -1, -2]] += 40
+
+    def sides(picture: Pixels, wide: int) -> Pixels:
+        """The mean colors of the pixels at each of the four sides, so far from the edge."""
+        inner = picture[wide : len(picture) - wide, wide : picture.shape[1] - wide]
+        bands = inner[:2], inner[-2:], inner[:, :2], inner[:, -2:]
+        return np.stack([band.mean(axis=(0, 1)) for band in bands])
+
+    def difference(picture: Pixels) -> float:
+        return float(np.abs(sides(picture, 0) - sides(picture, 8)).mean())
+
+    most = difference(content) + 12
+    assert difference(default()) < most
+    assert difference(framed) > most
+
+
+def test_strength_moves_from_the_photograph_to_the_style(style: Pixels) -> None:
+    content = resize(read(CONTENT).pixels, (160, 107), "lanczos")
+    paintings = [painted({"size": "160", "strength": strength}) for strength in (0.1, 0.5, 0.9)]
+    to_content = [content_distance(painting, content) for painting in paintings]
+    to_style = [style_distance(painting, style) for painting in paintings]
+    assert to_content == sorted(to_content) and to_content[2] > 1.5 * to_content[0]
+    assert to_style == sorted(to_style, reverse=True) and to_style[2] < 0.9 * to_style[0]
