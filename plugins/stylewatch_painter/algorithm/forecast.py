@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
+from stylewatch_painter.algorithm.transport import fixed_bytes
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
 from stylewatch_painter.process_memory import available, resident
@@ -76,16 +77,16 @@ def forecast(
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
     levels, settings = task.levels(), task.recipe.schedule.optimizer
-    trial = _trial(task, levels[-1])
-    canvas = Canvas(task, network.mean, network.device)
-    u = canvas.start(trial.size)
-    objective = Objective([canvas], network, trial, start=u)
-    objective(u)  # the first evaluation also sets up the libraries
-    on_cpu = network.device.type == "cpu"
-    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
-    per_pixel = seconds / _padded_pixels(trial.size, task.recipe.objective.network)
-    work = sum(
-        _pixels_evaluated(level, task, memory_plan) * (evaluations(settings, level.steps) + 1)
+    pixels, seconds, busy = _timed(task, network, levels[-1], clock, _TRIAL_SIDE)
+    per_pixel, per_evaluation = seconds / pixels, 0.0
+    if task.recipe.objective.transport is not None:  # whose samples are as many at every size
+        fewer, quicker, _ = _timed(task, network, levels[-1], clock, _TRIAL_SIDE // 2)
+        if fewer < pixels:
+            per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
+            per_evaluation = seconds - per_pixel * pixels
+    total = sum(
+        (per_evaluation + per_pixel * _pixels_evaluated(level, task, memory_plan))
+        * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
@@ -94,9 +95,21 @@ def forecast(
         if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
         else None
     )
-    return Forecast(
-        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, maps), tile, busy
-    )
+    return Forecast(levels, total, _peak_memory() + needed(task, memory_plan, maps), tile, busy)
+
+
+def _timed(
+    task: Task, network: FeatureMaps, final: Level, clock: Clock, side: int
+) -> tuple[int, float, bool]:
+    """The pixels and the seconds of an evaluation at a small size, and whether it is busy here."""
+    trial = _trial(task, final, side)
+    canvas = Canvas(task, network.mean, network.device)
+    u = canvas.start(trial.size)
+    objective = Objective([canvas], network, trial, start=u)
+    objective(u)  # the first evaluation also sets up the libraries
+    on_cpu = network.device.type == "cpu"
+    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
+    return _padded_pixels(trial.size, task.recipe.objective.network), seconds, busy
 
 
 def _evaluation_time(
@@ -144,11 +157,11 @@ def evaluations(settings: Settings, steps: int) -> float:
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
 
 
-def _trial(task: Task, final: Level) -> Level:
+def _trial(task: Task, final: Level, side: int) -> Level:
     """The final level, shrunk to a small size at which no feature map is empty."""
     objective = task.recipe.objective
     least = least_side(objective.network, objective.all_layers)
-    scale = max(_TRIAL_SIDE / max(final.size), least / min(final.size))
+    scale = max(side / max(final.size), least / min(final.size))
     if scale >= 1:
         return final
     width, height = final.size
@@ -186,6 +199,7 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
         return (
             _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
             + vectors
+            + _sampled_bytes(task)
         )
     side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
@@ -211,9 +225,20 @@ def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
 
 def content_bytes(objective: recipe.Objective) -> int:
     """Bytes of the content's maps in float32, for each pixel of the picture."""
-    layers = () if objective.content is None else objective.content.layers
+    return _kept_bytes(() if objective.content is None else objective.content.layers)
+
+
+def _kept_bytes(layers: Iterable[LayerName]) -> int:
     values = sum(_channels(layer) / (1 << 2 * pools_before(layer)) for layer in layers)
     return round(values * _FLOAT)
+
+
+def _sampled_bytes(task: Task) -> int:
+    """Bytes of the content's maps that are sampled, and of the samples."""
+    settings, pixels = task.recipe.objective.transport, math.prod(task.final)
+    if settings is None:
+        return 0
+    return pixels * (_kept_bytes(settings.layers) + 2 * _PICTURE) + fixed_bytes(task, settings)
 
 
 def map_bytes(objective: recipe.Objective, map_format: MapFormat = MapFormat.FLOAT32) -> int:
@@ -251,6 +276,8 @@ def optimizer_bytes(settings: Settings, steps: int) -> int:
             vectors = 4
         case recipe.Sgd():
             vectors = 2
+        case recipe.Rmsprop():
+            vectors = 4
         case recipe.Lbfgs():
             to_go_back = 0 if settings.step_back is None else 3
             vectors = 2 * min(settings.history, steps) + 5 + to_go_back
@@ -302,16 +329,32 @@ def memory_plan(
 ) -> MemoryPlan:
     """Choose the limits for `task` on `device`, for a network whose maps have `map_format`.
 
-    Raises PictureError if no choice fits the limit.
+    Raises PictureError if no choice fits the limit, or if the recipe needs the whole picture at
+    once and there is no memory for that.
     """
+    width, height = task.final
+    needs_whole = task.recipe.objective.needs_whole_picture
+    if needs_whole and isinstance(wanted.tile, int) and wanted.tile < max(width, height):
+        raise PictureError(
+            f"recipe {task.recipe.name} compares positions of the whole picture, and tile="
+            f"{wanted.tile} would divide {width}x{height} pixels: set tile=none, or ask for a "
+            "smaller size"
+        )
     free = _free(wanted, device)
     choice = UNLIMITED
     for choice in _memory_plans(task, wanted):
+        if needs_whole and choice.tile is not None and choice.tile < max(width, height):
+            continue
         least = needed(task, choice, map_format)
         if least <= free:
             return choice
+    if needs_whole and wanted.limit is None:
+        raise PictureError(
+            f"{width}x{height} pixels take about {least / 1e9:.3g} GB, and {free / 1e9:.3g} GB are "
+            f"free: recipe {task.recipe.name} compares positions of the whole picture, which "
+            "excludes tiles, so ask for a smaller size"
+        )
     if wanted.limit is not None:
-        width, height = task.final
         raise PictureError(
             f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
             f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB: raise it, or ask "

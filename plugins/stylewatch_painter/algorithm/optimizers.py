@@ -1,4 +1,4 @@
-"""Optimizers: their interface, Adam and gradient descent; L-BFGS is in `lbfgs`."""
+"""Optimizers: their interface, Adam, RMSprop and gradient descent; L-BFGS is in `lbfgs`."""
 
 import math
 from abc import ABC, abstractmethod
@@ -195,6 +195,40 @@ class Sgd(Optimizer):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
         self._i = int(state["i"])
+
+
+class Rmsprop(Optimizer):
+    """RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
+
+    v is the exponential moving average of the squares of g, beginning with 0.
+    """
+
+    def __init__(self, settings: recipe.Rmsprop, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
+        self._settings = settings
+        self._v: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Make one step; x and the mean squares change in place."""
+        s = self._settings
+        evaluation = evaluate(x)
+        g = evaluation.gradient
+        v = torch.zeros_like(x) if self._v is None else self._v
+        v.mul_(s.decay).addcmul_(g, g, value=1 - s.decay)
+        move = g / v.sqrt().add_(s.epsilon)
+        if evaluation.project is not None:  # each pixel has its own rate
+            move = evaluation.project(move)
+        self._clamp(x.sub_(move, alpha=s.rate))
+        self._v = v
+        return evaluation
+
+    def state(self) -> dict[str, Tensor]:
+        """The mean squares."""
+        return {} if self._v is None else {"v": self._v.clone()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
+        self._v = state.get("v")
 
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Objective
+from stylewatch_painter.recipes.recipe import Objective, Transport
 
 
 def test_maps_by_layer() -> None:
@@ -55,6 +55,7 @@ def test_vectors_and_evaluations_by_optimizer() -> None:
     table: list[tuple[dict[str, Any], int, float]] = [
         ({"kind": "adam"}, 4, 300),
         ({"kind": "sgd"}, 2, 300),
+        ({"kind": "rmsprop"}, 4, 300),
         ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8, 300),
         ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5, 300),
         ({**searching, "history": 10}, 28, 300 * 1.03 + 20),
@@ -109,6 +110,57 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     assert needed(task, MemoryPlan(16), MapFormat.FLOAT32) == kept + pixels * 4 * 12
     recomputed = needed(task, MemoryPlan(1024, keeps_content=False), MapFormat.FLOAT32)
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
+
+
+def transported(**changes: Any) -> Task:
+    """1024x576 pixels by `strotss`, of two hypercolumn layers."""
+    layers = Transport(layers={"conv1_1": 1.0, "conv2_1": 1.0})
+    recipe = change(find("strotss"), {"size": "1024x576", "fit": "stretch", **changes})
+    terms = recipe.objective.model_copy(update={"transport": layers})
+    return replace(small.task("gram"), recipe=recipe.model_copy(update={"objective": terms}))
+
+
+def test_samples_take_the_same_memory_at_every_size() -> None:
+    """Beside the maps of the content, which are kept."""
+    task = transported()
+    pixels, length = 1024 * 576, 3 + 64 + 128
+    content = pixels * (64 + 128 // 4 + 2 * 3) * 4
+    style = length * 5000 + length**2
+    working = 2 * 5 * 1024 * length + 2 * 5000 * length + 3 * 1024 * 5000 + 4 * length**2
+    each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, 250)
+    expected = pixels * each + content + (style + working) * 4
+    assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
+
+
+def test_samples_take_the_same_time_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here 2 s for each evaluation and 1 s for 10,000 pixels."""
+
+    def timed(*given: Any) -> tuple[int, float, bool]:
+        pixels = given[-1] * 100
+        return pixels, 2 + pixels / 10_000, False
+
+    monkeypatch.setattr(module, "_timed", timed)
+    task = transported(scales=[{"scale": 0.5, "steps": 9}], steps=4)
+    seconds = (2 + 512 * 288 / 10_000) * (9 + 1) + (2 + 1024 * 576 / 10_000) * (4 + 1)
+    assert forecast(task, small.network()).seconds == pytest.approx(seconds)
+
+
+def test_tiles_are_refused_where_positions_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for, or for lack of memory; a tile as large as the picture divides nothing."""
+    task = transported()
+
+    def chosen(wanted: MemorySettings) -> MemoryPlan:
+        return memory_plan(task, wanted, CPU, MapFormat.FLOAT32)
+
+    assert chosen(MemorySettings(limit=limit(task, UNLIMITED))) == UNLIMITED
+    assert chosen(MemorySettings(tile=1024)).tile == 1024
+    with pytest.raises(PictureError, match="strotss compares positions of the whole picture"):
+        chosen(MemorySettings(tile=512))
+    with pytest.raises(PictureError, match=r"1024x576 pixels take about .* at the least"):
+        chosen(MemorySettings(limit=limit(task, UNLIMITED) - 1))
+    monkeypatch.setattr(module, "available", lambda: 1.0)
+    with pytest.raises(PictureError, match="excludes tiles, so ask for a smaller size"):
+        chosen(MemorySettings())
 
 
 CPU = torch.device("cpu")

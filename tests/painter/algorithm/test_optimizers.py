@@ -15,9 +15,11 @@ from stylewatch_painter.algorithm.optimizers import (
     Adam,
     Evaluation,
     FourierFilter,
+    Rmsprop,
     Sgd,
     enlarged,
 )
+from stylewatch_painter.algorithm.task import Settings
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 
@@ -55,6 +57,32 @@ def test_adam_moves_only_what_the_projection_allows() -> None:
         assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
 
 
+def test_rmsprop_is_the_one_of_torch() -> None:
+    settings = recipe.Rmsprop(kind="rmsprop", rate=0.3, decay=0.9, epsilon=1e-3)
+    made, x = Rmsprop(settings), torch.zeros(1, 3, 2, 2)
+    expected = torch.zeros_like(x).requires_grad_()
+    theirs = torch.optim.RMSprop([expected], lr=0.3, alpha=0.9, eps=1e-3)
+    for seed in range(4):
+        gradient = small.tensor(small.plain(small.picture(seed, 2, 2))) / 255 - 0.5
+        made.step(x, partial(lambda g, _: slope(g), gradient))
+        expected.grad = gradient
+        theirs.step()
+        torch.testing.assert_close(x, expected.detach())
+
+
+def test_rmsprop_moves_only_what_the_projection_allows() -> None:
+    """Although each pixel has its own rate: a mean that is to stay stays."""
+
+    def project(move: Tensor) -> Tensor:
+        return move - move.mean()
+
+    made, x = Rmsprop(recipe.Rmsprop(kind="rmsprop")), torch.zeros(1, 3, 2, 2)
+    for seed in range(3):
+        gradient = small.tensor(small.plain(small.picture(seed, 2, 2))) - 127
+        made.step(x, partial(lambda e, _: e, slope(gradient, project)))
+        assert x.mean().item() == pytest.approx(0, abs=1e-6) and x.abs().max() > 0
+
+
 def test_sgd_rate_decays_as_in_keras() -> None:
     """100 at first, 96 after a hundred steps; in between the power."""
     settings = find("keras").schedule.optimizer
@@ -73,11 +101,12 @@ def test_sgd_rate_decays_as_in_keras() -> None:
     [
         recipe.Adam(kind="adam", rate=20),
         recipe.Sgd(kind="sgd", rate=0.5),
+        recipe.Rmsprop(kind="rmsprop", rate=20),
         recipe.Lbfgs(kind="lbfgs", first_step=9),
         recipe.Lbfgs(kind="lbfgs", first_step=9, line_search="strong_wolfe"),
     ],
 )
-def test_bounds_hold(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs) -> None:
+def test_bounds_hold(settings: Settings) -> None:
     bounds = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
     (free,), (bounded,) = (valley.walk(optimizer(settings, b), 1) for b in (None, bounds))
     assert np.abs(free + 1.5).max() > 7.5

@@ -20,6 +20,7 @@ SHIPPED = [
     "keras",
     "neural-style",
     "pastiche",
+    "strotss",
 ]
 
 
