@@ -575,10 +575,14 @@ class Objective:
         """The value (B,) of each term of transport."""
         if self._recipe.transport is None:
             return []
+        layers = self._recipe.transport.layers
         values = []
-        for row, (canvas, target) in enumerate(zip(self.canvases, self._transports, strict=True)):
-            own = {layer: maps[layer][row] for layer in self._recipe.transport.layers}
-            picture = transport.Picture(self.level.size, canvas.colors(u[row : row + 1]), own)
+        each = zip(*(maps[layer].unbind() for layer in layers), strict=True)
+        for canvas, target, x, own in zip(
+            self.canvases, self._transports, u.split(1), each, strict=True
+        ):
+            shown = dict(zip(layers, own, strict=True))
+            picture = transport.Picture(self.level.size, canvas.colors(x), shown)
             values.append(transport.losses(canvas.task, self.level, target, picture, self.step))
         return [torch.stack(term) for term in zip(*values, strict=True)]
 

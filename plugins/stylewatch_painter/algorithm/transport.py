@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
 from stylewatch_painter.algorithm.scales import Level, Size, pools_before
 from stylewatch_painter.algorithm.task import Task
@@ -217,7 +218,7 @@ def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
     """The mean (D,) and the covariance (D, D) of hypercolumns."""
     mean = columns.mean(0)
     centered = columns - mean
-    return mean, centered.mT @ centered / len(columns)
+    return mean, feature_sums(centered.mT[None]).products[0] / len(columns)
 
 
 def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
@@ -234,7 +235,7 @@ def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
 def _distances(columns: Tensor) -> Tensor:
     """The cosine distances (P, P) within hypercolumns; each column has the sum 1."""
     unit = directions(columns)
-    distances = (1 - unit @ unit.mT).clamp(min=0)
+    distances = (1 - feature_sums(unit[None]).products[0]).clamp(min=0)
     return distances / (distances.sum(0) + _TINY)
 
 

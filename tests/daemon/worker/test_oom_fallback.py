@@ -170,6 +170,22 @@ def test_tiles_become_smaller_first_unless_they_are_set(room: Room, given: Given
         assert [tile for _, tile, _ in room.tried][: len(tries)] == tries
 
 
+def test_recipe_that_needs_the_whole_picture_is_painted_smaller(room: Room, given: Given) -> None:
+    room.has_tiles, room.pixels = True, 500
+    transport = {"layers": {"conv1_1": 1}, "samples": 9, "style_samples": 9}
+    fields: dict[str, Any] = {
+        "objective.strength_by": "weight",
+        "objective.coarse": None,
+        "objective.transport": transport,
+        "objective.network.pool_edge": "ceil",
+        "scales": [],
+    }
+    assert isinstance(painted(given("smaller", fields=fields))[-1], Done)
+    assert [(tile, size) for _, tile, size in room.tried] == [
+        ("none", (32, 24)), ("none", (23, 17)),
+    ]  # fmt: skip
+
+
 def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     tmp_path: Path, given: Given
 ) -> None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tests.painter import small
 from tests.painter.paintings import painted
+from tests.painter.plain_vgg19 import filters
 from torch import Tensor
 
 from stylewatch_painter.algorithm import transport
@@ -30,6 +31,7 @@ from stylewatch_painter.algorithm.transport import (
     transport_loss,
 )
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName
@@ -296,6 +298,28 @@ def test_each_step_and_seed_draws_other_positions() -> None:
         assert other.total == pytest.approx(first.total, rel=0.5)
 
 
+def test_painting_draws_for_each_step() -> None:
+    """With steps so short that the picture stays the same."""
+    still = task({"optimizer.rate": 1e-12, "optimizer.final_rate": 1e-12, "start": "content"})
+    totals = [step.losses.total for step in painted(still)]
+    assert len(set(totals)) == len(totals) == 5
+
+
+def test_losses_in_float32_are_those_of_the_same_positions() -> None:
+    made, vgg = task(), small.network()
+    weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(0).items()}
+    coarse = Vgg19(weights, vgg.mean, "bf16")
+    level = made.levels()[-1]
+    u = small.tensor(small.plain(small.picture(7, 32, 28))) - 120
+    totals = []
+    for network in (vgg, coarse):
+        objective = Objective([Canvas(made, vgg.mean, vgg.device)], network, level)
+        objective.step = 5
+        (result,) = objective.losses(objective.exact_terms(u))
+        totals.append(result.total)
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+
+
 def test_palette_can_be_left_out() -> None:
     result = losses(task({"objective.transport.palette": False}))
     assert result.style["style-1"].keys() == {"transport", "moments"}
@@ -317,15 +341,30 @@ def test_each_region_follows_its_region_of_the_style() -> None:
     assert anywhere.style["style-1"]["palette"].value < palette["other"]
 
 
+def test_regions_count_by_their_area() -> None:
+    """The left quarter of the picture, or the rest, is bright where its style is dark."""
+    content = 0.1 * small.picture(4, 32, 28)
+    palette = []
+    for wide in (8, 24):
+        mask = np.zeros((28, 32, 2), np.float32)
+        mask[:, :wide, 0] = mask[:, wide:, 1] = 1
+        mirrored = content + 200 * mask[:, ::-1, :1]  # `losses` mirrors it once more
+        made = task(content=mirrored.copy(), content_mask=mask)
+        style = replace(made.styles[0], picture=0.1 * small.picture(5, 32, 28))
+        result = losses(replace(made, styles=(style,)))
+        palette.append(result.style["style-1"]["palette"].value)
+    assert palette[1] == pytest.approx(3 * palette[0], rel=0.2)
+
+
 def test_region_of_no_area_has_no_weight() -> None:
     mask = np.zeros((28, 32, 2), np.float32)
     mask[..., 0] = 1
-    one = task(content_mask=mask)
-    many = losses(replace(one, styles=(replace(one.styles[0], mask=mask),)))
-    single = losses(task(content_mask=mask[..., 0]))
-    assert many.style["style-1"]["moments"].value == pytest.approx(
-        single.style["style-1"]["moments"].value, rel=0.2
-    )
+    made = task(content_mask=mask)
+    result = losses(replace(made, styles=(replace(made.styles[0], mask=mask),)))
+    alone = losses(task(content_mask=mask[..., 0]))
+    for term in ("transport", "moments", "palette"):
+        value = alone.style["style-1"][term].value
+        assert result.style["style-1"][term].value == pytest.approx(value, rel=0.1)
 
 
 def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
