@@ -201,8 +201,9 @@ class Sketch:
 def _targets(task: Task, size: scales.Size) -> Targets:
     """Return the targets of a picture of that size; raises PictureError where there are none."""
     objective = task.recipe.objective
-    content = None if task.content is None or objective.content is None else task.content
-    styles = task.styles if objective.style is not None else ()
+    compares = objective.needs_whole_picture  # painting and style, position by position
+    content = task.content if objective.content is not None or compares else None
+    styles = task.styles if objective.style is not None or compares else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
     whole = sum(style.weight for style in styles)

@@ -121,7 +121,7 @@ class VggBackend(ABC):
             if self._wanted.limit is not None:
                 give_back_freed()  # what it took to read the pictures
             memory_plan = fitting.memory_plan(task, self._wanted, self._device, self._map_format)
-            if memory_plan != UNLIMITED or not task.recipe.objective.can_be_tiled:
+            if memory_plan != UNLIMITED or task.recipe.objective.needs_whole_picture:
                 give_back_large_blocks()  # otherwise holes stay that no feature map fits into
             self._memory_plans[task] = memory_plan
         return self._memory_plans[task]

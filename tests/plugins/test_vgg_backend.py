@@ -234,6 +234,27 @@ def test_losses_of_a_stage_are_in_fp32(precision: str) -> None:
 
 @BACKENDS
 @pytest.mark.usefixtures("small_network")
+def test_samples_of_features_are_matched_and_resumed(make: Make) -> None:
+    """As torch does, to the same bytes after a checkpoint, and never in tiles."""
+    layers = {"conv1_1": 1, "conv2_2": 1}
+    fields = {
+        "objective.transport": {"layers": layers, "samples": 99, "style_samples": 99},
+        "objective.content": None, "objective.style": None, "optimizer": OPTIMIZERS["rmsprop"],
+        "scales": [{"scale": 0.5, "steps": 2}], "steps": 2, "save_every": 1,
+    }  # fmt: skip
+    task = sample(fields)
+    assert make(EXACT).measure(task).total == pytest.approx(
+        TorchAutograd(EXACT).measure(task).total, rel=1e-4
+    )
+    run = painted(make(EXACT), task, *[Wish.CHECKPOINT] * 4)
+    assert len(run) == 4
+    rest = painted(make(EXACT), replace(task, resume=kept(run[0].checkpoint)))
+    assert stages(rest) == stages(run[1:])
+    assert stages(painted(make({**EXACT, "tile": 16}), task)) == stages(run)
+
+
+@BACKENDS
+@pytest.mark.usefixtures("small_network")
 def test_style_of_an_album_is_evaluated_once_for_each_size(make: Make) -> None:
     """Upright or not, and the pictures are the same as without a cache."""
     fields = {"size": 24, "steps": 1, "save_every": 1, "smallest": 1, "scales": []}

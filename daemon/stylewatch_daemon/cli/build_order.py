@@ -19,7 +19,7 @@ from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
-_STARTS = ("content", "style", "noise", "mixed")
+_STARTS = ("content", "style", "style_color", "noise", "mixed")
 _JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every",
                  "save_start", "seed", "strength", "only")  # fmt: skip
 """Options that are settings of a job with the same names."""

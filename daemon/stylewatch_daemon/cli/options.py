@@ -112,7 +112,8 @@ class JobOptions:
     init: Annotated[
         str | None,
         _job_option(
-            metavar="START", help="Start from content, style, noise, mixed, or from a picture FILE."
+            metavar="START",
+            help="Start from content, style, style_color, noise, mixed, or from a picture FILE.",
         ),
     ] = None
     strength: Annotated[

@@ -32,7 +32,7 @@ from stylewatch_painter.recipes.recipe import (
 )
 from stylewatch_painter.validation import RENAMED
 
-Start = Literal["content", "style", "noise", "mixed", "picture"]
+Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
 Space = Literal["linear", "srgb", "oklab"]

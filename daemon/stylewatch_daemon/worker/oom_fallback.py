@@ -88,12 +88,10 @@ class OomFallback:
         return fallback and replace(fallback, asked=_digest(order))
 
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
-        """Tiles half as long, where the backend has any: the result stays the same."""
+        """Tiles half as long, where the backend and the recipe have any: the result is the same."""
         task = prepared.task
-        if not task.recipe.objective.can_be_tiled:
-            return None
         tile = prepared.backend.provenance(task).decided.get("tile")
-        if tile is None:
+        if tile is None or task.recipe.objective.needs_whole_picture:
             return None
         longest = max(task.final)
         half = (longest if tile == "none" else min(int(tile), longest)) // 2

@@ -1,6 +1,5 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimizers import Adam, Bounds, OnPyramid, Optimizer, Sgd
+from stylewatch_painter.algorithm.optimizers import (
+    Adam,
+    Bounds,
+    OnPyramid,
+    Optimizer,
+    Rmsprop,
+    Sgd,
+)
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import (
     UNLIMITED,
@@ -71,10 +78,9 @@ class Canvas:
         schedule, final = self.task.recipe.schedule, self.task.final
         larger = final[0] * final[1] / (size[0] * size[1])
         settings = self.memory_plan.optimizer(schedule.optimizer, larger)
-        if isinstance(settings, recipe.Adam) and settings.pyramid:
-            # the coarsest level has the same size at every scale
-            levels = max(1, settings.pyramid - round(math.log2(larger) / 2))
-            settings = settings.model_copy(update={"pyramid": levels})
+        if isinstance(settings, recipe.Rmsprop) and size == final:
+            rate = settings.final_rate or settings.rate
+            settings = settings.model_copy(update={"rate": rate})
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
@@ -89,10 +95,8 @@ class Canvas:
                 return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
             case "content":
                 return self._content_to_start_from(size)
-            case "style":
-                if not self.task.styles:
-                    raise RecipeError("start: style needs a style picture, and there is none")
-                return self.units(self._resized(self.task.styles[0].picture, size))
+            case "style" | "style_color":
+                return self._style_to_start_from(size)
             case "picture":
                 if self.task.init is None:
                     raise RecipeError("start: picture needs a picture to start from (init)")
@@ -107,7 +111,7 @@ class Canvas:
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
-        share = self.task.detail_share
+        share = self.task.detail_share(size)
         if share:
             here, there = self.content(small), self.content(size)
             if here is not None and there is not None:
@@ -117,6 +121,10 @@ class Canvas:
     def units(self, pixels: Pixels) -> Tensor:
         """Convert a picture to network units."""
         return self._tensor(pixels) * self._range - self._mean
+
+    def colors(self, u: Tensor) -> Tensor:
+        """Convert network units to colors of 0..1; differentiable."""
+        return (u + self._mean) / (255 * self._range)
 
     def pixels(self, u: Tensor) -> Pixels:
         """Convert network units to a picture, neither clipped nor rounded."""
@@ -148,6 +156,19 @@ class Canvas:
             raise RecipeError(f"start: {start} needs a content picture, and there is none")
         return content.clone()
 
+    def _style_to_start_from(self, size: Size) -> Tensor:
+        """The first style, or the mean color of all with the finest detail of the content."""
+        start = self.task.recipe.schedule.start
+        if not self.task.styles:
+            raise RecipeError(f"start: {start} needs a style picture, and there is none")
+        if start == "style":
+            return self.units(self._resized(self.task.styles[0].picture, size))
+        means = [style.picture.mean((0, 1)) for style in self.task.styles]
+        weights = [style.weight for style in self.task.styles]
+        color = np.average(means, axis=0, weights=weights).astype(np.float32)
+        flat, content = self.units(np.tile(color, (size[1], size[0], 1))), self.content(size)
+        return flat if content is None else flat + finest_detail(content)
+
     def _resized(self, pixels: Pixels, size: Size) -> Pixels:
         schedule = self.task.recipe.schedule
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
@@ -169,6 +190,14 @@ class Canvas:
         return torch.from_numpy(x).to(self.device).unsqueeze(0)
 
 
+def finest_detail(picture: Tensor) -> Tensor:
+    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of a picture."""
+    size = picture.shape[-2:]
+    half = [max(1, side // 2) for side in size]
+    small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)
+    return picture - functional.interpolate(small, size, mode="bilinear", align_corners=False)
+
+
 def check_pictures(task: Task) -> None:
     """Raise PictureError if pictures are missing, too small, or masks do not match."""
     check_masks(task)
@@ -181,6 +210,8 @@ def check_pictures(task: Task) -> None:
             f"recipe {task.recipe.name} matches a content with a style, and there is no {missing}: "
             "give both, or choose another recipe"
         )
+    if objective.transport is not None:  # which paints either side alone
+        return
     if task.content is None and (objective.style is None or not objective.style.layers):
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
     if not task.styles and (objective.content is None or not objective.content.layers):
@@ -190,13 +221,14 @@ def check_pictures(task: Task) -> None:
 _OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
     "adam": Adam,
     "sgd": Sgd,
+    "rmsprop": Rmsprop,
     "lbfgs": Lbfgs,
 }
 
 
 def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
     """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
-    levels = settings.pyramid if isinstance(settings, recipe.Adam) else 0
+    levels = settings.pyramid if isinstance(settings, recipe.Adam | recipe.Rmsprop) else 0
     if levels:
         return OnPyramid(_OPTIMIZERS[settings.kind](settings, None), levels, bounds)
     return _OPTIMIZERS[settings.kind](settings, bounds)

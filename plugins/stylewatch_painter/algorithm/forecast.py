@@ -21,6 +21,7 @@ from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, Size, least_side, pools_before
 from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
+from stylewatch_painter.algorithm.transport import fixed_bytes
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
 from stylewatch_painter.process_memory import available, resident
@@ -79,16 +80,16 @@ def forecast(
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
     levels, settings = task.levels(), task.recipe.schedule.optimizer
-    trial = _trial(task, levels[-1])
-    canvas = Canvas(task, network.mean, network.device)
-    u = canvas.start(trial.size)
-    objective = Objective([canvas], network, trial, start=u)
-    objective(u)  # the first evaluation also sets up the libraries
-    on_cpu = network.device.type == "cpu"
-    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
-    per_pixel = seconds / _padded_pixels(trial.size, task.recipe.objective.network)
-    work = sum(
-        _pixels_evaluated(level, task, memory_plan) * (evaluations(settings, level.steps) + 1)
+    pixels, seconds, busy = _timed(task, network, levels[-1], clock, _TRIAL_SIDE)
+    per_pixel, per_evaluation = seconds / pixels, 0.0
+    if task.recipe.objective.transport is not None:  # whose samples are as many at every size
+        fewer, quicker, _ = _timed(task, network, levels[-1], clock, _TRIAL_SIDE // 2)
+        if fewer < pixels:
+            per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
+            per_evaluation = seconds - per_pixel * pixels
+    total = sum(
+        (per_evaluation + per_pixel * _pixels_evaluated(level, task, memory_plan))
+        * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
@@ -97,9 +98,21 @@ def forecast(
         if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
         else None
     )
-    return Forecast(
-        levels, per_pixel * work, _peak_memory() + needed(task, memory_plan, maps), tile, busy
-    )
+    return Forecast(levels, total, _peak_memory() + needed(task, memory_plan, maps), tile, busy)
+
+
+def _timed(
+    task: Task, network: FeatureMaps, final: Level, clock: Clock, side: int
+) -> tuple[int, float, bool]:
+    """The pixels and the seconds of an evaluation at a small size, and whether it is busy here."""
+    trial = _trial(task, final, side)
+    canvas = Canvas(task, network.mean, network.device)
+    u = canvas.start(trial.size)
+    objective = Objective([canvas], network, trial, start=u)
+    objective(u)  # the first evaluation also sets up the libraries
+    on_cpu = network.device.type == "cpu"
+    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
+    return _padded_pixels(trial.size, task.recipe.objective.network), seconds, busy
 
 
 def _evaluation_time(
@@ -147,11 +160,11 @@ def evaluations(settings: Settings, steps: int) -> float:
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
 
 
-def _trial(task: Task, final: Level) -> Level:
+def _trial(task: Task, final: Level, side: int) -> Level:
     """The final level, shrunk to a small size at which no feature map is empty."""
     objective = task.recipe.objective
     least = least_side(objective.network, objective.all_layers)
-    scale = max(_TRIAL_SIDE / max(final.size), least / min(final.size))
+    scale = max(side / max(final.size), least / min(final.size))
     if scale >= 1:
         return final
     width, height = final.size
@@ -195,12 +208,12 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
         ),
         default=0,
     )
-    if not objective.can_be_tiled:
+    if objective.neighbors is not None:
         return matched
     vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
         maps = _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
-        return max(matched, maps + vectors)
+        return max(matched, maps + vectors + _transport_bytes(task))
     side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
@@ -280,6 +293,15 @@ def content_bytes(objective: recipe.Objective) -> int:
     return round(_values(layers) * _FLOAT)
 
 
+def _transport_bytes(task: Task) -> int:
+    """Bytes of the content's maps that are sampled, and of the samples."""
+    settings, pixels = task.recipe.objective.transport, math.prod(task.final)
+    if settings is None:
+        return 0
+    kept = round(_values(settings.layers) * _FLOAT)
+    return pixels * (kept + 2 * _PICTURE) + fixed_bytes(task, settings)
+
+
 def map_bytes(
     objective: recipe.Objective,
     map_format: MapFormat = MapFormat.FLOAT32,
@@ -321,6 +343,8 @@ def optimizer_bytes(settings: Settings, steps: int) -> int:
             vectors = 8 if settings.pyramid else 4
         case recipe.Sgd():
             vectors = 2
+        case recipe.Rmsprop():
+            vectors = 7 if settings.pyramid else 4
         case recipe.Lbfgs():
             to_go_back = 0 if settings.step_back is None else 3
             vectors = 2 * min(settings.history, steps) + 5 + to_go_back
@@ -383,9 +407,9 @@ def memory_plan(
     if wanted.limit is not None:
         width, height = task.final
         undivided = (
-            ""
-            if task.recipe.objective.can_be_tiled
-            else f" (recipe {task.recipe.name} cannot be divided into tiles)"
+            f" (recipe {task.recipe.name} cannot be divided into tiles)"
+            if task.recipe.objective.needs_whole_picture
+            else ""
         )
         raise PictureError(
             f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
@@ -427,7 +451,7 @@ def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
     settings = task.recipe.schedule.optimizer
-    wanted = wanted if task.recipe.objective.can_be_tiled else replace(wanted, tile="none")
+    wanted = replace(wanted, tile="none") if task.recipe.objective.needs_whole_picture else wanted
     history = wanted.history if isinstance(wanted.history, int) else None
     may_be_less = wanted.history == "auto" and isinstance(settings, recipe.Lbfgs)
     histories: list[int | None] = [history]

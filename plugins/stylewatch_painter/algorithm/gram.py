@@ -100,8 +100,8 @@ class _Products(torch.autograd.Function):
 
 
 def _products(maps: Tensor) -> Tensor:
-    """F F^T (B, N, N) in float32, for F (B, N, M) of any dtype."""
-    if maps.dtype == torch.float32:
+    """F F^T (B, N, N) in float32 at least, for F (B, N, M) of any dtype."""
+    if maps.dtype in (torch.float32, torch.float64):
         return maps @ maps.mT
     if maps.is_cuda:
         summed: Tensor = torch.bmm(maps, maps.mT, out_dtype=torch.float32)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.algorithm.tiles import features, map_size, planes, region_shares
@@ -339,16 +339,8 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
 
     The start was enlarged and has no detail of its own that could find edges in the style.
     """
-    sharp = start - _fine(start) + _fine(content)
+    sharp = start - finest_detail(start) + finest_detail(content)
     return torch.lerp(sharp, content, share)
-
-
-def _fine(picture: Tensor) -> Tensor:
-    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of a picture."""
-    size = picture.shape[-2:]
-    half = [max(1, side // 2) for side in size]
-    small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)
-    return picture - functional.interpolate(small, size, mode="bilinear", align_corners=False)
 
 
 def _turned(picture: Tensor, turns: int) -> list[Tensor]:

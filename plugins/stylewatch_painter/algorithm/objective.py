@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm import neighbors
+from stylewatch_painter.algorithm import neighbors, transport
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import LayerSums, gram
@@ -116,8 +116,8 @@ def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Cont
 
 
 def _tile(canvas: Canvas, terms: recipe.Terms) -> int | None:
-    """The side of the tiles; neighbors are matched in whole pictures."""
-    return canvas.memory_plan.tile if terms.neighbors is None else None
+    """The side of the tiles, unless a term needs whole pictures."""
+    return None if terms.needs_whole_picture else canvas.memory_plan.tile
 
 
 def _batched(each: Sequence[ContentTargets]) -> ContentTargets:
@@ -295,13 +295,15 @@ class TermLabel:
 def term_labels(
     task: Task, level: Level, contents: Sequence[LayerName], styles: Sequence[StyleTarget]
 ) -> Iterator[TermLabel]:
-    """Label all terms: content layers, the layers of each style, neighbors, then smoothness."""
+    """Label all terms: content layers, layers of each style, neighbors, transport, smoothness."""
     terms = task.recipe.objective.at(coarse=level.is_coarse)
     if terms.content is not None:
         for layer in contents:
             weight = terms.content.layers[layer] * task.content_factor
             yield TermLabel("content", layer, weight, weight)
     yield from _style_labels(task, terms, styles)
+    if terms.transport is not None:
+        yield from _transport_labels(task, level, terms.transport)
     if terms.tv is not None:
         weight, gradient_weight = terms.tv.weight, terms.tv.gradient_weight
         yield TermLabel("tv", "", weight, weight if gradient_weight is None else gradient_weight)
@@ -320,6 +322,20 @@ def _style_labels(
             share = style.weight / sum(other.weight for other in task.styles)
             weight = terms.neighbors.weight * share
             yield TermLabel("style", "neighbors", weight, weight, style.name)
+
+
+def _transport_labels(task: Task, level: Level, settings: recipe.Transport) -> Iterator[TermLabel]:
+    """Label the terms in the order of `transport.losses`."""
+    content_weight, style_weight, palette_weight = transport.weights(task, level, settings)
+    if task.content is not None:
+        yield TermLabel("content", "self-similarity", content_weight, content_weight)
+    terms = {"transport": style_weight, "moments": style_weight, "palette": palette_weight}
+    if not settings.palette:
+        del terms["palette"]
+    for style in task.styles:
+        share = style.weight / sum(other.weight for other in task.styles)
+        for name, weight in terms.items():
+            yield TermLabel("style", name, weight * share, weight * share, style.name)
 
 
 def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
@@ -346,12 +362,14 @@ class Observation:
     """The part of an evaluation that adds up over tiles.
 
     `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
-    `neighbors`: the value (B,) for each style; it does not add up, and such pictures have one tile.
+    `neighbors`: the value (B,) for each style. `transport`: the value (B,) of each of its terms.
+    These do not add up, and such pictures have one tile.
     """
 
     contents: Sequence[Tensor] = ()
     styles: LayerSums = field(default_factory=dict)
     neighbors: Sequence[Tensor] = ()
+    transport: Sequence[Tensor] = ()
 
     def __add__(self, other: "Observation") -> "Observation":
         contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
@@ -368,13 +386,15 @@ class Objective:
     """The objective of the paintings on `canvases`, all of one shape (see `paint.shape`).
 
     `start` (B, 3, height, width) are the pictures that the level starts from; without it they are
-    the contents. `evaluations` were made before at this level: they decide what is drawn by chance.
+    the contents.
 
     Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
     `styles` caches sums of styles for `network`. Targets are computed in the same precision as the
     pictures, so that rounding errors cancel; reported losses are computed in float32, against
     targets in float32. Where the canvas has no room for the maps of a whole picture, it is
     evaluated in tiles; the results are equal but for rounding.
+
+    `step` counts the steps of the paintings so far: terms of samples draw others for each step.
     """
 
     def __init__(
@@ -384,22 +404,22 @@ class Objective:
         level: Level,
         styles: StyleCache | None = None,
         start: Tensor | None = None,
-        evaluations: int = 0,
     ) -> None:
-        self._evaluations = evaluations
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         task = canvases[0].task
         self._recipe = task.recipe.objective.at(coarse=level.is_coarse)
         self._settings = task.recipe.objective.network
         self._start = start
+        self.step = 0
         self._tiles = tiles(level.size, _tile(canvases[0], self._recipe), self._recipe.layers)
         self._compute_targets()
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
         self._style_view = View(network, self._settings, layers, moments)
         matched = () if self._recipe.neighbors is None else self._recipe.neighbors.layers
-        needed = dict.fromkeys((*self._contents.norms, *layers, *matched))
+        sampled = () if self._recipe.transport is None else self._recipe.transport.layers
+        needed = dict.fromkeys((*self._contents.norms, *layers, *matched, *sampled))
         self._view = replace(self._style_view, layers=tuple(needed))
         self._region_weights = self._style_view.weights(task.content_mask, level.size)
         regions = region_shares(task, len(self._grams))
@@ -423,6 +443,9 @@ class Objective:
                 neighbors.targets(canvas, network, self.level, start)
                 for canvas, start in zip(self.canvases, starts, strict=True)
             ]
+        self._transports = [
+            transport.targets(canvas, network, self.level) for canvas in self.canvases
+        ]
         styles = [
             style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
         ]
@@ -453,13 +476,12 @@ class Objective:
         Pictures in tiles are so large that a graph would not help.
         """
         style = self._recipe.style
-        is_fixed = not self._matches_layers
+        is_fixed = not self._matches_layers and self._recipe.transport is None
         return self.is_whole and is_fixed and (style is None or style.loss != "wasserstein")
 
     def __call__(self, u: Tensor) -> Evaluation:
         """Evaluate the terms at u and the gradient of the objectives."""
         u = u.detach()
-        self._evaluations += 1
         try:
             evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
         except RuntimeError:
@@ -474,7 +496,7 @@ class Objective:
     def exact_terms(self, u: Tensor) -> Tensor:
         """Evaluate the terms (B, K) at u in float32."""
         if self.is_whole and self.network.exact is not self.network:
-            self._in_float32._evaluations = self._evaluations
+            self._in_float32.step = self.step
             return self._in_float32.exact_terms(u)
         view = replace(self._view, network=self.network.exact)
         observed = reduce(add, (self._observe(tile.of(u), tile, view) for tile in self._tiles))
@@ -483,7 +505,7 @@ class Objective:
     @cached_property
     def _in_float32(self) -> "Objective":
         network, start = self.network.exact, self._start
-        return Objective(self.canvases, network, self.level, self._cache, start, self._evaluations)
+        return Objective(self.canvases, network, self.level, self._cache, start)
 
     def losses(self, terms: Tensor) -> list[Losses]:
         """Convert terms (B, K) to a record for each picture."""
@@ -530,11 +552,10 @@ class Objective:
             for layer, P in self._contents.at(tile).items():
                 norm = self._contents.norms[layer]
                 contents.append(content_value(maps[layer], P, norm, self._recipe.content))
-        matched = list(
-            self._neighbor_values(maps)
-        )  # before the backward pass of sums replaces maps
+        # before the backward pass of sums replaces maps
+        matched, moved = list(self._neighbor_values(maps)), self._transport_values(x, maps)
         sums = self._style_view.sums(tile, maps, self._region_weights)
-        return Observation(contents, sums, matched)
+        return Observation(contents, sums, matched, moved)
 
     def _neighbor_values(self, maps: Maps) -> Iterator[Tensor]:
         """The neighbor loss (B,) of each style."""
@@ -563,7 +584,7 @@ class Objective:
         for style in range(len(self.canvases[0].task.styles)):
             values = []
             for picture, canvas in enumerate(self.canvases):
-                seed = [canvas.task.seed, *self.level.size, self._evaluations]
+                seed = [canvas.task.seed, *self.level.size, self.step]
                 draw = np.random.Generator(np.random.PCG64(seed))
                 own = {layer: maps[layer][picture] for layer in maps}
                 values.append(layer_loss(own, self._layer_targets[picture][style], draw))
@@ -574,6 +595,21 @@ class Objective:
         matching = self._recipe.neighbors
         return matching is not None and matching.each == "layer"
 
+    def _transport_values(self, u: Tensor, maps: Maps) -> list[Tensor]:
+        """The value (B,) of each term of transport."""
+        if self._recipe.transport is None:
+            return []
+        layers = self._recipe.transport.layers
+        values = []
+        each = zip(*(maps[layer].unbind() for layer in layers), strict=True)
+        for canvas, target, x, own in zip(
+            self.canvases, self._transports, u.split(1), each, strict=True
+        ):
+            shown = dict(zip(layers, own, strict=True))
+            picture = transport.Picture(self.level.size, canvas.colors(x), shown)
+            values.append(transport.losses(canvas.task, self.level, target, picture, self.step))
+        return [torch.stack(term) for term in zip(*values, strict=True)]
+
     def _terms(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""
         terms = list(self._content_terms(observed))
@@ -581,6 +617,7 @@ class Objective:
             pixels = u.shape[-2] * u.shape[-1]
             terms.extend(self._style_terms(observed, pixels, self._recipe.style))
         terms.extend(observed.neighbors)
+        terms.extend(observed.transport)
         if (tv := self._recipe.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
         return torch.stack(terms, dim=1)

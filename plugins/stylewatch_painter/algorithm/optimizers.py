@@ -1,4 +1,4 @@
-"""Optimizers: their interface, Adam and gradient descent; L-BFGS is in `lbfgs`."""
+"""Optimizers: their interface, Adam, RMSprop and gradient descent; L-BFGS is in `lbfgs`."""
 
 import math
 from abc import ABC, abstractmethod
@@ -202,14 +202,17 @@ class LaplacianPyramid:
     """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, side by side.
 
     Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with bilinear
-    interpolation. Each level has half the rows and columns of the one before, as long as there are
-    any; the last holds what remains. Coefficients are (B, 3, K).
+    interpolation. Each level has half the rows and columns of the one before, until one of them
+    would vanish or both would be 1; the last holds what remains. Coefficients are (B, 3, K).
     """
 
     def __init__(self, shape: Sequence[int], levels: int, device: torch.device) -> None:
         self._shapes = [(shape[0], shape[1])]
-        while len(self._shapes) <= levels and min(self._shapes[-1]) > 1:
-            self._shapes.append((self._shapes[-1][0] // 2, self._shapes[-1][1] // 2))
+        for _ in range(levels):
+            half = self._shapes[-1][0] // 2, self._shapes[-1][1] // 2
+            if min(half) == 0 or max(half) == 1:
+                break
+            self._shapes.append(half)
         steps = list(pairwise(self._shapes))
         self._smaller = [_interpolation(large, small, device) for large, small in steps]
         self._larger = [_interpolation(small, large, device) for large, small in steps]
@@ -308,6 +311,40 @@ class OnPyramid(Optimizer):
         """Restore what `state` returned."""
         self._inner.load(state)
         self._coefficients = state.get("coefficients")
+
+
+class Rmsprop(Optimizer):
+    """RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
+
+    v is the exponential moving average of the squares of g, beginning with 0.
+    """
+
+    def __init__(self, settings: recipe.Rmsprop, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
+        self._settings = settings
+        self._v: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Make one step; x and the mean squares change in place."""
+        s = self._settings
+        evaluation = evaluate(x)
+        g = evaluation.gradient
+        v = torch.zeros_like(x) if self._v is None else self._v
+        v.mul_(s.decay).addcmul_(g, g, value=1 - s.decay)
+        move = g / v.sqrt().add_(s.epsilon)
+        if evaluation.project is not None:  # each pixel has its own rate
+            move = evaluation.project(move)
+        self._clamp(x.sub_(move, alpha=s.rate))
+        self._v = v
+        return evaluation
+
+    def state(self) -> dict[str, Tensor]:
+        """The mean squares."""
+        return {} if self._v is None else {"v": self._v.clone()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
+        self._v = state.get("v")
 
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:

@@ -161,6 +161,7 @@ def shape(task: Task) -> Hashable:
         *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
         *(side and tuple(side.layers) for side in sides),
         objective.neighbors and objective.neighbors.model_dump_json(),
+        objective.transport and objective.transport.model_dump_json(),
         objective.coarse and objective.coarse.model_dump_json(),
         objective.tv and objective.tv.loss,
         task.levels(),
@@ -210,9 +211,7 @@ def _paint_level(
     styles: StyleCache,
 ) -> Iterator[tuple[int, Result]]:
     """Make the remaining steps at this size, or those until a painting of the batch ends."""
-    level = levels[state.level]
-    made = level.steps - state.left(levels)
-    objective = Objective(state.canvases, network, level, styles, state.begun, made)
+    objective = Objective(state.canvases, network, levels[state.level], styles, state.begun)
     if state.level + 1 == len(levels):
         for canvas in state.canvases:
             canvas.free_content()
@@ -221,6 +220,7 @@ def _paint_level(
     step = stepper(state.optimizer, state.u, objective, state.left(levels))
     while state.left(levels):
         before = state.shown().clone()
+        objective.step = state.step
         evaluation = step()
         state.count_step()
         state.skip_if_converged(evaluation.objective, levels)

@@ -24,7 +24,7 @@ _ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
 _ALL_STYLE = 0.8
 """The strength from which targets are the style's alone; above it content weights still fall."""
 
-Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
+Settings = recipe.Adam | recipe.Sgd | recipe.Rmsprop | recipe.Lbfgs
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,13 @@ class Task:
             return 1.0
         return min(1.0, objective.strength / _ALL_STYLE)
 
-    @property
-    def detail_share(self) -> float:
-        """The share of the content's own fine detail that is added when a scale is enlarged."""
-        return 1 - self.style_share * (1 - self.recipe.schedule.keep_detail)
+    def detail_share(self, size: Size) -> float:
+        """The share of the content's own fine detail that is added on enlarging to `size`."""
+        schedule = self.recipe.schedule
+        share = schedule.keep_detail
+        if schedule.final_detail is not None and size == self.final:
+            share = schedule.final_detail
+        return 1 - self.style_share * (1 - share)
 
     @property
     def content_factor(self) -> float:

@@ -137,6 +137,28 @@ class Neighbors(Strict):
     each layer by themselves, anew in every step, at positions drawn by chance."""
 
 
+class Transport(Strict):
+    """Optimal transport and self-similarity of sampled hypercolumns; see `transport`.
+
+    Its terms share a total weight of 1, or of 2 / (2 + content weight) without a content.
+    """
+
+    layers: Weights
+    """Layers of a hypercolumn, each with the factor of its features."""
+    pixels: Weight = 1.0
+    """Factor of the colors (0..1) in a hypercolumn."""
+    samples: Annotated[int, Field(ge=2, le=100_000)] = 1024
+    """Positions of the picture, and of each of its regions, that are drawn for a step."""
+    style_samples: Annotated[int, Field(ge=2, le=100_000)] = 5000
+    """Positions of a style, and of each of its regions, that are drawn for a scale."""
+    content_weight: Weight = 1.0
+    content_side: SideLength | None = None
+    """Long side of a scale, in pixels, at which `content_weight` holds; twice that side has half
+    the weight. null: all scales have the same weight."""
+    palette: bool = True
+    """Compare colors by themselves, too."""
+
+
 class Style(Strict):
     """Style loss; `losses.style_value` gives the formulas."""
 
@@ -177,6 +199,7 @@ class Terms(Strict):
     content: Content | None = None
     style: Style | None = None
     neighbors: Neighbors | None = None
+    transport: Transport | None = None
     tv: TotalVariation | None = None
 
     @model_validator(mode="after")
@@ -188,8 +211,13 @@ class Terms(Strict):
     @property
     def layers(self) -> frozenset[LayerName]:
         """Every layer that a term uses."""
-        sides = (self.content, self.style, self.neighbors)
+        sides = (self.content, self.style, self.neighbors, self.transport)
         return frozenset(layer for side in sides if side is not None for layer in side.layers)
+
+    @property
+    def needs_whole_picture(self) -> bool:
+        """True if a term compares positions of the whole picture, which excludes tiles."""
+        return self.neighbors is not None or self.transport is not None
 
 
 class CoarseTerms(Terms):
@@ -222,14 +250,19 @@ class Objective(Terms):
             )
         return self
 
+    @model_validator(mode="after")
+    def _blends_what_it_can(self) -> Self:
+        each = (terms for terms in (self, self.coarse) if terms is not None)
+        if self.strength_by == "blend" and any(terms.transport is not None for terms in each):
+            raise ValueError(
+                "strength_by: blend mixes the targets of a style with the content, which transport "
+                "cannot do: set strength_by: weight"
+            )
+        return self
+
     def at(self, *, coarse: bool) -> Terms:
         """The terms of a coarse level, or of any other."""
         return self.coarse if coarse and self.coarse is not None else self
-
-    @property
-    def can_be_tiled(self) -> bool:
-        """True if the final size can be divided into tiles: a match needs the whole picture."""
-        return self.neighbors is None
 
     @property
     def needs_start(self) -> bool:
@@ -263,6 +296,19 @@ class Sgd(Strict):
     rate: Positive = 100.0
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     decay_steps: SomeSteps = 100
+
+
+class Rmsprop(Strict):
+    """RMSprop, as in torch: epsilon is added to the root of the mean square."""
+
+    kind: Literal["rmsprop"]
+    rate: Positive = 1.0
+    final_rate: Positive | None = None
+    """Rate at the final size; null: the same."""
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    epsilon: Positive = 1e-8
+    pyramid: Annotated[int, Field(ge=0, le=20)] = 0
+    """As in Adam."""
 
 
 class Lbfgs(Strict):
@@ -309,7 +355,8 @@ class Schedule(Strict):
     """Round to 8 bits before resizing, as programs do that resize before they convert."""
     rounding: Literal["round", "truncate"] = "round"
 
-    start: Literal["content", "style", "noise", "mixed", "picture"] = "content"
+    start: Literal["content", "style", "style_color", "noise", "mixed", "picture"] = "content"
+    """`style_color`: the mean color of the styles, with the finest detail of the content."""
     noise_ratio: Share = 0.0
     noise_scale: Positive = 1.0
     scales: Annotated[tuple[Scale, ...], Field(max_length=100)] = ()
@@ -327,6 +374,8 @@ class Schedule(Strict):
     output; 0: the output is the last picture."""
     keep_detail: Share = 0.0
     """Share of the content's own fine detail that is added when a scale is enlarged; true: 1."""
+    final_detail: Share | None = None
+    """`keep_detail` when a scale is enlarged to the final size; null: the same."""
     done: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """Steps, over all scales, that the initial picture has already been through."""
     upscale_steps: SomeSteps = 8
@@ -335,7 +384,7 @@ class Schedule(Strict):
     """Replace the chroma of the output by the content's, mapped to the statistics of the style."""
     keep_range: bool = False
     """Clamp colors to 0..255 after every step, so that clipping on writing changes nothing."""
-    optimizer: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
+    optimizer: Annotated[Adam | Sgd | Rmsprop | Lbfgs, Field(discriminator="kind")]
     steps: Steps
     until: Literal["steps", "converged"] = "steps"
     """`converged`: stop a scale early once the objective no longer falls."""

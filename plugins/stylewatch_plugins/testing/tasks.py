@@ -15,6 +15,7 @@ from stylewatch_plugins.contract import Backend
 OPTIMIZERS: Mapping[str, Mapping[str, object]] = {
     "adam": {"kind": "adam", "rate": 2.0},
     "sgd": {"kind": "sgd", "rate": 100.0, "decay": 0.96, "decay_steps": 3},
+    "rmsprop": {"kind": "rmsprop", "rate": 2.0},
     "lbfgs": {"kind": "lbfgs", "history": 3},
     "lbfgs-wolfe": {"kind": "lbfgs", "line_search": "strong_wolfe"},
     "lbfgs-fourier": {"kind": "lbfgs", "first_step": 3.0, "fourier_power": 0.5},

@@ -42,7 +42,7 @@ def test_settings_that_are_not_set_leave_the_recipe_as_it_is() -> None:
         assert settings(recipe=name, **dict.fromkeys(OF_THE_SCHEDULE)).resolve() == book.find(name)
     fast, devos = settings(recipe="devos", schedule="fast").resolve(), book.find("devos")
     assert fast.objective == devos.objective
-    assert fast.schedule.optimizer == book.find("best").schedule.optimizer
+    assert fast.schedule.optimizer == book.find("gram").schedule.optimizer
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_setting_or_set_reaches_a_field_of_the_recipe(
 
 
 def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Path) -> None:
-    for steps in (7, 18):
+    for steps in (7, 19):
         (tmp_path / "best.yaml").write_text(f"extends: devos\nschedule: {{steps: {steps}}}\n")
         recipe = JobSettings().resolve(tmp_path)
         assert recipe.schedule.steps == steps
         assert JobSettings().resolve(tmp_path) is recipe
-    assert JobSettings().resolve().schedule.steps != 18
+    assert JobSettings().resolve().schedule.steps != 19
 
 
 # Values

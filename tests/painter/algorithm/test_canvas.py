@@ -8,10 +8,12 @@ import pytest
 import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
+from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
@@ -55,6 +57,47 @@ def test_start_from_style_or_picture() -> None:
     np.testing.assert_allclose(style + small.MEAN, small.plain(small.picture(1)), atol=1e-4)
 
 
+def test_start_from_the_color_of_the_styles() -> None:
+    """Their mean by weights, here 1 : 3, and the content minus itself at half the size."""
+    content = small.plain(small.picture(0))
+    made = replace(small.task("gram", {"start": "style_color"}, styles=2), content=None)
+    first, second = (small.plain(style.picture).mean((1, 2)) for style in made.styles)
+    color = ((first + 3 * second) / 4 - small.MEAN.ravel())[:, None, None]
+    flat = small.array(canvas(made).start(WHOLE))
+    np.testing.assert_allclose(flat, np.broadcast_to(color, flat.shape), rtol=1e-4)
+    detailed = small.array(canvas(replace(made, content=small.picture(0))).start(WHOLE)) - color
+    rows = (content[:, ::2] + content[:, 1::2]) / 2  # 18 rows become 9
+    half = torch.from_numpy(rows)[None]
+    half = functional.interpolate(half, (9, 10), mode="bilinear", align_corners=False)
+    blurred = functional.interpolate(half, (18, 21), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(detailed, content - blurred[0].numpy(), atol=1e-3)
+    with pytest.raises(RecipeError, match="style_color needs a style picture"):
+        canvas(replace(made, content=small.picture(0), styles=())).start(WHOLE)
+
+
+def slope(gradient: torch.Tensor) -> Evaluation:
+    return Evaluation(torch.zeros(1, 1), torch.zeros(1), gradient)
+
+
+def test_rate_and_detail_of_the_final_size() -> None:
+    """Other ones than before it, if the recipe has them."""
+    settings = {"kind": "rmsprop", "rate": 3.0, "final_rate": 2.0}
+    changes = {"optimizer": settings, "keep_detail": 1, "final_detail": 0}
+    for made, rates, details in (
+        (small.task("gram", changes), (3.0, 2.0), (1, 0)),
+        (
+            small.task("gram", {"optimizer": {**settings, "final_rate": None}}),
+            (3.0, 3.0),
+            (0.75, 0.75),
+        ),
+    ):
+        for size, rate, detail in zip((HALF, WHOLE), rates, details, strict=True):
+            x = torch.zeros(1, 3, 2, 2)
+            canvas(made).new_optimizer(size).step(x, lambda x: slope(torch.ones_like(x)))
+            assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
+            assert made.detail_share(size) == detail
+
+
 @pytest.mark.parametrize("share", [1.0, 0.0])
 def test_enlarging_keeps_content_detail(share: float) -> None:
     """A painting that changed nothing is then the content in full; without, it is blurred."""
@@ -80,12 +123,3 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     off = replace(made, recipe=change(made.recipe, {"match_chroma": False}))
     for task in (off, replace(made, content=None), replace(made, styles=())):
         np.testing.assert_array_equal(canvas(task).finished(u), here.pixels(u))
-
-
-def test_coarsest_level_of_a_pyramid_has_one_size_at_all_scales() -> None:
-    made = canvas(small.task("nnst", {"size": "32x32", "fit": "stretch", "enlarge": True,
-                                      "optimizer.pyramid": 3}))  # fmt: skip
-    for side, values in ((32, 32**2 + 16**2 + 8**2 + 4**2), (8, 8**2 + 4**2), (2, 2**2 + 1)):
-        new, x = made.new_optimizer((side, side)), torch.zeros(1, 3, side, side)
-        new.step(x, lambda x: Evaluation(x, x, x))
-        assert new.state()["coefficients"].shape == (1, 3, values)

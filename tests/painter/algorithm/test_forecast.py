@@ -28,7 +28,7 @@ from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Objective
+from stylewatch_painter.recipes.recipe import Objective, Transport
 
 
 def test_maps_by_layer() -> None:
@@ -58,6 +58,7 @@ def test_vectors_and_evaluations_by_optimizer() -> None:
     table: list[tuple[dict[str, Any], int, float]] = [
         ({"kind": "adam"}, 4, 300),
         ({"kind": "sgd"}, 2, 300),
+        ({"kind": "rmsprop"}, 4, 300),
         ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8, 300),
         ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5, 300),
         ({**searching, "history": 10}, 28, 300 * 1.03 + 20),
@@ -71,6 +72,7 @@ def test_vectors_and_evaluations_by_optimizer() -> None:
 def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
     monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
+    monkeypatch.setattr(module, "_processors", lambda: 1.0)
     task, ticks = painting(), count(0.0, 2.0)
     expected = forecast(task, small.network(), clock=lambda: (next(ticks),) * 2)
     assert expected.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
@@ -112,6 +114,52 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     assert needed(task, MemoryPlan(16), MapFormat.FLOAT32) == kept + pixels * 4 * 12
     recomputed = needed(task, MemoryPlan(1024, keeps_content=False), MapFormat.FLOAT32)
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
+
+
+def transported(**changes: Any) -> Task:
+    """1024x576 pixels by `strotss`, of two hypercolumn layers."""
+    layers = Transport(layers={"conv1_1": 1.0, "conv2_1": 1.0})
+    recipe = change(find("strotss"), {"size": "1024x576", "fit": "stretch", **changes})
+    terms = recipe.objective.model_copy(update={"transport": layers})
+    return replace(small.task("gram"), recipe=recipe.model_copy(update={"objective": terms}))
+
+
+def test_samples_take_the_same_memory_at_every_size() -> None:
+    """Beside the maps of the content, which are kept."""
+    task = transported()
+    pixels, length = 1024 * 576, 3 + 64 + 128
+    content = pixels * (64 + 128 // 4 + 2 * 3) * 4
+    style = length * 5000 + length**2
+    working = 2 * 5 * 1024 * length + 2 * 5000 * length + 3 * 1024 * 5000 + 4 * length**2
+    each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, 250)
+    expected = pixels * each + content + (style + working) * 4
+    assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
+
+
+def test_samples_take_the_same_time_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here 2 s for each evaluation and 1 s for 10,000 pixels."""
+
+    def timed(*given: Any) -> tuple[int, float, bool]:
+        pixels = given[-1] * 100
+        return pixels, 2 + pixels / 10_000, False
+
+    monkeypatch.setattr(module, "_timed", timed)
+    task = transported(scales=[{"scale": 0.5, "steps": 9}], steps=4)
+    seconds = (2 + 512 * 288 / 10_000) * (9 + 1) + (2 + 1024 * 576 / 10_000) * (4 + 1)
+    assert forecast(task, small.network()).seconds == pytest.approx(seconds)
+
+
+def test_pictures_whose_positions_are_compared_are_not_divided() -> None:
+    """Neither if a tile is set, nor for lack of memory."""
+    task = transported()
+
+    def chosen(wanted: MemorySettings) -> MemoryPlan:
+        return memory_plan(task, wanted, CPU, MapFormat.FLOAT32)
+
+    assert chosen(MemorySettings(limit=limit(task, UNLIMITED))) == UNLIMITED
+    assert chosen(MemorySettings(tile=512)) == UNLIMITED
+    with pytest.raises(PictureError, match=r"1024x576 pixels take .* cannot be divided into tiles"):
+        chosen(MemorySettings(limit=limit(task, UNLIMITED) - 1))
 
 
 CPU = torch.device("cpu")

@@ -277,7 +277,9 @@ def last_pass(made: Task, evaluations: int = 0) -> Objective:
     canvas = Canvas(made, vgg.mean, vgg.device)
     level = made.levels()[-1]
     assert level.size == SIZE and not level.is_coarse
-    return Objective([canvas], vgg, level, evaluations=evaluations)
+    objective = Objective([canvas], vgg, level)
+    objective.step = evaluations
+    return objective
 
 
 def target(maps: Mapping[LayerName, list[Tensor]], **fields: Any) -> LayerTarget:
@@ -336,8 +338,8 @@ def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.Monkey
     u = torch.zeros(1, 3, 28, 32)
 
     def values(made: Task, evaluations: int = 0) -> list[float]:
-        objective = last_pass(made, evaluations)
-        return [float(objective(u).objective) for _ in range(3)]
+        each = (last_pass(made, evaluations + more) for more in range(3))
+        return [float(objective(u).objective) for objective in each]
 
     first, second, third = values(by_layers())
     assert len({first, second, third}) == 3

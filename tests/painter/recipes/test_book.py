@@ -21,6 +21,7 @@ SHIPPED = [
     "neural-style",
     "nnst",
     "pastiche",
+    "strotss",
 ]
 
 
