@@ -242,7 +242,7 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
             planes(task.content_mask), neighbors.layers, level.size, settings, network.device
         )
     )
-    found = []
+    by_style = []
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), turns=4 if neighbors.rotations else 1)
         maps = [features(network, picture, neighbors.layers, settings) for picture in turned]
@@ -253,7 +253,7 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
                 _flags(mask, neighbors.layers, (x.shape[-1], x.shape[-2]), settings, network.device)
                 for mask, x in zip(masks, turned, strict=True)
             ]
-        found.append(
+        by_style.append(
             LayerTarget(
                 neighbors.layers,
                 {layer: [own[layer][0] for own in maps] for layer in neighbors.layers},
@@ -262,7 +262,7 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
                 [1.0] if shares is None else shares[number].tolist(),
             )
         )
-    return tuple(found)
+    return tuple(by_style)
 
 
 def _flags(
@@ -300,7 +300,7 @@ def targets(
         queries = matcher.columns(_mixed(content, start, settings.content_share))
     regions = _on_grid(task.content_mask, grid(level.size), network.device)
     shares = region_shares(task, len(task.styles))
-    found = []
+    by_style = []
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), turns=4 if settings.rotations else 1)
         usable = _candidates(style, turned, network.device)
@@ -315,8 +315,8 @@ def targets(
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * shares[number, region].to(total)
             parts.append(Target(columns, weights))
-        found.append(tuple(parts))
-    return tuple(found)
+        by_style.append(tuple(parts))
+    return tuple(by_style)
 
 
 @dataclass(frozen=True, eq=False)
