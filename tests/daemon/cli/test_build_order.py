@@ -58,7 +58,7 @@ def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_pic
     ("named", "job", "output", "error", "message"),
     [
         ((), JobOptions(), None, UsageError, "at least one style"),
-        (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, style_color"),
+        (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, "),
         (PAIR, JobOptions(artifact=["sheet"]), "a.png", UsageError, "--artifact needs a folder"),
         (PAIR, JobOptions(save_start=True), None, UsageError, "--save-start needs a folder"),
         ((PAIR[0], Path("absent.jpg")), JobOptions(), None, InputError, r"absent.jpg does not exi"),
