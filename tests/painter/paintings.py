@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pytest
 from tests.painter import small
 
-from stylewatch_painter.algorithm.paint import paint
+from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.stage import Step, Wish
+from stylewatch_painter.stage import Stage, Step, Wish, go_on
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
 """Without a smaller size first."""
@@ -33,3 +35,24 @@ def painted(task: Task, *wishes: Wish) -> list[Step]:
     """Every step; `wishes` are those after step 1, 2 ..., then GO_ON."""
     left = iter(wishes)
     return list(paint(task, small.network(), lambda: next(left, Wish.GO_ON)))
+
+
+Results = dict[int, list[Step | Exception]]
+
+
+def together(tasks: list[Task]) -> Results:
+    """The results of each task."""
+    results: Results = {number: [] for number in range(len(tasks))}
+    for number, result in paint_many(tasks, small.network(), [go_on] * len(tasks)):
+        results[number].append(result)
+    return results
+
+
+def assert_alike(results: list[Step | Exception], alone: list[Step]) -> None:
+    """Equal but for rounding."""
+    for step, expected in zip(results, alone, strict=True):
+        assert isinstance(step, Step) and type(step) is type(expected)
+        assert (step.step, step.steps, step.size) == (expected.step, expected.steps, expected.size)
+        assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
+        if isinstance(step, Stage) and isinstance(expected, Stage):
+            np.testing.assert_allclose(step.picture, expected.picture, atol=0.05)

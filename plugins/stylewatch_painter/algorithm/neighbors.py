@@ -20,7 +20,13 @@ from torch.nn import functional
 from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.algorithm.tiles import features, map_size, planes, region_shares
+from stylewatch_painter.algorithm.tiles import (
+    features,
+    map_size,
+    planes,
+    region_flags,
+    region_shares,
+)
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import Regions
@@ -36,9 +42,6 @@ SEARCH_BYTES = 64 * 2**20
 
 MOST_SAMPLED = 64
 """Positions along a side of maps up to which a match of single layers takes every position."""
-
-_IN_REGION = 0.5
-"""Share of a position from which it belongs to a region."""
 
 _TINY = 1e-12
 """Added to squared lengths, so that a black area has a direction."""
@@ -127,7 +130,7 @@ def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What the hypercolumns of a picture should point to, for one style and one region.
+    """Target directions of the hypercolumns of a picture, for one style and one region.
 
     `columns` (positions, sum of N) have length 1; `weights` (positions,) are the shares of the
     positions in the loss, or None where all count alike.
@@ -272,11 +275,9 @@ def _flags(
     settings: Network,
     device: torch.device,
 ) -> dict[LayerName, Tensor]:
-    """The positions (R, rows, columns) of each layer at least half of which are in a region."""
+    """The positions (R, rows, columns) of each layer in each region."""
     return {
-        layer: functional.adaptive_avg_pool2d(regions, map_size(size, layer, settings)).to(device)
-        >= _IN_REGION
-        for layer in layers
+        layer: region_flags(regions, map_size(size, layer, settings)).to(device) for layer in layers
     }
 
 
@@ -356,18 +357,12 @@ def _on_grid(mask: Regions | None, shape: Grid, device: torch.device) -> Tensor 
 
 
 def _candidates(style: Style, turned: Sequence[Tensor], device: torch.device) -> Tensor | None:
-    """Flags (R, candidates) of the positions in each region of a style; None without a mask.
-
-    A position counts if at least half of it is in the region, or as much as of any other.
-    """
+    """Flags (R, candidates) of the positions in each region of a style; None without a mask."""
     if style.mask is None:
         return None
-    weights = torch.cat(
-        [
-            functional.adaptive_avg_pool2d(mask, grid((x.shape[-1], x.shape[-2]))).flatten(1)
-            for mask, x in zip(_turned(planes(style.mask), len(turned)), turned, strict=True)
-        ],
-        dim=1,
-    ).to(device)
-    least = weights.amax(1, keepdim=True).clamp(max=_IN_REGION)
-    return weights >= least
+    masks = _turned(planes(style.mask), len(turned))
+    flags = [
+        region_flags(mask, grid((x.shape[-1], x.shape[-2]))).flatten(1)
+        for mask, x in zip(masks, turned, strict=True)
+    ]
+    return torch.cat(flags, dim=1).to(device)

@@ -235,7 +235,8 @@ class _StyleGrams:
         if self.canvas.task.style_share == 1 or picture is None:
             return None
         view, parts = self._view(self.losses.layers), self._tiles(level.size, self.losses.layers)
-        return self._grams(view.total(picture, parts, {}))
+        weights = view.weights(self.canvas.task.content_mask, level.size)
+        return self._grams(as_whole(view.total(picture, parts, weights), weights))
 
     def _at(self, style: Style, level: Level, layers: Collection[LayerName]) -> Grams:
         """A of some layers for a style at `level`."""

@@ -30,6 +30,10 @@ BORDER = 32
 """Pixels of padding: whole positions at every layer; at conv5 a position has 16 pixels."""
 
 
+_IN_REGION = 0.5
+"""Share of a position from which it belongs to a region."""
+
+
 @dataclass(frozen=True)
 class Span:
     """The range of a tile along one axis, in pixels, without `end`; `last`: the last tile."""
@@ -291,6 +295,15 @@ def planes(mask: Regions) -> Tensor:
     """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
     stacked = np.atleast_3d(mask).transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+
+
+def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The positions (R, rows, columns) of each region in a map of `shape`, for planes (R, ...).
+
+    A position counts if at least half of it is in the region, or as much as of any other.
+    """
+    weights = adaptive_avg_pool2d(regions, shape)
+    return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
 
 
 def added(some: LayerSums, others: LayerSums) -> LayerSums:

@@ -18,14 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
 from stylewatch_painter.algorithm.scales import Level, Size, pools_before
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.algorithm.tiles import features, map_size, planes, region_shares
+from stylewatch_painter.algorithm.tiles import (
+    features,
+    map_size,
+    planes,
+    region_flags,
+    region_shares,
+)
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
@@ -75,17 +80,12 @@ def positions(region: Flags, count: int, draw: np.random.Generator) -> Positions
     return style_positions(on_grid if on_grid.any() else region, count, draw)
 
 
-def region_flags(mask: Regions | None, size: Size) -> list[Flags]:
-    """The pixels of each region of a mask, in a picture of `size`; all of them without a mask.
-
-    A pixel counts if at least half of it is in the region, or as much as of any other.
-    """
+def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
+    """The pixels of each region of a mask, in a picture of `size`; all of them without a mask."""
     shape = size[1], size[0]
     if mask is None:
         return [np.ones(shape, dtype=np.bool_)]
-    weights = functional.adaptive_avg_pool2d(planes(mask), shape)
-    flags: Flags = (weights >= weights.amax((1, 2), keepdim=True).clamp(max=0.5)).numpy()
-    return list(flags)
+    return list(region_flags(planes(mask), shape).numpy())
 
 
 # Hypercolumns
@@ -286,7 +286,7 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
         picture = seen(canvas.style(style, level))
         draw = generator(task.seed, *level.size, number)
         drawn = []
-        for region in region_flags(style.mask, picture.size):
+        for region in pixels_of_regions(style.mask, picture.size):
             at = style_positions(region, settings.style_samples, draw)
             columns = hypercolumns(picture, at, settings, shown, bilinear=False)
             colors = _at(picture.colors.flatten(2)[0], at).mT
@@ -296,7 +296,7 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
     return Target(
         None if content is None else seen(content),
         samples,
-        region_flags(task.content_mask, level.size),
+        pixels_of_regions(task.content_mask, level.size),
         None if shares is None else shares.to(network.device),
     )
 
@@ -315,7 +315,7 @@ def losses(
         return []
     shown = objective.network
     draw = generator(task.seed, *level.size, step, 0)
-    whole = region_flags(None, level.size)
+    whole = pixels_of_regions(None, level.size)
     regions = whole if target.shares is None else [*whole, *target.regions]
     drawn = [positions(region, settings.samples, draw) for region in regions]
     columns = [hypercolumns(picture, at, settings, shown) for at in drawn]

@@ -140,7 +140,7 @@ class Neighbors(Strict):
 class Transport(Strict):
     """Optimal transport and self-similarity of sampled hypercolumns; see `transport`.
 
-    Its terms share a total weight of 1, or of 2 / (2 + content weight) without a content.
+    The weights of self-similarity, transport and moments add up to 1.
     """
 
     layers: Weights
@@ -285,8 +285,8 @@ class Adam(Strict):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Positive = 1e-8
     pyramid: Annotated[int, Field(ge=0, le=20)] = 0
-    """Optimize the coefficients of a Laplacian pyramid of so many levels, as far as the picture has
-    them, instead of pixels; a scale of half the final size has one level fewer. 0: off."""
+    """Optimize the coefficients of a Laplacian pyramid instead of pixels: its levels of detail, as
+    far as the picture has them; 0: off."""
 
 
 class Sgd(Strict):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import AT_ONCE, NOISE, painted, painting
+from tests.painter.paintings import AT_ONCE, NOISE, assert_alike, painted, painting, together
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.paint import groups, measure, paint, paint_many, report_group
+from stylewatch_painter.algorithm.paint import groups, measure, paint, report_group
 from stylewatch_painter.algorithm.state import Convergence, MovingAverage, PaintState
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import (
@@ -22,7 +22,7 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
-from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
@@ -117,27 +117,6 @@ def test_missing_picture_is_named() -> None:
             painted(task)
         with pytest.raises(error, match=message):
             measure(task, small.network())
-
-
-Results = dict[int, list[Step | Exception]]
-
-
-def together(tasks: list[Task]) -> Results:
-    """The results of each task."""
-    results: Results = {number: [] for number in range(len(tasks))}
-    for number, result in paint_many(tasks, small.network(), [go_on] * len(tasks)):
-        results[number].append(result)
-    return results
-
-
-def assert_alike(results: list[Step | Exception], alone: list[Step]) -> None:
-    """Equal but for rounding."""
-    for step, expected in zip(results, alone, strict=True):
-        assert isinstance(step, Step) and type(step) is type(expected)
-        assert (step.step, step.steps, step.size) == (expected.step, expected.steps, expected.size)
-        assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
-        if isinstance(step, Stage) and isinstance(expected, Stage):
-            np.testing.assert_allclose(step.picture, expected.picture, atol=0.05)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)

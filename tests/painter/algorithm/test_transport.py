@@ -9,14 +9,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.painter import small
-from tests.painter.paintings import painted
+from tests.painter.paintings import assert_alike, painted, together
 from tests.painter.plain_vgg19 import filters
 from torch import Tensor
 
 from stylewatch_painter.algorithm import transport
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.paint import measure, paint_many
+from stylewatch_painter.algorithm.paint import measure
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.algorithm.transport import (
     Picture,
@@ -25,8 +25,8 @@ from stylewatch_painter.algorithm.transport import (
     moment_loss,
     moments,
     palette_loss,
+    pixels_of_regions,
     positions,
-    region_flags,
     self_similarity_loss,
     transport_loss,
 )
@@ -35,7 +35,7 @@ from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName
-from stylewatch_painter.stage import Losses, Stage, Wish, go_on
+from stylewatch_painter.stage import Losses, Wish
 from stylewatch_plugins.testing.tasks import kept, stages
 
 Array = NDArray[np.float64]
@@ -193,10 +193,10 @@ def test_region_of_soft_edges() -> None:
     mask = np.zeros((2, 3, 2), np.float32)
     mask[0, :, 0] = 1.0, 0.5, 0.4
     mask[:, 1, 1], mask[0, 2, 1] = 0.2, 0.1
-    first, second = region_flags(mask, (3, 2))
+    first, second = pixels_of_regions(mask, (3, 2))
     assert first.tolist() == [[True, True, False], [False, False, False]]
     assert second.tolist() == [[False, True, False], [False, True, False]]
-    (everything,) = region_flags(None, (3, 2))
+    (everything,) = pixels_of_regions(None, (3, 2))
     assert everything.all() and everything.shape == (2, 3)
 
 
@@ -381,14 +381,8 @@ def test_batch_equals_single_paintings() -> None:
     # steps of gradients that are rounding errors would have the usual length with a tiny epsilon
     calm = {"optimizer.epsilon": 1e-4, "optimizer.pyramid": 0}
     made = [task(calm, content=small.picture(20 + n, 32, 28), seed=n) for n in range(3)]
-    results: dict[int, list[Any]] = {n: [] for n in range(3)}
-    for number, step in paint_many(made, small.network(), [go_on] * 3):
-        results[number].append(step)
-    for number, single in enumerate(made):
-        for step, expected in zip(results[number], painted(single), strict=True):
-            assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
-            assert isinstance(step, Stage) and isinstance(expected, Stage)
-            np.testing.assert_allclose(step.picture, expected.picture, atol=0.1)
+    for number, results in together(made).items():
+        assert_alike(results, painted(made[number]))
 
 
 def test_either_side_paints_alone() -> None:
