@@ -80,18 +80,16 @@ def forecast(
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
     levels, settings = task.levels(), task.recipe.schedule.optimizer
-    pixels, seconds, busy = _timed(task, network, levels[-1], clock, _TRIAL_SIDE)
-    per_pixel, per_evaluation = seconds / pixels, 0.0
-    if task.recipe.objective.transport is not None:  # whose samples are as many at every size
-        fewer, quicker, _ = _timed(task, network, levels[-1], clock, _TRIAL_SIDE // 2)
-        if fewer < pixels:
-            per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
-            per_evaluation = seconds - per_pixel * pixels
+    costs = {
+        coarse: _cost(task, network, replace(levels[-1], is_coarse=coarse), clock)
+        for coarse in sorted({level.is_coarse for level in levels})
+    }
     total = sum(
-        (per_evaluation + per_pixel * _pixels_evaluated(level, task, memory_plan))
+        costs[level.is_coarse].seconds(_pixels_evaluated(level, task, memory_plan))
         * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
+    busy = any(cost.busy for cost in costs.values())
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     tile = (
         memory_plan.tile
@@ -99,6 +97,31 @@ def forecast(
         else None
     )
     return Forecast(levels, total, _peak_memory() + needed(task, memory_plan, maps), tile, busy)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of an evaluation, for each pixel and besides; `busy`: other programs run."""
+
+    per_pixel: float
+    constant: float
+    busy: bool
+
+    def seconds(self, pixels: float) -> float:
+        """The seconds of an evaluation of so many pixels."""
+        return self.constant + self.per_pixel * pixels
+
+
+def _cost(task: Task, network: FeatureMaps, final: Level, clock: Clock) -> _Cost:
+    """Time the terms of `final` at a small size."""
+    pixels, seconds, busy = _timed(task, network, final, clock, _TRIAL_SIDE)
+    terms = task.recipe.objective.at(coarse=final.is_coarse)
+    if terms.transport is not None:  # whose samples are as many at every size
+        fewer, quicker, _ = _timed(task, network, final, clock, _TRIAL_SIDE // 2)
+        if fewer < pixels:
+            per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
+            return _Cost(per_pixel, seconds - per_pixel * pixels, busy)
+    return _Cost(seconds / pixels, 0.0, busy)
 
 
 def _timed(

@@ -12,6 +12,7 @@ from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm import forecast as module
+from stylewatch_painter.algorithm import objective
 from stylewatch_painter.algorithm.forecast import (
     MemorySettings,
     content_bytes,
@@ -24,6 +25,7 @@ from stylewatch_painter.algorithm.forecast import (
     warnings,
 )
 from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES
+from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
@@ -101,6 +103,23 @@ def test_forecast_on_a_busy_machine_is_that_of_an_idle_one(
     expected = forecast(task, small.network(), clock=clock)
     assert expected.seconds == pytest.approx(6.0 / min(threads, processors) * (4 + 1))
     assert expected.busy and used == [threads, 1, threads]
+
+
+def test_coarse_terms_are_timed_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this clock an evaluation takes 6 s with the terms of coarse sizes, 2 s with the others."""
+    monkeypatch.setattr(module, "_processors", lambda: 1.0)
+    coarse = {"neighbors": {"layers": {"conv1_1": 1}}}
+    task, ticks = painting({"objective.coarse": coarse}), [0.0]
+    evaluate = objective.Objective.__call__
+
+    def slow(self: objective.Objective, u: torch.Tensor) -> Evaluation:
+        ticks.append(ticks[-1] + (6.0 if self.level.is_coarse else 2.0))
+        return evaluate(self, u)
+
+    monkeypatch.setattr(objective.Objective, "__call__", slow)
+    expected = forecast(task, small.network(), clock=lambda: (ticks[-1],) * 2)
+    pixels = 21 * 18
+    assert expected.seconds == pytest.approx(6 * 10 * 9 / pixels * (3 + 1) + 2 * (4 + 1))
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:
