@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid
+from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid, nearest
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.scales import Level, Size, least_side, pools_before
+from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.algorithm.transport import fixed_bytes
@@ -29,6 +30,7 @@ from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
+_TRIAL_SEARCH = 1024, 4096  # queries and candidates, likewise
 _TRIALS = 3  # the fastest counts: other processes disturb the others
 _ALONE = 0.8  # share of the processors that a process gets if there is no other; 0.96 measured
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -80,15 +82,17 @@ def forecast(
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
     levels, settings = task.levels(), task.recipe.schedule.optimizer
+    search_times = _search_times(task, network.device, clock)
     costs = {
-        coarse: _cost(task, network, replace(levels[-1], is_coarse=coarse), clock)
+        coarse: _cost(task, network, replace(levels[-1], is_coarse=coarse), search_times, clock)
         for coarse in sorted({level.is_coarse for level in levels})
     }
-    total = sum(
-        costs[level.is_coarse].seconds(_pixels_evaluated(level, task, memory_plan))
-        * (evaluations(settings, level.steps) + 1)
-        for level in levels
-    )
+    total = 0.0
+    for level in levels:
+        evaluated = evaluations(settings, level.steps) + 1
+        cost, search = costs[level.is_coarse], _search_seconds(task, level, search_times)
+        total += cost.seconds(_pixels_evaluated(level, task, memory_plan)) * evaluated
+        total += search * (evaluated if _searches_each_time(task, level) else 1)
     busy = any(cost.busy for cost in costs.values())
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     tile = (
@@ -97,6 +101,45 @@ def forecast(
         else None
     )
     return Forecast(levels, total, _peak_memory() + needed(task, memory_plan, maps), tile, busy)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search for the neighbors of so many rows of N features."""
+
+    queries: float
+    candidates: float
+    features: int
+
+
+_SearchTimes = dict[int, float]
+"""Seconds for each query and candidate, by the number of features."""
+
+
+def _searches(task: Task, level: Level) -> list[_Search]:
+    """The searches for neighbors at a size: for each style, where single layers match for each."""
+    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
+    if neighbors is None:
+        return []
+    turns = 4 if neighbors.rotations else 1
+    styles = [task.style_size(style, level.scale) for style in task.styles]
+    if neighbors.each == "column":
+        features, queries = sum(map(_channels, neighbors.layers)), math.prod(grid(level.size))
+        return [_Search(queries, turns * math.prod(grid(style)), features) for style in styles]
+    searches = []
+    for layer in neighbors.layers:
+        stride = max(1, (max(level.size) >> pools_before(layer)) // MOST_SAMPLED)
+        apart = 4 ** pools_before(layer) * stride**2
+        for style in styles:
+            queries, candidates = math.prod(level.size) / apart, turns * math.prod(style) / apart
+            searches.append(_Search(queries, candidates, _channels(layer)))
+    return searches
+
+
+def _searches_each_time(task: Task, level: Level) -> bool:
+    """True if neighbors are searched in each evaluation, not only at the start of a size."""
+    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
+    return neighbors is not None and neighbors.each == "layer"
 
 
 @dataclass(frozen=True)
@@ -112,8 +155,10 @@ class _Cost:
         return self.constant + self.per_pixel * pixels
 
 
-def _cost(task: Task, network: FeatureMaps, final: Level, clock: Clock) -> _Cost:
-    """Time the terms of `final` at a small size."""
+def _cost(
+    task: Task, network: FeatureMaps, final: Level, search_times: _SearchTimes, clock: Clock
+) -> _Cost:
+    """Time the terms of `final`, without searches for neighbors, at a small size."""
     pixels, seconds, busy = _timed(task, network, final, clock, _TRIAL_SIDE)
     terms = task.recipe.objective.at(coarse=final.is_coarse)
     if terms.transport is not None:  # whose samples are as many at every size
@@ -121,6 +166,9 @@ def _cost(task: Task, network: FeatureMaps, final: Level, clock: Clock) -> _Cost
         if fewer < pixels:
             per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
             return _Cost(per_pixel, seconds - per_pixel * pixels, busy)
+    if _searches_each_time(task, final):
+        trial = _trial(task, final, _TRIAL_SIDE)
+        seconds = max(0.0, seconds - _search_seconds(task, trial, search_times))
     return _Cost(seconds / pixels, 0.0, busy)
 
 
@@ -136,6 +184,29 @@ def _timed(
     on_cpu = network.device.type == "cpu"
     seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
     return _padded_pixels(trial.size, task.recipe.objective.network), seconds, busy
+
+
+def _search_times(task: Task, device: torch.device, clock: Clock) -> _SearchTimes:
+    """Time small searches with as many features as those of a painting."""
+    queries, candidates = _TRIAL_SEARCH
+    times = {}
+    for features in {x.features for level in task.levels() for x in _searches(task, level)}:
+        rows = torch.randn(queries + candidates, features, device=device)
+
+        def search(rows: Tensor = rows) -> float:
+            return float(nearest(rows[:queries], rows[queries:])[0])
+
+        seconds, _ = _evaluation_time(search, clock, on_cpu=device.type == "cpu")
+        times[features] = seconds / (queries * candidates)
+    return times
+
+
+def _search_seconds(task: Task, level: Level, search_times: _SearchTimes) -> float:
+    """Seconds of all searches at a size."""
+    return sum(
+        search_times[search.features] * search.queries * search.candidates
+        for search in _searches(task, level)
+    )
 
 
 def _evaluation_time(
@@ -258,35 +329,30 @@ def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     )
     if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
         maps += round(math.prod(level.size) * _values(neighbors.layers) * _FLOAT)
-    turns = 4 if neighbors.rotations else 1
-    sizes = [task.style_size(style, level.scale) for style in task.styles]
+    searches = _searches(task, level)
     if neighbors.each == "layer":
-        pixels = sum(map(math.prod, sizes))
+        turns = 4 if neighbors.rotations else 1
+        pixels = sum(math.prod(task.style_size(style, level.scale)) for style in task.styles)
         held = turns * pixels * _values(neighbors.layers) * _FLOAT
-        return round(held + maps + _sampled_bytes(level.size, sizes, neighbors.layers, turns))
+        return round(held + maps + _sampled_bytes(searches))
     value = sum(map(_channels, neighbors.layers)) * _FLOAT
     columns = math.prod(grid(level.size))
-    candidates = turns * max((math.prod(grid(size)) for size in sizes), default=0)
+    candidates = max((search.candidates for search in searches), default=0)
     regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
-    targets = len(sizes) * regions * columns * value
+    targets = len(task.styles) * regions * columns * value
     # candidates, then centered; the content's columns, the painting's, and those centered
     search = (2 * candidates + 3 * columns) * value + min(SEARCH_BYTES, columns * candidates * 4)
     return round(targets + max(search, maps + 2 * columns * value))
 
 
-def _sampled_bytes(
-    size: Size, styles: Sequence[Size], layers: Collection[LayerName], turns: int
-) -> float:
+def _sampled_bytes(searches: Collection[_Search]) -> float:
     """Bytes of the samples in a match of single layers: of all layers, and of a search in one."""
-    kept, largest = 0.0, 0.0
-    for layer in layers:
-        area = 4 ** pools_before(layer)
-        stride = max(1, (max(size) >> pools_before(layer)) // MOST_SAMPLED)
-        queries = math.prod(size) / area / stride**2
-        candidates = turns * max(map(math.prod, styles), default=0) / area / stride**2
-        kept += _SAMPLES * queries * _channels(layer) * _FLOAT
-        search = _BLOCKS * min(SEARCH_BYTES, queries * candidates * _FLOAT)
-        largest = max(largest, search + 3 * candidates * _channels(layer) * _FLOAT)
+    kept = sum(_SAMPLES * search.queries * search.features * _FLOAT for search in searches)
+    largest = max(
+        _BLOCKS * min(SEARCH_BYTES, search.queries * search.candidates * _FLOAT)
+        + 3 * search.candidates * search.features * _FLOAT
+        for search in searches
+    )
     return kept + largest
 
 

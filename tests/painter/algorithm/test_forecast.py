@@ -301,7 +301,24 @@ def test_more_styles_and_regions_hold_more_targets() -> None:
     for task in (several, regions):
         assert needed(task, UNLIMITED, MapFormat.FUSED) >= needed(made, UNLIMITED, MapFormat.FUSED)
     held = needed(several, UNLIMITED, MapFormat.FUSED) - needed(made, UNLIMITED, MapFormat.FUSED)
-    assert held == pytest.approx(2 * 4 * 64 * 55 * 64 * 4, rel=0.03)
+    assert held == pytest.approx(2 * (4 * 64 * 55 + 5 * 64 * 48) * 64 * 4, rel=0.03)
+
+
+def test_searches_are_timed_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By columns once at a size; by layers in each evaluation, among as many samples if larger."""
+    monkeypatch.setattr(module, "_search_times", lambda *_: {64: 1e-9})
+    by_layer = 1e-9 * (64 * 48) * 4 * (64 * 55)
+    by_column = 1e-9 * (64 * 48) * 4 * (64 * 54)
+
+    def timed(*given: Any) -> tuple[int, float, bool]:
+        return 192 * 144, 1.0 if given[2].is_coarse else 1.0 + by_layer, False
+
+    monkeypatch.setattr(module, "_timed", timed)
+    task = matching({"conv1_1": 1}, size="256x192", style_size="256",
+                    scales=[{"scale": 1, "steps": 9}], steps=4)  # fmt: skip
+    evaluation = 256 * 192 / (192 * 144)
+    seconds = evaluation * (9 + 1) + by_column + (evaluation + by_layer) * (4 + 1)
+    assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-3)
 
 
 @pytest.mark.parametrize("tile", ["auto", "none", 256])
