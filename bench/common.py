@@ -31,15 +31,20 @@ def probe(module: str, *words: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def timed(*command: object) -> float:
-    """Return the seconds that a command takes, from its start to its end."""
+def run(*command: object) -> tuple[float, str]:
+    """Return the seconds that a command takes, from its start to its end, and its output."""
     words = list(map(str, command))
     began = time.monotonic()
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     seconds = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
-    return seconds
+    return seconds, done.stdout
+
+
+def timed(*command: object) -> float:
+    """Return the seconds that a command takes."""
+    return run(*command)[0]
 
 
 def render(content: Path, style: Path, out: Path, *options: object) -> float:

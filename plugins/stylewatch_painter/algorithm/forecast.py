@@ -1,11 +1,12 @@
 """Forecast of time and memory, and the choice of tiles and history that fit."""
 
+import hashlib
 import math
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from platformdirs import user_cache_path
+from pydantic import TypeAdapter
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid, nearest
@@ -24,14 +26,17 @@ from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.algorithm.transport import fixed_bytes
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.network.calibration import kept, place
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
 from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
 
-_TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
+_TRIAL_SIDES = {False: (96, 256), True: (64, 160)}
+"""Pixels of a long side, by whether coarse terms hold; seconds at others are extrapolated."""
 _TRIAL_SEARCH = 1024, 4096  # queries and candidates, likewise
 _TRIALS = 3  # the fastest counts: other processes disturb the others
+_ENOUGH = 1.0  # second, after which there are no more trials
 _ALONE = 0.8  # share of the processors that a process gets if there is no other; 0.96 measured
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
@@ -76,31 +81,33 @@ def _clock() -> tuple[float, float]:
 def forecast(
     task: Task,
     network: FeatureMaps,
-    clock: Clock = _clock,
     memory_plan: MemoryPlan = UNLIMITED,
+    clock: Clock = _clock,
+    file: Path | None = None,
 ) -> Forecast:
-    """Time an evaluation at a small size and extrapolate; nothing is painted."""
+    """Interpolate from the times of evaluations at small sizes; nothing is painted.
+
+    The times of an objective are read from `file`, or measured and, on an idle machine, written.
+    """
     check_pictures(task)
-    levels, settings = task.levels(), task.recipe.schedule.optimizer
-    search_times = _search_times(task, network.device, clock)
-    costs = {
-        coarse: _cost(task, network, replace(levels[-1], is_coarse=coarse), search_times, clock)
-        for coarse in sorted({level.is_coarse for level in levels})
-    }
-    total = 0.0
+    file = user_cache_path("stylewatch") / "durations.json" if file is None else file
+    durations = kept(file, _FILE, _key(task, network), lambda: _measured(task, network, clock))
+    levels, settings, total = task.levels(), task.recipe.schedule.optimizer, 0.0
     for level in levels:
         evaluated = evaluations(settings, level.steps) + 1
-        cost, search = costs[level.is_coarse], _search_seconds(task, level, search_times)
-        total += cost.seconds(_pixels_evaluated(level, task, memory_plan)) * evaluated
-        total += search * (evaluated if _searches_each_time(task, level) else 1)
-    busy = any(cost.busy for cost in costs.values())
+        searching = durations.searching(_searches(task, level))
+        total += (
+            durations.evaluating(level, _pixels_evaluated(level, task, memory_plan)) * evaluated
+        )
+        total += searching * (evaluated if _searches_each_time(task, level) else 1)
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     tile = (
         memory_plan.tile
         if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
         else None
     )
-    return Forecast(levels, total, _peak_memory() + needed(task, memory_plan, maps), tile, busy)
+    needed_memory = _peak_memory() + needed(task, memory_plan, maps)
+    return Forecast(levels, total, needed_memory, tile, durations.busy)
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,6 @@ class _Search:
     queries: float
     candidates: float
     features: int
-
-
-_SearchTimes = dict[int, float]
-"""Seconds for each query and candidate, by the number of features."""
 
 
 def _searches(task: Task, level: Level) -> list[_Search]:
@@ -142,41 +145,8 @@ def _searches_each_time(task: Task, level: Level) -> bool:
     return neighbors is not None and neighbors.each == "layer"
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """Seconds of an evaluation, for each pixel and besides; `busy`: other programs run."""
-
-    per_pixel: float
-    constant: float
-    busy: bool
-
-    def seconds(self, pixels: float) -> float:
-        """The seconds of an evaluation of so many pixels."""
-        return self.constant + self.per_pixel * pixels
-
-
-def _cost(
-    task: Task, network: FeatureMaps, final: Level, search_times: _SearchTimes, clock: Clock
-) -> _Cost:
-    """Time the terms of `final`, without searches for neighbors, at a small size."""
-    pixels, seconds, busy = _timed(task, network, final, clock, _TRIAL_SIDE)
-    terms = task.recipe.objective.at(coarse=final.is_coarse)
-    if terms.transport is not None:  # whose samples are as many at every size
-        fewer, quicker, _ = _timed(task, network, final, clock, _TRIAL_SIDE // 2)
-        if fewer < pixels:
-            per_pixel = max(0.0, seconds - quicker) / (pixels - fewer)
-            return _Cost(per_pixel, seconds - per_pixel * pixels, busy)
-    if _searches_each_time(task, final):
-        trial = _trial(task, final, _TRIAL_SIDE)
-        seconds = max(0.0, seconds - _search_seconds(task, trial, search_times))
-    return _Cost(seconds / pixels, 0.0, busy)
-
-
-def _timed(
-    task: Task, network: FeatureMaps, final: Level, clock: Clock, side: int
-) -> tuple[int, float, bool]:
-    """The pixels and the seconds of an evaluation at a small size, and whether it is busy here."""
-    trial = _trial(task, final, side)
+def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tuple[int, float, bool]:
+    """The pixels and the seconds of an evaluation at a size, and whether it is busy here."""
     canvas = Canvas(task, network.mean, network.device)
     u = canvas.start(trial.size)
     objective = Objective([canvas], network, trial, start=u)
@@ -186,27 +156,82 @@ def _timed(
     return _padded_pixels(trial.size, task.recipe.objective.network), seconds, busy
 
 
-def _search_times(task: Task, device: torch.device, clock: Clock) -> _SearchTimes:
-    """Time small searches with as many features as those of a painting."""
-    queries, candidates = _TRIAL_SEARCH
-    times = {}
-    for features in {x.features for level in task.levels() for x in _searches(task, level)}:
-        rows = torch.randn(queries + candidates, features, device=device)
-
-        def search(rows: Tensor = rows) -> float:
-            return float(nearest(rows[:queries], rows[queries:])[0])
-
-        seconds, _ = _evaluation_time(search, clock, on_cpu=device.type == "cpu")
-        times[features] = seconds / (queries * candidates)
-    return times
+Points = tuple[tuple[int, float], ...]
+"""The pixels of small pictures, rising, and the seconds of an evaluation of each."""
 
 
-def _search_seconds(task: Task, level: Level, search_times: _SearchTimes) -> float:
-    """Seconds of all searches at a size."""
-    return sum(
-        search_times[search.features] * search.queries * search.candidates
-        for search in _searches(task, level)
+@dataclass(frozen=True)
+class Durations:
+    """The times of an objective on a device, without searches, with coarse terms, of searches.
+
+    `search` has the seconds for each query and candidate by the number of features. `busy`: other
+    programs used the processors.
+    """
+
+    fine: Points
+    coarse: Points
+    search: Mapping[int, float]
+    busy: bool = False
+
+    def evaluating(self, level: Level, pixels: float) -> float:
+        """The seconds of an evaluation of so many pixels, without searches."""
+        points = [(0, 0.0), *(self.coarse if level.is_coarse else self.fine)]
+        (fewer, quicker), (most, longest) = points[-2:]
+        if pixels > most:
+            per_pixel = (longest - quicker) / (most - fewer)
+            return longest + max(0.0, per_pixel) * (pixels - most)
+        sizes, seconds = zip(*points, strict=True)
+        return float(np.interp(pixels, sizes, seconds))
+
+    def searching(self, searches: Collection[_Search]) -> float:
+        """The seconds of some searches."""
+        return sum((self.search[x.features] * x.queries * x.candidates for x in searches), 0.0)
+
+
+_FILE = TypeAdapter(dict[str, Durations])
+
+
+def _key(task: Task, network: FeatureMaps) -> str:
+    """What the times depend on."""
+    regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    objective = task.recipe.objective.model_dump_json(exclude={"strength"})
+    said = f"{network.map_format if isinstance(network, Vgg19) else type(network).__name__}"
+    terms = f"{objective} {len(task.styles)} {regions} {task.content is None}"
+    return f"{place(network.device)}, {said}, {hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+
+
+def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations, bool]:
+    """Time evaluations at small sizes and small searches; return whether the times are reliable."""
+    final, points, any_busy = task.levels()[-1], [], False
+    kinds = (False, True) if task.recipe.objective.coarse else (False,)
+    finals = [replace(final, is_coarse=is_coarse) for is_coarse in kinds]
+    features = {search.features for level in finals for search in _searches(task, level)}
+    durations = Durations(
+        (), (), {count: _search_time(count, network.device, clock) for count in features}
     )
+    for level in finals:
+        trials = []
+        for trial in {_trial(task, level, side) for side in _TRIAL_SIDES[level.is_coarse]}:
+            pixels, seconds, busy = _timed(task, network, trial, clock)
+            if _searches_each_time(task, trial):
+                seconds -= durations.searching(_searches(task, trial))
+            trials.append((pixels, max(0.0, seconds)))
+            any_busy |= busy
+        points.append(tuple(sorted(trials)))
+    fine, coarse = points[0], points[-1]
+    return replace(durations, fine=fine, coarse=coarse, busy=any_busy), not any_busy
+
+
+def _search_time(features: int, device: torch.device, clock: Clock) -> float:
+    """Seconds for each query and candidate of a small search."""
+    queries, candidates = _TRIAL_SEARCH
+    rows = torch.randn(queries + candidates, features, device=device)
+
+    def search() -> float:
+        return float(nearest(rows[:queries], rows[queries:])[0])
+
+    seconds, _ = _evaluation_time(search, clock, on_cpu=device.type == "cpu")
+    return seconds / (queries * candidates)
 
 
 def _evaluation_time(
@@ -220,7 +245,7 @@ def _evaluation_time(
 
     def trials() -> NDArray[np.float64]:
         moments = [clock()]
-        for _ in range(_TRIALS):
+        while len(moments) <= _TRIALS and moments[-1][0] < moments[0][0] + _ENOUGH:
             evaluate()  # returns a float, which synchronizes
             moments.append(clock())
         return np.diff(moments, axis=0).T
@@ -255,12 +280,10 @@ def evaluations(settings: Settings, steps: int) -> float:
 
 
 def _trial(task: Task, final: Level, side: int) -> Level:
-    """The final level, shrunk to a small size at which no feature map is empty."""
+    """The final level at a small size, at which no feature map is empty."""
     objective = task.recipe.objective
     least = least_side(objective.network, objective.all_layers)
     scale = max(side / max(final.size), least / min(final.size))
-    if scale >= 1:
-        return final
     width, height = final.size
     size = max(least, round(width * scale)), max(least, round(height * scale))
     return replace(final, size=size, scale=scale * final.scale)

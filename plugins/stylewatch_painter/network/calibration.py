@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from platformdirs import user_cache_path
@@ -60,6 +60,35 @@ FLOAT32 = Calibration()
 
 _FILE = TypeAdapter(dict[str, Annotated[list[Calibration], Field(min_length=1)]])
 
+Measured = TypeVar("Measured")
+
+
+def kept(
+    file: Path,
+    entries: TypeAdapter[dict[str, Measured]],
+    key: str,
+    measure: Callable[[], tuple[Measured, bool]],
+) -> Measured:
+    """Return the entry `key` of a file, or measure it, and add it to the file if it is to last."""
+    known: dict[str, Measured] = {}
+    with suppress(OSError, ValidationError):
+        known = entries.validate_json(file.read_bytes())
+    if key not in known:
+        known[key], lasts = measure()
+        beside = file.with_name(f"{file.name}.{os.getpid()}")
+        with suppress(OSError):  # the next process measures again
+            if lasts:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_bytes(entries.dump_json(known, indent=1))
+                beside.replace(file)
+    return known[key]
+
+
+def place(device: torch.device) -> str:
+    """What times depend on: the device, the number of threads, and the libraries."""
+    parts = [named(device), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}"]
+    return ", ".join(parts + [f"kernels {kernels.variant()}"] * (device.type == "cpu"))
+
 
 def calibrated(
     device: torch.device,
@@ -71,21 +100,10 @@ def calibrated(
     It is read from `file`, or measured and written to it.
     """
     file = user_cache_path("stylewatch") / "calibration.json" if file is None else file
-    known: dict[str, list[Calibration]] = {}
-    with suppress(OSError, ValidationError):
-        known = _FILE.validate_json(file.read_bytes())
-    key = f"{named(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    key += f", kernels {kernels.variant()}" if device.type == "cpu" else ""
-    if key not in known:
-        known[key] = measured(device)
-        beside = file.with_name(f"{file.name}.{os.getpid()}")
-        with suppress(OSError):  # the next process measures again
-            file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(_FILE.dump_json(known, indent=1))
-            beside.replace(file)
+    fastest = kept(file, _FILE, place(device), lambda: (measured(device), True))
     if precision == "auto":
-        return known[key][0]
-    of_precision = (each for each in known[key] if each.precision == precision)
+        return fastest[0]
+    of_precision = (each for each in fastest if each.precision == precision)
     return next(of_precision, Calibration(precision))
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.web.world import STEPS, entry, finished_job, receipt, write
 
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.views.formatting import columns, duration, losses, memory
+from stylewatch_daemon.views.formatting import columns, duration, duration_range, losses, memory
 from stylewatch_daemon.views.job import (
     HEIGHT,
     WIDTH,
@@ -98,6 +98,7 @@ def test_a_curve_has_few_points_and_only_valid_values() -> None:
 def test_numbers_have_two_units_at_most_and_tables_no_trailing_spaces() -> None:
     times = (0.2, 59.4, 59.6, 190, 7500)
     assert [duration(s) for s in times] == ["0 s", "59 s", "1 min 0 s", "3 min 10 s", "2 h 5 min"]
+    assert duration_range(40) == "32 s to 50 s"
     assert [memory(b) for b in (3_400_000, 1_234_000_000)] == ["3 MB", "1.2 GB"]
     assert columns([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d"
 

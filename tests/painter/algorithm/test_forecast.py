@@ -1,8 +1,11 @@
 """Bytes of a painting calculated by hand, seconds by a clock of the test, limits of memory."""
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,6 @@ from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm import forecast as module
-from stylewatch_painter.algorithm import objective
 from stylewatch_painter.algorithm.forecast import (
     MemorySettings,
     content_bytes,
@@ -25,7 +27,7 @@ from stylewatch_painter.algorithm.forecast import (
     warnings,
 )
 from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES
-from stylewatch_painter.algorithm.optimizers import Evaluation
+from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
@@ -71,17 +73,57 @@ def test_vectors_and_evaluations_by_optimizer() -> None:
         assert evaluations(optimizer, 300) == pytest.approx(of_300)
 
 
-def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
+Seconds = Callable[[Level], float]
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Seconds], list[tuple[int, int]]]:
+    """Replace the times of evaluations; returns a function that returns the sizes timed so far."""
+
+    def replace_times(seconds: Seconds, *, busy: bool = False) -> list[tuple[int, int]]:
+        sizes = []
+
+        def _timed(task: Task, network: object, level: Level, clock: object) -> Any:
+            sizes.append(level.size)
+            return math.prod(level.size), seconds(level), busy
+
+        monkeypatch.setattr(module, "_timed", _timed)
+        return sizes
+
+    return replace_times
+
+
+def test_forecast_interpolates_between_pixels_and_multiplies_by_steps(
+    timed: Callable[[Seconds], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes 1 s, and 1 s for each 10,000 pixels; each size needs another for its targets."""
     monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
-    monkeypatch.setattr(module, "_processors", lambda: 1.0)
-    task, ticks = painting(), count(0.0, 2.0)
-    expected = forecast(task, small.network(), clock=lambda: (next(ticks),) * 2)
-    assert expected.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+    timed(lambda level: 1 + math.prod(level.size) / 10_000)
+    task = painting({"size": "1050x900", "fit": "stretch", "enlarge": True})
+    expected = forecast(task, small.network())
+    half, full = 1 + 525 * 450 / 10_000, 1 + 1050 * 900 / 10_000
+    assert expected.seconds == pytest.approx(half * (3 + 1) + full * (4 + 1), rel=1e-3)
     assert not expected.busy
     schedule = task.recipe.schedule
     each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
-    assert expected.memory == 1000 + 21 * 18 * each
+    assert expected.memory == 1000 + 1050 * 900 * each
+
+
+def test_times_of_an_idle_machine_are_kept_for_each_objective(
+    timed: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    def again(task: Task) -> float:
+        return forecast(task, small.network(), file=tmp_path / "kept/durations.json").seconds
+
+    sizes, task = timed(lambda _: 2.0, busy=True), painting(AT_ONCE)
+    seconds = again(task)
+    assert again(task) == seconds and len(sizes) == 4, "timed again"
+    sizes = timed(lambda _: 2.0)
+    again(task)
+    timed(lambda _: 3.0)
+    assert again(task) == again(painting({**AT_ONCE, "strength": 0.9})) == seconds
+    several = painting(AT_ONCE, 2), painting({**AT_ONCE, "objective.content": None})
+    assert [again(other) / seconds for other in several] == pytest.approx([1.5, 1.5])
 
 
 @pytest.mark.parametrize(("threads", "processors"), [(2, 8), (2, 1)])
@@ -93,33 +135,24 @@ def test_forecast_on_a_busy_machine_is_that_of_an_idle_one(
     monkeypatch.setattr(module, "_processors", lambda: float(processors))
     monkeypatch.setattr(torch, "get_num_threads", lambda: used[-1])
     monkeypatch.setattr(torch, "set_num_threads", used.append)
+    monkeypatch.setattr(module, "_TRIAL_SIDES", {False: (21,)})
     wall, work = count(0.0, 20.0), [0.0]
 
     def clock() -> tuple[float, float]:
         work.append(work[-1] + (6.0 if used[-1] == 1 else 10.0))
         return next(wall), work[-1]
 
-    task = painting(AT_ONCE)
-    expected = forecast(task, small.network(), clock=clock)
+    expected = forecast(painting(AT_ONCE), small.network(), clock=clock)
     assert expected.seconds == pytest.approx(6.0 / min(threads, processors) * (4 + 1))
     assert expected.busy and used == [threads, 1, threads]
 
 
-def test_coarse_terms_are_timed_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By this clock an evaluation takes 6 s with the terms of coarse sizes, 2 s with the others."""
-    monkeypatch.setattr(module, "_processors", lambda: 1.0)
-    coarse = {"neighbors": {"layers": {"conv1_1": 1}}}
-    task, ticks = painting({"objective.coarse": coarse}), [0.0]
-    evaluate = objective.Objective.__call__
-
-    def slow(self: objective.Objective, u: torch.Tensor) -> Evaluation:
-        ticks.append(ticks[-1] + (6.0 if self.level.is_coarse else 2.0))
-        return evaluate(self, u)
-
-    monkeypatch.setattr(objective.Objective, "__call__", slow)
-    expected = forecast(task, small.network(), clock=lambda: (ticks[-1],) * 2)
-    pixels = 21 * 18
-    assert expected.seconds == pytest.approx(6 * 10 * 9 / pixels * (3 + 1) + 2 * (4 + 1))
+def test_coarse_terms_are_timed_by_themselves(timed: Callable[[Seconds], object]) -> None:
+    """An evaluation takes 6 s with the terms of coarse sizes, 2 s with the others."""
+    timed(lambda level: 6.0 if level.is_coarse else 2.0)
+    task = painting({"objective.coarse": {"neighbors": {"layers": {"conv1_1": 1}}},
+                     "size": "400x300", "fit": "stretch", "enlarge": True})  # fmt: skip
+    assert forecast(task, small.network()).seconds == pytest.approx(6 * (3 + 1) + 2 * (4 + 1), 0.01)
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:
@@ -153,19 +186,6 @@ def test_samples_take_the_same_memory_at_every_size() -> None:
     each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, 250)
     expected = pixels * each + content + (style + working) * 4
     assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
-
-
-def test_samples_take_the_same_time_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here 2 s for each evaluation and 1 s for 10,000 pixels."""
-
-    def timed(*given: Any) -> tuple[int, float, bool]:
-        pixels = given[-1] * 100
-        return pixels, 2 + pixels / 10_000, False
-
-    monkeypatch.setattr(module, "_timed", timed)
-    task = transported(scales=[{"scale": 0.5, "steps": 9}], steps=4)
-    seconds = (2 + 512 * 288 / 10_000) * (9 + 1) + (2 + 1024 * 576 / 10_000) * (4 + 1)
-    assert forecast(task, small.network()).seconds == pytest.approx(seconds)
 
 
 def test_pictures_whose_positions_are_compared_are_not_divided() -> None:
@@ -304,21 +324,23 @@ def test_more_styles_and_regions_hold_more_targets() -> None:
     assert held == pytest.approx(2 * (4 * 64 * 55 + 5 * 64 * 48) * 64 * 4, rel=0.03)
 
 
-def test_searches_are_timed_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_are_timed_by_themselves(
+    timed: Callable[[Seconds], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By columns once at a size; by layers in each evaluation, among as many samples if larger."""
-    monkeypatch.setattr(module, "_search_times", lambda *_: {64: 1e-9})
+    monkeypatch.setattr(module, "_search_time", lambda *_: 1e-9)
     by_layer = 1e-9 * (64 * 48) * 4 * (64 * 55)
-    by_column = 1e-9 * (64 * 48) * 4 * (64 * 54)
-
-    def timed(*given: Any) -> tuple[int, float, bool]:
-        return 192 * 144, 1.0 if given[2].is_coarse else 1.0 + by_layer, False
-
-    monkeypatch.setattr(module, "_timed", timed)
-    task = matching({"conv1_1": 1}, size="256x192", style_size="256",
+    by_column = 1e-9 * (128 * 96) * 4 * (128 * 110)
+    task = matching({"conv1_1": 1}, size="512x384", style_size="512",
                     scales=[{"scale": 1, "steps": 9}], steps=4)  # fmt: skip
-    evaluation = 256 * 192 / (192 * 144)
-    seconds = evaluation * (9 + 1) + by_column + (evaluation + by_layer) * (4 + 1)
-    assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-3)
+
+    def seconds_of(level: Level) -> float:
+        pairs = [search.queries * search.candidates for search in module._searches(task, level)]
+        return 1.0 if level.is_coarse else 1.0 + 1e-9 * sum(pairs)
+
+    timed(seconds_of)
+    seconds = (9 + 1) + by_column + (1 + by_layer) * (4 + 1)
+    assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-2)
 
 
 @pytest.mark.parametrize("tile", ["auto", "none", 256])
@@ -336,6 +358,7 @@ def test_match_of_the_final_size_is_never_divided(tile: Any) -> None:
         memory_plan(task, MemorySettings(tile, limit=enough - 1), CPU, MapFormat.FLOAT32)
 
 
-def test_forecast_of_a_match_needs_no_tiles() -> None:
+def test_forecast_of_a_match_needs_no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TRIAL_SIDES", {False: (24, 48), True: (24,)})
     expected = forecast(matching({"conv1_1": 1, "conv2_1": 1}), small.network())
     assert expected.seconds > 0 and expected.tile is None
