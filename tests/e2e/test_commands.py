@@ -57,6 +57,8 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     lines(capfd)
     assert call(["status", "--json"]) == 0
     (running,) = json.loads(lines(capfd)[0])["running"]
+    (inbox,) = daemon.published["inboxes"]
+    assert inbox == {"path": f"{daemon.root}/inbox", "outbox": f"{daemon.root}/outbox"}
     assert running["seconds_left"] > 100, "each of the 10,000 steps sleeps for 0.02 s"
 
     assert call(["pause"]) == 0

@@ -242,8 +242,8 @@ def for_a_user(machine: Machine) -> None:
     for line in output.splitlines():
         if line.startswith("systemctl"):
             machine.run(*as_ann, *line.split())
-    machine.run(*as_ann, "cp", "-r", "/srv/pair", "/home/ann/stylewatch/inbox/sea")
-    receipt = machine.root / "home/ann/stylewatch/outbox/sea/receipt.json"
+    machine.run(*as_ann, "cp", "-r", "/srv/pair", "/home/ann/Pictures/stylewatch/inbox/sea")
+    receipt = machine.root / "home/ann/Pictures/stylewatch/outbox/sea/receipt.json"
     machine.until("painted by a user's own service", receipt.exists)
     machine.run(*as_ann, "systemctl", "--user", "stop", "stylewatch")
     result = ("show", "stylewatch", "--value", "--property=Result")

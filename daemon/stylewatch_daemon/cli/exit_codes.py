@@ -24,6 +24,9 @@ from stylewatch_plugins.errors import (
 )
 
 USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE, CONFIG = 64, 69, 70, 73, 78
+NOT_RUNNING = 3
+"""As `systemctl status`: there is no daemon."""
+
 BY_SIGNAL, INTERRUPTED = 128, 130
 """As in shells: the number of the signal is added; the code of SIGINT."""
 

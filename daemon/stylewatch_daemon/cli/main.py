@@ -20,6 +20,7 @@ from stylewatch_painter.process_memory import import_uncollected
 _COMMANDS = {
     name: module
     for module, names in (
+        ("init", "init"),
         ("run", "run"),
         ("render", "render figure"),
         ("submit", "submit"),

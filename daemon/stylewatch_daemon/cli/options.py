@@ -24,7 +24,8 @@ _RECIPE_PARTS = ("objective", "schedule")
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="Read this config.yaml, not the user's, the machine's or the shipped one."
+        "--config",
+        help="Read this config.yaml, not that of the current folder, the user or the machine.",
     ),
 ]
 State = Annotated[

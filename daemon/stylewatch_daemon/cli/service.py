@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 import yaml
+from platformdirs import user_config_path, user_pictures_path, user_state_path
 
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
@@ -52,6 +53,30 @@ loginctl enable-linger
 journalctl --user-unit stylewatch --follow"""
 
 
+_INITIAL = """\
+# Settings of stylewatch. What is not here has its default: `stylewatch config show` prints
+# everything, docs/settings.md describes it, `stylewatch config check` finds mistakes.
+
+# Drop a photograph and a painting into `path`; find the photograph, painted, in `outbox`.
+{inboxes}#   after: keep          # leave the inputs in the inbox; archive moves them to the outbox
+
+# The daemon's own files: claimed pictures, checkpoints, and the record of all jobs.
+{state}
+# The style library, for photographs that come without a painting.
+{pairing}#   default_style: all   # one picture for each of these; or the name of one of them
+
+# What each job does, unless its own settings say otherwise.
+# job:
+#   size: 1024           # pixels of the long side
+#   strength: 0.8        # of the style, 0 to 1
+#   format: jpg          # of the painted picture: png, jpg, webp, tiff
+
+# The web page, which shows the queue and takes pictures.
+# web:
+#   listen: 127.0.0.1:8787
+"""
+
+
 @app.callback()
 def service() -> None:
     """Run stylewatch as a systemd service."""
@@ -71,7 +96,7 @@ def install(
     ] = False,
 ) -> None:
     """Write the unit files for this machine, and print the commands that start the service."""
-    files = _files(config_file, user=user)
+    files = files_of(config_file, user=user)
     if only_print:
         echo("\n".join(f"# {path}\n\n{text}" for path, text in files.items()).rstrip())
         return
@@ -80,27 +105,31 @@ def install(
             f"only root can write to {ETC}: run this with sudo, or with --user for a service of "
             "your own"
         )
-    kept = [path for path, text in files.items() if not _write(path, text, force=force)]
-    _remove_needless(files, force=force)
+    write_files(files, force=force)
     commands = _USER_COMMANDS if user else _SYSTEM_COMMANDS
     echo(f"These commands start it, now and at every boot:\n\n{commands}")
+
+
+def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
+    """Write the files; OutputError names those that are there and differ, unless `force`."""
+    kept = [path for path, text in files.items() if not _write(path, text, force=force)]
+    _remove_needless(files, force=force)
     if kept:
         raise OutputError(
             f"{', '.join(map(str, kept))}: already there with another content; left unchanged, "
-            "and --force replaces it"
+            "and `service install` with --force replaces it"
         )
 
 
-def _files(config_file: Path | None, *, user: bool) -> dict[Path, str]:
-    """Return all files, in the order in which they are written."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    root = home if user else ETC
+def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
+    """Return all files of the service, in the order in which they are written."""
+    root = user_config_path() if user else ETC
     path = (config_file or root / "stylewatch" / "config.yaml").expanduser().absolute()
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
         settings = config.load(path)
     else:
-        settings = settings_below(Path.home() / "stylewatch" if user else SRV)
+        settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
     service_settings(settings, {})
     machine = Machine(_command(), path, _program(), _nvidia(settings))
@@ -139,6 +168,16 @@ def _remove_needless(files: Mapping[Path, str], *, force: bool) -> None:
             note(f"{path} removed; the old file is {path}.old")
         else:
             note(f"{path} is there, and the settings do not need it: --force removes it")
+
+
+def start_command(source: Path) -> str | None:
+    """Return the command that starts the service with the settings `source`, if it is installed."""
+    services = {
+        config.user_file(): (user_config_path() / "systemd/user", "systemctl --user"),
+        ETC / "stylewatch/config.yaml": (ETC / "systemd/system", "sudo systemctl"),
+    }
+    folder, systemctl = services.get(source, (None, ""))
+    return f"{systemctl} start stylewatch" if folder and (folder / UNIT).is_file() else None
 
 
 def _command() -> Path:
@@ -236,21 +275,34 @@ def _unit_files(
     return files
 
 
-def settings_below(root: Path) -> Config:
-    """Return initial settings with inbox, outbox and state below `root`."""
-    inbox = sections.Inbox(path=root / "inbox", outbox=root / "outbox")
-    return Config(inboxes=(inbox,), state=sections.State(path=root / "state"))
+def user_settings(pictures: Path | None = None) -> Config:
+    """Return initial settings of a user, with inbox and outbox in `pictures`."""
+    state = user_state_path("stylewatch")
+    if state == config.user_file().parent:  # as on a Mac
+        state /= "state"
+    pictures = pictures or user_pictures_path() / "stylewatch"
+    return settings_below(config.absolute(pictures, Path.cwd()), state)
+
+
+def settings_below(pictures: Path, state: Path) -> Config:
+    """Return initial settings with inbox, outbox and styles in `pictures`."""
+    inbox = sections.Inbox(path=pictures / "inbox", outbox=pictures / "outbox")
+    pairing = sections.Pairing(styles=pictures / "styles")
+    return Config(inboxes=(inbox,), state=sections.State(path=state), pairing=pairing)
 
 
 def as_yaml(settings: Config) -> str:
-    """Return the folders in `settings` in the form of config.yaml."""
-    inboxes = [{"path": str(box.path), "outbox": str(box.outbox)} for box in settings.inboxes]
-    plain = {"inboxes": inboxes, "state": {"path": str(settings.state.path)}}
-    return (
-        "# Settings of the service; all other settings have their defaults.\n"
-        "# `stylewatch config check` reports every mistake, with its line.\n\n"
-        f"{yaml.safe_dump(plain, sort_keys=False)}"
-    )
+    """Return a commented config.yaml with the folders in `settings`."""
+    (inbox,) = settings.inboxes
+    folders = {
+        "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)}],
+        "state": {"path": str(settings.state.path)},
+        "pairing": {"styles": str(settings.pairing.styles)},
+    }
+    return _INITIAL.format_map(
+        {key: yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+         for key, value in folders.items()}
+    )  # fmt: skip
 
 
 def _web_drop_ins(settings: Config, *, restricted: bool) -> list[str]:

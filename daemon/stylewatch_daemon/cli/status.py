@@ -1,5 +1,6 @@
 """`stylewatch status` and `stylewatch show`, which read the ledger and status.json."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,15 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.exit_codes import echo, echo_json
+from stylewatch_daemon.cli import options, service
+from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json
 from stylewatch_daemon.cli.progress import running_text
 from stylewatch_daemon.errors import UsageError
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.views.formatting import columns
@@ -28,7 +30,7 @@ REFRESH_EVERY = 0.5
 """Seconds between two updates with `--watch`; the daemon writes its status as often."""
 
 Status = Mapping[str, Any]
-"""The status of the daemon, in the form of `status.json`."""
+"""The status of the daemon: `status.json`, and for people the paths `config` and `state`."""
 
 Rows = Sequence[Sequence[str]]
 
@@ -79,15 +81,46 @@ def status(
     json: options.AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until Ctrl-C.")] = False,
 ) -> None:
-    """Show running jobs, the queue, incomplete pairs, refused jobs and the daemon's state."""
-    folder = state_folder(config_file, state)
-    if not watch:
-        _print(current_status(folder), folder, json)
-        return
-    with _display(folder, json) as show:
-        while True:
-            show(current_status(folder))
-            time.sleep(REFRESH_EVERY)
+    """Show running jobs, the queue, incomplete pairs, refused jobs and the daemon's state.
+
+    Exits with 3 if no daemon is running.
+    """
+    settings = config.load(config_file)
+    source = (config_file or config.find()).absolute()
+    folder = state.expanduser().absolute() if state else settings.state.path
+    start = _start_command(source, config_file, state)
+
+    def current() -> Status:
+        now = current_status(folder)
+        if not now["inboxes"]:
+            now = {**now, "inboxes": plain_inboxes(settings)}
+        return {"config": str(source), "state": str(folder), **now}
+
+    now = current()
+    if watch:
+        with _display(start, json) as show:
+            while True:
+                show(now)
+                time.sleep(REFRESH_EVERY)
+                now = current()
+    else:
+        _print(now, start, json)
+    if not now["health"]["at_work"]:
+        raise typer.Exit(NOT_RUNNING)
+
+
+def _start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
+    """Return the command that starts the daemon for which these options ask."""
+    if state is None and (command := service.start_command(source)):
+        return command
+    given = {"--config": config_file, "--state": state}
+    words = [str(word) for option in given.items() if option[1] for word in option]
+    return shlex.join(["stylewatch", "run", *words])
+
+
+def plain_inboxes(settings: Config) -> list[dict[str, str]]:
+    """Return the inboxes and outboxes of `settings` in the form of `status.json`."""
+    return [{"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in settings.inboxes]
 
 
 def current_status(state: Path) -> Status:
@@ -101,23 +134,23 @@ def current_status(state: Path) -> Status:
     with open_ledger(state) as ledger:
         counts = ledger.counts() if ledger else dict(published["counts"])
     counts["waiting"] += counts["running"]  # interrupted: they continue at the next start
-    return {**published, "counts": {**counts, "running": 0}, "running": []}
+    return {**published, "inboxes": [], "counts": {**counts, "running": 0}, "running": []}
 
 
-def _print(now: Status, state: Path, json: bool) -> None:
+def _print(now: Status, start: str, json: bool) -> None:
     if json:
         echo_json(now)
     elif sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(*_tables(now, state), sep="\n")
+        Console().print(*_tables(now, start), sep="\n")
     else:
         parts = (_table(title, rows) for title, rows in _sections(now))
-        echo("\n\n".join([_daemon(now["health"], state), _counts(now), *parts]))
+        echo("\n\n".join([places(now), _daemon(now["health"], start), _counts(now), *parts]))
 
 
 @contextmanager
-def _display(state: Path, json: bool) -> Iterator[Callable[[Status], None]]:
+def _display(start: str, json: bool) -> Iterator[Callable[[Status], None]]:
     """Yield the function that shows each new status; Ctrl-C ends the display normally."""
     try:
         if json or not sys.stdout.isatty():
@@ -128,7 +161,7 @@ def _display(state: Path, json: bool) -> Iterator[Callable[[Status], None]]:
                 content = {key: value for key, value in now.items() if key != "at"}
                 if content != latest:
                     latest = content
-                    _print(now, state, json)
+                    _print(now, start, json)
 
             yield print_changes
             return
@@ -136,17 +169,18 @@ def _display(state: Path, json: bool) -> Iterator[Callable[[Status], None]]:
         from rich.live import Live
 
         with Live(auto_refresh=False) as live:
-            yield lambda now: live.update(Group(*_tables(now, state)), refresh=True)
+            yield lambda now: live.update(Group(*_tables(now, start)), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _tables(now: Status, state: Path) -> Iterator[Any]:
+def _tables(now: Status, start: str) -> Iterator[Any]:
     """Yield the status as tables of rich; Text is not parsed as markup."""
     from rich.table import Table
     from rich.text import Text
 
-    yield Text(_daemon(now["health"], state))
+    yield Text(places(now))
+    yield Text(_daemon(now["health"], start))
     yield Text(_counts(now))
     for title, rows in _sections(now):
         table = Table(title=title, title_justify="left", show_header=False, expand=True)
@@ -171,16 +205,31 @@ def _sections(now: Status) -> Iterator[tuple[str, Rows]]:
     yield from ((title, rows) for title, rows in sections.items() if rows)
 
 
-def _daemon(health: Mapping[str, Any], state: Path) -> str:
+def places(now: Status) -> str:
+    """Return lines with the config.yaml, the inboxes, the outboxes and the state folder."""
+    is_shipped = Path(now["config"]) == config.shipped("config.yaml")
+    settings = "the defaults; `stylewatch init` makes a config.yaml of your own"
+    outboxes = dict.fromkeys(inbox["outbox"] for inbox in now["inboxes"])
+    return columns(
+        [
+            ("config", settings if is_shipped else abbreviated(Path(now["config"]))),
+            *(("inbox", abbreviated(Path(inbox["path"]))) for inbox in now["inboxes"]),
+            *(("outbox", abbreviated(Path(outbox))) for outbox in outboxes),
+            ("state", abbreviated(Path(now["state"]))),
+        ]
+    )
+
+
+def _daemon(health: Mapping[str, Any], start: str) -> str:
     paused = "; paused: no new job is started until `stylewatch resume`" if health["paused"] else ""
     if not health["at_work"]:
-        return f"no daemon is running with the state folder {state}{paused}"
+        return f"no daemon is running: `{start}` starts it{paused}"
     if health["since"] is None:
-        return f"a daemon is starting with the state folder {state}"
+        return "a daemon is starting"
     scans = "; no file events, scans replace them" if health["observer"] is False else ""
     return (
-        f"stylewatch {health['version']} is running with the state folder {state} "
-        f"since {health['since']}, process {health['pid']}{paused}{scans}"
+        f"stylewatch {health['version']} is running since {health['since']}, "
+        f"process {health['pid']}{paused}{scans}"
     )
 
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 LONGEST = 120
 """Bytes of a part of a name; file systems allow 255, and numbers and suffixes are added."""
@@ -55,6 +56,14 @@ def shortened(path: object) -> str:
     """Return `path` as `shown`, without its middle where it is long."""
     text = shown(path)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
+
+
+def abbreviated(path: Path) -> str:
+    """Return `path` as `shown`, with `~` for the home folder."""
+    try:
+        return shown(Path("~", path.relative_to(Path.home())))
+    except (RuntimeError, ValueError):  # no home is known, or the path is not in it
+        return shown(path)
 
 
 def candidates(name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ to print.
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -62,12 +62,20 @@ class Publisher:
         """Return True if it is time to rewrite; the last status `took` so many seconds."""
         return self._clock() - self._written >= max(AT_MOST_EVERY, SHARE * took)
 
-    def show(self, status: Status, counts: Mapping[str, int], observer: bool | None = None) -> None:
+    def show(
+        self,
+        status: Status,
+        counts: Mapping[str, int],
+        observer: bool | None = None,
+        inboxes: Iterable[tuple[Path, Path]] = (),
+    ) -> None:
         """Write `status` and `counts`, unless nothing has changed.
 
-        `observer`: whether file events work; None where that is not known yet.
+        `observer`: whether file events work; None where that is not known yet. `inboxes`: each with
+        its outbox.
         """
         plain = {
+            "inboxes": [{"path": str(path), "outbox": str(outbox)} for path, outbox in inboxes],
             "counts": dict(counts),
             "running": [dict(vars(job)) for job in status.running],  # may be a thousand
             "waiting": list(status.waiting),
@@ -117,8 +125,8 @@ def nothing() -> dict[str, Any]:
               "paused": False, "observer": None, "trouble": [], "notes": [],
               "set_aside": 0}  # fmt: skip
     counts = dict.fromkeys(COUNTED_AS.values(), 0)
-    return {"counts": counts, "running": [], "waiting": [], "incomplete": [], "refused": [],
-            "health": health, "meters": {}, "at": None}  # fmt: skip
+    return {"inboxes": [], "counts": counts, "running": [], "waiting": [], "incomplete": [],
+            "refused": [], "health": health, "meters": {}, "at": None}  # fmt: skip
 
 
 def is_at_work(state: Path) -> bool:

@@ -92,18 +92,20 @@ class StatusUpdates:
                 with suppress(OSError):  # one missing disk does not affect other outboxes
                     self._state.mount_guard.check(outbox)
                     self._boards[outbox].show(status, datetime.now(UTC))
-            self._publish(statuses.values())
+            self._publish(now, statuses.values())
         self._took = self._publishing_took = self._clock() - self._updated
 
     def publish(self, now: Snapshot) -> None:
         """Update `status.json`."""
         began = self._clock()
         with suppress(OSError):
-            self._publish(self._statuses(now).values())
+            self._publish(now, self._statuses(now).values())
         self._publishing_took = self._clock() - began
 
-    def _publish(self, statuses: Iterable[Status]) -> None:
-        self._publisher.show(together(statuses), self._state.ledger.counts(), self._observer)
+    def _publish(self, now: Snapshot, statuses: Iterable[Status]) -> None:
+        inboxes = [(inbox.path, inbox.outbox) for inbox in now.inboxes]
+        counts = self._state.ledger.counts()
+        self._publisher.show(together(statuses), counts, self._observer, inboxes)
 
     def _statuses(self, now: Snapshot) -> dict[Path, Status]:
         """Return the status for each outbox."""

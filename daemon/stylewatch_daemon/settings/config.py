@@ -1,5 +1,6 @@
 """All settings: load config.yaml, put the command line on top, check folders and the page."""
 
+import filecmp
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from platformdirs import user_config_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from stylewatch_daemon.errors import DaemonError, SettingsError, UnavailableError, UsageError
@@ -150,13 +152,29 @@ def shipped(name: str) -> Path:
     )
 
 
+def user_file() -> Path:
+    """Return the path of the user's config.yaml, which need not exist."""
+    return user_config_path("stylewatch") / "config.yaml"
+
+
 def find() -> Path:
-    """Find the default config.yaml: the user's, the machine's, or the shipped one."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    for folder in (home / "stylewatch", Path("/etc/stylewatch")):
-        if (folder / "config.yaml").is_file():
-            return folder / "config.yaml"
-    return shipped("config.yaml")
+    """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
+
+    The shipped one comes last also where it is in the current folder, as in a clone. Raises
+    SettingsError where the current folder's belongs to another user.
+    """
+    last, local = shipped("config.yaml"), Path("config.yaml")
+    with suppress(OSError):  # where this user may not look into the current folder
+        is_readable = os.access(local, os.R_OK)
+        if local.is_file() and not (is_readable and filecmp.cmp(local, last, shallow=False)):
+            if local.stat().st_uid not in (os.geteuid(), 0):
+                raise SettingsError(
+                    f"{local.absolute()} belongs to another user, who could have your pictures "
+                    f"sent elsewhere: pass `--config {local}` to use it, or go to another folder"
+                )
+            return local.absolute()
+    machine_file = Path("/etc/stylewatch/config.yaml")
+    return next((path for path in (user_file(), machine_file) if path.is_file()), last)
 
 
 def load(
@@ -175,15 +193,24 @@ def load(
     Raises SettingsError for mistakes in the file, UsageError for those in `overrides`: all at
     once, one line each.
     """
-    config = _load_file(path or find())
+    source = path or find()
+    try:
+        config = _load_file(source)
+    except SettingsError as error:
+        if path is None and source.parent == Path.cwd():  # many programs have a config.yaml
+            raise SettingsError(
+                f"{error}\n{source} is read because it is in the current folder; "
+                "--config FILE names another"
+            ) from error
+        raise
     if overrides:
         config = override(config, overrides)
     with refusing(UsageError, "command line"):
         inboxes = config.inboxes
         if inbox is not None:
-            inboxes = (inboxes[0].model_copy(update={"path": _absolute(inbox, Path.cwd())}),)
+            inboxes = (inboxes[0].model_copy(update={"path": absolute(inbox, Path.cwd())}),)
         if outbox is not None:
-            update = {"outbox": _absolute(outbox, Path.cwd())}
+            update = {"outbox": absolute(outbox, Path.cwd())}
             inboxes = tuple(known.model_copy(update=update) for known in inboxes)
         return config.model_copy(update={"inboxes": inboxes})
 
@@ -267,21 +294,21 @@ def _put(plain: dict[str, Any], key: str, parts: Sequence[str], value: Any) -> N
 def _with_absolute_paths(config: Config, base: Path) -> Config:
     def update(section: Strict, *names: str) -> Any:
         paths = {name: getattr(section, name) for name in names}
-        changes = {name: path and _absolute(path, base) for name, path in paths.items()}
+        changes = {name: path and absolute(path, base) for name, path in paths.items()}
         return section.model_copy(update=changes)
 
     sections = {
         "inboxes": tuple(update(inbox, "path", "outbox") for inbox in config.inboxes),
         "state": update(config.state, "path"),
         "pairing": update(config.pairing, "styles"),
-        "recipes": tuple(_absolute(folder, base) for folder in config.recipes),
+        "recipes": tuple(absolute(folder, base) for folder in config.recipes),
         "alerts": update(config.alerts, "urls_file"),
         "web": update(config.web, "token_file"),
     }
     return config.model_copy(update=sections)
 
 
-def _absolute(path: Path, base: Path) -> Path:
+def absolute(path: Path, base: Path) -> Path:
     """Resolve `path` from `base`; ValueError where no system has paths that long."""
     path = base / path.expanduser()
     longest_name = max(path.parts, key=len)

@@ -1,5 +1,6 @@
 """State folders as a daemon would leave them, for tests of the commands that read them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ def entry(name: str, state: Any = "done", **more: Any) -> Entry:
     return Entry(**values)
 
 
-def publish(state: Path, status: Status, *, observer: bool = True, **counts: int) -> None:
+def publish(
+    state: Path,
+    status: Status,
+    *,
+    observer: bool = True,
+    inboxes: Iterable[tuple[Path, Path]] = (),
+    **counts: int,
+) -> None:
     """Publish `status` as a daemon does."""
     state.mkdir(exist_ok=True)
     every = dict.fromkeys(("waiting", "running", "done", "refused", "failed", "cancelled"), 0)
-    Publisher(state).show(status, {**every, **counts}, observer=observer)
+    Publisher(state).show(status, {**every, **counts}, observer, inboxes)

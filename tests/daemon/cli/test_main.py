@@ -50,7 +50,8 @@ def test_a_command_imports_no_other_command(here: Path) -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = json.loads(out.stdout)
     packages = ("alerts", "doctor", "service", "web")
-    commands = ("control", "report", "run", "service", "settings", "status", "submit", "weights")
+    commands = ("control", "init", "report", "run", "service", "settings", "status", "submit",
+                "weights")  # fmt: skip
     ours = {f"stylewatch_daemon.{name}" for name in packages}
     ours |= {f"stylewatch_daemon.cli.{name}" for name in commands}
     others = {"apprise", "matplotlib", "prometheus_client", "ray", "scipy", "starlette", "watchdog"}

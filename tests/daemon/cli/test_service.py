@@ -33,6 +33,7 @@ def test_it_writes_the_files_and_prints_the_commands(
     etc: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_nvidia", lambda settings: False)
+    monkeypatch.setattr(service, "SRV", Path("/srv/nowhere"))
     printed = run("service", "install", "--print").out
     assert f"# {etc / UNIT}\n" in printed and "Type=notify" in printed
     assert not etc.exists()
@@ -45,6 +46,8 @@ def test_it_writes_the_files_and_prints_the_commands(
     assert f"/stylewatch run --config {etc}/stylewatch/config.yaml" in (etc / UNIT).read_text()
     assert "systemctl enable --now stylewatch" in ended.out
     assert (ended.code, len(ended.err.splitlines())) == (0, 5)
+    command = service.start_command(etc / "stylewatch/config.yaml")
+    assert command == "sudo systemctl start stylewatch"
 
 
 def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
@@ -74,6 +77,7 @@ def test_a_user_needs_no_root(etc: Path, run: Run, monkeypatch: pytest.MonkeyPat
     home = etc.parent / "home"
     names = {"stylewatch/config.yaml", "systemd/user/stylewatch.service"}
     assert files(home / ".config") == names
+    assert config.load().inboxes[0].path == home / "Pictures/stylewatch/inbox"
     ended = run("service", "install")
     assert ended.code == 73 and "with sudo, or with --user" in ended.err
     assert not etc.exists()
@@ -92,7 +96,7 @@ def values(unit: str, key: str) -> list[str]:
 
 def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
     shipped = (config.shipped("systemd") / "stylewatch.service").read_text()
-    unit = for_system(MACHINE, service.settings_below(Path("/srv/stylewatch")))[UNIT]
+    unit = for_system(MACHINE, service.settings_below(service.SRV, service.SRV / "state"))[UNIT]
     start = "ExecStart=/usr/bin/stylewatch run --config /etc/stylewatch/config.yaml"
     assert unit == re.sub("ExecStart=.*", start, shipped)
 

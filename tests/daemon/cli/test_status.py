@@ -34,43 +34,83 @@ ATTEMPTS = (
 
 
 def test_everything_that_the_daemon_publishes_is_shown(tmp_path: Path, run: Run) -> None:
-    publish(tmp_path, BUSY, waiting=4, running=1, refused=2)
+    inboxes = [(Path("/in"), Path("/out"))]
+    publish(tmp_path, BUSY, inboxes=inboxes, waiting=4, running=1, refused=2)
     with lock.held(tmp_path / "lock"):
-        first, *rest = run("status", "--state", tmp_path).lines
+        ended = run("status", "--state", tmp_path)
         plain = json.loads(run("status", "--json", "--state", tmp_path).out)
-    assert re.match(rf"stylewatch .* is running with the state folder {tmp_path} since 20", first)
-    assert rest == [
-        "", "4 waiting, 1 running, 0 done, 2 refused, 0 failed, 0 cancelled",
-        "", "running:", "  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
-        "", "queue:", "  next", "  ... and 3 more",
-        "", "incomplete:", "  half  a style picture (style.jpg)",
-        "", "problems:", "  the outbox is full",
-        "", "refused or failed:", "  bad            first line; second line",
+    places, first, *rest = ended.out.split("\n\n")
+    assert ended.code == 0 and places.endswith(f"\nstate   {tmp_path}")
+    assert re.match(r"stylewatch .* is running since 20", first)
+    assert "\n".join(rest).splitlines() == [
+        "4 waiting, 1 running, 0 done, 2 refused, 0 failed, 0 cancelled",
+        "running:", "  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
+        "queue:", "  next", "  ... and 3 more",
+        "incomplete:", "  half  a style picture (style.jpg)",
+        "problems:", "  the outbox is full",
+        "refused or failed:", "  bad            first line; second line",
         "  a?[2J??b[red]  a?[2J; ?b[red]",
     ]  # fmt: skip
-    assert plain == json.loads((tmp_path / FILE_NAME).read_text())
+    published = json.loads((tmp_path / FILE_NAME).read_text())
+    assert plain == {**plain, **published, "state": str(tmp_path)}
 
 
 def test_a_daemon_may_start_be_paused_or_have_no_events(tmp_path: Path, run: Run) -> None:
     with lock.held(tmp_path / "lock"):
-        first, *_ = run("status", "--state", tmp_path).lines
-        assert first == f"a daemon is starting with the state folder {tmp_path}"
+        ended = run("status", "--state", tmp_path)
+        assert ended.code == 0 and "\n\na daemon is starting\n\n" in ended.out
         publish(tmp_path, Status(), observer=False)
         (tmp_path / PAUSED).touch()
-        first, *_ = run("status", "--state", tmp_path).lines
-    assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
+        text = run("status", "--state", tmp_path).out
+    assert "; paused: no new job is started until `stylewatch resume`; no file events" in text
+
+
+def test_the_files_and_folders_in_use_come_first_and_a_running_daemon_knows_its_own(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own, state = tmp_path / "own.yaml", tmp_path / "state"
+    own.write_text("inboxes: [{path: a, outbox: out}, {path: /far/b, outbox: out}]\n")
+    folders = ["inbox   ~/a", "inbox   /far/b", "outbox  ~/out", "state   ~/state"]
+    assert run("status", "--config", own).lines[:5] == ["config  ~/own.yaml", *folders]
+    plain = json.loads(run("status", "--config", own, "--json").out)
+    assert (plain["config"], plain["state"]) == (str(own), str(state))
+    assert plain["inboxes"][0] == {"path": f"{tmp_path}/a", "outbox": f"{tmp_path}/out"}
+    publish(state, Status(), inboxes=[(tmp_path / "c", tmp_path / "d")])
+    assert run("status", "--config", own).lines[1:5] == folders, "nothing runs any longer"
+    with lock.held(state / "lock"):
+        lines = run("status", "--config", own).lines
+    assert lines[1:4] == ["inbox   ~/c", "outbox  ~/d", "state   ~/state"]
+    assert run("status").lines[0].startswith("config  the defaults; `stylewatch init` makes")
+
+
+def test_without_a_daemon_the_command_that_starts_it_is_shown(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("stylewatch/config.yaml", "systemd/user/stylewatch.service"):
+        assert "no daemon is running: `stylewatch run` starts it" in run("status").lines
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    service = "no daemon is running: `systemctl --user start stylewatch` starts it"
+    assert service in run("status").lines
+    own = f"--config {tmp_path}/stylewatch/config.yaml"
+    assert service in run("status", *own.split()).lines
+    out = run("status", *own.split(), "--state", tmp_path / "a b").out
+    assert f"`stylewatch run {own} --state '{tmp_path}/a b'` starts it" in out
 
 
 def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) -> None:
-    assert run("status", "--state", tmp_path / "none").lines == [
-        f"no daemon is running with the state folder {tmp_path / 'none'}",
-        "", "0 waiting, 0 running, 0 done, 0 refused, 0 failed, 0 cancelled",
-    ]  # fmt: skip
+    ended = run("status", "--state", tmp_path / "none")
+    assert ended.lines[-1] == "0 waiting, 0 running, 0 done, 0 refused, 0 failed, 0 cancelled"
+    assert ended.code == 3
     assert list(tmp_path.iterdir()) == []
     publish(tmp_path, BUSY, waiting=9)
     enter(tmp_path, entry("trip", "running"), entry("a"), entry("b", "queued"))
     (tmp_path / PAUSED).touch()
-    now = json.loads(run("status", "--state", tmp_path, "--json").out)
+    ended = run("status", "--state", tmp_path, "--json")
+    now = json.loads(ended.out)
+    assert ended.code == 3
     assert now["counts"] == {"waiting": 2, "running": 0, "done": 1, "refused": 0, "failed": 0,
                              "cancelled": 0}  # fmt: skip
     assert now["running"] == []
@@ -93,10 +133,12 @@ def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
     with lock.held(tmp_path / "lock"):
         assert run("status", "--watch", "--state", tmp_path).code == 0
         text = stdout.getvalue()
+        assert f"state   {tmp_path}" in text
         assert "0 waiting" in text and "1 waiting" in text
         assert "\x1b[1A" in text or "\x1b[2K" in text
         stdout = terminal("stdout")
         assert run("status", "--state", tmp_path).code == 0
+    assert run("status", "--watch", "--state", tmp_path).code == 3
     text = stdout.getvalue()
     assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
     assert "a?[2J??b[red]" in text and "\x1b[2J" not in text

@@ -35,13 +35,14 @@ COUNTS = {"waiting": 1, "running": 1, "done": 0}
 
 def test_it_has_the_whole_status(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
-    publisher.show(BUSY, COUNTS, observer=True)
+    publisher.show(BUSY, COUNTS, True, [(Path("in"), Path("out"))])
     plain = read(tmp_path)
     assert plain is not None
     assert (nothing().keys(), nothing()["health"].keys()) == (plain.keys(), plain["health"].keys())
     health = plain.pop("health")
     assert plain.pop("at").endswith("+00:00")
     assert plain == {
+        "inboxes": [{"path": "in", "outbox": "out"}],
         "counts": COUNTS,
         "running": [{"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
                      "seconds_left": 9.5, "device": "cpu", "id": ""}],

@@ -1,5 +1,6 @@
 """config.yaml: defaults, mistakes, paths, the command line, and the folders it names."""
 
+import os
 import re
 from pathlib import Path
 
@@ -44,14 +45,54 @@ def test_the_shipped_file_and_the_docs_have_every_key_and_the_defaults() -> None
         assert f"`{key}`" in page, key
 
 
-def test_a_users_file_comes_before_the_shipped_one(
+def test_the_file_of_the_current_folder_comes_before_the_users_and_the_shipped_one_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert config.find() == config.shipped("config.yaml")
+    shipped = config.shipped("config.yaml")
+    assert config.find() == shipped
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "stylewatch").mkdir()
-    (tmp_path / "stylewatch/config.yaml").write_text("limits: {attempts: 7}")
+    config.user_file().write_text("limits: {attempts: 7}")
     assert config.load().limits.attempts == 7
+    here = Path.cwd() / "config.yaml"
+    here.write_text("limits: {attempts: 8}\nstate: {path: mine}")
+    loaded = config.load()
+    assert (loaded.limits.attempts, loaded.state.path) == (8, Path.cwd() / "mine")
+    here.write_bytes(shipped.read_bytes())
+    assert config.find() == config.user_file(), "as in a clone"
+
+
+def test_a_file_of_the_current_folder_that_is_of_another_program_or_user_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = Path.cwd() / "config.yaml"
+    here.write_text("homeassistant: {name: home}")
+    hint = f"\n{here} is read because it is in the current folder; --config FILE names another"
+    with pytest.raises(SettingsError, match=f"unknown key 'homeassistant'.*{hint}"):
+        config.load()
+    with pytest.raises(SettingsError) as caught:
+        config.load(here)
+    assert hint not in str(caught.value)
+    status, stat = here.stat(), Path.stat
+    others = os.stat_result([*status[:4], os.geteuid() + 1, *status[5:]])
+    monkeypatch.setattr(
+        Path, "stat", lambda path, **more: others if path == Path(here.name) else stat(path, **more)
+    )
+    with pytest.raises(SettingsError, match=f"{here} belongs to another user, .*--config config"):
+        config.find()
+
+
+def test_a_current_folder_that_is_closed_to_this_user_is_no_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_file(path: Path) -> bool:
+        if path == Path("config.yaml"):
+            raise PermissionError
+        return True
+
+    Path("config.yaml").write_text("limits: {attempts: 8}")
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert config.find() == config.user_file()
 
 
 def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
