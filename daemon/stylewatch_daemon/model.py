@@ -43,7 +43,7 @@ class AttemptEnd(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """A complete pair, or a single picture for a job of one side, still in the inbox.
+    """A pair that is still in the inbox: complete, or for one side, or to be canceled.
 
     `name` is its name in the outbox, with `/` where the inbox had folders. The files in
     `shared` (an album's style, a picture of the style library) belong to other jobs too and stay.
@@ -59,17 +59,19 @@ class Pair:
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
+    rest: Mapping[Path, str] = field(default_factory=dict)
+    """Other files of an incomplete pair, as a second content, with their roles."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the pair, the `main` one first."""
         paths = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
-        return tuple(path for path in paths if path is not None)
+        return (*(path for path in paths if path is not None), *self.rest)
 
     @property
     def main(self) -> Path:
         """The content, or the style of a job without content."""
-        return self.styles[0] if self.content is None else self.content
+        return self.files[0]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Incomplete:
     name: str
     waits_for: str
     changing: bool = False
+    pair: Pair | None = field(default=None, compare=False)
+    """The files that there are."""
 
 
 CHECKPOINT = "checkpoint.npz"

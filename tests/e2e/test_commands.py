@@ -28,7 +28,7 @@ def test_jobs_are_submitted_waited_for_dismissed_and_retried(
     until(lambda: "bad: content.jpg holds text" in board.read_text())
     assert call(["dismiss", "bad"]) == 0
     assert "bad" not in board.read_text()
-    assert daemon.published["counts"]["refused"] == 1
+    assert daemon.published["counts"]["refused"] == 0
 
     lines(capfd)
     assert call(["retry", "sea-wave", "--set", "steps=4"]) == 0
@@ -88,6 +88,35 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     ]  # fmt: skip
     assert call(["resume"]) == 0
     until(lambda: not daemon.published["health"]["paused"])
+
+
+def test_an_incomplete_pair_is_canceled_with_or_without_a_daemon(
+    daemon: Daemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    daemon.start("--set", "job.steps=2", "--set", "job.size=99")
+    daemon.drop("half")  # whose name the incomplete pair has, too
+    until(lambda: daemon.painted == ["half"])
+    assert "size 99: the photograph has 48x36 pixels and is not enlarged" in daemon.log
+    for name in ("half", "later"):
+        folder = daemon.root / "inbox" / name
+        folder.mkdir()
+        (folder / "content.jpg").write_bytes(b"half of a pair")
+    until(lambda: len(daemon.published.get("incomplete", [])) == 2)
+    assert call(["cancel", "half"]) == 0
+    folder = daemon.root / "outbox/_refused/half"
+    assert lines(capfd) == [f"canceled: the inputs are in {folder}"]
+    assert {path.name for path in folder.iterdir()} == {"content.jpg", "reason.txt"}
+    until(lambda: [pair["name"] for pair in daemon.published["incomplete"]] == ["later"])
+    assert (daemon.published["counts"]["cancelled"], daemon.reason("half")) == (1, "cancelled\n")
+    assert not (daemon.root / "inbox/half").exists()
+    daemon.end(signal.SIGKILL)
+    assert call(["cancel", "later"]) == 0
+    assert lines(capfd)[0].startswith("recorded for the next start")
+    daemon.start()
+    until(lambda: daemon.reason("later") == "cancelled\n")
+    until(lambda: daemon.published["counts"]["cancelled"] == 2)
+    assert call(["cancel", "later"]) == 65
+    assert "later has ended (cancelled, " in capfd.readouterr().err
 
 
 def test_commands_without_a_daemon_are_noted_for_the_next_start(daemon: Daemon) -> None:

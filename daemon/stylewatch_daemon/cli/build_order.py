@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,23 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.cli import options, output_target, replay
+from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job, members
+from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.messages import Order
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
 
 _STARTS = ("content", "style", "style_color", "noise", "mixed")
-_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every",
-                 "save_start", "seed", "strength", "only")  # fmt: skip
+_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "enlarge", "preview",
+                 "steps", "save_every", "save_start", "seed", "strength", "content_weight",
+                 "style_weight", "stroke", "color", "only")  # fmt: skip
 """Options that are settings of a job with the same names."""
 
 _SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
@@ -244,6 +249,18 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         problem = "is a folder, not a picture" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {problem}")
+
+
+def note_size_limit(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
+    """Print a remark if the output of a job stays below the size that it asks for.
+
+    `most` is the limit of pixels. A picture that can't be read is reported where it is used.
+    """
+    from stylewatch_painter.images.read import picture_size
+
+    if content is not None and job.size is not None:
+        with suppress(PictureError):
+            note("\n".join(size_limit(job, recipe, picture_size(content, most))))
 
 
 def content_and_styles(

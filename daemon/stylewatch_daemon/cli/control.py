@@ -9,7 +9,7 @@ import typer
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.status import entry_of, open_ledger, state_folder
+from stylewatch_daemon.cli.status import NEARBY, entry_of, open_ledger, state_folder
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
@@ -69,8 +69,13 @@ def request(state: Path, verb: str, **arguments: Any) -> bool:
 def cancel(
     job: options.Job, config_file: options.Config = None, state: options.State = None
 ) -> None:
-    """End a job that waits or runs; its inputs are moved to `_refused`."""
+    """End a job or an incomplete pair; its inputs are moved to `_refused`."""
     folder = state_folder(config_file, state)
+    with open_ledger(folder) as ledger:
+        known = ledger.find(job) if ledger else None
+    if (known is None or known.state in LAST) and _awaited(folder, job):
+        _cancel_incomplete(folder, job)
+        return
     entry = _open_entry(folder, job, "cancel")
     if not request(folder, "cancel", job=entry.id):
         return
@@ -80,6 +85,19 @@ def cancel(
     else:
         when = "its pair is claimed" if entry.state == "claimed" else "the current step"
         echo(f"canceling: {_name(entry)} ends after {when}")
+
+
+def _cancel_incomplete(state: Path, pair: str) -> None:
+    before = now()
+    if not request(state, "cancel_incomplete", name=pair):
+        return
+    with open_ledger(state) as ledger:
+        latest = ledger.latest("cancelled", limit=NEARBY) if ledger else []
+    ended = [e for e in latest if e.name == pair and (e.finished or "") >= before]
+    for entry in ended:
+        echo(f"canceled: the inputs are in {shown(Path(entry.outbox, entry.refused_as or ''))}")
+    if not ended:
+        echo(f"canceling: the files of {shown(pair)} are being moved to `_refused` in the outbox")
 
 
 def finish(
@@ -180,12 +198,17 @@ def _open_entry(state: Path, job: str, verb: str) -> Entry:
 
 
 def _check_not_incomplete(state: Path, job: str) -> None:
-    for pair in (status_json.read(state) or {}).get("incomplete", ()):
-        if pair["name"] == job:
-            raise InputError(
-                f"{job} is not a job yet: it waits in the inbox for {pair['waits_for']}; "
-                "remove its files from there to end it"
-            )
+    if waits_for := _awaited(state, job):
+        raise InputError(
+            f"{job} is not a job yet: it waits in the inbox for {waits_for}; "
+            f"`stylewatch cancel {job}` ends that"
+        )
+
+
+def _awaited(state: Path, pair: str) -> str:
+    """Return what the incomplete pair of that name waits for; empty if there is none."""
+    incomplete = (status_json.read(state) or {}).get("incomplete", ())
+    return next((known["waits_for"] for known in incomplete if known["name"] == pair), "")
 
 
 def prune(

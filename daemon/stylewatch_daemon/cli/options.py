@@ -13,7 +13,7 @@ import typer
 from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import Color, JobSettings
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -104,6 +104,16 @@ class JobOptions:
     backend: Backend = None
     device: Device = None
     size: Size = None
+    enlarge: Annotated[
+        bool | None,
+        _job_option("--enlarge/--no-enlarge", help="Enlarge a photograph smaller than the size."),
+    ] = None
+    preview: Annotated[
+        str | None,
+        _job_option(
+            metavar="SIZE", help="Paint at this size first, then scale up from there: for prints."
+        ),
+    ] = None
     steps: Steps = None
     save_every: Annotated[int | None, _job_option(min=1, help="Steps between two stages.")] = None
     save_start: Annotated[
@@ -120,6 +130,22 @@ class JobOptions:
     strength: Annotated[
         float | None,
         _job_option(min=0.0, max=1.0, help="How strongly the style acts, 0 to 1."),
+    ] = None
+    content_weight: Annotated[
+        float | None,
+        _job_option(metavar="X", help="Factor of the recipe's weights of the content."),
+    ] = None
+    style_weight: Annotated[
+        float | None,
+        _job_option(metavar="X", help="Factor of the recipe's weights of the style."),
+    ] = None
+    stroke: Annotated[
+        float | None,
+        _job_option(min=0.0625, max=16.0, help="Size of the strokes; 2 is twice the usual size."),
+    ] = None
+    color: Annotated[
+        Color | None,
+        _job_option(help="Which colors the output has; docs/color.md shows each."),
     ] = None
     only: Annotated[
         Literal["content", "style"] | None,

@@ -82,6 +82,11 @@ class _Run:
 
     def single(self, plan: Plan) -> None:
         if self.dry_run:
+            if not self.quiet:
+                order = plan.order
+                build_order.note_size_limit(
+                    order.settings, plan.recipe, order.content, order.max_pixels
+                )
             self._estimate(plan.order)
             return
         if not self.quiet:

@@ -1,5 +1,6 @@
 """`stylewatch status` and `stylewatch show`, which read the ledger and status.json."""
 
+import os
 import shlex
 import sys
 import time
@@ -17,12 +18,14 @@ from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.requests import PAUSED
-from stylewatch_daemon.views.formatting import columns
+from stylewatch_daemon.views.formatting import columns, duration, when
+from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, in_a_line, job_view
 from stylewatch_painter.validation import nearest
 
@@ -247,7 +250,7 @@ def show(
     state: options.State = None,
     json: options.AsJson = False,
 ) -> None:
-    """Show a job: its state, attempts, pictures, settings, losses and files."""
+    """Show a job: state, inputs, changed settings, time and result; with --json everything."""
     view = view_of(state_folder(config_file, state), job)
     if json:
         echo_json(view.as_json())
@@ -256,34 +259,52 @@ def show(
 
 
 def _job_sections(view: JobView) -> Iterator[str]:
-    yield columns([(label, text) for label, text in _job_facts(view) if text])
+    yield columns([(label, text) for label, text in _summary(view) if text])
+    went_well = view.entry.state == "done" and len(view.attempts) == 1
     tables: dict[str, Iterable[Sequence[str]]] = {
-        "attempts": view.attempt_rows,
-        "pictures": [(row.name, row.size, row.sha256) for row in view.inputs],
-        "settings": view.settings,
+        "warnings": [(warning,) for warning in view.warnings],
+        "attempts": () if went_well else view.attempt_rows,
         "jobs": view.jobs,
-        "losses": view.losses and (("term", "value", "weight", "value x weight"), *view.losses),
-        "files": [(name,) for name, _ in view.files],
     }
     for title, rows in tables.items():
         if rows:
             yield _table(title, rows)
 
 
-def _job_facts(view: JobView) -> Iterator[tuple[str, str]]:
-    entry = view.entry
-    folder = entry.refused_as or entry.place
-    yield "job", shown(entry.place or entry.name)
-    yield "id", entry.id
-    yield "state", entry.state
+def _summary(view: JobView) -> Iterator[tuple[str, str]]:
+    """Yield what a person asks first, by label; empty texts are left out."""
+    entry, receipt = view.entry, view.receipt
+    yield "job", view.name
+    is_early = receipt is not None and receipt.state == "finished"
+    note = " (finished early)" * is_early + " (dismissed)" * entry.dismissed
+    yield "state", f"{entry.state}{note}"
     yield "progress", running_text(view.running) if view.running else ""
     yield "reason", in_a_line(entry.reason)
+    yield "inputs", ", ".join(f"{picture.name} ({picture.size})" for picture in view.inputs)
+    if entry.settings is not None:
+        changes = ", ".join(f"{key}={value}" for key, value in view.changes)
+        yield "settings", changes or "all as by default"
+    if receipt is not None:
+        yield "time", f"{duration(receipt.seconds)}, finished {when(receipt.finished)}"
+    else:
+        yield "entered", when(entry.entered)
+        yield "finished", when(entry.finished) if entry.finished else ""
+    yield "result", _result(view)
+    yield "files", shown(Path(entry.outbox, entry.refused_as)) if entry.refused_as else ""
     yield "retry of", shown(entry.retry_of)
-    yield "inbox", shown(entry.inbox)
-    yield "folder", shown(Path(entry.outbox, folder)) if folder else ""
-    yield "entered", entry.entered
-    yield "finished", entry.finished or ""
-    yield "dismissed", "yes" if entry.dismissed else ""
+    yield "id", entry.id
+
+
+def _result(view: JobView) -> str:
+    """Return the path of the output; that of the job's folder while there is none."""
+    entry, receipt = view.entry, view.receipt
+    if entry.place is None:
+        return ""
+    folder = Path(entry.outbox, entry.place)
+    if receipt is None:
+        return shown(folder)
+    path = shown(os.path.normpath(folder / receipt.final))
+    return f"{path} ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else path
 
 
 def _table(title: str, rows: Iterable[Sequence[str]]) -> str:

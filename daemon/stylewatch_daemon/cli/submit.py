@@ -53,6 +53,7 @@ def submit(
     """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon."""
     request = build_order.RenderRequest(tuple(pictures), job, config_file)
     settings, job_yaml = _settings(request)
+    recipe = settings.job.resolve(*settings.recipes)
     content, styles = build_order.content_and_styles(pictures, settings.job.only)
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
@@ -68,6 +69,8 @@ def submit(
         new = (each for each in names if not (ledger and ledger.find(each)))
         submitted = submission.put(place, new, files, job_yaml)
     echo(submitted)
+    if not quiet:
+        build_order.note_size_limit(settings.job, recipe, content, settings.limits.max_pixels)
     if wait:
         raise typer.Exit(follow(folder, submitted, quiet=quiet))
     if not (quiet or status_json.is_at_work(folder)):

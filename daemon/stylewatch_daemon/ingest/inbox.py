@@ -9,10 +9,11 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
@@ -137,21 +138,64 @@ class Inbox:
         changing = self.listing.files.keys() - self._settled
         ready = only_ready(pairing, changing, self.truncated.waits_for)
         claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
-        self.incomplete = [waiting for waiting in ready.incomplete if waiting.name not in claimed]
         if reason := self.listing.left.get(self.path):
             self.trouble[shown(self.path)] = f"the inbox is left alone: {reason}"
         self._adopt_entered()
         complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
+        there = {key_of(pair.main, pair.name) for pair in pairing.complete}
+        self.incomplete = []
+        for waiting in ready.incomplete:
+            if (canceled := self._canceled(waiting)) is not None:
+                there.add(canceled)
+                if waiting.pair is not None and not self._is_changing(waiting.pair):
+                    complete[canceled] = waiting.pair
+            elif waiting.name not in claimed and not self._stays(waiting):
+                self.incomplete.append(waiting)
         pending = {
             key: pair
             for key, pair in complete.items()
             if key in self._ids or not self._claimer.is_claimed(pair, self.listing.files)
         }
-        self._update_ledger(pending, {key_of(pair.main, pair.name) for pair in pairing.complete})
+        self._update_ledger(pending, there)
         if pending:
-            self._state.mount_guard.check(self.outbox)
-            Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
+            self._check_outbox()
         self.pending.extend(pending.items())
+
+    def cancel(self, name: str) -> None:
+        """Enter the incomplete pairs called `name` as canceled jobs, which are claimed next.
+
+        Raises InProgressError until the inbox was scanned and their files have settled.
+        """
+        if not self._adopted:
+            raise InProgressError(f"{shown(self.path)} was not scanned yet")
+        for waiting in [waiting for waiting in self.incomplete if waiting.name == name]:
+            pair = waiting.pair
+            if pair is None or self._is_changing(pair):
+                raise InProgressError(f"{shown(name)} waits for files that still change")
+            self._check_outbox()
+            key = key_of(pair.main, pair.name)
+            entry = self._entry(self._ids.get(key) or new_id(), pair)
+            self._state.ledger.enter([replace(entry, wish="cancel")])
+            self._ids[key] = entry.id
+            self.pending.append((key, pair))
+            self.incomplete.remove(waiting)
+
+    def _is_changing(self, pair: Pair) -> bool:
+        """Return whether a file of the pair has not settled, or is open for writing."""
+        own = [path for path in pair.files if path in self.listing.files]
+        return not self._settled.issuperset(own) or any(map(self._is_being_written, own))
+
+    def _canceled(self, waiting: Incomplete) -> str | None:
+        """Return the key of an incomplete pair that is entered as a canceled job, else None."""
+        key = None if waiting.pair is None else key_of(waiting.pair.main, waiting.name)
+        job_id = self._ids.get(key or "")
+        return key if job_id and self._state.ledger.wish(job_id) == "cancel" else None
+
+    def _stays(self, waiting: Incomplete) -> bool:
+        """Return whether this very pair was canceled, and is still here, as with `after: keep`."""
+        if waiting.pair is None or waiting.changing:
+            return False
+        return self._claimer.is_claimed(waiting.pair, self.listing.files)
 
     def next_pair(self) -> tuple[Pair, str] | None:
         """Remove and return the next pair that can be claimed now, with its job's id."""
@@ -180,7 +224,12 @@ class Inbox:
             self._reporter.paused(pair.name, self.trouble[pair.name])
         else:
             reason = f"its files to stop changing: {error}"
-            self.incomplete.append(Incomplete(pair.name, reason, changing=True))
+            self.incomplete.append(Incomplete(pair.name, reason, changing=True, pair=pair))
+
+    def _check_outbox(self) -> None:
+        """Raise OutputError if nothing can be written there: the pictures stay in the inbox."""
+        self._state.mount_guard.check(self.outbox)
+        Outbox(self.outbox).probe()
 
     def _adopt_entered(self) -> None:
         """Go on with the entries of an earlier start: that one was cancelled, say, still holds."""
@@ -232,7 +281,7 @@ class Inbox:
             self.truncated.add(path, files[path], is_open=True)
         if open_files:
             waits_for = self.truncated.waits_for(pair.files)
-            self.incomplete.append(Incomplete(pair.name, waits_for, changing=True))
+            self.incomplete.append(Incomplete(pair.name, waits_for, changing=True, pair=pair))
             with suppress(OutputError):  # else it stays entered until it can be claimed
                 self._state.ledger.withdraw([self._ids[key]])
                 del self._ids[key]

@@ -23,7 +23,7 @@ from stylewatch_daemon.ingest.inspection.messages import (
     Verdict,
 )
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.queue.finalize import changed_after_copy
+from stylewatch_daemon.queue.finalize import CANCELLED, changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler, queue_entry
 from stylewatch_daemon.store.journal import File, Journal
@@ -121,6 +121,11 @@ class Ingest:
             self._ask()
         return claimed
 
+    def cancel(self, name: str) -> None:
+        """Cancel the incomplete pairs called `name`; raises InProgressError as `Inbox.cancel`."""
+        for inbox in self.inboxes:
+            inbox.cancel(name)
+
     def apply_verdicts(self) -> list[str]:
         """Queue, refuse or give back inspected jobs, and ask about more; return the jobs' ids."""
         jobs: list[str] = []
@@ -183,7 +188,8 @@ class Ingest:
         `final`: its files are waited for no longer. As much as can be decoded is painted, and the
         job is refused if nothing can.
         """
-        if reason := too_large(job):
+        is_canceled = self._state.ledger.wish(job.id) == "cancel"
+        if reason := CANCELLED if is_canceled else too_large(job):
             self._verdicts.append(Refused(job.id, reason))
             return
         self._waiting.setdefault(job.inbox, deque()).append(job.id)

@@ -17,7 +17,7 @@ Case does not matter. `X.mask.*` is the mask of picture X; the mask of a style w
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def only_ready(
         awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
         reason = ", ".join(shown(path.name) for path in sorted(awaited))
         if reason := f"{reason} to stop changing" if reason else waits_for(pair.files):
-            incomplete.append(Incomplete(pair.name, reason, changing=True))
+            incomplete.append(Incomplete(pair.name, reason, changing=True, pair=pair))
         else:
             complete.append(pair)
     return Pairing(tuple(complete), tuple(incomplete))
@@ -162,6 +162,18 @@ class _Parts:
             job_file=self.first("job"),
             **more,
         )
+
+    def incomplete(
+        self, name: str, waits_for: str, folder: Path | None, others: Mapping[Path, str]
+    ) -> Incomplete:
+        """Return all parts, and `others` with their roles, as a pair that waits for something."""
+        roles = {path: role for role, paths in self.single.items() for path in paths}
+        roles |= {path: f"style-{number or 1}{MASK}" for number, path in self.style_masks}
+        roles |= others
+        content = next((path for path, role in roles.items() if role == "content"), None)
+        pair = self.pair(name, content, folder=folder)
+        rest = {path: role for path, role in roles.items() if path not in pair.files}
+        return Incomplete(name, waits_for, pair=replace(pair, rest=rest))
 
     @property
     def styles(self) -> tuple[Path, ...]:
@@ -281,9 +293,16 @@ class _FolderPairing:
             for picture in self.content.pictures:
                 yield from self._lone_picture(picture, default)
         elif self.content.pictures:
-            yield Incomplete(self._name(), STYLE)
+            yield self._incomplete(STYLE)
         elif own.all_but_content:
-            yield Incomplete(self._name(), f"{CONTENT} and {STYLE}")
+            yield self._incomplete(f"{CONTENT} and {STYLE}")
+
+    def _incomplete(self, waits_for: str) -> Incomplete:
+        """Return all files of the folder that have no job's name as a pair that waits."""
+        others = dict.fromkeys(self.content.pictures, "content")
+        others |= dict.fromkeys(self.content.picture_masks.values(), f"content{MASK}")
+        folder = None if self.path == self.inbox else self.path
+        return self.content.own.incomplete(self._name(), waits_for, folder, others)
 
     def _album_around(self) -> _Parts | None:
         """Return the style of the album that the folder is in, if any."""
@@ -305,12 +324,12 @@ class _FolderPairing:
         missing = [what for side, what, paths in sides if not paths and only in (None, side)]
         missing += parts.missing_styles
         if missing or parts.duplicates:
-            return Incomplete(name, " and ".join(missing) or parts.duplicates)
+            return parts.incomplete(name, " and ".join(missing) or parts.duplicates, folder, {})
         return parts.pair(name, parts.first("content"), folder=folder)
 
     def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
         if mistake := style.duplicates or " and ".join(style.missing_styles):
-            yield Incomplete(self._name(), mistake)
+            yield self._incomplete(mistake)
             return
         shared = frozenset(style.all_but_content)
         for picture in self.content.pictures:
@@ -318,7 +337,7 @@ class _FolderPairing:
             yield style.pair(self._name(picture.stem), picture, shared=shared, masks=mask)
         is_empty = style is self.content.own and self.path not in self.with_pictures
         if is_empty and not self.is_used(style.styles[0]):
-            yield Incomplete(self._name(), PICTURES)
+            yield self._incomplete(PICTURES)
 
     def _lone_picture(
         self, picture: Path, default: Mapping[str, Path]
@@ -328,7 +347,9 @@ class _FolderPairing:
             yield Pair(self._name(picture.stem), picture, (), masks=mask)
             return
         if not default:
-            yield Incomplete(self._name(picture.stem), DEFAULT_STYLE.format(shown(picture.stem)))
+            name = self._name(picture.stem)
+            pair = Pair(name, picture, (), masks=mask)
+            yield Incomplete(name, DEFAULT_STYLE.format(shown(picture.stem)), pair=pair)
         for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
             name = self._name(f"{picture.stem}-{style}" if len(default) > 1 else picture.stem)
             shared = frozenset({path, picture, *mask.values()} if left else {path})

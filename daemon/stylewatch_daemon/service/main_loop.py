@@ -102,6 +102,7 @@ class MainLoop:
             self.wakeup.request_scan()  # events in a new folder were missed
         pipeline.status.note_file_events(watcher.sound, watcher.polled)
         pipeline.enter()
+        pipeline.control.act()  # a request may have waited for files to settle
 
     def _wait(self) -> None:
         """Wait until something happens, or until a scan or a job is due."""

@@ -9,6 +9,7 @@ from typing import Any
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
 from stylewatch_daemon.ingest.inspection.messages import Inspector
@@ -69,6 +70,7 @@ class Pipeline:
         )
         acts: dict[str, Act] = {
             "cancel": actions.cancel,
+            "cancel_incomplete": self._cancel_incomplete,
             "finish": actions.finish,
             "dismiss": actions.dismiss,
             "retry": actions.retry,
@@ -198,6 +200,12 @@ class Pipeline:
         self._handle_results(self.dispatcher.begin([[job]]))
         self.finish_jobs()
         self.update_status()
+
+    def _cancel_incomplete(self, name: str) -> None:
+        """Finish the incomplete pairs of that name as canceled jobs; raises InProgressError."""
+        self.ingest.cancel(name)
+        self.reporter.asked(f"asked to cancel {shown(name)}, which was incomplete")
+        self.claim()
 
     # From worker to outbox
 

@@ -327,6 +327,9 @@ class JobSettings(Strict):
     recipe: Name = "best"
     schedule: Literal["source", "fast"] = "source"
     strength: Share | None = None
+    content_weight: Positive | None = None
+    """Factor of the recipe's weights of the content; likewise `style_weight`."""
+    style_weight: Positive | None = None
     size: Size | None = None
     preview: Size | None = None
     stroke: Positive | None = None
@@ -418,6 +421,7 @@ class JobSettings(Strict):
             self.recipe,
             self.schedule,
             json.dumps(self._recipe_changes()),
+            (self.content_weight, self.style_weight),
             folders,
             book.files_key(self.recipe, *folders),
         )
@@ -469,7 +473,12 @@ class JobSettings(Strict):
 
 @lru_cache(maxsize=256)
 def _resolve(
-    name: str, schedule: str, changes: str, folders: tuple[Path, ...], _seen: object
+    name: str,
+    schedule: str,
+    changes: str,
+    weights: tuple[float | None, float | None],
+    folders: tuple[Path, ...],
+    _seen: object,
 ) -> Recipe:
     """Resolve a recipe with `changes` (JSON); cached, as it takes as long as thirty commits.
 
@@ -478,7 +487,7 @@ def _resolve(
     recipe = book.find(name, *folders)
     if schedule == "fast":
         recipe = book.fast(recipe, *folders)
-    return book.change(recipe, json.loads(changes))
+    return book.weigh(book.change(recipe, json.loads(changes)), *weights)
 
 
 _SECTIONS = frozenset(

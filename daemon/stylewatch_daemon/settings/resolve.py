@@ -145,6 +145,24 @@ def _settle_leniently(
         return settings.job
 
 
+def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
+    """Return a sentence if the output is smaller than `job` asks for, as its `content` is.
+
+    There is none where the job says whether pictures are enlarged.
+    """
+    schedule = recipe.schedule
+    final = scales.final_size(schedule, content)
+    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
+    is_free = job.size is None or job.enlarge is not None or job.only == "style"
+    if is_free or asked == final:
+        return ()
+    own, small, large = (f"{width}x{height}" for width, height in (content, final, asked))
+    return (
+        f"size {job.size}: the photograph has {own} pixels and is not enlarged, so the output has "
+        f"{small}; enlarge: yes (--enlarge) makes it {large}",
+    )
+
+
 def batch_shape(job: JobSettings, recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> str:
     """Return a text that is equal for jobs that can run in one batch; empty: the job runs alone.
 

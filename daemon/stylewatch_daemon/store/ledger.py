@@ -29,8 +29,11 @@ FILE_NAME = "ledger.sqlite3"
 BUSY_S = 10.0
 """Seconds to wait while another process has the ledger locked."""
 
-COUNTED = "(SELECT inbox, outbox, state, count(*) AS count FROM jobs GROUP BY 1, 2, 3)"
-"""SQL for the number of jobs of an inbox and an outbox in each state."""
+COUNTED = (
+    "(SELECT inbox, outbox, state, count(*) AS count FROM jobs WHERE NOT dismissed "
+    "GROUP BY 1, 2, 3)"
+)
+"""SQL for the number of jobs of an inbox and an outbox in each state, without dismissed ones."""
 
 ENDED_BEFORE = "state IN ('done', 'refused', 'failed', 'cancelled') AND finished < ?"
 """The jobs that ended before a time, for SQL."""
@@ -129,7 +132,10 @@ class Ledger:
         return str(rows[0][0]) if rows else ""
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs are waiting, running, done, refused, failed and cancelled."""
+        """Return how many jobs are waiting, running, done, refused, failed and cancelled.
+
+        Refused and failed jobs are counted until they are dismissed.
+        """
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count

@@ -26,18 +26,18 @@ SYNCHRONOUS = "FULL"
 """Sync each commit before it returns."""
 
 COUNTS = "job_counts"
-"""Table of the number of jobs of an inbox and an outbox in each state.
+"""Table of the number of jobs of an inbox and an outbox in each state, as COUNTED has it.
 
 Triggers keep it up to date: to count thousands of jobs anew would delay each of them. It is a
 temporary table of the writer's connection, and is rolled back together with the ledger.
 """
 
 _ADD = f"""
-    INSERT INTO {COUNTS} VALUES (NEW.inbox, NEW.outbox, NEW.state, 1)
-    ON CONFLICT DO UPDATE SET count = count + 1;
+    INSERT INTO {COUNTS} VALUES (NEW.inbox, NEW.outbox, NEW.state, 1 - NEW.dismissed)
+    ON CONFLICT DO UPDATE SET count = count + excluded.count;
 """
 _TAKE = f"""
-    UPDATE {COUNTS} SET count = count - 1
+    UPDATE {COUNTS} SET count = count - 1 + OLD.dismissed
     WHERE inbox = OLD.inbox AND outbox = OLD.outbox AND state = OLD.state;
 """
 
@@ -52,7 +52,7 @@ _COUNT = (
     f"CREATE TEMP TRIGGER entered AFTER INSERT ON jobs BEGIN {_ADD} END",
     f"CREATE TEMP TRIGGER gone AFTER DELETE ON jobs BEGIN {_TAKE} END",
     f"""
-    CREATE TEMP TRIGGER changed AFTER UPDATE OF inbox, outbox, state ON jobs
+    CREATE TEMP TRIGGER changed AFTER UPDATE OF inbox, outbox, state, dismissed ON jobs
     BEGIN {_TAKE} {_ADD} END
     """,
 )

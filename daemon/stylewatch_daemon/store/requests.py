@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
@@ -25,7 +25,9 @@ LONGEST = 100_000
 """Bytes of a request."""
 
 Act = Callable[..., object]
-"""Function for a verb; called with the arguments of the request, by name."""
+"""Function for a verb; called with the arguments of the request, by name.
+
+It raises InProgressError where it has to be called again later."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,13 @@ class Control:
                 if path not in self._put_off:
                     self._reporter.paused("a request", shown(error))
                 self._put_off.add(path)
+            except InProgressError:
+                continue
 
     def _act(self, path: Path) -> None:
         try:
             _call(_read(path), self.acts)
-        except OSError:
+        except (OSError, InProgressError):
             raise
         except Exception as error:  # whatever is asked, it must not bring the daemon down
             aside = self._state / "damaged" / path.name

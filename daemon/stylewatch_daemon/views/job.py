@@ -17,6 +17,7 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
+from stylewatch_daemon.settings.job import JobSettings, as_text
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, terms
@@ -181,6 +182,8 @@ class JobView:
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
     settings: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[str, str], ...]
+    """The settings of the job that differ from the defaults, named as with `--set`."""
     losses: tuple[Row, ...]
     """Of each term of the final loss: name, value, weight, value x weight; the total last."""
     files: tuple[tuple[str, str], ...]
@@ -230,6 +233,7 @@ def job_view(
         inputs=tuple(_inputs(entry, receipt)),
         facts=tuple((label, text) for label, text in _facts(entry, receipt) if text),
         settings=tuple((key, in_a_line(value)) for key, value in dotted(settings or {})),
+        changes=tuple(_changes(entry)),
         losses=tuple(_losses(receipt)),
         files=tuple(_files(receipt)),
         warnings=tuple(map(shown, getattr(receipt, "warnings", ()))),
@@ -237,6 +241,16 @@ def job_view(
         steps=tuple(stages(entry)),
         curve=loss_curve(entry, now.get("steps", 0), recent, receipt),
     )
+
+
+def _changes(entry: Entry) -> Iterator[tuple[str, str]]:
+    defaults = JobSettings().model_dump(mode="json")
+    before, now = (
+        dict(dotted(plain)) for plain in (defaults, {**defaults, **(entry.settings or {})})
+    )
+    for key in {**now, **before}:
+        if now.get(key) != before.get(key):
+            yield shown(key.removeprefix("set.")), in_a_line(as_text(now.get(key)))
 
 
 def name_of(entry: Entry) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
+from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.regions import MaskedTask, masked
@@ -193,6 +194,13 @@ def enlarged_start(task: Task, step: int) -> tuple[str, ...]:
         f"it goes on from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
         "stages.size made it smaller",
     )
+
+
+def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
+    """A warning where the output is smaller than `settings` ask for, as its content is."""
+    if task.content is None:
+        return ()
+    return size_limit(settings, task.recipe, task.content_size or size_of(task.content))
 
 
 @dataclass(frozen=True, eq=False)

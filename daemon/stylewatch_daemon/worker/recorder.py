@@ -19,7 +19,7 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
 from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
-from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, selected
+from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, limited_size, selected
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.encode import suffix
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
@@ -101,6 +101,7 @@ class Recorder:
             *self.fallback.notes,
             *self.prepared.output.warnings,
             *enlarged_start(self.prepared.task, self.order.settings.from_step),
+            *limited_size(self.prepared.task, self.order.settings),
             *self._missing,
         )
         if self.taken_back:

@@ -34,6 +34,7 @@ from stylewatch_painter.images.reduced import (
     frames,
     reduced,
     turned,
+    upright_size,
 )
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -127,6 +128,16 @@ def read(
         if alpha is not None:
             pixels, converted = filled(pixels, alpha), (*converted, FILLED)
     return Picture(pixels, alpha, converted, digest, length, tags, size_of_file)
+
+
+def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
+    """(width, height) in pixels of the picture at `path`, upright, without decoding it.
+
+    Raises PictureError as `read` does, as far as the head of the file shows the reason.
+    """
+    data = file_bytes(path)
+    with decoding(path.name, data[:HEAD]):
+        return upright_size(_opened(data, max_pixels))
 
 
 def file_bytes(path: Path) -> bytes:

@@ -180,6 +180,13 @@ def frames(image: Image.Image) -> tuple[str, ...]:
     return (f"picture {image.tell() + 1} of {count} in the file taken",) if count > 1 else ()
 
 
+def upright_size(image: Image.Image) -> Size:
+    """(width, height) in pixels of an opened picture once it is upright."""
+    is_turned_here = image.format not in _TURNED_BY_PILLOW
+    swaps = is_turned_here and orientation_of(image) in _SWAPPED
+    return image.size[::-1] if swaps else image.size
+
+
 def turned(orientation: int) -> tuple[str, ...]:
     """The phrase for a picture that is not stored upright."""
     return (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()

@@ -150,6 +150,40 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return check(plain)
 
 
+def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
+    """Multiply the weights of the content's and of the style's terms, at all scales.
+
+    None leaves a side as it is. Raises RecipeError where no scale weighs one against the other.
+    """
+    if content is None and style is None:
+        return recipe
+    plain = recipe.model_dump()
+    objective = plain["objective"]
+    each = [terms for terms in (objective, objective["coarse"]) if terms is not None]
+    if not any(_balances(terms) for terms in each):
+        given = "content_weight" if style is None else "style_weight"
+        raise RecipeError(
+            f"recipe {recipe.name} has no loss of the content that is weighed against one of the "
+            f"style: leave {given} out"
+        )
+    content, style = content or 1.0, style or 1.0
+    for terms in each:
+        for side, factor in (("content", content), ("style", style)):
+            if terms[side] is not None:
+                layers = terms[side]["layers"]
+                terms[side]["layers"] = {name: weight * factor for name, weight in layers.items()}
+        if terms["neighbors"] is not None:
+            terms["neighbors"]["weight"] *= style
+        if terms["transport"] is not None:  # its weights add up to 1: only their ratio counts
+            terms["transport"]["content_weight"] *= content / style
+    return check(plain)
+
+
+def _balances(terms: Mapping[str, Any]) -> bool:
+    has_style = terms["style"] is not None or terms["neighbors"] is not None
+    return terms["transport"] is not None or (terms["content"] is not None and has_style)
+
+
 def _path(key: str) -> list[str]:
     """The path to the field `key` from the top of a recipe."""
     path = key.split(".")

@@ -68,15 +68,32 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
     place.enter("done", finished="2026-01-02T14:03:59+02:00")
     if verb in ("cancel", "finish"):
         assert "trip has ended (done, 2026-01-02 12:03 UTC)" in place.run(verb, "id-trip").err
+    if verb == "finish":
         publish(place.root, Status(incomplete=(Incomplete("trip", "a style"),)))
         ended = place.run(verb, "trip")
         assert "waits in the inbox for a style" in ended.err, "it is meant rather"
     ended = place.run(verb, "trap")
     assert ended.code == 64 and "trip" in ended.err
-    publish(place.root, Status(incomplete=(Incomplete("sea", "a style"),)))
-    ended = place.run(verb, "sea")
-    assert (ended.code, place.requests) == (65, [])
-    assert "sea is not a job yet: it waits in the inbox for a style; remove its files" in ended.err
+    if verb != "cancel":
+        publish(place.root, Status(incomplete=(Incomplete("sea", "a style"),)))
+        ended = place.run(verb, "sea")
+        assert (ended.code, place.requests) == (65, [])
+        assert "it waits in the inbox for a style; `stylewatch cancel sea` ends that" in ended.err
+
+
+def test_an_incomplete_pair_is_canceled_unless_a_job_of_its_name_is_open(place: Place) -> None:
+    publish(place.root, Status(incomplete=[Incomplete(name, "a style") for name in ("trip", "it")]))
+    place.enter("queued")
+    for name in ("trip", "it"):
+        ended = place.run("cancel", name)
+        assert ended.code == 0 and ended.out.startswith("recorded for the next start: no daemon")
+    place.enter("done")  # the new pair of that name is meant rather
+    assert place.run("cancel", "trip").code == 0
+    assert place.requests == [
+        ("cancel", {"job": "id-trip"}),
+        ("cancel_incomplete", {"name": "it"}),
+        ("cancel_incomplete", {"name": "trip"}),
+    ]
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:

@@ -70,6 +70,22 @@ def test_no_steps_only_measure_and_a_dry_run_only_estimates(here: Path, run: Run
     assert made(here) == set()
 
 
+def test_an_output_below_the_size_is_reported_once_and_in_the_receipt(
+    receipt: Receipt, run: Run
+) -> None:
+    large = (*PAIR, *SKETCH, "--size", "96")
+    hint = (
+        "size 96: the photograph has 48x36 pixels and is not enlarged, so the output has 48x36; "
+        "enlarge: yes (--enlarge) makes it 96x72"
+    )
+    assert run("render", *large, "--dry-run").err == f"stylewatch: {hint}\n"
+    assert run("render", *large, "-o", "a.png").err.count(hint) == 1
+    assert hint in receipt(*large, "-o", "b.png")["warnings"]
+    enlarged = receipt(*large, "--enlarge", "--color", "content", "--stroke", "0.5", "-o", "c.png")
+    assert (enlarged["size"], enlarged["color"]["mode"]) == ([96, 72], "content")
+    assert not [warning for warning in enlarged["warnings"] if "size" in warning]
+
+
 def test_a_receipt_is_repeated_to_the_byte_also_into_its_own_folder(
     here: Path, receipt: Receipt, run: Run
 ) -> None:

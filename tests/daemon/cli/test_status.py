@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.status_json import FILE_NAME
 from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
+from stylewatch_daemon.settings.job import JobSettings, StageSettings
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.requests import PAUSED
 
@@ -144,15 +146,27 @@ def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
     assert "a?[2J??b[red]" in text and "\x1b[2J" not in text
 
 
-def test_a_done_job_is_shown_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path), attempts=ATTEMPTS[:1])
+def test_a_done_job_is_summed_up_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
+    settings = JobSettings(strength=0.8, stages=StageSettings(size=None), set={"tv\x1b": [1, 2]})
+    done = finished_job(tmp_path, settings=settings.model_dump(mode="json"))
+    enter(tmp_path / "state", done, attempts=ATTEMPTS[:1])
     show = ("show", "sea", "--state", tmp_path / "state")
-    _, *parts = run(*show).out.strip().split("\n\n")
-    sections = {part.split(":\n")[0]: part for part in parts}
-    assert list(sections) == ["attempts", "pictures", "settings", "losses", "files"]
-    assert sections["files"].split()[1:] == ["stages/0005.png", "final.png", "receipt.json"]
+    assert run(*show).lines == [
+        "job       sea",
+        "state     done",
+        "inputs    content.jpg (8x6), style.jpg (8x6)",
+        "settings  strength=0.8, tv?=1,2, stages.size=null",
+        "time      1 min 1 s, finished 2026-01-02 12:01:01 UTC",
+        f"result    {tmp_path}/out/sea/final.png (8x6)",
+        "id        id-sea",
+        "", "warnings:", "  the filters are not normalized",
+    ]  # fmt: skip
     plain = json.loads(run(*show, "--json").out)
     assert plain["receipt"]["job"] == "sea" and plain["running"] is None
+    enter(tmp_path / "state", replace(done, settings=JobSettings().model_dump(mode="json")),
+          attempts=ATTEMPTS)  # fmt: skip
+    lines = run(*show).lines
+    assert "settings  all as by default" in lines and "attempts:" in lines
 
 
 def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
@@ -164,6 +178,7 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     enter(
         state,
         entry("sea", "running", place="sea-2", settings={"steps": 9, "size": None}),
+        entry("new", "queued", place=None),
         entry("bad", "refused", refused_as="_refused/bad", reason="one\n\x1b[2Jtwo"),
         attempts=ATTEMPTS,
     )
@@ -172,10 +187,15 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     with lock.held(state / "lock"):
         lines = run(*show, "sea").lines
     assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left" in lines
-    assert "  steps  9" in lines and "  content.jpg  9 bytes" in lines
+    assert "settings  steps=9" in lines and "inputs    content.jpg (9 bytes)" in lines
+    assert "result    out/sea-2" in lines
     assert any(line.endswith("sketch (cpu), 8 at once  from step 4  not ended") for line in lines)
     lines = run(*show, "bad").lines
-    assert "reason   one; ?[2Jtwo" in lines and "folder   out/_refused/bad" in lines
+    assert "reason   one; ?[2Jtwo" in lines and "files    out/_refused/bad" in lines
+    assert run(*show, "new").lines == [
+        "job      new", "state    queued", "inputs   content.jpg (9 bytes)",
+        "entered  2026-01-02 12:00:00 UTC", "id       id-new",
+    ]  # fmt: skip
     ended = run(*show, "sea", "--state", "other")
     assert ended.code == 64 and "there is no job 'sea', nor any other yet" in ended.err
     assert "unknown job 'sae-2'; did you mean 'sea-2'?" in run(*show, "sae-2").err

@@ -38,16 +38,28 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
 def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:
     options = {"recipe": "best", "schedule": "fast", "backend": "sketch", "device": "cpu",
                "size": "640x480", "steps": 30, "save_every": 10, "seed": 7, "strength": 0.5,
-               "init": "noise"}  # fmt: skip
+               "init": "noise", "preview": "48", "stroke": 2, "color": "match",
+               "content_weight": 0.5, "style_weight": 3}  # fmt: skip
     words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
-    sets = ("--set", "format=jpg", "--set", "objective.content=null", "--set", "smallest=64")
-    more = ("--save-start", "--artifact", "losses, sheet", "--artifact", "gif",
+    sets = ("--set", "format=jpg", "--set", "objective.tv.weight=0.1", "--set", "smallest=64")
+    more = ("--save-start", "--enlarge", "--artifact", "losses, sheet", "--artifact", "gif",
             "--sweep", "quality=8,9")  # fmt: skip
     assert run(*PAIR, "--name", "sea", *words, *sets, *more).code == 0
     assert yaml.safe_load((inbox / "sea/job.yaml").read_text()) == {
-        **options, "save_start": True, "format": "jpg", "artifacts": ["losses", "sheet", "gif"],
-        "set": {"objective.content": None, "smallest": 64}, "sweep": {"quality": [8, 9]},
+        **options, "save_start": True, "enlarge": True, "format": "jpg",
+        "artifacts": ["losses", "sheet", "gif"],
+        "set": {"objective.tv.weight": 0.1, "smallest": 64}, "sweep": {"quality": [8, 9]},
     }  # fmt: skip
+
+
+def test_an_output_that_stays_below_the_size_is_announced(inbox: Path, run: Run) -> None:
+    large = (*PAIR, "--size", "2048")
+    hint = "size 2048: the photograph has 48x36 pixels and is not enlarged, so the output has 48x36"
+    assert hint in run(*large).err
+    for more in ("--enlarge", "--no-enlarge", "--quiet", "--size=40"):
+        assert hint not in run(*large, more).err
+    (inbox.parent / "content.jpg").write_text("no picture")  # the daemon says so
+    assert run(*large).code == 0
 
 
 def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run: Run) -> None:
@@ -70,6 +82,7 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
         ([*PAIR[1:], "--set", "watch.quiet_s=3"], 64, "can't be set for a job"),
         ([*PAIR[1:], "--recipe", "own.yaml"], 64, "can't name a recipe file"),
         ([*PAIR[1:], "--name", "../sea"], 64, "would do"),
+        ([*PAIR[1:], "--recipe", "nnst", "--content-weight", "2"], 64, "leave content_weight out"),
         ([*PAIR[1:], "--inbox", "absent"], 73, "absent"),
     ],
 )

@@ -13,7 +13,7 @@ from tests.daemon.disks import same_folder
 from tests.daemon.faults import fill, mounts, tree, waiting
 from tests.daemon.world import FakeInspector, changed_settings, make_inbox, make_settings
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.inbox import MAX_NOTES, Inbox, library
@@ -170,6 +170,64 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
     world.run()
     assert [path.name for path in world.inspector.asked[-1].growing] == ["sea.jpg"]
     assert (world.states["sea-night"], world.ingest.awaits_rest) == ("refusing", False)
+
+
+# Canceled incomplete pairs
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_an_incomplete_pair_is_canceled_and_waits_no_longer(after: Any, world: World) -> None:
+    inbox = make_inbox(world.path, world.outbox, after)
+    world.ingest.apply_settings(changed_settings(world.settings, inboxes=(inbox,)))
+    fill(world.path, "a/content.jpg", "b/content.jpg", "j/job.yaml")
+    with pytest.raises(InProgressError, match="not scanned yet"):
+        world.ingest.cancel("a")
+    world.ingest.scan()
+    world.ingest.enter()
+    with pytest.raises(InProgressError, match="files that still change"):
+        world.ingest.cancel("a")
+    world.run()
+    for name in ("a", "j", "other"):
+        world.ingest.cancel(name)
+    assert set(world.incomplete_pairs) == {"b"}
+    assert world.run() == ["a", "j"]
+    assert (world.states, world.inspector.asked) == ({"a": "refusing", "j": "refusing"}, [])
+    assert (world.run(), set(world.incomplete_pairs)) == ([], {"b"})
+    assert len(tree(world.path)) == (1 if after == "archive" else 3)
+    world.drop("a")  # with its other half it is a new job
+    assert world.run() == ["a"]
+
+
+def test_a_canceled_incomplete_pair_is_claimed_after_a_start_or_once_it_can_be(
+    world: World,
+) -> None:
+    fill(world.path, "a/content.jpg", "b/content.jpg", "c/content.jpg")
+    world.run()
+    world.outbox.write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        world.ingest.cancel("a")
+    world.outbox.unlink()
+    for name in ("a", "b", "c"):
+        world.ingest.cancel(name)
+    world.start()
+    (world.path / "b/content.jpg").unlink()
+    (world.path / "c/style.jpg").write_text("its other half")
+    world.ingest.scan()
+    assert world.enter_and_claim() == [], "nothing has settled in the first scan"
+    assert sorted(world.run()) == ["a", "c"]
+    assert world.states == {"a": "refusing", "c": "refusing"}
+    assert world.state.ledger.find("b") is None
+
+
+def test_a_pair_that_waits_for_the_rest_of_a_file_is_canceled_at_once(world: World) -> None:
+    world.inspector.says = {"a/content": "cut off"}
+    world.drop("a")
+    world.run()
+    assert (world.run(), set(world.incomplete_pairs)) == ([], {"a"})
+    world.ingest.cancel("a")
+    assert (world.run(), world.states) == (["a"], {"a": "refusing"})
+    world.scan()
+    assert (tree(world.path), world.ingest.awaits_rest) == ({}, False)
 
 
 # Paths that are left alone

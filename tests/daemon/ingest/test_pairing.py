@@ -74,6 +74,28 @@ def test_an_incomplete_pair_says_what_it_waits_for(files: str, waits_for: str) -
     assert "a" not in [job.name for job in pairing.complete]
 
 
+@pytest.mark.parametrize(
+    ("files", "main", "rest"),
+    [
+        ("a/content.jpg a/job.yaml a/CONTENT.png a/init.png", "CONTENT.png",
+         {"content.jpg": "content"}),
+        ("a/style-2.jpg a/style-3.mask.png", "style-2.jpg", {"style-3.mask.png": "style-3-mask"}),
+        ("a/1.jpg a/2.jpg a/2.mask.png", "1.jpg",
+         {"2.jpg": "content", "2.mask.png": "content-mask"}),
+        ("a/job.yaml", "job.yaml", {}),
+        ("a/style.jpg a/job.yaml a/job.yml a/1.jpg", "1.jpg", {"job.yml": "job"}),
+        ("a.jpg a.mask.png", "a.jpg", {}),
+    ],
+)  # fmt: skip
+def test_an_incomplete_pair_has_all_its_files(files: str, main: str, rest: dict[str, str]) -> None:
+    (waiting,) = paired(files).incomplete
+    assert waiting.pair is not None
+    assert {f"{path.relative_to(INBOX)}" for path in waiting.pair.files} == {*files.split()}
+    assert (waiting.pair.main.name, waiting.pair.shared) == (main, frozenset())
+    assert {path.name: role for path, role in waiting.pair.rest.items()} == rest
+    assert waiting.pair.folder == (INBOX / "a" if "/" in files else None)
+
+
 def test_an_album_shares_all_but_its_pictures() -> None:
     jobs = complete("a/style-2.jpg a/style-5.jpg a/style-5.mask.png a/content.mask.png a/job.yaml "
                     "a/photo.jpg a/sea.jpg a/sea.mask.png")  # fmt: skip

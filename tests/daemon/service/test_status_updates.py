@@ -87,7 +87,7 @@ def test_refusals_are_named_until_they_are_dismissed(world: World) -> None:
     world.state.ledger.dismiss(["id-bad"])
     world.update()
     assert "bad" not in world.text()
-    assert world.plain["counts"]["refused"] == 31
+    assert world.plain["counts"]["refused"] == 30
 
 
 def test_a_missing_disk_affects_no_other_outbox(

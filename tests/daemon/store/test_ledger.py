@@ -102,6 +102,8 @@ def test_jobs_by_state_are_counted_and_listed(ledger: LedgerWriter) -> None:
     }  # fmt: skip
     assert list(ledger.open_jobs()) == ["ending", "failing", "queued", "running"]
     assert (ledger.done_since("2026"), ledger.done_since("2027")) == (1, 0)
+    ledger.dismiss(["refused"])
+    assert ledger.counts()["refused"] == 0
     ledger.enter(entry(job_id, place=f"p{job_id}", outbox="/far") for job_id in "123")
     assert ledger.waiting("/far", 2) == ({"1": "p1", "2": "p2"}, 3)
 
@@ -154,6 +156,8 @@ def test_the_counts_are_kept_up_to_date(ledger: LedgerWriter) -> None:
         lambda: ledger.change("1", state="running"),
         lambda: ledger.enter([entry("1", state="done", outbox="/there")]),
         lambda: ledger.withdraw(["2"]),
+        lambda: ledger.enter([entry("7", state="refused", finished="2")]),
+        lambda: ledger.dismiss(["7"]),
         lambda: ledger.expire("9999"),
     )
     query = "SELECT * FROM {} WHERE count > 0 ORDER BY 1, 2, 3"

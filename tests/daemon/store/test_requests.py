@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import killed_at
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.requests import FOLDER, LONGEST, Act, Control, leave
 
@@ -83,6 +83,20 @@ def test_an_invalid_request_is_set_aside_with_a_warning(
     assert len(world.reasons) == 2
     assert why in world.reasons[0]
     assert world.reasons[0].isprintable()
+
+
+def test_a_request_that_has_to_wait_is_made_again_also_after_a_start(world: World) -> None:
+    reasons = [InProgressError("wait")] * 2
+
+    def note() -> None:
+        if reasons:
+            raise reasons.pop()
+
+    leave(world.root, "note")
+    for left in (1, 1, 0):
+        world.control(note=note).act()
+        assert len(world.waiting) == left
+    assert world.waits == world.reasons == []
 
 
 def test_a_request_that_a_full_disk_prevents_is_retried_and_reported_once(world: World) -> None:

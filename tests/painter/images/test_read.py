@@ -25,6 +25,7 @@ from stylewatch_painter.images.read import (
     decoded,
     decoding,
     filled,
+    picture_size,
     read,
     to_floats,
 )
@@ -129,7 +130,7 @@ def test_first_of_several_pictures_is_used(format: str) -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", list(range(1, 9)))
-def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
@@ -137,8 +138,11 @@ def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
                    4: np.flipud(upright), 5: upright.T, 6: np.rot90(upright),
                    7: np.rot90(upright, 2).T, 8: np.rot90(upright, 3)}  # fmt: skip
     stored = turned_back[orientation]
-    result = raster(saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif))
+    data = saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif)
+    result = raster(data)
     assert np.array_equal(np.asarray(result.image), upright)
+    (tmp_path / "a").write_bytes(data)
+    assert picture_size(tmp_path / "a") == result.image.size
     turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
     assert result.conversions == turned
 
@@ -152,7 +156,7 @@ def test_heic_is_read_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pillow_heif.from_pillow(image).save(tmp_path / "made.heic", exif=exif.tobytes())
     data = (tmp_path / "made.heic").read_bytes()
     result = raster(data)
-    assert result.image.size == (48, 64)
+    assert result.image.size == picture_size(tmp_path / "made.heic") == (48, 64)
     assert result.conversions == ("turned upright (EXIF orientation 6)",)
     assert np.abs(np.asarray(result.image)[20, 20].astype(int) - (200, 30, 40)).max() < 6
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"

@@ -1,5 +1,6 @@
 """Recipes are found, read, merged over the one they extend, and changed field by field."""
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book as recipe_book
-from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Schedule
+from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Recipe, Schedule
 
 SHIPPED = [
     "best",
@@ -122,3 +123,31 @@ def test_noise_ratio_implies_a_mixed_start() -> None:
     assert kept.schedule.start == "content"
     with pytest.raises(RecipeError, match="starts from noise"):
         recipe_book.change(recipe_book.find("gatys"), {"schedule.noise_ratio": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "factor"),
+    [
+        ("best", "objective.content.layers.conv4_2", 3),
+        ("best", "objective.style.layers.conv4_1", 2),
+        ("best", "objective.coarse.neighbors.weight", 2),
+        ("strotss", "objective.transport.content_weight", 3 / 2),
+        ("keras", "objective.tv.weight", 1),
+    ],
+)
+def test_weights_of_a_side_are_multiplied_at_all_scales(name: str, key: str, factor: float) -> None:
+    def value(recipe: Recipe) -> Any:
+        return reduce(lambda inner, part: inner[part], key.split("."), recipe.model_dump())
+
+    recipe = recipe_book.find(name)
+    assert recipe_book.weigh(recipe, None, None) is recipe
+    assert value(recipe_book.weigh(recipe, 3, 2)) == factor * value(recipe)
+
+
+def test_weights_that_balance_nothing_are_refused() -> None:
+    only = recipe_book.change(recipe_book.find("gatys"), {"objective.style": None})
+    for recipe in (recipe_book.find("nnst"), only):
+        with pytest.raises(RecipeError, match=r"weighed against one of the style: .* content_we"):
+            recipe_book.weigh(recipe, 2, None)
+        with pytest.raises(RecipeError, match="leave style_weight out"):
+            recipe_book.weigh(recipe, None, 2)
