@@ -22,11 +22,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ["stylewatch_daemon", "stylewatch_export", "stylewatch_painter", "stylewatch_plugins"]
 
 
-def run(*words: str | Path, folder: Path | None = None) -> str:
-    """Run a program; return what it prints on stdout."""
+EXTRAS = ["apprise", "h5py", "matplotlib", "onnx", "onnxruntime", "pillow_heif", "ray", "starlette"]
+"""A module of each extra."""
+
+
+def run(*words: str | Path, folder: Path | None = None, code: int = 0) -> str:
+    """Run a program, which must exit with `code`; return what it prints."""
     ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return ended.stderr if code else ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of a fresh environment in which the wheel is installed."""
-    home = tmp_path_factory.mktemp("environment")
+    return environment(wheel, tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture(scope="module")
+def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment in which no package of an extra can be imported."""
+    programs = environment(wheel, tmp_path_factory.mktemp("light"))
+    (packages,) = programs.parent.glob("lib/python*/site-packages")
+    line = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+    (packages / "light.pth").write_text(line, encoding="utf-8")
+    return programs
+
+
+def environment(wheel: Path, home: Path) -> Path:
+    """Install the wheel into an environment at `home`; return the folder of its programs."""
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python)
@@ -105,3 +123,20 @@ def test_commands_work_in_an_empty_folder(programs: Path, pictures: Path, tmp_pa
     )
     listed = run(programs / "python", "-c", ask, folder=tmp_path).split()
     assert {"stylewatch_export.graph", "onnx", "sketch", "torch"} <= {*listed}
+
+
+def test_without_extras_it_paints_and_says_what_to_install(
+    light: Path, pictures: Path, tmp_path: Path
+) -> None:
+    pair = (pictures / "content.jpg", pictures / "style.jpg")
+    command = (light / "stylewatch", "render", *pair, "-o", "painted", "--steps", "1")
+    run(*command, "--recipe", "gatys", "--artifact", "losses,sheet", folder=tmp_path)
+    (folder,) = (path.parent for path in (tmp_path / "painted").rglob("receipt.json"))
+    receipt = json.loads((folder / "receipt.json").read_text("utf-8"))
+    assert (folder / "final.png").is_file() and (folder / "sheet.png").is_file()
+    (warning,) = (words for words in receipt["warnings"] if words.startswith("losses.png was not"))
+    assert warning.endswith("pip install 'stylewatch[plots]'`")
+    sentence = f"`{light / 'python'} -m pip install 'stylewatch[onnx"
+    assert sentence in run(light / "stylewatch", "backends", folder=tmp_path)
+    words = ("build", "--layer", "conv1_1", "-o", "graphs")
+    assert sentence in run(light / "stylewatch-export", *words, folder=tmp_path, code=69)

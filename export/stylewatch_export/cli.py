@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import BUNDLED, choose
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
@@ -139,9 +140,7 @@ def call(arguments: Sequence[str]) -> int:
         _print_error(str(error))
         return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
     except ImportError as error:
-        _print_error(
-            f"a package is not installed ({error}); `pip install onnx onnxruntime` brings it"
-        )
+        _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE
     except Exception as error:
         if (usage := getattr(error, "format_message", None)) is None:  # typer's errors all have it

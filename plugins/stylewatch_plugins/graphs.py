@@ -28,6 +28,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from stylewatch_painter.errors import PainterError
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.recipes.recipe import LAYERS, Architecture, LayerName, Objective, Strict
 from stylewatch_plugins.errors import BackendError, BackendMissingError, GraphError
@@ -194,8 +195,8 @@ def problem() -> str | None:
         return None
     if find_spec("onnx") is None:
         return (
-            "the package onnx, which builds the graphs, is not installed; `pip install onnx` "
-            "brings it"
+            "the package onnx, which builds the graphs, is not installed: "
+            f"{install_command('onnx')}"
         )
     return None if entry_points(group=GROUP, name=NAME) else _NO_BUILDER
 
@@ -282,4 +283,4 @@ def main() -> None:
     except (BackendError, PainterError, OSError) as error:
         sys.exit(str(error))
     except ImportError as error:
-        sys.exit(f"a package is not installed ({error}); `pip install onnx` brings it")
+        sys.exit(f"a package is not installed ({error}): {install_command('onnx')}")

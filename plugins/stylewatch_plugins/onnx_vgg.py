@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from stylewatch_painter.algorithm.paint import measure, paint
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.stage import Losses, Step, Wish
@@ -79,7 +80,7 @@ class OnnxVgg(VggBackend):
     def problem(self) -> str | None:
         """Explain why it cannot run: a package, provider, device or the weights are missing."""
         if _runtime() is None:
-            return "the package onnxruntime is not installed; `pip install onnxruntime` brings it"
+            return f"the package onnxruntime is not installed: {install_command('onnx')}"
         if problem := graphs.problem() or self._provider_problem():
             return problem
         return weights.problem(self._options.weights)

@@ -32,6 +32,7 @@ from stylewatch_painter.images import sheet
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
 
 OOM_SCORE_ADJ = "900"
@@ -96,8 +97,11 @@ def _draw_file(request: Request, name: str) -> bytes:
     if name == "losses.png":
         # matplotlib caches its list of fonts there: to build it takes seconds
         os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
-        from stylewatch_daemon.artifacts import loss_plot
-
+        try:
+            from stylewatch_daemon.artifacts import loss_plot
+        except ImportError as error:
+            why = f"Matplotlib cannot be imported ({error}): {install_command('plots')}"
+            raise PictureError(why) from error
         return loss_plot.draw(request.losses)
     if name == "sheet.png":
         return job_sheet(request)

@@ -25,6 +25,7 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Alerts, Demand
+from stylewatch_painter.installation import install_command
 
 CLUSTER_TIMEOUT_S = 90.0
 _CLUSTER = "cluster"
@@ -38,6 +39,7 @@ _EXTRAS = {
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
     "keras": ("h5py", "weights of Keras (.h5) can be imported"),
+    "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
 }
 _NEEDED_OF_PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")
 
@@ -106,7 +108,7 @@ def extras() -> Iterator[Finding]:
         if importlib.util.find_spec(module) is not None:
             yield ok(f"extra {name}", use)
         else:
-            yield note(f"extra {name}", f"with `pip install 'stylewatch[{name}]'` {use}")
+            yield note(f"extra {name}", f"with {install_command(name)} {use}")
 
 
 def sandbox(root: Path) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ from stylewatch_daemon.settings.sections import (
     parse_address,
 )
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.validation import brief, quoted, refusing
 
@@ -343,7 +344,7 @@ def web_page(settings: Config) -> WebPage | None:
     if not all(map(find_spec, _WEB_PACKAGES)):
         raise SettingsError(
             "web.listen is set, but the packages of the page are not installed: "
-            "`pip install 'stylewatch[web]'`"
+            f"{install_command('web')}"
         )
     token = None if web.token_file is None else _read_token(web.token_file)
     without_urls = settings.model_copy(update={"alerts": Alerts()})

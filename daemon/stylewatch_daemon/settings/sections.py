@@ -24,6 +24,7 @@ from pydantic import (
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.settings.job import Name
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes.recipe import Strict
 
 _LONGEST_WAIT = 1_000_000
@@ -198,7 +199,7 @@ class Demand:
             version("ray")
         except PackageNotFoundError:
             raise SettingsError(
-                "executor.kind is ray, and Ray is not installed: `pip install 'stylewatch[ray]'`"
+                f"executor.kind is ray, and Ray is not installed: {install_command('ray')}"
             ) from None
 
     def options(self) -> dict[str, Any]:
@@ -358,7 +359,7 @@ class Alerts(Strict):
         if self.wanted and find_spec("apprise") is None:
             raise SettingsError(
                 "alerts: apprise, which sends alerts, is not installed: "
-                "`pip install 'stylewatch[notify]'`"
+                f"{install_command('notify')}"
             )
         return AlertTargets(urls, frozenset(self.events), self.every_s)
 

@@ -36,6 +36,7 @@ from stylewatch_painter.images.reduced import (
     turned,
     upright_size,
 )
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels, Plane
 
 MAX_PIXELS = 40_000_000
@@ -293,7 +294,7 @@ def _heif(data: bytes) -> Image.Image | None:
         plugin = importlib.import_module("pillow_heif")
     except ImportError as error:
         raise PictureError(
-            "is a HEIC picture, which needs an extra: pip install 'stylewatch[heic]',"
+            f"is a HEIC picture, which needs an extra: {install_command('heic')},"
             " or save it as JPEG"
         ) from error
     # Used directly: registering it would change what Pillow opens in the whole process.

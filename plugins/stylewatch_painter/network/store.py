@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import (
     LAYERS,
     NORMALIZATIONS,
@@ -222,18 +223,8 @@ def canonical(foreign: Foreign, normalization: Normalization) -> Tensors:
     return arrays
 
 
-def _library(name: str, package: str) -> Any:
-    """Import a library that only some files need."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise WeightsError(
-            f"this file needs {name}, which is not installed; `pip install {package}` brings it"
-        ) from error
-
-
 def _torch(path: Path) -> Arrays:
-    torch = _library("torch", "torch")
+    torch = importlib.import_module("torch")
     try:
         # weights_only: a pickle could otherwise run anything
         plain = torch.load(path, map_location="cpu", weights_only=True)
@@ -258,7 +249,12 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def _keras(path: Path) -> Arrays:
-    h5py = _library("h5py", "'stylewatch[keras]'")
+    try:
+        h5py = importlib.import_module("h5py")
+    except ImportError as error:
+        raise WeightsError(
+            f"this file needs h5py, which is not installed: {install_command('keras')}"
+        ) from error
     arrays: Arrays = {}
 
     def visit(name: str, node: Any) -> None:

@@ -1,6 +1,7 @@
 """Animations, contact sheets and thumbnails; a fault at one file does not affect the others."""
 
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from tests.daemon.artifacts.paintings import BLUE, GREEN, RED, gone, is_near, painting, source
 from tests.painter.deep import png
 
+from stylewatch_daemon import artifacts
 from stylewatch_daemon.artifacts import drawing_main
 from stylewatch_daemon.artifacts.client import ArtifactRequest, Source, ThumbnailRequest
 from stylewatch_daemon.artifacts.drawing_main import draw, job_sheet, thumbnail
@@ -48,6 +50,17 @@ def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
     for file, problem in zip(failed, problems, strict=True):
         assert file.problem.startswith(problem) and not file.content
     assert drawn.content and not drawn.problem
+
+
+def test_a_loss_plot_without_matplotlib_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(artifacts, "loss_plot", raising=False)
+    monkeypatch.setitem(sys.modules, "stylewatch_daemon.artifacts.loss_plot", None)
+    plot, sheet = draw(painting(tmp_path, wanted=["losses.png", "sheet.png"]))
+    assert plot.problem.startswith("Matplotlib cannot be imported")
+    assert plot.problem.endswith("[plots]'`")
+    assert sheet.content
 
 
 # Thumbnails

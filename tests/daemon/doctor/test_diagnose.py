@@ -49,15 +49,15 @@ def test_low_limits_of_descriptors_and_watched_folders_are_reported(
 def test_missing_extras_and_a_strict_sandbox_are_reported(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 4
+    assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 5
     assert [finding.verdict for finding in diagnose.sandbox(Path("/"))] == ["ok"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(mmap, "mmap", Mock(side_effect=PermissionError(1, "not permitted")))
     findings = [*diagnose.extras(), *diagnose.sandbox(tmp_path)]
     assert {finding.verdict for finding in findings} == {"note"}
-    assert "pip install 'stylewatch[heic]'" in findings[0].words
-    assert "ProcSubset=all" in findings[4].words
-    assert "MemoryDenyWriteExecute=no" in findings[5].words
+    assert "[heic]'` photographs" in findings[0].words
+    assert "ProcSubset=all" in findings[5].words
+    assert "MemoryDenyWriteExecute=no" in findings[6].words
 
 
 def test_a_cluster_that_answers_is_reported_with_its_places() -> None:
@@ -79,7 +79,7 @@ def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patc
     monkeypatch.setattr(sections, "version", Mock(side_effect=PackageNotFoundError))
     (finding,) = diagnose.check_cluster(Demand())
     assert (finding.verdict, finding.exit_code) == ("mend", 78)
-    assert "stylewatch[ray]" in finding.words
+    assert "[ray]'`" in finding.words
 
 
 def test_urls_of_alerts_are_checked_and_neither_tried_nor_shown(tmp_path: Path) -> None:

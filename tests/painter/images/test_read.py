@@ -162,7 +162,7 @@ def test_heic_is_read_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     sentence = refusal(data)
-    assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
+    assert "is a HEIC picture" in sentence and "[heic]'`, or save it" in sentence
 
 
 def test_decoder_errors_become_one_line() -> None:
