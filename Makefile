@@ -9,7 +9,8 @@ DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
-	fmt bench bench-gpu bench-cluster bench-quality bench-scale bench-web parity clean
+	fmt bench bench-gpu bench-cluster bench-quality bench-scale bench-web \
+	install-size parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/rocket
@@ -85,6 +86,10 @@ hostile-web: $(READY)
 # `make bench-scale SCALE="--queued 10000 --at /dev/shm"`: docs/scale.md
 bench-scale: $(READY)
 	$(BIN)/python -m bench.scale $(SCALE)
+
+# the installation of a user without a GPU; PIP_OPTIONS must lead pip to the CPU build of torch
+install-size:
+	$(PYTHON) -m bench.install_size --constraint $(CURDIR)/constraints.txt $(PIP_OPTIONS)
 
 parity: $(READY)
 	$(BIN)/python -m bench.parity

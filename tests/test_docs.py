@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -31,7 +32,9 @@ from stylewatch_painter.recipes import book
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-OTHER_PROGRAMS = {"cd", "cp", "git", "ls", "mkdir", "pip", "python", "python3", "sudo", "systemctl"}
+OTHER_PROGRAMS = {
+    "cd", "cp", "git", "ls", "mkdir", "pip", "pipx", "python", "python3", "sudo", "systemctl", "uv"
+}  # fmt: skip
 COMMAND = typer.main.get_command(make_app())
 EXPORT = typer.main.get_command(export)
 
@@ -65,7 +68,7 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, text.count("\n", 0, fence.start()) + 2, fence[2].strip(), fence[3])
+        Block(page, text.count("\n", 0, fence.start()) + 2, fence[2].strip(), dedent(fence[3]))
         for fence in FENCE.finditer(text)
     ]
 
@@ -87,6 +90,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 
 def program_of(line: str) -> list[str]:
     """The words of the first program on a command line, without what it is piped into."""
+    line = re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line)  # variables
     words = shlex.split(line, comments=True)
     ends = [i for i, word in enumerate(words) if word in ("|", "&&", ";", ">", "2>", "&")]
     return words[: min(ends, default=len(words))]

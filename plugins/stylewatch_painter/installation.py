@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tomllib
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from shlex import join
@@ -19,7 +18,7 @@ def install_command(extra: str) -> str:
     """
     build = _torch_build()
     if extra == "onnx" and build == "cpu":
-        extra = "onnx-cpu"  # `onnx` brings the runtime for CUDA, which is ten times as large
+        extra = "onnx-cpu"  # `onnx` brings the runtime for CUDA, which takes 300 MB more
     installer, origin = _provenance()
     prefix = Path(sys.prefix)
     # an editable install may have metadata older than its source
@@ -52,6 +51,8 @@ def _tool(receipt: Path, origin: dict[str, Any], extra: str) -> list[str]:
 
     uv forgets the extras and further packages of a tool that a later command does not name.
     """
+    import tomllib  # here, as every command imports this module
+
     tool = tomllib.loads(receipt.read_text("utf-8"))["tool"]
     own, *others = tool["requirements"]
     extras = ",".join(sorted({*own.get("extras", ()), extra}))

@@ -40,6 +40,7 @@ _EXTRAS = {
     "web": ("starlette", "the page can be served"),
     "keras": ("h5py", "weights of Keras (.h5) can be imported"),
     "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
+    "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }
 _NEEDED_OF_PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")
 
