@@ -16,7 +16,7 @@ from stylewatch_daemon.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job, members
+from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.messages import Order
@@ -140,14 +140,14 @@ def _output(
 
 
 def plan_series(
-    request: RenderRequest, sweep: Mapping[str, Sequence[Any]], scratch: Path
+    request: RenderRequest, series: Sequence[Member], scratch: Path
 ) -> tuple[Path, list[tuple[Member, Plan]]]:
     """Return the folder of a series and a plan for each member; raises as `make_plan` does."""
     place = output_target.named(request.output) if request.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
     plans = []
-    for number, member in enumerate(members(sweep)):
+    for number, member in enumerate(series):
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
         single = replace(request, output=None, member=member_overrides(member))

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from keyword import iskeyword
 from types import FrameType, ModuleType
 from typing import Annotated
 
@@ -22,7 +23,7 @@ _COMMANDS = {
     for module, names in (
         ("init", "init"),
         ("run", "run"),
-        ("render", "render figure"),
+        ("render", "render try figure"),
         ("submit", "submit"),
         ("status", "status show"),
         ("report", "report"),
@@ -56,7 +57,8 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     names = (*_COMMANDS, *_GROUPS)
     for name in (named,) if named in names else names:
         if name in _COMMANDS:
-            app.command()(getattr(_module(_COMMANDS[name]), name))
+            function = f"{name}_" if iskeyword(name) else name
+            app.command(name)(getattr(_module(_COMMANDS[name]), function))
         else:
             module, variable = _GROUPS[name]
             app.add_typer(getattr(_module(module), variable), name=name)

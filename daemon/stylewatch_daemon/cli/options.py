@@ -184,6 +184,20 @@ class JobOptions:
     sets: Sets = None
 
 
+def words_of(job: JobOptions) -> list[str]:
+    """Return the words of a command line that give these options."""
+    words = []
+    for name, value in vars(job).items():
+        option = f"--{name.replace('_', '-')}" if name != "sets" else "--set"
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, list):
+            words += [word for each in value for word in (option, str(each))]
+        elif value is not None:
+            words += [option, str(value)]
+    return words
+
+
 def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
     """Replace the parameter `job` of a command by an option for each field of JobOptions."""
     defaults = {field.name: field.default for field in fields(JobOptions)}

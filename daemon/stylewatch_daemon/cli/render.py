@@ -1,8 +1,10 @@
-"""`stylewatch render`, which runs a job in this process, and `stylewatch figure`."""
+"""`stylewatch render`, which runs a job in this process, `stylewatch try`, `stylewatch figure`."""
 
+import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from json import dumps as json_text
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +19,26 @@ from stylewatch_daemon.errors import UsageError, WorkerError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.job import Member, columns
+from stylewatch_daemon.settings.job import Member, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Order, Staged
 
 FIGURE_STEPS, FIGURE_SIZE = 100, "256"
 """Steps and long side (pixels) that are enough to show the features of a layer."""
+
+VARIANTS = (
+    Member("1", {"strength": 0.5}),
+    Member("2", {}),
+    Member("3", {"strength": 1.0}),
+    Member("4", {"stroke": 0.5}),
+    Member("5", {"stroke": 2.0}),
+    Member("6", {"color": "content"}),
+)
+"""What `stylewatch try` paints."""
+
+TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, "1600"
+"""Long side of its pictures, pictures in a row, long side that its commands ask for."""
 
 
 @with_job_options
@@ -63,7 +78,7 @@ def render(
     run, sweep = _Run(force, json, quiet, dry_run), build_order.parse_sweep(job.sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if sweep:
-            folder, plans = build_order.plan_series(request, sweep, Path(scratch))
+            folder, plans = build_order.plan_series(request, members(sweep), Path(scratch))
             run.series(sweep, folder, plans)
         else:
             plan = build_order.make_plan(request, Path(scratch))
@@ -94,7 +109,7 @@ class _Run:
         if plan.recipe.schedule.steps == 0:
             self._measure(plan.order)
             return
-        done = self._work(plan)
+        done = self.work(plan)
         if self.json:
             echo_json(done.receipt)
         elif not self.quiet:
@@ -120,16 +135,18 @@ class _Run:
             for member, plan in plans:
                 if not self.quiet:
                     note(f"{member.name}:")
-                receipt = self._work(plan).receipt
+                receipt = self.work(plan).receipt
                 final = str(plan.place.path)
                 jobs.append({"name": member.name, "final": final, "receipt": receipt})
-            atomic.write(sheet, _sheet(plans, columns(sweep)))
+            labels = [member.label for member, _ in plans]
+            atomic.write(sheet, _sheet(labels, plans, columns(sweep)))
         if self.json:
             echo_json({"sweep": sweep, "jobs": jobs, "sheet": str(sheet)})
         elif not self.quiet:
             echo(str(folder))
 
-    def _work(self, plan: Plan) -> Done:
+    def work(self, plan: Plan) -> Done:
+        """Run the job, and put its files into place."""
         from stylewatch_daemon.worker.run_job import work
         from stylewatch_painter.stage import go_on
 
@@ -178,7 +195,9 @@ class _Run:
             echo(f"in tiles of {need.tile} pixels")
 
 
-def _sheet(plans: Sequence[tuple[Member, Plan]], width: int) -> bytes:
+def _sheet(
+    labels: Sequence[str], plans: Sequence[tuple[Member, Plan]], width: int, format_: str = "png"
+) -> bytes:
     """Draw the final pictures of a series, `width` in a row."""
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.encode import encode
@@ -187,10 +206,70 @@ def _sheet(plans: Sequence[tuple[Member, Plan]], width: int) -> bytes:
 
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
-    for member, plan in plans:
+    for label, (_, plan) in zip(labels, plans, strict=True):
         picture = read(plan.place.path, max_pixels=plan.order.max_pixels, needed_size=needed_size)
-        cells.append(sheet.Cell(member.label, sheet.shrunk(picture.pixels)))
-    return encode(sheet.draw(sheet.in_rows(cells, width)))
+        cells.append(sheet.Cell(label, sheet.shrunk(picture.pixels)))
+    return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
+
+
+@with_job_options
+def try_(
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
+    ],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT",
+            help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
+        ),
+    ] = None,
+    job: JobOptions,
+    config_file: options.Config = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> None:  # fmt: skip
+    """Paint small variants of a picture on one sheet, and print the command for each."""
+    place = (
+        output_target.unnamed(f"{build_order.default_name(pictures, job.only)}-try", "png")
+        if output is None
+        else output_target.named(output)
+    )
+    if place.format is None:
+        raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
+    output_target.check_free(place.path, force=force)
+    series = members(build_order.parse_sweep(job.sweep)) if job.sweep else VARIANTS
+    small = replace(job, size=job.size or TRY_SIZE, sweep=None)
+    with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
+        painted = Path(scratch, "painted")
+        request = build_order.RenderRequest(tuple(pictures), small, config_file, f"{painted}/")
+        _, plans = build_order.plan_series(request, series, Path(scratch))
+        run, labels = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
+        painted.mkdir()
+        for number, (member, plan) in enumerate(plans, start=1):
+            labels.append(f"{number}: {', '.join(member.label.splitlines()) or 'as it is'}")
+            if not quiet:
+                note(labels[-1])
+            run.work(plan)
+        with output_target.reporting_write_errors(place.path):
+            atomic.write(place.path, _sheet(labels, plans, TRY_COLUMNS, place.format))
+    for label, member in zip(labels, series, strict=True):
+        echo(f"{label}\n   {_command(pictures, small, member.values, config_file)}")
+    if not quiet:
+        echo(str(place.path))
+
+
+def _command(
+    pictures: Sequence[Path], small: JobOptions, values: Mapping[str, Any], config_file: Path | None
+) -> str:
+    """Return the command that paints a variant large: its composition is that of the small one."""
+    own = {key: value for key, value in values.items() if key in vars(small)}
+    sets = [f"{key}={json_text(value)}" for key, value in values.items() if key not in own]
+    large = replace(small, preview=small.size, size=LARGE_SIZE, sets=[*(small.sets or ()), *sets])
+    words = ["stylewatch", "render", *map(str, pictures), *options.words_of(replace(large, **own))]
+    return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))
 
 
 def figure(

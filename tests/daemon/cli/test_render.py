@@ -1,6 +1,7 @@
 """`stylewatch render` and `figure`, with the backend `sketch`."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,46 @@ def test_a_figure_is_one_picture_and_replaces_nothing(here: Path, run: Run) -> N
     assert "+ conv5_1" in ended.err and "conv5_2" in ended.err
     with Image.open(here / "layers.jpg") as drawn:
         assert (drawn.format, drawn.width > 6 * 32) == ("JPEG", True)
+
+
+def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: Run) -> None:
+    tried = ("try", *PAIR, *SMALL, "--set", "format=jpg")
+    ended = run(*tried)
+    assert ended.code == 0, ended.err
+    assert made(here) == {"content-style-try.png"}
+    *lines, sheet = ended.lines
+    assert sheet == "content-style-try.png"
+    assert lines[::2] == ["1: strength 0.5", "2: as it is", "3: strength 1", "4: stroke 0.5",
+                          "5: stroke 2", "6: color content"]  # fmt: skip
+    with Image.open(here / sheet) as picture:
+        assert picture.width > 3 * 100 and picture.height > 2 * 24
+    words = shlex.split(lines[9])
+    assert words[:4] == ["stylewatch", "render", *PAIR]
+    large = " ".join(words)
+    for option in ("--stroke 2.0", "--preview 32", "--size 1600", "--set format=jpg", "--steps 2"):
+        assert option in large
+    assert run(*words[1:], "--dry-run").code == 0
+    ended = run(*tried, "--sweep", "strength=0.1,0.2", "--sweep", "noise_ratio=0.5", "-o", "s.jpg")
+    assert ended.lines[:3:2] == [
+        "1: strength 0.1, noise_ratio 0.5",
+        "2: strength 0.2, noise_ratio 0.5",
+    ]
+    assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
+    with Image.open(here / "s.jpg") as picture:
+        assert picture.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("-o", "sheets/"), 64, "name a picture, as sheet.png, not sheets/"),
+        (("-o", "style.jpg"), 73, "style.jpg is already there; --force replaces it"),
+        (("--sweep", "strength=7"), 64, "strength"),
+    ],
+)
+def test_a_sheet_that_cannot_be_made_is_refused(
+    here: Path, run: Run, words: tuple[str, ...], code: int, message: str
+) -> None:
+    ended = run("try", *PAIR, *SMALL, *words)
+    assert ended.code == code and message in ended.err
+    assert made(here) == set()
