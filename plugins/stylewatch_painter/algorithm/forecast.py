@@ -361,7 +361,8 @@ def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     value = sum(map(_channels, neighbors.layers)) * _FLOAT
     columns = math.prod(grid(level.size))
     candidates = max((search.candidates for search in searches), default=0)
-    regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    mask = task.content_mask  # the area outside of its regions has targets, too
+    regions = 1 if mask is None else np.atleast_3d(mask).shape[-1] + 1
     targets = len(task.styles) * regions * columns * value
     # candidates, then centered; the content's columns, the painting's, and those centered
     search = (2 * candidates + 3 * columns) * value + min(SEARCH_BYTES, columns * candidates * 4)

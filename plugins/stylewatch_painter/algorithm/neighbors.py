@@ -287,6 +287,7 @@ def targets(
 ) -> tuple[tuple[Target, ...], ...]:
     """Match a painting with its styles: the targets of each region, for each style.
 
+    Outside of the regions, where no style acts, the target is the content itself.
     `start` (1, 3, height, width) is the picture that the level starts from.
     """
     task = canvas.task
@@ -301,6 +302,7 @@ def targets(
         queries = matcher.columns(_mixed(content, start, settings.content_share))
     regions = _on_grid(task.content_mask, grid(level.size), network.device)
     shares = region_shares(task, len(task.styles))
+    outside = _outside(regions, own)
     by_style = []
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), turns=4 if settings.rotations else 1)
@@ -316,8 +318,17 @@ def targets(
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * shares[number, region].to(total)
             parts.append(Target(columns, weights))
-        by_style.append(tuple(parts))
+        by_style.append((*parts, *outside))
     return tuple(by_style)
+
+
+def _outside(regions: Tensor | None, own: Tensor) -> tuple[Target, ...]:
+    """The target outside of the `regions` (R, positions): the content's `own` columns."""
+    if regions is None:
+        return ()
+    share = (1 - regions.sum(0)).clamp(min=0)
+    is_rounding = share.sum() < 1  # less than a position
+    return () if is_rounding else (Target(directions(own), share / len(share)),)
 
 
 @dataclass(frozen=True, eq=False)

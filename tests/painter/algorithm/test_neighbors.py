@@ -194,6 +194,25 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert torch.equal(anywhere[0].columns, whole.columns), "a style without a mask serves both"
 
 
+def test_outside_of_the_regions_the_target_is_the_content() -> None:
+    mask = np.zeros((28, 32, 1), np.float32)
+    mask[:, :16] = 1
+    objective = coarse(task({"strength": 1}, styles=2, content_mask=mask))
+    canvas, network, level = objective.canvases[0], objective.network, objective.level
+    content = canvas.content(level.size)
+    assert content is not None
+    same = coarse(task({"strength": 0}))  # its targets are the content's own columns
+    (own,) = neighbors.targets(same.canvases[0], network, level, None)[0]
+    for region, outside in neighbors.targets(canvas, network, level, None):
+        assert region.weights is not None and outside.weights is not None
+        assert torch.allclose(outside.columns, own.columns, atol=1e-6)
+        assert torch.allclose(region.weights + outside.weights, torch.tensor(1 / 12))
+    mask[:] = 1
+    everywhere = coarse(task(content_mask=mask))
+    (targets,) = neighbors.targets(everywhere.canvases[0], network, level, None)
+    assert len(targets) == 1
+
+
 def test_weights_of_styles_share_the_neighbor_loss() -> None:
     objective = coarse(task({"strength": 1}, styles=2))
     (losses,) = objective.losses(objective(torch.zeros(1, 3, 14, 16)).terms)
