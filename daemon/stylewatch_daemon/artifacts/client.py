@@ -1,7 +1,8 @@
 """Have artifacts drawn by a child process, which gives back the memory that this takes."""
 
+import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,16 +44,20 @@ class LossTable:
     def of(
         cls,
         columns: Sequence[str],
-        rows: Sequence[Sequence[float]],
-        losses: Mapping[str, Any],
+        rows: Sequence[Sequence[float | None]],
+        losses: Iterable[Mapping[str, Any]],
         stages: Sequence[int],
     ) -> "LossTable":
         """The losses of `rows` as in losses.csv: with the seconds behind the height.
 
-        `losses` are those of the last step, as the receipt has them.
+        None, for a term that a step does not have, becomes NaN. `losses` are those of the stages,
+        as the receipt has them.
         """
-        plain = tuple((*row[:3], *row[4:]) for row in rows)
-        return cls(tuple(columns), plain, dict(weights(losses)), tuple(stages))
+        plain = tuple(
+            tuple(math.nan if value is None else value for value in (*row[:3], *row[4:]))
+            for row in rows
+        )
+        return cls(tuple(columns), plain, dict(weights(*losses)), tuple(stages))
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,18 @@ def evenly(count: int, limit: int) -> list[int]:
     return [round(number * (count - 1) / (limit - 1)) for number in range(limit)]
 
 
-def weights(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield each term of a receipt's `losses`, by its column in losses.csv, with its weight."""
-    for layer, term in losses["content"].items():
-        yield f"content.{layer}", float(term["weight"])
-    for name, value in losses["style"].items():
-        if "weight" in value:
-            yield f"style.{name}", float(value["weight"])
-        else:
-            yield from ((f"{name}.{layer}", float(t["weight"])) for layer, t in value.items())
-    if losses.get("tv"):
-        yield "tv", float(losses["tv"]["weight"])
+def weights(*records: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield each term of a receipt's `losses`, by its column in losses.csv, with its weight.
+
+    Small scales can have other terms than the final size, so each stage has a record of its own.
+    """
+    for losses in records:
+        for layer, term in losses["content"].items():
+            yield f"content.{layer}", float(term["weight"])
+        for name, value in losses["style"].items():
+            if "weight" in value:
+                yield f"style.{name}", float(value["weight"])
+            else:
+                yield from ((f"{name}.{layer}", float(t["weight"])) for layer, t in value.items())
+        if losses.get("tv"):
+            yield "tv", float(losses["tv"]["weight"])

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from itertools import cycle, groupby
+from itertools import cycle
 
 import numpy as np
 from matplotlib import colormaps
@@ -57,8 +57,9 @@ def _draw_terms(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
         if name != "total" and losses.weights.get(name, 1.0) > 0
     ]
     shades_of_styles = cycle(_STYLES)
-    for side, group in groupby(terms, lambda term: term[1].partition(".")[0]):
-        columns = list(group)
+    sides = dict.fromkeys(name.partition(".")[0] for _, name in terms)
+    for side in sides:
+        columns = [term for term in terms if term[1].partition(".")[0] == side]
         shades = _SHADES.get(side) or next(shades_of_styles)
         tones = colormaps[shades](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
         for (column, name), tone in zip(columns, tones[1:], strict=True):

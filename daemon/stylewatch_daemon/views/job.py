@@ -83,11 +83,15 @@ class Curve:
 
 
 def parse(table: str) -> Lines:
-    """Read all columns of a losses.csv; empty where the table is damaged."""
+    """Read all columns of a losses.csv; empty where the table is damaged.
+
+    A cell is empty where the step does not have the term.
+    """
     rows = list(csv.DictReader(table.splitlines()))
     try:
         return {
-            column: [(int(row["step"]), float(row[column])) for row in rows] for column in rows[0]
+            column: [(int(row["step"]), float(row[column])) for row in rows if row[column] != ""]
+            for column in rows[0]
         }
     except (IndexError, KeyError, TypeError, ValueError):
         return {}
@@ -271,7 +275,8 @@ def loss_curve(
     written = total[-1][0] if total else 0
     shares: Mapping[str, float] = {}
     if isinstance(receipt, Receipt):
-        shares = dict(weights(receipt.losses.model_dump(exclude_none=True)))
+        records = (*(stage.losses for stage in receipt.stages), receipt.losses)
+        shares = dict(weights(*(losses.model_dump(exclude_none=True) for losses in records)))
     weighted = {
         name: [(step, share * loss) for step, loss in lines[name]]
         for name, share in shares.items()

@@ -24,6 +24,7 @@ from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.encode import suffix
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
+_FIRST_COLUMNS = ("step", "width", "height", "seconds")
 _MIN_DIGITS = 4  # of a stage's number
 _WITH_DIGIT = 10  # seconds below which a time has a digit after the point
 _TAKEN_BACK = "steps that led far uphill, and were taken back: {count}"
@@ -39,7 +40,8 @@ class Recorder:
     started: str
     weights: dict[str, Any]
     seconds_before: float = 0.0
-    rows: list[list[float]] = field(default_factory=list)
+    rows: list[list[float | None]] = field(default_factory=list)
+    """As in losses.csv, each with the columns that were known at that step."""
     stages: list[dict[str, Any]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     step: int = 0
@@ -111,9 +113,10 @@ class Recorder:
     def add(self, step: Step) -> None:
         """Record a step and its losses."""
         values = _columns(step.losses)
-        self.columns = list(values)
+        self.columns += [name for name in values if name not in self.columns]
         self.step, self.taken_back = step.step, step.taken_back
-        self.rows.append([step.step, *step.size, round(step.seconds, 3), *values.values()])
+        begin = (step.step, *step.size, round(step.seconds, 3))
+        self.rows.append([*begin, *map(values.get, self.columns)])
 
     def stage(self, stage: Stage, picture: bytes | None = None) -> list[Staged]:
         """Write the picture of a stage, `encoded` already if it is given, and the losses so far."""
@@ -134,9 +137,14 @@ class Recorder:
             return [written]
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["step", "width", "height", "seconds", *self.columns])
-        table.writerows(self.rows)
+        table.writerow([*_FIRST_COLUMNS, *self.columns])
+        table.writerows(self.table())
         return [written, self._write("losses.csv", text.getvalue().encode(), stage.step)]
+
+    def table(self) -> list[list[float | None]]:
+        """The rows of losses.csv; None for a term that a step does not have."""
+        width = len(_FIRST_COLUMNS) + len(self.columns)
+        return [[*row, *[None] * (width - len(row))] for row in self.rows]
 
     def earlier_stages(self) -> list[Staged]:
         """The stages of earlier attempts, which perhaps were never published."""
@@ -246,8 +254,8 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
         wanted=settings.artifacts,
         losses=LossTable.of(
             recorder.columns,
-            recorder.rows,
-            stage.losses.as_json(),
+            recorder.table(),
+            [stage["losses"] for stage in recorder.stages],
             [stage["step"] for stage in recorder.stages],
         ),
         content=None if order.content is None else _input("content", order.content),

@@ -95,6 +95,24 @@ def test_a_curve_has_few_points_and_only_valid_values() -> None:
         assert parse(table) == {}
 
 
+def test_terms_of_single_sizes_are_drawn_where_they_are(tmp_path: Path) -> None:
+    """Empty cells have no points, and weights of earlier terms are those of their stages."""
+    job = finished_job(tmp_path)
+    plain = receipt("sea")
+    style = {"neighbors": {"weight": 2, "value": 3}}
+    plain["stages"][0] |= {"losses": {"total": 6, "content": {}, "style": style}}
+    write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
+    table = "step,total,style.neighbors,content.conv4_2\n1,9,3,\n2,5,,4\n3,4,,3\n"
+    write(tmp_path / "out/sea/losses.csv", table.encode())
+    assert parse(table)["style.neighbors"] == [(1, 3.0)]
+    line = job_view(job).curve
+    assert line is not None and line.last == (3, 4.0)
+    assert [(name, len(places(path))) for name, path in line.terms] == [
+        ("style.neighbors", 1),
+        ("content.conv4_2", 2),
+    ]
+
+
 def test_numbers_have_two_units_at_most_and_tables_no_trailing_spaces() -> None:
     times = (0.2, 59.4, 59.6, 190, 7500)
     assert [duration(s) for s in times] == ["0 s", "59 s", "1 min 0 s", "3 min 10 s", "2 h 5 min"]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
+from stylewatch_daemon.artifacts import loss_plot
 from stylewatch_daemon.artifacts.client import ArtifactRequest, Drawn
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker import recorder as module
@@ -55,6 +56,24 @@ def test_the_table_has_a_row_for_each_step_and_a_column_for_each_term(given: Ord
         "content.conv4_2": "2.0", "style.conv1_1": "2.0", "style.conv2_1": "2.0",
     }  # fmt: skip
     assert [row["step"] for row in rows] == ["1", "2", "3"]
+
+
+def test_terms_of_single_sizes_have_columns_of_their_own(given: Order) -> None:
+    """Small scales of `best` match neighbors, and the final size has other terms."""
+    coarse = Losses(2.0, {}, {"style-1": {"neighbors": Term(2.0, 0.25)}})
+    recorder = recorded(given, stage(1, 2, coarse))
+    recorder = Recorder.begin(given, prepare(given), recorder.remember())
+    recorder.add(stage(2, 2))
+    recorder.stage(stage(2, 2))
+    first, last = (dict(list(row.items())[4:]) for row in table(given))
+    layers = {"content.conv4_2": "2.0", "style.conv1_1": "2.0", "style.conv2_1": "2.0"}
+    assert first == {"total": "2.0", "style.neighbors": "2.0"} | dict.fromkeys(layers, "")
+    assert last == {"total": "3.0", "style.neighbors": ""} | layers
+    losses = module.artifact_request(recorder, stage(2, 2), "final.png", "").losses
+    assert losses.weights == {"style.neighbors": 0.25} | dict.fromkeys(layers, 0.5)
+    columns = np.arange(3 + len(losses.columns))
+    assert np.array_equal(np.isnan(losses.rows), [columns > 4, columns == 4])
+    assert loss_plot.draw(losses).startswith(b"\x89PNG")
 
 
 def test_a_later_attempt_knows_the_steps_that_were_taken_back(given: Order) -> None:
