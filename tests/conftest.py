@@ -5,13 +5,25 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 from tests import nodes
 from tests.daemon.world import make_inspector
 
+from stylewatch_daemon.processes import child
+
 pytest.register_assert_rewrite("stylewatch_plugins.testing")
+
+# the same examples in every run, however long one takes: no run fails that others do not
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 # set before torch reads it; tests are small, and threads would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -92,6 +104,12 @@ def pictures(tmp_path: Path) -> Path:
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the inspection: nothing is decoded."""
     monkeypatch.setattr("stylewatch_daemon.service.daemon.InspectionClient", make_inspector)
+
+
+@pytest.fixture
+def children_exit_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give child processes a minute to exit by themselves, on a machine that is busy."""
+    monkeypatch.setattr(child, "STOP_TIMEOUT", 60.0)
 
 
 @pytest.fixture

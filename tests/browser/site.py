@@ -19,7 +19,7 @@ job: {backend: sketch, recipe: gatys, steps: 60, save_every: 5}
 """
 """Jobs of six seconds, a stage every half second."""
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 100.0
 
 
 class Site(Daemon):
@@ -65,10 +65,11 @@ class Site(Daemon):
         address = f"0100007F:{self.port:04X}"
         sockets = {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (address, "0A")}
         for pid in child_pids(of=str(self.process.pid)):
-            for file in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    if str(file.readlink()) in sockets:
-                        return pid
+            with suppress(OSError):  # the process may have ended
+                for file in Path(f"/proc/{pid}/fd").iterdir():
+                    with suppress(OSError):
+                        if str(file.readlink()) in sockets:
+                            return pid
         return None
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 
 from tests.daemon.disks import fill_up
 from tests.daemon.world import child_pids, make_inbox, make_settings
+from tests.e2e.daemon import until
 
 from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.events import Reporter
@@ -47,6 +48,7 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.sections import Demand
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker import batch, checkpoint
@@ -294,8 +296,12 @@ def work(
     """Run orders in a worker, with the fault of its plan."""
     if DEADLY in [order.name for order in orders]:
         os.kill(os.getpid(), signal.SIGKILL)
+    plan = Plan.of_orders(orders)
     if not hasattr(publish.stage, "__wrapped__"):
-        _wrap_worker(Plan.of_orders(orders))
+        _wrap_worker(plan)
+    if plan.batch > 1:  # all others are queued before the first ends, so that they run together
+        with reading(plan.settings().state.path / FILE_NAME) as ledger:
+            until(lambda: not [*ledger.latest("claimed", limit=1)])
     yield from batch.work(orders, wishes)
 
 

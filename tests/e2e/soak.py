@@ -59,7 +59,7 @@ HUNDRED: tuple[tuple[Kind, int], ...] = (
 JOB_YAML = {
     "mistake": "stepps: 4\n",
     "unwanted": "steps: 1000000\nsave_every: 1000000\n",
-    "long": "steps: 1500\nsave_every: 500\npriority: 1\n",
+    "long": "steps: 1000000\nsave_every: 1000000\npriority: 1\n",
 }
 
 
@@ -231,6 +231,7 @@ class Soak:
         self._dropper = Dropper(root / "inbox", root / "made")
         self._open: dict[str, Job] = {}
         self._acted_on: set[str] = set()
+        self._finished: set[str] = set()
         self._ended = 0
 
     def run(self) -> None:
@@ -283,16 +284,21 @@ class Soak:
     def _cancel(self) -> None:
         """Cancel the unwanted jobs, as soon as the daemon knows of them."""
         for name, job in self._open.items():
-            if job.kind == "unwanted" and name not in self._acted_on:
-                with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-                    if call(["cancel", name, "--state", str(self._root / "state")]) == 0:
-                        self._acted_on.add(name)
+            if job.kind == "unwanted":
+                self._ask("cancel", name, self._acted_on)
+
+    def _ask(self, verb: str, name: str, asked: set[str]) -> None:
+        """Give the daemon a command for a job, unless the job is among those that were `asked`."""
+        if name not in asked:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                if call([verb, name, "--state", str(self._root / "state")]) == 0:
+                    asked.add(name)
 
     def _kill(self) -> None:
         """Kill a long job's worker in the first and third quarter, or the daemon early on.
 
         Nothing is killed in the others, so that what is measured can grow; but each is killed
-        once, however few long jobs are seen while they run.
+        once. Long jobs run until they were seen, and are then finished.
         """
         process, quarter = self._daemon.process, self._ended * 4 // self.jobs
         for entry in self._daemon.published.get("running", ()):
@@ -300,7 +306,10 @@ class Soak:
             due = quarter in (0, 2) or not all(self.kills.values())
             # A job that was killed with the daemon may be the only long one: it serves again.
             is_spared = name in self._acted_on and all(self.kills.values())
-            if not name.startswith("long") or is_spared or not due:
+            if not name.startswith("long"):
+                continue
+            if is_spared or not due:
+                self._ask("finish", name, self._finished)
                 continue
             self._acted_on.add(name)
             early = self._ended * 8 < self.jobs and self.kills["daemon"] <= self.kills["worker"]

@@ -116,7 +116,7 @@ class World:
 
 
 @given(EVENTS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_in_any_order_every_pair_is_done_once_or_kept(events: Events) -> None:
     with tempfile.TemporaryDirectory() as root:
         world = World(Path(root))

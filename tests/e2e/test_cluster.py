@@ -14,6 +14,7 @@ from tests import nodes
 from tests.e2e.daemon import PAIR, Daemon, until
 
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -33,8 +34,9 @@ def on(address: str, **more: Any) -> tuple[str, ...]:
     return tuple(word for text in sets for word in ("--set", text))
 
 
-def submit(name: str) -> None:
-    assert call([*PAIR, "--name", name, "--steps", "60", "--save-every", "20"]) == 0
+def submit(name: str, steps: int) -> None:
+    words = ["--name", name, "--steps", str(steps), "--save-every", "20"]
+    assert call([*PAIR, *words]) == 0
 
 
 def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
@@ -42,16 +44,21 @@ def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
 ) -> None:
     options = on(nodes.shared().address)
     daemon.start(*options)
-    submit("killed")
-    folder = daemon.root / "outbox/killed"
-    until((folder / "stages/0020.png").exists)
+    submit("killed", 10_000)  # which end only when they are asked to
+    stages = daemon.root / "outbox/killed/stages"
+    until((stages / "00020.png").exists)
     daemon.end(signal.SIGKILL)
     daemon.start(*options)
+    until(lambda: daemon.step > 20)
+    assert call(["finish", "killed"]) == 0
     until(lambda: "killed" in daemon.painted)
-    receipt = (folder / "receipt.json").read_text()
-    assert receipt.count('"ended"') == 2
-    stages = sorted(path.name for path in (folder / "stages").iterdir())
-    assert stages == ["0020.png", "0040.png", "0060.png"]
+    with reading(daemon.root / "state" / FILE_NAME) as ledger:
+        entry = ledger.find("killed")
+        assert entry is not None
+        _, second = ledger.story(entry.id)
+    assert second.step >= 20
+    files = [stage["file"] for stage in daemon.receipt("killed")["stages"]]
+    assert files == [f"stages/{path.name}" for path in sorted(stages.iterdir())]
     assert daemon.end() == 0
 
 
@@ -87,6 +94,6 @@ def test_the_commands_of_the_page_make_a_cluster_for_those_with_its_token(
     with cluster_by_the_page(tmp_path) as address:
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "ray-token"))
         daemon.start(*on(address, gpus_per_job=0))
-        submit("painted")
+        submit("painted", 3)
         until(lambda: daemon.painted == ["painted"])
         assert daemon.end() == 0

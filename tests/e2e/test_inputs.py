@@ -12,6 +12,7 @@ from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
 from tests.daemon.ingest.inspection.files import made, photograph
 from tests.e2e.daemon import SLOW, Daemon, until
 
+from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files.atomic import digest
 
 SMALL = ("--set", "job.recipe=gatys", "--set", "job.size=24", "--set", "watch.rescan_s=0.2",
@@ -120,11 +121,12 @@ def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     """The file was renamed, so the program goes on writing into the claimed one."""
     whole = photograph("png")
     with (daemon.drop("sea", whole) / "content.jpg").open("ab") as writer:
-        long = (*SLOW, "--set", "job.steps=100", "--set", "job.save_every=50")
+        long = (*SLOW, "--set", "job.steps=10000")
         daemon.start(*SMALL, *SHORT, *long, "--set", f"inboxes=[{{after: {after}}}]")
         until(lambda: daemon.step > 0)
         writer.write(LATER)
         writer.flush()
+        assert call(["finish", "sea"]) == 0
         until(lambda: daemon.painted == ["sea"])
     held = daemon.root / "outbox/sea/inputs/content.jpg"
     assert held.read_bytes() == whole + LATER

@@ -37,7 +37,7 @@ PATIENT = Options(examples=5, within=60.0)
 """No test measures time: a busy machine may be slow."""
 
 few = settings(
-    max_examples=25, database=None, deadline=None,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
                            HealthCheck.data_too_large],
 )  # fmt: skip

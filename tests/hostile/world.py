@@ -174,7 +174,8 @@ class World(Workspace):
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
-        until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), 20.0)
+        within = max(ENDS_WITHIN, self.options.within)
+        until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), within)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
@@ -212,9 +213,10 @@ class World(Workspace):
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
             )
-        is_there = until(lambda: self.is_dead or is_running(self.state, self._pid()), STARTS_WITHIN)
+        within = max(STARTS_WITHIN, self.options.within)
+        is_there = until(lambda: self.is_dead or is_running(self.state, self._pid()), within)
         if not is_there:
-            return f"the daemon does not run after {STARTS_WITHIN:.0f} s"
+            return f"the daemon does not run after {within:.0f} s"
         return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
 
     def last_words(self) -> str:
@@ -232,7 +234,7 @@ class World(Workspace):
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(STOPS_WITHIN)
+            code = self.process.wait(max(STOPS_WITHIN, self.options.within))
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
@@ -275,7 +277,8 @@ class World(Workspace):
         for expected in self._expected:
             if self.is_dead:
                 return
-            left = max(0.0, expected.within + began - time.monotonic())
+            within = max(expected.within, self.options.within)
+            left = max(0.0, within + began - time.monotonic())
             if not until(expected.holds, left):
                 yield expected.sentence
 

@@ -24,8 +24,9 @@ from stylewatch_daemon.files.identity import Identity, identity
 POLL_S = 10.0
 """Seconds between two scans where there are no events."""
 
-CANARY_S = 2.0
-"""Seconds within which a file that we make must bring an event."""
+CANARY_S, CANARY_LOOKS = 2.0, 10
+"""Seconds within which a file that we make must bring an event, and looks for it in that time: if
+this process stood still, only one of them is lost."""
 
 RETRY_S = 300.0
 """Seconds until events are tried again in an inbox where they failed."""
@@ -321,7 +322,7 @@ def brings_events(folder: Path) -> bool | None:
     events = Events(folder, received.set, lambda: None)
     try:
         canary.touch()
-        return received.wait(CANARY_S)
+        return any(received.wait(CANARY_S / CANARY_LOOKS) for _ in range(CANARY_LOOKS))
     except OSError:
         return None
     finally:

@@ -5,11 +5,14 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.daemon.artifacts.paintings import painting, source
+from tests.daemon.clock import Clock
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.artifacts.client import Header, ThumbnailRequest, drawn
 from stylewatch_daemon.processes.child import send
 
@@ -44,6 +47,7 @@ def test_the_files_come_in_the_order_of_the_request(
     assert all("no process could be started" in file.problem for file in drawn(request))
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -51,16 +55,19 @@ def test_the_files_come_in_the_order_of_the_request(
         ("half a file", "ended (exit code 0)"),
         ("nonsense", "sent an invalid message"),
         ("another file", "sent an invalid message"),
-        ("hangs", "it took longer than 4 s"),
+        ("hangs", "it took longer than 60 s"),
     ],
 )
 def test_files_drawn_before_the_child_ended_count_and_the_rest_has_a_reason(
-    fault: str, why: str, tmp_path: Path
+    fault: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = source(tmp_path / fault / "a.png")
-    timeout = 4.0 if fault == "hangs" else 60.0
+    picture, clock = source(tmp_path / fault / "a.png"), Clock()
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=clock))
     request = ThumbnailRequest((picture, picture), 24)
-    first, second = drawn(request, "tests.daemon.artifacts.test_client:serve", timeout)
+    files = drawn(request, "tests.daemon.artifacts.test_client:serve", 60.0)
+    first = next(files)
+    clock.now += 60 if fault == "hangs" else 0
+    (second,) = files
     assert (first.name, first.content, first.problem) == ("0", b"abc", "")
     assert second.name == "1" and not second.content and why in second.problem
     assert child_pids("artifacts") == []

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_an_inbox_is_polled_where_a_file_brings_no_event(
         assert (watcher.interval(60), watcher.check()) == (POLL_S if polls else 60, False)
         assert bool(watcher.polled) == (polls and polling == "auto")
     assert list(inbox.iterdir()) == []
+
+
+def test_an_inbox_is_not_polled_because_this_process_stood_still(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LateEvent(Event):
+        """An event whose first wait is over before another thread could run."""
+
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            return self.waits > 1 and super().wait(20)
+
+    monkeypatch.setattr(watcher_module, "Event", LateEvent)
+    assert watcher_module.brings_events(inbox)
 
 
 def test_repeated_messages_of_watchdog_are_logged_as_a_count(

@@ -67,6 +67,7 @@ def await_end(pid: int) -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 def test_messages_go_both_ways_until_the_child_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +135,7 @@ def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(ShortageError, match="no process or thread can be started"):
         start()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "garbage may be closed meanwhile"
 
 
 class Evil:

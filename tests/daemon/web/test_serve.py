@@ -89,6 +89,7 @@ def received(connection: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 def test_it_serves_until_its_pipe_is_closed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +124,7 @@ def test_an_open_stream_of_events_ends_with_its_session(tmp_path: Path) -> None:
         assert b"a-name-that-is-new" not in received(watching)
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 def test_a_page_that_hangs_is_ended_by_the_kernel(tmp_path: Path) -> None:
     with closing(Page(tmp_path, HANGS)) as page, pytest.raises(OSError):
         page.get("/")
@@ -136,54 +138,75 @@ SLOW = ASK.replace(b"/ ", b"/?slow=yes ")
 CLOSE = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 SLOW_CLOSE = CLOSE.replace(b"/ ", b"/?slow=yes ")
 
-slow_requests: SimpleQueue[Request] = SimpleQueue()
-"""Requests that are being answered slowly."""
 
+class Server:
+    """A server in this process that answers slow requests once it `may_answer`."""
 
-async def greet(request: Request) -> Response:
-    if request.query_params:
-        slow_requests.put(request)
-        await asyncio.sleep(0.6)
-    return PlainTextResponse("hello")
+    def __init__(self, listening: socket.socket) -> None:
+        self.address: tuple[str, int] = listening.getsockname()
+        self.slow_requests: SimpleQueue[Request] = SimpleQueue()
+        self.may_answer = threading.Event()
+        app = Starlette(routes=[Route("/", self._greet)])
+        config = uvicorn.Config(
+            app, http=LimitedProtocol, ws="none", lifespan="off", log_config=None,
+            log_level="critical",
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([listening])))
+
+    async def _greet(self, request: Request) -> Response:
+        if request.query_params:
+            self.slow_requests.put(request)
+            await asyncio.to_thread(self.may_answer.wait)
+        return PlainTextResponse("hello")
+
+    def stop(self) -> None:
+        self.may_answer.set()
+        self._server.should_exit = True
+        self.thread.join()
 
 
 @pytest.fixture
-def server_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    """The address of a server with short timeouts, in this process."""
-    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 0.2)
-    app = Starlette(routes=[Route("/", greet)])
-    config = uvicorn.Config(
-        app, http=LimitedProtocol, ws="none", lifespan="off", log_config=None, log_level="critical"
-    )
-    server = uvicorn.Server(config)
+def server() -> Iterator[Server]:
+    """A server whose thread a test starts; clients can connect before."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        serving = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
-        serving.start()
-        yield listening.getsockname()
-        server.should_exit = True
-        serving.join()
+        server = Server(listening)
+        yield server
+        server.stop()
 
 
-def test_a_connection_without_a_whole_request_is_closed(server_at: tuple[str, int]) -> None:
-    for content, answers in ((b"", 0), (ASK[:-2], 0), (ASK + ASK[:9], 1), (SLOW, 1)):
-        assert received(connect(server_at, content)).count(b"hello") == answers
-    slow_requests.get()
+def test_a_connection_without_a_whole_request_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 0.2)
+    contents = {b"": 0, ASK[:-2]: 0, ASK + ASK[:9]: 1, SLOW: 1}
+    # all is sent before the server can count the time
+    connections = [connect(server.address, content) for content in contents]
+    server.thread.start()
+    *others, slow = connections
+    answers = [received(connection).count(b"hello") for connection in others]
+    server.slow_requests.get()
+    time.sleep(0.6)  # the request may take longer than its arrival
+    server.may_answer.set()
+    assert [*answers, received(slow).count(b"hello")] == list(contents.values())
 
 
 def test_the_longest_idle_connections_make_room_and_those_with_a_request_stay(
-    server_at: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 600.0)
     monkeypatch.setattr(serve, "MAX_CONNECTIONS", 2)
-    first, second = connect(server_at, b"G"), connect(server_at, b"G")
-    assert b"hello" in received(connect(server_at, CLOSE))
+    server.thread.start()
+    first, second = connect(server.address, b"G"), connect(server.address, b"G")
+    assert b"hello" in received(connect(server.address, CLOSE))
     assert received(first) == b""
     with monkeypatch.context() as patch:
         patch.setattr(resource, "getrlimit", lambda _: (2, 2))  # one connection only
-        assert b"hello" in received(connect(server_at, CLOSE))
+        assert b"hello" in received(connect(server.address, CLOSE))
         assert received(second) == b""
-    busy = [connect(server_at, SLOW_CLOSE), connect(server_at, SLOW_CLOSE)]
+    busy = [connect(server.address, SLOW_CLOSE), connect(server.address, SLOW_CLOSE)]
     for _ in busy:
-        slow_requests.get()
-    assert received(connect(server_at, b"G")) == b""
+        server.slow_requests.get()
+    assert received(connect(server.address, b"G")) == b""
+    server.may_answer.set()
     assert all(b"hello" in received(connection) for connection in busy)

@@ -144,8 +144,8 @@ def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
     tmp_path: Path, supervisors: list[Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with socket.create_server(("0.0.0.0", 0)) as other:
-        port = other.getsockname()[1]
+    port = unused_port()
+    with socket.create_server(("0.0.0.0", port)):
         page = replace(page_at(tmp_path, f"0.0.0.0:{port}"), token=SecretStr(TOKEN))
         start(supervisors, page)
         until(lambda: "painting goes on" in caplog.text)

@@ -29,11 +29,9 @@ def fake(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     yield Fine(question.job, ())
 
 
-def first_without_descriptors(question: Question) -> Iterator[Begun | NotNow | Verdict]:
-    """In the child: inspect; the first process has no file descriptor to spare."""
-    sign = question.files[0].with_suffix(".sign")
-    if not sign.exists():
-        sign.touch()
+def without_descriptors(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """In the child: inspect; until there is a sign, with no file descriptor to spare."""
+    if not question.files[0].with_suffix(".sign").exists():
         free = os.open(os.devnull, os.O_RDONLY)
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))

@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
+from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
@@ -77,26 +79,34 @@ def test_one_child_inspects_all_pictures_and_ignores_signals(asking: Asking) -> 
 
 def test_others_do_not_wait_for_a_picture_that_takes_long(asking: Asking) -> None:
     """The second child would wait for it for much longer than this test may take."""
-    opened = asking.start(seconds=1000.0, quick=6.0)  # time enough to start the first child again
-    asking.ask("endless", "a")
-    asking.wait(1)  # for the slow one to be moved
-    while not (verdicts := asking.wait(1)):
-        pass
-    assert verdicts == [Fine("a", ())]
-    assert len(child_pids(NAME)) == 2
+    opened = asking.start(seconds=1000.0, quick=0.5)
+    asking.ask("endless")
+    asking.wait(1)  # for it to be moved
+    opened._seconds = 60.0  # time enough to start the first child again
+    asking.ask("a")
+    assert asking.wait(1) == [Fine("a", ())]
+    while len(child_pids(NAME)) < 2:
+        time.sleep(0.01)
     opened.close()  # which does not wait for it either
     assert (opened.verdicts(), child_pids(NAME)) == ([], [])
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 @pytest.mark.parametrize(
     ("fault", "why"),
     [("deadly", "signal 9"), ("endless", "took longer than 3 s"), ("wasteful", "exit code 1"),
      ("large", "exit code 1")],
 )  # fmt: skip
 def test_a_picture_that_ends_the_child_comes_last_and_is_refused_the_second_time(
-    fault: str, why: str, asking: Asking
+    fault: str, why: str, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking.start(seconds=3.0 if fault == "endless" else 60.0)
+    waits = count(1)
+    # each picture has two messages; the time is over before the second one of the endless one
+    over = (4, 8) if fault == "endless" else ()
+    monkeypatch.setattr(
+        client, "wait", lambda handles, _: [] if next(waits) in over else wait(handles, 60)
+    )
+    asking.start(seconds=3.0)
     asking.ask("a", fault, "b")
     *others, last = asking.wait(3)
     assert others == [Fine("a", ()), Fine("b", ())]
@@ -126,10 +136,11 @@ def test_a_shortage_of_the_machine_is_reported_and_the_picture_tried_again(
 ) -> None:
     (asking.root / "a.jpg").write_bytes(made("png"))
     monkeypatch.setattr(client, "RETRY_S", 0.01)
-    opened = asking.start(f"{FAKES}:first_without_descriptors")
+    opened = asking.start(f"{FAKES}:without_descriptors")
     asking.ask("a")
     assert asking.wait(1) == []
     assert "out of file descriptors" in opened.trouble
+    (asking.root / "a.sign").touch()
     (fine,) = asking.wait(1)
     assert isinstance(fine, Fine) and [picture.name for picture in fine.pictures] == ["a.jpg"]
     assert opened.trouble == ""
