@@ -80,6 +80,7 @@ def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
     assert weights_status() == Status(problem="they are damaged; fetch them again", exit_code=69)
 
 
+@pytest.mark.usefixtures("children_exit_slowly")
 @pytest.mark.parametrize(
     ("name", "words"),
     [

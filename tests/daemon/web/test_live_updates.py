@@ -81,9 +81,10 @@ def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers
         assert (len(messages), page.renders, page.hub.viewers) == (1, renders + 1, 20)
         for viewer in viewers:
             await viewer.aclose()
-        while len(asyncio.all_tasks()) > 1:  # the hub's own ends
-            await asyncio.sleep(0.001)
         assert page.hub.viewers == 0
+        async with asyncio.timeout(60):
+            while len(asyncio.all_tasks()) > 1:  # the one that looks at the disk ends
+                await asyncio.sleep(0.001)
         async with aclosing(Page(beat=0.01, a="0").hub.watch("now")) as silent:
             await first(silent)
             assert await anext(silent) == BEAT
