@@ -60,8 +60,7 @@ class Curve:
         (begin, high), (end, low) = self.first, self.last
         if begin == end:
             return f"loss {high:.3g} at step {end}"
-        share = f", {100 * (1 - low / high):.0f} % less" if low < high else ""
-        return f"loss {high:.3g} at step {begin}, {low:.3g} at step {end}{share}"
+        return f"loss {high:.3g} at step {begin}, {low:.3g} at step {end}"
 
     @property
     def svg(self) -> str:

@@ -81,7 +81,7 @@ def test_equal_factors_have_equal_heights_also_of_terms() -> None:
     assert middle == WIDTH / 2 and second - first == pytest.approx(third - second)
     assert [y for _, y in places(line.terms[0][1])] == [second, third]
     assert [label for _, label in line.decades] == ["10", "100", "1000"]
-    assert line.words == "loss 1e+03 at step 1, 10 at step 3, 99 % less"
+    assert line.words == "loss 1e+03 at step 1, 10 at step 3"
     assert "content.&lt;b&gt;" in line.svg and line.words in line.svg
 
 
