@@ -26,10 +26,6 @@ from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_painter.stage import Regions
 
-BORDER = 32
-"""Pixels of padding: whole positions at every layer; at conv5 a position has 16 pixels."""
-
-
 _IN_REGION = 0.5
 """Share of a position from which it belongs to a region."""
 
@@ -166,7 +162,7 @@ class _Cut(torch.autograd.Function):
 
 def border(network: Network) -> int:
     """Pixels of padding around a picture in `network`."""
-    return 0 if network.padding == "zeros" else BORDER
+    return 0 if network.padding == "zeros" else network.border
 
 
 def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
@@ -198,14 +194,14 @@ def features(
     """Features after ReLU, (B, N, height, width) each, of x with the padding of `settings`."""
     if settings.padding == "zeros":
         return network(x, layers, settings)
-    maps = network(bordered(x, BORDER, settings.padding), layers, settings)
+    maps = network(bordered(x, settings.border, settings.padding), layers, settings)
     return {layer: _without_border(f, layer, x, settings) for layer, f in maps.items()}
 
 
 def _without_border(f: Tensor, layer: LayerName, x: Tensor, settings: Network) -> Tensor:
     """Crop the features f of the padded x to those of x."""
     rows, columns = map_size((x.shape[-1], x.shape[-2]), layer, settings)
-    outside = BORDER >> pools_before(layer)
+    outside = settings.border >> pools_before(layer)
     inside = f[..., outside : outside + rows, outside : outside + columns]
     if f.is_contiguous(memory_format=torch.channels_last):
         return inside.contiguous(memory_format=torch.channels_last)

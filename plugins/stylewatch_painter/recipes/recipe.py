@@ -112,6 +112,8 @@ class Network(Strict):
     """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
     """Padding around the picture; see `tiles`."""
+    border: Literal[8, 16, 32] = 32
+    """Pixels on each side with which `reflect` and `replicate` pad the picture."""
 
 
 class Content(Strict):
@@ -247,6 +249,16 @@ class Objective(Terms):
             raise ValueError(
                 f"network.architecture {architecture} has no layer {missing[0]}: it has "
                 f"{', '.join(ARCHITECTURES[architecture])}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _border_has_a_position(self) -> Self:
+        deepest = max(self.all_layers)
+        if self.network.padding != "zeros" and self.network.border < 2 ** (int(deepest[4]) - 1):
+            raise ValueError(
+                f"network.border {self.network.border} is smaller than a position of {deepest}: set "
+                "network.border: 16"
             )
         return self
 

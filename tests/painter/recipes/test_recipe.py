@@ -50,6 +50,9 @@ def test_size_has_one_of_six_forms() -> None:
          " conv5_2, conv5_3"),
         ({"objective.network.architecture": "vgg13"},
          "objective.network.architecture: input should be 'vgg16' or 'vgg19', got 'vgg13'"),
+        ({"objective.content.layers": {"conv5_1": 1}},
+         "objective: network.border 8 is smaller than a position of conv5_1: set network.border:"
+         " 16"),
         ({"objective.style.loss": "wasserstein"},
          "objective.style: gram: moments and loss: wasserstein go together: the distance is"
          " between means and covariances, and no other loss is"),
