@@ -161,14 +161,16 @@ class Inbox:
             self._check_outbox()
         self.pending.extend(pending.items())
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str) -> bool:
         """Enter the incomplete pairs called `name` as canceled jobs, which are claimed next.
 
-        Raises InProgressError until the inbox was scanned and their files have settled.
+        Returns whether there were any. Raises InProgressError until the inbox was scanned and their
+        files have settled.
         """
         if not self._adopted:
             raise InProgressError(f"{shown(self.path)} was not scanned yet")
-        for waiting in [waiting for waiting in self.incomplete if waiting.name == name]:
+        named = [waiting for waiting in self.incomplete if waiting.name == name]
+        for waiting in named:
             pair = waiting.pair
             if pair is None or self._is_changing(pair):
                 raise InProgressError(f"{shown(name)} waits for files that still change")
@@ -179,6 +181,7 @@ class Inbox:
             self._ids[key] = entry.id
             self.pending.append((key, pair))
             self.incomplete.remove(waiting)
+        return bool(named)
 
     def _is_changing(self, pair: Pair) -> bool:
         """Return whether a file of the pair has not settled, or is open for writing."""

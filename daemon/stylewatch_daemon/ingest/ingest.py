@@ -121,10 +121,12 @@ class Ingest:
             self._ask()
         return claimed
 
-    def cancel(self, name: str) -> None:
-        """Cancel the incomplete pairs called `name`; raises InProgressError as `Inbox.cancel`."""
-        for inbox in self.inboxes:
-            inbox.cancel(name)
+    def cancel(self, name: str) -> bool:
+        """Cancel the incomplete pairs called `name`, and return whether there were any.
+
+        Raises InProgressError as `Inbox.cancel`.
+        """
+        return any([*(inbox.cancel(name) for inbox in self.inboxes)])  # of all inboxes
 
     def apply_verdicts(self) -> list[str]:
         """Queue, refuse or give back inspected jobs, and ask about more; return the jobs' ids."""

@@ -64,7 +64,7 @@ class Pipeline:
         """Outcomes of jobs, by id."""
         self.ended = 0
         """How many outcomes there were, of all jobs."""
-        actions = JobActions(
+        self._actions = actions = JobActions(
             *(state, reporter, lambda: self._settings, lambda: self.dispatcher.active_jobs),
             *(self._cancel, self.update_status),
         )
@@ -202,8 +202,14 @@ class Pipeline:
         self.update_status()
 
     def _cancel_incomplete(self, name: str) -> None:
-        """Finish the incomplete pairs of that name as canceled jobs; raises InProgressError."""
-        self.ingest.cancel(name)
+        """Finish the incomplete pairs of that name as canceled jobs; raises InProgressError.
+
+        A pair that is complete by now is canceled as a job.
+        """
+        if not self.ingest.cancel(name):
+            if job := self.state.ledger.latest_open(name):
+                self._actions.cancel(job)
+            return
         self.reporter.asked(f"asked to cancel {shown(name)}, which was incomplete")
         self.claim()
 

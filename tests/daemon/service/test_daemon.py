@@ -95,7 +95,7 @@ def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
     [
         ({"inboxes": (make_inbox(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
         ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
-        ({"cluster": Demand()}, r"stylewatch\[ray\]"),
+        ({"cluster": Demand()}, r"Ray is not installed: `.*\[ray\]"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_made(

@@ -10,7 +10,7 @@ from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jo
 
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.store import ledger_writer
+from stylewatch_daemon.store import ledger_writer, requests
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")
@@ -60,6 +60,20 @@ def test_a_claim_that_failed_to_commit_is_one_job(
         run_jobs(pipeline)
     assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
     assert place.state.ledger.counts()["waiting"] == 0
+
+
+def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled(
+    place: DaemonWorld,
+) -> None:
+    pipeline = place.start()
+    for _ in range(2):  # the second time there is an older job of that name
+        fill(place.inbox, *A)
+        enter_all(pipeline)
+        requests.leave(place.state.root, "cancel_incomplete", name="a")
+        pipeline.control.act()
+        assert pipeline.next_job() is None
+    assert place.state.ledger.counts()["cancelled"] == 2
+    assert (place.outbox / "_refused/a-2/reason.txt").read_text() == "cancelled\n"
 
 
 def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
