@@ -37,15 +37,18 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselv
 def test_a_wrong_option_is_reported_at_the_form_which_keeps_the_pictures(
     page: Page, site: Site, windows: Windows
 ) -> None:
-    page.get_by_text("Options").click()
-    page.get_by_label("Size").fill("enormous")
+    page.get_by_text("More settings").click()
+    page.locator("#size").fill("enormous")
     page.get_by_label("Name").fill("by-hand")
     give_pair(page, site)
-    expect(page.locator("#message")).to_contain_text("size")
+    expect(page.locator("#message")).to_contain_text("Correct the settings")
+    expect(page.locator("#size-mistake")).to_contain_text("should be 640")
+    expect(page.locator("#size")).to_have_attribute("aria-invalid", "true")
     windows.expected.append("400 (Bad Request)")
     expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")
-    page.get_by_label("Size").fill("32")
+    page.locator("#size").fill("32")
     start(page)
+    expect(page.locator("#size-mistake")).to_be_hidden()
     see(finished(page, "by-hand").get_by_role("img"))
 
 

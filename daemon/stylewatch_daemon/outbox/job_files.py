@@ -86,6 +86,20 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     return digests
 
 
+def written(entry: Entry) -> dict[str, str]:
+    """Return the SHA-256 of each file that the receipt of a job names, by its path there."""
+    receipt: Mapping[str, Any] = {}
+    with (
+        suppress(OSError),
+        safe_dirs.opened(Path(entry.outbox), str(entry.place)) as folder,
+        open_regular(folder, RECEIPT) as file,
+    ):
+        receipt = _parsed(file)
+    records = (record for part in ("stages", "files") for record in _records(receipt, part))
+    digests = {_text(record, "file"): _text(record, "sha256") for record in records}
+    return {path: digest for path, digest in digests.items() if path}
+
+
 def write_note(outbox: Path, place: str) -> None:
     """Name the stages that are in the folder of a job that will get no receipt.
 

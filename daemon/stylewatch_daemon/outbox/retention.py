@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import identity, safe_dirs
+from stylewatch_daemon.files import flat_layout, identity, safe_dirs
 from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
+from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED, STAGES, Outbox
 from stylewatch_daemon.settings.sections import Keep, Retention
 from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 DAY = 86400.0
@@ -144,6 +145,39 @@ class Expiry:
         with suppress(OutputError):
             self._ledger().expire(forgotten_before(retention.ledger))
             thumbs.sweep(self._previews, self._ledger().digests())
+
+
+def remove_job(entry: Entry) -> set[str]:
+    """Remove the files of a job that has ended from its outbox; return the pictures' digests.
+
+    What others put there stays, and so do files in an inbox. Raises OSError.
+    """
+    outbox, place = Path(entry.outbox), entry.place
+    if not outbox.is_dir():  # a mount that comes back, perhaps
+        raise OutputError(f"the outbox {outbox} is not there")
+    inputs = {record["name"]: record.get("sha256", "") for record in entry.inputs}
+    digests = set(inputs.values())
+    paths: list[str] = []
+    if entry.refused_as is not None:
+        paths += (f"{entry.refused_as}/{name}" for name in (*inputs, "reason.txt"))
+    if place is not None:
+        written = job_files.written(entry)
+        digests |= set(written.values())
+        stages = (f"{STAGES}/{stage.name}" for stage in job_files.stages(entry).values())
+        archived = (f"inputs/{name}" for name in inputs)
+        # The receipt goes last: it names the others, if this is cut off.
+        for file in (*written, *stages, *archived, "losses.csv", job_files.NOTE, RECEIPT):
+            outside = ".." in file.split("/")
+            paths.append(flat_layout.painting(place, file) if outside else f"{place}/{file}")
+    for path in map(PurePosixPath, paths):
+        with (
+            suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError, OutputError),
+            safe_dirs.opened(outbox, str(path.parent)) as folder,
+        ):
+            os.unlink(path.name, dir_fd=folder)
+    for folder_path in {str(path.parent) for path in map(PurePosixPath, paths)}:
+        Outbox(outbox).drop_empty(folder_path)
+    return digests - {""}
 
 
 def forgotten_before(days: int) -> str:

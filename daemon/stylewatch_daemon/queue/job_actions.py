@@ -1,6 +1,6 @@
-"""Actions of people on jobs: cancel, finish, retry, dismiss.
+"""Actions of people on jobs: cancel, finish, retry, dismiss, delete.
 
-A retry is a new job, with copies of the pictures of the old one, and its settings.
+A retry is a new job, with copies of the pictures of the old one, and its settings or others.
 """
 
 import re
@@ -20,18 +20,18 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
-from stylewatch_daemon.model import JobState
-from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.job_files import Input
+from stylewatch_daemon.model import JobState, Picture
+from stylewatch_daemon.outbox import job_files, retention
+from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
-from stylewatch_daemon.store import claim_files
-from stylewatch_daemon.store.journal import File, Journal, Role, load, save
+from stylewatch_daemon.store import claim_files, thumbs
+from stylewatch_daemon.store.journal import MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.state_dir import State, entry_of
+from stylewatch_daemon.store.state_dir import PREVIEWS, UPLOADS, State, entry_of, with_seen
 from stylewatch_painter.algorithm import scales
 
 JOB_FILE = "job.yaml"
@@ -62,8 +62,8 @@ def settings_for(
 ) -> Mapping[str, Any]:
     """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
     asked = config.job_overrides(overrides)
-    previous = _previous(entry, settings, asked)
-    recipe = asked.get("recipe", previous.recipe)
+    before = previous(entry, settings, asked)
+    recipe = asked.get("recipe", before.recipe)
     by_file = str(recipe).endswith((".yaml", ".yml"))
     if by_file and recipe != settings.job.recipe:
         raise UsageError(
@@ -74,9 +74,9 @@ def settings_for(
         for key in _STARTS:
             if key in overrides:
                 raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
-        overrides |= {"job.init": "picture", "job.from_step": previous.from_step + from_stage}
-    base = settings.model_copy(update={"job": previous.model_copy(update={"sweep": {}})})
-    job = config.override(base, overrides).job.model_copy(update={"sweep": previous.sweep})
+        overrides |= {"job.init": "picture", "job.from_step": before.from_step + from_stage}
+    base = settings.model_copy(update={"job": before.model_copy(update={"sweep": {}})})
+    job = config.override(base, overrides).job.model_copy(update={"sweep": before.sweep})
     if from_stage is not None:
         most = scales.most_steps(job.resolve(*settings.recipes).schedule)
         if job.from_step >= most:
@@ -88,7 +88,7 @@ def settings_for(
     return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
 
 
-def _previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
+def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
     """Return the settings a job was begun with; else those of its job.yaml, except the `asked`."""
     if entry.settings is not None:
         try:
@@ -151,24 +151,55 @@ class JobActions:
         self._reporter.asked(f"asked to dismiss {which} from the status")
         self._publish()
 
+    def delete(self, job: str) -> None:
+        """Remove the files of a job that has ended, and forget it; a series with all its jobs."""
+        entry = self._state.ledger.find(job)
+        if entry is None or entry.id != job or entry.state not in LAST:
+            return
+        for member in self._state.ledger.members(job):
+            self.delete(member.id)
+        digests = retention.remove_job(entry)
+        self._state.ledger.delete(job)
+        left = self._state.ledger.digests()
+        thumbs.sweep(self._state.thumbs, left)
+        for digest in digests - left:
+            for preview in (self._state.root / PREVIEWS).glob(f"{digest}*"):
+                preview.unlink(missing_ok=True)
+        self._reporter.asked(f"deleted {entry.place or entry.name}")
+        self._publish()
+
     def retry(
-        self, job: str, new: str, settings: Mapping[str, Any], from_stage: int | None = None
+        self,
+        job: str,
+        new: str,
+        settings: Mapping[str, Any],
+        from_stage: int | None = None,
+        without: Collection[int] = (),
+        added: Sequence[str] = (),
     ) -> None:
         """Run the job with the id `job` again, as the job `new`, by `settings` alone.
 
+        The styles with the numbers `without`, from 1, are left out. The files `added` are further
+        styles; they are in the folder `new` of the uploads, which is removed afterwards.
         Repeating this does nothing twice, wherever it was cut off. Raises InputError where it
         cannot be done, OSError where it cannot be done now.
         """
         if not re.fullmatch(r"\w[\w.-]*", new):
             raise InputError(f"{new!r} can be no job's id")
         entry, known = (self._state.ledger.find(job_id) for job_id in (job, new))
+        uploads = self._state.root / UPLOADS / new
         if known is not None and known.id == new:
+            shutil.rmtree(uploads, ignore_errors=True)
             return
         if entry is None or entry.id != job or entry.state not in LAST:
             raise InputError(f"there is no job {job} that is at its end")
-        journal = self._make(entry, new, settings, from_stage)
+        inputs = needed(entry, from_stage, without)
+        styles = [Input("style", name, (Spot(uploads, "", name),)) for name in added]
+        journal = self._make(entry, new, settings, (*inputs, *styles))
         columns = queue_entry(self._settings(), self._state.job_file(journal))
-        self._state.ledger.enter([entry_of(replace(journal, state=JobState.QUEUED), **columns)])
+        entered = entry_of(replace(journal, state=JobState.QUEUED), **columns)
+        self._state.ledger.enter([with_seen(entered, _seen(entry, inputs))])
+        shutil.rmtree(uploads, ignore_errors=True)
         self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 
     def _wish(self, wish: Literal["cancel", "finish"], job: str) -> bool:
@@ -182,13 +213,14 @@ class JobActions:
         return True
 
     def _make(
-        self, entry: Entry, new: str, settings: Mapping[str, Any], from_stage: int | None
+        self, entry: Entry, new: str, settings: Mapping[str, Any], inputs: Sequence[Input]
     ) -> Journal:
         """Make the new job, its files whole in the state folder."""
         inbox, outbox = Path(entry.inbox), Path(entry.outbox)
+        uploads = self._state.root / UPLOADS / new
 
         def fill(folder: Path) -> list[File]:
-            files = _copy_all(needed(entry, from_stage), outbox, folder)
+            files = _copy_all(inputs, (outbox, uploads), folder)
             return [*files, write_job_file(settings, folder)]
 
         try:
@@ -206,17 +238,42 @@ class JobActions:
             shutil.rmtree(self._state.claims / new, ignore_errors=True)
             if not outbox.is_dir():  # a mount that comes back, perhaps
                 raise OutputError(f"the outbox {outbox} is not there") from error
+            shutil.rmtree(uploads, ignore_errors=True)
             raise
 
 
-def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
+def needed(
+    entry: Entry, from_stage: int | None, without: Collection[int] = ()
+) -> tuple[Input, ...]:
     """Return the pictures for a retry, with the stage to start from, if one is given.
 
-    Raises InputError where they are not known, or there is no such stage.
+    The styles with the numbers `without`, from 1, are left out, with their masks. Raises
+    InputError where the pictures are not known, or there is no such stage.
     """
     start = () if from_stage is None else (job_files.stage(entry, from_stage),)
     replaced = {"job", *(file.role for file in start)}
-    return (*(file for file in job_files.inputs(entry) if file.role not in replaced), *start)
+    files = [file for file in job_files.inputs(entry) if file.role not in replaced]
+    numbers = range(1, 1 + sum(file.role == "style" for file in files))
+    kept = [number for number in numbers if number not in without]
+    masks = {f"style-{old}{MASK}": f"style-{new}{MASK}" for new, old in enumerate(kept, 1)}
+    number = iter(numbers)
+    left = (file for file in files if file.role != "style" or next(number) in kept)
+    renumbered = [
+        replace(file, role=masks.get(file.role, file.role))
+        for file in left
+        if file.role in masks or not file.role.startswith("style-")
+    ]
+    return (*renumbered, *start)
+
+
+def _seen(entry: Entry, inputs: Iterable[Input]) -> list[Picture]:
+    """Return what the ledger knows of the pictures among `inputs`."""
+    names = {file.name for file in inputs if file.sha256}
+    return [
+        Picture(record["name"], record["sha256"], (record["pixels"][0], record["pixels"][1]))
+        for record in entry.inputs
+        if record["name"] in names and "pixels" in record
+    ]
 
 
 def make_job(
@@ -238,13 +295,13 @@ def make_job(
     return job
 
 
-def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]:
+def _copy_all(inputs: Iterable[Input], own: Collection[Path], folder: Path) -> list[File]:
     """Copy the inputs into `folder`, each under a name of its own.
 
-    Every job has copies in the `outbox`; a file that was left in an inbox stays there.
+    The job archives those from the folders `own`; a file that was left in an inbox stays there.
     """
     files: list[File] = []
-    taken: set[str] = set()
+    taken = {JOB_FILE}
     for file in inputs:
         if (file.size or 0) > claim_files.LARGEST:
             size = disk_space.amount(file.size or 0)
@@ -254,8 +311,7 @@ def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]
         name = next(name for name in names if name.casefold() not in taken)
         taken.add(name.casefold())
         _copy(file, source, folder / name)
-        own = source.root == outbox
-        files.append(_file(file.role, folder / name, source.path, own=own))
+        files.append(_file(file.role, folder / name, source.path, own=source.root in own))
     return files
 
 

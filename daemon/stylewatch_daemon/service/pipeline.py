@@ -74,6 +74,7 @@ class Pipeline:
             "finish": actions.finish,
             "dismiss": actions.dismiss,
             "retry": actions.retry,
+            "delete": actions.delete,
         }
         self.control = Control(state.root, reporter, acts)
         self._expiry = Expiry(lambda: state.ledger, CLOCK, state.thumbs)

@@ -278,7 +278,7 @@ MOST_MEMBERS = 64
 """Jobs of a series."""
 
 
-_NOT_SWEPT = ("sweep", "name", "final", "flat", "priority", "set")
+_NOT_SWEPT = ("sweep", "name", "final", "flat", "file_names", "priority", "set")
 
 
 _LONGEST_VALUE = 60
@@ -368,6 +368,10 @@ class JobSettings(Strict):
     """Name the final image as `name` says, and put the job's folder into `_jobs`."""
     artifacts: Artifacts = ()
     """Files drawn from the job's record: losses, progress, gif, sheet."""
+    file_names: Annotated[dict[str, str], Field(max_length=MOST_STYLES)] = Field(
+        default_factory=dict
+    )
+    """Original names of the images, by their names in the job's folder, for the page."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Order among the jobs of one inbox: higher ones come first."""
     set: dict[str, Any] = Field(default_factory=dict)
@@ -448,6 +452,21 @@ class JobSettings(Strict):
         size = self.style_size
         rules = {size} if isinstance(size, str) else set(size or ())
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
+
+    def style_shares(self, count: int) -> tuple[float, ...]:
+        """Return the weight of each of `count` styles, 1 each where none is set.
+
+        Raises SettingsError where there are more or fewer weights than styles.
+        """
+        weights = self.style_weights
+        if weights is None or not count:
+            return (1.0,) * count
+        if len(weights) != count:
+            raise SettingsError(
+                f"style_weights has {len(weights)} numbers for {count} style pictures: "
+                "give one for each"
+            )
+        return weights
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
         """Return the size of each of `count` styles, as far as it is not the recipe's.

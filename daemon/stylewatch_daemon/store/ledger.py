@@ -211,6 +211,14 @@ class Ledger:
         )
         return [_entry(row) for row in self._rows(query, outbox, limit)]
 
+    def with_content(self, sha256: str, limit: int) -> list[Entry]:
+        """Return the jobs whose content image has this digest, the latest first."""
+        query = f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? ORDER BY id DESC LIMIT ?"
+        entries = map(_entry, self._rows(query, sha256, limit))
+        return [
+            entry for entry in entries if entry.inputs and entry.inputs[0].get("role") == "content"
+        ]
+
     def members(self, series: str) -> list[Entry]:
         """Return the jobs of a series, in their order."""
         query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"

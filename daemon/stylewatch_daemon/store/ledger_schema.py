@@ -42,6 +42,9 @@ REQUESTED = (
 UNDISMISSED = "state IN ('refused', 'failed') AND dismissed = 0"
 """The refused and failed jobs that the status lists, for SQL."""
 
+FIRST_DIGEST = "CASE WHEN json_valid(inputs) THEN json_extract(inputs, '$[0].sha256') END"
+"""The digest of a job's content image, which is its first input, for SQL."""
+
 MIGRATIONS: tuple[Sequence[str], ...] = (
     (
         """
@@ -125,6 +128,8 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         "ALTER TABLE jobs ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0",
         f"CREATE INDEX jobs_undismissed ON jobs (dismissed, finished, id) WHERE {UNDISMISSED}",
     ),
+    # The jobs of a photo, by its digest.
+    (f"CREATE INDEX jobs_of_picture ON jobs ({FIRST_DIGEST}, id)",),
 )
 
 

@@ -212,6 +212,10 @@ class LedgerWriter(Ledger):
         ((job_id,),) = self._rows(query, name, json.dumps(LAST))
         return job_id or ""
 
+    def delete(self, job_id: str) -> None:
+        """Remove a job with its attempts."""
+        self._write("DELETE FROM jobs WHERE id = ?", job_id)
+
     def ids(self, *states: str) -> set[str]:
         """Return the ids of all jobs in one of `states`."""
         query = "SELECT id FROM jobs WHERE state IN (SELECT value FROM json_each(?))"

@@ -52,7 +52,10 @@ IN_A_ROW = 5
 """How many jobs are quarantined in a row by errors in the same step; if the next job fails there
 too, the fault is probably in stylewatch, and the job waits instead."""
 
-_FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", "previews", "uploads", "requests")
+PREVIEWS, UPLOADS = "previews", "uploads"
+"""The folders of previews that the page made, and of pictures that it received."""
+
+_FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "requests")
 _FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
 _LOCKS = ("lock", "worker.lock")
 

@@ -1,7 +1,9 @@
 """View of a job and its loss curve, which the page, `stylewatch show` and the report render."""
 
 import csv
+import json
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,18 +13,25 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.artifacts.client import weights
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
+from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
-from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.store.journal import MASK, Attempt
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, terms
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.views.output_files import Memory, read_losses, read_receipt
+from stylewatch_daemon.views.output_files import (
+    Memory,
+    original_name,
+    read_losses,
+    read_receipt,
+)
 
 WIDTH, HEIGHT = 320, 96
 """Units of the SVG view box; the picture is stretched to the space there is."""
@@ -39,6 +48,11 @@ Lines = Mapping[str, Sequence[Point]]
 
 Row = tuple[str, ...]
 AnyReceipt = Receipt | SeriesReceipt
+
+_OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "preview", "recipe",
+            "save_every", "schedule", "seed", "size", "steps", "strength", "stroke",
+            "style_weight")  # fmt: skip
+"""Settings that are options of `stylewatch submit`."""
 
 _RECEIPT: TypeAdapter[AnyReceipt] = TypeAdapter(Receipt | SeriesReceipt)
 _tables = Memory(32)
@@ -252,13 +266,59 @@ def _changes(entry: Entry) -> Iterator[tuple[str, str]]:
         dict(dotted(plain)) for plain in (defaults, {**defaults, **(entry.settings or {})})
     )
     for key in {**now, **before}:
-        if now.get(key) != before.get(key):
+        if now.get(key) != before.get(key) and not key.startswith("file_names."):
             yield shown(key.removeprefix("set.")), in_a_line(as_text(now.get(key)))
 
 
 def name_of(entry: Entry) -> str:
     """Name of a job as people see it."""
     return shown(flat_layout.called(entry.place or entry.name))
+
+
+def submit_command(entry: Entry) -> str:
+    """Command that submits the same pictures with the same settings, as a shell takes it.
+
+    Pictures have their original names. Settings that have the shipped default are left out.
+    """
+    files: dict[str, list[str]] = {}
+    for plain in entry.inputs:
+        files.setdefault(plain.get("role", ""), []).append(original_name(entry, plain))
+    words = ["stylewatch", "submit", *files.get("content", ()), *files.get("style", ())]
+    defaults = JobSettings().model_dump(mode="json")
+    settings = {**(entry.settings or {}), "file_names": {}}
+    for key, value in settings.items():
+        if key == "init" and value == "picture":
+            words += ["--init", *files.get("init", ())]
+        elif value != defaults.get(key):
+            words += _option(key, value)
+    words += [word for name in files.get(f"content{MASK}", ()) for word in ("--mask", name)]
+    numbers = range(1, 1 + len(files.get("style", ())))
+    masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
+    if set(masks) - {"none"}:
+        words += [word for name in masks for word in ("--style-mask", name)]
+    return shlex.join(words)
+
+
+def _option(key: str, value: Any) -> Iterator[str]:
+    """Yield the words that give a setting to `stylewatch submit`."""
+    if key in _OPTIONS:
+        yield from (f"--{key.replace('_', '-')}", str(value))
+    elif key == "sweep":
+        for name, values in value.items():
+            yield from ("--sweep", f"{name}={_as_yaml(values)[1:-1]}")
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from ("--set", f"{'' if key == 'set' else f'{key}.'}{name}={_as_yaml(inner)}")
+    else:
+        yield from ("--set", f"{key}={_as_yaml(value)}")
+
+
+def _as_yaml(value: Any) -> str:
+    """A value on one line, as after `--set KEY=`."""
+    with suppress(SettingsError):
+        if isinstance(value, str) and yaml_lines.value(value) == value:
+            return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def loss_curve(

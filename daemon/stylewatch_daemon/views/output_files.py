@@ -20,7 +20,7 @@ from typing import Any
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import flat_layout
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.outbox.job_files import Spot, input_spots, stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry
@@ -139,9 +139,34 @@ def input_digest(entry: Entry, what: str) -> str:
     return str(entry.inputs[int(numbered[2])].get("sha256") or "")
 
 
-def source_name(plain: Any) -> str:
-    """Name under which an input, as `Entry.inputs` describes it, was dropped."""
-    return shown(PurePosixPath(str(plain.get("source") or plain["name"])).name)
+def original_name(entry: Entry, plain: Any) -> str:
+    """Name under which an input, as `Entry.inputs` describes it, was dropped or uploaded."""
+    names = (entry.settings or {}).get("file_names")
+    name = names.get(plain["name"]) if isinstance(names, Mapping) else None
+    return shown(PurePosixPath(str(name or plain.get("source") or plain["name"])).name)
+
+
+def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]:
+    """Open the files of a job one by one, each with its path in a download; the caller closes it.
+
+    Inputs have their original names.
+    """
+    whats = ["final", *ARTIFACTS, *(f"stage-{step}" for step in stages(entry))]
+    taken = set[str]()
+    for what in (*whats, *(f"input-{number}" for number in range(len(entry.inputs)))):
+        picture = find(entry, state, what)
+        if picture is None:
+            continue
+        folder, name = what.partition("-")[0], picture.spot.name
+        if folder == "input":
+            named = PurePosixPath(original_name(entry, entry.inputs[int(what[6:])]))
+            names = (f"inputs/{safe(stem)}{named.suffix}" for stem in candidates(named.stem))
+            name = next(name for name in names if name not in taken)
+            taken.add(name)
+        yield f"stages/{name}" if folder == "stage" else name, picture.file
+    for name in (LOSSES, RECEIPT):
+        with suppress(OSError, OutputError):
+            yield name, Spot(Path(entry.outbox), str(entry.place), name).open()
 
 
 def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:

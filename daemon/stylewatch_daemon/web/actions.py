@@ -1,12 +1,16 @@
 """Actions: requests to the daemon, as the commands make them.
 
-All but /health/look leave a request file, and wait a moment for the daemon to act on it.
+All but /health/look and /jobs/ID/keep leave a request file, and wait a moment for the daemon to
+act on it.
 """
 
 import asyncio
 import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,14 +19,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stylewatch_daemon.errors import UsageError
-from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inbox import new_id
+from stylewatch_daemon.errors import InputError, OutputError, UsageError
+from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.ingest.inbox import library, new_id
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
 from stylewatch_daemon.queue import job_actions as retries
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, now
+from stylewatch_daemon.views.output_files import find, original_name
 from stylewatch_daemon.web.context import Context, context
 from stylewatch_daemon.web.http import done, form, root_path
 
@@ -47,7 +54,7 @@ async def check_health(request: Request) -> Response:
 
 async def dismiss(request: Request) -> Response:
     """Remove a refused or failed job from the status."""
-    entry = await run_in_threadpool(_job, request)
+    entry = await run_in_threadpool(job_of, request)
     if entry.state not in DISMISSIBLE:
         raise HTTPException(
             409, f"{_name(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
@@ -60,6 +67,57 @@ async def dismiss_all(request: Request) -> Response:
     return await _ask(request, verb="dismiss", until=now())
 
 
+async def delete(request: Request) -> Response:
+    """Delete a job that has ended, with its files in the outbox."""
+    entry = await run_in_threadpool(job_of, request)
+    retries.check_at_end(entry)
+    acted = await leave(context(request), "delete", job=entry.id)
+    return done(request, to=f"{root_path(request)}/gallery", acted=acted)
+
+
+async def keep_style(request: Request) -> Response:
+    """Copy a style image of a job into the style library, with its `name` and `source`."""
+    here, fields = context(request), await form(request)
+    entry = await run_in_threadpool(job_of, request)
+    number = fields.get("input", "")
+    if not re.fullmatch("[0-9]{1,4}", number) or int(number) >= len(entry.inputs):
+        raise UsageError("input should be the number of a style image")
+    name = await run_in_threadpool(_keep_style, here, entry, int(number), fields)
+    return done(request, to=f"{root_path(request)}/jobs/{entry.id}", style=name)
+
+
+def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, str]) -> str:
+    """Copy the input `number` into the library, and return its name there; raises DaemonError."""
+    plain, folder = entry.inputs[number], here.settings.pairing.styles
+    picture = find(entry, here.state, f"input-{number}") if plain.get("role") == "style" else None
+    if picture is None:
+        raise InputError("this style image is no longer where the job left it")
+    named = PurePosixPath(original_name(entry, plain))
+    name, suffix = safe(fields.get("name", named.stem)), named.suffix.lower()
+    with picture.file:
+        if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
+            raise UsageError(f"the style library takes no file called {name}{suffix}")
+        if name.casefold() in map(str.casefold, library(folder, "all")):
+            raise UsageError(f"the style library has a style called {name}: choose another name")
+        for inbox in here.settings.inboxes:
+            if mounts.lies_in(folder, inbox.path, mounts.table()):
+                raise UsageError(
+                    f"the style library {folder} lies in the inbox {inbox.path}, where its files "
+                    "would be taken for input: set pairing.styles to another folder"
+                )
+        try:
+            atomic.make_folder(folder)
+            with atomic.beside(folder / f"{name}{suffix}") as writing:
+                shutil.copyfileobj(picture.file, writing, atomic.CHUNK)
+            if source := fields.get("source"):
+                atomic.write(folder / f"{name}.txt", f"{shown(source)}\n".encode())
+        except OSError as error:
+            raise OutputError(
+                f"the style library {folder} cannot be written: {error.strerror}"
+            ) from error
+    return name
+
+
 async def retry(request: Request) -> Response:
     """Run a finished job again, as a new job; `from_stage` is the number of a stage to start at."""
     here, fields = context(request), await form(request)
@@ -67,18 +125,16 @@ async def retry(request: Request) -> Response:
     if number and not re.fullmatch("0*[0-9]{1,9}", number):
         raise UsageError("from_stage should be the number of a stage")
     stage = int(number) if number else None
-    entry = await run_in_threadpool(_job, request)
+    entry = await run_in_threadpool(job_of, request)
     settings = await run_in_threadpool(_settings, here, entry, stage)
     new = new_id()
-    acted = await _request(
-        here, "retry", job=entry.id, new=new, settings=settings, from_stage=stage
-    )
+    acted = await leave(here, "retry", job=entry.id, new=new, settings=settings, from_stage=stage)
     to = f"{root_path(request)}/jobs/{new}" if acted else None
     return done(request, to=to, acted=acted, job=new)
 
 
 async def _ask(request: Request, *, verb: str, **arguments: Any) -> Response:
-    return done(request, acted=await _request(context(request), verb, **arguments))
+    return done(request, acted=await leave(context(request), verb, **arguments))
 
 
 async def _end(request: Request, *, verb: str) -> Response:
@@ -87,7 +143,7 @@ async def _end(request: Request, *, verb: str) -> Response:
     return await _ask(request, verb=verb, job=entry.id)
 
 
-def _job(request: Request) -> Entry:
+def job_of(request: Request) -> Entry:
     """The job with the id in the path; raises HTTPException where there is none."""
     entry = context(request).reader.job(request.path_params["job"])
     if entry is None:
@@ -97,7 +153,7 @@ def _job(request: Request) -> Entry:
 
 def _open_job(request: Request, verb: str) -> Entry:
     """The job, if it has not ended, and has begun where it is to `finish`; else raises."""
-    entry = _job(request)
+    entry = job_of(request)
     if entry.state in LAST:
         raise HTTPException(409, nothing_to(verb, entry))
     with context(request).reader.ledger() as ledger:
@@ -115,7 +171,7 @@ def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
     return settings
 
 
-async def _request(here: Context, verb: str, **arguments: Any) -> bool:
+async def leave(here: Context, verb: str, **arguments: Any) -> bool:
     """Leave a request for the daemon; return whether it acted on it within WAIT_S."""
     folder = here.state / requests.FOLDER
     async with _slots:
@@ -143,4 +199,6 @@ ROUTES = [
     Route("/jobs/{job}/cancel", partial(_end, verb="cancel"), methods=["POST"]),
     Route("/jobs/{job}/finish", partial(_end, verb="finish"), methods=["POST"]),
     Route("/jobs/{job}/retry", retry, methods=["POST"]),
+    Route("/jobs/{job}/delete", delete, methods=["POST"]),
+    Route("/jobs/{job}/keep", keep_style, methods=["POST"]),
 ]

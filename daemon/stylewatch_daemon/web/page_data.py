@@ -12,12 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
+from urllib.parse import quote
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import as_text
 from stylewatch_daemon.store.ledger import (
     COUNTED_AS,
     DISMISSIBLE,
@@ -30,8 +35,20 @@ from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.views.job import Curve, JobView, Point, job_view, loss_curve, name_of
-from stylewatch_daemon.views.output_files import Memory, find, identity, source_name
+from stylewatch_daemon.views.job import (
+    Curve,
+    JobView,
+    Point,
+    dotted,
+    job_view,
+    loss_curve,
+    name_of,
+    submit_command,
+)
+from stylewatch_daemon.views.output_files import Memory, find, identity, original_name
+
+RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELLED)
+"""States after which a job can end in another way without any change."""
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 """The states that the gallery can show."""
@@ -53,6 +70,15 @@ MAX_STAGES = 200
 
 MAX_RECEIPT = 200_000
 """Characters of a receipt that is shown on the page; a longer one can be downloaded."""
+
+MAX_VARIANTS = 24
+"""Jobs with the same content image that a page shows."""
+
+MAX_LIBRARY, MAX_SOURCE = 200, 300
+"""Styles of the library that a form shows, and characters of a source."""
+
+_NOT_COMPARED = ("name", "final", "flat", "priority", "file_names")
+"""Settings that do not change the picture."""
 
 POLL_EVERY_S = 0.2
 """Seconds between two looks for a new status.json."""
@@ -140,6 +166,29 @@ class Card:
     reason: str
     image: Image | None
 
+    @property
+    def can_retry(self) -> bool:
+        """True where the job can end in another way without any change."""
+        return self.state in RETRIABLE
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A job with the content image of another; `differs` are the settings that are not the same."""
+
+    card: Card
+    is_this: bool
+    differs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class LibraryStyle:
+    """A style of the library; `source` is the text beside it."""
+
+    name: str
+    image: Image
+    source: str
+
 
 @dataclass(frozen=True)
 class RunningJob:
@@ -226,12 +275,21 @@ class JobPage:
     stages: tuple[StageImages, ...]
     animation: Image | None
     inputs: tuple[Image, ...]
+    styles: Mapping[int, Image]
+    """The style images by their numbers among all inputs."""
+    variants: tuple[Variant, ...]
     receipt: str
+    command: str
 
     @property
     def is_dismissible(self) -> bool:
         """True while the status lists the job among the failed and refused ones."""
         return self.view.entry.state in DISMISSIBLE and not self.view.entry.dismissed
+
+    @property
+    def can_retry(self) -> bool:
+        """True where the job can end in another way without any change."""
+        return self.view.entry.state in RETRIABLE
 
     @property
     def is_over(self) -> bool:
@@ -319,7 +377,41 @@ class PageData:
             stages=stages,
             animation=images.large(entry, "animation", f"{name}, animation of all stages"),
             inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
+            styles=dict(images.numbered(entry, "style", SIDE)),
+            variants=self._variants(entry),
             receipt=receipt if view.receipt_json and len(receipt) <= MAX_RECEIPT else "",
+            command=submit_command(entry) if entry.settings else "",
+        )
+
+    def library(self) -> tuple[LibraryStyle, ...]:
+        """The styles of the library, by name."""
+        with suppress(OSError):
+            return tuple(_library(self._settings.pairing.styles))
+        return ()
+
+    def _variants(self, entry: Entry) -> tuple[Variant, ...]:
+        """All jobs with the content image of `entry`, the latest first; none where it is alone."""
+        sha256 = next((p.get("sha256") for p in entry.inputs if p.get("role") == "content"), None)
+        with self._reader.ledger() as ledger:
+            found = ledger.with_content(sha256, MAX_VARIANTS) if ledger and sha256 else []
+        entries = [each for each in found if each.series != each.id]
+        if not {each.id for each in entries} - {entry.id}:
+            return ()
+        settings = {each.id: _compared(each) for each in entries}
+        begun = [plain for plain in settings.values() if plain]
+        keys = dict.fromkeys(key for plain in begun for key in plain)
+        differing = [key for key in keys if len({plain.get(key) for plain in begun}) > 1]
+        return tuple(
+            Variant(
+                card=self.card(each),
+                is_this=each.id == entry.id,
+                differs=tuple(
+                    (key, settings[each.id].get(key, "by the recipe"))
+                    for key in differing
+                    if settings[each.id]
+                ),
+            )
+            for each in entries
         )
 
     def _stages(self, entry: Entry, steps: Sequence[int]) -> Iterator[StageImages]:
@@ -379,9 +471,32 @@ class PageData:
 _ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
 
 
+def _compared(entry: Entry) -> dict[str, str]:
+    """What a job was begun with: its settings by their dotted names, and its styles."""
+    settings = {
+        key: value for key, value in (entry.settings or {}).items() if key not in _NOT_COMPARED
+    }
+    styles = [original_name(entry, plain) for plain in entry.inputs if plain.get("role") == "style"]
+    compared = {key: shown(as_text(value)) for key, value in dotted(settings)}
+    return {"style": ", ".join(styles), **compared} if settings else {}
+
+
+def _library(folder: Path) -> Iterator[LibraryStyle]:
+    """Yield the styles in `folder`, each with the text in the file `NAME.txt` beside it."""
+    styles = {name: path for name, path in library(folder, "all").items() if name == shown(name)}
+    for name, path in list(styles.items())[:MAX_LIBRARY]:
+        source = b""
+        with suppress(OSError, InputError), atomic.open_regular(folder / f"{name}.txt") as file:
+            source = file.read(4 * MAX_SOURCE)
+        with suppress(OSError):
+            src = f"/library/small/{quote(name)}?v={path.stat().st_mtime_ns}"
+            text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
+            yield LibraryStyle(name, Image(src, ""), shown(text))
+
+
 def _own_names(entry: Entry, role: str) -> list[str]:
     """Names under which the inputs of a `role` were dropped, but for those that say just that."""
-    names = [source_name(plain) for plain in entry.inputs if plain.get("role") == role]
+    names = [original_name(entry, plain) for plain in entry.inputs if plain.get("role") == role]
     return [name for name in names if not name.startswith((f"{role}.", f"{role}-"))]
 
 
@@ -415,13 +530,17 @@ class ImageLinks:
 
     def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:
         """Previews of all inputs of a `role`."""
+        return (image for _, image in self.numbered(entry, role, side))
+
+    def numbered(self, entry: Entry, role: str, side: int) -> Iterator[tuple[int, Image]]:
+        """Previews of all inputs of a `role`, with their numbers among all inputs."""
         for number, plain in enumerate(entry.inputs):
             if plain.get("role") == role and plain.get("sha256"):
-                name = source_name(plain)
+                name = original_name(entry, plain)
                 alt = f"{_ROLES.get(role, role)} {name}"
                 preview = _preview(entry, f"input-{number}", alt, side, plain["sha256"])
                 width, height = plain.get("pixels", (0, 0))
-                yield Image(preview.src, alt, width, height, name)
+                yield number, Image(preview.src, alt, width, height, name)
 
 
 def _preview(entry: Entry, what: str, alt: str, side: int, sha256: str) -> Image:

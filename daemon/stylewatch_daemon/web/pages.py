@@ -1,11 +1,14 @@
 """The pages: what runs and waits, the gallery, a job, health; and their live updates."""
 
+import socket
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,46 +17,86 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
+from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox.publish import STAGES
+from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.views.output_files import read_receipt
+from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.http import root_path
+from stylewatch_daemon.web.http import root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
-from stylewatch_daemon.web.page_data import ENDED, PageData, Reader
-from stylewatch_painter.recipes import book
-from stylewatch_plugins import registry
+from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader
 
 GALLERY_PAGE = 24
 """Jobs on a page of the gallery."""
-
-SIZES = ("320", "512", "640", "1024", "2048")
-"""Sizes that the form offers: pixels of the long side."""
 
 FIRST_PAGE = "now"
 """The name of the first page in live updates; that of a job's page is the job's id."""
 
 FIRST_PAGE_PARTS = ("health", "running", "queue", "incomplete", "failed", "recent", "news")
-JOB_PARTS = ("job_head", "job_pictures", "job_curve", "job_details")
+JOB_PARTS = ("job_head", "job_pictures", "job_variants", "job_curve", "job_details")
 """The parts of these pages; each is the template of that name in `parts`."""
 
 _WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
 
 
-def overview(request: Request) -> Response:
-    """Running and waiting jobs, and a form for a new job."""
+def overview(
+    request: Request, fields: Mapping[str, str] = {}, mistakes: Mapping[str, str] = {}
+) -> Response:
+    """Running and waiting jobs, and a form for a new job, with what was wrong in it."""
     here = context(request)
     values = {
         "overview": here.data.overview(),
         "events": f"/events?page={FIRST_PAGE}",
-        "recipes": book.names(*here.settings.recipes),
-        "backends": registry.names(),
-        "sizes": SIZES,
-        "defaults": here.settings.job,
+        "controls": list(job_form.controls(here.settings, None, fields, mistakes)),
+        "library": here.data.library(),
+        "fields": fields,
+        "mistakes": mistakes,
     }
     return here.templates.TemplateResponse(request, "overview.html", values)
+
+
+def again(
+    request: Request, fields: Mapping[str, str] = {}, mistakes: Mapping[str, str] = {}
+) -> Response:
+    """A form to paint a job again; `?print` suggests the settings of a larger print."""
+    here = context(request)
+    page = _job_page(request)
+    entry = page.view.entry
+    job_actions.check_at_end(entry)
+    base, note = job_form.base_of(entry, here.settings)
+    receipt = page.view.receipt
+    if "print" in request.query_params and isinstance(receipt, Receipt):
+        fields = {**job_form.print_fields(base, receipt), **fields}
+    problem = ""
+    try:
+        for file in job_actions.needed(entry, None):
+            file.find()
+    except DaemonError as error:
+        problem = str(error)
+    values = {
+        "page": page,
+        "controls": list(job_form.controls(here.settings, base, fields, mistakes)),
+        "library": here.data.library(),
+        "fields": fields,
+        "mistakes": mistakes,
+        "note": note,
+        "problem": problem,
+    }
+    return here.templates.TemplateResponse(request, "again.html", values)
+
+
+def delete(request: Request) -> Response:
+    """A question before a job is deleted."""
+    page = _job_page(request)
+    job_actions.check_at_end(page.view.entry)
+    values = {"page": page, "retention": context(request).settings.retention}
+    return context(request).templates.TemplateResponse(request, "delete.html", values)
 
 
 def gallery(request: Request) -> Response:
@@ -94,13 +137,54 @@ def job(request: Request) -> Response:
     here, name = context(request), request.path_params["job"]
     page = here.data.job(name)
     if page is not None:
-        values = {"page": page, "events": f"/events?{urlencode({'page': page.view.entry.id})}"}
+        values = {
+            "page": page,
+            "events": f"/events?{urlencode({'page': page.view.entry.id})}",
+            "share": _share(request),
+            "listen": here.settings.web.listen,
+        }
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.reader.ledger() as ledger:
         entry = ledger.find(name) if ledger is not None else None
     if entry is None:
         raise HTTPException(404, "there is no such job, or it was removed from the ledger")
     return RedirectResponse(f"{root_path(request)}/jobs/{entry.id}", 302)
+
+
+def _job_page(request: Request) -> JobPage:
+    """The page of the job with the id in the path; raises HTTPException where there is none."""
+    page = context(request).data.job(request.path_params["job"])
+    if page is None:
+        raise HTTPException(404, "there is no such job")
+    return page
+
+
+def _share(request: Request) -> str:
+    """The address of this page for others on the network; empty where they cannot reach it."""
+    host, path = request.headers["host"], request.scope["path"]
+    name = split_address(f"//{host}").hostname or ""
+    listen = parse_address(context(request).settings.web.listen or SYSTEMD)
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else "http"
+    if name == "localhost" or _is_loopback(name):
+        if listen.is_near:
+            return ""
+        is_any = ip_address(listen.host).is_unspecified
+        host = str(replace(listen, host=_lan_address()) if is_any else listen)
+    return f"{scheme}://{host}{quote(path)}"
+
+
+def _is_loopback(name: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(name).is_loopback
+    return False
+
+
+def _lan_address() -> str:
+    """The address of this machine on its network; nothing is sent to find it."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # an address of nobody (RFC 5737)
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def receipt(request: Request) -> Response:
@@ -165,5 +249,7 @@ ROUTES = [
     Route("/health", health, name="health"),
     Route("/events", events, name="events"),
     Route("/jobs/{job}", job, name="job"),
+    Route("/jobs/{job}/again", again, name="again"),
+    Route("/jobs/{job}/delete", delete, name="delete"),
     Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
 ]

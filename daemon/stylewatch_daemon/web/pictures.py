@@ -2,11 +2,18 @@
 
 GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `input-0`, `animation`, `sheet`, `curve`
 GET /jobs/ID/small/SIDE/WHAT     a JPEG with SIDE pixels at most
+GET /jobs/ID/files.zip           all files of the job; `?download` saves a picture of its own, too
+GET /library/small/NAME          a JPEG of a style in the library
 """
 
+import os
+import time
 from collections.abc import Iterator
-from io import BufferedReader
-from pathlib import PurePosixPath
+from io import BufferedReader, RawIOBase
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+from zipfile import ZipFile, ZipInfo
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,9 +21,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.views.output_files import PictureFile, find, identity, input_digest
+from stylewatch_daemon.views.job import name_of
+from stylewatch_daemon.views.output_files import (
+    PictureFile,
+    all_files,
+    digest,
+    find,
+    identity,
+    input_digest,
+    original_name,
+)
 from stylewatch_daemon.web.context import context
 from stylewatch_daemon.web.http import root_path
 
@@ -53,8 +71,9 @@ SIDES = (thumbs.SIDE, 512, 1600)
 
 def picture(request: Request) -> Response:
     """A picture of a job, unless the browser has it already."""
-    picture_file = _picture_file(request)
-    if picture_file is None:
+    entry = context(request).reader.job(request.path_params["job"])
+    picture_file = _picture_file(request, entry) if entry is not None else None
+    if entry is None or picture_file is None:
         raise HTTPException(404, "there is no such picture")
     known = request.query_params.get("d", "")
     is_current = len(known) >= _MIN_DIGEST and picture_file.sha256.startswith(known)
@@ -66,8 +85,10 @@ def picture(request: Request) -> Response:
         picture_file.file.close()
         return Response(status_code=304, headers=headers)
     media_type = MEDIA_TYPES.get(PurePosixPath(picture_file.spot.name).suffix.lower(), DOWNLOAD)
-    if media_type == DOWNLOAD:
-        headers["Content-Disposition"] = "attachment"
+    name = _file_name(entry, request.path_params["what"], picture_file.spot.name)
+    is_download = media_type == DOWNLOAD or "download" in request.query_params
+    kind = "attachment" if is_download else "inline"
+    headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{quote(name)}"
     _, _, size, _ = identity(picture_file.file)
     headers["Content-Length"] = str(size)
     if size <= MAX_BUFFERED:
@@ -94,6 +115,80 @@ async def small(request: Request) -> Response:
             path = await previews.get(picture_file.spot.path, sha256, side)
     is_current = path is not None and sha256.startswith(request.query_params.get("d") or "-")
     path = path or (previews.known(sha256, SIDES[0]) if sha256 else None)
+    return _preview(request, path, is_current=is_current)
+
+
+def files_zip(request: Request) -> Response:
+    """All files of a job, as a zip that is made while it is sent."""
+    here = context(request)
+    entry = here.reader.job(request.path_params["job"])
+    if entry is None or entry.place is None:
+        raise HTTPException(404, "there are no files: the job has not begun, or is not known")
+    name = safe(name_of(entry))
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.zip",
+               "Cache-Control": REVALIDATE}  # fmt: skip
+    return StreamingResponse(
+        _zipped(name, all_files(entry, here.state)), media_type="application/zip", headers=headers
+    )
+
+
+def _zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator[bytes]:
+    """Yield a zip with these files in a `folder`; pictures would not get smaller by compression."""
+    pipe = _Pipe()
+    with ZipFile(pipe, "w") as archive:
+        for name, file in files:
+            with file:
+                status = os.fstat(file.fileno())
+                member = ZipInfo(f"{folder}/{name}", _zip_time(status.st_mtime))
+                member.file_size = status.st_size
+                with archive.open(member, "w") as writing:
+                    while chunk := file.read(_CHUNK):
+                        writing.write(chunk)
+                        yield pipe.taken()
+    yield pipe.taken()
+
+
+def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
+    """A time as a zip has it, which knows none before 1980."""
+    return max(time.localtime(seconds)[:6], (1980, 1, 1, 0, 0, 0))
+
+
+class _Pipe(RawIOBase):
+    """Keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._content += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        content, self._content = bytes(self._content), bytearray()
+        return content
+
+
+async def style(request: Request) -> Response:
+    """A preview of a style in the library; a blank where it takes long to make."""
+    here, name = context(request), request.path_params["name"]
+    known = await run_in_threadpool(library, here.settings.pairing.styles, "all")
+    if name not in known:
+        raise HTTPException(404, "there is no such style in the library")
+    try:
+        with known[name].open("rb") as file:
+            sha256 = await run_in_threadpool(digest, file)
+            is_current = request.query_params.get("v") == str(os.fstat(file.fileno()).st_mtime_ns)
+    except OSError:
+        raise HTTPException(404, "there is no such style in the library") from None
+    path = await here.previews.get(known[name], sha256, thumbs.SIDE)
+    return _preview(request, path, is_current=is_current)
+
+
+def _preview(request: Request, path: Path | None, *, is_current: bool) -> Response:
+    """A preview, or a blank that is replaced once there is a preview."""
     if path is None:
         blank = f"{root_path(request)}/static/{BLANK}"
         return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
@@ -101,10 +196,17 @@ async def small(request: Request) -> Response:
     return FileResponse(path, headers=headers, media_type="image/jpeg")
 
 
-def _picture_file(request: Request, entry: Entry | None = None) -> PictureFile | None:
-    here = context(request)
-    entry = entry or here.reader.job(request.path_params["job"])
-    return find(entry, here.state, request.path_params["what"]) if entry is not None else None
+def _file_name(entry: Entry, what: str, name: str) -> str:
+    """Name under which a picture is saved: that of the job, or the original one of an input."""
+    kind, _, number = what.partition("-")
+    if kind == "input":
+        return safe(original_name(entry, entry.inputs[int(number)]))
+    path, job = PurePosixPath(name), PurePosixPath(name_of(entry)).name
+    return f"{safe(job if kind == 'final' else f'{job}-{path.stem}')}{path.suffix}"
+
+
+def _picture_file(request: Request, entry: Entry) -> PictureFile | None:
+    return find(entry, context(request).state, request.path_params["what"])
 
 
 def _chunks(file: BufferedReader) -> Iterator[bytes]:
@@ -113,10 +215,9 @@ def _chunks(file: BufferedReader) -> Iterator[bytes]:
             yield chunk
 
 
-# Previews
-
-
 ROUTES = [
     Route("/jobs/{job}/pictures/{what}", picture, name="picture"),
     Route("/jobs/{job}/small/{side}/{what}", small, name="small"),
+    Route("/jobs/{job}/files.zip", files_zip, name="zip"),
+    Route("/library/small/{name}", style, name="style"),
 ]

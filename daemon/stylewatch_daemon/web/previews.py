@@ -15,6 +15,7 @@ from pathlib import Path
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Fine, Inspector, Question
 from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.store.state_dir import PREVIEWS
 from stylewatch_daemon.views.output_files import Memory
 
 THUMBNAILER = partial(
@@ -22,7 +23,7 @@ THUMBNAILER = partial(
 )
 """Starts the process that makes previews, which calls a function from a thread when one is done."""
 
-FOLDER = "previews"
+FOLDER = PREVIEWS
 """In the state folder."""
 
 MAX_BYTES = 512 << 20

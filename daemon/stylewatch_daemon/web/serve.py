@@ -91,7 +91,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
             *metrics.ROUTES,
             *access.ROUTES,
             *actions.ROUTES,
-            Route("/upload", upload.upload, methods=["POST"]),
+            *upload.ROUTES,
             *pages.ROUTES,
             *pictures.ROUTES,
             Route("/favicon.ico", _icon),

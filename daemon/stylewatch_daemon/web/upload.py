@@ -1,38 +1,47 @@
-"""Uploads: pictures that are dropped onto the page are put into the first inbox.
+"""Uploads: pictures that are dropped onto the page make a job, or are further styles of one.
 
-POST /upload     a form with files: `content`, `style` (one or more);
-                 and optionally `name`, `recipe`, `size`, `backend`
+POST /upload           a form with files: `content`, `style` (one or more); `library:NAME` for a
+                       style of the library, `name`, and the controls of `job_form`
+POST /jobs/ID/again    the same without `content` and `name`; `without:2` leaves out a style
 
-They are collected in `state/uploads`, and then submitted as by `stylewatch submit`.
+They are collected in `state/uploads`. A pair is submitted as by `stylewatch submit`; a job is
+painted again as by `stylewatch retry`.
 """
 
 import asyncio
+import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ingest import submit
+from stylewatch_daemon.ingest.inbox import library, new_id
 from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.queue import job_actions
+from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.store.state_dir import UPLOADS
+from stylewatch_daemon.web import actions, job_form, pages
 from stylewatch_daemon.web.context import Context, context
-from stylewatch_daemon.web.http import done, root_path
-from stylewatch_painter.recipes import book
-from stylewatch_plugins import registry
-
-FOLDER = "uploads"
+from stylewatch_daemon.web.http import done, root_path, wants_html
+from stylewatch_daemon.web.job_form import FormError
 
 AT_ONCE = 4
 """Uploads at the same time; others are refused with the advice to try again."""
@@ -45,9 +54,6 @@ WITHIN_S = 900.0
 
 MIN_RATE = 2_000
 """Bytes a second on average, after the first SILENT_S."""
-
-SETTINGS = ("recipe", "size", "backend")
-"""Settings of the job that a form may have; not all, since settings may name files."""
 
 MAX_FILES = 17
 """Files of one form: a content image, and more styles than anybody mixes."""
@@ -67,20 +73,62 @@ _slots = asyncio.Semaphore(AT_ONCE)
 async def upload(request: Request) -> Response:
     """Make a job of the pictures; the answer has its name in the inbox."""
     here = context(request)
+    async with _form(request) as form:
+        try:
+            job = await run_in_threadpool(_submit, here, form)
+        except FormError as error:
+            return await run_in_threadpool(_mistaken, request, error, pages.overview, form)
+    return done(request, to=f"{root_path(request)}/", job=job)
+
+
+async def paint_again(request: Request) -> Response:
+    """Run a job again with other settings, fewer or more styles, as a new job."""
+    here = context(request)
+    entry, new = await run_in_threadpool(actions.job_of, request), new_id()
+    try:
+        async with _form(request) as form:
+            arguments = await run_in_threadpool(_again, here, entry, form, new)
+        acted = await actions.leave(here, "retry", job=entry.id, new=new, **arguments)
+    except FormError as error:
+        return await run_in_threadpool(_mistaken, request, error, pages.again, form)
+    except Exception:
+        shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
+        raise
+    page = f"{root_path(request)}/jobs/{new}" if acted else f"{root_path(request)}/"
+    return done(request, to=page, acted=acted, job=new, page=page)
+
+
+def clear(state: Path) -> None:
+    """Remove the uploads of a process that was killed, except those that a request is about."""
+    with suppress(OSError):
+        requested = "".join(path.read_text() for path in (state / requests.FOLDER).glob("*.json"))
+        for folder in (state / UPLOADS).iterdir():
+            if folder.name not in requested:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator["Form"]:
+    """Receive a form; its files are there until the context ends."""
+    here = context(request)
     await run_in_threadpool(_check_size, request, here)
     if _slots.locked():
         raise HTTPException(503, "too many uploads at the same time: try again in a moment")
     async with _slots:
-        (here.state / FOLDER).mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=here.state / FOLDER, ignore_cleanup_errors=True) as folder:
-            form = await _received(request, here.settings.web.upload, Path(folder))
-            job = await run_in_threadpool(_submit, here, form)
-    return done(request, to=f"{root_path(request)}/", job=job)
+        (here.state / UPLOADS).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=here.state / UPLOADS, ignore_cleanup_errors=True) as folder:
+            yield await _received(request, here.settings.web.upload, Path(folder))
 
 
-def clear(state: Path) -> None:
-    """Remove the uploads of a process that was killed."""
-    shutil.rmtree(state / FOLDER, ignore_errors=True)
+def _mistaken(
+    request: Request, error: FormError, page: Callable[..., Response], form: "Form"
+) -> Response:
+    """Answer with the `page` that has the form, and each mistake beside its control."""
+    if not wants_html(request):
+        return JSONResponse({"error": str(error), "mistakes": error.sentences}, 400)
+    answer = page(request, form.fields, error.sentences)
+    answer.status_code = 400
+    return answer
 
 
 def _check_size(request: Request, here: Context) -> None:
@@ -128,42 +176,78 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes:
 
 def _submit(here: Context, form: "Form") -> str:
     """Put the pictures of `form` into the inbox; return the name of the job there."""
-    content, styles = _pictures(form)
-    settings = {key: form.fields[key] for key in SETTINGS if key in form.fields}
-    _check_settings(here, settings)
-    inbox = here.settings.inboxes[0]
-    name = form.fields.get("name") or safe(f"{content.stem}-{styles[0].stem}")
-    submit.check_name(name, here.settings.watch.ignore)
-    files = submit.files_of(content.path, tuple(style.path for style in styles))
-    with here.reader.ledger() as ledger:
-        names = submit.free(name, inbox.path, inbox.outbox)
-        unused = (other for other in names if not (ledger and ledger.find(other)))
-        return submit.put(inbox.path, unused, files, settings)
-
-
-def _pictures(form: "Form") -> tuple["File", list["File"]]:
-    """The content and the styles; raises InputError where one is missing or empty."""
     contents, styles = (
         [file for file in form.files if file.field == field] for field in ("content", "style")
     )
-    if len(contents) != 1 or not styles or len(form.files) > 1 + len(styles):
+    if len(contents) != 1 or len(form.files) > 1 + len(styles):
         raise InputError("an upload needs one picture as `content` and one or more as `style`")
-    for file in form.files:
+    (content,) = contents
+    styles += _of_library(here, form)
+    _check_files([content, *styles])
+    _, settings = job_form.read(form.fields, here.settings, None, len(styles))
+    inbox = here.settings.inboxes[0]
+    name = form.fields.get("name") or safe(f"{content.stem}-{styles[0].stem}")
+    try:
+        submit.check_name(name, here.settings.watch.ignore)
+    except UsageError as error:
+        raise FormError({"name": str(error)}) from None
+    files = submit.files_of(content.path, tuple(style.path for style in styles))
+    originals = {file.path: file.file_name for file in (content, *styles)}
+    file_names = {name: originals[path] for name, path in files.items()}
+    with here.reader.ledger() as ledger:
+        names = submit.free(name, inbox.path, inbox.outbox)
+        unused = (other for other in names if not (ledger and ledger.find(other)))
+        return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+
+
+def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any]:
+    """Return arguments of a retry, and put its further styles into the folder `new`.
+
+    Raises DaemonError where there can be none.
+    """
+    job_actions.check_at_end(entry)
+    if any(file.field != "style" for file in form.files):
+        raise InputError("a job that is painted again takes further pictures as `style` only")
+    added = [*form.files, *_of_library(here, form)]
+    _check_files(added)
+    numbers = (name.removeprefix("without:") for name in form.fields if name.startswith("without:"))
+    without = [int(number) for number in numbers if re.fullmatch("[1-9][0-9]{0,3}", number)]
+    inputs = job_actions.needed(entry, None, without)
+    for file in inputs:
+        file.find()
+    count = len(added) + sum(file.role == "style" for file in inputs)
+    base, _ = job_form.base_of(entry, here.settings)
+    job, _ = job_form.read(form.fields, here.settings, base, count)
+    names: list[str] = []
+    for style in added:
+        named = PurePosixPath(style.file_name)
+        unused = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
+        names.append(next(name for name in unused if name not in names))
+        atomic.make_folder(here.state / UPLOADS / new)
+        atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
+    is_file = job.recipe.endswith((".yaml", ".yml"))  # the daemon's own settings name it
+    settings = job.model_dump(mode="json", exclude={"recipe"} if is_file else None)
+    kept = {file.name for file in inputs}
+    settings["file_names"] = {name: was for name, was in job.file_names.items() if name in kept}
+    return {"settings": settings, "without": without, "added": names}
+
+
+def _of_library(here: Context, form: "Form") -> list["File"]:
+    """Return the styles that were chosen from the library; raises InputError where one is gone."""
+    styles = library(here.settings.pairing.styles, "all")
+    names = [name.removeprefix("library:") for name in form.fields if name.startswith("library:")]
+    if missing := [name for name in names if name not in styles]:
+        raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
+    return [File("style", styles[name].name, styles[name]) for name in names]
+
+
+def _check_files(files: Sequence["File"]) -> None:
+    """Raise InputError where there are too many, or one is empty."""
+    if len(files) > MAX_FILES:
+        raise InputError(f"the form has too many pictures: the limit is {MAX_FILES}")
+    for file in files:
         if file.path.stat().st_size == 0:
             raise InputError(f"{shown(file.name)} is empty")
-    return contents[0], styles
-
-
-def _check_settings(here: Context, settings: Mapping[str, str]) -> None:
-    """Raise UsageError for invalid settings; a recipe goes by its name only, never by a path."""
-    known = {"recipe": book.names(*here.settings.recipes), "backend": registry.names()}
-    for key, names in known.items():
-        if settings.get(key, names[0]) not in names:
-            raise UsageError(f"{key} should be one of {', '.join(names)}")
-    try:
-        config.override(here.settings, {f"job.{key}": value for key, value in settings.items()})
-    except UsageError as error:
-        raise UsageError(str(error).replace("command line: job.", "")) from None
 
 
 @dataclass(frozen=True)
@@ -178,6 +262,11 @@ class File:
     def stem(self) -> str:
         """The client's name for it, without folders and ending."""
         return PurePosixPath(self.name.replace("\\", "/")).stem
+
+    @property
+    def file_name(self) -> str:
+        """The client's name for it, without folders, as it can be stored."""
+        return safe(PurePosixPath(self.name.replace("\\", "/")).name)
 
 
 class Form:
@@ -284,8 +373,8 @@ class Form:
     def _end_part(self) -> None:
         if self._writing is not None:
             self.close()
-        elif self._field and (text := self._value.decode(errors="replace").strip()):
-            self.fields[self._field] = text
+        elif self._field:
+            self.fields[self._field] = self._value.decode(errors="replace").strip()
 
     def _end(self) -> None:
         self.is_complete = True
@@ -296,3 +385,9 @@ def _extended(known: bytes, more: bytes) -> bytes:
     if len(known) + len(more) > MAX_FIELD:
         raise InputError(_TOO_MUCH)
     return known + more
+
+
+ROUTES = [
+    Route("/upload", upload, methods=["POST"]),
+    Route("/jobs/{job}/again", paint_again, methods=["POST"]),
+]

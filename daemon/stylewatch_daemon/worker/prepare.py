@@ -61,7 +61,7 @@ def prepare(
     settings = order.settings
     recipe = settings.resolve(*order.recipe_folders)
     order = selected(order)
-    shares = _style_weights(order)
+    shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))
     backend = load_backend(order, decided or {})
     names_start = settings.init is not None or bool(
@@ -319,16 +319,3 @@ def _check_size(task: Task, max_pixels: int) -> None:
                 f"{name} would be {width}x{height} pixels, and limits.max_pixels allows "
                 f"{max_pixels}: ask for a smaller size, or raise that limit"
             )
-
-
-def _style_weights(order: Order) -> tuple[float, ...]:
-    """The weight of each style; 1 each where none is set."""
-    weights = order.settings.style_weights
-    if weights is None or not order.styles:
-        return (1.0,) * len(order.styles)
-    if len(weights) != len(order.styles):
-        raise SettingsError(
-            f"style_weights has {len(weights)} numbers for {len(order.styles)} style pictures: "
-            "give one for each"
-        )
-    return weights

@@ -1,6 +1,8 @@
 """Requests of people: to cancel, finish or dismiss a job, or to run it again as a new one."""
 
 import hashlib
+import json
+import shutil
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import yaml
 from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.queue.world import World
-from tests.daemon.world import DaemonWorld, make_settings, run_jobs
+from tests.daemon.world import DaemonWorld, make_finished_job, make_settings, run_jobs
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
@@ -21,6 +23,7 @@ from stylewatch_daemon.store.ledger import Entry
 
 NEW = "20990101T000000.000000-abcdef"
 STEPS = {"steps": 7}
+DIGEST = "ab" * 32
 
 
 class Actions(World):
@@ -118,13 +121,35 @@ class Retry(DaemonWorld):
         real = hashlib.sha256(b"album/sea.jpg").hexdigest()  # the fake worker reports another
         self.state.ledger.change(self.first.id, inputs=[{**content, "sha256": real}, style])
 
+    def change(self, **values: Any) -> None:
+        """Change the first job in the ledger."""
+        self.state.ledger.change(self.first.id, **values)
+
+    def publish(self) -> None:
+        """Publish the first job again, with the files and the receipt of a real one."""
+        shutil.rmtree(self.outbox / "album/sea")
+        make_finished_job(self.outbox, "album/sea", days=1)
+        names = [("content", "content.jpg"), ("style", "style.jpg"), ("job", "job.yaml")]
+        self.change(
+            inputs=[
+                {"role": role, "name": name, "size": 1, "sha256": DIGEST} for role, name in names
+            ]
+        )
+
     def ask(self, new: str = NEW, **more: Any) -> None:
         """Ask for a retry."""
         self.daemon.control.acts["retry"](self.first.id, new, STEPS, **more)
 
     @property
     def entry(self) -> Entry:
-        entry = self.state.ledger.find(NEW)
+        return self._find(NEW)
+
+    @property
+    def entry_of_first(self) -> Entry:
+        return self._find(self.first.id)
+
+    def _find(self, job_id: str) -> Entry:
+        entry = self.state.ledger.find(job_id)
         assert entry is not None
         return entry
 
@@ -206,6 +231,126 @@ def test_an_outbox_that_is_away_is_waited_for(retry: Retry) -> None:
     retry.outbox.with_name("away").rename(retry.outbox)
     retry.ask()
     assert retry.entry.state == "queued"
+
+
+@pytest.fixture
+def uploads(retry: Retry) -> Path:
+    """Two pictures that the page received for the new job."""
+    folder = retry.state.root / "uploads"
+    fill(folder / NEW, "fog.jpg", "job.yaml")
+    return folder
+
+
+def test_styles_are_left_out_and_added(retry: Retry, uploads: Path) -> None:
+    content, style = retry.entry_of_first.inputs
+    mask = {"role": "style-1-mask", "name": "mask.png", "size": 8}
+    fill(retry.outbox / "album/sea/inputs", "mask.png")
+    retry.change(inputs=[content, style, mask])
+    retry.ask(without=[1], added=["fog.jpg", "job.yaml"])
+    files = [(record["role"], record["name"]) for record in retry.entry.inputs]
+    assert files == [
+        ("content", "sea.jpg"), ("style", "fog.jpg"), ("style", "job-2.yaml"), ("job", "job.yaml"),
+    ]  # fmt: skip
+    assert list(uploads.iterdir()) == []
+    run_jobs(retry.daemon)
+    inputs = tree(retry.outbox / "album/sea-2/inputs")
+    assert (inputs["fog.jpg"], inputs["job-2.yaml"]) == ("fog.jpg", "job.yaml")
+
+
+def test_uploads_of_a_retry_that_is_not_possible_are_removed(retry: Retry, uploads: Path) -> None:
+    with pytest.raises(InputError, match=r"gone.jpg \(style\) is no longer"):
+        retry.ask(added=["fog.jpg", "gone.jpg"])
+    assert list(uploads.iterdir()) == []
+
+
+def test_masks_stay_with_their_styles(retry: Retry, uploads: Path) -> None:
+    content, style = retry.entry_of_first.inputs
+    more = [{**style, "role": role} for role in ("style", "style-1-mask", "style-2-mask")]
+    retry.change(inputs=[content, style, *more])
+    retry.ask(without=[1], added=["fog.jpg"])
+    roles = [record["role"] for record in retry.entry.inputs]
+    assert roles == ["content", "style", "style-1-mask", "style", "job"]
+
+
+def test_what_is_known_of_a_picture_is_known_of_its_copy(retry: Retry) -> None:
+    content, style = retry.entry_of_first.inputs
+    content = {**content, "pixels": [8, 6]}
+    retry.change(inputs=[content, style])
+    retry.ask()
+    copied = retry.entry.inputs[0]
+    assert (copied["sha256"], copied["pixels"]) == (content["sha256"], [8, 6])
+    with_photo = retry.state.ledger.with_content(content["sha256"], 9)
+    assert [entry.id for entry in with_photo] == [NEW, retry.first.id]
+    assert retry.state.ledger.with_content(str(style.get("sha256") or "0" * 64), 9) == []
+
+
+# -- deletion
+
+
+def test_a_deleted_job_leaves_only_what_others_put_there(retry: Retry) -> None:
+    retry.publish()
+    fill(retry.outbox, "album/sea/note.txt", "album/sea/stages/note.txt")
+    fill(retry.state.root, f"previews/{DIGEST}-512.jpg", f"thumbs/{DIGEST}.jpg", "previews/b-1.jpg")
+    for _ in range(2):
+        retry.daemon.control.acts["delete"](retry.first.id)
+    assert retry.state.ledger.find(retry.first.id) is None
+    left = set(tree(retry.outbox))
+    assert left == {"_status.txt", "album/sea/note.txt", "album/sea/stages/note.txt"}
+    assert (retry.inbox / "album/style.jpg").exists()
+    assert set(tree(retry.state.root / "previews")) == {"b-1.jpg"}
+    assert set(tree(retry.state.root / "thumbs")) == set()
+    assert retry.state.ledger.counts()["done"] == 0
+
+
+def test_pictures_of_other_jobs_keep_their_thumbnails(retry: Retry) -> None:
+    retry.ask()
+    run_jobs(retry.daemon)
+    retry.publish()
+    retry.state.ledger.change(NEW, inputs=retry.entry_of_first.inputs)
+    thumbs = (f"thumbs/{DIGEST}.jpg", f"previews/{DIGEST}-512.jpg")
+    fill(retry.state.root, *thumbs)
+    retry.daemon.control.acts["delete"](retry.first.id)
+    assert all((retry.state.root / thumb).exists() for thumb in thumbs)
+    assert not (retry.outbox / "album/sea").exists()
+    assert (retry.outbox / "album/sea-2/receipt.json").exists()
+
+
+def test_the_inputs_of_a_refused_job_are_deleted_and_its_folder(retry: Retry) -> None:
+    fill(retry.inbox, "bad/content.jpg", "bad/style.jpg", "bad/job.yaml")
+    retry.daemon = retry.run()
+    (bad,) = retry.state.ledger.latest("refused", limit=2)
+    assert (retry.outbox / "_refused/bad/reason.txt").exists()
+    retry.daemon.control.acts["delete"](bad.id)
+    assert not (retry.outbox / "_refused").exists()
+    assert (retry.outbox / "album/sea/final.png").exists()
+
+
+def test_only_a_job_that_has_ended_is_deleted_and_nothing_through_a_link(
+    retry: Retry, tmp_path: Path
+) -> None:
+    before = tree(retry.outbox)
+    retry.state.ledger.change(retry.first.id, state="running")
+    for job in (retry.first.id, "album/sea", "nothing"):
+        retry.daemon.control.acts["delete"](job)
+    assert tree(retry.outbox) == before
+    retry.state.ledger.change(retry.first.id, state="done")
+    retry.outbox.rename(retry.outbox.with_name("away"))
+    with pytest.raises(OutputError, match="is not there"):
+        retry.daemon.control.acts["delete"](retry.first.id)
+    retry.outbox.with_name("away").rename(retry.outbox)
+    (retry.outbox / "album/sea").rename(tmp_path / "elsewhere")
+    (retry.outbox / "album/sea").symlink_to(tmp_path / "elsewhere")
+    retry.daemon.control.acts["delete"](retry.first.id)
+    assert (tmp_path / "elsewhere/final.png").exists()
+
+
+def test_a_receipt_of_others_leads_to_no_file_outside(retry: Retry) -> None:
+    fill(retry.outbox, "other/final.png")
+    receipt = {"files": [{"file": "../../other/final.png"}, {"file": "/etc/x"}, {"file": ""}, 7]}
+    (retry.outbox / "album/sea/receipt.json").write_text(json.dumps(receipt))
+    retry.daemon.control.acts["delete"](retry.first.id)
+    assert (retry.outbox / "other/final.png").exists()
+    assert retry.state.ledger.find(retry.first.id) is None
 
 
 def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:

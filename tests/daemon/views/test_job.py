@@ -1,11 +1,18 @@
 """The view of a job has what ledger, receipt, outbox and status.json know; and its loss curve."""
 
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.web.world import STEPS, entry, finished_job, receipt, write
 
+from stylewatch_daemon.cli.build_order import overrides_of, parse_sweep
+from stylewatch_daemon.cli.options import JobOptions
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.views.formatting import columns, duration, duration_range, losses, memory
 from stylewatch_daemon.views.job import (
@@ -17,6 +24,7 @@ from stylewatch_daemon.views.job import (
     in_a_line,
     job_view,
     parse,
+    submit_command,
 )
 
 TABLE = "step,width,height,seconds,total,tv\n1,8,6,0.1,1000,1\n2,8,6,0.2,100,1\n3,8,6,0.3,10,1\n"
@@ -132,3 +140,38 @@ def test_losses_are_a_table_of_every_term_with_the_total_last() -> None:
         ["tv", "3      0.001   on the gradient only"],
         ["total", "2.5"],
     ]
+
+
+ASKED: dict[str, Any] = {
+    "recipe": "gatys", "size": "640", "strength": 0.5, "color": "match", "enlarge": True,
+    "style_weights": [2.0, 1.0], "style_size": ["50%", "640"], "name": "{name} it's $HOME",
+    "mask": {"feather": "3%", "outside": "free"}, "artifacts": ["sheet.png"], "stroke": 2.0,
+    "set": {"objective.tv.weight": 0.1, "start": "noise"},
+    "sweep": {"style_weights": [[1, 0], [0, 1]]}, "file_names": {"a.jpg": "my sea.jpg"},
+}  # fmt: skip
+
+
+def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
+    settings = {**JobSettings().model_dump(mode="json"), **ASKED}
+    inputs = (("content", "a.jpg"), ("style", "b.jpg"), ("style", "c.jpg"))
+    plain = tuple(
+        {"role": role, "name": name, "size": 1}
+        for role, name in (*inputs, ("style-2-mask", "m.png"))
+    )
+    words = shlex.split(submit_command(entry("sea", settings=settings, inputs=plain)))
+    assert words[:5] == ["stylewatch", "submit", "my sea.jpg", "b.jpg", "c.jpg"]
+    assert words[-4:] == ["--style-mask", "none", "--style-mask", "m.png"]
+    pairs = list(zip(words[5:-4:2], words[6:-4:2], strict=True))
+    given = {name: [value for option, value in pairs if option == name] for name, _ in pairs}
+    assert parse_sweep(given.pop("--sweep")) == {"style_weights": ([1, 0], [0, 1])}
+    asked = overrides_of(
+        JobOptions(recipe=given.pop("--recipe")[0], size=given.pop("--size")[0],
+                   color="match", stroke=float(given.pop("--stroke")[0]),
+                   strength=float(given.pop("--strength")[0]), sets=given.pop("--set"))
+    )  # fmt: skip
+    assert given == {"--color": ["match"]}
+    job = config.override(Config(), asked).job.model_dump(mode="json")
+    assert job == {**settings, "sweep": {}, "file_names": {}, "mask": job["mask"]}
+    assert job["mask"] == ASKED["mask"]
+    start = entry("sea", settings={"init": "picture"}, inputs=({"role": "init", "name": "i.png"},))
+    assert submit_command(start) == "stylewatch submit --init i.png"

@@ -17,7 +17,9 @@ from tests.daemon.web.world import (
     enter,
     entry,
     finished_job,
+    picture,
     requested,
+    write,
 )
 
 from stylewatch_daemon.store import requests
@@ -109,6 +111,58 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
     answer = page.post("/jobs/id-sea/retry")
     assert answer.status_code == 422 and "style.jpg" in answer.json()["error"]
     assert len(requested(tmp_path)) == 1
+
+
+def test_only_a_job_that_has_ended_is_deleted_after_a_question(
+    tmp_path: Path, no_wait: None
+) -> None:
+    enter(tmp_path / "state", finished_job(tmp_path), entry("now", "running"))
+    page = client(tmp_path)
+    question = page.get("/jobs/id-sea/delete", headers=BROWSER).text
+    assert 'method="post" action="/jobs/id-sea/delete"' in question
+    assert "keeps its stages until somebody deletes them" in question
+    answer = page.post("/jobs/id-sea/delete", headers=BROWSER)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/gallery")
+    for name, status in (("now", 400), ("nobody", 404)):
+        for ask in (page.get, page.post):
+            assert ask(f"/jobs/id-{name}/delete").status_code == status
+    assert requested(tmp_path) == [{"verb": "delete", "job": "id-sea"}]
+
+
+def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
+    job = finished_job(tmp_path, settings={"file_names": {"style.jpg": "../great/Wave.JPG"}})
+    enter(tmp_path / "state", job)
+    page, library = client(tmp_path), tmp_path / "styles"
+
+    def keep(number: str = "1", **fields: str) -> tuple[int, str]:
+        answer = page.post("/jobs/id-sea/keep", data={"input": number, **fields})
+        return answer.status_code, str(answer.json())
+
+    assert keep() == (200, "{'style': 'Wave'}")
+    assert keep(name="../sea", source="Hokusai,\x00 1831") == (200, "{'style': '__sea'}")
+    files = {path.name: path.read_bytes() for path in library.iterdir()}
+    assert files.pop("__sea.txt") == b"Hokusai,? 1831\n"
+    assert files == dict.fromkeys(("Wave.jpg", "__sea.jpg"), picture(90, "JPEG"))
+    for number, name, status, reason in (
+        ("1", "wave", 400, "has a style called wave"), ("1", "a.mask", 400, "no file called"),
+        ("0", "x", 422, "no longer"), ("2", "x", 400, "number"), ("-1", "x", 400, "number"),
+    ):  # fmt: skip
+        answer = keep(number, name=name)
+        assert answer[0] == status and reason in answer[1]
+    (tmp_path / "out/sea/inputs/style.jpg").write_bytes(b"another picture")
+    assert keep(name="other")[0] == 422
+    assert {path.name for path in library.iterdir()} == {*files, "__sea.txt"}
+
+
+def test_no_style_is_kept_where_it_would_be_taken_for_input(tmp_path: Path) -> None:
+    enter(tmp_path / "state", finished_job(tmp_path))
+    page = client(tmp_path, styles=tmp_path / "in/styles")
+    answer = page.post("/jobs/id-sea/keep", data={"input": "1"})
+    assert answer.status_code == 400 and "lies in the inbox" in answer.json()["error"]
+    write(tmp_path / "file", b"")
+    page = client(tmp_path, styles=tmp_path / "file/styles")
+    answer = page.post("/jobs/id-sea/keep", data={"input": "1"})
+    assert answer.status_code == 503 and "cannot be written" in answer.json()["error"]
 
 
 # Forms and answers

@@ -1,9 +1,11 @@
 """The records behind the pages, and the pages: without scripts, below any path, in parts."""
 
+import os
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -28,6 +30,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import Running, Status
+from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import page_data, pages
 from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
@@ -61,16 +64,20 @@ def test_pages_work_without_scripts(tmp_path: Path) -> None:
     publish(tmp_path / "state", Status(waiting=["dusk"]), waiting=1)
     page = client(tmp_path)
     for path, contents in (
-        ("/", ("dusk", "it is no picture", 'action="/jobs/id-bad/retry"', 'action="/upload"',
+        ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
+               'href="/jobs/id-bad/again"',
                'action="/pause"', "sea, output", "Queue", "13:00 UTC",
                'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
         ("/jobs/id-sea", ("1 min 1 s", "objective.start", "loss 100 at step 1", "content conv4_2",
-                          "the filters are not normalized", 'href="/jobs/lake"', "Run again",
+                          "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
                           'data-step="10"', "sketch (cpu)")),
         ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
         text = page.get(path, headers=BROWSER).text
         assert not [content for content in contents if content not in text]
+    for path in ("/", "/jobs/id-bad", "/jobs/id-sea", "/gallery?state=refused"):
+        text = page.get(path).text
+        assert not re.search(r"jobs/id-(bad|sea)/retry..?>\s*<button", text), "it would end alike"
     enter(tmp_path / "state", replace(bad, dismissed=True))
     text = page.get("/").text
     assert DISMISS not in text + page.get("/jobs/id-bad").text
@@ -210,6 +217,91 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
         assert page is not None and page.after is not None
         assert page.after.src.startswith(f"/jobs/{job}/small/1600/final?d=")
     assert page.receipt == "" and [stage.step for stage in page.stages] == [5, 15]
+
+
+def variant(root: Path, name: str, **more: Any) -> Entry:
+    """A job with the content image of all others."""
+    return finished_job(root, name, settings={"recipe": "best", "name": name, **more})
+
+
+def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
+    other = replace(variant(tmp_path, "x"), inputs=variant(tmp_path, "x").inputs[1:])
+    waiting = replace(variant(tmp_path, "d"), state="queued", settings=None, finished=None)
+    jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
+            variant(tmp_path, "c", strength=0.5, mask={"feather": 3}), waiting)  # fmt: skip
+    enter(tmp_path / "state", *jobs, other)
+    page = data(tmp_path).job("id-b")
+    assert page is not None
+    by_recipe = "by the recipe"
+    assert [(each.card.name, each.is_this, dict(each.differs)) for each in page.variants] == [
+        ("d", False, {}),
+        ("c", False, {"strength": "0.5", "mask.feather": "3"}),
+        ("b", True, {"strength": by_recipe, "mask.feather": by_recipe}),
+        ("a", False, {"strength": "0.5", "mask.feather": by_recipe}),
+    ]
+    enter(tmp_path / "state", variant(tmp_path, "e"))
+    alone = data(tmp_path).job("id-x")
+    assert alone is not None and alone.variants == ()
+    for path in ("/jobs/id-b", "/jobs/id-b/again"):
+        text = client(tmp_path).get(path).text
+        assert text.count("mask.feather") >= 3 and "this job" in text
+
+
+def test_the_variants_of_a_series_are_its_jobs(tmp_path: Path) -> None:
+    series = replace(variant(tmp_path, "all"), series="id-all")
+    enter(tmp_path / "state", series, replace(variant(tmp_path, "one"), series="id-all"))
+    whole, single = (data(tmp_path).job(f"id-{name}") for name in ("all", "one"))
+    assert whole is not None and [each.card.name for each in whole.variants] == ["one"]
+    assert single is not None and single.variants == (), "the series itself is no variant"
+
+
+def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Path) -> None:
+    settings = {"backend": "sketch", "recipe": "gatys", "strength": 0.25, "style_weights": [2.0],
+                "file_names": {"style.jpg": "wave.jpg"}}  # fmt: skip
+    bad = finished_job(tmp_path, "bad", state="refused", settings={"recipe": "best", "steps": "x"})
+    enter(tmp_path / "state", finished_job(tmp_path, settings=settings), bad)
+    write(tmp_path / "styles/great wave.png", picture(3))
+    write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")
+    (tmp_path / os.fsdecode(b"styles/\xff.png")).write_bytes(picture(3))  # no address can name it
+    page = client(tmp_path)
+    text = page.get("/jobs/id-sea/again").text
+    for part in (
+        'value="0.25"', '<option value="gatys" selected>', 'name="style_weights" value="2"',
+        'name="library:great wave"', "Hokusai &lt;1831&gt;", 'name="without:1"', "wave.jpg",
+        'action="/jobs/id-sea/again"', 'placeholder="by the recipe"',
+    ):  # fmt: skip
+        assert part in text
+    assert " disabled" not in text
+    text = page.get("/jobs/id-sea/again?print").text
+    for part in ('name="preview" value="8"', 'name="size" value="16"',
+                 '<option value="yes" selected>'):  # fmt: skip
+        assert part in text
+    assert "so the form has the defaults: its settings" in page.get("/jobs/id-bad/again").text
+    (tmp_path / "out/sea/inputs/style.jpg").unlink()
+    text = page.get("/jobs/id-sea/again").text
+    assert "style.jpg (style) is no longer" in text and " disabled" in text
+    assert page.get("/jobs/nobody/again").status_code == 404
+
+
+def test_a_job_can_be_shared_where_others_reach_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_lan_address", lambda: "192.0.2.7")
+    enter(tmp_path / "state", finished_job(tmp_path))
+    for web, headers, address in (
+        ({}, {}, None),
+        ({"listen": "unix:/run/web.sock"}, {}, None),
+        ({"listen": "0.0.0.0:8787"}, {}, "http://192.0.2.7:8787/jobs/id-sea"),
+        ({"listen": "192.0.2.9:8787"}, {}, "http://192.0.2.9:8787/jobs/id-sea"),
+        ({"hosts": ["art.example"], "path": "/base"},
+         {"Host": "art.example", "X-Forwarded-Proto": "https"},
+         "https://art.example/base/jobs/id-sea"),
+    ):  # fmt: skip
+        token = {"token_file": "token"} if "listen" in web else {}
+        page = client(tmp_path, **web, **token)
+        text = page.get(f"{web.get('path', '')}/jobs/id-sea", headers=headers).text
+        assert f'<a href="{address}" data-copy>' in text if address else "token_file" in text
+        assert ("no address is known" in text) == (address is None)
 
 
 def test_a_status_is_read_when_it_is_new_and_the_ledger_is_not_written(

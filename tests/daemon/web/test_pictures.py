@@ -3,15 +3,18 @@
 import asyncio
 import os
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.daemon.web.world import client, enter, finished_job, picture, sha256, write
+from tests.daemon.web.world import STEPS, client, enter, finished_job, picture, sha256, write
 
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Question
+from stylewatch_daemon.views.output_files import all_files
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.pictures import SIDES
 from stylewatch_daemon.web.previews import FOLDER, Previews, sweep
@@ -51,7 +54,7 @@ def test_other_names_lead_to_no_file_and_a_file_that_browsers_could_run_is_a_dow
     enter(tmp_path / "state", finished_job(tmp_path, "html", final="final.html"))
     answer = page.get("/jobs/id-html/pictures/final")
     assert answer.headers["content-type"] == pictures.DOWNLOAD
-    assert answer.headers["content-disposition"] == "attachment"
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''html.html"
 
 
 def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(
@@ -70,6 +73,69 @@ def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(
     archived.unlink()
     enter(tmp_path / "state", replace(job, inputs=(dict(job.inputs[0], source=str(source)),)))
     assert page.get(address).content == content
+
+
+# Downloads
+
+
+NAMED = {"file_names": {"content.jpg": "../Hafen ä.jpg", "style.jpg": "Hafen ä.jpg"}}
+
+
+def test_a_picture_is_saved_under_the_name_of_its_job_or_its_original_name(
+    page: TestClient, tmp_path: Path
+) -> None:
+    enter(tmp_path / "state", finished_job(tmp_path, settings=NAMED))
+    for address, disposition in (
+        ("final?download", "attachment; filename*=UTF-8''sea.png"),
+        ("final", "inline; filename*=UTF-8''sea.png"),
+        ("stage-10?download", "attachment; filename*=UTF-8''sea-0010.png"),
+        ("input-0?download", "attachment; filename*=UTF-8''Hafen%20%C3%A4.jpg"),
+    ):
+        answer = page.get(f"/jobs/id-sea/pictures/{address}")
+        assert answer.headers["content-disposition"] == disposition
+
+
+def test_all_files_come_as_a_zip_in_pieces_with_their_original_names(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = finished_job(tmp_path, settings=NAMED)
+    enter(tmp_path / "state", job, finished_job(tmp_path, "new", place=None))
+    os.utime(tmp_path / "out/sea/losses.csv", (0, 0))  # a zip has no time before 1980
+    write(tmp_path / "out/sea/somebody-elses.txt", b"not ours")
+    (tmp_path / "out/sea/sheet.png").symlink_to("/etc/passwd")
+    monkeypatch.setattr(pictures, "_CHUNK", 16)
+    answer = page.get("/jobs/id-sea/files.zip")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''sea.zip"
+    assert "content-length" not in answer.headers
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        content = {name: archive.read(name) for name in archive.namelist()}
+    assert content.pop("sea/inputs/Hafen ä.jpg") == picture(200, "JPEG")
+    assert content.pop("sea/inputs/Hafen ä-2.jpg") == picture(90, "JPEG")
+    written = {name: (tmp_path / "out" / name).read_bytes() for name in content}
+    assert content == written
+    stages = {f"sea/stages/{step:04}.png" for step in STEPS}
+    assert set(content) == {"sea/final.png", "sea/losses.csv", "sea/receipt.json", *stages}
+    for name in ("new", "nobody"):
+        assert page.get(f"/jobs/id-{name}/files.zip").status_code == 404
+    # made while it is sent: no more than a piece is in memory at a time
+    sizes = list(map(len, pictures._zipped("sea", all_files(job, tmp_path / "state"))))
+    assert len(sizes) > 20 and max(sizes) < 1000
+
+
+def test_a_style_of_the_library_has_a_preview_and_other_files_have_none(
+    page: TestClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "styles/great wave.png"
+    digest = sha256(write(path, picture(7)))
+    write(tmp_path / "styles/secret.txt", b"no picture")
+    write(tmp_path / "state" / FOLDER / f"{digest}.jpg", b"small")
+    version = path.stat().st_mtime_ns
+    for query, control in ((f"?v={version}", pictures.IMMUTABLE), ("?v=1", pictures.REVALIDATE)):
+        answer = page.get(f"/library/small/great%20wave{query}")
+        assert (answer.content, answer.headers["cache-control"]) == (b"small", control)
+    for name in ("secret", "secret.txt", "great%20wave.png", "%2E%2E", "..%2Fstate%2Fledger"):
+        assert page.get(f"/library/small/{name}").status_code == 404
 
 
 # Previews

@@ -12,9 +12,10 @@ import yaml
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
-from tests.daemon.web.world import BROWSER, client, enter, entry
+from tests.daemon.web.world import BROWSER, client, enter, entry, finished_job, requested, write
 
-from stylewatch_daemon.web import upload
+from stylewatch_daemon.store import requests
+from stylewatch_daemon.web import actions, upload
 from stylewatch_daemon.web.upload import MAX_FIELD, MAX_FILES, MAX_PIECES
 
 PAIR: list[Any] = [
@@ -51,8 +52,10 @@ def dropped(root: Path) -> dict[str, bytes]:
 
 def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
     assert send(tmp_path).json() == {"job": "sea-wave"}
-    pair = {"sea-wave/content.jpg": b"content", "sea-wave/style.png": b"style"}
-    assert dropped(tmp_path) == pair
+    pair = dropped(tmp_path)
+    names = yaml.safe_load(pair.pop("sea-wave/job.yaml"))
+    assert pair == {"sea-wave/content.jpg": b"content", "sea-wave/style.png": b"style"}
+    assert names == {"file_names": {"content.jpg": "sea.jpg", "style.png": "wave.png"}}
     answer = client(tmp_path).post("/upload", files=PAIR, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     enter(tmp_path / "state", entry("sea-wave-3"))
@@ -68,7 +71,9 @@ def test_styles_and_settings_come_along_and_other_fields_and_paths_do_not(tmp_pa
               "final": "../../x", "job.yaml": "x"}  # fmt: skip
     assert send(tmp_path, files, **fields, name="mine").json() == {"job": "mine"}
     made = dropped(tmp_path)
-    assert yaml.safe_load(made.pop("mine/job.yaml")) == {"recipe": "gatys", "size": "640"}
+    file_names = {"content.jpg": "_sea.jpg", "style-1.png": "wave.png", "style-2.png": "b.png"}
+    settings = {"recipe": "gatys", "size": "640", "file_names": file_names}
+    assert yaml.safe_load(made.pop("mine/job.yaml")) == settings
     assert sorted(made) == ["mine/content.jpg", "mine/style-1.png", "mine/style-2.png"]
     assert send(tmp_path, files).status_code == 200
     assert all(path.count("/") == 1 and ".." not in path for path in dropped(tmp_path))
@@ -76,15 +81,18 @@ def test_styles_and_settings_come_along_and_other_fields_and_paths_do_not(tmp_pa
 
 
 def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
+    answer = send(tmp_path, PAIR[:1])
+    assert answer.status_code == 400 and "at least one style" in answer.json()["mistakes"]["style"]
     for name, value, reason in (
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
-        ("recipe", "/etc/passwd", "recipe should be one of"), ("size", "wide", "size"),
-        ("backend", "os:system", "backend should be one of"),
+        ("recipe", "/etc/passwd", "should be one of"), ("size", "wide", "should be 640"),
+        ("backend", "os:system", "should be one of"), ("strength", "2", "less than or equal to 1"),
+        ("style_weights", "1, 2", "2 numbers for 1 style"), ("seed", "x", "integer"),
     ):  # fmt: skip
         answer = send(tmp_path, PAIR, **{name: value})
-        assert answer.status_code == 400 and reason in answer.json()["error"]
+        assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
     for files in (
-        PAIR[:1], PAIR[1:], [*PAIR, PAIR[0]], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
+        PAIR[1:], [*PAIR, PAIR[0]], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
         [PAIR[0], ("style", ("s.png", b"", "image/png"))],
     ):  # fmt: skip
         answer = send(tmp_path, files)
@@ -144,7 +152,9 @@ WHOLE = (
 def test_a_form_makes_the_same_job_in_pieces_of_any_size(size: int, tmp_path: Path) -> None:
     pieces = (WHOLE[start : start + size] for start in range(0, len(WHOLE), size))
     assert post(tmp_path, pieces).json() == {"job": "sea ä"}
-    assert dropped(tmp_path) == {"sea ä/content.jpg": PICTURE, "sea ä/style.png": b"wave"}
+    made = dropped(tmp_path)
+    assert yaml.safe_load(made.pop("sea ä/job.yaml"))["file_names"]["content.jpg"] == "My Sea.JPG"
+    assert made == {"sea ä/content.jpg": PICTURE, "sea ä/style.png": b"wave"}
 
 
 def test_a_form_that_ends_too_early_or_is_another_kind_of_body_makes_no_job(tmp_path: Path) -> None:
@@ -170,3 +180,125 @@ def test_a_form_that_ends_too_early_or_is_another_kind_of_body_makes_no_job(tmp_
 def test_an_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
     answer = post(tmp_path, body + WHOLE)
     assert answer.status_code == 422 and "too many" in answer.json()["error"]
+
+
+def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path: Path) -> None:
+    fields = {"size": "wide", "strength": "0.3", "color": "match", "library:wave": "on"}
+    write(tmp_path / "styles/wave.png", b"from the library")
+    page = client(tmp_path, styles=tmp_path / "styles")
+    answer = page.post("/upload", files=PAIR, data=fields, headers=BROWSER)
+    assert answer.status_code == 400
+    for text in (
+        'value="wide"', 'id="size-mistake" data-mistake="size">should be 640', 'value="0.3"',
+        '<option value="match" selected>', 'name="library:wave" checked',
+        '<option value="">of the style image (default)</option>',
+    ):  # fmt: skip
+        assert text in answer.text
+    assert dropped(tmp_path) == {}
+
+
+# Styles of the library, and jobs that are painted again
+
+
+def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:
+    write(tmp_path / "styles/great wave.PNG", b"from the library")
+    write(tmp_path / "styles/note.txt", b"no picture")
+    page = client(tmp_path, styles=tmp_path / "styles")
+    fields = {"library:great wave": "on"}
+    assert page.post("/upload", files=PAIR[:1], data=fields).json() == {"job": "sea-great wave"}
+    made = dropped(tmp_path)
+    assert made["sea-great wave/style.png"] == b"from the library"
+    settings = yaml.safe_load(made["sea-great wave/job.yaml"])
+    assert settings["file_names"]["style.png"] == "great wave.PNG"
+    for name in ("note", "../state/ledger", "/etc/passwd", "sea"):
+        answer = page.post("/upload", files=PAIR[:1], data={f"library:{name}": "on"})
+        assert answer.status_code == 422 and "not in the style library" in answer.json()["error"]
+
+
+@pytest.fixture
+def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Posts a form to paint `sea` again, a job with a strength of 0.25."""
+    monkeypatch.setattr(actions, "WAIT_S", 0.0)
+    settings = {"backend": "sketch", "strength": 0.25, "set": {"steps": 7},
+                "file_names": {"content.jpg": "sea.jpg", "style.jpg": "wave.jpg"}}  # fmt: skip
+    enter(tmp_path / "state", finished_job(tmp_path, settings=settings), entry("now", "running"))
+    write(tmp_path / "styles/wave.png", b"from the library")
+    page = client(tmp_path, styles=tmp_path / "styles")
+
+    def post(fields: dict[str, str], files: list[Any] | None = None, **more: Any) -> Any:
+        files = files or [("nothing", ("", b"", "image/png"))]
+        return page.post("/jobs/id-sea/again", data=fields, files=files, **more)
+
+    return post
+
+
+def test_a_job_is_painted_again_with_what_was_changed(
+    again: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer = again({"strength": "0.5", "steps": "", "style_size": "50%", "recipe": "gatys"})
+    assert (answer.status_code, answer.json()["acted"]) == (200, False)
+    (request,) = requested(tmp_path)
+    assert (request["verb"], request["job"], request["new"]) == (
+        "retry", "id-sea", answer.json()["job"],
+    )  # fmt: skip
+    settings = request["settings"]
+    assert (settings["strength"], settings["style_size"], settings["recipe"]) == (
+        0.5, "50%", "gatys",
+    )  # fmt: skip
+    assert settings["set"] == {"steps": 7}, "an empty control that was empty changes nothing"
+    assert settings["file_names"]["content.jpg"] == "sea.jpg"
+    assert (request["without"], request["added"]) == ([], [])
+    again({"strength": "", "steps": "9"})
+    settings = requested(tmp_path)[-1]["settings"]
+    assert (settings["strength"], settings["steps"], settings["set"]) == (None, 9, {})
+
+
+def test_styles_are_left_out_and_added_and_lie_in_a_folder_until_the_daemon_has_them(
+    again: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = [("style", (name, b"uploaded", "image/png")) for name in ("../fog.png", "wave.png")]
+    answer = again({"library:wave": "on", "without:1": "on", "style_weights": "1 2, 3"}, files)
+    assert answer.status_code == 200
+    (request,) = requested(tmp_path)
+    assert (request["without"], request["added"]) == ([1], ["fog.png", "wave.png", "wave-2.png"])
+    assert request["settings"]["style_weights"] == [1, 2, 3]
+    assert request["settings"]["file_names"] == {"content.jpg": "sea.jpg"}
+    uploads = tmp_path / "state/uploads"
+    (folder,) = uploads.iterdir()
+    assert folder.name == request["new"]
+    assert (folder / "fog.png").read_bytes() == b"uploaded"
+    assert (folder / "wave-2.png").read_bytes() == b"from the library"
+    (uploads / "of a process that was killed").mkdir()
+    upload.clear(tmp_path / "state")
+    assert list(uploads.iterdir()) == [folder], "its request waits for the daemon"
+    for path in (tmp_path / "state" / requests.FOLDER).iterdir():
+        path.unlink()
+    upload.clear(tmp_path / "state")
+    assert list(uploads.iterdir()) == []
+
+
+def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
+    again: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fields, name, reason in (
+        ({"without:1": "on"}, "style", "at least one style"),
+        ({"style_weights": "1, 2"}, "style_weights", "2 numbers for 1 style"),
+        ({"preview": "wide"}, "preview", "should be 640"), ({"recipe": "x"}, "recipe", "one of"),
+    ):  # fmt: skip
+        answer = again(fields)
+        assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
+    answer = again({"preview": "wide"}, headers=BROWSER)
+    assert answer.status_code == 400 and 'value="wide"' in answer.text
+    assert 'class="options" open' in answer.text, "the mistake is in the part that is folded"
+    assert again({}, [("content", ("x.png", b"x", "image/png"))]).status_code == 422
+    page = client(tmp_path)
+    files = [("style", ("x.png", b"x", "image/png"))]
+    assert page.post("/jobs/id-now/again", files=files).status_code == 400
+    assert page.post("/jobs/none/again", files=files).status_code == 404
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "MAX_REQUESTS", 0)
+        assert again({"library:wave": "on"}).status_code == 503
+    (tmp_path / "out/sea/inputs/style.jpg").unlink()
+    answer = again({})
+    assert answer.status_code == 422 and "style.jpg (style) is no longer" in answer.json()["error"]
+    assert requested(tmp_path) == [] and list((tmp_path / "state/uploads").iterdir()) == []

@@ -34,12 +34,13 @@ STEPS = (5, 10, 15)
 TABLE = "step,width,height,seconds,total,content.conv4_2\n1,8,6,0.1,100.0,50.0\n5,8,6,0.3,1.0,0.5\n"
 
 
-def settings(root: Path, **web: Any) -> Config:
-    """Settings of a daemon whose folders are below `root`."""
+def settings(root: Path, styles: Path | None = None, **web: Any) -> Config:
+    """Settings of a daemon whose folders are below `root`, with a library of `styles`."""
     plain = {
         "inboxes": [{"path": str(root / "in"), "outbox": str(root / "out")}],
         "state": {"path": str(root / "state")},
         "job": {"backend": "sketch"},
+        "pairing": {"styles": str(styles or root / "styles")},
         "web": {"listen": "127.0.0.1:8787", **web},
     }
     return Config.model_validate(plain)

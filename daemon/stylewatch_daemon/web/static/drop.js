@@ -44,8 +44,23 @@ async function send(form) {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
   const result = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(result.error ?? `the upload failed (${answer.status})`);
+  mark(form, result.mistakes ?? {});
+  if (!answer.ok) {
+    const error = result.mistakes ? "Correct the settings that are marked." : result.error;
+    throw new Error(error ?? `the upload failed (${answer.status})`);
+  }
   return result;
+}
+
+function mark(form, mistakes) {
+  // each mistake beside its control
+  for (const text of form.querySelectorAll("[data-mistake]")) {
+    const name = text.dataset.mistake, mistake = mistakes[name] ?? "";
+    text.textContent = mistake;
+    text.hidden = !mistake;
+    form.elements[name]?.setAttribute("aria-invalid", mistake ? "true" : "false");
+    if (mistake) text.closest("details")?.setAttribute("open", "");
+  }
 }
 
 export function drop(form) {
@@ -75,7 +90,8 @@ export function drop(form) {
     message.className = "message";
     message.textContent = "Uploading …";
     try {
-      const { job } = await send(form);
+      const { job, page } = await send(form);
+      if (page) { location.assign(page); return; }
       message.textContent = `${job} was added to the queue.`;
       form.reset();
       wells.forEach(show);

@@ -4,10 +4,11 @@ import { drop } from "./drop.js";
 import { live } from "./live.js";
 import { retry } from "./blanks.js";
 import { stages } from "./stages.js";
-import { acts, times } from "./small.js";
+import { acts, copies, times } from "./small.js";
 
 function enhance(part) {
   times(part);
+  copies(part);
   compare(part);
   stages(part);
   retry(part);
