@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from bench import many_done, table
@@ -17,7 +18,7 @@ from bench.common import cpu_seconds
 from bench.rows import Figures, Reading, Row
 from bench.viewers import watching
 from playwright.sync_api import Browser, Page
-from tests.browser import chromium
+from tests.browser import browsers
 from tests.browser.site import Site
 from tests.browser.viewer import give, running, see
 
@@ -30,6 +31,16 @@ PAINTS, ROUNDS, STAGES = 11, 5, 20
 ROUND_S = 8.0
 """Seconds for which the CPU is looked at."""
 
+FINE = 40
+"""The first stage of `best` at a quarter of the final size."""
+
+PREVIEWS = 7
+"""How many uploads are followed until they are painted; one more before makes the worker warm."""
+
+PAINTED_BY = "job: {recipe: best}\n"
+SERVED = ("--set", "backend=torch", "--set", "watch.quiet_s=2")
+"""The default recipe and quiet time, on VGG19."""
+
 GROWING = ("--set", "steps=100000", "--set", "save_every=15", "--set", "size=512")
 """A painting with ten steps a second, and so a stage in a second and a half."""
 
@@ -37,6 +48,8 @@ ROWS = (
     Row("paint_studio_s", f"first paint of the front page, {JOBS:,} finished jobs", "s", 0.3),
     Row("paint_gallery_s", "first paint of the gallery, as many", "s", 0.3),
     Row("paint_job_s", "first paint of a finished job", "s", 0.3),
+    Row("preview_s", "from an upload to a painted picture on the page, a warm worker", "s", 3.0),
+    Row("preview_fine_s", "the same, to one painted at 160 pixels", "s", 3.0),
     Row("stage_s", "from a stage's file to its picture on the page", "s", 1.0),
     Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10.0),
     Row("page_cpu_pictures", "the same, where each fetches every stage", "%", 10.0),
@@ -56,6 +69,7 @@ PAINTED = """
 
 ARRIVALS = """
 window.arrivals = [];
+addEventListener("submit", () => { window.submitted ??= Date.now() / 1000; }, true);
 document.addEventListener("load", (event) => {
     const step = /after step ([0-9]+)$/.exec(event.target.alt ?? "");
     if (step) arrivals.push([Number(step[1]), Date.now() / 1000]);
@@ -102,6 +116,29 @@ def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
         yield "stage_s", when - file.stat().st_ctime
 
 
+def previews(root: Path, browser: Browser) -> Iterator[Reading]:
+    """Seconds from the press of Start to the first pictures that `best` painted, on the page."""
+    site = Site.made(root)
+    (root / "config.yaml").write_text(PAINTED_BY)
+    site.start(*SERVED)
+    try:
+        page = browser.new_page()
+        page.on("dialog", lambda dialog: dialog.accept())
+        for run in range(PREVIEWS + 1):
+            page.goto(site.url)
+            page.evaluate(ARRIVALS)
+            give(page, root / "pair/content.jpg", root / "pair/style.jpg")
+            page.wait_for_function(f"() => arrivals.at(-1)?.[0] >= {FINE}", timeout=600_000)
+            seen, submitted = page.evaluate("arrivals"), page.evaluate("submitted")
+            page.get_by_role("button", name="Cancel").click()
+            page.get_by_text("No job is running.").wait_for(timeout=600_000)
+            if run:
+                yield "preview_s", seen[0][1] - submitted
+                yield "preview_fine_s", seen[-1][1] - submitted
+    finally:
+        site.close()
+
+
 def measured(root: Path, browser: Browser) -> Iterator[Reading]:
     """All of it, in a folder of its own."""
     site = Site.made(root)
@@ -127,12 +164,14 @@ def measured(root: Path, browser: Browser) -> Iterator[Reading]:
 
 def main() -> int:
     """Measure, and print the table; 69 where there is no browser."""
-    if why := chromium.obstacle():
+    if why := browsers.obstacle():
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
     figures = {row.key: Figures(row) for row in ROWS}
-    with tempfile.TemporaryDirectory() as folder, chromium.started() as browser:
-        for key, value in measured(Path(folder), browser):
+    with tempfile.TemporaryDirectory() as folder, browsers.started() as browser:
+        (painted := Path(folder, "painted")).mkdir()
+        readings = chain(previews(painted, browser), measured(Path(folder), browser))
+        for key, value in readings:
             figures[key].values.append(value)
             print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
         about = {**table.machine(), "browser": f"Chromium {browser.version}"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser import chromium
+from tests.browser import browsers
 from tests.browser.site import Site
 from tests.browser.viewer import TIMEOUT_MS, Windows
 
@@ -15,7 +15,7 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with chromium.started() as browser:
+    with browsers.started(browsers.chosen()) as browser:
         yield browser
 
 

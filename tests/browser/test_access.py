@@ -49,7 +49,7 @@ def test_everything_works_below_a_path(site: Site, windows: Windows) -> None:
     see(finished(page).get_by_role("img"))
     finished(page).get_by_role("link").first.click()
     page.wait_for_url(f"{address}jobs/*")
-    see(page.locator("[data-stage] img"))
+    see(page.locator(".after img"))
     page.get_by_role("link", name="Paint again").click()
     page.get_by_role("button", name="Paint again").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("sea-wave-2")

@@ -15,8 +15,8 @@ from tests.browser.site import Site
 
 TIMEOUT_MS = 30_000
 
-WIDE = {"width": 1280, "height": 900}
-NARROW = {"width": 360, "height": 740}
+WIDE = {"width": 1440, "height": 900}
+NARROW = {"width": 390, "height": 844}
 
 
 @dataclass

@@ -103,6 +103,10 @@ class Inbox:
                 log = logging.getLogger(__name__)
                 log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
+    def submitted(self, name: str) -> None:
+        """Take the pair in the folder `name` without a wait: it was put there all at once."""
+        self._settle_tracker.trust(self.path / name)
+
     @property
     def notes(self) -> list[str]:
         """The skipped paths, each in a line."""

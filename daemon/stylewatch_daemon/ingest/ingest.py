@@ -100,6 +100,12 @@ class Ingest:
         self._scanned = self._clock()
         self.scan_seconds = self._scanned - began
 
+    def submitted(self, inbox: str, name: str) -> None:
+        """Take the pair in the folder `name` of `inbox` without a wait, in the next scan."""
+        for each in self.inboxes:
+            if str(each.path) == inbox:
+                each.submitted(name)
+
     def enter(self) -> None:
         """Enter in the ledger the complete pairs of the last scan, to be claimed."""
         self._verdicts += self._deferred

@@ -131,6 +131,11 @@ class SettleTracker:
     def __init__(self, clock: Callable[[], float], quiet_s: float) -> None:
         self._clock, self._quiet_s = clock, quiet_s
         self._files: dict[Path, tuple[Look, float]] = {}
+        self._trusted: set[Path] = set()
+
+    def trust(self, folder: Path) -> None:
+        """Take the files of `folder` as settled in the next scan: they were put there at once."""
+        self._trusted.add(folder)
 
     def settled(self, files: Mapping[Path, Look]) -> frozenset[Path]:
         """Return those of `files` that looked the same in two scans, at least `quiet_s` apart.
@@ -142,10 +147,13 @@ class SettleTracker:
             path: (look, before[path][1] if path in before and before[path][0] == look else now)
             for path, look in files.items()
         }
+        trusted = {path for path in files if path.parent in self._trusted}
+        self._files |= {path: (files[path], -float("inf")) for path in trusted}
+        self._trusted.clear()
         return frozenset(
             path
             for path, known in self._files.items()
-            if before.get(path) == known and now - known[1] >= self._quiet_s
+            if path in trusted or (before.get(path) == known and now - known[1] >= self._quiet_s)
         )
 
 

@@ -75,6 +75,7 @@ class Pipeline:
             "dismiss": actions.dismiss,
             "retry": actions.retry,
             "delete": actions.delete,
+            "submitted": self._submitted,
         }
         self.control = Control(state.root, reporter, acts)
         self._expiry = Expiry(lambda: state.ledger, CLOCK, state.thumbs)
@@ -101,6 +102,10 @@ class Pipeline:
         self.status.apply_settings(settings)
 
     # From inbox to queue
+
+    def _submitted(self, inbox: str, name: str) -> None:
+        self.ingest.submitted(inbox, name)
+        self._wakeup.request_scan()
 
     def scan(self) -> None:
         """Scan the inboxes once."""

@@ -15,12 +15,14 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Len
 from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import JOBS
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
 
@@ -58,6 +60,24 @@ DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
 
 _LAST_OF_ALL = "~"
 """Sorts after every time."""
+
+_TITLE = f"replace(coalesce(place, name), '{JOBS}/', '') COLLATE NOCASE"
+"""The name of a job as people see it, for SQL."""
+
+_RECIPE = "CASE WHEN json_valid(settings) THEN json_extract(settings, '$.recipe') END"
+"""The recipe that a job was begun with, for SQL."""
+
+_MAX_WORDS = 8
+"""Words of a search that count."""
+
+Order = Literal["newest", "oldest", "name"]
+
+ORDERS: Mapping[Order, tuple[str, str, str]] = {
+    "newest": ("finished", "DESC", "<"),
+    "oldest": ("finished", "ASC", ">"),
+    "name": (_TITLE, "ASC", ">"),
+}
+"""Key, direction and comparison with the job before, for SQL."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +124,30 @@ class Held:
     jobs: Collection[str] = ()
     needs: Collection[str] = ()
     outboxes: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for jobs that ended; what is empty matches all."""
+
+    name: str = ""
+    """Words that are all in the name of the job."""
+    style: str = ""
+    """SHA-256 digest of a picture of the job."""
+    recipe: str = ""
+    since: str = ""
+    until: str = ""
+    """Times that it ended at or after, and before; UTC, ISO 8601."""
+    order: Order = "newest"
+
+    def key_of(self, entry: Entry) -> str:
+        """The key of `entry` in this order, for the page after it."""
+        if self.order == "name":
+            return flat_layout.called(entry.place or entry.name)
+        return entry.finished or ""
+
+
+NO_SEARCH = Search()
 
 
 class Ledger:
@@ -185,20 +229,45 @@ class Ledger:
         return [_entry(row) for row in self._rows(query, json.dumps(states), limit)]
 
     def ended(
-        self, states: tuple[str, ...], limit: int, before: tuple[str, str] | None = None
+        self,
+        state: JobState,
+        limit: int,
+        search: Search = NO_SEARCH,
+        after: tuple[str, str] | None = None,
     ) -> list[Entry]:
-        """Return the jobs that ended in one of `states`, the latest first, as a page.
+        """Return the jobs that ended in `state` and that `search` matches, as a page.
 
-        `before` is (finished, id) of the last job of the page before. An index has each state in
-        this order, so each is queried by itself.
+        `after` is the `search.key_of` and the id of the last job of the page before. An index has
+        the jobs of a state by time. All other conditions are checked job by job: that costs about
+        a microsecond each, and the first page ends where it is full.
         """
-        query = (
-            "SELECT * FROM jobs WHERE state = ? AND (finished, id) < (?, ?) "
-            "ORDER BY finished DESC, id DESC LIMIT ?"
-        )
-        key = before or (_LAST_OF_ALL, "")
-        jobs = [_entry(row) for state in states for row in self._rows(query, state, *key, limit)]
-        return sorted(jobs, key=lambda job: (job.finished or "", job.id), reverse=True)[:limit]
+        key, direction, compare = ORDERS[search.order]
+        conditions = {
+            "state = ?": state,
+            "finished >= ?": search.since,
+            "finished < ?": search.until,
+            f"{_RECIPE} = ?": search.recipe,
+            "instr(inputs, ?) > 0": search.style,
+        }
+        given = [(condition, value) for condition, value in conditions.items() if value]
+        given += [
+            (f"instr(lower({_TITLE}), lower(?)) > 0", word)
+            for word in search.name.split()[:_MAX_WORDS]
+        ]
+        which, values = " AND ".join(condition for condition, _ in given), [v for _, v in given]
+        if after is not None:
+            which += f" AND ({key}, id) {compare} (?, ?)"
+            values += after
+        # Only ids are sorted: whole rows would be read for all jobs that match.
+        order = f"ORDER BY {key} {direction}, id {direction}"
+        ids = f"SELECT id FROM jobs WHERE {which} {order} LIMIT ?"
+        query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
+        return [_entry(row) for row in self._rows(query, *values, limit)]
+
+    def recipes(self, state: JobState) -> list[str]:
+        """Return the recipes of the jobs that ended in `state`, by name."""
+        query = f"SELECT DISTINCT {_RECIPE} FROM jobs WHERE state = ? ORDER BY 1"
+        return [str(row[0]) for row in self._rows(query, state) if row[0]]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Entry]:
         """List the refused and failed jobs that nobody dismissed, of one outbox or of all.

@@ -170,6 +170,13 @@ class AttemptView(NamedTuple):
     reason: str
 
 
+class LogLine(NamedTuple):
+    """An event of a job in words, with its time (UTC, ISO 8601)."""
+
+    time: str
+    text: str
+
+
 class InputView(NamedTuple):
     """An input in words; `converted` is what was done on reading."""
 
@@ -195,6 +202,8 @@ class JobView:
     receipt: AnyReceipt | None
     attempts: tuple[Attempt, ...]
     attempt_rows: tuple[AttemptView, ...]
+    log: tuple[LogLine, ...]
+    """Entry, attempts, warnings and end of the job, in their order."""
     inputs: tuple[InputView, ...]
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
@@ -247,6 +256,7 @@ def job_view(
         receipt=receipt,
         attempts=tuple(attempts),
         attempt_rows=tuple(_attempts(attempts, receipt)),
+        log=tuple(_log(entry, attempts, receipt)),
         inputs=tuple(_inputs(entry, receipt)),
         facts=tuple((label, text) for label, text in _facts(entry, receipt) if text),
         settings=tuple((key, in_a_line(value)) for key, value in dotted(settings or {})),
@@ -381,6 +391,30 @@ def _attempts(attempts: Sequence[Attempt], receipt: AnyReceipt | None) -> Iterat
             yield AttemptView(
                 "", _on(record.backend, record.device), "", shown(outcome), in_a_line(reason)
             )
+
+
+def _log(
+    entry: Entry, attempts: Sequence[Attempt], receipt: AnyReceipt | None
+) -> Iterator[LogLine]:
+    again = f", to run {shown(entry.retry_of)} again" if entry.retry_of else ""
+    yield LogLine(entry.entered, f"added to the queue{again}")
+    rows = _attempts(attempts, receipt)
+    begun = receipt.started.isoformat(timespec="seconds") if receipt is not None else ""
+    for number, row in enumerate(rows, start=1):
+        attempt = attempts[number - 1] if attempts else None
+        where = " ".join(filter(None, (row.backend and f"on {row.backend}", row.resumed)))
+        yield LogLine(row.started or begun, f"attempt {number} started {where}".rstrip())
+        if attempt is not None and attempt.ended:
+            reason = f": {row.reason}" if row.reason else ""
+            yield LogLine(attempt.ended, f"attempt {number} ended, {row.outcome}{reason}")
+    if receipt is not None:
+        ended = receipt.finished.isoformat(timespec="seconds")
+        for warning in getattr(receipt, "warnings", ()):
+            yield LogLine(ended, f"warning: {in_a_line(warning)}")
+    if entry.finished:
+        reason = in_a_line(entry.reason)
+        is_new = reason not in ("", entry.state)
+        yield LogLine(entry.finished, f"{entry.state}: {reason}" if is_new else entry.state)
 
 
 def _on(backend: str, device: str | None) -> str:

@@ -5,9 +5,9 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import disk_usage
@@ -144,7 +144,7 @@ class Reader:
 class Image:
     """A picture on a page: `src` below the root of all addresses, sizes in pixels or 0.
 
-    Of an input `name` is that of the file that was dropped.
+    Of an input `name` is that of the file that was dropped, and of a style `digest` its SHA-256.
     """
 
     src: str
@@ -152,6 +152,7 @@ class Image:
     width: int = 0
     height: int = 0
     name: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,17 @@ class Health:
             return "blocked"
         return "running" if self.counts["running"] else "idle"
 
+    @property
+    def sentence(self) -> str:
+        """The state in a sentence."""
+        return {
+            "not running": "stylewatch is not running: new jobs wait until it is started.",
+            "paused": "Paused: running jobs are finished, and no new job starts.",
+            "blocked": "Some jobs cannot run now.",
+            "running": "Everything works: pictures are being painted.",
+            "idle": "Everything works: no job is running.",
+        }[self.word]
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -314,7 +326,7 @@ class PageData:
             jobs = [(ledger.find(job["id"]), job) for job in status["running"]] if ledger else []
             running = tuple(self._running(entry, job) for entry, job in jobs if entry is not None)
             failed = ledger.undismissed(FAILED) if ledger else []
-            recent = ledger.ended(("done",), RECENT) if ledger else []
+            recent = ledger.ended(JobState.DONE, RECENT) if ledger else []
             health = self._health(status, ledger)
         queue = tuple(status["waiting"])
         return Overview(
@@ -365,6 +377,8 @@ class PageData:
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
         final = images.large(entry, "final", f"{name}, output")
+        if final and stages:  # the last stage is the output, which may be enlarged
+            stages = (*stages[:-1], replace(stages[-1], large=final))
         roles = [plain.get("role") for plain in entry.inputs]
         return JobPage(
             view=view,
@@ -500,6 +514,20 @@ def _own_names(entry: Entry, role: str) -> list[str]:
     return [name for name in names if not name.startswith((f"{role}.", f"{role}-"))]
 
 
+def style_names(entries: Iterable[Entry]) -> dict[str, str]:
+    """Names of the style images of jobs, by their digests; one name each."""
+    names: dict[str, str] = {}
+    for entry in entries:
+        own = _own_names(entry, "style")
+        for plain in entry.inputs:
+            if plain.get("role") == "style" and plain.get("sha256"):
+                name = original_name(entry, plain)
+                # Many styles are called style.jpg: there the job says which one it is.
+                shown_name = name if name in own else f"{name} of {name_of(entry)}"
+                names.setdefault(plain["sha256"], shown_name)
+    return names
+
+
 class ImageLinks:
     """Makes the addresses of pictures, which hold their digests; `state` is the state folder.
 
@@ -540,7 +568,8 @@ class ImageLinks:
                 alt = f"{_ROLES.get(role, role)} {name}"
                 preview = _preview(entry, f"input-{number}", alt, side, plain["sha256"])
                 width, height = plain.get("pixels", (0, 0))
-                yield number, Image(preview.src, alt, width, height, name)
+                digest = plain["sha256"] if role == "style" else ""
+                yield number, Image(preview.src, alt, width, height, name, digest)
 
 
 def _preview(entry: Entry, what: str, alt: str, side: int, sha256: str) -> Image:

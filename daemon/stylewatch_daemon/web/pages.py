@@ -4,11 +4,12 @@ import socket
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,16 +25,22 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
-from stylewatch_daemon.store.ledger import FILE_NAME
+from stylewatch_daemon.store.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.context import context
 from stylewatch_daemon.web.http import root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
-from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader
+from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader, style_names
 
 GALLERY_PAGE = 24
 """Jobs on a page of the gallery."""
+
+RECENT_STYLES = 200
+"""The latest jobs whose styles the gallery offers to filter by."""
+
+FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
+"""Fields of the gallery's form besides the state."""
 
 FIRST_PAGE = "now"
 """The name of the first page in live updates; that of a job's page is the job's id."""
@@ -100,28 +107,58 @@ def delete(request: Request) -> Response:
 
 
 def gallery(request: Request) -> Response:
-    """Finished jobs, the latest first, page by page."""
-    here = context(request)
-    wanted = request.query_params.get("state", "done")
-    states: tuple[JobState, ...] = tuple(state for state in ENDED if state == wanted)
-    if not states:
+    """Jobs that ended in a state and match a search, page by page."""
+    here, fields = context(request), request.query_params
+    wanted = fields.get("state", JobState.DONE)
+    state = next((state for state in ENDED if state == wanted), None)
+    if state is None:
         raise HTTPException(404, f"the gallery has no jobs with the state {wanted!r}")
-    time, _, last = request.query_params.get("before", "").partition("~")
-    before = (time, last) if time and last else None
+    search = _search(fields)
+    key, _, last = fields.get("after", "").rpartition("~")
+    after = (key, last) if last else None
     with here.reader.ledger() as ledger:
-        entries = ledger.ended(states, GALLERY_PAGE + 1, before) if ledger else []
-    older = ""
-    if len(entries) > GALLERY_PAGE:
-        oldest = entries[GALLERY_PAGE - 1]
-        older = urlencode({"state": wanted, "before": f"{oldest.finished}~{oldest.id}"})
+        entries = ledger.ended(state, GALLERY_PAGE + 1, search, after) if ledger else []
+        recipes = ledger.recipes(state) if ledger else []
+        recent = ledger.ended(state, RECENT_STYLES) if ledger else []
+    cards, more = entries[:GALLERY_PAGE], entries[GALLERY_PAGE:]
+    known = {name: fields[name] for name in FILTERS if fields.get(name)}
+    next_page = f"{search.key_of(cards[-1])}~{cards[-1].id}" if more else ""
+    styles = style_names([*recent, *cards])
     page = {
-        "state": wanted,
-        "cards": [here.data.card(entry) for entry in entries[:GALLERY_PAGE]],
+        "state": state,
+        "cards": [here.data.card(entry) for entry in cards],
         "counts": here.reader.published()["counts"],
-        "older": older,  # the queries of other pages
-        "newest": urlencode({"state": wanted}) if before else "",
+        "fields": known,
+        "recipes": sorted({*recipes, search.recipe} - {""}),
+        "styles": {search.style: "the selected style", **styles} if search.style else styles,
+        "tabs": {other: urlencode({**known, "state": other}) for other in ENDED},
+        "next": urlencode({**known, "state": state, "after": next_page}) if more else "",
+        "first": urlencode({**known, "state": state}) if after else "",
     }
     return here.templates.TemplateResponse(request, "gallery.html", {"gallery": page})
+
+
+def _search(fields: Mapping[str, str]) -> Search:
+    """The search that the fields of the gallery's form describe; invalid ones match all."""
+    zone: tzinfo = UTC
+    with suppress(ValueError, LookupError, OSError):
+        zone = ZoneInfo(fields.get("zone") or "UTC")
+    return Search(
+        name=fields.get("name", ""),
+        style=fields.get("style", ""),
+        recipe=fields.get("recipe", ""),
+        since=_midnight(fields.get("from", ""), zone),
+        until=_midnight(fields.get("to", ""), zone, days=1),
+        order=next((order for order in ORDERS if order == fields.get("sort")), "newest"),
+    )
+
+
+def _midnight(day: str, zone: tzinfo, days: int = 0) -> str:
+    """The time in UTC at which a `day` of the `zone` begins, or so many days later."""
+    with suppress(ValueError, OverflowError):
+        begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)
+        return begin.astimezone(UTC).isoformat(timespec="seconds")
+    return ""
 
 
 async def health(request: Request) -> Response:
@@ -230,11 +267,11 @@ def _render(templates: Jinja2Templates, names: tuple[str, ...], values: Mapping[
     return {name: templates.env.get_template(f"parts/{name}.html").render(values) for name in names}
 
 
-def short_time(time: str) -> str:
+def short_time(iso_time: str) -> str:
     """A time (ISO 8601) as `2 Jan 2026, 12:05 UTC`; scripts put it into the viewer's zone."""
     with suppress(ValueError):
-        return f"{datetime.fromisoformat(time):%-d %b %Y, %H:%M} UTC"
-    return time
+        return f"{datetime.fromisoformat(iso_time):%-d %b %Y, %H:%M} UTC"
+    return iso_time
 
 
 def _mtime(path: Path) -> int:

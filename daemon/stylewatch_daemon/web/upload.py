@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.errors import InputError, UsageError
+from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ingest import submit
@@ -197,7 +197,10 @@ def _submit(here: Context, form: "Form") -> str:
     with here.reader.ledger() as ledger:
         names = submit.free(name, inbox.path, inbox.outbox)
         unused = (other for other in names if not (ledger and ledger.find(other)))
-        return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+        job = submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+    with suppress(OutputError):  # then the files are taken once they have not changed for a while
+        requests.leave(here.state, "submitted", inbox=str(inbox.path), name=job)
+    return job
 
 
 def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any]:

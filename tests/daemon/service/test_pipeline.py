@@ -76,6 +76,19 @@ def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled(
     assert (place.outbox / "_refused/a-2/reason.txt").read_text() == "cancelled\n"
 
 
+def test_a_pair_that_was_submitted_as_a_whole_is_claimed_without_a_wait(place: DaemonWorld) -> None:
+    place.settings = changed_settings(place.settings, quiet_s=1000)
+    pipeline = place.start()
+    for job in ("a", "b"):
+        requests.leave(place.state.root, "submitted", inbox=str(place.inbox), name=job)
+        pipeline.control.act()
+        fill(place.inbox, *A, *B)
+        pipeline.scan()
+        pipeline.enter()
+    assert not list((place.state.root / requests.FOLDER).iterdir())
+    assert {name.split("/")[0] for name in tree(place.inbox)} == {"a"}, "once, and never again"
+
+
 def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
     fill(place.inbox, "long/content.jpg", "long/style.jpg")
     pipeline = place.start()

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from stylewatch_daemon.errors import DamagedError, OutputError, SettingsError
 from stylewatch_daemon.files import mounts
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.store.ledger import COUNTED, Entry, Held, reading
+from stylewatch_daemon.store.ledger import COUNTED, Entry, Held, Search, reading
 from stylewatch_daemon.store.ledger_schema import MIGRATIONS, migrate
 from stylewatch_daemon.store.ledger_writer import COUNTS, LedgerWriter
 
@@ -62,6 +64,15 @@ def test_digests_and_names_that_are_not_utf8(ledger: LedgerWriter) -> None:
     assert job is not None and job.bytes == (1 << 63) - 1
 
 
+def plans_of(ledger: LedgerWriter, query: str, *arguments: Any) -> list[str]:
+    """The steps by which SQLite answers the statements of a `query`."""
+    statements: list[str] = []
+    ledger._connection.set_trace_callback(statements.append)
+    getattr(ledger, query)(*arguments)
+    ledger._connection.set_trace_callback(None)
+    return [row[3] for text in statements for row in ledger._rows(f"EXPLAIN QUERY PLAN {text}")]
+
+
 @pytest.mark.parametrize(
     ("query", "arguments", "index"),
     [
@@ -77,11 +88,7 @@ def test_frequent_queries_use_an_index(
     query: str, arguments: tuple[Any, ...], index: str, ledger: LedgerWriter
 ) -> None:
     ledger.enter([entry("1", shape="s")])
-    statements: list[str] = []
-    ledger._connection.set_trace_callback(statements.append)
-    getattr(ledger, query)(*arguments)
-    ledger._connection.set_trace_callback(None)
-    plans = [row[3] for text in statements for row in ledger._rows(f"EXPLAIN QUERY PLAN {text}")]
+    plans = plans_of(ledger, query, *arguments)
     assert any(index in plan for plan in plans)
     assert not [plan for plan in plans if "SCAN jobs" in plan or "TEMP B-TREE" in plan]
 
@@ -106,6 +113,35 @@ def test_jobs_by_state_are_counted_and_listed(ledger: LedgerWriter) -> None:
     assert ledger.counts()["refused"] == 0
     ledger.enter(entry(job_id, place=f"p{job_id}", outbox="/far") for job_id in "123")
     assert ledger.waiting("/far", 2) == ({"1": "p1", "2": "p2"}, 3)
+
+
+def test_jobs_that_ended_are_searched_and_sorted_page_by_page(ledger: LedgerWriter) -> None:
+    def done(job_id: str, name: str, time: str, recipe: str, style: str = "") -> Entry:
+        inputs = ({"role": "style", "name": "style.jpg", "sha256": style},)
+        return entry(job_id, name=name, state="done", finished=time, inputs=inputs,
+                     settings={"recipe": recipe})  # fmt: skip
+
+    ledger.enter([
+        done("1", "Sea wave", "2026-01-02", "best", "abba"), done("2", "sea", "2026-01-03", "gram"),
+        done("3", "Ärger_100%", "2026-01-03", "best"), entry("4", state="failed", finished="2026"),
+        replace(done("5", "x", "2026-01-01", "best"), place="_jobs/album/harbor"),
+    ])  # fmt: skip
+    for search, ids in {
+        Search(): "3215", Search(order="oldest"): "5123", Search(order="name"): "5213",
+        Search("SEA"): "21", Search("wave sea"): "1", Search("Ä %"): "3", Search("jobs"): "",
+        Search(style="abba"): "1", Search(recipe="best"): "315", Search("album"): "5",
+        Search("sea", recipe="gram"): "2", Search(since="2026-01-02", until="2026-01-03"): "1",
+    }.items():  # fmt: skip
+        after, pages = None, []
+        while jobs := ledger.ended(JobState.DONE, 1, search, after):
+            pages += [job.id for job in jobs]
+            after = (search.key_of(jobs[-1]), jobs[-1].id)
+        assert "".join(pages) == ids, search
+    assert ledger.recipes(JobState.DONE) == ["best", "gram"]
+    search = Search("sea", recipe="best", since="2026")
+    plans = plans_of(ledger, "ended", JobState.DONE, 9, search)
+    index = "INDEX jobs_by_state (state=? AND finished>?)"
+    assert [plan for plan in plans if index in plan], "only jobs since then are read"
 
 
 def test_the_next_jobs_of_each_inbox(ledger: LedgerWriter) -> None:

@@ -52,6 +52,25 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     )
 
 
+def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
+    failed = Attempt(NOON, 0, "torch", "cuda:0", NOON, "failed", "it broke\nin two")
+    going_on = Attempt("2026-01-02T12:01:00+00:00", 4, "torch", "cpu")
+    job = finished_job(tmp_path, retry_of="lake", reason="done")
+    assert [line.text for line in job_view(job, (failed, going_on)).log] == [
+        "added to the queue, to run lake again",
+        "attempt 1 started on torch (cuda:0)",
+        "attempt 1 ended, failed: it broke; in two",
+        "attempt 2 started on torch (cpu) from step 4",
+        "warning: the filters are not normalized",
+        "done",
+    ]
+    log = job_view(job).log  # the ledger has forgotten the attempts, the receipt has not
+    assert log[1] == (NOON, "attempt 1 started on sketch (cpu)")
+    assert log[2] == ("2026-01-02T12:01:01+00:00", "warning: the filters are not normalized")
+    refused = entry("bad", "refused", place=None, reason="no picture", finished=NOON)
+    assert job_view(refused).log[-1] == (NOON, "refused: no picture")
+
+
 def test_a_job_may_be_a_series_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
     job = finished_job(tmp_path)
     plain = receipt("sea") | {"sweep": {"seed": [1]}, "jobs": [{"name": "sea-1", "state": "done"}]}

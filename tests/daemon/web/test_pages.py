@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.daemon.web.world import (
     BROWSER,
+    CHECK,
     STEPS,
     Clock,
     client,
@@ -31,7 +32,7 @@ from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import Running, Status
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.web import page_data, pages
+from stylewatch_daemon.web import doctor_runner, page_data, pages
 from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
 
@@ -99,6 +100,53 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     assert seen == [f"{n:03}" for n in range(count - 1, -1, -1)]
     assert "id-gone" in page.get("/gallery?state=cancelled").text
     assert page.get("/gallery?state=running").status_code == 404
+
+
+def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path: Path) -> None:
+    sea, lake = (
+        finished_job(tmp_path, name, settings={"recipe": "best"}) for name in ("sea", "lake")
+    )
+    late = replace(sea, id="id-late", place="late", finished="2026-01-02T23:30:00+00:00")
+    other = replace(sea, id="id-other", place="other", inputs=(), settings={"recipe": "gatys"})
+    enter(tmp_path / "state", sea, lake, late, other)
+    page, style = client(tmp_path), sha256(picture(90, "JPEG"))
+    every = ["late", "sea", "other", "lake"]
+    for query, names in {
+        "": every, "name=SE": ["sea"], "sort=name": sorted(every), "sort=color&from=x": every,
+        "sort=oldest": ["lake", "other", "sea", "late"], "recipe=gatys": ["other"],
+        f"style={style}": ["late", "sea", "lake"], "to=9999-12-31": every, "zone=../etc": every,
+        "from=2026-01-03": [], "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=2026-01-01": [],
+        "to=2026-01-02&zone=Asia/Tokyo": every[1:],
+    }.items():  # fmt: skip
+        text = page.get(f"/gallery?{query}", headers=BROWSER).text
+        cards = re.findall(r'<article class="card" data-key="id-(\w+)"', text)
+        assert cards == names, query
+    query = f"style={style}&name=se&recipe=best&sort=oldest"
+    text = page.get(f"/gallery?{query}", headers=BROWSER).text
+    for content in (
+        f'<option value="{style}" selected>wave.jpg', "<option selected>best", 'value="se"',
+        '<option value="oldest" selected>', "recipe=best&amp;sort=oldest&amp;state=failed",
+    ):  # fmt: skip
+        assert content in text
+    text = page.get("/gallery?style=beef", headers=BROWSER).text
+    assert "No job matches this search" in text and "the selected style" in text
+    assert f'href="/gallery?style={style}"' in page.get("/jobs/id-sea").text
+
+
+def test_health_is_said_in_a_sentence_and_details_are_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
+    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
+    publish(tmp_path / "state", Status(trouble=["the disk is full"]), observer=False)
+    with client(tmp_path) as page:
+        page.post("/health/look")
+        text, _, folded = page.get("/health", headers=BROWSER).text.partition("<summary>Technical")
+    for content in ("stylewatch is not running: new jobs wait", "the disk is full",
+                    "Everything that was checked works.", "takes up to a minute"):  # fmt: skip
+        assert content in text
+    for content in ("has room", "cuda:0", "the inboxes are scanned"):
+        assert content in folded and content not in text
 
 
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
@@ -203,6 +251,7 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     digest = sha256(picture(15))[:32]
     assert page.after is not None
     assert page.after.src == f"/jobs/id-sea/pictures/final?d={digest}"
+    assert page.stages[-1].large == page.after, "the output is the last stage"
     assert page.animation is not None and "/pictures/animation" in page.animation.src
     assert [stage.step for stage in page.stages] == list(STEPS)
     assert [(image.alt, image.width, image.height) for image in page.inputs] == [

@@ -4,17 +4,20 @@ const wired = new WeakSet();
 
 export function compare(part) {
   for (const pair of part.querySelectorAll("[data-compare]")) {
-    const handle = pair.querySelector(".handle");
+    const share = pair.querySelector(".share"), handle = share?.querySelector("input");
     if (!handle) continue;
-    const show = () => { pair.style.setProperty("--at", `${handle.value}%`); };
+    const show = () => {
+      pair.style.setProperty("--at", `${handle.value}%`);
+      pair.classList.toggle("whole", handle.value === "0");
+    };
     pair.classList.add("live");
-    handle.hidden = false;
+    share.hidden = false;
     show();
     if (wired.has(pair)) continue;
     wired.add(pair);
     handle.addEventListener("input", show);
     const point = (event) => {
-      if (event.target === handle || !(event.buttons & 1)) return;
+      if (share.contains(event.target) || !(event.buttons & 1)) return;
       const box = pair.getBoundingClientRect();
       handle.value = (100 * (event.clientX - box.left)) / box.width;
       show();

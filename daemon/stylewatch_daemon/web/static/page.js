@@ -3,8 +3,9 @@ import { compare } from "./compare.js";
 import { drop } from "./drop.js";
 import { live } from "./live.js";
 import { retry } from "./blanks.js";
+import { keys } from "./keys.js";
 import { stages } from "./stages.js";
-import { acts, copies, times } from "./small.js";
+import { acts, copies, times, zone } from "./small.js";
 
 function enhance(part) {
   times(part);
@@ -15,6 +16,8 @@ function enhance(part) {
 }
 
 acts();
+keys();
+zone(document.querySelector("[data-zone]"));
 drop(document.getElementById("upload"));
 enhance(document);
 live(document.body.dataset.events, enhance);

@@ -1,4 +1,4 @@
-// Local times, texts to copy, confirmation of actions, and pages that reload themselves.
+// Local times and zone, texts to copy, confirmation of actions, and pages that reload themselves.
 
 const FORM = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -27,6 +27,11 @@ export function copies(part) {
     });
     text.after(button);
   }
+}
+
+export function zone(field) {
+  // days that are searched for begin at midnight here
+  if (field) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
 
 export function acts() {

@@ -1,4 +1,5 @@
-// Shows the stages, by a slider or as an animation. While the last one is shown, new ones are too.
+// Shows the stages in place of the output, by a slider or as an animation. While the last one is
+// shown, new ones are too.
 
 const EACH_MS = 350;
 
@@ -7,7 +8,8 @@ class Stages {
     this.section = section;
     this.slider = section.querySelector("[data-controls] input");
     this.button = section.querySelector("[data-play]");
-    this.image = section.querySelector("[data-stage] img");
+    this.image = section.querySelector(".after img");
+    this.caption = section.querySelector(".after figcaption");
     this.following = true;
     this.slider.addEventListener("input", () => { this.stop(); this.show(); });
     this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
@@ -18,9 +20,7 @@ class Stages {
 
   refresh() {
     const last = this.links.length - 1;
-    for (const element of this.section.querySelectorAll("[data-stage], [data-controls]")) {
-      element.hidden = last < 0;
-    }
+    this.section.querySelector("[data-controls]").hidden = last < 0;
     this.slider.max = last;
     if (this.following && !this.timer) this.slider.value = last;
     if (last >= 0) this.show();
@@ -41,6 +41,7 @@ class Stages {
     }
     if (this.image.src !== link.href) this.image.src = link.href;
     this.image.alt = link.dataset.alt;
+    this.caption.textContent = this.following ? this.caption.dataset.last : `step ${link.dataset.step}`;
     const from = this.section.querySelector("[data-from]");
     if (from) {
       from.hidden = this.following; // nothing is left to do after the last stage
@@ -49,6 +50,13 @@ class Stages {
     this.slider.setAttribute("aria-valuetext", `step ${link.dataset.step}`);
     this.section.querySelector("[data-at]").textContent = `step ${link.dataset.step}`;
     if (links[at + 1]) new Image().src = links[at + 1].href; // load the next one ahead
+  }
+
+  move(key) {
+    this.stop();
+    const last = this.links.length - 1, at = Number(this.slider.value);
+    this.slider.value = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[key];
+    this.show();
   }
 
   pick(event) {
@@ -87,6 +95,13 @@ class Stages {
 }
 
 const known = new WeakMap();
+
+export function moveStage(key) {
+  // true if this page has stages to move through
+  const section = document.querySelector("[data-stages]");
+  known.get(section)?.move(key);
+  return known.has(section);
+}
 
 export function stages(part) {
   for (const section of part.querySelectorAll("[data-stages]")) {
