@@ -31,7 +31,7 @@ PAINTS, ROUNDS, STAGES = 11, 5, 20
 ROUND_S = 8.0
 """Seconds for which the CPU is looked at."""
 
-FINE = 40
+FINE = 90
 """The first stage of `best` at a quarter of the final size."""
 
 PREVIEWS = 7

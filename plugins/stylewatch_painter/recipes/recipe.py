@@ -257,8 +257,8 @@ class Objective(Terms):
         deepest = max(self.all_layers)
         if self.network.padding != "zeros" and self.network.border < 2 ** (int(deepest[4]) - 1):
             raise ValueError(
-                f"network.border {self.network.border} is smaller than a position of {deepest}: set "
-                "network.border: 16"
+                f"network.border {self.network.border} is smaller than a position of {deepest}: "
+                "set network.border: 16"
             )
         return self
 
