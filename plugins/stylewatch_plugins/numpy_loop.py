@@ -136,8 +136,12 @@ def _restored(task: Task) -> _State:
 
 
 def _fingerprint(task: Task) -> NDArray[np.uint8]:
-    """Compute the SHA-256 of everything that determines the result of `task`, (32,)."""
-    digest = hashlib.sha256(f"{task.recipe.model_dump_json()} {task.seed}".encode())
+    """Compute the SHA-256 of everything that determines the result of `task`, (32,).
+
+    Without defaults: a field that a later version adds does not end a painting.
+    """
+    recipe = task.recipe.model_dump_json(exclude_defaults=True)
+    digest = hashlib.sha256(f"{recipe} {task.seed}".encode())
     styles = [(style.picture, style.mask) for style in task.styles]
     for pair in ((task.content, task.content_mask), (task.init, None), *styles):
         for array in pair:

@@ -59,7 +59,7 @@ def test_colors_are_not_blown_out(style: Pixels) -> None:
 
 
 def test_there_is_no_rim() -> None:
-    """The outermost pixels change as those next to them do: by 1.6; with zeros around by 7.2."""
+    """The outermost pixels change as those next to them do: by 3 or 4; with zeros around by 12."""
     content = resize(read(CONTENT).pixels, SIZE, "lanczos")
     inside = np.minimum.outer(
         *(np.minimum(axis, axis[::-1]) for axis in map(np.arange, SIZE[::-1]))
@@ -72,7 +72,7 @@ def test_there_is_no_rim() -> None:
         return float(np.linalg.norm(outer.mean(0) - next_ones.mean(0)))
 
     framed = default() + 5 * (inside < 2)[..., None]
-    assert rim(default()) < 3 < rim(framed)
+    assert rim(default()) < 6 < rim(framed)
 
 
 def test_strength_moves_from_the_photograph_to_the_style(style: Pixels) -> None:

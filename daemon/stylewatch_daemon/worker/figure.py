@@ -48,7 +48,9 @@ def panels(order: Order) -> Iterator[Panel]:
     texture = scales.of_texture(recipe.schedule)
     style_picture = _read(order.styles[0], texture, order.max_pixels)
     content_picture = _read(order.content, recipe.schedule, order.max_pixels)
-    fresh = book.change(recipe, {"start": "noise", "keep_detail": 0.0})
+    fresh = book.change(
+        recipe, {"start": "noise", "keep_detail": 0.0, "objective.network.padding": "zeros"}
+    )
     seed = order.settings.seed
     style = Style(
         style_picture.pixels,

@@ -252,8 +252,11 @@ class PaintState:
 
 
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The SHA-256 of everything that determines the result of `task`, uint8 (32,)."""
-    digest = hashlib.sha256(task.recipe.model_dump_json().encode())
+    """The SHA-256 of everything that determines the result of `task`, uint8 (32,).
+
+    Without defaults: a field that a later version adds does not end a painting.
+    """
+    digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
     pictures = (task.content, task.init, *(style.picture for style in task.styles))
