@@ -46,7 +46,7 @@ def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
     daemon.start(*options)
     submit("killed", 10_000)  # which end only when they are asked to
     stages = daemon.root / "outbox/killed/stages"
-    until((stages / "00020.png").exists)
+    until((stages / "00040.png").exists)  # so the checkpoint of step 20 was saved
     daemon.end(signal.SIGKILL)
     daemon.start(*options)
     until(lambda: daemon.step > 20)
