@@ -19,7 +19,7 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselv
     job = running(page)
     expect(job.get_by_text(re.compile(r"step \d+ of 60"))).to_be_visible()
     expect(job.get_by_text(re.compile(r"\d+ s left"))).to_be_visible()
-    expect(job.get_by_role("img", name=re.compile(r"^loss .*%.* less"))).to_be_visible()
+    expect(job.get_by_role("img", name=re.compile(r"^loss .* at step"))).to_be_visible()
     progress = job.get_by_role("progressbar")
     expect(progress).to_have_attribute("value", re.compile(r"[1-9]\d*"))
     expect(progress).to_have_accessible_name("Progress of sea-wave")
