@@ -90,8 +90,8 @@ def test_what_matters_is_visible_without_scrolling(furnished: Site, windows: Win
         page = windows.open(viewport=size)
         page.goto(furnished.url)
         for name in finds:
-            found = page.get_by_role("button", name=name).or_(finished(page, name))
-            box = found.bounding_box()
+            target = page.get_by_role("button", name=name).or_(finished(page, name))
+            box = target.bounding_box()
             assert box is not None and box["y"] + box["height"] / 2 < size["height"], name
 
 

@@ -35,7 +35,7 @@ VARIANTS = (
     Member("5", {"stroke": 2.0}),
     Member("6", {"color": "content"}),
 )
-"""What `stylewatch try` paints."""
+"""The variants that `stylewatch try` paints."""
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, "1600"
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""

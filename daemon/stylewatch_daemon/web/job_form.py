@@ -41,7 +41,7 @@ class Control:
     is_common: bool = False
     value: str = ""
     default: str = ""
-    """What an empty control means; a choice without it cannot be empty."""
+    """The meaning of an empty control, as a label. A choice without it cannot be empty."""
     mistake: str = ""
 
 
@@ -129,11 +129,11 @@ def read(
     try:
         job, changed = _merged(below, {key: asked[key] for key in asked if key not in sentences})
     except ValidationError as error:
-        found = {
+        refused = {
             str(mistake.where[0]) if mistake.where else "settings": mistake.sentence
             for mistake in mistakes(error, JobSettings)
         }
-        raise FormError(found | sentences) from None
+        raise FormError(refused | sentences) from None
     sentences = dict(_conflicts(job, settings, styles)) | sentences
     if sentences:
         raise FormError(sentences)

@@ -407,8 +407,8 @@ class PageData:
         """All jobs with the content image of `entry`, the latest first; none where it is alone."""
         sha256 = next((p.get("sha256") for p in entry.inputs if p.get("role") == "content"), None)
         with self._reader.ledger() as ledger:
-            found = ledger.with_content(sha256, MAX_VARIANTS) if ledger and sha256 else []
-        entries = [each for each in found if each.series != each.id]
+            jobs = ledger.with_content(sha256, MAX_VARIANTS) if ledger and sha256 else []
+        entries = [each for each in jobs if each.series != each.id]
         if not {each.id for each in entries} - {entry.id}:
             return ()
         settings = {each.id: _compared(each) for each in entries}
@@ -486,7 +486,7 @@ _ROLES = {"content": "content image", "style": "style image", "init": "initial i
 
 
 def _compared(entry: Entry) -> dict[str, str]:
-    """What a job was begun with: its settings by their dotted names, and its styles."""
+    """The settings of a job when it began, by their dotted names, and the names of its styles."""
     settings = {
         key: value for key, value in (entry.settings or {}).items() if key not in _NOT_COMPARED
     }

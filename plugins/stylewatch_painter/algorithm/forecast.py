@@ -22,7 +22,14 @@ from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid, nearest
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
-from stylewatch_painter.algorithm.task import LEAST_PAIRS, UNLIMITED, MemoryPlan, Settings, Task
+from stylewatch_painter.algorithm.task import (
+    LEAST_PAIRS,
+    UNLIMITED,
+    MemoryPlan,
+    Settings,
+    Task,
+    region_count,
+)
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.algorithm.transport import fixed_bytes
 from stylewatch_painter.errors import PictureError
@@ -192,12 +199,12 @@ _FILE = TypeAdapter(dict[str, Durations])
 
 
 def _key(task: Task, network: FeatureMaps) -> str:
-    """What the times depend on."""
-    regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    """The key of a task's times: device, libraries, format of maps, and a digest of its terms."""
+    regions = region_count(task.content_mask)
     objective = task.recipe.objective.model_dump_json(exclude={"strength"})
-    said = f"{network.map_format if isinstance(network, Vgg19) else type(network).__name__}"
+    maps = f"{network.map_format if isinstance(network, Vgg19) else type(network).__name__}"
     terms = f"{objective} {len(task.styles)} {regions} {task.content is None}"
-    return f"{place(network.device)}, {said}, {hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+    return f"{place(network.device)}, {maps}, {hashlib.sha256(terms.encode()).hexdigest()[:16]}"
 
 
 def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations, bool]:
@@ -334,7 +341,7 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
-    planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    planes = 0 if task.content_mask is None else region_count(task.content_mask)
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
     tiled = vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
@@ -361,8 +368,8 @@ def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     value = sum(map(_channels, neighbors.layers)) * _FLOAT
     columns = math.prod(grid(level.size))
     candidates = max((search.candidates for search in searches), default=0)
-    mask = task.content_mask  # the area outside of its regions has targets, too
-    regions = 1 if mask is None else np.atleast_3d(mask).shape[-1] + 1
+    outside = task.content_mask is not None  # which has targets, too
+    regions = region_count(task.content_mask) + outside
     targets = len(task.styles) * regions * columns * value
     # candidates, then centered; the content's columns, the painting's, and those centered
     search = (2 * candidates + 3 * columns) * value + min(SEARCH_BYTES, columns * candidates * 4)

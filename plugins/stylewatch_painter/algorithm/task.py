@@ -214,7 +214,7 @@ def shares(task: Task) -> NDArray[np.float64]:
 
     The shares of a region add up to 1 over the styles that have something for it; others have 0.
     """
-    count = _regions(task.content_mask)
+    count = region_count(task.content_mask)
     weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
     given = np.array(weights, dtype=np.float64).reshape(len(task.styles), count)
     whole = given.sum(axis=0)
@@ -225,11 +225,11 @@ def check_masks(task: Task) -> None:
     """Raise PictureError if masks differ in regions, or a region has no style."""
     if task.content_mask is not None and not task.content_mask.any():
         raise PictureError("the mask of the content is black all over: make some of it white")
-    count = _regions(task.content_mask)
+    count = region_count(task.content_mask)
     for style in task.styles:
-        if style.mask is not None and _regions(style.mask) != count:
+        if style.mask is not None and region_count(style.mask) != count:
             raise PictureError(
-                f"the mask of {style.name} has {_regions(style.mask)} regions and the painting "
+                f"the mask of {style.name} has {region_count(style.mask)} regions and the painting "
                 f"{count}: give all masks of a painting the same ones"
             )
     missing = np.flatnonzero(_is_used(task.content_mask, count) & (shares(task).sum(axis=0) == 0))
@@ -240,7 +240,8 @@ def check_masks(task: Task) -> None:
         )
 
 
-def _regions(mask: Regions | None) -> int:
+def region_count(mask: Regions | None) -> int:
+    """Count the regions of a mask; without a mask the whole picture is one."""
     return 1 if mask is None else int(np.atleast_3d(mask).shape[2])
 
 

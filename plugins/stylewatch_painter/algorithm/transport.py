@@ -23,7 +23,7 @@ from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
 from stylewatch_painter.algorithm.scales import Level, Size, pools_before
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import Task, region_count
 from stylewatch_painter.algorithm.tiles import (
     features,
     map_size,
@@ -360,7 +360,7 @@ def weights(task: Task, level: Level, settings: recipe.Transport) -> tuple[float
 def fixed_bytes(task: Task, settings: recipe.Transport) -> int:
     """Peak bytes that samples take, whatever the size of the picture."""
     length = 3 + sum(min(512, 64 << pools_before(layer)) for layer in settings.layers)
-    regions = 1 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    regions = region_count(task.content_mask)
     kept = len(task.styles) * regions * length * (settings.style_samples + length)
     hypercolumn_sets = (1 + regions) * 5 * settings.samples * length
     pairs = (regions + 1) * settings.style_samples * length

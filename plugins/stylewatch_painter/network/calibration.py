@@ -85,7 +85,7 @@ def kept(
 
 
 def place(device: torch.device) -> str:
-    """What times depend on: the device, the number of threads, and the libraries."""
+    """The device, the number of threads and the libraries, on which all times depend."""
     parts = [named(device), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}"]
     return ", ".join(parts + [f"kernels {kernels.variant()}"] * (device.type == "cpu"))
 
