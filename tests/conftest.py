@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests import nodes
 from tests.daemon.world import make_inspector
@@ -75,6 +76,12 @@ def free_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "statvfs", statvfs)
         yield
+
+
+@pytest.fixture(autouse=True)
+def repeatable_random_numbers() -> None:
+    """Have every test see the same random numbers in every run."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
