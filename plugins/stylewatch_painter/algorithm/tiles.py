@@ -156,7 +156,13 @@ class _Cut(torch.autograd.Function):
         shape, strides, rows, columns = ctx.whole
         (gradient,) = gradients
         back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
-        back.zero_()[..., rows, columns] = gradient
+        back[..., rows, columns] = gradient
+        # only what is around the part: maps have hundreds of megabytes
+        above, below, _ = rows.indices(shape[-2])
+        left, right, _ = columns.indices(shape[-1])
+        for outside in (back[..., :above, :], back[..., below:, :],
+                        back[..., rows, :left], back[..., rows, right:]):  # fmt: skip
+            outside.zero_()
         return back, None, None
 
 
@@ -195,17 +201,12 @@ def features(
     if settings.padding == "zeros":
         return network(x, layers, settings)
     maps = network(bordered(x, settings.border, settings.padding), layers, settings)
-    return {layer: _without_border(f, layer, x, settings) for layer, f in maps.items()}
-
-
-def _without_border(f: Tensor, layer: LayerName, x: Tensor, settings: Network) -> Tensor:
-    """Crop the features f of the padded x to those of x."""
-    rows, columns = map_size((x.shape[-1], x.shape[-2]), layer, settings)
-    outside = settings.border >> pools_before(layer)
-    inside = f[..., outside : outside + rows, outside : outside + columns]
-    if f.is_contiguous(memory_format=torch.channels_last):
-        return inside.contiguous(memory_format=torch.channels_last)
-    return inside.contiguous()
+    for layer in maps:
+        rows, columns = map_size((x.shape[-1], x.shape[-2]), layer, settings)
+        start = settings.border >> pools_before(layer)
+        inside = slice(start, start + rows), slice(start, start + columns)
+        maps[layer] = _Cut.apply(maps[layer], *inside)
+    return maps
 
 
 Weights = Mapping[LayerName, Tensor]

@@ -16,7 +16,7 @@ from stylewatch_painter.network import kernels
 from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
 from stylewatch_painter.recipes.recipe import LayerName
 
-_KEPT = 70_000
+_KEPT = 80_000
 """Pixels of a picture up to which packed filters are kept. They take 4 or 7 times the memory of the
 weights; packing them anew for each convolution adds a fifth to the time of a step of so many
 pixels, and 5 percent at 0.25 megapixels."""
