@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,11 +101,9 @@ def forecast(
     durations = kept(file, _FILE, _key(task, network), lambda: _measured(task, network, clock))
     levels, settings, total = task.levels(), task.recipe.schedule.optimizer, 0.0
     for level in levels:
-        evaluated = evaluations(settings, level.steps) + 1
+        evaluated = evaluations(settings, level.steps)
         searching = durations.searching(_searches(task, level))
-        total += (
-            durations.evaluating(level, _pixels_evaluated(level, task, memory_plan)) * evaluated
-        )
+        total += durations.painting(level, _pixels_evaluated(level, task, memory_plan), evaluated)
         total += searching * (evaluated if _searches_each_time(task, level) else 1)
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     tile = (
@@ -152,47 +150,69 @@ def _searches_each_time(task: Task, level: Level) -> bool:
     return neighbors is not None and neighbors.each == "layer"
 
 
-def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tuple[int, float, bool]:
-    """The pixels and the seconds of an evaluation at a size, and whether it is busy here."""
+def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tuple["Point", bool]:
+    """The times of a size, and whether other programs are busy here."""
     canvas = Canvas(task, network.mean, network.device)
-    u = canvas.start(trial.size)
-    objective = Objective([canvas], network, trial, start=u)
+    start, settings = canvas.start(trial.size), task.recipe.schedule.optimizer
+    u, on_cpu = start.clone(), network.device.type == "cpu"
+
+    def begin() -> Objective:
+        return Objective([canvas], network, trial, start=start)
+
+    objective, optimizer = begin(), canvas.new_optimizer(trial.size)
     objective(u)  # the first evaluation also sets up the libraries
-    on_cpu = network.device.type == "cpu"
-    seconds, busy = _evaluation_time(lambda: float(objective(u).objective), clock, on_cpu=on_cpu)
-    return _padded_pixels(trial.size, task.recipe.objective.network), seconds, busy
+
+    def step() -> float:
+        if _searches_line(settings):  # makes several evaluations
+            return float(objective(u).objective)
+        return float(optimizer.step(u, objective).objective)
+
+    seconds, busy = _shortest_time(step, clock, on_cpu=on_cpu)
+    first, first_busy = _shortest_time(
+        lambda: float(begin()(start).objective), clock, on_cpu=on_cpu
+    )
+    pixels = _padded_pixels(trial.size, task.recipe.objective.network)
+    return (pixels, max(0.0, first - seconds), seconds), busy or first_busy
 
 
-Points = tuple[tuple[int, float], ...]
-"""The pixels of small pictures, rising, and the seconds of an evaluation of each."""
+Point = tuple[int, float, float]
+"""The pixels of a small picture, the seconds until its targets are there, and of an evaluation.
+
+An evaluation includes what the optimizer does between two of them.
+"""
 
 
 @dataclass(frozen=True)
 class Durations:
-    """The times of an objective on a device, without searches, with coarse terms, of searches.
+    """The times of an objective on a device: without coarse terms, with them, of searches.
 
-    `search` has the seconds for each query and candidate by the number of features. `busy`: other
-    programs used the processors.
+    Points have rising numbers of pixels, and times without searches. `search` has the seconds for
+    each query and candidate by the number of features. `busy`: other programs used the processors.
     """
 
-    fine: Points
-    coarse: Points
+    fine: tuple[Point, ...]
+    coarse: tuple[Point, ...]
     search: Mapping[int, float]
     busy: bool = False
 
-    def evaluating(self, level: Level, pixels: float) -> float:
-        """The seconds of an evaluation of so many pixels, without searches."""
-        points = [(0, 0.0), *(self.coarse if level.is_coarse else self.fine)]
-        (fewer, quicker), (most, longest) = points[-2:]
-        if pixels > most:
-            per_pixel = (longest - quicker) / (most - fewer)
-            return longest + max(0.0, per_pixel) * (pixels - most)
-        sizes, seconds = zip(*points, strict=True)
-        return float(np.interp(pixels, sizes, seconds))
+    def painting(self, level: Level, pixels: float, evaluations: float) -> float:
+        """The seconds of targets and evaluations of so many pixels, without searches."""
+        points = [(0, 0.0, 0.0), *(self.coarse if level.is_coarse else self.fine)]
+        sizes, *times = zip(*points, strict=True)
+        begin, each = (_interpolated(pixels, sizes, seconds) for seconds in times)
+        return begin + each * evaluations
 
     def searching(self, searches: Collection[_Search]) -> float:
         """The seconds of some searches."""
         return sum((self.search[x.features] * x.queries * x.candidates for x in searches), 0.0)
+
+
+def _interpolated(pixels: float, sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """The seconds of so many pixels, linear between the sizes and behind them."""
+    if pixels > sizes[-1]:
+        per_pixel = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
+        return seconds[-1] + max(0.0, per_pixel) * (pixels - sizes[-1])
+    return float(np.interp(pixels, sizes, seconds))
 
 
 _FILE = TypeAdapter(dict[str, Durations])
@@ -219,10 +239,13 @@ def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations
     for level in finals:
         trials = []
         for trial in {_trial(task, level, side) for side in _TRIAL_SIDES[level.is_coarse]}:
-            pixels, seconds, busy = _timed(task, network, trial, clock)
+            (pixels, first, seconds), busy = _timed(task, network, trial, clock)
+            searching = durations.searching(_searches(task, trial))
             if _searches_each_time(task, trial):
-                seconds -= durations.searching(_searches(task, trial))
-            trials.append((pixels, max(0.0, seconds)))
+                seconds -= searching
+            else:
+                first -= searching
+            trials.append((pixels, max(0.0, first), max(0.0, seconds)))
             any_busy |= busy
         points.append(tuple(sorted(trials)))
     fine, coarse = points[0], points[-1]
@@ -237,14 +260,14 @@ def _search_time(features: int, device: torch.device, clock: Clock) -> float:
     def search() -> float:
         return float(nearest(rows[:queries], rows[queries:])[0])
 
-    seconds, _ = _evaluation_time(search, clock, on_cpu=device.type == "cpu")
+    seconds, _ = _shortest_time(search, clock, on_cpu=device.type == "cpu")
     return seconds / (queries * candidates)
 
 
-def _evaluation_time(
+def _shortest_time(
     evaluate: Callable[[], float], clock: Clock, *, on_cpu: bool
 ) -> tuple[float, bool]:
-    """Seconds of an evaluation on an idle machine, and whether this one is busy.
+    """Seconds of `evaluate` on an idle machine, and whether this one is busy.
 
     On a busy machine, threads wait for a processor and then for each other: that can take 20 times
     as long. The work of a single thread does not depend on it.
@@ -281,9 +304,13 @@ def _processors() -> float:
 
 def evaluations(settings: Settings, steps: int) -> float:
     """Estimated number of evaluations for `steps` steps at one size."""
-    if not isinstance(settings, recipe.Lbfgs) or settings.line_search == "none" or not steps:
+    if not isinstance(settings, recipe.Lbfgs) or not _searches_line(settings) or not steps:
         return steps
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
+
+
+def _searches_line(settings: Settings) -> bool:
+    return isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
 
 
 def _trial(task: Task, final: Level, side: int) -> Level:
