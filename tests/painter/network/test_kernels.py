@@ -1,8 +1,5 @@
 """The compiled convolutions, compared with torch's own in float64 and with the plain chain."""
 
-import os
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -211,14 +208,3 @@ def test_pictures_of_other_dtypes_are_converted(network: tuple[Vgg19, Vgg19]) ->
     assert torch.equal(features, exact)
     (slope,) = torch.autograd.grad(features.sum(), other)
     assert slope.dtype == torch.float64
-
-
-def test_threads_wait_for_each_other_without_spinning_for_long() -> None:
-    environment = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
-    environment.pop("GOMP_SPINCOUNT", None)
-    program = "import stylewatch_painter, torch"
-    ended = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    if "GOMP_SPINCOUNT" in ended.stderr:  # the OpenMP of GCC, as in torch's wheels for Linux
-        assert "GOMP_SPINCOUNT = '1000'" in ended.stderr
