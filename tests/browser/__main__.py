@@ -15,8 +15,4 @@ if why := obstacle(name):
     print(f"no browser was started: {why}")
     sys.exit(0)
 os.environ["STYLEWATCH_BROWSER"] = name  # else pytest collects none of these tests
-if name == "firefox":  # it has no switch for scripts that a test could use
-    arguments.append(
-        "--deselect=tests/browser/test_everyone.py::test_without_scripts_all_can_be_read"
-    )
 sys.exit(pytest.main(["tests/browser", *arguments]))

@@ -112,7 +112,13 @@ def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Sit
 
 
 def content_of(download: Download) -> bytes:
-    return Path(str(download.path())).read_bytes()
+    """Read a file that was saved, and remove it: a second one would get another name."""
+    path = Path(str(download.path()))
+    if not path.exists():  # Playwright does not know that Firefox uses the suggested name
+        path = path.with_name(download.suggested_filename)
+    content = path.read_bytes()
+    path.unlink()
+    return content
 
 
 def test_a_picture_is_saved_with_all_files_and_its_settings(

@@ -27,6 +27,9 @@ MANY = 30
 OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 """Pixels by which a page is wider than its window."""
 
+WALL = "getComputedStyle(document.documentElement).getPropertyValue('--wall')"
+"""The background of a page, which is dark in the dark."""
+
 PATHS = ("", "gallery?name=holiday&from=2020-01-01&sort=name", "gallery?name=nobody",
          *(f"gallery?state={state}" for state in ("done", "refused", "failed")), "health",
          "nowhere", "jobs/sea-wave-2", "jobs/note-wave", "jobs/sea-wave")  # fmt: skip
@@ -74,6 +77,7 @@ def test_no_page_has_barriers_or_is_wider_than_its_window(
     problems = []
     page.goto(f"{furnished.url}jobs/sea-wave")
     job = page.url
+    assert page.evaluate(WALL) == {"light": "#f5f3ee", "dark": "#171614"}[scheme]
     for path in (*PATHS, "again", "delete"):
         page.goto(f"{job}/{path}" if path in ("again", "delete") else furnished.url + path)
         for more in page.locator("summary").all():
@@ -163,6 +167,7 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     page = windows.open(script=False)
     page.goto(furnished.url)
     expect(page.get_by_text("of 100000")).to_be_visible()
+    expect(page.get_by_role("button", name="Keys")).to_have_count(0)  # scripts show it
     expect(page.get_by_role("region", name="Failed or refused")).to_contain_text("holds text")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.get_by_role("link", name="Gallery", exact=True).click()

@@ -9,7 +9,13 @@ import typer
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.status import NEARBY, entry_of, open_ledger, state_folder
+from stylewatch_daemon.cli.status import (
+    NEARBY,
+    entry_of,
+    incomplete_pairs,
+    open_ledger,
+    state_folder,
+)
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
@@ -73,7 +79,7 @@ def cancel(
     folder = state_folder(config_file, state)
     with open_ledger(folder) as ledger:
         known = ledger.find(job) if ledger else None
-    if (known is None or known.state in LAST) and _awaited(folder, job):
+    if (known is None or known.state in LAST) and incomplete_pairs(folder, job):
         _cancel_incomplete(folder, job)
         return
     entry = _open_entry(folder, job, "cancel")
@@ -198,17 +204,11 @@ def _open_entry(state: Path, job: str, verb: str) -> Entry:
 
 
 def _check_not_incomplete(state: Path, job: str) -> None:
-    if waits_for := _awaited(state, job):
+    if pairs := incomplete_pairs(state, job):
         raise InputError(
-            f"{job} is not a job yet: it waits in the inbox for {waits_for}; "
+            f"{job} is not a job yet: it waits in the inbox for {pairs[0]['waits_for']}; "
             f"`stylewatch cancel {job}` ends that"
         )
-
-
-def _awaited(state: Path, pair: str) -> str:
-    """Return what the incomplete pair of that name waits for; empty if there is none."""
-    incomplete = (status_json.read(state) or {}).get("incomplete", ())
-    return next((known["waits_for"] for known in incomplete if known["name"] == pair), "")
 
 
 def prune(

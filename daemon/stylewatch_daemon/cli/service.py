@@ -223,13 +223,15 @@ class Machine:
 def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     """Return the files for /etc, by name; SettingsError for a path that no unit can have."""
     writable = _writable(settings)
+    library = [] if settings.web.listen is None else [settings.pairing.styles]
+    outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
     unit = _with_values(
         _shipped(UNIT),
         {
             "ExecStart": _start(machine),
             "RequiresMountsFor": _listed(writable),
-            "ReadWritePaths": _listed(writable),
-            "ProtectHome": "\n".join(_homes(machine, settings, writable)),
+            "ReadWritePaths": " ".join([_listed(writable), *_optional(outside)]),
+            "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
         },
     )
     drop_ins = {
@@ -245,6 +247,7 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     modes: dict[Path, str] = {}
     for inbox in settings.inboxes:
         modes |= {inbox.path: "2775", inbox.outbox: "2755"}
+    modes |= dict.fromkeys(outside, "2775")
     modes[settings.state.path] = "0700"
     missing = [
         f"d {_quoted(path)} {mode} {ACCOUNT} {ACCOUNT} -\n"
@@ -352,16 +355,24 @@ def _writable(settings: Config) -> list[Path]:
     return _outermost(paths) if too_much else [common]
 
 
-def _homes(machine: Machine, settings: Config, writable: Iterable[Path]) -> Iterator[str]:
-    """Yield the value of ProtectHome, and the folders below HOMES that stay visible."""
-    read = [*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes]
+def _homes(
+    machine: Machine, settings: Config, writable: Iterable[Path], library: Iterable[Path]
+) -> Iterator[str]:
+    """Yield the value of ProtectHome, and the folders below HOMES that stay visible.
+
+    The page keeps styles in the `library`. A folder that is named for both would be read-only.
+    """
+    read = {*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes}
     secrets = (settings.alerts.urls_file, settings.web.token_file)
-    read += [path for path in secrets if path is not None]
-    visible = {"BindPaths": _at_home(writable), "BindReadOnlyPaths": _at_home(read)}
+    read.update(path for path in secrets if path is not None)
+    visible = {
+        "BindPaths": [*map(_quoted, _at_home(writable)), *_optional(_at_home(library))],
+        "BindReadOnlyPaths": _optional(_at_home(read - {*writable, *library})),
+    }
     yield "tmpfs" if any(visible.values()) else "yes"
-    for key, paths in visible.items():
-        if paths:
-            yield f"{key}={_listed(paths, optional=key == 'BindReadOnlyPaths')}"
+    for key, words in visible.items():
+        if words:
+            yield f"{key}={' '.join(words)}"
 
 
 def _at_home(paths: Iterable[Path]) -> list[Path]:
@@ -377,10 +388,14 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
     return outermost
 
 
-def _listed(paths: Iterable[Path], *, optional: bool = False) -> str:
-    """Join paths for a unit; systemd skips missing `optional` paths."""
-    mark = "-" if optional else ""
-    return " ".join(_quoted(f"{mark}{path}") for path in paths)
+def _listed(paths: Iterable[Path]) -> str:
+    """Join paths for a unit; the service does not start where one is missing."""
+    return " ".join(map(_quoted, paths))
+
+
+def _optional(paths: Iterable[Path]) -> list[str]:
+    """Return paths for a unit, which systemd skips where they are missing."""
+    return [_quoted(f"-{path}") for path in paths]
 
 
 def _quoted(word: object) -> str:

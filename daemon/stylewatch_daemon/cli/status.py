@@ -23,6 +23,7 @@ from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
+from stylewatch_daemon.store.ledger_writer import LAST
 from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.views.formatting import columns, duration, when
 from stylewatch_daemon.views.formatting import size as in_pixels
@@ -250,12 +251,48 @@ def show(
     state: options.State = None,
     json: options.AsJson = False,
 ) -> None:
-    """Show a job: state, inputs, changed settings, time and result; with --json everything."""
-    view = view_of(state_folder(config_file, state), job)
+    """Show a job: state, inputs, changed settings, time and result; with --json everything.
+
+    Of an incomplete pair: what it waits for, the files that there are, and how to cancel it.
+    """
+    folder = state_folder(config_file, state)
+    with open_ledger(folder) as ledger:
+        known = ledger.find(job) if ledger else None
+    pairs = incomplete_pairs(folder, job) if known is None or known.state in LAST else []
+    if pairs:
+        _show_incomplete(pairs, known, json)
+        return
+    view = view_of(folder, job)
     if json:
         echo_json(view.as_json())
     else:
         echo("\n\n".join(_job_sections(view)))
+
+
+def incomplete_pairs(state: Path, name: str) -> list[Mapping[str, Any]]:
+    """Return the incomplete pairs of that name, from status.json; each inbox may have one."""
+    pairs = (status_json.read(state) or {}).get("incomplete", ())
+    return [pair for pair in pairs if pair["name"] == name]
+
+
+def _show_incomplete(pairs: Sequence[Mapping[str, Any]], earlier: Entry | None, json: bool) -> None:
+    """Print incomplete pairs of one name, and the `earlier` job of that name."""
+    name = pairs[0]["name"]
+    summary = {
+        "name": name,
+        "state": "incomplete",
+        "waits_for": ", ".join(dict.fromkeys(pair["waits_for"] for pair in pairs)),
+        "files": [file for pair in pairs for file in pair.get("files", ())],
+        "cancel": shlex.join(["stylewatch", "cancel", name]),
+        "earlier": earlier and earlier.id,
+    }
+    if json:
+        echo_json(summary)
+        return
+    rows = {**summary, "files": ", ".join(abbreviated(Path(file)) for file in summary["files"])}
+    rows["earlier"] = f"a job of this name, {earlier.state}: {earlier.id}" if earlier else ""
+    labels = {"name": "job", "waits_for": "waits for"}
+    echo(columns([(labels.get(key, key), text) for key, text in rows.items() if text]))
 
 
 def _job_sections(view: JobView) -> Iterator[str]:

@@ -80,7 +80,12 @@ class Publisher:
             "running": [dict(vars(job)) for job in status.running],  # may be a thousand
             "waiting": list(status.waiting),
             "incomplete": [
-                {"name": pair.name, "waits_for": pair.waits_for} for pair in status.incomplete
+                {
+                    "name": waiting.name,
+                    "waits_for": waiting.waits_for,
+                    "files": [str(path) for path in waiting.pair.files] if waiting.pair else [],
+                }
+                for waiting in status.incomplete
             ],
             "refused": [asdict(job) for job in status.refused],
             "health": {

@@ -105,7 +105,7 @@ def together(statuses: Iterable[Status]) -> Status:
         running=lines("running"),
         waiting=[name for status in all_statuses for name in status.waiting],
         more=sum(status.more for status in all_statuses),
-        incomplete=lines("incomplete"),
+        incomplete=[pair for status in all_statuses for pair in status.incomplete],
         trouble=lines("trouble"),
         refused=lines("refused"),
         notes=lines("notes"),

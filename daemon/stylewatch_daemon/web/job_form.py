@@ -57,7 +57,7 @@ _CONTROLS = (
         ("match", "of the photo, distributed as in the style"))),
     Control("strength", "Strength", "0 to 1", (), ("0.25", "0.5", "0.75", "1"), is_common=True),
     Control("size", "Size", "pixels, long side", (), _SIZES, is_common=True),
-    Control("stroke", "Stroke size", "2: twice as large", (), ("0.5", "1", "2"), is_common=True),
+    Control("stroke", "Stroke size", "factor", (), ("0.5", "1", "2"), is_common=True),
     Control("style_weights", "Style weights", "one per style: 2, 1"),
     Control("style_size", "Size of the styles", "50%, or 640", (), ("50%", "100%", "200%")),
     Control("content_weight", "Content weight", "factor"),

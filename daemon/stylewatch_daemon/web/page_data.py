@@ -379,14 +379,11 @@ class PageData:
         final = images.large(entry, "final", f"{name}, output")
         if final and stages:  # the last stage is the output, which may be enlarged
             stages = (*stages[:-1], replace(stages[-1], large=final))
-        roles = [plain.get("role") for plain in entry.inputs]
         return JobPage(
             view=view,
             counted_as=COUNTED_AS[entry.state],
             running=running,
-            before=images.large(entry, f"input-{roles.index('content')}", f"{name}, content image")
-            if "content" in roles
-            else None,
+            before=self._before(entry),
             after=final or (stages[-1].large if stages else None),
             stages=stages,
             animation=images.large(entry, "animation", f"{name}, animation of all stages"),
@@ -402,6 +399,15 @@ class PageData:
         with suppress(OSError):
             return tuple(_library(self._settings.pairing.styles))
         return ()
+
+    def _before(self, entry: Entry) -> Image | None:
+        """The content image; None for a file that was refused before it was read as a picture."""
+        for number, plain in enumerate(entry.inputs):
+            is_picture = entry.state != JobState.REFUSED or "pixels" in plain
+            if plain.get("role") == "content" and is_picture:
+                alt = f"{name_of(entry)}, content image"
+                return self._images.large(entry, f"input-{number}", alt)
+        return None
 
     def _variants(self, entry: Entry) -> tuple[Variant, ...]:
         """All jobs with the content image of `entry`, the latest first; none where it is alone."""

@@ -15,7 +15,11 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 
 UNIT = "systemd/system/stylewatch.service"
-FOLDERS = "inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]\nstate: {path: /srv/a/state}\n"
+FOLDERS = """
+inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]
+state: {path: /srv/a/state}
+pairing: {styles: /srv/a/styles}
+"""
 MACHINE = Machine(Path("/usr/bin/stylewatch"), Path("/etc/stylewatch/config.yaml"))
 
 
@@ -117,6 +121,40 @@ def test_the_service_may_write_only_to_its_folders(
     unit = for_system(MACHINE, given)[UNIT]
     assert values(unit, "ReadWritePaths") == values(unit, "RequiresMountsFor") == [writable]
     assert (values(unit, "ProtectHome"), values(unit, "BindPaths")) == ([home], bound)
+
+
+@pytest.mark.parametrize(
+    ("root", "styles", "listen", "writable", "bound", "readable"),
+    [
+        ("/data/art", "/data/styles", None, "/data/art", [], []),
+        ("/data/art", "/data/styles", "systemd", "/data/art -/data/styles", [], []),
+        ("/home/ann/art", "/home/ann/art/styles", None,
+         "/home/ann/art", ["/home/ann/art"], ["-/home/ann/art/styles"]),
+        ("/home/ann/art", "/home/ann/art/styles", "systemd",
+         "/home/ann/art", ["/home/ann/art -/home/ann/art/styles"], []),
+        ("/home/ann/art", "/home/ann/my styles", "systemd",
+         '/home/ann/art "-/home/ann/my styles"', ['/home/ann/art "-/home/ann/my styles"'], []),
+    ],
+)  # fmt: skip
+def test_the_style_library_is_writable_if_the_page_is_on(
+    root: str, styles: str, listen: str | None, writable: str, bound: list[str], readable: list[str]
+) -> None:
+    web, library = {"listen": listen}, {"styles": styles}
+    given = settings(f"{root}/in", f"{root}/out", f"{root}/state", web=web, pairing=library)
+    files = for_system(MACHINE, given)
+    assert values(files[UNIT], "ReadWritePaths") == [writable]
+    assert values(files[UNIT], "RequiresMountsFor") == [root]
+    assert values(files[UNIT], "BindPaths") == bound
+    assert values(files[UNIT], "BindReadOnlyPaths") == readable
+    made = files["tmpfiles.d/stylewatch.conf"].replace('"', "")
+    assert (f"{styles} 2775" in made) == (f"-{styles}" in writable.replace('"', ""))
+
+
+def test_a_folder_that_the_service_may_write_to_is_not_named_as_readable_too() -> None:
+    machine = Machine(MACHINE.command, Path("/home/ann/art/config.yaml"))
+    root = "/home/ann/art"
+    unit = for_system(machine, settings(f"{root}/in", f"{root}/out", f"{root}/state"))[UNIT]
+    assert (values(unit, "BindPaths"), values(unit, "BindReadOnlyPaths")) == ([root], [])
 
 
 @pytest.mark.parametrize(

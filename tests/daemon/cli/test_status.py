@@ -13,7 +13,7 @@ from tests.daemon.cli.states import enter, entry, publish
 from tests.daemon.web.world import finished_job
 
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.outbox.status_json import FILE_NAME
 from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
 from stylewatch_daemon.settings.job import JobSettings, StageSettings
@@ -202,3 +202,33 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     (state / "ledger.sqlite3").write_text("not a ledger")
     ended = run(*show, "sea")
     assert ended.code == 78 and "is damaged" in ended.err
+
+
+def test_an_incomplete_pair_is_summed_up_unless_a_job_of_its_name_is_open(
+    tmp_path: Path, run: Run
+) -> None:
+    waits_for, file = "a style picture (style.jpg)", tmp_path / "in/a trip/content.jpg"
+    pair = Pair("a trip", file, (), job_file=file.with_name("job.yaml"))
+    other = Pair("a trip", Path("/other/a trip.content.jpg"), ())
+    halves = [Incomplete("a trip", waits_for, pair=each) for each in (pair, other)]
+    publish(tmp_path, Status(incomplete=halves))
+    show = ("show", "a trip", "--state", tmp_path)
+    summary = [
+        "job        a trip",
+        "state      incomplete",
+        f"waits for  {waits_for}",
+        f"files      {file}, {tmp_path}/in/a trip/job.yaml, /other/a trip.content.jpg",
+        "cancel     stylewatch cancel 'a trip'",
+    ]
+    assert run(*show).lines == summary
+    assert json.loads(run(*show, "--json").out) == {
+        "name": "a trip", "state": "incomplete", "waits_for": waits_for, "earlier": None,
+        "files": [str(file), f"{tmp_path}/in/a trip/job.yaml", "/other/a trip.content.jpg"],
+        "cancel": "stylewatch cancel 'a trip'",
+    }  # fmt: skip
+    enter(tmp_path, entry("a trip", "refused"))
+    earlier = "earlier    a job of this name, refused: id-a trip"
+    assert run(*show).lines == [*summary, earlier], "the new pair is more likely meant"
+    assert "state    refused" in run("show", "id-a trip", "--state", tmp_path).lines
+    enter(tmp_path, entry("a trip", "queued"))
+    assert "state    queued" in run(*show).lines

@@ -8,7 +8,7 @@ from tests.daemon.clock import Clock
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.outbox.status_json import (
     AT_LEAST_EVERY,
     AT_MOST_EVERY,
@@ -24,7 +24,13 @@ from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
 BUSY = Status(
     running=(Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),),
     waiting=["next"],
-    incomplete=[Incomplete("half", "a style picture (style.jpg)")],
+    incomplete=[
+        Incomplete(
+            "half",
+            "a style picture (style.jpg)",
+            pair=Pair("half", Path("in/half/content.jpg"), ()),
+        )
+    ],
     trouble=["the outbox is full"],
     refused=[Refusal("bad", "bad.jpg is no picture")],
     notes=["sea is left alone"],
@@ -47,7 +53,13 @@ def test_it_has_the_whole_status(tmp_path: Path) -> None:
         "running": [{"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
                      "seconds_left": 9.5, "device": "cpu", "id": ""}],
         "waiting": ["next"],
-        "incomplete": [{"name": "half", "waits_for": "a style picture (style.jpg)"}],
+        "incomplete": [
+            {
+                "name": "half",
+                "waits_for": "a style picture (style.jpg)",
+                "files": ["in/half/content.jpg"],
+            }
+        ],
         "refused": [{"job": "bad", "reason": "bad.jpg is no picture"}],
         "meters": {"scans": 1},
     }  # fmt: skip
@@ -90,7 +102,7 @@ def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> No
     Publisher(tmp_path).show(status, {})
     plain = read(tmp_path) or {}
     assert (plain["running"][0]["job"], plain["waiting"]) == (safe, [safe])
-    assert plain["incomplete"] == [{"name": safe, "waits_for": safe}]
+    assert plain["incomplete"] == [{"name": safe, "waits_for": safe, "files": []}]
     assert plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]
 
 

@@ -10,6 +10,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
@@ -39,10 +40,14 @@ class World:
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome(OutcomeKind.PAUSED, "x", "no disk")]
-        inbox: Any = SimpleNamespace(
-            path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
-        )
-        self.status.update(Snapshot([inbox], running, paused, paused=False))
+        half = Incomplete("half", "a style picture")
+        inboxes: list[Any] = [
+            SimpleNamespace(
+                path=Path("in"), outbox=outbox, incomplete=[half], trouble={}, notes=["n"]
+            )
+            for outbox in (self.first, self.second)
+        ]
+        self.status.update(Snapshot(inboxes, running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:
         return ((outbox or self.first) / "_status.txt").read_text()
@@ -72,6 +77,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
     assert "Waiting their turn:\n  c\n" in world.text(world.second)
     assert "Painting" not in world.text(world.second)
     assert [job["job"] for job in world.plain["running"]] == ["b"]
+    assert [pair["name"] for pair in world.plain["incomplete"]] == ["half", "half"], "two inboxes"
     assert (world.plain["waiting"], world.plain["counts"]["waiting"]) == (["a", "c"], 5)
     assert (world.plain["meters"], world.plain["health"]["observer"]) == ({"scans": 3}, False)
     note = "in brings no file events (why); it is scanned every 10 s instead"

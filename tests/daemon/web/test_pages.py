@@ -268,6 +268,16 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     assert page.receipt == "" and [stage.step for stage in page.stages] == [5, 15]
 
 
+def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
+    refused = finished_job(tmp_path, state="refused")
+    unread = {"role": "content", "name": "content.jpg", "size": 9}
+    enter(tmp_path / "state", refused, replace(refused, id="id-note", inputs=(unread,)))
+    page = client(tmp_path)
+    assert "content image</figcaption>" in page.get("/jobs/id-sea", headers=BROWSER).text
+    note = page.get("/jobs/id-note", headers=BROWSER).text
+    assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
+
+
 def variant(root: Path, name: str, **more: Any) -> Entry:
     """A job with the content image of all others."""
     return finished_job(root, name, settings={"recipe": "best", "name": name, **more})
