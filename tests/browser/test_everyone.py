@@ -97,6 +97,10 @@ def test_what_matters_is_visible_without_scrolling(furnished: Site, windows: Win
             target = page.get_by_role("button", name=name).or_(finished(page, name))
             box = target.bounding_box()
             assert box is not None and box["y"] + box["height"] / 2 < size["height"], name
+        job = running(page, "sea-wave-2")
+        frame, picture = (job.locator(part).bounding_box() for part in (".frame", ".frame img"))
+        assert frame is not None and picture is not None
+        assert picture["height"] <= frame["height"], "the whole picture is shown"
 
 
 def test_the_gallery_is_searched_and_gone_through_by_keys(
