@@ -78,7 +78,7 @@ class Windows:
 
 
 def _emulate(context: BrowserContext, script: bool, color_scheme: str) -> None:
-    """Do what Playwright ignores in Firefox: without `script` answer with empty ones; dark pages."""
+    """Do what Playwright ignores in Firefox: replace scripts by empty ones; make pages dark."""
     if not script:
         empty = {"body": "", "content_type": "text/javascript"}
         context.route("**/static/*.js", lambda route: route.fulfill(**empty))
