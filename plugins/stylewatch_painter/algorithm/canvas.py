@@ -73,14 +73,19 @@ class Canvas:
         """Free the content pictures; they are computed again if they are needed."""
         self._contents.clear()
 
-    def new_optimizer(self, size: Size) -> Optimizer:
-        """A new optimizer for pictures of `size`, with bounds if the schedule has them."""
+    def new_optimizer(self, size: Size, *, is_coarse: bool = False) -> Optimizer:
+        """A new optimizer for pictures of `size`, with bounds if the schedule has them.
+
+        `is_coarse` is that of the `Level`.
+        """
         schedule, final = self.task.recipe.schedule, self.task.final
         larger = final[0] * final[1] / (size[0] * size[1])
         settings = self.memory_plan.optimizer(schedule.optimizer, larger)
         if isinstance(settings, recipe.Rmsprop) and size == final:
             rate = settings.final_rate or settings.rate
             settings = settings.model_copy(update={"rate": rate})
+        if isinstance(settings, recipe.Lbfgs) and is_coarse:  # there it makes colored specks
+            settings = settings.model_copy(update={"fourier_diagonals": False})
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
@@ -174,9 +179,15 @@ class Canvas:
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
 
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
-        """Enlarge u as floats: differences and values out of range are kept."""
+        """Enlarge u as floats: differences and values out of range are kept.
+
+        A bicubic filter leaves mirror images of fine detail above the small picture's highest
+        frequency. The few steps of a print would amplify them into a weave of lines. The many steps
+        before it do not, and there Lanczos's filter, which overshoots more, leaves colored specks.
+        """
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
-        return self._tensor(resize(planes, size, "bicubic"))
+        is_print = size[0] > self.task.first[0]
+        return self._tensor(resize(planes, size, "lanczos" if is_print else "bicubic"))
 
     def _noise(self, size: Size) -> Tensor:
         """Standard normal noise, drawn on the CPU: the same for a seed on every device."""

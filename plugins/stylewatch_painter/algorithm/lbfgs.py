@@ -308,11 +308,13 @@ class Lbfgs(Optimizer):
 
     def _scaled(self, q: Tensor) -> Tensor:
         """Apply the preconditioner to q; without one q is returned as it is."""
-        power = self._settings.fourier_power
-        if not power:
+        power, diagonals = self._settings.fourier_power, self._settings.fourier_diagonals
+        if not (power or diagonals):
             return q
         if self._scaling is None:
-            self._scaling = FourierFilter.scaling(q.shape[-2:], power, q.device)
+            self._scaling = FourierFilter.scaling(
+                q.shape[-2:], power, q.device, diagonals=diagonals
+            )
         return self._scaling(q)
 
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:

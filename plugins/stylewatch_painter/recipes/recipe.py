@@ -334,6 +334,9 @@ class Lbfgs(Strict):
     """Length of the first step, root mean square in levels of 0..255; null: 1 / |g|_1."""
     fourier_power: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
+    fourier_diagonals: bool = False
+    """Preconditioner: longer steps along fine diagonal waves, which the network hardly sees; not at
+    the scales with the terms of `objective.coarse`."""
     step_back: Annotated[float, Field(gt=1, le=_MAX_FLOAT)] | None = None
     """Undo a step that multiplies the objective by more than this, or makes it not finite."""
 
