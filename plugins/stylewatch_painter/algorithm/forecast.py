@@ -159,7 +159,7 @@ def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tupl
     def begin() -> Objective:
         return Objective([canvas], network, trial, start=start)
 
-    objective, optimizer = begin(), canvas.new_optimizer(trial.size)
+    objective, optimizer = begin(), canvas.new_optimizer(trial.size, is_coarse=trial.is_coarse)
     objective(u)  # the first evaluation also sets up the libraries
 
     def step() -> float:
