@@ -106,7 +106,8 @@ def pair_of(content: Path | None, style: Path | None, folder: Path) -> tuple[Pat
 
 def names(content: Path | None, style: Path | None) -> str:
     """Return the names of the given pictures, for a page."""
-    return " + ".join(path.name if path else "the sample pair's" for path in (content, style))
+    given = content.name if content else "the sample photograph"
+    return f"{given} + {style.name if style else 'the sample painting'}"
 
 
 def peak() -> float:

@@ -113,7 +113,8 @@ def test_a_real_row_is_measured(
     words += ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
     assert bench.main(words) == 0
     plain = json.loads((tmp_path / "bench.json").read_text("utf-8"))
-    assert plain["best_s"]["median"] > 0 and plain["beside"]["forecast_ratio"]["median"] > 0
+    rows = {**plain, **plain["beside"]}  # a row is beside where this kind of CPU has no goal for it
+    assert rows["best_s"]["median"] > 0 and rows["forecast_ratio"]["median"] > 0
     assert plain["about"]["pictures"] == "content.jpg + style.jpg"
     with pytest.raises(SystemExit):
         bench.main(["--only", "step_rat"])
