@@ -1,4 +1,4 @@
-"""What the painter sets for the libraries that it imports."""
+"""Environment variables that the painter sets for its libraries."""
 
 import os
 import subprocess

@@ -14,6 +14,7 @@ from stylewatch_daemon.cli.status import (
     entry_of,
     incomplete_pairs,
     open_ledger,
+    pairs_meant,
     state_folder,
 )
 from stylewatch_daemon.errors import InputError, UsageError
@@ -77,9 +78,7 @@ def cancel(
 ) -> None:
     """End a job or an incomplete pair; its inputs are moved to `_refused`."""
     folder = state_folder(config_file, state)
-    with open_ledger(folder) as ledger:
-        known = ledger.find(job) if ledger else None
-    if (known is None or known.state in LAST) and incomplete_pairs(folder, job):
+    if pairs_meant(folder, job):
         _cancel_incomplete(folder, job)
         return
     entry = _open_entry(folder, job, "cancel")

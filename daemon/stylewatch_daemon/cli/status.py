@@ -256,11 +256,8 @@ def show(
     Of an incomplete pair: what it waits for, the files that there are, and how to cancel it.
     """
     folder = state_folder(config_file, state)
-    with open_ledger(folder) as ledger:
-        known = ledger.find(job) if ledger else None
-    pairs = incomplete_pairs(folder, job) if known is None or known.state in LAST else []
-    if pairs:
-        _show_incomplete(pairs, known, json)
+    if pairs := pairs_meant(folder, job):
+        _show_incomplete(folder, pairs, json)
         return
     view = view_of(folder, job)
     if json:
@@ -269,15 +266,24 @@ def show(
         echo("\n\n".join(_job_sections(view)))
 
 
+def pairs_meant(state: Path, name: str) -> list[Mapping[str, Any]]:
+    """Return the incomplete pairs of that name; none while a job of that name is at work."""
+    with open_ledger(state) as ledger:
+        known = ledger.find(name) if ledger else None
+    return incomplete_pairs(state, name) if known is None or known.state in LAST else []
+
+
 def incomplete_pairs(state: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the incomplete pairs of that name, from status.json; each inbox may have one."""
     pairs = (status_json.read(state) or {}).get("incomplete", ())
     return [pair for pair in pairs if pair["name"] == name]
 
 
-def _show_incomplete(pairs: Sequence[Mapping[str, Any]], earlier: Entry | None, json: bool) -> None:
-    """Print incomplete pairs of one name, and the `earlier` job of that name."""
+def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool) -> None:
+    """Print incomplete pairs of one name, and an earlier job of that name."""
     name = pairs[0]["name"]
+    with open_ledger(state) as ledger:
+        earlier = ledger.find(name) if ledger else None
     summary = {
         "name": name,
         "state": "incomplete",

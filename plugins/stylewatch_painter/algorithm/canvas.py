@@ -73,18 +73,15 @@ class Canvas:
         """Free the content pictures; they are computed again if they are needed."""
         self._contents.clear()
 
-    def new_optimizer(self, size: Size, *, is_coarse: bool = False) -> Optimizer:
-        """A new optimizer for pictures of `size`, with bounds if the schedule has them.
-
-        `is_coarse` is that of the `Level`.
-        """
+    def new_optimizer(self, level: Level) -> Optimizer:
+        """A new optimizer for pictures at `level`, with bounds if the schedule has them."""
         schedule, final = self.task.recipe.schedule, self.task.final
-        larger = final[0] * final[1] / (size[0] * size[1])
+        larger = final[0] * final[1] / (level.size[0] * level.size[1])
         settings = self.memory_plan.optimizer(schedule.optimizer, larger)
-        if isinstance(settings, recipe.Rmsprop) and size == final:
+        if isinstance(settings, recipe.Rmsprop) and level.size == final:
             rate = settings.final_rate or settings.rate
             settings = settings.model_copy(update={"rate": rate})
-        if isinstance(settings, recipe.Lbfgs) and is_coarse:  # there it makes colored specks
+        if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # there it makes colored specks
             settings = settings.model_copy(update={"fourier_diagonals": False})
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)

@@ -29,6 +29,7 @@ from stylewatch_painter.algorithm.task import (
     Settings,
     Task,
     region_count,
+    searches_line,
 )
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.algorithm.transport import fixed_bytes
@@ -159,11 +160,11 @@ def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tupl
     def begin() -> Objective:
         return Objective([canvas], network, trial, start=start)
 
-    objective, optimizer = begin(), canvas.new_optimizer(trial.size, is_coarse=trial.is_coarse)
+    objective, optimizer = begin(), canvas.new_optimizer(trial)
     objective(u)  # the first evaluation also sets up the libraries
 
     def step() -> float:
-        if _searches_line(settings):  # makes several evaluations
+        if searches_line(settings):  # makes several evaluations
             return float(objective(u).objective)
         return float(optimizer.step(u, objective).objective)
 
@@ -304,13 +305,9 @@ def _processors() -> float:
 
 def evaluations(settings: Settings, steps: int) -> float:
     """Estimated number of evaluations for `steps` steps at one size."""
-    if not isinstance(settings, recipe.Lbfgs) or not _searches_line(settings) or not steps:
+    if not searches_line(settings) or not steps:
         return steps
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
-
-
-def _searches_line(settings: Settings) -> bool:
-    return isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
 
 
 def _trial(task: Task, final: Level, side: int) -> Level:

@@ -17,10 +17,9 @@ from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import PaintState
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, searches_line
 from stylewatch_painter.errors import DivergedError, PainterError
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
 Ask = Callable[[], Wish]
@@ -172,8 +171,7 @@ def shape(task: Task) -> Hashable:
 
 def _runs_alone(task: Task) -> bool:
     schedule = task.recipe.schedule
-    settings = schedule.optimizer
-    searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
+    searches = searches_line(schedule.optimizer)
     masked = any(mask is not None for mask in (task.content_mask, *(s.mask for s in task.styles)))
     return task.resume is not None or masked or searches or schedule.until != "steps"
 

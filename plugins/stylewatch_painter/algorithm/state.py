@@ -165,9 +165,8 @@ class PaintState:
         self.begun = self.u.clone() if needs_start else None
 
     def _new_optimizer(self) -> Optimizer:
-        canvas, size = self.canvases[0], (self.u.shape[-1], self.u.shape[-2])
-        is_coarse = canvas.task.levels()[self.level].is_coarse
-        return canvas.new_optimizer(size, is_coarse=is_coarse)
+        canvas = self.canvases[0]
+        return canvas.new_optimizer(canvas.task.levels()[self.level])
 
     def keep(self, rows: list[int]) -> None:
         """Drop all paintings but these."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,11 @@ _ALL_STYLE = 0.8
 """The strength from which targets are the style's alone; above it content weights still fall."""
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Rmsprop | recipe.Lbfgs
+
+
+def searches_line(settings: Settings) -> TypeGuard[recipe.Lbfgs]:
+    """Return True if a step of the optimizer may need several evaluations of the objective."""
+    return isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Evaluation
+from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import RecipeError
@@ -95,7 +96,9 @@ def test_rate_and_detail_of_the_final_size() -> None:
     ):
         for size, rate, detail in zip((HALF, WHOLE), rates, details, strict=True):
             x = torch.zeros(1, 3, 2, 2)
-            canvas(made).new_optimizer(size).step(x, lambda x: slope(torch.ones_like(x)))
+            canvas(made).new_optimizer(Level(size, 1.0, 1)).step(
+                x, lambda x: slope(torch.ones_like(x))
+            )
             assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
             assert made.detail_share(size) == detail
 
