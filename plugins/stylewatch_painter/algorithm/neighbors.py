@@ -76,9 +76,10 @@ class _OnGrid(torch.autograd.Function):
             down, right = _matrices(maps.shape, shape, maps)
             sampled = down @ maps.float() @ right.mT
         else:
-            sampled = functional.interpolate(
-                maps.float(), shape, mode="bilinear", align_corners=True
-            )
+            last = maps.float().permute(0, 2, 3, 1)
+            # torch reads the memory format off the strides, and flat maps lose that of the batch
+            maps = last.flatten().view(last.shape).permute(0, 3, 1, 2)
+            sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)
         return sampled.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
 
     @staticmethod

@@ -572,11 +572,12 @@ class Objective:
             yield from self._layer_values(shaped)
             return
         rows = hypercolumns(shaped, grid(size), settings.layers)
+        pictures = list(zip(*(part.unbind() for part in rows), strict=True))
         for style in range(len(self.canvases[0].task.styles)):
             yield torch.stack(
                 [
-                    column_loss([part[picture] for part in rows], targets[style])
-                    for picture, targets in enumerate(self._neighbors)
+                    column_loss(own, targets[style])
+                    for own, targets in zip(pictures, self._neighbors, strict=True)
                 ]
             )
 

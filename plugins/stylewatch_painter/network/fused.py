@@ -4,7 +4,6 @@ A map is stored only where it is requested or the next convolution reads it. For
 a bit is kept for each ReLU and a byte for each pooled value.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +20,6 @@ _KEPT = 80_000
 weights; packing them anew for each convolution adds a fifth to the time of a step of so many
 pixels, and 5 percent at 0.25 megapixels."""
 
-_FIRST_CALLS = 2
-"""Calls after which packed filters are kept: it does not pay for targets and a single step."""
-
 
 @dataclass(eq=False)
 class FusedLayers:
@@ -39,7 +35,6 @@ class FusedLayers:
     tile: Callable[[int, int, tuple[int, int]], int]
     bfloat16: bool = False
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
-    _calls: Counter[object] = field(default_factory=Counter)
     _memory: Tensor | None = None
     """Memory of the filters that are packed for each convolution."""
 
@@ -50,11 +45,9 @@ class FusedLayers:
         weight, key = self.weights[layer], (layer, backward)
         outputs, inputs = weight.shape[:2]
         tile = self.tile(inputs, outputs, size)
-        self._calls[key, size] += 1
-        is_small = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
-        is_kept = is_small and self._calls[key, size] > _FIRST_CALLS
+        is_kept = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
         packed = self._packed.pop(key, None)
-        if packed is None or packed.tile != tile or not is_kept:
+        if packed is None or packed.tile != tile:
             packed = kernels.pack(
                 weight,
                 tile,
@@ -182,7 +175,8 @@ def _backward(
     pooling: Pooling,
 ) -> Tensor:
     """The gradient of a picture, from those of the requested features."""
-    gradient = own[chain[-1]] * _bits(kept.active[chain[-1]])
+    gradient = own[chain[-1]]
+    kernels.unpool(gradient, kept.active[chain[-1]])
     unpool: Tensor | None = None
     for layer, before in zip(reversed(chain), (*reversed(chain[:-1]), None), strict=True):
         size = kept.sizes[layer]
@@ -204,27 +198,6 @@ def _backward(
         ).run()
         gradient, unpool = below, routes
         if before in own and before is not None and routes is not None:
-            spread = _spread(gradient, routes, kept.sizes[before], pooling)
-            gradient, unpool = spread.add_(own[before] * _bits(kept.active[before])), None
+            kernels.unpool(own[before], kept.active[before], gradient, routes, pooling)
+            gradient, unpool = own[before], None
     return gradient
-
-
-def _bits(active: Tensor) -> Tensor:
-    """The bits (height, width, N / 8) as booleans (height, width, N)."""
-    return (active[..., None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(2).bool()
-
-
-def _spread(gradient: Tensor, routes: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
-    """The gradient in front of a pool whose ReLU map was requested too."""
-    height, width = size
-    spread = gradient.new_zeros(height, width, gradient.shape[2])
-    for pixel in range(4):
-        down, right = divmod(pixel, 2)
-        part = spread[down::2, right::2]
-        rows, columns = min(part.shape[0], gradient.shape[0]), min(part.shape[1], gradient.shape[1])
-        routed = gradient[:rows, :columns] * (routes[:rows, :columns] >> pixel & 1)
-        part[:rows, :columns] = routed
-    if pooling.average:
-        spread[: height // 2 * 2] /= 2
-        spread[:, : width // 2 * 2] /= 2
-    return spread

@@ -78,6 +78,7 @@ constexpr int ROW_COUNT = 6;
 #endif
 constexpr int PANEL = 2 * LANES;  // output channels of one register tile
 constexpr int PICTURE = 3;        // channels
+constexpr int AHEAD = 96;         // steps of a product: filters come from memory, each once
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
 typedef float UnalignedVector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -194,6 +195,7 @@ void multiply(long depth, const typename Number::Type* A, const typename Number:
   if (add) { ROWS(START) }
   _Pragma("GCC unroll 2")
   for (long k = 0; k < depth / GROUP; k++) {
+    if constexpr (!TRANSPOSED) __builtin_prefetch(B + (k + AHEAD) * b_step);
     const typename Number::Factors b_low = Number::load(B + k * b_step);
     const typename Number::Factors b_high = Number::load(B + k * b_step + LANES * GROUP);
     ROWS(STEP)
@@ -211,19 +213,77 @@ void multiply_rows(long rows, long depth, const typename Number::Type* A,
 }
 
 // Multiply `rows` of A[rows][depth], split evenly into register tiles, by `columns` (whole panels)
-// of B; rows of C are as many apart.
+// of B; rows of C are `stride` apart.
 template <class Number>
 void multiply_panels(long rows, long depth, long columns, const typename Number::Type* A,
-                     const typename Number::Type* B, float* C) {
+                     const typename Number::Type* B, float* C, long stride) {
   const long tiles = (rows + ROW_COUNT - 1) / ROW_COUNT, most = (rows + tiles - 1) / tiles;
   for (long panel = 0; panel < columns; panel += PANEL)
     for (long row = 0; row < rows; row += most)
       multiply_rows<Number>(std::min(most, rows - row), depth, A + row * depth, B + panel * depth,
-                            C + row * columns + panel, columns);
+                            C + row * stride + panel, stride);
+}
+
+// Call work(context) in `threads` threads: in OpenMP's that torch has loaded, where it has.
+void in_threads(int threads, void (*work)(void*), void* context) {
+  using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+  static const auto openmp = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+  if (threads == 1) {
+    work(context);
+  } else if (openmp) {
+    openmp(work, context, threads, 0);
+  } else {
+    std::vector<std::thread> others;
+    for (int i = 1; i < threads; i++) others.emplace_back(work, context);
+    work(context);
+    for (auto& other : others) other.join();
+  }
 }
 
 // A way to do one of the tasks below has `tile_count` parts, of which `block` does some at a time, with
 // `block_bytes` of memory. Memory is given by the caller, who handles its lack.
+
+// Do all tiles of `way` in blocks of at most `size`, the same number of blocks for each thread. Return
+// the bytes that it takes; without `memory` do nothing else.
+template <class Way> size_t run(Way&& way, long size, int threads, char* memory) {
+  struct Queue {
+    Way& way;
+    const long size;
+    const size_t bytes;
+    char* const memory;
+    std::atomic<long> next{0}, threads{0};
+  };
+  if (!way.tile_count) return 0;
+  const long blocks = round_up((way.tile_count + size - 1) / size, threads);
+  size = (way.tile_count + blocks - 1) / blocks;
+  const size_t bytes = round_up(way.block_bytes(size), 64);
+  if (!memory) return bytes * threads;
+  Queue queue{way, size, bytes, memory};
+  in_threads(threads, [](void* context) {
+    auto& queue = *static_cast<Queue*>(context);
+    const long count = queue.way.tile_count;
+    char* memory = queue.memory + queue.threads.fetch_add(1) * queue.bytes;
+    for (long first; (first = queue.next.fetch_add(queue.size)) < count;)
+      queue.way.block(first, std::min(queue.size, count - first), memory);
+  }, &queue);
+  return bytes * threads;
+}
+
+// Call act(i) for each i below `count`, in `threads` threads.
+template <class Act> void each(long count, int threads, const Act& act) {
+  struct Calls {
+    const Act& act;
+    const long tile_count;
+    size_t block_bytes(long) const { return 0; }
+    void block(long first, long count, char*) const {
+      for (long i = first; i < first + count; i++) act(i);
+    }
+  };
+  char none;
+  Calls calls{act, count};
+  if (threads == 1) calls.block(0, count, &none);
+  else run(calls, 1, threads, &none);
+}
 
 // What all ways to convolve share: reading the input, and finishing a tile of M x M results.
 template <int M> struct Tiles {
@@ -394,16 +454,17 @@ template <int M, class Number> struct Winograd : Tiles<M> {
     return POSITIONS * (input_step(size) * sizeof(Factor) + output_step(size) * sizeof(float));
   }
 
-  void block(long first, long count, char* memory) const {
+  void block(long first, long count, char* memory, int threads = 1) const {
     const long input_step = this->input_step(count), output_step = this->output_step(count);
     Factor* transformed = reinterpret_cast<Factor*>(memory);
     float* products = reinterpret_cast<float*>(memory + POSITIONS * input_step * sizeof(Factor));
-    for (long i = 0; i < count; i++) transform(first + i, transformed + i * c.inputs, input_step);
-    for (int p = 0; p < POSITIONS; p++) {
-      const Factor* filters = static_cast<const Factor*>(c.filters) + long(p) * c.inputs * c.outputs;
-      multiply_panels<Number>(count, c.inputs, c.outputs, transformed + p * input_step, filters, products + p * output_step);
-    }
-    for (long i = 0; i < count; i++) untransform(first + i, products + i * c.outputs, output_step);
+    each(count, threads, [&](long i) { transform(first + i, transformed + i * c.inputs, input_step); });
+    each(POSITIONS, threads, [&](long p) {
+      const Factor* filters = static_cast<const Factor*>(c.filters) + p * c.inputs * c.outputs;
+      multiply_panels<Number>(count, c.inputs, c.outputs, transformed + p * input_step, filters,
+                              products + p * output_step, c.outputs);
+    });
+    each(count, threads, [&](long i) { untransform(first + i, products + i * c.outputs, output_step); });
   }
 
   void transform(long tile, Factor* to, long step) const {
@@ -465,20 +526,25 @@ template <class Number> struct Direct : Tiles<2> {
     return 4 * size * (c.outputs * sizeof(float) + 9L * c.inputs * sizeof(Factor));
   }
 
-  void block(long first, long count, char* memory) const {
+  void block(long first, long count, char* memory, int threads = 1) const {
     const long depth = 9L * c.inputs;
     float* products = reinterpret_cast<float*>(memory);
     Factor* patches = reinterpret_cast<Factor*>(products + 4 * count * c.outputs);
-    for (long row = 0; row < 4 * count; row++)
+    each(4 * count, threads, [&](long row) {
       gather(top(first + row / 4) + int(row % 4 / 2), left(first + row / 4) + int(row % 2), patches + row * depth);
-    multiply_panels<Number>(4 * count, depth, c.outputs, patches, static_cast<const Factor*>(c.filters), products);
-    for (long i = 0; i < count; i++)
+    });
+    each(c.outputs / PANEL, threads, [&](long panel) {
+      const Factor* filters = static_cast<const Factor*>(c.filters) + panel * PANEL * depth;
+      multiply_panels<Number>(4 * count, depth, PANEL, patches, filters, products + panel * PANEL, c.outputs);
+    });
+    each(count, threads, [&](long i) {
       for (int channel = 0; channel < c.outputs; channel += LANES) {
         Vector result[2][2];
         for (int p = 0; p < 4; p++)
           result[p / 2][p % 2] = load(products + (4 * i + p) * c.outputs + channel);
         finish(first + i, channel, result);
       }
+    });
   }
 
   void gather(int y0, int x0, Factor* to) const {
@@ -493,6 +559,15 @@ template <class Number> struct Direct : Tiles<2> {
         }
   }
 };
+
+// Convolve in blocks, one for each thread at a time. Where there are only two, the threads share them:
+// reading all filters for each would take longer than the products.
+template <class Way> size_t convolve(const Way& way, char* memory) {
+  const Convolution& c = way.c;
+  if (c.threads == 1 || way.tile_count > 2 * c.block) return run(way, c.block, c.threads, memory);
+  if (memory) way.block(0, way.tile_count, memory, c.threads);
+  return way.block_bytes(way.tile_count);
+}
 
 // The gradient of the picture: what each pixel of the gradient gives to the 9 * 3 values around it,
 // then the sum of the nine that meet in a pixel.
@@ -512,7 +587,7 @@ struct PictureGradient {
     float* ring = reinterpret_cast<float*>(memory);  // of the last three lines
     for (int y = std::max(first - 1, 0); y <= std::min(end, c.height - 1); y++) {
       multiply_panels<Float32>(c.width, c.inputs, VALUES, c.input + long(y) * c.width * c.inputs,
-                               static_cast<const float*>(c.filters), ring + y % 3 * stride);
+                               static_cast<const float*>(c.filters), ring + y % 3 * stride, VALUES);
       if (y > first) collect(y - 1, ring);
     }
     if (end == c.height) collect(end - 1, ring);
@@ -605,47 +680,23 @@ template <class Number> struct Pack {
   }
 };
 
-// Call work(context) in `threads` threads: in OpenMP's that torch has loaded, where it has.
-void in_threads(int threads, void (*work)(void*), void* context) {
-  using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
-  static const auto openmp = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  if (threads == 1) {
-    work(context);
-  } else if (openmp) {
-    openmp(work, context, threads, 0);
-  } else {
-    std::vector<std::thread> others;
-    for (int i = 1; i < threads; i++) others.emplace_back(work, context);
-    work(context);
-    for (auto& other : others) other.join();
-  }
-}
+// In place of a convolution, of as many inputs as outputs: cut off the output by its ReLU mask and, with
+// `unpool`, add the gradient from behind the pool. A tile is a pixel.
+struct Unpool : Tiles<1> {
+  using Tiles<1>::Tiles;
 
-// Do all tiles of `way` in blocks of at most `size`, the same number of blocks for each thread. Return
-// the bytes that it takes; without `memory` do nothing else.
-template <class Way> size_t run(Way&& way, long size, int threads, char* memory) {
-  struct Queue {
-    Way& way;
-    const long size;
-    const size_t bytes;
-    char* const memory;
-    std::atomic<long> next{0}, threads{0};
-  };
-  if (!way.tile_count) return 0;
-  const long blocks = round_up((way.tile_count + size - 1) / size, threads);
-  size = (way.tile_count + blocks - 1) / blocks;
-  const size_t bytes = round_up(way.block_bytes(size), 64);
-  if (!memory) return bytes * threads;
-  Queue queue{way, size, bytes, memory};
-  in_threads(threads, [](void* context) {
-    auto& queue = *static_cast<Queue*>(context);
-    const long count = queue.way.tile_count;
-    char* memory = queue.memory + queue.threads.fetch_add(1) * queue.bytes;
-    for (long first; (first = queue.next.fetch_add(queue.size)) < count;)
-      queue.way.block(first, std::min(queue.size, count - first), memory);
-  }, &queue);
-  return bytes * threads;
-}
+  size_t block_bytes(long) const { return 0; }
+
+  void block(long first, long count, char*) const {
+    for (long pixel = first; pixel < first + count; pixel++)
+      for (int channel = 0; channel < c.outputs; channel += LANES) {
+        const long at = pixel * c.outputs + channel;
+        Vector v = select_active(c.relu_mask + at / 8, load(c.output + at));
+        if (c.unpool) v += read(top(pixel), left(pixel), channel);
+        store(c.output + at, v);
+      }
+  }
+};
 
 // The upper triangle of F F^T: for each of `parts` ranges of positions and each panel of columns, the
 // product of the rows down to the diagonal. The number of parts does not depend on the threads, so
@@ -727,7 +778,7 @@ struct InPlace {
     float* maps = p.maps + first * p.channels;
     float* copy = reinterpret_cast<float*>(memory);
     std::copy(maps, maps + count * p.channels, copy);
-    multiply_panels<Float32>(count, p.channels, p.channels, copy, panels, maps);
+    multiply_panels<Float32>(count, p.channels, p.channels, copy, panels, maps, p.channels);
   }
 };
 
@@ -756,13 +807,17 @@ extern "C" size_t stylewatch_pack(const Packing* p, char* memory) {
 extern "C" size_t stylewatch_convolve(const Convolution* c, char* memory) {
   if (c->outputs == PICTURE) return run(PictureGradient(*c), 1, c->threads, memory);
 #if defined(__AVX512BF16__)
-  if (c->bfloat16 && c->tile == 2) return run(Direct<BFloat16>(*c), c->block, c->threads, memory);
-  if (c->bfloat16 && c->tile == 4) return run(Winograd<4, BFloat16>(*c), c->block, c->threads, memory);
-  if (c->bfloat16) return run(Winograd<6, BFloat16>(*c), c->block, c->threads, memory);
+  if (c->bfloat16 && c->tile == 2) return convolve(Direct<BFloat16>(*c), memory);
+  if (c->bfloat16 && c->tile == 4) return convolve(Winograd<4, BFloat16>(*c), memory);
+  if (c->bfloat16) return convolve(Winograd<6, BFloat16>(*c), memory);
 #endif
-  if (c->tile == 2) return run(Direct<Float32>(*c), c->block, c->threads, memory);
-  if (c->tile == 4) return run(Winograd<4, Float32>(*c), c->block, c->threads, memory);
-  return run(Winograd<6, Float32>(*c), c->block, c->threads, memory);
+  if (c->tile == 2) return convolve(Direct<Float32>(*c), memory);
+  if (c->tile == 4) return convolve(Winograd<4, Float32>(*c), memory);
+  return convolve(Winograd<6, Float32>(*c), memory);
+}
+
+extern "C" size_t stylewatch_unpool(const Convolution* c, char* memory) {
+  return run(Unpool(*c), 256, c->threads, memory);
 }
 
 extern "C" size_t stylewatch_gram(const Product* p, char* memory) {

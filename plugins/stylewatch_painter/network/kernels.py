@@ -227,6 +227,33 @@ class Convolution:
         _call("stylewatch_convolve", arguments)
 
 
+def unpool(
+    gradient: Tensor,
+    active: Tensor,
+    pooled: Tensor | None = None,
+    routes: Tensor | None = None,
+    pooling: Pooling | None = None,
+) -> None:
+    """Take a gradient (height, width, N) back through its ReLU, in place, and add a pool's.
+
+    `active` and `routes` are as a Convolution writes them, `pooled` is the gradient behind the pool.
+    """
+    height, width, channels = gradient.shape
+    for tensor in (gradient, pooled, active, routes):
+        assert tensor is None or (tensor.is_contiguous() and tensor.device.type == "cpu")
+    arguments = _Convolution(
+        *(height, width, channels, channels),
+        input=None if pooled is None else pooled.data_ptr(),
+        unpool=None if routes is None else routes.data_ptr(),
+        relu_mask=active.data_ptr(),
+        output=gradient.data_ptr(),
+        average_pool=bool(pooling and pooling.average),
+        ceil_pool=bool(pooling and pooling.ceil),
+        threads=torch.get_num_threads(),
+    )
+    _call("stylewatch_unpool", arguments)
+
+
 def can_multiply(maps: Tensor) -> bool:
     """True if the products of F (B, N, M) can be computed here: float32 on a CPU, channels last."""
     return (

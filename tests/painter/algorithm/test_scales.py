@@ -151,6 +151,17 @@ def test_crowson_has_the_sizes_of_its_source() -> None:
 LARGE = (12000, 9000)
 
 
+def test_best_shows_a_quarter_of_its_size_soon_and_few_stages() -> None:
+    """Viewers of the page wait for the first picture of about 200 pixels."""
+    recipe = find("best")
+    each = [level for level in levels(recipe, (640, 427)) for _ in range(level.steps)]
+    every = recipe.schedule.save_every
+    stages = range(every, len(each) + 1, every)
+    (steps_before, *_) = (step for step, level in enumerate(each) if level.size == (160, 107))
+    assert any(steps_before + 2 < stage <= steps_before + 5 for stage in stages)
+    assert len(stages) == 4 and stages[-1] == len(each)
+
+
 def test_preview_that_is_not_smaller_has_no_effect() -> None:
     for preview in (None, "800", "9000"):
         rules = schedule(size="800", preview=preview)

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.network import kernels
+from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution, Pooling
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
@@ -115,20 +116,31 @@ def test_maps_that_are_replaced_are_missed_by_whatever_else_needs_them() -> None
         torch.autograd.grad(other + sums, picture)
 
 
-def test_result_does_not_depend_on_the_threads() -> None:
-    x, filters = values(61, 47, 64), kernels.pack(weight(64, 64), 6)
+@pytest.mark.parametrize(("size", "tile"), [((61, 47), 6), ((14, 20), 4), ((7, 10), DIRECT)])
+def test_result_does_not_depend_on_the_threads(size: tuple[int, int], tile: int) -> None:
+    """Neither in blocks, nor where the threads share a few tiles."""
+    x, filters = values(*size, 64), kernels.pack(weight(64, 64), tile)
     maps = x.flatten(0, 1).mT[None]
     results, threads = [], torch.get_num_threads()
     try:
-        for count in (1, 2, 3):
+        for count in (2, 3, 1):
             torch.set_num_threads(count)
-            output = torch.empty(61, 47, 64)
+            output = torch.empty(*size, 64)
             Convolution(x=x, filters=filters, output=output).run()
             results.append((output, kernels.gram_products(maps)))
     finally:
         torch.set_num_threads(threads)
     for others in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
+def test_pictures_of_all_small_sizes_share_packed_filters() -> None:
+    filters = weight(64, 64)
+    layers = FusedLayers({"conv1_2": filters}, {"conv1_2": values(64)}, lambda *_: 4)
+    packed = layers.filters("conv1_2", (9, 12))
+    assert layers.filters("conv1_2", (40, 30)) is packed
+    layers.filters("conv1_2", (400, 300))  # which is so slow that the memory counts
+    assert layers.filters("conv1_2", (9, 12)) is not packed
 
 
 @pytest.fixture
