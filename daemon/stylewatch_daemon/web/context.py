@@ -8,7 +8,7 @@ from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.live_updates import Hub
+from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
 from stylewatch_daemon.web.page_data import PageData, Reader
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
@@ -24,6 +24,7 @@ class Context:
     data: PageData
     previews: Previews
     hub: Hub
+    pictures: SharedAnswers
     templates: Jinja2Templates
     doctor: DoctorRunner
 

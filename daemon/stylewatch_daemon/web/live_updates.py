@@ -1,14 +1,17 @@
 """Live updates: a page is made of parts, and what changed of them is sent to its viewers.
 
-The disk is looked at once for all viewers. Of a part that a slow viewer has not fetched yet only
-the newest form is kept, so that it costs no memory.
+The disk is looked at once for all viewers, also for the picture that all of them fetch after an
+update. Of a part that a slow viewer has not fetched yet only the newest form is kept, so that it
+costs no memory.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from starlette.responses import Response, StreamingResponse
 
 from stylewatch_daemon.errors import DaemonError
 
@@ -16,6 +19,9 @@ POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
 """Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""
 
 MAX_VIEWERS = 400
+
+SHARED_S, MAX_SHARED = 1.0, 16
+"""Seconds for which an answer is given to all who ask, and number of such answers."""
 
 BEAT = b": still here\n\n"
 RETRY = b"retry: 2000\n\n"
@@ -128,3 +134,21 @@ class Hub:
 
 def _message(name: str, html: str) -> bytes:
     return f"event: part\ndata: {json.dumps({'part': name, 'html': html})}\n\n".encode()
+
+
+class SharedAnswers:
+    """Answers of the last second by their addresses; each is made once."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[float, asyncio.Future[Response]]] = {}
+
+    async def get(self, address: str, make: Callable[[], Awaitable[Response]]) -> Response:
+        """Return the answer for `address`; one that is streamed is made for each who asks."""
+        now = asyncio.get_running_loop().time()
+        latest = [(key, kept) for key, kept in self._latest.items() if now - kept[0] < SHARED_S]
+        self._latest = dict(latest[-MAX_SHARED:])
+        is_first = address not in self._latest
+        if is_first:
+            self._latest[address] = now, asyncio.ensure_future(make())
+        answer = await asyncio.shield(self._latest[address][1])
+        return answer if is_first or not isinstance(answer, StreamingResponse) else await make()

@@ -9,6 +9,7 @@ GET /library/small/NAME          a JPEG of a style in the library
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -69,7 +70,17 @@ SIDES = (thumbs.SIDE, 512, 1600)
 """Pixels of the longer side, at most: in a list, on a card, as large as a page."""
 
 
-def picture(request: Request) -> Response:
+async def picture(request: Request) -> Response:
+    """A picture of a job; viewers of a painting ask for the same stage at the same time."""
+    if "d" not in request.query_params or "if-none-match" in request.headers:
+        return await run_in_threadpool(_picture, request)
+    address = f"{request.url.path}?{request.url.query}"
+    return await context(request).pictures.get(
+        address, partial(run_in_threadpool, _picture, request)
+    )
+
+
+def _picture(request: Request) -> Response:
     """A picture of a job, unless the browser has it already."""
     entry = context(request).reader.job(request.path_params["job"])
     picture_file = _picture_file(request, entry) if entry is not None else None

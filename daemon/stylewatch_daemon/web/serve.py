@@ -34,7 +34,7 @@ from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upl
 from stylewatch_daemon.web.context import Context
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import failed
-from stylewatch_daemon.web.live_updates import Hub
+from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
 from stylewatch_daemon.web.page_data import PageData, Reader
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
@@ -108,6 +108,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         data=data,
         previews=Previews(state, settings.limits.max_pixels),
         hub=Hub(partial(pages.look, settings, reader), partial(pages.parts, templates, data)),
+        pictures=SharedAnswers(),
         templates=templates,
         doctor=DoctorRunner(settings),
     )

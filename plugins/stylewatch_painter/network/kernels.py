@@ -236,7 +236,7 @@ def unpool(
 ) -> None:
     """Take a gradient (height, width, N) back through its ReLU, in place, and add a pool's.
 
-    `active` and `routes` are as a Convolution writes them, `pooled` is the gradient behind the pool.
+    `active` and `routes` are as a Convolution writes them, `pooled` the gradient behind the pool.
     """
     height, width, channels = gradient.shape
     for tensor in (gradient, pooled, active, routes):
