@@ -27,6 +27,18 @@ MANY = 30
 OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 """Pixels by which a page is wider than its window."""
 
+CUT = """
+() => [...document.querySelectorAll("select")].flatMap((select) => {
+    const style = getComputedStyle(select), canvas = document.createElement("canvas");
+    const context = canvas.getContext("2d");
+    context.font = style.font;
+    const room = select.clientWidth - parseFloat(style.paddingLeft) * 2 - 20;  // of the arrow
+    return [...select.options].map((option) => option.text)
+        .filter((text) => room > 0 && context.measureText(text).width > room);
+})
+"""
+"""The texts of lists that lose letters where they are chosen."""
+
 WALL = "getComputedStyle(document.documentElement).getPropertyValue('--wall')"
 """The background of a page, which is dark in the dark."""
 
@@ -83,6 +95,7 @@ def test_no_page_has_barriers_or_is_wider_than_its_window(
         for more in page.locator("summary").all():
             more.click()
         problems += [f"{path}: {barrier}" for barrier in barriers(page)]
+        problems += [f"{path} cuts off {text!r}" for text in page.evaluate(CUT)]
         if (pixels := page.evaluate(OVERHANG)) > 0:
             problems.append(f"{path} is {pixels} pixels too wide")
     windows.expected.append("404")

@@ -16,6 +16,7 @@ from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json
 from stylewatch_daemon.cli.progress import running_text
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import abbreviated, shown
+from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -122,9 +123,19 @@ def _start_command(source: Path, config_file: Path | None, state: Path | None) -
     return shlex.join(["stylewatch", "run", *words])
 
 
-def plain_inboxes(settings: Config) -> list[dict[str, str]]:
-    """Return the inboxes and outboxes of `settings` in the form of `status.json`."""
-    return [{"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in settings.inboxes]
+def plain_inboxes(settings: Config) -> list[dict[str, Any]]:
+    """Return the inboxes of `settings` in the form of `status.json`, each with its files' number.
+
+    Raises ShortageError where an inbox cannot be read now.
+    """
+    return [
+        {
+            "path": str(inbox.path),
+            "outbox": str(inbox.outbox),
+            "files": len(scan(inbox.path, settings.watch.ignore).files),
+        }
+        for inbox in settings.inboxes
+    ]
 
 
 def current_status(state: Path) -> Status:
@@ -238,7 +249,11 @@ def _daemon(health: Mapping[str, Any], start: str) -> str:
 
 
 def _counts(now: Status) -> str:
-    return ", ".join(f"{count} {what}" for what, count in now["counts"].items())
+    counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
+    files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
+    if not files or now["health"]["at_work"]:
+        return counts
+    return f"{counts}; files in the inboxes, which a daemon would look at: {files}"
 
 
 def _line(text: str) -> str:

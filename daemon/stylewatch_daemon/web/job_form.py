@@ -53,8 +53,8 @@ _CONTROLS = (
     Control("recipe", "Recipe", is_common=True),
     Control("color", "Colors", is_common=True, choices=(
         ("style", "of the style image"), ("content", "of the photo"),
-        ("luminance", "of the photo, and its range of lightness"),
-        ("match", "of the photo, distributed as in the style"))),
+        ("luminance", "of the photo, and its lightness"),
+        ("match", "of the photo, spread like the style"))),
     Control("strength", "Strength", "0 to 1", (), ("0.25", "0.5", "0.75", "1"), is_common=True),
     Control("size", "Size", "pixels, long side", (), _SIZES, is_common=True),
     Control("stroke", "Stroke size", "factor", (), ("0.5", "1", "2"), is_common=True),

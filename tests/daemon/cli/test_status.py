@@ -77,7 +77,8 @@ def test_the_files_and_folders_in_use_come_first_and_a_running_daemon_knows_its_
     assert run("status", "--config", own).lines[:5] == ["config  ~/own.yaml", *folders]
     plain = json.loads(run("status", "--config", own, "--json").out)
     assert (plain["config"], plain["state"]) == (str(own), str(state))
-    assert plain["inboxes"][0] == {"path": f"{tmp_path}/a", "outbox": f"{tmp_path}/out"}
+    expected = {"path": f"{tmp_path}/a", "outbox": f"{tmp_path}/out", "files": 0}
+    assert plain["inboxes"][0] == expected
     publish(state, Status(), inboxes=[(tmp_path / "c", tmp_path / "d")])
     assert run("status", "--config", own).lines[1:5] == folders, "nothing runs any longer"
     with lock.held(state / "lock"):
@@ -100,6 +101,19 @@ def test_without_a_daemon_the_command_that_starts_it_is_shown(
     assert service in run("status", *own.split()).lines
     out = run("status", *own.split(), "--state", tmp_path / "a b").out
     assert f"`stylewatch run {own} --state '{tmp_path}/a b'` starts it" in out
+
+
+def test_without_a_daemon_the_files_in_the_inboxes_are_counted(here: Path, run: Run) -> None:
+    """They are no jobs yet, and a person who has just submitted them looks for them."""
+    (here / "config.yaml").write_text("inboxes: [{path: in, outbox: out}]\nstate: {path: state}\n")
+    assert run("status").lines[-1].endswith("0 cancelled")
+    (here / "in").mkdir()
+    assert run("submit", "content.jpg", "style.jpg").code == 0
+    last = run("status").lines[-1]
+    assert last.endswith("; files in the inboxes, which a daemon would look at: 2")
+    (here / "state").mkdir()
+    with lock.held(here / "state/lock"):
+        assert run("status").lines[-1].endswith("0 cancelled"), "it looks at them"
 
 
 def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) -> None:
