@@ -6,7 +6,6 @@ Only known formats are decoded, and only sizes within the limits.
 import hashlib
 import importlib
 import io
-import math
 import os
 import re
 import stat
@@ -124,7 +123,7 @@ def read(
         raster = decoded(data, max_pixels, uncut=True, needed_size=needed_size)
         del data  # each of these takes hundreds of megabytes: none is held longer than needed
         tags, size_of_file = raster.tags, raster.size_of_file
-        pixels, alpha, converted = _unfilled(raster)
+        pixels, alpha, converted = unfilled(raster)
         del raster
         if alpha is not None:
             pixels, converted = filled(pixels, alpha), (*converted, FILLED)
@@ -138,13 +137,29 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     """
     data = file_bytes(path)
     with decoding(path.name, data[:HEAD]):
-        return upright_size(_opened(data, max_pixels))
+        return upright_size(open_image(data, max_pixels))
 
 
 def file_bytes(path: Path) -> bytes:
     """Read a picture file; symbolic links are followed.
 
     Raises PictureError: the file is missing, not a regular file, empty or too large.
+    """
+    with open_file(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        if length > MAX_BYTES:
+            raise PictureError(
+                f"{path.name} has {length:,} bytes; the limit is {MAX_BYTES:,}: "
+                "save it compressed or smaller"
+            )
+        return file.readall()
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[io.FileIO]:
+    """Open a file of any size; symbolic links are followed.
+
+    Raises PictureError: it is missing, not a regular file or empty, or cannot be read inside.
     """
     name = path.name or str(path)
     try:
@@ -157,12 +172,7 @@ def file_bytes(path: Path) -> bytes:
                 )
             if status.st_size == 0:
                 raise PictureError(f"{name} is empty; copy the picture again")
-            if status.st_size > MAX_BYTES:
-                raise PictureError(
-                    f"{name} has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}: "
-                    "save it compressed or smaller"
-                )
-            return file.readall()
+            yield file
     except FileNotFoundError as error:
         raise PictureError(f"{name} is not there; check its name and folder") from error
     except IsADirectoryError as error:
@@ -211,12 +221,9 @@ def decoded(
     """
 
     def opened(data: bytes) -> Image.Image:
-        return _opened(data, max_pixels)
+        return open_image(data, max_pixels)
 
-    # Pillow's own guard refuses more than twice its limit, before memory is allocated; its
-    # warnings are ignored in `decoding`.
-    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
-    try:
+    with pixel_limit(max_pixels):
         image = opened(data)
         if needed_size is not None:
             raster = reduced(image, data, needed_size, opened, uncut=uncut, max_pixels=max_pixels)
@@ -234,11 +241,23 @@ def decoded(
         if uncut and depth.bits == bit_depth.BITS:
             exact = bit_depth.exact_values(upright, opened(data))
         return Raster(upright, depth, conversions, exact, tags)
+
+
+@contextmanager
+def pixel_limit(max_pixels: int) -> Iterator[None]:
+    """Set Pillow's own guard, which refuses before memory is allocated.
+
+    It refuses more than twice its limit; its warnings are ignored in `decoding`.
+    """
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
+    try:
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = usual
 
 
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
+def open_image(data: bytes, max_pixels: int) -> Image.Image:
+    """Open the picture in `data` without decoding it; to be called inside `decoding`."""
     if len(data) > _LONGEST_HEAD and _PLAIN.match(data) and not _HEAD.match(data[:_LONGEST_HEAD]):
         raise PictureError("has a damaged head; save it as PNG")
     if data[:2] == b"\xff\xd8" and _metadata(data) > MAX_METADATA:
@@ -255,14 +274,19 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
         if (heif := _heif(data)) is None:
             raise
         image = heif
-    if math.prod(image.size) > max_pixels:
-        raise PictureError(_too_large(math.prod(image.size), max_pixels))
-    if max(image.size) > MAX_SIDE:
-        width, height = image.size
+    check_size(image.size, max_pixels)
+    return image
+
+
+def check_size(size: Size, max_pixels: int) -> None:
+    """Raise PictureError if a picture of `size` is too large."""
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(_too_large(width * height, max_pixels))
+    if max(size) > MAX_SIDE:
         raise PictureError(
             f"is {width}x{height} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
         )
-    return image
 
 
 def _too_large(pixels: int, max_pixels: int) -> str:
@@ -329,13 +353,13 @@ def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
 
     Raises PictureError: it holds values that are not finite.
     """
-    pixels, alpha, conversions = _unfilled(raster)
+    pixels, alpha, conversions = unfilled(raster)
     if alpha is None:
         return pixels, None, conversions
     return filled(pixels, alpha), alpha, (*conversions, FILLED)
 
 
-def _unfilled(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
+def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
     """The same as `to_floats`, with hidden colors as they are in the file.
 
     Filling takes much memory, so the caller can free the raster of a large picture first.

@@ -1,0 +1,510 @@
+"""Reads clips frame by frame: films by PyAV, animated pictures by Pillow; sRGB, upright.
+
+The frames of a film are the packets of its first video stream that are to be shown, in the order
+of their times. So they are counted without decoding, and a frame that cannot be decoded costs no
+other its number: it repeats the frame before.
+"""
+
+import importlib
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import video_color
+from stylewatch_painter.images.depth import depth_of
+from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.metadata import orientation_of
+from stylewatch_painter.images.read import (
+    HEAD,
+    check_size,
+    decoding,
+    file_bytes,
+    open_file,
+    open_image,
+    pixel_limit,
+    unfilled,
+)
+from stylewatch_painter.images.reduced import Raster, Size, turned
+from stylewatch_painter.images.video_color import OVER_WHITE, Bytes
+from stylewatch_painter.installation import install_command
+
+CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
+
+CODECS = {
+    "dnxhd": "DNxHD",
+    "ffv1": "FFV1",
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "libdav1d": "AV1",
+    "mjpeg": "Motion JPEG",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4",
+    "png": "PNG",
+    "prores": "ProRes",
+    "qtrle": "Animation",
+    "rawvideo": "uncompressed",
+    "vp8": "VP8",
+    "vp9": "VP9",
+}
+"""Decoders for pictures. FFmpeg has hundreds, most of them for formats nobody uses; each is a
+risk with untrusted files."""
+
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders for the alpha of WebM, which FFmpeg's own skip."""
+
+_SOUND = "aac,ac3,alac,eac3,flac,mp3,mp3float,opus,libopus,vorbis,pcm_s16le,pcm_s16be,pcm_s24le"
+
+_MAX_STREAMS = 64
+_PROBED = 5_000_000
+"""Bytes in which FFmpeg looks for what the head of a file does not say."""
+
+_MOV, _MATROSKA, _ANIMATED = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "animated"
+_STILL_BRANDS = re.compile(rb"av(if|is)|mi[af]\d|mif2|msf1|he[iv][cmsx]|crx ")
+"""Brands of pictures in boxes: AVIF, HEIC, Canon's CR3."""
+
+_OLD_MOV = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+_SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
+"""Browsers show a picture of an animation that has less than the one for the other, in seconds."""
+
+
+@dataclass(frozen=True)
+class ClipLimits:
+    """Upper limits of a clip."""
+
+    max_pixels: int
+    max_frames: int
+    max_seconds: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as its file describes it.
+
+    `size` is (width, height), upright, with square pixels. `converted` has a phrase for each
+    conversion of the pictures.
+    """
+
+    size: Size
+    frames: int
+    seconds: float
+    has_audio: bool
+    converted: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame; `time` and `duration` are in seconds, from the first frame.
+
+    `pixels` is (height, width, 3). `is_damaged`: its picture cannot be decoded, so it repeats
+    another.
+    """
+
+    number: int
+    time: Fraction
+    duration: Fraction
+    pixels: Bytes
+    is_damaged: bool = False
+
+
+def is_clip(path: Path) -> bool:
+    """Return whether a file is a film, or an animated picture with more than one frame."""
+    with suppress(PictureError), open_file(path) as file:
+        head = file.read(HEAD)
+        kind = _kind(head)
+        if kind != _ANIMATED:
+            return bool(kind)
+        file.seek(0)
+        with decoding(path.name, head):
+            image = Image.open(file, formats=("AVIF", "GIF", "PNG", "WEBP"))
+            # Pillow counts all pictures of a GIF, but knows sooner if there is a second one
+            return bool(getattr(image, "is_animated", False))
+    return False
+
+
+def inspect(path: Path, limits: ClipLimits) -> Clip:
+    """Describe the clip at `path`; all its packets are read, one frame is decoded.
+
+    Raises PictureError: it is no clip, beyond `limits`, damaged, or needs a missing extra.
+    """
+    if _kind_of(path) == _ANIMATED:
+        return _inspect_animation(path, limits)
+    with _reading(path.name):
+        film = _Film(path, limits)
+        pixels, converted = film.sample()
+        height, width, _ = pixels.shape
+        return Clip((width, height), film.count, float(film.seconds), film.has_audio, converted)
+
+
+def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
+    """Yield the frames of the clip at `path` from number `first` on, one at a time.
+
+    Raises PictureError as `inspect` does, and as soon as an animated picture is damaged.
+    """
+    if _kind_of(path) == _ANIMATED:
+        for frame, _ in _animation(path, limits, first):
+            if frame.number >= first:
+                yield frame
+    else:
+        with _reading(path.name):
+            yield from _Film(path, limits).frames(first)
+
+
+def _kind(head: bytes) -> str:
+    """Return FFmpeg's name of a container, `_ANIMATED`, or "" for any other file."""
+    box, brand = head[4:8], head[8:12]
+    if box == b"ftyp" and not _STILL_BRANDS.fullmatch(brand):
+        return _MOV
+    if box in _OLD_MOV:
+        return _MOV
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return _MATROSKA
+    animated = (
+        head[:4] == b"GIF8"
+        or head[:8] == b"\x89PNG\r\n\x1a\n"
+        or (head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2)
+        or (box == b"ftyp" and b"avis" in head[8 : int.from_bytes(head[:4])])
+    )
+    return _ANIMATED if animated else ""
+
+
+def _kind_of(path: Path) -> str:
+    with open_file(path) as file:
+        kind = _kind(file.read(HEAD))
+    if not kind:
+        raise PictureError(f"{path.name} is no clip; clips can be {CONTAINERS}")
+    return kind
+
+
+# Animated pictures
+
+
+def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
+    count, seconds = 0, Fraction(0)
+    size, converted = (0, 0), tuple[str, ...]()
+    for frame, conversions in _animation(path, limits, first=0, last=0):
+        if count == 0:
+            height, width, _ = frame.pixels.shape
+            size, converted = (width, height), conversions
+        count, seconds = count + 1, frame.time + frame.duration
+    with _named(path.name):
+        _check_length(count, seconds, limits)
+    return Clip(size, count, float(seconds), False, converted)
+
+
+def _animation(
+    path: Path, limits: ClipLimits, first: int, last: int | None = None
+) -> Iterator[tuple[Frame, tuple[str, ...]]]:
+    """Yield all frames with their conversions; those before `first` or after `last` are empty."""
+    data = file_bytes(path)
+    name, head = path.name, data[:HEAD]
+    with decoding(name, head), pixel_limit(limits.max_pixels):
+        image = open_image(data, limits.max_pixels)
+        # a PNG may begin with a picture for programs that show no animations
+        skipped = int(image.info.get("default_image", False))
+        count = getattr(image, "n_frames", 1) - skipped
+        _check_length(count, Fraction(0), limits)
+        depth, orientation = depth_of(image, data), orientation_of(image)
+    time, nothing = Fraction(0), np.empty((0, 0, 3), np.uint8)
+    for number in range(count):
+        pixels, conversions = nothing, tuple[str, ...]()
+        # not around `yield`: whoever gets the frame may decode another picture
+        with decoding(name, head), pixel_limit(limits.max_pixels):
+            image.seek(number + skipped)
+            image.load()
+            if number >= first and (last is None or number <= last):
+                upright = ImageOps.exif_transpose(image)
+                pixels, conversions = _flat(Raster(upright, depth, turned(orientation)))
+        duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
+        duration = duration if duration >= _SHORTEST else _INSTEAD
+        yield Frame(number, time, duration, pixels), conversions
+        time += duration
+
+
+def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
+    """Return the pixels of a decoded picture over white, and its conversions."""
+    pixels, alpha, conversions = unfilled(raster)
+    if alpha is not None:
+        pixels, conversions = over_white(pixels, alpha), (*conversions, OVER_WHITE)
+    return np.rint(pixels).clip(0, 255).astype(np.uint8), conversions
+
+
+# Films
+
+
+class _Film:
+    """A film with the order of its packets.
+
+    The file is always read from its start: seeking by time is exact in few containers, and
+    reading packets takes little time beside decoding them.
+
+    Attributes:
+        count: the number of frames.
+        times: the times of the frames in seconds.
+        seconds: the end of the last frame.
+    """
+
+    def __init__(self, path: Path, limits: ClipLimits) -> None:
+        self._av = _pyav()
+        self._path, self._limits = path, limits
+        self._shape: tuple[int, ...] | None = None
+        with self._opened() as (container, stream):
+            self.has_audio = bool(container.streams.audio)
+            ratio = stream.sample_aspect_ratio or 1
+            self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
+            self._size = (round(stream.width * self._aspect) or 1, stream.height)
+            check_size(self._size, limits.max_pixels)
+            self._read_order(container, stream)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """Open the file; yield the container and the stream with the pictures."""
+        with open_file(self._path) as file:
+            kind = _kind(file.read(HEAD))
+            file.seek(0)
+            options = {
+                "protocol_whitelist": "none",  # no other file, no network
+                "codec_whitelist": ",".join((*CODECS, *_WITH_ALPHA.values(), _SOUND)),
+                "max_streams": str(_MAX_STREAMS),
+                "probesize": str(_PROBED),
+            }
+            with self._av.open(file, "r", format=kind, container_options=options) as container:
+                yield container, _pictures_of(container)
+
+    def _read_order(self, container: Any, stream: Any) -> None:
+        """Read all packets: their times, and at which decoding can start."""
+        ticks: list[int] = []
+        shown: list[int] = []
+        keys: list[int] = []
+        is_start, is_vp8 = _start_test(stream), stream.codec_context.name == "vp8"
+        packet: Any = None
+        for number, packet in enumerate(_packets(container, stream)):
+            stamps = (packet.pts, packet.dts, ticks[-1] + 1 if ticks else 0)
+            ticks.append(next(stamp for stamp in stamps if stamp is not None))
+            if not packet.is_discard and not (is_vp8 and _is_hidden(packet)):
+                shown.append(number)
+            if packet.is_keyframe and is_start(packet):
+                keys.append(number)
+            if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
+                _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
+        if not shown:
+            raise PictureError("has no frames; export it again")
+        shown.sort(key=lambda number: ticks[number])
+        self._numbers = [-1] * len(ticks)
+        for frame, number in enumerate(shown):
+            self._numbers[number] = frame
+        self.count = len(shown)
+        self._shown_ticks = [ticks[number] for number in shown]
+        self._set_times(stream, packet.duration)
+        _check_length(self.count, self.seconds, self._limits)
+        # A picture resets the decoder if no other changes places with it.
+        highest = [ticks[0] - 1, *accumulate(ticks, max)]
+        lowest = list(accumulate(reversed(ticks), min))[::-1]
+        self._starts = [key for key in keys if highest[key] < ticks[key] <= lowest[key]]
+        self._start_ticks = [ticks[key] for key in self._starts]
+
+    def _set_times(self, stream: Any, last_duration: int | None) -> None:
+        """Set the times, each after the one before."""
+        times = list(accumulate(self._shown_ticks, lambda before, tick: max(tick, before + 1)))
+        unit = Fraction(stream.time_base)
+        if not last_duration and len(times) > 1:
+            last_duration = times[-1] - times[-2]
+        usual = 1 / Fraction(stream.average_rate or 25)
+        last = last_duration * unit if last_duration and last_duration > 0 else usual
+        self.times = [(time - times[0]) * unit for time in times]
+        self.seconds = self.times[-1] + last
+
+    def sample(self) -> tuple[Bytes, tuple[str, ...]]:
+        """Return the pixels of the first frame, and the conversions of all."""
+        for _, picture in self._pictures(0):
+            return self._pixels(picture), self._conversions(picture)
+        raise PictureError(_NOTHING)
+
+    def frames(self, first: int) -> Iterator[Frame]:
+        """Yield the frames from number `first` on; missing ones repeat the one before."""
+        number, latest = first, None
+        for shown, picture in self._pictures_for(first):
+            if shown < number:  # needed by later ones, or behind its time
+                latest = picture if number == first else latest
+                continue
+            latest = picture if latest is None else latest
+            for missing in range(number, shown):
+                yield self._frame(missing, latest, is_damaged=True)
+            yield self._frame(shown, picture)
+            number, latest = shown + 1, picture
+        for missing in range(number, self.count):
+            if latest is None:
+                raise PictureError(_NOTHING)
+            yield self._frame(missing, latest, is_damaged=True)
+
+    def _pictures_for(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Decode what frame `first` and those behind it need."""
+        if first >= self.count:
+            return
+        usable = bisect_right(self._start_ticks, self._shown_ticks[first])
+        for start in reversed(self._starts[:usable]):
+            pictures = self._pictures(start)
+            opening = next(pictures, None)
+            # else the key frame is damaged, and what follows it needs frames before it
+            if opening is not None and opening[0] == self._numbers[start]:
+                yield opening
+                yield from pictures
+                return
+        yield from self._pictures(0)
+
+    def _pictures(self, start: int) -> Iterator[tuple[int, Any]]:
+        """Decode from a packet on; yield the numbers of frames with their pictures."""
+        with self._opened() as (container, stream):
+            decoder = self._decoder(stream)
+            for number, packet in enumerate(_packets(container, stream)):
+                if number >= start and packet.size:
+                    packet.pts = self._numbers[number]  # decoders hand this on
+                    yield from self._decoded(decoder, packet)
+            yield from self._decoded(decoder, None)
+
+    def _decoder(self, stream: Any) -> Any:
+        decoder = stream.codec_context
+        if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
+            decoder = self._av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
+        decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
+        # pictures may be larger than the head of the file states
+        decoder.options = {"max_pixels": str(max(self._limits.max_pixels, _FEW))}
+        return decoder
+
+    def _decoded(self, decoder: Any, packet: Any) -> list[tuple[int, Any]]:
+        try:
+            pictures = decoder.decode(packet)
+        except self._av.FFmpegError:
+            return []  # a damaged packet; its frame is missing
+        return [(picture.pts, picture) for picture in pictures if (picture.pts or 0) >= 0]
+
+    def _frame(self, number: int, picture: Any, *, is_damaged: bool = False) -> Frame:
+        time = self.times[number]
+        end = self.times[number + 1] if number + 1 < self.count else self.seconds
+        return Frame(number, time, end - time, self._pixels(picture), is_damaged)
+
+    def _pixels(self, picture: Any) -> Bytes:
+        pixels = video_color.to_srgb(picture, self._size)
+        if self._shape not in (None, pixels.shape):
+            raise PictureError("is turned in the middle; export it again")
+        self._shape = pixels.shape
+        return pixels
+
+    def _conversions(self, picture: Any) -> tuple[str, ...]:
+        converted = video_color.conversions(picture)
+        if self._aspect == 1:
+            return converted
+        ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
+        return (f"pixels of {ratio} to square ones", *converted)
+
+
+_WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
+_FEW = 1 << 20  # pixels
+
+
+_NOTHING = "has no frame that can be decoded; export it again"
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is not None:  # else it only marks the end
+            yield packet
+
+
+def _is_hidden(packet: Any) -> bool:
+    """Return whether a picture of VP8 is only referred to by others."""
+    return not int.from_bytes(bytes(packet)[:1]) & 0x10
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn errors inside into sentences about the file `name`."""
+    with _named(name):
+        try:
+            yield
+        except _pyav().FFmpegError as error:
+            raise PictureError(
+                f"is cut off or damaged ({error.strerror}); copy or export it again"
+            ) from error
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Add the name of the file to the sentence of a PictureError."""
+    try:
+        yield
+    except PictureError as error:
+        sentence = str(error)
+        if sentence.startswith(f"{name} "):
+            raise
+        raise PictureError(f"{name} {sentence}") from error.__cause__
+
+
+def _pyav() -> Any:
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise PictureError(
+            f"is a film, which needs an extra: {install_command('clips')}, or save it as GIF"
+        ) from error
+
+
+def _pictures_of(container: Any) -> Any:
+    """Return the first video stream that is no cover."""
+    cover = 0x0400 | 0x0800  # attached picture, timed thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise PictureError("has no pictures, only sound or text; check that it is the right file")
+    if (decoder := streams[0].codec_context) is None or decoder.name not in CODECS:
+        name = "an unknown codec" if decoder is None else decoder.name
+        raise PictureError(
+            f"has pictures in {name}; they can be {', '.join(CODECS.values())}: convert it"
+        )
+    return streams[0]
+
+
+def _check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
+    """Raise PictureError for too many frames or seconds."""
+    if count > limits.max_frames:
+        raise PictureError(
+            f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"
+            " cut it into parts"
+        )
+    if seconds > limits.max_seconds:
+        raise PictureError(
+            f"is {float(seconds):,.1f} s; the limit is {limits.max_seconds:,g} s"
+            " (limits.max_seconds): cut it into parts"
+        )
+
+
+def _start_test(stream: Any) -> Any:
+    """Return a function: whether a packet with a key frame needs nothing before it.
+
+    In H.264 and HEVC other pictures than IDR are marked as key frames, too.
+    """
+    codec, extra = stream.codec_context.name, stream.codec_context.extradata or b""
+    if codec not in ("h264", "hevc") or extra[:1] != b"\x01":
+        return lambda packet: codec not in ("h264", "hevc")
+    length = (extra[4 if codec == "h264" else 21] & 3) + 1
+    idr = (5,) if codec == "h264" else (19, 20)  # the kinds of its units
+
+    def is_start(packet: Any) -> bool:
+        data, at = bytes(packet), 0
+        while at + length < len(data):
+            kind = data[at + length]
+            if (kind & 31 if codec == "h264" else kind >> 1 & 63) in idr:
+                return True
+            at += length + int.from_bytes(data[at : at + length])
+        return False
+
+    return is_start

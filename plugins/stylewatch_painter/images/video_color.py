@@ -1,0 +1,179 @@
+"""Converts decoded pictures of films to sRGB, upright, with square pixels.
+
+Codes of BT.709 and BT.601 are taken for those of sRGB, as browsers do. Numbers for colors are
+FFmpeg's, which are those of ITU-T H.273.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import color
+from stylewatch_painter.images.reduced import Size
+from stylewatch_painter.stage import Pixels
+
+Bytes = NDArray[np.uint8]
+
+OVER_WHITE = "transparent parts laid over white"
+"""The phrase for a picture with alpha."""
+
+_PQ, _HLG = 16, 18
+_BT601, _BT709, _UNSTATED = 5, 1, 2
+_FULL_RANGE = 2
+_RGB = 3  # channels
+_BITS = 8
+
+_HIGHEST_SD = 576
+"""Rows of the highest picture that has the matrix of BT.601 if its file states none."""
+
+_NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 11: "P3", 12: "P3"}
+_P3 = ((1.22494, -0.22494, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274))
+_BT2020 = (
+    (1.660491, -0.587641, -0.07285),
+    (-0.12455, 1.1329, -0.008349),
+    (-0.018151, -0.100579, 1.11873),
+)
+_WIDE = {9: _BT2020, 11: _P3, 12: _P3}
+"""Matrices of linear light from wide primaries to those of sRGB."""
+
+_A, _B, _C = 0.17883277, 0.28466892, 0.55991073  # of HLG, in BT.2100, table 5
+_LUMINANCE = (0.2627, 0.678, 0.0593)  # of BT.2020
+_GAMMA = 1.2  # of a display with 1000 cd/m2 for HLG
+_HIGHLIGHTS = 1000 / 203
+"""The brightest light of HLG as a multiple of white (BT.2408)."""
+
+_KNEE = 0.5  # of linear light, above which highlights are compressed
+_DARKEST = 1e-6  # luminance, so that its power exists
+
+_DISPLAY_MATRIX = 36  # bytes
+
+
+def to_srgb(picture: Any, size: Size) -> Bytes:
+    """Convert a picture to 8 bits of sRGB (height, width, 3), upright, over white.
+
+    It is resampled to `size`, (width, height) before it is turned.
+
+    Raises PictureError: it is HDR of a kind that is not read.
+    """
+    if picture.color_trc == _PQ:
+        raise PictureError("is HDR of the kind PQ, which is not read; export it as SDR or HLG")
+    is_wide = picture.color_trc == _HLG or picture.color_primaries in _WIDE
+    kind = ("rgba" if _has_alpha(picture) else "rgb") + ("64le" if is_wide else "")
+    flags = import_module("av.video.reformatter").Interpolation
+    pixels = picture.reformat(
+        *size,
+        {"rgb": "rgb24", "rgb64le": "rgb48le"}.get(kind, kind),
+        src_colorspace=_guessed_matrix(picture),
+        interpolation=flags.BICUBIC
+        | flags.ACCURATE_RND
+        | flags.BITEXACT
+        | flags.FULL_CHR_H_INT
+        | flags.FULL_CHR_H_INP,
+        dst_color_range="JPEG",
+        threads=1,
+    ).to_ndarray()
+    return _upright(_over_white(_narrowed(pixels, picture) if is_wide else pixels), picture)
+
+
+def conversions(picture: Any) -> tuple[str, ...]:
+    """Describe what `to_srgb` does with a picture, but for its size."""
+    bits = max((part.bits for part in picture.format.components), default=_BITS)
+    phrases = {
+        "turned upright (display matrix)": _axes(picture) != (1, 0, 0, 1),
+        f"{_color_name(picture)} to sRGB": not picture.format.is_rgb,
+        "HLG (HDR) to SDR": picture.color_trc == _HLG,
+        f"colors of {_NAMES.get(picture.color_primaries)} to sRGB": (
+            picture.color_primaries in _WIDE
+        ),
+        f"{bits} bits a channel to 8": bits > _BITS,
+        OVER_WHITE: _has_alpha(picture),
+        "interlaced fields kept together": picture.interlaced_frame,
+    }
+    return tuple(phrase for phrase, applies in phrases.items() if applies)
+
+
+def _has_alpha(picture: Any) -> bool:
+    return any(part.is_alpha for part in picture.format.components)
+
+
+def _guessed_matrix(picture: Any) -> int | None:
+    """Return the matrix to take for a picture that states none."""
+    if picture.colorspace != _UNSTATED or picture.format.is_rgb:
+        return None
+    return _BT709 if picture.height > _HIGHEST_SD else _BT601
+
+
+def _color_name(picture: Any) -> str:
+    guess = _guessed_matrix(picture)
+    name = _NAMES.get(guess or picture.colorspace, "YCbCr") + (" (not stated)" if guess else "")
+    return f"{name} in {'full' if picture.color_range == _FULL_RANGE else 'limited'} range"
+
+
+def _over_white(pixels: Bytes) -> Bytes:
+    if pixels.shape[2] == _RGB:
+        return pixels
+    alpha = pixels[..., _RGB:].astype(np.uint16)
+    return ((pixels[..., :_RGB] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _narrowed(pixels: NDArray[np.uint16], picture: Any) -> Bytes:
+    """Convert 16 bits of HLG or wide colors to 8 bits of sRGB; alpha stays as it is."""
+    matrix = np.array(_WIDE.get(picture.color_primaries, np.eye(3)))
+
+    def narrowed(rows: NDArray[np.uint16]) -> Pixels:
+        values = rows.astype(np.float32) * np.float32(255 / 65535)
+        if picture.color_trc == _HLG:
+            linear = _compressed(
+                _light_of_hlg(color.to_space(values[..., :_RGB], "srgb")) @ matrix.T
+            )
+        else:
+            linear = color.to_space(values[..., :_RGB], "linear") @ matrix.T
+        values[..., :_RGB] = color.from_space(linear, "linear")
+        whole: Pixels = np.rint(values.clip(0, 255))
+        return whole
+
+    return color.by_rows(narrowed, pixels).astype(np.uint8)
+
+
+def _light_of_hlg(codes: color.Floats) -> color.Floats:
+    """Light of a display with 1000 cd/m2 by BT.2100, where 1 is white."""
+    scene = np.where(codes <= 1 / 2, codes**2 / 3, (np.exp((codes - _C) / _A) + _B) / 12)
+    luminance = np.maximum(scene @ np.array(_LUMINANCE), _DARKEST)
+    light: color.Floats = _HIGHLIGHTS * scene * luminance[..., None] ** (_GAMMA - 1)
+    return light
+
+
+def _compressed(linear: color.Floats) -> color.Floats:
+    """Bring highlights below 1; the channels keep their ratio.
+
+    The largest one, if it is beyond the knee, approaches 1 exponentially.
+    """
+    largest = np.maximum(linear.max(axis=-1, keepdims=True), _KNEE)
+    bent = 1 - (1 - _KNEE) * np.exp((_KNEE - largest) / (1 - _KNEE))
+    dimmed: color.Floats = linear * (bent / largest)
+    return dimmed
+
+
+def _axes(picture: Any) -> tuple[int, int, int, int]:
+    """Return where a picture's axes point on the display: (a, b, c, d), each -1, 0 or 1.
+
+    A point (x, y) is shown at (a x + c y, b x + d y).
+    """
+    kinds = {item.type.name: bytes(item) for item in picture.side_data}
+    data = kinds.get("DISPLAYMATRIX", b"")
+    if len(data) < _DISPLAY_MATRIX:
+        return 1, 0, 0, 1
+    a, b, c, d = (int(value) for value in np.frombuffer(data, np.int32)[[0, 1, 3, 4]])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
+    return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
+
+
+def _upright(pixels: Bytes, picture: Any) -> Bytes:
+    a, b, c, d = _axes(picture)
+    if a == 0:
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(pixels[::d, ::a])
