@@ -6,15 +6,17 @@ other its number: it repeats the frame before.
 """
 
 import importlib
+import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from heapq import merge
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -139,7 +141,7 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
     """
     if _kind_of(path) == _ANIMATED:
         return _inspect_animation(path, limits)
-    with _reading(path.name):
+    with _named(path.name):
         film = _Film(path, limits)
         pixels, converted = film.sample()
         height, width, _ = pixels.shape
@@ -156,7 +158,7 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
             if frame.number >= first:
                 yield frame
     else:
-        with _reading(path.name):
+        with _named(path.name):
             yield from _Film(path, limits).frames(first)
 
 
@@ -252,13 +254,14 @@ class _Film:
         count: the number of frames.
         times: the times of the frames in seconds.
         seconds: the end of the last frame.
+        origin: the time of the first frame by the clock of the file.
     """
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
-        self._av = _pyav()
+        self.av = _pyav()
         self._path, self._limits = path, limits
         self._shape: tuple[int, ...] | None = None
-        with self._opened() as (container, stream):
+        with self.opened() as (container, stream):
             self.has_audio = bool(container.streams.audio)
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
@@ -267,7 +270,7 @@ class _Film:
             self._read_order(container, stream)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def opened(self) -> Iterator[tuple[Any, Any]]:
         """Open the file; yield the container and the stream with the pictures."""
         with open_file(self._path) as file:
             kind = _kind(file.read(HEAD))
@@ -278,8 +281,11 @@ class _Film:
                 "max_streams": str(_MAX_STREAMS),
                 "probesize": str(_PROBED),
             }
-            with self._av.open(file, "r", format=kind, container_options=options) as container:
-                yield container, _pictures_of(container)
+            try:
+                with self.av.open(file, "r", format=kind, container_options=options) as container:
+                    yield container, _pictures_of(container)
+            except self.av.FFmpegError as error:
+                raise PictureError(_reason(error)) from error
 
     def _read_order(self, container: Any, stream: Any) -> None:
         """Read all packets: their times, and at which decoding can start."""
@@ -317,11 +323,15 @@ class _Film:
         """Set the times, each after the one before."""
         times = list(accumulate(self._shown_ticks, lambda before, tick: max(tick, before + 1)))
         unit = Fraction(stream.time_base)
-        if not last_duration and len(times) > 1:
-            last_duration = times[-1] - times[-2]
-        usual = 1 / Fraction(stream.average_rate or 25)
-        last = last_duration * unit if last_duration and last_duration > 0 else usual
+        self.origin = times[0] * unit
         self.times = [(time - times[0]) * unit for time in times]
+        # Matroska states no durations of frames, but that of the track
+        rest = _duration_of(stream) - times[-1] * unit
+        last = (last_duration or 0) * unit
+        if last <= 0:
+            usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
+            before = self.times[-1] - self.times[-2] if len(times) > 1 else usual
+            last = rest if rest > 0 else before
         self.seconds = self.times[-1] + last
 
     def sample(self) -> tuple[Bytes, tuple[str, ...]]:
@@ -364,29 +374,27 @@ class _Film:
 
     def _pictures(self, start: int) -> Iterator[tuple[int, Any]]:
         """Decode from a packet on; yield the numbers of frames with their pictures."""
-        with self._opened() as (container, stream):
+        with self.opened() as (container, stream):
             decoder = self._decoder(stream)
             for number, packet in enumerate(_packets(container, stream)):
                 if number >= start and packet.size:
                     packet.pts = self._numbers[number]  # decoders hand this on
-                    yield from self._decoded(decoder, packet)
-            yield from self._decoded(decoder, None)
+                    yield from self._numbered(decoder, packet)
+            yield from self._numbered(decoder, None)
+
+    def _numbered(self, decoder: Any, packet: Any) -> Iterator[tuple[int, Any]]:
+        for picture in _decoded(self.av, decoder, packet):
+            if picture.pts is not None and picture.pts >= 0:
+                yield picture.pts, picture
 
     def _decoder(self, stream: Any) -> Any:
         decoder = stream.codec_context
         if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
-            decoder = self._av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
+            decoder = self.av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
         decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
         # pictures may be larger than the head of the file states
-        decoder.options = {"max_pixels": str(max(self._limits.max_pixels, _FEW))}
+        decoder.options = {"max_pixels": str(min(max(self._limits.max_pixels, _FEW), 2**31 - 1))}
         return decoder
-
-    def _decoded(self, decoder: Any, packet: Any) -> list[tuple[int, Any]]:
-        try:
-            pictures = decoder.decode(packet)
-        except self._av.FFmpegError:
-            return []  # a damaged packet; its frame is missing
-        return [(picture.pts, picture) for picture in pictures if (picture.pts or 0) >= 0]
 
     def _frame(self, number: int, picture: Any, *, is_damaged: bool = False) -> Frame:
         time = self.times[number]
@@ -408,8 +416,20 @@ class _Film:
         return (f"pixels of {ratio} to square ones", *converted)
 
 
+_ANY_LENGTH = ClipLimits(2**31 - 1, 2**62, math.inf)
 _WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
 _FEW = 1 << 20  # pixels
+
+
+_USUAL_RATE = 25  # frames per second
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
+
+
+def _duration_of(stream: Any) -> Fraction:
+    """Return the end of a track that its tag states; 0 for none."""
+    tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    hours, minutes, seconds = tag.groups() if tag else ("0", "0", "0")
+    return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
 
 
 _NOTHING = "has no frame that can be decoded; export it again"
@@ -426,16 +446,19 @@ def _is_hidden(packet: Any) -> bool:
     return not int.from_bytes(bytes(packet)[:1]) & 0x10
 
 
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn errors inside into sentences about the file `name`."""
-    with _named(name):
-        try:
-            yield
-        except _pyav().FFmpegError as error:
-            raise PictureError(
-                f"is cut off or damaged ({error.strerror}); copy or export it again"
-            ) from error
+def _decoded(av: Any, decoder: Any, packet: Any) -> list[Any]:
+    """Decode a packet; a damaged one is nothing."""
+    try:
+        decoded: list[Any] = decoder.decode(packet)
+    except av.FFmpegError:
+        return []
+    return decoded
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, MemoryError):  # also for too many streams
+        return f"takes too much memory, or has more than {_MAX_STREAMS} tracks; export it again"
+    return f"is cut off or damaged ({error.strerror}); copy or export it again"
 
 
 @contextmanager
@@ -508,3 +531,240 @@ def _start_test(stream: Any) -> Any:
         return False
 
     return is_start
+
+
+# Writing
+
+Format = Literal["mp4", "webm", "mkv"]
+"""H.264 that plays in every browser; VP9; FFV1, which is lossless."""
+
+
+@dataclass(frozen=True)
+class _Output:
+    """How the pictures of a format are encoded, and which sound it holds.
+
+    `sound` are FFmpeg's names of codecs, `fallback` the encoder for others. Without threads and
+    frames out of order a frame has the same bytes on any number of cores, and segments join.
+    """
+
+    container: str
+    encoder: str
+    pixels: str
+    options: dict[str, str]
+    sound: frozenset[str] | None
+    fallback: str
+
+
+_OUTPUTS = {
+    "mp4": _Output(
+        "mp4",
+        "libx264",
+        "yuv420p",
+        {"bf": "0", "g": "120", "preset": "medium"},
+        frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
+        "aac",
+    ),
+    "webm": _Output(
+        "webm",
+        "libvpx-vp9",
+        "yuv420p",
+        {"b:v": "0", "cpu-used": "2", "deadline": "good", "g": "120", "row-mt": "0"},
+        frozenset({"opus", "vorbis"}),
+        "libopus",
+    ),
+    "mkv": _Output(
+        "matroska",
+        "ffv1",
+        video_color.RGB,
+        {"g": "1", "level": "3", "slicecrc": "1", "slices": "4"},
+        None,
+        "aac",
+    ),
+}
+
+_CLOCK = 5_760_000
+"""Ticks per second: all usual rates of films and screens divide it, or it times 1,001."""
+
+_LEAST_CLOCK = 1000
+_LEVEL_RATE = 30  # frames per second by which H.264 chooses its level; times are kept as they are
+_END = b"\0"
+"""A packet behind the last frame of a segment; its time is the frame's end."""
+
+_SAMPLES = 48_000  # per second, where sound is encoded
+
+
+def write_segment(path: Path, frames: Iterable[Frame], format: Format, quality: int) -> None:
+    """Encode frames into a part of a clip, which `join` makes a file of.
+
+    It starts with a key frame and keeps the frames' times. `quality` is 1 to 100.
+
+    Raises ValueError: there are no frames, or for H.264 and VP9 one with an odd side.
+    """
+    av, output = _pyav(), _OUTPUTS[format]
+    with av.open(
+        f"file:{path}", "w", format="nut", container_options={"fflags": "+bitexact"}
+    ) as container:
+        stream, end = None, Fraction(0)
+        for frame in frames:
+            if stream is None:
+                stream = _encoder(container, output, frame.pixels.shape, quality)
+            picture = video_color.from_srgb(frame.pixels, output.pixels)
+            picture.pts, picture.time_base = _ticks(frame.time), Fraction(1, _CLOCK)
+            container.mux(stream.encode(picture))
+            end = frame.time + frame.duration
+        if stream is None:
+            raise ValueError("a segment needs a frame")
+        container.mux(stream.encode())
+        marker = av.Packet(_END)
+        marker.stream, marker.time_base = stream, Fraction(1, _CLOCK)
+        marker.pts = marker.dts = _ticks(end)
+        container.mux(marker)
+
+
+def _encoder(container: Any, output: _Output, shape: tuple[int, ...], quality: int) -> Any:
+    height, width, _ = shape
+    if output.pixels != video_color.RGB and (width % 2 or height % 2):
+        raise ValueError(f"{width}x{height}: sides must be even")
+    crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
+    options = dict(output.options)
+    if output.encoder in crf:
+        options["crf"] = str(round(crf[output.encoder]))
+    stream = container.add_stream(output.encoder, rate=_LEVEL_RATE, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, output.pixels
+    context = stream.codec_context
+    context.time_base, context.thread_count = Fraction(1, _CLOCK), 1
+    video_color.tag(context)
+    return stream
+
+
+def _ticks(seconds: Fraction) -> int:
+    return round(seconds * _CLOCK)
+
+
+def join(
+    target: Path, segments: Sequence[Path], format: Format, audio: Path | None = None
+) -> tuple[str, ...]:
+    """Make a file of segments without encoding them again; return warnings.
+
+    The sound of the clip `audio` is copied up to the end of the pictures; it is encoded only if
+    the format cannot hold it.
+
+    Raises ValueError: a segment is not complete, or encoded unlike the others.
+    """
+    av, output = _pyav(), _OUTPUTS[format]
+    parts = [_Segment(av, path) for path in segments]
+    if len({part.head for part in parts}) != 1:
+        raise ValueError("segments of one clip have one size, format and quality")
+    end = Fraction(parts[-1].ticks[-1], _CLOCK)
+    step = math.gcd(_CLOCK, *(tick for part in parts for tick in part.ticks))
+    rate = _CLOCK // step * max(1, math.ceil(_LEAST_CLOCK * step / _CLOCK))
+    options = {"fflags": "+bitexact"}
+    if output.container == "mp4":  # its index comes first, so that it plays while it loads
+        clocks = {"video_track_timescale": str(rate), "movie_timescale": str(rate)}
+        options |= {"movflags": "+faststart", **clocks}
+    warnings: list[str] = []
+    with av.open(
+        f"file:{target}", "w", format=output.container, container_options=options
+    ) as container:
+        with parts[0].opened() as source:
+            stream = container.add_stream_from_template(source.streams.video[0])
+        stream.time_base = Fraction(1, rate)
+        sound: Iterable[Any] = ()
+        if audio is not None and _kind_of(audio) != _ANIMATED:
+            sound = _sound(audio, container, output, end, warnings)
+        # merging takes the first packet of each before the head is written with both streams
+        pictures = chain.from_iterable(part.packets(stream) for part in parts)
+        for packet in merge(pictures, sound, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return tuple(warnings)
+
+
+class _Segment:
+    """A file of `write_segment`; `ticks` are the times of its frames and the end of the last."""
+
+    def __init__(self, av: Any, path: Path) -> None:
+        self._av, self._path = av, path
+        with self.opened() as container:
+            stream = container.streams.video[0]
+            packets = [(packet.pts, packet.size) for packet in _packets(container, stream)]
+            context = stream.codec_context
+            self.head = (context.name, context.width, context.height, context.extradata)
+        if len(packets) <= 1 or packets[-1][1] != len(_END):
+            raise ValueError(f"{path.name} is not complete")
+        self.ticks = [int(pts * stream.time_base * _CLOCK) for pts, _ in packets]
+
+    def opened(self) -> Any:
+        return self._av.open(f"file:{self._path}", "r", format="nut")
+
+    def packets(self, target: Any) -> Iterator[Any]:
+        """Yield the packets of the frames for the stream `target`."""
+        with self.opened() as container:
+            spans = pairwise(self.ticks)
+            for packet, (tick, following) in zip(
+                _packets(container, container.streams.video[0]), spans, strict=False
+            ):
+                packet.duration = following - tick
+                packet.stream = target
+                yield packet
+
+
+def _sound(
+    path: Path, container: Any, output: _Output, end: Fraction, warnings: list[str]
+) -> Iterator[Any]:
+    """Add the first sound of a clip to `container`, and yield its packets up to second `end`."""
+    film = _Film(path, _ANY_LENGTH)
+    with _named(path.name), film.opened() as (source, _):
+        tracks = [track for track in source.streams.audio if track.codec_context is not None]
+        if not tracks:
+            return
+        if len(tracks) > 1:
+            warnings.append(f"of {len(tracks)} sound tracks the first is kept")
+        codec = tracks[0].codec_context.codec
+        is_copied = codec.canonical_name in (output.sound or container.supported_codecs)
+        # decoders begin with a packet before the first sound; MKV would delay the pictures for it
+        early = not is_copied or output.container == "mp4" or codec.canonical_name == "opus"
+        packets = _during(source, tracks[0], film.origin, end, early=early)
+        if (first := next(packets, None)) is None:
+            return
+        packets = chain([first], packets)
+        if is_copied:
+            target = container.add_stream_from_template(tracks[0])
+            for packet in packets:
+                packet.stream = target
+                yield packet
+        else:
+            warnings.append(
+                f"the sound was encoded anew, as {output.container} cannot hold {codec.long_name}"
+            )
+            yield from _encoded(film.av, tracks[0].codec_context, packets, container, output)
+
+
+def _encoded(
+    av: Any, decoder: Any, packets: Iterable[Any], container: Any, output: _Output
+) -> Iterator[Any]:
+    """Decode the packets of a track, and encode them for a new one of `container`."""
+    layout = "mono" if decoder.layout.nb_channels == 1 else "stereo"
+    target = container.add_stream(output.fallback, _SAMPLES, layout=layout)
+    for packet in packets:
+        for samples in _decoded(av, decoder, packet):
+            if samples.pts is not None and samples.pts >= 0:
+                yield from target.encode(samples)
+    yield from target.encode(None)
+
+
+def _during(
+    source: Any, track: Any, origin: Fraction, end: Fraction, *, early: bool
+) -> Iterator[Any]:
+    """Yield packets of a track with times from `origin` on, up to second `end`.
+
+    With `early` there may be one more, which ends where the pictures begin.
+    """
+    shift = round(origin / track.time_base)
+    for packet in _packets(source, track):
+        if packet.pts is None or packet.dts is None:
+            continue
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        if packet.pts * track.time_base >= end:
+            return
+        if packet.pts + ((early and packet.duration) or 0) >= 0:
+            yield packet

@@ -20,9 +20,12 @@ Bytes = NDArray[np.uint8]
 OVER_WHITE = "transparent parts laid over white"
 """The phrase for a picture with alpha."""
 
+RGB = "bgr0"
+"""FFmpeg's name of RGB as FFV1 takes it."""
+
 _PQ, _HLG = 16, 18
 _BT601, _BT709, _UNSTATED = 5, 1, 2
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 _RGB = 3  # channels
 _BITS = 8
 
@@ -62,18 +65,12 @@ def to_srgb(picture: Any, size: Size) -> Bytes:
         raise PictureError("is HDR of the kind PQ, which is not read; export it as SDR or HLG")
     is_wide = picture.color_trc == _HLG or picture.color_primaries in _WIDE
     kind = ("rgba" if _has_alpha(picture) else "rgb") + ("64le" if is_wide else "")
-    flags = import_module("av.video.reformatter").Interpolation
     pixels = picture.reformat(
         *size,
         {"rgb": "rgb24", "rgb64le": "rgb48le"}.get(kind, kind),
         src_colorspace=_guessed_matrix(picture),
-        interpolation=flags.BICUBIC
-        | flags.ACCURATE_RND
-        | flags.BITEXACT
-        | flags.FULL_CHR_H_INT
-        | flags.FULL_CHR_H_INP,
-        dst_color_range="JPEG",
-        threads=1,
+        dst_color_range=_FULL_RANGE,
+        **_exactly(),
     ).to_ndarray()
     return _upright(_over_white(_narrowed(pixels, picture) if is_wide else pixels), picture)
 
@@ -93,6 +90,29 @@ def conversions(picture: Any) -> tuple[str, ...]:
         "interlaced fields kept together": picture.interlaced_frame,
     }
     return tuple(phrase for phrase, applies in phrases.items() if applies)
+
+
+def from_srgb(pixels: Bytes, format: str) -> Any:
+    """Make a picture for an encoder: in RGB, or YCbCr by BT.709 in limited range."""
+    picture = import_module("av").VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
+    if format == RGB:
+        return picture.reformat(format=format)
+    colors = {"dst_colorspace": _BT709, "dst_color_range": _LIMITED_RANGE}
+    return picture.reformat(format=format, **colors, **_exactly())
+
+
+def tag(encoder: Any) -> None:
+    """State the colors of `from_srgb` in what is encoded."""
+    if encoder.pix_fmt != RGB:
+        encoder.color_range = _LIMITED_RANGE
+        encoder.colorspace = encoder.color_primaries = encoder.color_trc = _BT709
+
+
+def _exactly() -> dict[str, Any]:
+    """Return options for conversions that are exact, and the same on every machine."""
+    flags = import_module("av.video.reformatter").Interpolation
+    exact = flags.ACCURATE_RND | flags.BITEXACT | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP
+    return {"interpolation": flags.BICUBIC | exact, "threads": 1}
 
 
 def _has_alpha(picture: Any) -> bool:

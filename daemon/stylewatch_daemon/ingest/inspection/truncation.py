@@ -1,4 +1,4 @@
-"""Detect files of pictures that end too early, from what their structure says of their length.
+"""Detect files of pictures and clips that end too early, from what they say of their length.
 
 `is_cut_off` is for files that cannot be decoded: it tells one that is still being written from one
 that is damaged, so in doubt the answer may be either. `lacks_end` is for files that can be decoded:
@@ -126,17 +126,34 @@ def _color_table(data: bytes, at: int) -> int:
 
 
 def _boxes(data: bytes) -> int:
-    """AVIF and HEIC: a box reaches beyond the end, or there is none with picture data."""
+    """AVIF, HEIC, MP4, MOV: a box reaches beyond the end, or there is none with picture data.
+
+    A film also has a box with its index, which many programs write last.
+    """
     at, kinds = 0, set()
     while at + 8 <= len(data):
         kinds.add(data[at + 4 : at + 8])
         size = int.from_bytes(data[at : at + 4])
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16])
-        if size < len(b"sizekind"):
-            return len(data)  # 0: up to the end, wherever that is; other values are damaged
-        at += size
-    return len(data) + (at != len(data) or b"mdat" not in kinds)
+        if 0 < size < len(b"sizekind"):
+            return len(data)  # damaged
+        at = at + size if size else len(data)  # 0: up to the end, wherever that is
+    is_whole = b"mdat" in kinds and kinds & {b"meta", b"moov"}
+    return len(data) + (at != len(data) or not is_whole)
+
+
+def _ebml(data: bytes) -> int:
+    """MKV, WebM: the length of the header and of the segment behind it, if it is stated."""
+    at = 0
+    for identifier in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
+        start = at + len(identifier)
+        width = 9 - int.from_bytes(data[start : start + 1]).bit_length()
+        size = int.from_bytes(data[start : start + width]) & ((1 << 7 * width) - 1)
+        if data[at:start] != identifier or size == (1 << 7 * width) - 1:
+            return len(data) + (start >= len(data))  # damaged, or not stated
+        at = start + width + size
+    return at
 
 
 def _tiff(data: bytes) -> int:
@@ -198,7 +215,8 @@ _FORMATS: tuple[tuple[bytes, int, Callable[[bytes], int], str], ...] = (
     (b"MM\0+", 0, _tiff, "stated"),
     (b"GIF8", 0, _gif, "marked"),
     (b"BM", 0, _bmp, ""),
-    (b"ftyp", 4, _boxes, ""),
+    *((kind, 4, _boxes, "") for kind in (b"ftyp", b"moov", b"mdat", b"wide")),
+    (b"\x1aE\xdf\xa3", 0, _ebml, ""),
     *((b"P%d" % number, 0, _plain, "") for number in range(1, 7)),
 )
 """For each format its magic number, the position of that, where it ends, and how its end is known.

@@ -1,0 +1,82 @@
+"""Small films made from a moving pattern, 64x48 pixels."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = (64, 48)
+RATE = 25
+
+Bytes = NDArray[np.uint8]
+
+
+def pattern(number: int, size: tuple[int, int] = SIZE) -> Bytes:
+    """Four areas of color, with a bar that moves; no two frames are alike."""
+    width, height = size
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = (200, 40, 40)
+    pixels[: height // 2, width // 2 :] = (40, 180, 60)
+    pixels[height // 2 :, : width // 2] = (50, 60, 190)
+    pixels[height // 2 :, width // 2 :] = (220, 210, 200)
+    at = number * 5 % (width - 8)
+    pixels[:, at : at + 8] = 20 + number * 7 % 200
+    return pixels
+
+
+def flat(color: Sequence[int], size: tuple[int, int] = SIZE) -> Bytes:
+    width, height = size
+    return np.full((height, width, len(color)), color, np.uint8)
+
+
+def film(
+    path: Path,
+    codec: str = "libx264",
+    *,
+    frames: int | Sequence[Bytes] = 20,
+    ticks: Sequence[int] | None = None,
+    unit: Fraction = Fraction(1, RATE),
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    sound: str = "",
+    rotate: tuple[float, bool, bool] | None = None,
+    **attributes: Any,
+) -> Path:
+    """Write a film whose container goes by the name's ending; `attributes` are the encoder's."""
+    pictures = [pattern(number) for number in range(frames)] if isinstance(frames, int) else frames
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=RATE, options=options or {})
+        stream.height, stream.width, _ = pictures[0].shape
+        stream.pix_fmt = pix_fmt
+        for name, value in {"time_base": unit, "thread_count": 1, **attributes}.items():
+            setattr(stream.codec_context, name, value)
+        if rotate is not None:
+            stream.set_display_rotation(rotate[0], hflip=rotate[1], vflip=rotate[2])
+        track = container.add_stream(sound, rate=48_000, layout="stereo") if sound else None
+        for number, pixels in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24" if pixels.shape[2] == 3 else "rgba")
+            if "yuv" in pix_fmt:
+                frame = frame.reformat(
+                    format=pix_fmt,
+                    dst_colorspace=attributes.get("colorspace", 5),
+                    dst_color_range=attributes.get("color_range", 1),
+                )
+            frame.pts, frame.time_base = ticks[number] if ticks else number, unit
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track is not None:
+            container.mux(_tone(track, len(pictures) / RATE))
+    return path
+
+
+def _tone(track: Any, seconds: float) -> list[Any]:
+    """A tone from the first second to the last, in the packets of a new track."""
+    count = round(seconds * 48_000)
+    wave = np.sin(np.arange(count) * 440 * 2 * np.pi / 48_000).astype(np.float32) / 2
+    samples = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
+    samples.sample_rate, samples.pts, samples.time_base = 48_000, 0, Fraction(1, 48_000)
+    return [*track.encode(samples), *track.encode(None)]
