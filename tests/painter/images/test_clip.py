@@ -104,3 +104,221 @@ def test_every_frame_of_an_animation_is_read_from_any_number(tmp_path: Path, kin
         assert frame.duration == Fraction(7 if frame.number % 2 else 4, 100)
     starts_anywhere(path, shown)
     assert "is more than" not in refusal(path, ClipLimits(100_000, 19, 60))
+
+
+def test_sound_is_seen(tmp_path: Path) -> None:
+    assert read(film(tmp_path / "a.mp4", sound="aac"))[0].has_audio
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_frames_keep_their_uneven_times(tmp_path: Path, ending: str) -> None:
+    ticks = [0, 40, 55, 200, 201, 900]
+    path = film(tmp_path / f"a.{ending}", frames=6, ticks=ticks, unit=Fraction(1, 1000))
+    _, shown = read(path)
+    assert [frame.time * 1000 for frame in shown] == ticks
+
+
+def test_a_film_that_begins_late_begins_at_0(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", frames=3, ticks=[10, 11, 12], sound="aac")
+    assert [frame.time for frame in read(path)[1]] == [0, Fraction(1, 25), Fraction(2, 25)]
+
+
+def test_short_pictures_of_animations_are_shown_as_browsers_do(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.gif", 4, durations=[0, 10, 20, 2000])
+    assert [frame.duration for frame in read(path)[1]] == [
+        Fraction(1, 10),
+        Fraction(1, 10),
+        Fraction(1, 50),
+        2,
+    ]
+
+
+def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.png", 3, default_image=True)
+    clip, shown = read(path)
+    assert clip.frames == 2
+    assert distance(shown[0].pixels, pattern(1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("rotate", "upright"),
+    [
+        ((90, False, False), lambda pixels: np.rot90(pixels)),
+        ((180, False, False), lambda pixels: np.rot90(pixels, 2)),
+        ((-90, False, False), lambda pixels: np.rot90(pixels, -1)),
+        ((0, True, False), np.fliplr),
+        ((0, False, True), np.flipud),
+        ((90, True, False), lambda pixels: np.fliplr(np.rot90(pixels))),
+    ],
+)
+def test_films_are_turned_upright(tmp_path: Path, rotate: Any, upright: Any) -> None:
+    clip, shown = read(film(tmp_path / "a.mov", frames=1, rotate=rotate))
+    wanted = upright(pattern(0))
+    assert clip.size == wanted.shape[1::-1]
+    assert distance(shown[0].pixels, wanted) < 9
+    assert clip.converted[0] == "turned upright (display matrix)"
+
+
+@pytest.mark.parametrize(("ratio", "width"), [(Fraction(4, 3), 85), (Fraction(8, 9), 57)])
+def test_pixels_become_square(tmp_path: Path, ratio: Fraction, width: int) -> None:
+    clip, shown = read(film(tmp_path / "a.mp4", frames=2, sample_aspect_ratio=ratio))
+    assert clip.size == (width, 48)
+    assert clip.converted[0] == f"pixels of {ratio.numerator}:{ratio.denominator} to square ones"
+    wanted = np.asarray(Image.fromarray(pattern(1)).resize(clip.size, Image.Resampling.BICUBIC))
+    assert distance(shown[1].pixels, wanted) < 9
+
+
+COLOR = (190, 70, 40)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "matrix", "range_", "phrases"),
+    [
+        ("yuv420p", 5, 1, ["BT.601 in limited range to sRGB"]),
+        ("yuv422p", 1, 1, ["BT.709 in limited range to sRGB"]),
+        ("yuv444p", 1, 2, ["BT.709 in full range to sRGB"]),
+        ("yuv420p10le", 1, 1, ["BT.709 in limited range to sRGB", "10 bits a channel to 8"]),
+        ("yuv422p10le", 9, 2, ["BT.2020 in full range to sRGB", "10 bits a channel to 8"]),
+    ],
+)
+def test_colors_are_converted_as_the_file_states(
+    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, phrases: list[str]
+) -> None:
+    path = film(
+        tmp_path / "a.mkv",
+        "ffv1",
+        frames=[flat(COLOR)],
+        pix_fmt=pix_fmt,
+        colorspace=matrix,
+        color_range=range_,
+    )
+    clip, shown = read(path)
+    assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 2
+    assert list(clip.converted) == phrases
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(576, 5), (578, 1)])
+def test_colors_that_are_not_stated_go_by_the_height(
+    tmp_path: Path, height: int, matrix: int
+) -> None:
+    """Encoded by a matrix that the file does not state."""
+    pixels = flat(COLOR, (16, height))
+    path = film(tmp_path / "a.mp4", frames=[pixels], pix_fmt="yuv444p", options={"crf": "1"})
+    known = film(tmp_path / "b.mkv", "ffv1", frames=[pixels], pix_fmt="yuv444p", colorspace=5)
+    stated = list(frames(known, LIMITS))[0].pixels
+    clip, shown = read(path)
+    is_right = np.abs(shown[0].pixels.astype(int) - stated).max() <= 3
+    assert is_right == (matrix == 5)
+    name = "BT.601" if matrix == 5 else "BT.709"
+    assert clip.converted == (f"{name} (not stated) in limited range to sRGB",)
+
+
+def test_hlg_becomes_sdr(tmp_path: Path) -> None:
+    """Reference white, at 75 % of the signal, is near white; black is black; nothing is clipped."""
+    levels = [0, 96, 191, 223, 255]  # of 255: black, about 38 %, 75 %, 88 % and 100 %
+    colors = [flat((level,) * 3) for level in levels]
+    path = film(
+        tmp_path / "a.mkv",
+        "ffv1",
+        frames=colors,
+        pix_fmt="yuv420p10le",
+        colorspace=9,
+        color_primaries=9,
+        color_trc=18,
+    )
+    clip, shown = read(path)
+    gray = [int(frame.pixels[0, 0, 0]) for frame in shown]
+    assert gray[0] == 0 and gray[-1] >= 254
+    assert gray == sorted(set(gray))
+    assert 225 <= gray[2] <= 240
+    assert all(np.ptp(frame.pixels[0, 0]) <= 1 for frame in shown)
+    assert "HLG (HDR) to SDR" in clip.converted
+
+
+def test_wide_colors_become_srgb(tmp_path: Path) -> None:
+    """The red of sRGB, as P3 codes it."""
+    options = {"color_primaries": 12, "color_trc": 13, "colorspace": 1}
+    path = film(
+        tmp_path / "a.mkv", "ffv1", frames=[flat((234, 51, 35))], pix_fmt="yuv444p", **options
+    )
+    clip, shown = read(path)
+    assert np.abs(shown[0].pixels[0, 0].astype(int) - (255, 0, 0)).max() <= 12
+    assert "colors of P3 to sRGB" in clip.converted
+
+
+def test_pq_is_refused(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="yuv420p10le", color_trc=16)
+    assert "is HDR of the kind PQ" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "options"),
+    [
+        ("a.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0", "crf": "4", "b:v": "0"}),
+        ("a.webm", "libvpx", "yuva420p", {"auto-alt-ref": "0", "crf": "4", "b:v": "1M"}),
+        ("a.mkv", "ffv1", "bgra", {}),
+        ("a.mov", "qtrle", "argb", {}),
+    ],
+)
+def test_transparent_parts_are_laid_over_white(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    pixels = flat((*COLOR, 255))
+    pixels[:, :32, 3] = 51
+    path = film(tmp_path / name, codec, frames=[pixels] * 3, pix_fmt=pix_fmt, options=options)
+    clip, shown = read(path)
+    assert np.abs(shown[2].pixels[24, 48].astype(int) - COLOR).max() <= 4
+    assert np.abs(shown[2].pixels[24, 8].astype(int) - (242, 218, 212)).max() <= 4
+    assert clip.converted[-1] == "transparent parts laid over white"
+
+
+def test_transparent_animations_are_laid_over_white(tmp_path: Path) -> None:
+    pixels = flat((*COLOR, 255))
+    pixels[:, :32, 3] = 51
+    pictures = [Image.fromarray(pixels), Image.fromarray(pixels[:, ::-1])]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], lossless=True)
+    clip, shown = read(tmp_path / "a.webp")
+    assert shown[0].pixels[0, 0].tolist() == [242, 218, 212]
+    assert shown[0].pixels[0, 63].tolist() == list(COLOR)
+    assert clip.converted == ("transparent parts laid over white",)
+
+
+def test_interlaced_films_are_named(tmp_path: Path) -> None:
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    clip, _ = read(film(tmp_path / "a.mp4", frames=3, options=options, field_order=2))
+    assert clip.converted[-1] == "interlaced fields kept together"
+
+
+def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
+    picture = Image.fromarray(pattern(0))
+    for kind in (*ANIMATIONS, "jpg", "tif", "bmp"):
+        picture.save(tmp_path / f"still.{kind}")
+        assert not is_clip(tmp_path / f"still.{kind}")
+    for number, head in enumerate((b"", b"GIF8", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8X", b"text")):
+        (tmp_path / str(number)).write_bytes(head)
+        assert not is_clip(tmp_path / str(number))
+    assert not is_clip(tmp_path) and not is_clip(tmp_path / "missing")
+    animation(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
+    assert is_clip(tmp_path / "a.jpg")
+    assert "is no clip; clips can be MP4, MOV," in refusal(tmp_path / "still.jpg")
+
+
+def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:
+    for path in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
+        assert inspect(path, ClipLimits(64 * 48, 20, 0.8)).frames == 20
+        assert "has more than 19 frames" in refusal(path, ClipLimits(9999, 19, 60))
+        assert "(limits.max_frames): cut it" in refusal(path, ClipLimits(9999, 19, 60))
+        with pytest.raises(PictureError, match=r"is 0\.8 s; the limit is 0\.7 s \(limits\.max_s"):
+            inspect(path, ClipLimits(9999, 20, 0.7))
+        assert "is 3,072 pixels; the limit is 3,071 pixels" in refusal(
+            path, ClipLimits(3071, 20, 60)
+        )
+
+
+def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path / "a.mp4", frames=2)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert is_clip(path)
+    assert "a.mp4 is a film, which needs an extra: " in refusal(path)
+    assert "[clips]'`, or save it as GIF" in refusal(path)
+    assert len(list(frames(animation(tmp_path / "a.gif"), LIMITS))) == 20
