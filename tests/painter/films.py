@@ -38,21 +38,23 @@ def film(
     codec: str = "libx264",
     *,
     frames: int | Sequence[Bytes] = 20,
-    ticks: Sequence[int] | None = None,
-    unit: Fraction = Fraction(1, RATE),
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
-    sound: str = "",
-    rotate: tuple[float, bool, bool] | None = None,
-    **attributes: Any,
+    **others: Any,
 ) -> Path:
-    """Write a film whose container goes by the name's ending; `attributes` are the encoder's."""
+    """Write a film whose container goes by the name's ending.
+
+    `others` are attributes of the encoder, and: `ticks`, the time of each frame in `time_base`;
+    `sound`, the encoder of a tone; `rotate`, (degrees, is flipped aside, is flipped down).
+    """
+    ticks, sound, rotate = (others.pop(name, None) for name in ("ticks", "sound", "rotate"))
+    attributes = {"time_base": Fraction(1, RATE), "thread_count": 1, **others}
     pictures = [pattern(number) for number in range(frames)] if isinstance(frames, int) else frames
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=options or {})
         stream.height, stream.width, _ = pictures[0].shape
         stream.pix_fmt = pix_fmt
-        for name, value in {"time_base": unit, "thread_count": 1, **attributes}.items():
+        for name, value in attributes.items():
             setattr(stream.codec_context, name, value)
         if rotate is not None:
             stream.set_display_rotation(rotate[0], hflip=rotate[1], vflip=rotate[2])
@@ -65,7 +67,7 @@ def film(
                     dst_colorspace=attributes.get("colorspace", 5),
                     dst_color_range=attributes.get("color_range", 1),
                 )
-            frame.pts, frame.time_base = ticks[number] if ticks else number, unit
+            frame.pts, frame.time_base = ticks[number] if ticks else number, attributes["time_base"]
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None:

@@ -318,6 +318,7 @@ class _Film:
         lowest = list(accumulate(reversed(ticks), min))[::-1]
         self._starts = [key for key in keys if highest[key] < ticks[key] <= lowest[key]]
         self._start_ticks = [ticks[key] for key in self._starts]
+        self._start_numbers = [self._numbers[key] for key in self._starts]
 
     def _set_times(self, stream: Any, last_duration: int | None) -> None:
         """Set the times, each after the one before."""
@@ -336,7 +337,7 @@ class _Film:
 
     def sample(self) -> tuple[Bytes, tuple[str, ...]]:
         """Return the pixels of the first frame, and the conversions of all."""
-        for _, picture in self._pictures(0):
+        for _, picture in self._pictures_for(0):
             return self._pixels(picture), self._conversions(picture)
         raise PictureError(_NOTHING)
 
@@ -344,14 +345,12 @@ class _Film:
         """Yield the frames from number `first` on; missing ones repeat the one before."""
         number, latest = first, None
         for shown, picture in self._pictures_for(first):
-            if shown < number:  # needed by later ones, or behind its time
-                latest = picture if number == first else latest
-                continue
-            latest = picture if latest is None else latest
             for missing in range(number, shown):
-                yield self._frame(missing, latest, is_damaged=True)
-            yield self._frame(shown, picture)
-            number, latest = shown + 1, picture
+                yield self._frame(missing, latest or picture, is_damaged=True)
+            if shown >= first:
+                yield self._frame(shown, picture)
+                number = shown + 1
+            latest = picture
         for missing in range(number, self.count):
             if latest is None:
                 raise PictureError(_NOTHING)
@@ -367,10 +366,24 @@ class _Film:
             opening = next(pictures, None)
             # else the key frame is damaged, and what follows it needs frames before it
             if opening is not None and opening[0] == self._numbers[start]:
-                yield opening
-                yield from pictures
+                yield from self._intact(chain([opening], pictures))
                 return
-        yield from self._pictures(0)
+        yield from self._intact(self._pictures(0))
+
+    def _intact(self, pictures: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """Leave out pictures out of order, and what follows a damaged key frame, up to the next.
+
+        The latter show what the decoder's memory held before.
+        """
+        decoded = latest = -1
+        for number, picture in pictures:
+            at = bisect_right(self._start_numbers, number)
+            start = self._start_numbers[at - 1] if at else -1
+            if number == start and not picture.is_corrupt:
+                decoded = start
+            if start == decoded and number > latest:
+                latest = number
+                yield number, picture
 
     def _pictures(self, start: int) -> Iterator[tuple[int, Any]]:
         """Decode from a packet on; yield the numbers of frames with their pictures."""
@@ -392,8 +405,8 @@ class _Film:
         if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
             decoder = self.av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
         decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
-        # pictures may be larger than the head of the file states
-        decoder.options = {"max_pixels": str(min(max(self._limits.max_pixels, _FEW), 2**31 - 1))}
+        # pictures may be larger than the head of the file states, as by their margins
+        decoder.options = {"max_pixels": str(min(2 * self._limits.max_pixels, 2**31 - 1))}
         return decoder
 
     def _frame(self, number: int, picture: Any, *, is_damaged: bool = False) -> Frame:
@@ -418,7 +431,6 @@ class _Film:
 
 _ANY_LENGTH = ClipLimits(2**31 - 1, 2**62, math.inf)
 _WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
-_FEW = 1 << 20  # pixels
 
 
 _USUAL_RATE = 25  # frames per second

@@ -113,7 +113,7 @@ def test_sound_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_frames_keep_their_uneven_times(tmp_path: Path, ending: str) -> None:
     ticks = [0, 40, 55, 200, 201, 900]
-    path = film(tmp_path / f"a.{ending}", frames=6, ticks=ticks, unit=Fraction(1, 1000))
+    path = film(tmp_path / f"a.{ending}", frames=6, ticks=ticks, time_base=Fraction(1, 1000))
     _, shown = read(path)
     assert [frame.time * 1000 for frame in shown] == ticks
 
@@ -143,7 +143,7 @@ def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("rotate", "upright"),
     [
-        ((90, False, False), lambda pixels: np.rot90(pixels)),
+        ((90, False, False), np.rot90),
         ((180, False, False), lambda pixels: np.rot90(pixels, 2)),
         ((-90, False, False), lambda pixels: np.rot90(pixels, -1)),
         ((0, True, False), np.fliplr),
@@ -205,7 +205,7 @@ def test_colors_that_are_not_stated_go_by_the_height(
     pixels = flat(COLOR, (16, height))
     path = film(tmp_path / "a.mp4", frames=[pixels], pix_fmt="yuv444p", options={"crf": "1"})
     known = film(tmp_path / "b.mkv", "ffv1", frames=[pixels], pix_fmt="yuv444p", colorspace=5)
-    stated = list(frames(known, LIMITS))[0].pixels
+    stated = next(frames(known, LIMITS)).pixels
     clip, shown = read(path)
     is_right = np.abs(shown[0].pixels.astype(int) - stated).max() <= 3
     assert is_right == (matrix == 5)
@@ -237,7 +237,7 @@ def test_hlg_becomes_sdr(tmp_path: Path) -> None:
 
 def test_wide_colors_become_srgb(tmp_path: Path) -> None:
     """The red of sRGB, as P3 codes it."""
-    options = {"color_primaries": 12, "color_trc": 13, "colorspace": 1}
+    options: dict[str, Any] = {"color_primaries": 12, "color_trc": 13, "colorspace": 1}
     path = film(
         tmp_path / "a.mkv", "ffv1", frames=[flat((234, 51, 35))], pix_fmt="yuv444p", **options
     )
@@ -294,7 +294,9 @@ def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
     for kind in (*ANIMATIONS, "jpg", "tif", "bmp"):
         picture.save(tmp_path / f"still.{kind}")
         assert not is_clip(tmp_path / f"still.{kind}")
-    for number, head in enumerate((b"", b"GIF8", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8X", b"text")):
+    for number, head in enumerate(
+        (b"", b"GIF8", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8X", b"text")
+    ):
         (tmp_path / str(number)).write_bytes(head)
         assert not is_clip(tmp_path / str(number))
     assert not is_clip(tmp_path) and not is_clip(tmp_path / "missing")

@@ -1,0 +1,278 @@
+"""Clips that are damaged, odd or hostile are refused with a sentence, or keep all their frames."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tests.painter.films import film, flat, pattern
+from tests.painter.images.test_clip import LIMITS, animation, read, refusal, starts_anywhere
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.clip import frames, inspect, is_clip
+
+TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+
+
+def box_at(data: bytes, *kinds: bytes) -> int:
+    """The position of a box of an MP4, by the kinds of those around it and its own."""
+    at = start = 0
+    for kind in kinds:
+        while data[at + 4 : at + 8] != kind:
+            at += int.from_bytes(data[at : at + 4])
+        start, at = at, at + 8
+    return start
+
+
+def put(data: bytes, at: int, *numbers: int) -> bytes:
+    new = struct.pack(f">{len(numbers)}I", *numbers)
+    return data[:at] + new + data[at + len(new) :]
+
+
+@pytest.fixture(scope="module")
+def mp4(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A film of 20 frames, with B-frames and key frames at 0, 8 and 16."""
+    options = {"bf": "2", "g": "8", "sc_threshold": "0"}
+    return film(tmp_path_factory.mktemp("film") / "a.mp4", options=options).read_bytes()
+
+
+def written(tmp_path: Path, data: bytes, name: str = "a.mp4") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def sample_at(data: bytes, number: int) -> int:
+    """The position of a sample of an MP4 whose samples lie in one chunk."""
+    sizes = box_at(data, *TABLE, b"stsz") + 20
+    table: tuple[int, ...] = struct.unpack_from(f">{number}I", data, sizes)
+    return box_at(data, b"mdat") + 8 + sum(table)
+
+
+def test_a_damaged_packet_costs_its_frame_alone(tmp_path: Path, mp4: bytes) -> None:
+    at = sample_at(mp4, 5)
+    path = written(tmp_path, mp4[:at] + b"\xff" * 12 + mp4[at + 12 :])
+    clip, shown = read(path)
+    damaged = [frame.number for frame in shown if frame.is_damaged]
+    assert clip.frames == 20 and 1 <= len(damaged) <= 4
+    for number in damaged:
+        assert (shown[number].pixels == shown[number - 1].pixels).all()
+    starts_anywhere(path, shown)
+
+
+def test_a_damaged_key_frame_costs_what_refers_to_it(tmp_path: Path, mp4: bytes) -> None:
+    at = sample_at(mp4, 8)
+    path = written(tmp_path, mp4[: at + 4] + b"\x65" + b"\xff" * 30 + mp4[at + 35 :])
+    clip, shown = read(path)
+    assert clip.frames == 20
+    damaged = [frame.number for frame in shown if frame.is_damaged]
+    assert set(range(8, 16)) <= set(damaged) <= set(range(6, 16))
+    starts_anywhere(path, shown)
+
+
+def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mov", "mjpeg", pix_fmt="yuvj420p", color_range=2, frames=3)
+    data = path.read_bytes()
+    at, end = sample_at(data, 0), sample_at(data, 1)
+    written(tmp_path, data[:at] + bytes(end - at) + data[end:], "a.mov")
+    _, shown = read(path)
+    assert [frame.is_damaged for frame in shown] == [True, False, False]
+    assert (shown[0].pixels == shown[1].pixels).all()
+
+
+def test_a_film_that_is_all_damaged_is_refused(tmp_path: Path, mp4: bytes) -> None:
+    at, end = box_at(mp4, b"mdat") + 8, box_at(mp4, b"moov")
+    path = written(tmp_path, mp4[:at] + bytes(end - at) + mp4[end:])
+    assert "has no frame that can be decoded" in refusal(path)
+
+
+def test_an_edit_list_hides_frames(tmp_path: Path, mp4: bytes) -> None:
+    """Frames before its start are decoded, as others need them, but not shown."""
+    elst = box_at(mp4, b"moov", b"trak", b"edts", b"elst")
+    start = int.from_bytes(mp4[elst + 20 : elst + 24])
+    path = written(tmp_path, put(mp4, elst + 16, 17 * 40, start + 3 * 512))
+    clip, shown = read(path)
+    assert clip.frames == 17
+    assert np.abs(shown[0].pixels.astype(int) - pattern(3)).mean() < 9
+    starts_anywhere(path, shown)
+
+
+def test_frames_at_one_time_follow_each_other(tmp_path: Path) -> None:
+    data = film(tmp_path / "a.mp4", options={"bf": "0"}).read_bytes()
+    stts = box_at(data, *TABLE, b"stts")
+    path = written(tmp_path, put(data, stts + 16, 20, 0))
+    clip, shown = read(path)
+    assert clip.frames == 20
+    assert all(frame.duration > 0 for frame in shown)
+
+
+def test_times_that_run_backwards_keep_the_number_of_frames(tmp_path: Path, mp4: bytes) -> None:
+    ctts = box_at(mp4, *TABLE, b"ctts")
+    shuffled = mp4.replace(b"edts", b"free")
+    for entry in range(int.from_bytes(mp4[ctts + 12 : ctts + 16])):
+        shuffled = put(shuffled, ctts + 20 + 8 * entry, (entry * 7919) % 9 * 512)
+    path = written(tmp_path, shuffled)
+    clip, shown = read(path)
+    assert clip.frames == 20
+    starts_anywhere(path, shown)
+
+
+def test_pictures_of_vp8_that_are_not_shown_are_no_frames(tmp_path: Path) -> None:
+    """A block is marked so in its first byte."""
+    path = film(tmp_path / "a.webm", "libvpx", frames=[flat((9, 90, 200))] * 6)
+    data = bytearray(path.read_bytes())
+    blocks = [at for at in range(len(data)) if data[at : at + 1] == b"\xa3"]
+    inter = [at for at in blocks if data[at + 2] == 0x81 and data[at + 6] & 0x11 == 0x11]
+    assert inter
+    data[inter[1] + 6] &= ~0x10
+    clip, shown = read(written(tmp_path, bytes(data), "a.webm"))
+    assert clip.frames == 5 and not any(frame.is_damaged for frame in shown)
+
+
+def many_tracks(mp4: bytes) -> bytes:
+    moov, trak = box_at(mp4, b"moov"), box_at(mp4, b"moov", b"trak")
+    end = trak + int.from_bytes(mp4[trak : trak + 4])
+    data = mp4[:moov] + mp4[moov:trak] + mp4[trak:end] * 10_000 + mp4[end:]
+    return put(data, moov, len(data) - moov)
+
+
+def many_frames(mp4: bytes, count: int) -> bytes:
+    """Claim so many frames of a byte each."""
+    sizes, times = (box_at(mp4, *TABLE, kind) for kind in (b"stsz", b"stts"))
+    chunks = box_at(mp4, *TABLE, b"stsc")
+    return put(put(put(mp4, sizes + 12, 1, count), times + 16, count, 512), chunks + 16, 1, count)
+
+
+HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "10,000 tracks": (many_tracks, "has more than 64 tracks"),
+    "a billion frames": (lambda mp4: many_frames(mp4, 10**9), "has no frames"),
+    "more frames than the limit": (lambda mp4: many_frames(mp4, 2000), "more than 100 frames"),
+    "no index": (lambda mp4: mp4[: box_at(mp4, b"moov")], "is cut off or damaged (Invalid data"),
+    "half of it": (lambda mp4: mp4[: len(mp4) // 2], "is cut off or damaged (Invalid data"),
+    "its head": (lambda mp4: mp4[:40], "is cut off or damaged (Invalid data"),
+    "zeros": (lambda mp4: mp4[:32] + bytes(99_999), "is cut off or damaged (Invalid data"),
+    "a head of MKV": (lambda mp4: b"\x1aE\xdf\xa3" + mp4, "is cut off or damaged (Invalid data"),
+    "a head of GIF": (lambda mp4: b"GIF89a" + mp4, "pixels; the limit is"),
+    "no frames": (lambda mp4: many_frames(mp4, 0), "has no frames"),
+    "no pictures": (lambda mp4: mp4.replace(b"vide", b"soun"), "has no pictures, only sound or"),
+    "an odd codec": (lambda mp4: mp4.replace(b"avc1", b"SVQ3"), "has pictures in svq3; they can"),
+    "no codec": (lambda mp4: mp4.replace(b"avc1", b"zzzz"), "has pictures in an unknown codec"),
+    "100 days": (lambda mp4: put(mp4, box_at(mp4, *TABLE, b"stts") + 20, 2**29), "s; the limit is"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_film_is_refused(tmp_path: Path, mp4: bytes, name: str) -> None:
+    spoil, sentence = HOSTILE[name]
+    path = written(tmp_path, spoil(mp4))
+    assert isinstance(is_clip(path), bool)
+    assert sentence in refusal(path)
+
+
+@pytest.mark.parametrize(("larger", "damaged"), [((128, 96), 0), ((640, 480), 5)])
+def test_frames_that_are_larger_than_the_first(
+    tmp_path: Path, larger: tuple[int, int], damaged: int
+) -> None:
+    """They are resampled, up to the limit of pixels."""
+    sizes = {"a.webm": (64, 48), "b.webm": larger}
+    for name, size in sizes.items():
+        film(tmp_path / name, "libvpx", frames=[pattern(number, size) for number in range(5)])
+    with av.open(str(tmp_path / "c.webm"), "w") as target:
+        stream = None
+        for part, name in enumerate(sizes):
+            with av.open(str(tmp_path / name)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + part * 200, packet.dts + part * 200
+                        packet.stream = stream
+                        target.mux(packet)
+    _, shown = read(tmp_path / "c.webm")
+    assert [frame.is_damaged for frame in shown] == [False] * 5 + [bool(damaged)] * 5
+    if not damaged:
+        assert np.abs(shown[9].pixels.astype(int) - pattern(4)).mean() < 30
+
+
+def test_sound_and_covers_are_no_clips(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=48_000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
+        samples.sample_rate = 48_000
+        container.mux([*track.encode(samples), *track.encode(None)])
+    assert "has no pictures, only sound or text" in refusal(tmp_path / "a.mp4")
+
+
+def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) -> None:
+    """A reference to another file, and a playlist that poses as a film."""
+    film(tmp_path / "other.mp4")
+    url = f"file://{tmp_path}/other.mp4\0".encode()
+    assert b"url \0\0\0\1" in mp4
+    playlist = written(tmp_path, b"#EXTM3U\n#EXTINF:1,\nother.mp4\n", "list.mp4")
+    assert "is no clip" in refusal(playlist)
+    at = mp4.index(b"url \0\0\0\1") - 4
+    grown = mp4[:at] + struct.pack(">I4sI", 12 + len(url), b"url ", 0) + url + mp4[at + 12 :]
+    for kinds in [(b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")]:
+        for depth in range(1, len(kinds) + 1):
+            start = box_at(grown, *kinds[:depth])
+            grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
+    at, end = box_at(grown, b"mdat") + 8, box_at(grown, b"moov")
+    refusal(written(tmp_path, grown[:at] + bytes(end - at) + grown[end:]))
+
+
+def test_damaged_animations_are_refused(tmp_path: Path) -> None:
+    for kind in ("gif", "png", "webp", "avif"):
+        data = animation(tmp_path / f"a.{kind}").read_bytes()
+        path = written(tmp_path, data[: len(data) // 2], f"a.{kind}")
+        assert "damaged" in refusal(path)
+
+
+def test_an_animation_that_never_ends_has_its_frames_once(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(pattern(number)) for number in range(3)]
+    for loop in (0, 65_535):
+        pictures[0].save(
+            tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=50, loop=loop
+        )
+        assert read(tmp_path / "a.gif")[0].frames == 3
+
+
+KINDS = ("a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp", "a.png")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    codecs = {"a.mp4": "libx264", "a.mkv": "libx264", "a.webm": "libvpx"}
+    made = [film(folder / name, codec, frames=6, sound="libopus") for name, codec in codecs.items()]
+    made += [animation(folder / name, 4) for name in KINDS if name not in codecs]
+    return {path.name: path.read_bytes() for path in made}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
+    st.one_of(st.just(1.0), st.floats(0, 1)),
+)
+def test_damage_anywhere_is_a_sentence_or_keeps_the_frames(
+    tmp_path_factory: pytest.TempPathFactory,
+    whole: dict[str, bytes],
+    name: str,
+    changes: list[tuple[float, int]],
+    cut: float,
+) -> None:
+    data = bytearray(whole[name])
+    for place, value in changes:
+        data[round(place * (len(data) - 1))] = value
+    path = written(tmp_path_factory.mktemp("damaged"), bytes(data[: round(cut * len(data))]), name)
+    is_clip(path)
+    try:
+        clip = inspect(path, LIMITS)
+    except PictureError as error:
+        assert str(error).startswith(name)
+    else:
+        assert len(list(frames(path, LIMITS))) == clip.frames
