@@ -21,7 +21,18 @@ from stylewatch_painter.recipes import book
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["stylewatch_daemon", "stylewatch_export", "stylewatch_painter", "stylewatch_plugins"]
 
-EXTRAS = ["apprise", "h5py", "matplotlib", "onnx", "onnxruntime", "pillow_heif", "ray", "starlette"]
+EXTRAS = [
+    "apprise",
+    "av",
+    "cv2",
+    "h5py",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pillow_heif",
+    "ray",
+    "starlette",
+]
 """A module of each extra."""
 
 

@@ -76,9 +76,9 @@ def film(
 
 
 def _tone(track: Any, seconds: float) -> list[Any]:
-    """A tone from the first second to the last, in the packets of a new track."""
-    count = round(seconds * 48_000)
-    wave = np.sin(np.arange(count) * 440 * 2 * np.pi / 48_000).astype(np.float32) / 2
+    """A tone that rises, in the packets of a new track."""
+    times = np.arange(round(seconds * 48_000)) / 48_000
+    wave = np.sin((300 + 500 * times) * times * 2 * np.pi).astype(np.float32) / 2
     samples = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
     samples.sample_rate, samples.pts, samples.time_base = 48_000, 0, Fraction(1, 48_000)
     return [*track.encode(samples), *track.encode(None)]

@@ -35,6 +35,7 @@ _FEW = 1024
 """File descriptors below which some uses of the daemon run short."""
 
 _EXTRAS = {
+    "clips": ("av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
     "heic": ("pillow_heif", "photographs of phones (.heic, .avif) can be read"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),

@@ -667,8 +667,10 @@ def join(
     parts = [_Segment(av, path) for path in segments]
     if len({part.head for part in parts}) != 1:
         raise ValueError("segments of one clip have one size, format and quality")
-    end = Fraction(parts[-1].ticks[-1], _CLOCK)
-    step = math.gcd(_CLOCK, *(tick for part in parts for tick in part.ticks))
+    ticks = [tick for part in parts for tick in part.ticks]
+    if ticks != sorted(ticks):
+        raise ValueError("segments have to be in order")
+    step, end = math.gcd(_CLOCK, *ticks), Fraction(ticks[-1], _CLOCK)
     rate = _CLOCK // step * max(1, math.ceil(_LEAST_CLOCK * step / _CLOCK))
     options = {"fflags": "+bitexact"}
     if output.container == "mp4":  # its index comes first, so that it plays while it loads

@@ -1,4 +1,6 @@
-"""Truncated files are told from damaged ones, for every kind of picture."""
+"""Truncated files are told from damaged ones, for every kind of picture and film."""
+
+from pathlib import Path
 
 import pytest
 from tests.daemon.ingest.inspection.files import (
@@ -9,6 +11,7 @@ from tests.daemon.ingest.inspection.files import (
     png,
     with_thumbnail,
 )
+from tests.painter.films import film
 
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_painter.errors import PictureError
@@ -85,3 +88,22 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_its_picture() -> None:
     half = whole[: len(whole) // 2].ljust(len(whole), b"\0")
     assert can_be_read(half) and lacks_end(half)
     assert not lacks_end(whole)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+def test_a_film_is_cut_off_wherever_it_is_cut(tmp_path: Path, name: str) -> None:
+    whole = film(tmp_path / name, "libvpx" if "webm" in name else "libx264").read_bytes()
+    assert not is_cut_off(whole) and not lacks_end(whole)
+    for length in range(len(whole)):
+        assert is_cut_off(whole[:length]), length
+
+
+def test_a_film_whose_length_is_not_stated_yet(tmp_path: Path) -> None:
+    """MP4 lacks its index then; MKV may end anywhere."""
+    whole = film(tmp_path / "a.mp4").read_bytes()
+    at = whole.index(b"mdat")
+    assert is_cut_off(whole[: at - 4] + bytes(4) + whole[at : whole.index(b"moov") - 4])
+    whole = film(tmp_path / "a.mkv").read_bytes()
+    at = whole.index(b"\x18S\x80g") + 4
+    unknown = whole[:at] + b"\x01" + b"\xff" * 7 + whole[at + 8 :]
+    assert not is_cut_off(unknown[: len(whole) // 2])

@@ -1,0 +1,246 @@
+"""Clips are written in segments; joined, they keep frames, times and sound, in the same bytes."""
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import av
+import numpy as np
+import pytest
+from tests.painter.films import Bytes, film, flat, pattern
+from tests.painter.images.test_clip import LIMITS, animation, read
+
+from stylewatch_painter.images.clip import Format, Frame, frames, inspect, join, write_segment
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+NTSC = [Fraction(1001 * number, 30_000) for number in range(13)]
+UNEVEN = [Fraction(number, 1000) for number in (0, 40, 55, 200, 201, 900, 2900)]
+
+
+def made(times: Sequence[Fraction]) -> list[Frame]:
+    """Frames of the pattern; the last time is the end."""
+    return [
+        Frame(number, time, end - time, pattern(number))
+        for number, (time, end) in enumerate(pairwise(times))
+    ]
+
+
+def joined(
+    folder: Path,
+    format: Format,
+    shown: list[Frame],
+    parts: int = 3,
+    audio: Path | None = None,
+) -> tuple[Path, tuple[str, ...]]:
+    folder.mkdir(exist_ok=True)
+    size = -(-len(shown) // parts)
+    segments = [folder / f"{number}.part" for number in range(parts)]
+    for number, path in enumerate(segments):
+        write_segment(path, iter(shown[number * size : (number + 1) * size]), format, 90)
+    target = folder / f"joined.{format}"
+    return target, join(target, segments, format, audio)
+
+
+def packets(path: Path, kind: str) -> list[Any]:
+    """Codec, times in seconds and contents of the packets of a kind."""
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        return [
+            (stream.codec_context.name, float(packet.pts * packet.time_base), bytes(packet))
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        ]
+
+
+@pytest.mark.parametrize("times", [NTSC, UNEVEN], ids=["ntsc", "uneven"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_frames_come_back_at_their_times(
+    tmp_path: Path, format: Format, times: list[Fraction]
+) -> None:
+    wanted = made(times)
+    path, warnings = joined(tmp_path, format, wanted)
+    clip, shown = read(path)
+    assert warnings == () and len(shown) == len(wanted)
+    exact = 0 if format == "mp4" else Fraction(1, 2000)  # MKV counts milliseconds
+    for frame, other in zip(shown, wanted, strict=True):
+        assert abs(frame.time - other.time) <= exact
+        assert abs(frame.duration - other.duration) <= 2 * exact
+        difference = np.abs(frame.pixels.astype(int) - other.pixels).mean()
+        assert difference == 0 if format == "mkv" else difference < 6
+    colors = () if format == "mkv" else ("BT.709 in limited range to sRGB",)
+    assert clip.converted == colors
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_clip_has_the_same_bytes_each_time(tmp_path: Path, format: Format) -> None:
+    """Also on a single core, and with other names."""
+    first = joined(tmp_path / "a", format, made(NTSC), audio=film(tmp_path / "s.mp4", sound="aac"))
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        again = joined(tmp_path / "b", format, made(NTSC), audio=tmp_path / "s.mp4")
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert first[0].read_bytes() == again[0].read_bytes()
+
+
+@pytest.mark.parametrize("format", ["mp4", "webm"])
+def test_colors_and_codec_are_those_that_browsers_play(tmp_path: Path, format: Format) -> None:
+    path, _ = joined(tmp_path, format, made(NTSC))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt) == ({"mp4": "h264"}.get(format, "vp9"), "yuv420p")
+        assert (context.colorspace, context.color_range) == (1, 1)
+        assert not stream.metadata.get("encoder") and "creation_time" not in container.metadata
+        assert [packet.is_keyframe for packet in container.demux(stream)][:10:4] == [True] * 3
+    data = path.read_bytes()
+    assert format == "webm" or data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_colors_stay_as_they_are(tmp_path: Path, format: Format) -> None:
+    color = (190, 70, 40)
+    path, _ = joined(tmp_path, format, [Frame(0, Fraction(0), Fraction(1), flat(color))], 1)
+    assert np.abs(next(frames(path, LIMITS)).pixels.astype(int) - color).max() <= 3
+
+
+def test_quality_changes_the_size(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    for format in ("mp4", "webm"):
+        sizes = []
+        for quality in (1, 50, 100):
+            write_segment(
+                tmp_path / "a", [Frame(0, Fraction(0), Fraction(1), noise)], format, quality
+            )
+            sizes.append((tmp_path / "a").stat().st_size)
+        assert sizes == sorted(sizes) and sizes[0] < sizes[2] / 2
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "sound", "codec"),
+    [
+        ("mp4", "a.mp4", "aac", "aac"),
+        ("mp4", "a.mkv", "libopus", "opus"),
+        ("mp4", "a.mov", "pcm_s16le", ""),
+        ("webm", "a.webm", "libopus", "opus"),
+        ("webm", "a.mp4", "aac", ""),
+        ("mkv", "a.mp4", "aac", "aac"),
+        ("mkv", "a.mov", "pcm_s16le", "pcm_s16le"),
+    ],
+)
+def test_sound_is_copied_where_it_can_be(
+    tmp_path: Path, format: Format, name: str, sound: str, codec: str
+) -> None:
+    video = "libvpx" if name.endswith("webm") else "libx264"
+    original = film(tmp_path / name, video, frames=40, sound=sound)
+    path, warnings = joined(tmp_path, format, made(NTSC), audio=original)
+    copied, before = packets(path, "audio"), packets(original, "audio")
+    end = float(NTSC[-1])
+    assert -0.03 < copied[0][1] <= 0 and end - 0.03 < copied[-1][1] < end
+    assert read(path)[0].frames == 12
+    if codec:
+        assert warnings == ()
+        contents, kept = ([content for _, _, content in each] for each in (before, copied))
+        at = contents.index(kept[0])
+        assert at <= 1 and contents[at : at + len(kept)] == kept
+    else:
+        assert copied[0][0] == {"mp4": "aac", "webm": "opus"}[format]
+        assert len(warnings) == 1 and "the sound was encoded anew, as" in warnings[0]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> None:
+    """The original has half a second of sound before its pictures."""
+    late = film(tmp_path / "late.mkv", frames=20, ticks=range(13, 33), sound="libopus")
+    path, _ = joined(tmp_path, format, made(NTSC), audio=late)
+    before, after = packets(late, "audio"), packets(path, "audio")
+    times = {content: time for _, time, content in before}
+    for _, time, content in after:
+        assert abs(times[content] - 0.52 - time) < 0.015
+    assert len(after) >= 14
+    assert packets(path, "video")[0][1] <= 0.02
+
+
+def test_clips_without_sound_have_none(tmp_path: Path) -> None:
+    for original in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
+        path, warnings = joined(tmp_path, "mp4", made(NTSC), audio=original)
+        assert warnings == () and not inspect(path, LIMITS).has_audio
+
+
+def test_damaged_sound_is_left_out(tmp_path: Path) -> None:
+    original = film(tmp_path / "a.mov", sound="pcm_s16le")
+    data = original.read_bytes()
+    original.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
+    path, _ = joined(tmp_path, "mp4", made(NTSC), audio=original)
+    assert read(path)[0].frames == 12
+
+
+def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
+    one = film(tmp_path / "a.mp4", sound="aac")
+    with av.open(str(one)) as source, av.open(str(tmp_path / "two.mp4"), "w") as target:
+        video, audio = source.streams
+        copies = [target.add_stream_from_template(stream) for stream in (video, audio, audio)]
+        for packet in source.demux():
+            for copy in copies[packet.stream_index :] if packet.pts is not None else ():
+                same: Any = av.Packet(bytes(packet))
+                same.pts, same.dts, same.time_base = packet.pts, packet.dts, packet.time_base
+                same.stream, same.is_keyframe = copy, packet.is_keyframe
+                if copy is copies[0] or packet.stream is audio:
+                    target.mux(same)
+                if packet.stream is video:
+                    break
+    _, warnings = joined(tmp_path, "mp4", made(NTSC), audio=tmp_path / "two.mp4")
+    assert warnings == ("of 2 sound tracks the first is kept",)
+
+
+def test_segments_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    small, large, cut = (tmp_path / name for name in ("small", "large", "cut"))
+    write_segment(small, made(NTSC)[:2], "mp4", 90)
+    shown = [Frame(2, NTSC[2], NTSC[1], pattern(2, (32, 32)))]
+    write_segment(large, shown, "mp4", 90)
+    with pytest.raises(ValueError, match="segments of one clip have one size"):
+        join(tmp_path / "a.mp4", [small, large], "mp4")
+    with pytest.raises(ValueError, match="segments have to be in order"):
+        join(tmp_path / "a.mp4", [small, small], "mp4")
+    data = small.read_bytes()
+    cut.write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(ValueError, match="cut is not complete"):
+        join(tmp_path / "a.mp4", [small, cut], "mp4")
+
+
+def test_what_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
+    odd = [Frame(0, Fraction(0), Fraction(1), pattern(0, (63, 48)))]
+    for format in ("mp4", "webm"):
+        with pytest.raises(ValueError, match="63x48: sides must be even"):
+            write_segment(tmp_path / "a", odd, format, 90)
+    write_segment(tmp_path / "a", odd, "mkv", 90)
+    with pytest.raises(ValueError, match="a segment needs a frame"):
+        write_segment(tmp_path / "a", [], "mp4", 90)
+
+
+def test_frames_are_encoded_as_they_come(tmp_path: Path) -> None:
+    """A frame is let go before the next but one is made, so memory does not grow."""
+    import weakref
+
+    alive: list[weakref.ref[Bytes]] = []
+
+    def stream() -> Any:
+        for frame in made([Fraction(number, 25) for number in range(41)]):
+            pixels = frame.pixels.copy()
+            alive.append(weakref.ref(pixels))
+            yield Frame(frame.number, frame.time, frame.duration, pixels)
+            del pixels
+            assert sum(ref() is not None for ref in alive) <= 2
+
+    write_segment(tmp_path / "a", stream(), "mkv", 90)
+
+
+def test_a_segment_of_an_animation_keeps_its_times(tmp_path: Path) -> None:
+    original = animation(tmp_path / "a.gif", 4, durations=[30, 70, 500, 2000])
+    _, shown = read(original)
+    path, _ = joined(tmp_path, "mp4", shown, 2)
+    assert [frame.duration for frame in read(path)[1]] == [frame.duration for frame in shown]
