@@ -142,10 +142,7 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
     if _kind_of(path) == _ANIMATED:
         return _inspect_animation(path, limits)
     with _named(path.name):
-        film = _Film(path, limits)
-        pixels, converted = film.sample()
-        height, width, _ = pixels.shape
-        return Clip((width, height), film.count, float(film.seconds), film.has_audio, converted)
+        return _Film(path, limits).describe()
 
 
 def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
@@ -260,9 +257,9 @@ class _Film:
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self.av = _pyav()
         self._path, self._limits = path, limits
-        self._shape: tuple[int, ...] | None = None
+        self._axes = video_color.UPRIGHT
         with self.opened() as (container, stream):
-            self.has_audio = bool(container.streams.audio)
+            self._has_audio = bool(container.streams.audio)
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
@@ -318,7 +315,7 @@ class _Film:
         lowest = list(accumulate(reversed(ticks), min))[::-1]
         self._starts = [key for key in keys if highest[key] < ticks[key] <= lowest[key]]
         self._start_ticks = [ticks[key] for key in self._starts]
-        self._start_numbers = [self._numbers[key] for key in self._starts]
+        self._start_numbers = sorted({self._numbers[key] for key in self._starts} - {-1})
 
     def _set_times(self, stream: Any, last_duration: int | None) -> None:
         """Set the times, each after the one before."""
@@ -335,14 +332,26 @@ class _Film:
             last = rest if rest > 0 else before
         self.seconds = self.times[-1] + last
 
-    def sample(self) -> tuple[Bytes, tuple[str, ...]]:
-        """Return the pixels of the first frame, and the conversions of all."""
+    def describe(self) -> Clip:
+        """Describe the film by its first picture."""
+        picture = self._look()
+        height, width, _ = self._pixels(picture).shape
+        converted = video_color.conversions(picture, self._axes)
+        if self._aspect != 1:
+            ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
+            converted = (f"pixels of {ratio} to square ones", *converted)
+        return Clip((width, height), self.count, float(self.seconds), self._has_audio, converted)
+
+    def _look(self) -> Any:
+        """Return the first picture, whose orientation goes for all."""
         for _, picture in self._pictures_for(0):
-            return self._pixels(picture), self._conversions(picture)
+            self._axes = video_color.axes(picture)
+            return picture
         raise PictureError(_NOTHING)
 
     def frames(self, first: int) -> Iterator[Frame]:
         """Yield the frames from number `first` on; missing ones repeat the one before."""
+        self._look()
         number, latest = first, None
         for shown, picture in self._pictures_for(first):
             for missing in range(number, shown):
@@ -352,8 +361,6 @@ class _Film:
                 number = shown + 1
             latest = picture
         for missing in range(number, self.count):
-            if latest is None:
-                raise PictureError(_NOTHING)
             yield self._frame(missing, latest, is_damaged=True)
 
     def _pictures_for(self, first: int) -> Iterator[tuple[int, Any]]:
@@ -362,11 +369,11 @@ class _Film:
             return
         usable = bisect_right(self._start_ticks, self._shown_ticks[first])
         for start in reversed(self._starts[:usable]):
-            pictures = self._pictures(start)
+            pictures = self._intact(self._pictures(start))
             opening = next(pictures, None)
-            # else the key frame is damaged, and what follows it needs frames before it
+            # else the key frame is damaged or hidden: frames before it are needed
             if opening is not None and opening[0] == self._numbers[start]:
-                yield from self._intact(chain([opening], pictures))
+                yield from chain([opening], pictures)
                 return
         yield from self._intact(self._pictures(0))
 
@@ -415,18 +422,12 @@ class _Film:
         return Frame(number, time, end - time, self._pixels(picture), is_damaged)
 
     def _pixels(self, picture: Any) -> Bytes:
-        pixels = video_color.to_srgb(picture, self._size)
-        if self._shape not in (None, pixels.shape):
-            raise PictureError("is turned in the middle; export it again")
-        self._shape = pixels.shape
-        return pixels
-
-    def _conversions(self, picture: Any) -> tuple[str, ...]:
-        converted = video_color.conversions(picture)
-        if self._aspect == 1:
-            return converted
-        ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
-        return (f"pixels of {ratio} to square ones", *converted)
+        try:
+            return video_color.to_srgb(picture, self._size, self._axes)
+        except self.av.FFmpegError as error:
+            raise PictureError(
+                f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
+            ) from error
 
 
 _ANY_LENGTH = ClipLimits(2**31 - 1, 2**62, math.inf)

@@ -17,6 +17,11 @@ from stylewatch_painter.stage import Pixels
 
 Bytes = NDArray[np.uint8]
 
+Axes = tuple[int, int, int, int]
+"""(a, b, c, d), each -1, 0 or 1: a point (x, y) is shown at (a x + c y, b x + d y)."""
+
+UPRIGHT: Axes = (1, 0, 0, 1)
+
 OVER_WHITE = "transparent parts laid over white"
 """The phrase for a picture with alpha."""
 
@@ -54,8 +59,8 @@ _DARKEST = 1e-6  # luminance, so that its power exists
 _DISPLAY_MATRIX = 36  # bytes
 
 
-def to_srgb(picture: Any, size: Size) -> Bytes:
-    """Convert a picture to 8 bits of sRGB (height, width, 3), upright, over white.
+def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
+    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned by `axes`.
 
     It is resampled to `size`, (width, height) before it is turned.
 
@@ -72,14 +77,14 @@ def to_srgb(picture: Any, size: Size) -> Bytes:
         dst_color_range=_FULL_RANGE,
         **_exactly(),
     ).to_ndarray()
-    return _upright(_over_white(_narrowed(pixels, picture) if is_wide else pixels), picture)
+    return _turned(_over_white(_narrowed(pixels, picture) if is_wide else pixels), axes)
 
 
-def conversions(picture: Any) -> tuple[str, ...]:
+def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
     """Describe what `to_srgb` does with a picture, but for its size."""
     bits = max((part.bits for part in picture.format.components), default=_BITS)
     phrases = {
-        "turned upright (display matrix)": _axes(picture) != (1, 0, 0, 1),
+        "turned upright (display matrix)": axes != UPRIGHT,
         f"{_color_name(picture)} to sRGB": not picture.format.is_rgb,
         "HLG (HDR) to SDR": picture.color_trc == _HLG,
         f"colors of {_NAMES.get(picture.color_primaries)} to sRGB": (
@@ -177,23 +182,23 @@ def _compressed(linear: color.Floats) -> color.Floats:
     return dimmed
 
 
-def _axes(picture: Any) -> tuple[int, int, int, int]:
-    """Return where a picture's axes point on the display: (a, b, c, d), each -1, 0 or 1.
+def axes(picture: Any) -> Axes:
+    """Return where a picture's axes point on the display.
 
-    A point (x, y) is shown at (a x + c y, b x + d y).
+    For one picture of a film: PyAV keeps in memory whatever has been asked for this.
     """
     kinds = {item.type.name: bytes(item) for item in picture.side_data}
     data = kinds.get("DISPLAYMATRIX", b"")
     if len(data) < _DISPLAY_MATRIX:
-        return 1, 0, 0, 1
+        return UPRIGHT
     a, b, c, d = (int(value) for value in np.frombuffer(data, np.int32)[[0, 1, 3, 4]])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
     return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
 
 
-def _upright(pixels: Bytes, picture: Any) -> Bytes:
-    a, b, c, d = _axes(picture)
+def _turned(pixels: Bytes, axes: Axes) -> Bytes:
+    a, b, c, d = axes
     if a == 0:
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     return np.ascontiguousarray(pixels[::d, ::a])

@@ -1,5 +1,6 @@
 """Clips are read frame by frame: every frame once, at its time, in its colors, from any number."""
 
+import gc
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -246,9 +247,31 @@ def test_wide_colors_become_srgb(tmp_path: Path) -> None:
     assert "colors of P3 to sRGB" in clip.converted
 
 
+def test_frames_leave_nothing_behind(tmp_path: Path) -> None:
+    """A film is longer than memory, and collecting garbage may wait."""
+
+    def pictures() -> int:
+        return sum(type(item).__name__ == "VideoFrame" for item in gc.get_objects())
+
+    path = film(tmp_path / "a.mp4", frames=40)
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures()
+        assert sum(frame.number for frame in frames(path, LIMITS)) == 780
+        assert pictures() - before < 5
+    finally:
+        gc.enable()
+
+
 def test_pq_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="yuv420p10le", color_trc=16)
     assert "is HDR of the kind PQ" in refusal(path)
+
+
+def test_colors_that_nobody_converts_are_refused(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", frames=2, options={"x264-params": "colormatrix=ICtCp"})
+    assert "has colors that cannot be converted" in refusal(path)
 
 
 @pytest.mark.parametrize(
