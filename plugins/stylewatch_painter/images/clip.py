@@ -614,9 +614,7 @@ def write_segment(path: Path, frames: Iterable[Frame], format: Format, quality: 
     Raises ValueError: there are no frames, or for H.264 and VP9 one with an odd side.
     """
     av, output = _pyav(), _OUTPUTS[format]
-    with av.open(
-        f"file:{path}", "w", format="nut", container_options={"fflags": "+bitexact"}
-    ) as container:
+    with av.open(f"file:{path}", "w", format="nut") as container:
         stream, end = None, Fraction(0)
         for frame in frames:
             if stream is None:

@@ -75,6 +75,36 @@ def test_a_damaged_key_frame_costs_what_refers_to_it(tmp_path: Path, mp4: bytes)
     starts_anywhere(path, shown)
 
 
+def test_half_a_key_frame_is_a_damaged_one(tmp_path: Path, mp4: bytes) -> None:
+    """What decoders fill in depends on what they have decoded before."""
+    at = (sample_at(mp4, 8) + sample_at(mp4, 9)) // 2
+    path = written(tmp_path, mp4[:at] + b"\xff" * 12 + mp4[at + 12 :])
+    _, shown = read(path)
+    assert all(frame.is_damaged for frame in shown[8:16])
+    assert not any(frame.is_damaged for frame in shown[16:])
+    starts_anywhere(path, shown)
+
+
+def test_frames_that_are_key_frames_in_name_alone(tmp_path: Path) -> None:
+    """Frames behind this one refer to frames before it."""
+    path = tmp_path / "a.mkv"
+    pictures = [pattern(number % 2 * 7 + number // 2 * 20) for number in range(12)]
+    with av.open(str(path), "w") as container:
+        options = {"bf": "0", "refs": "4", "sc_threshold": "0", "g": "99", "crf": "25"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.height, stream.width, _ = pictures[0].shape
+        for number, pixels in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(pixels)
+            frame.pts, frame.pict_type = number, 1 if number == 6 else 0
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for number, packet in enumerate(stream.encode(None)):
+            packet.is_keyframe = number in (0, 6)
+            container.mux(packet)
+    _, shown = read(path)
+    starts_anywhere(path, shown)
+
+
 def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mov", "mjpeg", pix_fmt="yuvj420p", color_range=2, frames=3)
     data = path.read_bytes()

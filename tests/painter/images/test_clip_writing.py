@@ -10,7 +10,7 @@ from typing import Any, get_args
 import av
 import numpy as np
 import pytest
-from tests.painter.films import Bytes, film, flat, pattern
+from tests.painter.films import SIZE, Bytes, film, flat, pattern
 from tests.painter.images.test_clip import LIMITS, animation, read
 
 from stylewatch_painter.images.clip import Format, Frame, frames, inspect, join, write_segment
@@ -20,10 +20,10 @@ NTSC = [Fraction(1001 * number, 30_000) for number in range(13)]
 UNEVEN = [Fraction(number, 1000) for number in (0, 40, 55, 200, 201, 900, 2900)]
 
 
-def made(times: Sequence[Fraction]) -> list[Frame]:
+def made(times: Sequence[Fraction], size: tuple[int, int] = SIZE) -> list[Frame]:
     """Frames of the pattern; the last time is the end."""
     return [
-        Frame(number, time, end - time, pattern(number))
+        Frame(number, time, end - time, pattern(number, size))
         for number, (time, end) in enumerate(pairwise(times))
     ]
 
@@ -77,11 +77,12 @@ def test_frames_come_back_at_their_times(
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_clip_has_the_same_bytes_each_time(tmp_path: Path, format: Format) -> None:
     """Also on a single core, and with other names."""
-    first = joined(tmp_path / "a", format, made(NTSC), audio=film(tmp_path / "s.mp4", sound="aac"))
+    sound, shown = film(tmp_path / "s.mp4", sound="aac"), made(NTSC[:7], (640, 480))
+    first = joined(tmp_path / "a", format, shown, audio=sound)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        again = joined(tmp_path / "b", format, made(NTSC), audio=tmp_path / "s.mp4")
+        again = joined(tmp_path / "b", format, shown, audio=sound)
     finally:
         os.sched_setaffinity(0, cores)
     assert first[0].read_bytes() == again[0].read_bytes()
