@@ -289,14 +289,14 @@ class _Film:
         ticks: list[int] = []
         shown: list[int] = []
         keys: list[int] = []
-        is_start, is_vp8 = _start_test(stream), stream.codec_context.name == "vp8"
+        is_vp8 = stream.codec_context.name == "vp8"
         packet: Any = None
         for number, packet in enumerate(_packets(container, stream)):
             stamps = (packet.pts, packet.dts, ticks[-1] + 1 if ticks else 0)
             ticks.append(next(stamp for stamp in stamps if stamp is not None))
             if not packet.is_discard and not (is_vp8 and _is_hidden(packet)):
                 shown.append(number)
-            if packet.is_keyframe and is_start(packet):
+            if packet.is_keyframe:
                 keys.append(number)
             if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
                 _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
@@ -310,7 +310,8 @@ class _Film:
         self._shown_ticks = [ticks[number] for number in shown]
         self._set_times(stream, packet.duration)
         _check_length(self.count, self.seconds, self._limits)
-        # A picture resets the decoder if no other changes places with it.
+        # A key frame needs nothing before it if no other changes places with it; decoders leave
+        # out what they could only show in part.
         highest = [ticks[0] - 1, *accumulate(ticks, max)]
         lowest = list(accumulate(reversed(ticks), min))[::-1]
         self._starts = [key for key in keys if highest[key] < ticks[key] <= lowest[key]]
@@ -521,29 +522,6 @@ def _check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
             f"is {float(seconds):,.1f} s; the limit is {limits.max_seconds:,g} s"
             " (limits.max_seconds): cut it into parts"
         )
-
-
-def _start_test(stream: Any) -> Any:
-    """Return a function: whether a packet with a key frame needs nothing before it.
-
-    In H.264 and HEVC other pictures than IDR are marked as key frames, too.
-    """
-    codec, extra = stream.codec_context.name, stream.codec_context.extradata or b""
-    if codec not in ("h264", "hevc") or extra[:1] != b"\x01":
-        return lambda packet: codec not in ("h264", "hevc")
-    length = (extra[4 if codec == "h264" else 21] & 3) + 1
-    idr = (5,) if codec == "h264" else (19, 20)  # the kinds of its units
-
-    def is_start(packet: Any) -> bool:
-        data, at = bytes(packet), 0
-        while at + length < len(data):
-            kind = data[at + length]
-            if (kind & 31 if codec == "h264" else kind >> 1 & 63) in idr:
-                return True
-            at += length + int.from_bytes(data[at : at + length])
-        return False
-
-    return is_start
 
 
 # Writing

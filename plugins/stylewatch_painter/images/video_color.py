@@ -74,7 +74,6 @@ def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
         *size,
         {"rgb": "rgb24", "rgb64le": "rgb48le"}.get(kind, kind),
         src_colorspace=_guessed_matrix(picture),
-        dst_color_range=_FULL_RANGE,
         **_exactly(),
     ).to_ndarray()
     return _turned(_over_white(_narrowed(pixels, picture) if is_wide else pixels), axes)

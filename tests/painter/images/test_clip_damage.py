@@ -86,19 +86,19 @@ def test_half_a_key_frame_is_a_damaged_one(tmp_path: Path, mp4: bytes) -> None:
 
 
 def test_frames_that_are_key_frames_in_name_alone(tmp_path: Path) -> None:
-    """Frames behind this one refer to frames before it."""
+    """A frame in the middle refers to others."""
     path = tmp_path / "a.mkv"
     pictures = [pattern(number % 2 * 7 + number // 2 * 20) for number in range(12)]
     with av.open(str(path), "w") as container:
         options = {"bf": "0", "refs": "4", "sc_threshold": "0", "g": "99", "crf": "25"}
         stream = container.add_stream("libx264", rate=25, options=options)
         stream.height, stream.width, _ = pictures[0].shape
+        packets = []
         for number, pixels in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(pixels)
-            frame.pts, frame.pict_type = number, 1 if number == 6 else 0
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        for number, packet in enumerate(stream.encode(None)):
+            frame.pts = number
+            packets += stream.encode(frame)
+        for number, packet in enumerate([*packets, *stream.encode(None)]):
             packet.is_keyframe = number in (0, 6)
             container.mux(packet)
     _, shown = read(path)

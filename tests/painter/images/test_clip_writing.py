@@ -166,6 +166,13 @@ def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> No
     assert packets(path, "video")[0][1] <= 0.02
 
 
+def test_sound_that_is_encoded_begins_with_the_first_frame(tmp_path: Path) -> None:
+    late = film(tmp_path / "late.mp4", frames=20, ticks=range(13, 33), sound="aac")
+    path, _ = joined(tmp_path, "webm", made(NTSC), audio=late)
+    assert packets(path, "video")[0][1] == 0
+    assert 0 <= packets(path, "audio")[0][1] < 0.03
+
+
 def test_clips_without_sound_have_none(tmp_path: Path) -> None:
     for original in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
         path, warnings = joined(tmp_path, "mp4", made(NTSC), audio=original)
