@@ -1,4 +1,4 @@
-"""Reads clips frame by frame: films by PyAV, animated pictures by Pillow; sRGB, upright.
+"""Reads clips frame by frame, films by PyAV and animated pictures by Pillow, and writes films.
 
 The frames of a film are the packets of its first video stream that are to be shown, in the order
 of their times. So they are counted without decoding, and a frame that cannot be decoded costs no
@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
+from io import SEEK_END
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.images.read import (
     HEAD,
+    MAX_BYTES,
     check_size,
     decoding,
     file_bytes,
@@ -124,8 +126,8 @@ def is_clip(path: Path) -> bool:
     with suppress(PictureError), open_file(path) as file:
         head = file.read(HEAD)
         kind = _kind(head)
-        if kind != _ANIMATED:
-            return bool(kind)
+        if kind != _ANIMATED or file.seek(0, SEEK_END) > MAX_BYTES:
+            return kind not in ("", _ANIMATED)
         file.seek(0)
         with decoding(path.name, head):
             image = Image.open(file, formats=("AVIF", "GIF", "PNG", "WEBP"))
@@ -135,7 +137,9 @@ def is_clip(path: Path) -> bool:
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
-    """Describe the clip at `path`; all its packets are read, one frame is decoded.
+    """Describe the clip at `path`.
+
+    All packets of a film are read, and one frame is decoded; of an animated picture all are.
 
     Raises PictureError: it is no clip, beyond `limits`, damaged, or needs a missing extra.
     """
@@ -279,7 +283,9 @@ class _Film:
                 "probesize": str(_PROBED),
             }
             try:
-                with self.av.open(file, "r", format=kind, container_options=options) as container:
+                with self.av.open(
+                    file, "r", kind, container_options=options, metadata_errors="replace"
+                ) as container:
                     yield container, _pictures_of(container)
             except self.av.FFmpegError as error:
                 raise PictureError(_reason(error)) from error

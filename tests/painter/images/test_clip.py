@@ -27,6 +27,10 @@ FILMS: dict[str, dict[str, Any]] = {
     "mpeg4.mov": {"codec": "mpeg4", "options": {"bf": "2", "g": "6"}},
     "vp8.webm": {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "8"}},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"lag-in-frames": "8", "cpu-used": "8"}},
+    "av1.mkv": {
+        "codec": "libsvtav1",
+        "options": {"crf": "20", "preset": "10", "svtav1-params": "lp=1"},
+    },
     "ffv1.mkv": {"codec": "ffv1", "pix_fmt": "bgr0"},
     "mjpeg.mov": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "color_range": 2},
     "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},

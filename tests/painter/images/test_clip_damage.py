@@ -254,6 +254,12 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
     refusal(written(tmp_path, grown[:at] + bytes(end - at) + grown[end:]))
 
 
+def test_titles_in_any_encoding_are_no_damage(tmp_path: Path, mp4: bytes) -> None:
+    assert b"VideoHandler" in mp4
+    path = written(tmp_path, mp4.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert read(path)[0].frames == 20
+
+
 def test_damaged_animations_are_refused(tmp_path: Path) -> None:
     for kind in ("gif", "png", "webp", "avif"):
         data = animation(tmp_path / f"a.{kind}").read_bytes()
