@@ -54,13 +54,15 @@ class Term:
 class Losses:
     """Losses of a float picture by term; `total` is the sum of value x weight.
 
-    `content` maps layer to term, `style` maps style name to layer to term.
+    `content` maps layer to term, `style` maps style name to layer to term; `temporal` is for a
+    frame of a clip that follows another one.
     """
 
     total: float
     content: Mapping[str, Term] = field(default_factory=dict)
     style: Mapping[str, Mapping[str, Term]] = field(default_factory=dict)
     tv: Term | None = None
+    temporal: Term | None = None
 
     def as_json(self) -> dict[str, object]:
         """The form of the receipt: with one style, `style` maps layers directly."""
@@ -73,8 +75,9 @@ class Losses:
             "content": {layer: term.as_json() for layer, term in self.content.items()},
             "style": next(iter(styles.values())) if len(styles) == 1 else styles,
         }
-        if self.tv is not None:
-            plain["tv"] = self.tv.as_json()
+        for name, term in (("tv", self.tv), ("temporal", self.temporal)):
+            if term is not None:
+                plain[name] = term.as_json()
         return plain
 
 

@@ -30,7 +30,7 @@ from stylewatch_painter.algorithm.task import (
 )
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
-from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
@@ -68,6 +68,15 @@ class Canvas:
         size = self.task.style_size(style, level.scale)
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
+
+    def prior(self, size: Size) -> tuple[Tensor, Tensor] | None:
+        """The colors (1, 3, height, width), 0..1, of the task's prior, and its trust; or None."""
+        prior = self.task.prior
+        if prior is None:
+            return None
+        trust = torch.from_numpy(resize_plane(prior.trust, size, "bilinear"))
+        colors = self.colors(self.units(self._resized(prior.picture, size)))
+        return colors, trust.to(self.device).view(1, 1, size[1], size[0])
 
     def free_content(self) -> None:
         """Free the content pictures; they are computed again if they are needed."""
@@ -108,11 +117,13 @@ class Canvas:
         """Enlarge u to `size`.
 
         A share of the content's own fine detail is added: with 1 the change from the content so far
-        is enlarged and added to the content.
+        is enlarged and added to the content. With a prior the change from the start is enlarged.
         """
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
+        if self.task.prior is not None:
+            return self.start(size) + self._scaled_up(u - self.start(small), size)
         share = self.task.detail_share(size)
         if share:
             here, there = self.content(small), self.content(size)

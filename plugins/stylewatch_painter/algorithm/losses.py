@@ -159,7 +159,16 @@ def _as_float64(x: Tensor) -> Tensor:
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
-# Smoothness
+# Smoothness, in space and in time
+
+
+def temporal_value(x: Tensor, before: Tensor, trust: Tensor) -> Tensor:
+    """Temporal loss (B,) of pictures x (B, 3, height, width): mean of c (x - w)^2.
+
+    Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), equation (7): w is the frame `before`, moved
+    to the present one, and c (B, 1, height, width) the `trust` in it.
+    """
+    return _mean(trust * (x - before).square())
 
 
 def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:

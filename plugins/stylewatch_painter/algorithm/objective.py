@@ -24,6 +24,7 @@ from stylewatch_painter.algorithm.losses import (
     content_value,
     style_target,
     style_value,
+    temporal_value,
     tv_value,
 )
 from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns, layer_loss
@@ -136,6 +137,15 @@ def _batched(each: Sequence[ContentTargets]) -> ContentTargets:
         for layer, norm in first.norms.items()
     }
     return ContentTargets(norms, kept)
+
+
+def _priors(canvases: Sequence[Canvas], size: Size) -> tuple[Tensor, Tensor] | None:
+    """The colors (B, 3, height, width), 0..1, that frames should keep, and the trust in them."""
+    parts = [prior for canvas in canvases if (prior := canvas.prior(size)) is not None]
+    if not parts:
+        return None
+    colors, trusts = zip(*parts, strict=True)
+    return torch.cat(colors), torch.cat(trusts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +318,9 @@ def term_labels(
     if terms.tv is not None:
         weight, gradient_weight = terms.tv.weight, terms.tv.gradient_weight
         yield TermLabel("tv", "", weight, weight if gradient_weight is None else gradient_weight)
+    if task.prior is not None:
+        weight = task.recipe.objective.temporal * task.prior.unit
+        yield TermLabel("temporal", "", weight, weight)
 
 
 def _style_labels(
@@ -344,7 +357,7 @@ def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
     total = 0.0
     content: dict[str, Term] = {}
     style: dict[str, dict[str, Term]] = {}
-    tv = None
+    others: dict[str, Term] = {}
     for label, value in zip(labels, values, strict=True):
         own = label.gradient_weight if label.gradient_weight != label.weight else None
         term = Term(value, label.weight, own)
@@ -354,8 +367,8 @@ def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
         elif label.side == "style":
             style.setdefault(label.style, {})[label.layer] = term
         else:
-            tv = term
-    return Losses(total, content, style, tv)
+            others[label.side] = term
+    return Losses(total, content, style, others.get("tv"), others.get("temporal"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -451,6 +464,7 @@ class Objective:
             style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
         ]
         self._contents = _batched(contents)
+        self._priors = _priors(self.canvases, self.level.size)
         self._grams: list[Grams] = [
             {
                 layer: torch.stack([target.grams[layer] for target in targets])
@@ -622,6 +636,9 @@ class Objective:
         terms.extend(observed.transport)
         if (tv := self._recipe.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
+        if self._priors is not None:
+            before, trust = self._priors
+            terms.append(temporal_value(self.canvases[0].colors(u), before, trust))
         return torch.stack(terms, dim=1)
 
     def _content_terms(self, observed: Observation) -> Iterator[Tensor]:

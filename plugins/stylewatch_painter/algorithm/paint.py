@@ -165,6 +165,7 @@ def shape(task: Task) -> Hashable:
         objective.tv and objective.tv.loss,
         task.levels(),
         task.content is None,
+        task.prior is None,
         len(task.styles),
     )
 

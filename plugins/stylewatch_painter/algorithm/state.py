@@ -260,8 +260,11 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
-    pictures = (task.content, task.init, *(style.picture for style in task.styles))
-    masks = (task.content_mask, *(style.mask for style in task.styles))
+    pictures = [task.content, task.init, *(style.picture for style in task.styles)]
+    masks = [task.content_mask, *(style.mask for style in task.styles)]
+    if task.prior is not None:
+        digest.update(str(task.prior.unit).encode())
+        masks += [task.prior.picture, task.prior.trust]
     for picture in (*pictures, *masks):
         digest.update(b"none" if picture is None else str(picture.shape).encode())
         digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)

@@ -93,6 +93,19 @@ class Style:
 
 
 @dataclass(frozen=True, eq=False)
+class Prior:
+    """The painted frames before, moved to where this frame of a clip shows the same.
+
+    `picture` is float32 (height, width, 3), RGB 0..255; `trust` is float32 (height, width), 0..1:
+    where it is 0 nothing is known. `unit` is the total loss that `objective.temporal` refers to.
+    """
+
+    picture: Pixels
+    trust: Plane
+    unit: float
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """One painting to be made.
 
@@ -105,7 +118,7 @@ class Task:
     `content_mask`, of the content's shape in any size, divides the painting: region r follows
     region r of each style. All masks of a task have the same R regions; a style without a mask
     serves every region, a painting without one is a single region. Outside of the regions only the
-    content loss acts.
+    content loss acts. With `prior` the temporal loss is added.
     """
 
     recipe: Recipe
@@ -118,6 +131,7 @@ class Task:
     resume: Checkpoint | None = None
     content_size: Size | None = None
     init_size: Size | None = None
+    prior: Prior | None = None
 
     @property
     def final(self) -> Size:

@@ -235,6 +235,9 @@ class Objective(Terms):
     network: Network = Network()
     coarse: CoarseTerms | None = None
     """Other terms for the scales before the final size; they need a content."""
+    temporal: Weight = 60.0
+    """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
+    scene's first frame; see `losses.temporal_value`."""
     strength: Share = 0.5
     """Style strength; `strength_by` defines its effect."""
     strength_by: Literal["weight", "blend"] = "weight"
@@ -405,6 +408,8 @@ class Schedule(Strict):
     """`converged`: stop a scale early once the objective no longer falls."""
     tolerance: Positive = 0.001
     """Relative decrease over ten steps below which a scale counts as converged."""
+    frame_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the steps at the final size for a frame of a clip that follows another one."""
     save_every: SomeSteps = 50
     save_start: bool = False
     """Show the initial picture too, as a stage of step 0."""

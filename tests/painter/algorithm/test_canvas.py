@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import PaintState
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
@@ -111,6 +111,15 @@ def test_enlarging_keeps_content_detail(share: float) -> None:
     assert large is not None and half is not None
     error = (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max()
     assert error < 1e-4 if share else error > 10
+
+
+def test_enlarging_with_a_prior_keeps_what_it_starts_from() -> None:
+    """Only the change is enlarged, however fine the start is and whatever `keep_detail` says."""
+    prior = Prior(small.picture(4), np.ones((2, 2), np.float32), 1.0)
+    task = small.task("gram", {"start": "picture", "keep_detail": 0})
+    made = canvas(replace(task, init=small.picture(3), prior=prior))
+    large, half = made.start(WHOLE), made.start(HALF)
+    assert (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max() < 1e-4
 
 
 def test_enlarging_a_preview_leaves_no_mirror_image_of_fine_detail() -> None:

@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective, style_targets
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, check_masks
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Prior, Task, check_masks
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.stage import Losses
@@ -210,3 +210,25 @@ def test_masks_that_do_not_match_are_refused() -> None:
     ):
         with pytest.raises(PictureError, match=message):
             check_masks(masked)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> None:
+    """Its value is by the published formula, its gradient that of the formula, in tiles, too."""
+    made = small.task("gram", {"objective.temporal": 3.0})
+    trust = np.zeros((small.HEIGHT, small.WIDTH), np.float32)
+    trust[:, :7] = 0.5
+    prior = Prior(small.picture(5), trust, unit=2.0)
+    u = Canvas(made, small.network().mean, torch.device("cpu")).units(small.picture(9))
+    without, given = (
+        small.objective(task, MemoryPlan(tile=tile)) for task in (made, replace(made, prior=prior))
+    )
+    evaluation = given(u)
+    (losses,) = given.losses(evaluation.terms)
+    difference = (small.picture(9) - small.picture(5)) / 255
+    expected = (trust[..., None] * difference**2).mean()
+    assert losses.temporal is not None and losses.temporal.weight == 6.0
+    assert losses.temporal.value == pytest.approx(expected, rel=1e-5)
+    slope = 6 * 2 * trust[..., None] * difference / 255 / difference.size
+    added = (evaluation.gradient - without(u).gradient).squeeze(0).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(added, slope, rtol=1e-3, atol=2e-7)

@@ -14,7 +14,7 @@ from tests.painter.paintings import AT_ONCE, NOISE, assert_alike, painted, paint
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.paint import groups, measure, paint, report_group
 from stylewatch_painter.algorithm.state import Convergence, MovingAverage, PaintState
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import (
     CheckpointError,
     DivergedError,
@@ -75,6 +75,7 @@ def test_foreign_checkpoint_is_refused() -> None:
         replace(task, styles=(second, first)),
         replace(task, styles=(replace(first, weight=2), second)),
         replace(task, content_mask=np.ones((2, 2), np.float32)),
+        replace(task, prior=Prior(small.picture(3), np.ones((2, 2), np.float32), 1.0)),
     ):
         with pytest.raises(CheckpointError, match="belongs to another painting"):
             painted(replace(other, resume=checkpoint))

@@ -1,0 +1,127 @@
+"""Optical flow between frames: what earlier frames show of a later one, and how far to trust it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylewatch_painter.images import flow
+from stylewatch_painter.images.flow import Frame, Reference, known
+
+HEIGHT, WIDTH = 64, 96
+
+
+def texture(seed: int) -> Frame:
+    """Soft spots of all colors, twice as wide as a frame."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    coarse = draw.integers(0, 256, (HEIGHT // 8, WIDTH // 4, 3), dtype=np.uint8)
+    large = Image.fromarray(coarse).resize((2 * WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    return np.asarray(large)
+
+
+def view(picture: Frame, left: int) -> Frame:
+    """What a camera sees that stands so many pixels from the left."""
+    return picture[:, left : left + WIDTH]
+
+
+def finished(frame: Frame, painted: Frame) -> Reference:
+    return Reference(frame, painted, np.full(frame.shape[:2], 255, np.uint8))
+
+
+def reference(number: int, left: int) -> Reference:
+    """A frame of a pan, painted in other colors."""
+    return finished(view(texture(number), left), 255 - view(texture(number), left))
+
+
+def test_a_pan_brings_along_what_was_painted() -> None:
+    frame = view(texture(0), 5)
+    seen = known(frame, [reference(0, 0)])
+    assert seen.picture.shape == frame.shape and seen.picture.dtype == np.float32
+    assert seen.trust[8:-8, 8:-16].mean() > 0.95
+    painted = 255 - frame.astype(np.float32)
+    trusted = seen.trust > 0.5
+    assert np.abs(seen.picture - painted)[trusted].mean() < 3
+
+
+def test_nothing_outside_of_the_earlier_frame_is_trusted() -> None:
+    seen = known(view(texture(0), 12), [reference(0, 0)])
+    assert (
+        seen.trust[:, -11:].max() == seen.shown[:, -11:].max() == seen.maturity[:, -11:].max() == 0
+    )
+    assert seen.trust[8:-8, 16:-20].mean() > 0.9
+
+
+def test_what_was_hidden_is_not_trusted() -> None:
+    """A disc moves over a still background: behind it there is something new."""
+    down, right = np.mgrid[:HEIGHT, :WIDTH]
+
+    def frame(center: int) -> Frame:
+        disc = (down - HEIGHT / 2) ** 2 + (right - center) ** 2 < 14**2
+        return np.where(disc[..., None], view(texture(1), 30), view(texture(0), 0))
+
+    before, after = frame(36), frame(44)
+    seen = known(after, [finished(before, before)])
+    uncovered = (down - HEIGHT / 2) ** 2 + (right - 36) ** 2 < 13**2
+    uncovered &= (down - HEIGHT / 2) ** 2 + (right - 44) ** 2 > 15**2
+    assert seen.trust[uncovered].mean() < 0.3
+    assert seen.trust[:, 70:].mean() > 0.95
+
+
+def test_another_scene_shows_nothing() -> None:
+    assert known(view(texture(0), 0), [reference(1, 0)]).trust.mean() < 0.1
+
+
+def test_older_frames_count_only_where_later_ones_know_nothing() -> None:
+    frame = view(texture(0), 12)
+    latest, older = reference(0, 0), finished(view(texture(0), 24), np.zeros_like(frame))
+    both, alone = known(frame, [latest, older]), known(frame, [latest])
+    was_known = alone.shown == 1
+    np.testing.assert_array_equal(both.picture[was_known], alone.picture[was_known])
+    assert both.trust[8:-8, -11:].mean() > 0.9, "the older one shows the right edge"
+    assert both.picture[8:-8, -11:].max() < 30
+
+
+def test_the_same_frame_is_taken_as_it_is() -> None:
+    same = reference(0, 0)
+    seen = known(same.frame, [same])
+    np.testing.assert_array_equal(seen.picture, same.painted)
+    assert seen.shown.min() == seen.trust.min() == 1
+
+
+def test_what_looks_the_same_is_shown_even_if_its_motion_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Flow in an even area is arbitrary: its painting is taken, and not trusted."""
+    frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    ways = iter([np.zeros((HEIGHT, WIDTH, 2), np.float32), np.full((HEIGHT, WIDTH, 2), 3.0)])
+    monkeypatch.setattr(flow, "displacement", lambda *_: next(ways))
+    seen = known(frame, [finished(frame, 255 - frame)])
+    assert seen.shown.min() == 1 and not seen.trust.any()
+    assert (seen.picture == 165).all()
+    away = np.full((HEIGHT, WIDTH, 2), 5, np.float32)
+    assert flow.consistent(away, -away).all()
+
+
+def test_maturity_moves_along() -> None:
+    frame, latest = view(texture(0), 5), reference(0, 0)
+    maturity = np.zeros((HEIGHT, WIDTH), np.uint8)
+    maturity[:, WIDTH // 2 :] = 255
+    seen = known(frame, [replace(latest, maturity=maturity)])
+    assert seen.maturity[:, : WIDTH // 2 - 7].max() < 0.1
+    assert seen.maturity[8:-8, WIDTH // 2 - 3 : -16].mean() > 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 200)])
+def test_frames_that_are_too_small_for_flow_are_compared_in_place(size: tuple[int, int]) -> None:
+    draw = np.random.Generator(np.random.PCG64(0))
+    frame: Frame = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
+    near: Frame = frame // 2 * 2
+    seen = known(frame, [finished(near, near)])
+    assert seen.trust.min() == 1
+    assert not flow.displacement(frame, near).any()
+
+
+def test_a_first_frame_knows_nothing() -> None:
+    seen = known(view(texture(0), 0), [])
+    assert not seen.trust.any() and not seen.picture.any()
