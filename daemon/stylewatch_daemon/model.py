@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class JobState(StrEnum):
@@ -111,6 +112,8 @@ class Job:
     archived: int = 0
     size: tuple[int, int] | None = None
     """(width, height) of the content in pixels, once it was inspected."""
+    frames: int = 1
+    """Frames of the content, where that is a clip."""
 
     @property
     def main(self) -> Path:
@@ -120,11 +123,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Picture:
-    """A valid picture; `size` is (width, height) in pixels, as in its file."""
+    """A valid picture or clip; `size` is (width, height) in pixels, as in its file."""
 
     name: str
     sha256: str
     size: tuple[int, int]
+    frames: int = 1
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Picture":
+        """The picture of an input that the ledger has."""
+        width, height = record["pixels"]
+        return cls(record["name"], record["sha256"], (width, height), record.get("frames", 1))
+
+    def as_record(self) -> dict[str, Any]:
+        """What the ledger has of it, apart from its name."""
+        record = {"sha256": self.sha256, "pixels": list(self.size)}
+        return {**record, "frames": self.frames} if self.frames > 1 else record
 
 
 @dataclass(frozen=True)
@@ -156,10 +171,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A completed step; `loss` is the total before it, `seconds` count from the job's start."""
+    """A completed step; `loss` is the total before it, `seconds` count from the job's start.
+
+    For a clip `unit` is "frame": a step is one, and is reported again while the next is painted.
+    """
 
     step: int
     steps: int
     size: tuple[int, int]
     loss: float
     seconds: float
+    unit: str = "step"

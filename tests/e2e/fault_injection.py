@@ -52,7 +52,7 @@ from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.messages import Event, Order
+from stylewatch_daemon.worker.messages import CLIP_FOLDER, Event, Order
 from stylewatch_plugins.contract import Wish
 
 VARIABLE, FILE = "STYLEWATCH_TEST_PLAN", "plan.json"
@@ -66,7 +66,8 @@ DEADLY = "deadly"
 """A job of this name kills every worker that runs it."""
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
-         "losses.png": "artifact", "progress.webp": "artifact"}  # fmt: skip
+         "losses.png": "artifact", "progress.webp": "artifact",
+         CLIP_FOLDER: "frame", "final.mkv": "final"}  # fmt: skip
 """Kinds of a job's files, by the first part of their paths."""
 
 Process = Literal["supervisor", "worker", "inspection"]
@@ -122,7 +123,8 @@ class Plan:
         root = Path(self.root)
         recipe, size = ("gatys", "32") if self.backend == "torch" else ("neural-style", "24")
         job = {"backend": self.backend, "recipe": recipe, "size": size, "steps": 6,
-               "save_every": 2, "artifacts": self.artifacts}  # fmt: skip
+               "save_every": 2, "artifacts": self.artifacts,
+               "clip": {"format": "mkv"}}  # fmt: skip
         return make_settings(
             (make_inbox(root / "in", root / "out/out"),),
             root / "state/state",
@@ -274,7 +276,9 @@ def _wrap_supervisor(plan: Plan) -> None:
 
 
 def _wrap_worker(plan: Plan) -> None:
-    from stylewatch_daemon.worker import contact_sheet, recorder
+    from stylewatch_daemon.worker import contact_sheet, paint_clip, recorder
+
+    vars(paint_clip)["SEGMENT"] = 2
 
     def staged(staging: Path, name: str, content: bytes) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
@@ -284,6 +288,8 @@ def _wrap_worker(plan: Plan) -> None:
     for wrap, owner, name, step in (
         (_before, recorder, "artifact_request", "artifacts begun"),
         (_before, contact_sheet, "draw", "sheet begun"),
+        (_after, paint_clip.ClipPainter, "_close_segment", "segment kept"),
+        (_before, recorder.Recorder, "_join", "clip begun"),
         (_before, checkpoint, "save", "checkpoint begun"),
         (_after, checkpoint, "save", "checkpoint kept"),
     ):

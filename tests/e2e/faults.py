@@ -21,7 +21,7 @@ from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.e2e import changes
 from tests.e2e.daemon import until
 from tests.e2e.fault_injection import DEADLY, INJECTED, Plan, remount
-from tests.e2e.invariants import Bytes, Workspace
+from tests.e2e.invariants import Bytes, Kind, Workspace
 
 from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.settings.job import Artifact
@@ -69,6 +69,8 @@ IN_A_SERIES = {"member made": 3, "series divided": 2}
 OF_THE_SHEET = ("sheet begun", "sheet staged", "sheet published")
 IN_A_RETRY = ("retry copied", "retry whole", "retry taken", "retried")
 WITH_ARTIFACTS = {"artifacts begun": 2, "artifact staged": 3, "artifact published": 3}
+OF_A_CLIP = {"decoding": 3, "frame staged": 4, "segment kept": 2, "checkpoint kept": 3,
+             "clip begun": 2, "final published": 1, "archived": 1}  # fmt: skip
 ARTIFACTS: tuple[Artifact, ...] = ("losses.png", "progress.webp")
 OVER_MOUNTS = [
     ("supervisor", "claimed"),
@@ -118,11 +120,14 @@ def exit_code(process: subprocess.Popen[bytes], during: Callable[[], object] = n
 
 @cache
 def undisturbed(
-    backend: str, jobs: str, *, series: bool = False, artifacts: tuple[Artifact, ...] = ()
+    backend: str,
+    jobs: str,
+    kind: Kind = "pictures",
+    artifacts: tuple[Artifact, ...] = (),
 ) -> Bytes:
     """Return the pictures of these jobs without faults, each run by itself."""
     with tempfile.TemporaryDirectory() as root:
-        space = Workspace(Path(root), series=series)
+        space = Workspace(Path(root), kind)
         space.drop(*jobs)
         if exit_code(Plan(root, backend=backend, artifacts=artifacts).start()):
             raise RuntimeError((space.root / "log").read_text())
@@ -135,13 +140,13 @@ def inject(
     expected: int,
     repair: Callable[[], object] = nothing,
     *,
-    series: bool = False,
+    kind: Kind = "pictures",
     during: Callable[[], object] = nothing,
 ) -> list[str]:
     """Run as planned, which must end with `expected`; repair, start again; return what is wrong."""
     jobs = "ab" if plan.batch == 1 else "abcd"
-    space = Workspace(root, series=series)
-    wanted = undisturbed(plan.backend, jobs, series=series, artifacts=plan.artifacts)
+    space = Workspace(root, kind)
+    wanted = undisturbed(plan.backend, jobs, kind, artifacts=plan.artifacts)
     space.drop(*jobs)
     plan = replace(plan, root=str(root))
     code, wrong = exit_code(plan.start(), during), []
@@ -172,7 +177,13 @@ def on_small_disks(
 
 
 def killed(
-    process: str, step: str, nth: int, where: str = "", *, series: bool = False, **more: Any
+    process: str,
+    step: str,
+    nth: int,
+    where: str = "",
+    *,
+    kind: Kind = "pictures",
+    **more: Any,
 ) -> Row:
     """Kill -9 and start again; the daemon itself replaces a child that was killed alone."""
     plan = Plan("", step=step, nth=nth, fault=f"kill {process}", **more)
@@ -180,7 +191,7 @@ def killed(
     name = f"kill -9: {process}{where}"
     if where == ", over mounts":
         return Row(name, step, KEPT, lambda r: on_small_disks(r, plan, expected=expected))
-    return Row(name, step, KEPT, lambda r: inject(r, plan, expected, series=series))
+    return Row(name, step, KEPT, lambda r: inject(r, plan, expected, kind=kind))
 
 
 def kills() -> Iterator[Row]:
@@ -202,11 +213,14 @@ def kills_in_other_jobs() -> Iterator[Row]:
     for process, (step, nth) in product(PROCESSES, IN_A_BATCH):
         yield killed(process, step, nth, ", with three at once", batch=8)
     for step, nth in IN_A_SERIES.items():
-        yield killed("supervisor", step, nth, ", in a series", series=True)
+        yield killed("supervisor", step, nth, ", in a series", kind="series")
     for process, step in product(PROCESSES, OF_THE_SHEET):
-        yield killed(process, step, 1, ", in a series", series=True)
+        yield killed(process, step, 1, ", in a series", kind="series")
     for process, (step, nth) in product(PROCESSES, WITH_ARTIFACTS.items()):
         yield killed(process, step, nth, ", with artifacts", artifacts=ARTIFACTS)
+    for process, (step, nth) in product(PROCESSES, OF_A_CLIP.items()):
+        if process == "supervisor" or step != "decoding":
+            yield killed(process, step, nth, ", with clips", kind="clip")
     for step in IN_A_RETRY:
         yield Row("kill -9: supervisor, in a retry", step, KEPT, partial(retried, step))
 
@@ -416,6 +430,7 @@ def short() -> list[Row]:
         killed("inspection", "decoding", 3),
         killed("both", "final staged", 2),
         killed("worker", "stage staged", 8, ", with three at once", batch=8),
+        killed("both", "frame staged", 4, ", with clips", kind="clip"),
     ]
 
 

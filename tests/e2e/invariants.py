@@ -6,9 +6,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
+from tests.painter.films import film
 
 from stylewatch_daemon.outbox.job_files import NOTE
 from stylewatch_daemon.settings.job import members
@@ -17,6 +19,11 @@ from stylewatch_daemon.store.ledger import reading
 SWEEP = {"strength": (0.2, 0.8)}
 """The sweep of each series."""
 
+FRAMES = 5
+"""Frames of a clip: the first alone takes all steps of a still picture."""
+
+Kind = Literal["pictures", "series", "clip"]
+
 Bytes = dict[str, bytes]
 """Contents of the pictures in an outbox, by their paths there."""
 
@@ -24,11 +31,13 @@ Bytes = dict[str, bytes]
 class Workspace:
     """Inbox, outbox and state folder of a daemon with faults.
 
-    With `series`, each pair that is dropped becomes two jobs and their sheet.
+    Of the kind `series`, each pair that is dropped becomes two jobs and their sheet; of the kind
+    `clip`, each content is a clip of FRAMES frames.
     """
 
-    def __init__(self, root: Path, *, series: bool = False) -> None:
-        self.root, self.series = root, series
+    def __init__(self, root: Path, kind: Kind = "pictures") -> None:
+        self.root, self.series = root, kind == "series"
+        self.content = "content.mkv" if kind == "clip" else "content.jpg"
         self.inbox, self.outbox, self.state = root / "in", root / "out/out", root / "state/state"
         for folder in (self.inbox, root / "out", root / "state"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +54,7 @@ class Workspace:
         """Drop a pair of small pictures for each job, all at once; contents differ."""
         for job in jobs:
             made = self.make(job)
-            self.dropped[job] = _digest(made / "content.jpg")
+            self.dropped[job] = _digest(made / self.content)
             made.rename(self.inbox / job)
 
     def make(self, job: str) -> Path:
@@ -57,6 +66,11 @@ class Workspace:
         for name, factors in {"content": (5, 3, 2), "style": (40, 90, 17)}.items():
             bands = [(factor * rows + (9 - factor) * columns + shift) % 256 for factor in factors]
             Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8)).save(made / f"{name}.jpg")
+        if self.content == "content.mkv":
+            still = np.asarray(Image.open(made / "content.jpg"))
+            frames = [np.roll(still, number, axis=1) for number in range(FRAMES)]
+            film(made / self.content, "ffv1", frames=frames, pix_fmt="bgr0")
+            (made / "content.jpg").unlink()
         if self.series:
             (made / "job.yaml").write_text(json.dumps({"sweep": SWEEP}), encoding="utf-8")
         return made
@@ -78,7 +92,8 @@ class Workspace:
 
     def pictures(self) -> Bytes:
         """Stages, final pictures and artifacts that people see."""
-        seen = [path for path in self._visible() if path.suffix in (".png", ".webp")]
+        seen = [path for path in self._visible() if path.suffix in (".png", ".webp", ".mkv")]
+        seen = [path for path in seen if path.parent.name != "inputs"]
         return {path.relative_to(self.outbox).as_posix(): path.read_bytes() for path in seen}
 
     def done(self) -> list[str]:
@@ -132,7 +147,7 @@ class Workspace:
             path = folder / entry["file"]
             if path.name != "receipt.json" and _digest(path) != entry["sha256"]:
                 yield f"{job}: {path.name} differs from its receipt"
-        if job in self.dropped and not (folder / "inputs/content.jpg").exists():
+        if job in self.dropped and not (folder / f"inputs/{self.content}").exists():
             yield f"{job} is done, and its content picture is not archived"
 
     def _visible(self) -> list[Path]:

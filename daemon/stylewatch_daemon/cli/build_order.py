@@ -94,6 +94,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
+        max_frames=settings.limits.max_frames,
+        max_seconds=settings.limits.max_seconds,
         memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
     )  # fmt: skip
@@ -110,7 +112,8 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
     """Apply the options to `base`; a single picture as output sets the format, has no artifacts."""
     overrides = overrides_of(request.options)
     if place is not None and place.format is not None:
-        format_ = overrides.setdefault("job.format", place.format)
+        key = "job.clip.format" if place.format in output_target.CLIPS else "job.format"
+        format_ = overrides.setdefault(key, place.format)
         if format_ != place.format:
             raise UsageError(
                 f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
@@ -130,13 +133,29 @@ def _output(
     place: output_target.Place | None, pictures: Sequence[Path], settings: JobSettings
 ) -> tuple[output_target.Place, str]:
     """Return the place of the output, and the name under which the final picture is staged."""
-    name = default_name(pictures, settings.only)
-    if place is None or place.format:
-        return place or output_target.unnamed(name, settings.format), FINAL
+    name, format_ = default_name(pictures, settings.only), format_of(pictures[0], settings)
+    if place is None:
+        return output_target.unnamed(name, format_), FINAL
+    if place.format is not None:
+        if (place.format in output_target.CLIPS) != (format_ in output_target.CLIPS):
+            kind = "a clip" if format_ in output_target.CLIPS else "a picture"
+            raise UsageError(
+                f"{pictures[0].name} is {kind}, and {place.path.name} is none by its name: name it "
+                f"{place.path.stem}.{format_}"
+            )
+        return place, FINAL
     _, styles = content_and_styles(pictures, settings.only)
     values = job.name_fields(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
     final = job.fill_file(settings.final, values)
-    return replace(place, final=f"{final}.{settings.format}"), final
+    return replace(place, final=f"{final}.{format_}"), final
+
+
+def format_of(content: Path, settings: JobSettings) -> str:
+    """Return the format of the output: the setting for clips, or that for pictures."""
+    from stylewatch_painter.images.clip import is_clip
+
+    is_one = settings.only != "style" and is_clip(content)
+    return settings.clip.format if is_one else settings.format
 
 
 def plan_series(
@@ -162,7 +181,7 @@ def plan_series(
 
 
 def _in_folder(folder: Path, member: Member, plan: Plan) -> Plan:
-    format_ = plan.order.settings.format
+    format_ = format_of(plan.order.main, plan.order.settings)
     place = output_target.Place(folder / f"{member.name}.{format_}", format_)
     return replace(plan, place=place)
 

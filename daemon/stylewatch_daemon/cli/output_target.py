@@ -15,7 +15,9 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
-           ".tiff": "tiff"}  # fmt: skip
+           ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
+CLIPS = ("mp4", "webm", "mkv")
+"""Those of clips."""
 _UNSUPPORTED = frozenset(
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
 )
@@ -23,7 +25,7 @@ _UNSUPPORTED = frozenset(
 
 @dataclass(frozen=True)
 class Place:
-    """`path` is a picture of `format`, or where that is None a folder with the picture `final`."""
+    """`path` is a picture or clip of `format`, or where that is None a folder with `final`."""
 
     path: Path
     format: str | None = None

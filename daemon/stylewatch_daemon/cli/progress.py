@@ -70,7 +70,8 @@ def moving_lines() -> Iterator[Begin]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = ("{task.description}", "{task.fields[size]}", "step {task.completed}/{task.total}",
+    columns = ("{task.description}", "{task.fields[size]}",
+               "{task.fields[unit]} {task.completed}/{task.total}",
                "loss {task.fields[loss]}", "{task.fields[left]}")  # fmt: skip
     texts = [TextColumn(column, markup=False) for column in columns]
     console = Console(stderr=True)
@@ -101,6 +102,7 @@ class _MovingLine:
                 completed=event.step,
                 size=size(event.size),
                 loss=f"{event.loss:.5g}",
+                unit=event.unit,
                 left="" if left is None else f"{duration(left)} left",
             )
         elif isinstance(event, Staged):
@@ -117,7 +119,13 @@ class _MovingLine:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         self._bar.start()  # not earlier: nothing is redrawn while no job runs
         self._line = self._bar.add_task(
-            self._name, total=event.steps, completed=event.step, size="", loss="-", left=""
+            self._name,
+            total=event.steps,
+            completed=event.step,
+            size="",
+            loss="-",
+            left="",
+            unit="step",
         )
 
     def _end(self, line: "rich.progress.TaskID") -> None:
@@ -135,7 +143,9 @@ def _start_lines(event: Started) -> tuple[str, ...]:
 
 def progress_text(event: Progress, left: float | None) -> str:
     """Describe the progress of a job, with `left` seconds to go if that is known."""
-    text = f"step {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
+    text = (
+        f"{event.unit} {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
+    )
     return text if left is None else f"{text}, {duration(left)} left"
 
 
@@ -143,5 +153,7 @@ def running_text(running: Mapping[str, Any]) -> str:
     """Describe the progress of a running job by its part of status.json."""
     if running["loss"] is None:
         return "preparing"
-    progress = Progress(running["step"], running["steps"], running["size"], running["loss"], 0.0)
+    progress = Progress(
+        running["step"], running["steps"], running["size"], running["loss"], 0.0, running["unit"]
+    )
     return progress_text(progress, running["seconds_left"])

@@ -4,6 +4,7 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from json import dumps as json_text
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,9 @@ VARIANTS = (
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, "1600"
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""
 
+TRY_SCENES = 3
+"""Scenes of a clip that it paints a frame of."""
+
 
 @with_job_options
 def render(
@@ -53,8 +57,8 @@ def render(
         str | None,
         typer.Option(
             "--output", "-o", metavar="OUT",
-            help="A picture (.png .jpg .webp .tiff), or a folder for the stages, the receipt and"
-            " all. By default CONTENT-STYLE.png here.",
+            help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
+            " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
         ),
     ] = None,
     job: JobOptions,
@@ -185,8 +189,9 @@ class _Run:
         if self.json:
             echo_json(asdict(need))
             return
+        is_clip = build_order.format_of(order.main, order.settings) in output_target.CLIPS
         for pixels, steps in zip(need.sizes, need.steps, strict=True):
-            echo(f"{steps} steps at {in_pixels(pixels)}")
+            echo(f"{steps} {'frames' if is_clip else 'steps'} at {in_pixels(pixels)}")
         echo("time: " + ("unknown" if need.seconds is None else duration_range(need.seconds)))
         if need.busy:
             echo("other programs use the processors now; this is the time without them")
@@ -242,33 +247,62 @@ def try_(
     output_target.check_free(place.path, force=force)
     series = members(build_order.parse_sweep(job.sweep)) if job.sweep else VARIANTS
     small = replace(job, size=job.size or TRY_SIZE, sweep=None)
+    large = replace(small, preview=small.size, size=LARGE_SIZE)  # with the small one's composition
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        painted = Path(scratch, "painted")
-        request = build_order.RenderRequest(tuple(pictures), small, config_file, f"{painted}/")
-        _, plans = build_order.plan_series(request, series, Path(scratch))
-        run, labels = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
-        painted.mkdir()
-        for number, (member, plan) in enumerate(plans, start=1):
-            labels.append(f"{number}: {', '.join(member.label.splitlines()) or 'as it is'}")
-            if not quiet:
-                note(labels[-1])
-            run.work(plan)
+        run, painted = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
+        labels = [
+            f"{number}: {', '.join(member.label.splitlines()) or 'as it is'}"
+            for number, member in enumerate(series, start=1)
+        ]
+        stills = _stills(pictures[0], small, config_file, Path(scratch))
+        if stills[0] != pictures[0]:  # a clip has no preview
+            large = replace(job, sweep=None)
+        for still in stills:
+            folder = Path(tempfile.mkdtemp(dir=scratch))
+            given = (still, *pictures[1:])
+            request = build_order.RenderRequest(given, small, config_file, f"{folder}/")
+            _, plans = build_order.plan_series(request, series, folder)
+            for label, (_, plan) in zip(labels, plans, strict=True):
+                if not quiet:
+                    note(label)
+                run.work(plan)
+            painted += plans
         with output_target.reporting_write_errors(place.path):
-            atomic.write(place.path, _sheet(labels, plans, TRY_COLUMNS, place.format))
+            below = labels * (len(painted) // len(labels))
+            atomic.write(place.path, _sheet(below, painted, TRY_COLUMNS, place.format))
     for label, member in zip(labels, series, strict=True):
-        echo(f"{label}\n   {_command(pictures, small, member.values, config_file)}")
+        echo(f"{label}\n   {_command(pictures, large, member.values, config_file)}")
     if not quiet:
         echo(str(place.path))
 
 
+def _stills(
+    content: Path, job: JobOptions, config_file: Path | None, folder: Path
+) -> Sequence[Path]:
+    """Return the content; of a clip the first frames of its first scenes, as files in `folder`."""
+    from stylewatch_daemon.worker.paint_clip import first_frames
+    from stylewatch_painter.images import clip
+    from stylewatch_painter.images.encode import encode
+
+    if job.only == "style" or not clip.is_clip(content):
+        return [content]
+    limits = config.load(config_file).limits
+    most = clip.ClipLimits(limits.max_pixels, limits.max_frames, limits.max_seconds)
+    stills: list[Path] = []
+    for frame in islice(first_frames(clip.frames(content, most)), TRY_SCENES):
+        stills.append(folder / f"scene-{len(stills) + 1}.png")
+        stills[-1].write_bytes(encode(frame.pixels.astype("float32")))
+    return stills
+
+
 def _command(
-    pictures: Sequence[Path], small: JobOptions, values: Mapping[str, Any], config_file: Path | None
+    pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
-    """Return the command that paints a variant large: its composition is that of the small one."""
-    own = {key: value for key, value in values.items() if key in vars(small)}
+    """Return the command that paints a variant large."""
+    own = {key: value for key, value in values.items() if key in vars(large)}
     sets = [f"{key}={json_text(value)}" for key, value in values.items() if key not in own]
-    large = replace(small, preview=small.size, size=LARGE_SIZE, sets=[*(small.sets or ()), *sets])
-    words = ["stylewatch", "render", *map(str, pictures), *options.words_of(replace(large, **own))]
+    large = replace(large, sets=[*(large.sets or ()), *sets], **own)
+    words = ["stylewatch", "render", *map(str, pictures), *options.words_of(large)]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))
 
 

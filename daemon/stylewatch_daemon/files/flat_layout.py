@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files.names import FINAL, JOBS
 
-_ENDINGS = (".png", ".jpg", ".webp", ".tiff")
+_ENDINGS = (".png", ".jpg", ".webp", ".tiff", ".mp4", ".webm", ".mkv")
 
 
 def folder(name: str) -> str:

@@ -222,6 +222,8 @@ class Ingest:
                     self._state.thumbs,
                     tuple(file.role for file in job.files if file.role != "job"),
                     growing=tuple(path for path in files if self._growing_file(job, path.name)),
+                    max_frames=self._settings.limits.max_frames,
+                    max_seconds=self._settings.limits.max_seconds,
                 )
             )
 

@@ -32,6 +32,9 @@ PICTURE_SUFFIXES = frozenset(
 )  # fmt: skip
 """Suffixes of files that count as pictures where the name says nothing else."""
 
+CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
+"""Those of contents: pictures and clips."""
+
 _OTHER_SUFFIXES = frozenset(
     {"aae", "csv", "doc", "docx", "htm", "html", "ini", "json", "md", "rtf", "thm", "txt", "url",
      "xml", "xmp", "yaml", "yml"}
@@ -248,13 +251,24 @@ def _classify(files: Iterable[Path]) -> _Folder:
             match["suffix"].casefold() not in _OTHER_SUFFIXES
         ):
             folder.parts_of(match["job"]).add(match, path)
-        elif path.suffix[1:].casefold() not in PICTURE_SUFFIXES:
+        elif _suffix(path) not in CONTENT_SUFFIXES:
             continue
         elif stem.endswith(".mask"):
             folder.picture_masks[stem.removesuffix(".mask")] = path
         else:
             folder.pictures.append(path)
+    stills = {path.stem.casefold() for path in folder.pictures if _suffix(path) in PICTURE_SUFFIXES}
+    folder.pictures = [
+        path
+        for path in folder.pictures
+        # phones put a short clip of the same name beside a picture
+        if _suffix(path) in PICTURE_SUFFIXES or path.stem.casefold() not in stills
+    ]
     return folder
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix[1:].casefold()
 
 
 @dataclass(frozen=True)

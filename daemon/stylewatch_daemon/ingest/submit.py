@@ -17,7 +17,7 @@ import yaml
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
+from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
 from stylewatch_daemon.ingest.scan import IGNORED
 from stylewatch_daemon.store.journal import MASK
 
@@ -50,7 +50,7 @@ def files_of(
         if picture is not None:
             suffix = picture.suffix[1:].lower()
             # A suffix by which the daemon knows a picture; the format follows from its bytes.
-            files[f"{name}.{suffix if suffix in PICTURE_SUFFIXES else 'img'}"] = picture
+            files[f"{name}.{suffix if suffix in CONTENT_SUFFIXES else 'img'}"] = picture
     return files
 
 

@@ -30,6 +30,15 @@ _ARTIFACT = 16 << 20
 _ROW = 1 << 10
 """Bytes of a step in losses.csv, and of its share of the receipt."""
 
+SEGMENT = 48
+"""Frames of a segment of a clip; its painted frames are files until it is encoded."""
+
+REFERENCES = 3
+"""Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
+
+_CLIP_BYTES = {"mp4": 1.0, "webm": 1.0, "mkv": 3.0}
+"""Bytes of a pixel of an encoded frame, at most."""
+
 _DEFAULTS = JobSettings()
 
 
@@ -47,12 +56,13 @@ def need(
     inputs: int = 0,
     content: scales.Size | None = None,
     settings: JobSettings = _DEFAULTS,
+    frames: int = 1,
 ) -> Need:
     """Return what a job by `recipe` may need; `inputs` are the bytes of pictures to archive.
 
     `content` is its size, (width, height) in pixels; if that is unknown, the largest possible one
-    counts. Pictures count as uncompressed, stages as large as `settings` let them be, and the
-    checkpoint twice: the new one is whole before the old one goes.
+    counts. With several `frames` it is a clip. Pictures count as uncompressed, stages as large as
+    `settings` let them be, and the checkpoint twice: the new one is whole before the old one goes.
     """
     schedule = recipe.schedule
     if settings.only == "style":  # a texture is of any size
@@ -70,8 +80,20 @@ def need(
     bytes_ = _COLORS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
     painted += len(settings.artifacts) * _ARTIFACT
+    if frames > 1:
+        return _clip_need(pixels, each, frames, inputs, settings)
     checkpoint = pixels * _COLORS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
+
+
+def _clip_need(pixels: int, stage: int, frames: int, inputs: int, settings: JobSettings) -> Need:
+    """Return what a clip needs: its segments, and the same joined; the frames of a segment."""
+    segments = frames // SEGMENT + 1
+    encoded = frames * (pixels * _CLIP_BYTES[settings.clip.format] + _ROW) + SLACK
+    stages = (segments + 1) * (stage * _COLORS + SLACK)
+    painted = SEGMENT * (pixels * _COLORS + SLACK)
+    kept = 2 * (REFERENCES + 1) * pixels * _COLORS + frames * _ROW + SLACK
+    return Need(int(2 * encoded) + stages + painted + inputs, 2 * kept)
 
 
 def most_pixels(schedule: Schedule) -> float:
@@ -105,7 +127,8 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     What the job has written already, in the folder `place` of its outbox, is not counted again.
     """
     recipe = settings.resolve(*service.recipes)
-    wanted = need(recipe, service.limits.max_pixels, job.archived, job.size, settings)
+    most = service.limits.max_pixels
+    wanted = need(recipe, most, job.archived, job.size, settings, job.frames)
     written = 0 if place is None else _written(job.outbox / place)
     checkpoint = job.folder / CHECKPOINT
     stored = checkpoint.stat().st_size if checkpoint.is_file() else 0

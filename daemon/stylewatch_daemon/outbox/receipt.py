@@ -34,6 +34,7 @@ class LossesRecord(_Record):
     content: dict[str, TermRecord]
     style: dict[str, TermRecord | dict[str, TermRecord]]
     tv: TermRecord | None = None
+    temporal: TermRecord | None = None
 
 
 class BackendRecord(_Record):
@@ -148,6 +149,27 @@ class AttemptRecord(_Record):
     ended: str
 
 
+class SceneRecord(_Record):
+    """A scene of a clip: its first frame, counted from 0, and the number of its frames.
+
+    `losses` are those of the first frame, `total` is the mean total loss of all frames.
+    """
+
+    first: int
+    frames: int
+    total: float
+    losses: LossesRecord
+
+
+class ClipRecord(_Record):
+    """A clip: the frames and seconds that were painted, its format, and its scenes."""
+
+    frames: int
+    seconds: float
+    format: Literal["mp4", "webm", "mkv"]
+    scenes: tuple[SceneRecord, ...]
+
+
 class PartRecord(_Record):
     """A job of a series: its name there, how it stands, its final picture in the outbox."""
 
@@ -190,6 +212,7 @@ class Receipt(_Record):
     seed: int
     inputs: tuple[InputRecord, ...]
     mask: MaskRecord | None = None
+    clip: ClipRecord | None = None
     stages: tuple[StageRecord, ...]
     final: str
     files: tuple[FileRecord, ...]

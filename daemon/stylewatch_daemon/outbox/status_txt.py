@@ -34,11 +34,12 @@ class Running:
     seconds_left: float | None = None
     device: str = ""
     id: str = ""
+    unit: str = "step"
 
     def __str__(self) -> str:
         if self.loss is None:
             return f"{self.job}: being prepared"
-        return f"{self.job}: step {self.step} of {self.steps}, loss {self.loss:.5g}"
+        return f"{self.job}: {self.unit} {self.step} of {self.steps}, loss {self.loss:.5g}"
 
 
 @dataclass(frozen=True)

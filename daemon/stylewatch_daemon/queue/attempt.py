@@ -96,6 +96,7 @@ class ActiveAttempt:
             seconds_left=self._clock.left() if self._clock else None,
             device=started.device,
             id=self.job.id,
+            unit=last.unit,
         )
 
     @property
@@ -169,6 +170,8 @@ class ActiveAttempt:
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipes,
             max_pixels=service.limits.max_pixels,
+            max_frames=service.limits.max_frames,
+            max_seconds=service.limits.max_seconds,
             step_timeout_s=service.limits.step_timeout_s,
             memory=service.limits.memory,
             out_of_memory=service.limits.out_of_memory,

@@ -4,6 +4,7 @@ An attempt on another machine gets a folder of its own, which no other attempt w
 
     outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
     outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
+    outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, which it refers to
 
 A machine that seems dead may only be cut off, and go on working. When the next attempt begins, it
 takes over the checkpoint first, then the other files; then the old folder is removed. The attempt
@@ -23,7 +24,7 @@ from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.outbox.job_files import open_regular
 from stylewatch_daemon.outbox.publish import STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
-from stylewatch_daemon.worker.messages import Staged
+from stylewatch_daemon.worker.messages import CLIP_FOLDER, Staged
 
 CHECKPOINT = ".checkpoint.npz"
 
@@ -59,16 +60,20 @@ class AttemptDirs:
                 os.unlink(CHECKPOINT, dir_fd=folder)
 
     def begin(self, own: str) -> Path:
-        """Make the folder `own`, move the latest checkpoint there, and return its path there."""
+        """Make the folder `own`, move the latest checkpoint there, and return its path there.
+
+        The frames of a clip come first, as the checkpoint refers to them.
+        """
         staging = self._outbox.staging(f"{self._job_id}/{own}")
-        for earlier in sorted(set(self._all()) - {own}, key=_number, reverse=True):
-            with (
-                self._opened(earlier) as source,
-                self._opened(own) as target,
-                suppress(FileNotFoundError),
-            ):
-                safe_dirs.move(source, CHECKPOINT, target)
-                break
+        for moved in (CLIP_FOLDER, CHECKPOINT):
+            for earlier in sorted(set(self._all()) - {own}, key=_number, reverse=True):
+                with (
+                    self._opened(earlier) as source,
+                    self._opened(own) as target,
+                    suppress(FileNotFoundError),
+                ):
+                    safe_dirs.move(source, moved, target)
+                    break
         return staging / CHECKPOINT
 
     def take_over(self, own: str) -> None:

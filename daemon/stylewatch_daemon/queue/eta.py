@@ -20,8 +20,9 @@ class Clock:
         self._recent: deque[Progress] = deque(maxlen=RECENT)
 
     def add(self, event: Progress) -> None:
-        """Note a step."""
-        self._recent.append(event)
+        """Note a step; a frame of a clip that is reported again is left out."""
+        if not self._recent or event.step > self._recent[-1].step:
+            self._recent.append(event)
 
     def left(self, event: Progress | None = None) -> float | None:
         """Return the seconds left after the last step, which may be `event`, not noted before.

@@ -270,7 +270,7 @@ def _seen(entry: Entry, inputs: Iterable[Input]) -> list[Picture]:
     """Return what the ledger knows of the pictures among `inputs`."""
     names = {file.name for file in inputs if file.sha256}
     return [
-        Picture(record["name"], record["sha256"], (record["pixels"][0], record["pixels"][1]))
+        Picture.of(record)
         for record in entry.inputs
         if record["name"] in names and "pixels" in record
     ]

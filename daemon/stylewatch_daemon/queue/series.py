@@ -130,11 +130,7 @@ class Series:
         """Return its pictures, the content first, as the inspection saw them."""
         entry = self.state.ledger.find(series.id)
         inputs = () if entry is None else entry.inputs
-        return [
-            Picture(file["name"], file["sha256"], (file["pixels"][0], file["pixels"][1]))
-            for file in inputs
-            if "pixels" in file
-        ]
+        return [Picture.of(file) for file in inputs if "pixels" in file]
 
 
 def _settings_of(member: Member, plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,7 +191,9 @@ _LONGEST_PATTERN, _MOST_PARTS = 500, 16
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _BRACE = re.compile(r"\{[^{}]*\}?|\}")
-_EXTENSIONS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"])
+_EXTENSIONS = frozenset(
+    [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".mp4", ".webm", ".mkv"]
+)
 
 
 def _check_pattern(pattern: str) -> str:
@@ -319,6 +321,13 @@ class StageSettings(Strict):
     """The most pixels of the long side; None: as large as the output."""
 
 
+class ClipSettings(Strict):
+    """The output of a job whose content is a clip."""
+
+    format: Literal["mp4", "webm", "mkv"] = "mp4"
+    """`mp4`: H.264, which every browser plays; `webm`: VP9; `mkv`: FFV1, lossless."""
+
+
 class JobSettings(Strict):
     """Settings of a job; None leaves a setting to the recipe."""
 
@@ -358,6 +367,7 @@ class JobSettings(Strict):
     depth: Literal[8, 16] = 8
     metadata: Literal["none", "safe", "all"] = "safe"
     stages: StageSettings = StageSettings()
+    clip: ClipSettings = ClipSettings()
     color: Color = "style"
     color_space: Space = "oklab"
     name: FolderPattern = "{name}"

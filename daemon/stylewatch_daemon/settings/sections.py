@@ -283,6 +283,9 @@ class Limits(Strict):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
     max_pixels: PositiveInt = 250_000_000
+    max_frames: PositiveInt = 20_000
+    """Frames of a clip; `max_seconds` is its length."""
+    max_seconds: SomeSeconds = 600
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
     free_bytes: NonNegativeInt = 256_000_000

@@ -98,9 +98,9 @@ class Journal:
     `reason` belongs to a bad end. `retry_of` names the job that this one runs again, and `series`
     is the id of its series, which is the job's own id for the series itself, once its jobs are
     made: in both cases all files are copies. From the ledger come `needs`, `shape`, the `size` of
-    the content, (width, height) in pixels, and the SHA-256 `digests` of the pictures, by their
-    names. `changed` are the names of copied files whose originals stay in the inbox, as they
-    changed afterwards.
+    the content, (width, height) in pixels, its number of `frames`, and the SHA-256 `digests` of the
+    pictures, by their names. `changed` are the names of copied files whose originals stay in the
+    inbox, as they changed afterwards.
     """
 
     id: str
@@ -121,6 +121,7 @@ class Journal:
     needs: str = ""
     shape: str = ""
     size: tuple[int, int] | None = None
+    frames: int = 1
     digests: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 

@@ -451,6 +451,7 @@ class _Input:
     size: int = 0
     sha256: Annotated[str, Field(pattern=r"^\w*$")] = ""
     pixels: Annotated[tuple[int, ...], Len(2, 2)] = (0, 0)
+    frames: Annotated[int, Field(ge=1)] = 1
 
 
 _INPUTS = TypeAdapter(list[_Input])

@@ -315,8 +315,8 @@ class State:
             if entry is None:
                 return job
             contents = {file.name for file in job.files if file.role == "content"}
-            sizes = [
-                known["pixels"]
+            seen = [
+                Picture.of(known)
                 for known in entry.inputs
                 if known["name"] in contents and "pixels" in known
             ]
@@ -330,7 +330,8 @@ class State:
                 series=entry.series,
                 needs=entry.needs,
                 shape=entry.shape,
-                size=(sizes[0][0], sizes[0][1]) if sizes else None,
+                size=seen[0].size if seen else None,
+                frames=seen[0].frames if seen else 1,
                 digests={
                     known["name"]: known["sha256"] for known in entry.inputs if "sha256" in known
                 },
@@ -388,6 +389,7 @@ class State:
                 file.look.size for file in job.files if file.own and job.after == "archive"
             ),
             size=job.size,
+            frames=job.frames,
         )
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
@@ -500,9 +502,6 @@ def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
 
 def with_seen(entry: Entry, pictures: Iterable[Picture]) -> Entry:
     """Add to the inputs of `entry` the digests and sizes in pixels of their `pictures`."""
-    seen = {
-        picture.name: {"sha256": picture.sha256, "pixels": list(picture.size)}
-        for picture in pictures
-    }
+    seen = {picture.name: picture.as_record() for picture in pictures}
     inputs = tuple({**known, **seen.get(known["name"], {})} for known in entry.inputs)
     return replace(entry, inputs=inputs)

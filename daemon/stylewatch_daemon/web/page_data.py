@@ -63,6 +63,7 @@ MAX_DIRECT_BYTES = 3 << 20
 """Bytes up to which a picture's own file is shown large; of a larger one a preview is made."""
 
 BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
+BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Endings of the pictures that every browser shows."""
 
 MAX_STAGES = 200
@@ -286,6 +287,8 @@ class JobPage:
     after: Image | None
     stages: tuple[StageImages, ...]
     animation: Image | None
+    clip: Image | None
+    """The painted clip, where browsers can play it."""
     inputs: tuple[Image, ...]
     styles: Mapping[int, Image]
     """The style images by their numbers among all inputs."""
@@ -302,6 +305,11 @@ class JobPage:
     def can_retry(self) -> bool:
         """True where the job can end in another way without any change."""
         return self.view.entry.state in RETRIABLE
+
+    @property
+    def is_clip(self) -> bool:
+        """True where the content is a clip: its stages are frames."""
+        return any(plain.get("frames", 1) > 1 for plain in self.view.entry.inputs)
 
     @property
     def is_over(self) -> bool:
@@ -376,7 +384,8 @@ class PageData:
         stages = tuple(self._stages(entry, view.steps))
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
-        final = images.large(entry, "final", f"{name}, output")
+        clip = images.clip(entry, f"{name}, painted clip")
+        final = None if clip else images.large(entry, "final", f"{name}, output")
         if final and stages:  # the last stage is the output, which may be enlarged
             stages = (*stages[:-1], replace(stages[-1], large=final))
         return JobPage(
@@ -387,6 +396,7 @@ class PageData:
             after=final or (stages[-1].large if stages else None),
             stages=stages,
             animation=images.large(entry, "animation", f"{name}, animation of all stages"),
+            clip=clip,
             inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
             styles=dict(images.numbered(entry, "style", SIDE)),
             variants=self._variants(entry),
@@ -455,7 +465,7 @@ class PageData:
             name=name,
             step=step,
             steps=steps,
-            progress=f"step {step} of {steps}" if steps else "preparing",
+            progress=f"{status['unit']} {step} of {steps}" if steps else "preparing",
             left="" if left is None else f"{duration(left)} left",
             device=status["device"],
             size=in_pixels(status["size"]) if status["size"] else "",
@@ -560,7 +570,17 @@ class ImageLinks:
             _, _, size, _ = identity(file)
         if size > MAX_DIRECT_BYTES or Path(picture.spot.name).suffix.lower() not in BROWSER_FORMATS:
             return _preview(entry, what, alt, LARGE_SIDE, picture.sha256)
-        return Image(f"/jobs/{entry.id}/pictures/{what}?d={picture.sha256[:32]}", alt)
+        return _own_file(entry, what, alt, picture.sha256)
+
+    def clip(self, entry: Entry, alt: str) -> Image | None:
+        """The painted clip of a job; None where there is none that browsers can play."""
+        picture = find(entry, self._state, "final")
+        if picture is None:
+            return None
+        picture.file.close()
+        if Path(picture.spot.name).suffix.lower() not in BROWSER_CLIPS:
+            return None
+        return _own_file(entry, "final", alt, picture.sha256)
 
     def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:
         """Previews of all inputs of a `role`."""
@@ -576,6 +596,10 @@ class ImageLinks:
                 width, height = plain.get("pixels", (0, 0))
                 digest = plain["sha256"] if role == "style" else ""
                 yield number, Image(preview.src, alt, width, height, name, digest)
+
+
+def _own_file(entry: Entry, what: str, alt: str, sha256: str) -> Image:
+    return Image(f"/jobs/{entry.id}/pictures/{what}?d={sha256[:32]}", alt)
 
 
 def _preview(entry: Entry, what: str, alt: str, side: int, sha256: str) -> Image:

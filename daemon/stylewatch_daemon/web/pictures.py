@@ -7,6 +7,7 @@ GET /library/small/NAME          a JPEG of a style in the library
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -48,7 +49,12 @@ MEDIA_TYPES = {
     ".bmp": "image/bmp",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
 }
+CLIPS = frozenset({"video/mp4", "video/webm"})
+"""Parts of these are sent on request: browsers play, and some only play, what they can seek in."""
+
 DOWNLOAD = "application/octet-stream"
 """The media type of all other files, which browsers do not show."""
 
@@ -62,6 +68,7 @@ MAX_BUFFERED = 1 << 20
 """Bytes of a picture that is read at once: so its file is closed whatever its viewer does."""
 
 _CHUNK = 1 << 18
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _MIN_DIGEST = 16
 """Hexadecimal digits of a SHA-256 in an address that stand for all of it."""
 
@@ -72,7 +79,8 @@ SIDES = (thumbs.SIDE, 512, 1600)
 
 async def picture(request: Request) -> Response:
     """A picture of a job; viewers of a painting ask for the same stage at the same time."""
-    if "d" not in request.query_params or "if-none-match" in request.headers:
+    is_own = {"if-none-match", "range"} & {*request.headers}
+    if "d" not in request.query_params or is_own:
         return await run_in_threadpool(_picture, request)
     address = f"{request.url.path}?{request.url.query}"
     return await context(request).pictures.get(
@@ -101,11 +109,19 @@ def _picture(request: Request) -> Response:
     kind = "attachment" if is_download else "inline"
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{quote(name)}"
     _, _, size, _ = identity(picture_file.file)
-    headers["Content-Length"] = str(size)
-    if size <= MAX_BUFFERED:
-        with picture_file.file:
-            return Response(picture_file.file.read(), media_type=media_type, headers=headers)
-    return StreamingResponse(_chunks(picture_file.file), media_type=media_type, headers=headers)
+    span, status = range(size), 200
+    if (asked := _RANGE.fullmatch(request.headers.get("Range", ""))) and media_type in CLIPS:
+        span, status = _span(asked[1], asked[2], size), 206
+        if not span:
+            picture_file.file.close()
+            headers["Content-Range"] = f"bytes */{size}"
+            return Response(status_code=416, headers=headers)
+        headers["Content-Range"] = f"bytes {span[0]}-{span[-1]}/{size}"
+    headers |= {"Content-Length": str(len(span)), "Accept-Ranges": "bytes"}
+    content = _chunks(picture_file.file, span)
+    if len(span) <= MAX_BUFFERED:
+        return Response(b"".join(content), status, headers, media_type)
+    return StreamingResponse(content, status, headers, media_type)
 
 
 async def small(request: Request) -> Response:
@@ -220,9 +236,19 @@ def _picture_file(request: Request, entry: Entry) -> PictureFile | None:
     return find(entry, context(request).state, request.path_params["what"])
 
 
-def _chunks(file: BufferedReader) -> Iterator[bytes]:
+def _span(first: str, last: str, size: int) -> range:
+    """The positions of a Range header: `2-5`, `2-`, or `-5` for the last five; perhaps none."""
+    if not first:
+        return range(max(0, size - int(last or "0")), size)
+    return range(int(first), min(size, int(last) + 1 if last else size))
+
+
+def _chunks(file: BufferedReader, span: range) -> Iterator[bytes]:
     with file:
-        while chunk := file.read(_CHUNK):
+        file.seek(span.start)
+        left = len(span)
+        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+            left -= len(chunk)
             yield chunk
 
 

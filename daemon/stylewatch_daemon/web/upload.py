@@ -33,7 +33,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library, new_id
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
+from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import Entry
@@ -362,7 +362,7 @@ class Form:
             raise InputError(f"the form has too many pictures: the limit is {MAX_FILES}")
         name = filename.decode(errors="replace")
         ending = name.rpartition(".")[2].lower()
-        path = self._folder / f"{len(self.files)}.{ending if ending in PICTURE_SUFFIXES else 'img'}"
+        path = self._folder / f"{len(self.files)}.{ending if ending in CONTENT_SUFFIXES else 'img'}"
         self.close()
         self._writing = path.open("xb")
         self.files.append(File(self._field, name, path))

@@ -13,6 +13,7 @@ from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Sto
 from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun
+from stylewatch_painter.images.clip import is_clip
 from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
 from stylewatch_plugins.errors import BackendError, error_kind
 
@@ -26,11 +27,15 @@ Ask = Callable[[], Wish]
 def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]:
     """Run `orders`, all for one backend and one device: events of each, an End last.
 
-    Orders with a snapshot of an earlier attempt run alone, and so do those for which memory did
-    not suffice at once.
+    Clips and orders with a snapshot of an earlier attempt run alone, and so do those for which
+    memory did not suffice at once.
     """
     alone, too_many = list(range(len(orders))), 0
-    fresh = [i for i in alone if run_job.load_snapshot(orders[i]) is checkpoint.EMPTY]
+    fresh = [
+        index
+        for index, order in enumerate(orders)
+        if run_job.load_snapshot(order) is checkpoint.EMPTY and not _is_clip(order)
+    ]
     backend = _batch_backend(orders[fresh[0]]) if len(fresh) > 1 else None
     if backend is not None:
         batch = _Batch(backend, {index: (orders[index], asks[index]) for index in fresh})
@@ -41,6 +46,10 @@ def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]
         gc.collect()  # the memory of the others is free before the next begins
     for index in alone:
         yield from _run_alone(index, orders[index], asks[index], too_many)
+
+
+def _is_clip(order: Order) -> bool:
+    return order.content is not None and is_clip(order.content)
 
 
 class _BatchBackend(Backend, PaintsMany, Protocol):

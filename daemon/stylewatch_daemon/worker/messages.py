@@ -10,6 +10,9 @@ from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
+CLIP_FOLDER = ".clip"
+"""Folder, below the staged files, of painted frames and segments that a checkpoint refers to."""
+
 
 class AttemptRequest(StrEnum):
     """A request to an attempt that waits or runs."""
@@ -61,6 +64,8 @@ class Order:
     """The device where the settings name none, if the backend has it."""
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 250_000_000
+    max_frames: int = 20_000
+    max_seconds: float = 600.0
     step_timeout_s: float | None = None
     """Seconds that a step may take before the worker counts as hung; None: a default."""
     memory: int | None = None

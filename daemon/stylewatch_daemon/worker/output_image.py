@@ -28,16 +28,8 @@ class OutputImage:
     def final(self, picture: Pixels) -> bytes:
         """The file of a picture (height, width, 3), in full size. Raises SaveError."""
         size = (picture.shape[1], picture.shape[0])
-        color, space = self.settings.color, self.settings.color_space
-        if self.content is not None:
-            photograph = self.content.pixels
-            if color in ("content", "luminance"):
-                light = luminance(picture, space)
-                picture = with_luminance(resize(photograph, size), light, space)
-            if self.regions is not None:
-                picture = kept_outside(picture, resize(photograph, size), self.regions)
         return encode(
-            picture,
+            self.shown(picture),
             format=self.settings.format,
             quality=self.settings.quality,
             rounding=self.rounding,
@@ -45,6 +37,20 @@ class OutputImage:
             alpha=self._alpha(size),
             tags=self._tags.kept(self.settings.metadata),
         )
+
+    def shown(self, picture: Pixels) -> Pixels:
+        """A picture (height, width, 3) with the colors, and the parts, that the content keeps."""
+        size = (picture.shape[1], picture.shape[0])
+        color, space = self.settings.color, self.settings.color_space
+        if self.content is None:
+            return picture
+        photograph = self.content.pixels
+        if color in ("content", "luminance"):
+            light = luminance(picture, space)
+            picture = with_luminance(resize(photograph, size), light, space)
+        if self.regions is not None:
+            picture = kept_outside(picture, resize(photograph, size), self.regions)
+        return picture
 
     def stage(self, picture: Pixels) -> bytes:
         """The file of a stage, no larger than stages may be. Raises SaveError."""

@@ -15,10 +15,12 @@ from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
+from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.clip import Clip, ClipLimits, frames, inspect, is_clip
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
@@ -45,6 +47,15 @@ class Prepared:
     inputs: tuple[InputRecord, ...]
     output: OutputImage
     regions: MaskedTask
+    clip: ClipPainter | None = None
+    """Paints the frames of a clip, of which `task` is the first one."""
+
+    @property
+    def steps_at(self) -> Sequence[tuple[Size, int]]:
+        """The sizes of the painting and the number of steps at each; for a clip, of frames."""
+        if self.clip is not None:
+            return [(self.clip.job.size, self.clip.job.clip.frames)]
+        return [(level.size, level.steps) for level in self.task.levels()]
 
 
 def prepare(
@@ -71,7 +82,8 @@ def prepare(
         recipe = book.change(recipe, {"start": "picture"})
 
     # Pictures
-    content, init, styles = _read(order, recipe, style_size)
+    source = _clip(order)
+    content, init, styles = _read(order, recipe, style_size, source)
     colors = ColorTransfer(settings, content)
     colors.check(len(order.styles))
     styles = [colors.style(picture) for picture in styles]
@@ -96,7 +108,7 @@ def prepare(
         init=None if init is None else colors.content_pixels(init.pixels),
         alpha=None if content is None else content.alpha,
         seed=settings.seed,
-        resume=resume,
+        resume=None if source else resume,
         content_size=None if content is None else content.size_of_file,
         init_size=None if init is None else init.size_of_file,
     )
@@ -106,9 +118,7 @@ def prepare(
     _check_size(task, order.max_pixels)
 
     # Records for the receipt, masks, and the form of the output
-    inputs: list[InputRecord] = []
-    if content is not None and order.content is not None:
-        inputs.append(InputRecord.of("content", order.content.name, content))
+    inputs = [InputRecord.of("content", order.main.name, content)] if content else []
     for style, size, path, picture in zip(
         task.styles, style_size, order.styles, styles, strict=True
     ):
@@ -120,7 +130,60 @@ def prepare(
     regions = masked(order, task, backend)
     kept = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, kept)
-    return Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
+    prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
+    return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
+
+
+def _as_clip(
+    order: Order,
+    source: Clip,
+    first: Prepared,
+    colors: "ColorTransfer",
+    resume: Checkpoint | None,
+) -> Prepared:
+    """The prepared clip, of which `first` is the first frame, prepared as a still picture."""
+    if order.content is None:
+        raise ValueError("a clip is the content of its job")
+    settings, recipe = order.settings, first.task.recipe
+    refused = {"only": settings.only, "from_step": settings.from_step, "init": order.init,
+               "preview": recipe.schedule.preview}  # fmt: skip
+    for name, value in refused.items():
+        if value:
+            raise SettingsError(f"{name} is for pictures, and {order.content.name} is a clip")
+    size = even(first.task.final)
+    exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True}
+    task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
+
+    def still(frame: Pixels) -> Task:
+        return replace(task, content=colors.content_pixels(frame))
+
+    def shown(painted: Pixels, frame: Pixels) -> Pixels:
+        photograph = first.output.content and replace(first.output.content, pixels=frame)
+        return replace(first.output, content=photograph).shown(painted)
+
+    digests = [record.sha256 for record in first.inputs]
+    identity = hashlib.sha256(
+        "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
+    )
+    job = ClipJob(
+        path=order.content,
+        limits=_clip_limits(order),
+        clip=source,
+        size=size,
+        format=settings.clip.format,
+        quality=settings.quality,
+        staging=order.staging,
+        identity=identity.hexdigest(),
+        still=still,
+        shown=shown,
+    )
+    return replace(
+        first,
+        task=task,
+        # frames come with their colors and the clip's own parts
+        output=OutputImage(settings, None, recipe.schedule.rounding),
+        clip=ClipPainter(job, first.backend, resume),
+    )
 
 
 def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
@@ -259,9 +322,9 @@ class ColorTransfer:
 
 
 def _read(
-    order: Order, recipe: Recipe, style_size: Sequence[StyleScale]
+    order: Order, recipe: Recipe, style_size: Sequence[StyleScale], source: Clip | None
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
-    """Read the content, the picture to start from, and the styles.
+    """Read the content, or the first frame of the clip `source`; the initial picture; the styles.
 
     Large ones are decoded with as many pixels as the job needs.
     """
@@ -287,7 +350,10 @@ def _read(
         return replace(task, styles=(*task.styles, style))
 
     content = init = None
-    if order.content is not None:
+    if order.content is not None and source is not None:
+        content = _first_frame(order, order.content, source)
+        task = replace(task, content=_blank(content.size))
+    elif order.content is not None:
         content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
     if order.init is not None:
         init = read_one(order.init, lambda own: replace(task, init=_blank(own)))
@@ -296,6 +362,26 @@ def _read(
         for path, size in zip(order.styles, style_size, strict=True)
     ]
     return content, init, styles
+
+
+def _clip(order: Order) -> Clip | None:
+    """What the content of `order` holds, if it is a clip."""
+    if order.content is None or not is_clip(order.content):
+        return None
+    return inspect(order.content, _clip_limits(order))
+
+
+def _clip_limits(order: Order) -> ClipLimits:
+    return ClipLimits(order.max_pixels, order.max_frames, order.max_seconds)
+
+
+def _first_frame(order: Order, path: Path, source: Clip) -> Picture:
+    """The first frame of a clip, as if it were the picture of its file."""
+    frame = next(frames(path, _clip_limits(order)))
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        length = file.tell()
+    return Picture(frame.pixels.astype(np.float32), None, source.converted, sha256, length)
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:

@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn
-from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
-from stylewatch_daemon.worker.messages import Order, Saving, Staged
+from stylewatch_daemon.worker.messages import CLIP_FOLDER, Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
+from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, limited_size, selected
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.encode import suffix
@@ -57,7 +58,7 @@ class Recorder:
     """The file of the last stage."""
     _digests: dict[str, str] = field(default_factory=dict)
     _missing: list[str] = field(default_factory=list)
-    """Sentences on artifacts that could not be drawn."""
+    """Sentences on artifacts that could not be drawn, and on parts that the clip lacks."""
     _unsynced: set[str] = field(default_factory=set)
 
     @classmethod
@@ -102,6 +103,7 @@ class Recorder:
             *self.prepared.regions.warnings,
             *self.fallback.notes,
             *self.prepared.output.warnings,
+            *(self.prepared.clip.warnings if self.prepared.clip else ()),
             *enlarged_start(self.prepared.task, self.order.settings.from_step),
             *limited_size(self.prepared.task, self.order.settings),
             *self._missing,
@@ -152,12 +154,19 @@ class Recorder:
 
     def finish(self, stage: Stage) -> Iterator[Staged | Saving]:
         """Write the last picture in full size, then the artifacts, and last the receipt."""
-        name = f"{self.order.final}{suffix(self.order.settings.format)}"
-        output = self.prepared.output
-        full_size = output.is_full_size(stage.picture)
-        content = self._picture if full_size else output.final(stage.picture)
-        yield self._write(name, content, stage.step)
-        yield from self._draw_artifacts(name, stage)
+        if self.prepared.clip is not None:
+            name = f"{self.order.final}.{self.order.settings.clip.format}"
+            yield Saving()
+            yield self._join(name, self.prepared.clip, stage.step)
+            drawn = self.stages[-1]["file"], self.stages[-1]["sha256"]
+        else:
+            name = f"{self.order.final}{suffix(self.order.settings.format)}"
+            output = self.prepared.output
+            full_size = output.is_full_size(stage.picture)
+            content = self._picture if full_size else output.final(stage.picture)
+            yield self._write(name, content, stage.step)
+            drawn = name, self._digests[name]
+        yield from self._draw_artifacts(stage, *drawn)
         final = flat_layout.as_seen(self.order.name, name)
         self._digests[final] = self._digests.pop(name)
         receipt = self._receipt(final, stage)
@@ -169,12 +178,15 @@ class Recorder:
         publish.keep_staged(self.order.staging, self._unsynced)
         self._unsynced.clear()
 
-    def _draw_artifacts(self, final: str, stage: Stage) -> Iterator[Staged | Saving]:
-        """Write the artifacts that are asked for; an error becomes a warning."""
+    def _draw_artifacts(self, stage: Stage, final: str, sha256: str) -> Iterator[Staged | Saving]:
+        """Write the artifacts that are asked for; an error becomes a warning.
+
+        `final` is the last picture, with that digest; for a clip, its last key frame.
+        """
         names = artifact_names(self.order, final)
         if not names:
             return
-        request = artifact_request(self, stage, final, self._digests[final])
+        request = artifact_request(self, stage, final, sha256)
         yield Saving()
         for artifact in drawn(request):
             name, problem = names[artifact.name], artifact.problem
@@ -186,6 +198,15 @@ class Recorder:
             if problem:
                 self._missing.append(f"{name} was not drawn: {problem}")
             yield Saving()
+
+    def _join(self, name: str, clip: ClipPainter, frame: int) -> Staged:
+        """Write the final clip; a stream of it that is left out becomes a warning."""
+        joined = self.order.staging / CLIP_FOLDER / name
+        self._missing += clip.join(joined)
+        atomic.sync_file(joined)
+        atomic.move(joined, self.order.staging / name)
+        self._digests[name] = digest = atomic.digest(self.order.staging / name)
+        return Staged(name, digest, frame)
 
     def _write(self, name: str, content: bytes, step: int) -> Staged:
         publish.stage(self.order.staging, name, content)
@@ -223,6 +244,7 @@ class Recorder:
             "seed": task.seed,
             "inputs": self.prepared.inputs,
             "mask": settings.mask.model_dump() if self.prepared.regions.inputs else None,
+            "clip": self.prepared.clip and self.prepared.clip.record(),
             "stages": self.stages,
             "final": final,
             "files": [{"file": name, "sha256": digest} for name, digest in self._digests.items()],
@@ -248,7 +270,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
     *earlier, last = recorder.stages
     height, width, _ = stage.picture.shape
-    count = len(order.styles)
+    count, is_clip = len(order.styles), recorder.prepared.clip is not None
     roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
     return ArtifactRequest(
         wanted=settings.artifacts,
@@ -258,7 +280,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
             [stage["losses"] for stage in recorder.stages],
             [stage["step"] for stage in recorder.stages],
         ),
-        content=None if order.content is None else _input("content", order.content),
+        content=_input("content", order.content) if order.content and not is_clip else None,
         styles=tuple(map(_input, roles, order.styles)),
         stages=tuple(
             staged(
@@ -316,6 +338,6 @@ def _columns(losses: Losses) -> dict[str, float]:
     for style, layers in losses.style.items():
         name = "style" if len(losses.style) == 1 else style
         columns |= {f"{name}.{layer}": term.value for layer, term in layers.items()}
-    if losses.tv is not None:
-        columns["tv"] = losses.tv.value
+    others = {"tv": losses.tv, "temporal": losses.temporal}
+    columns |= {name: term.value for name, term in others.items() if term is not None}
     return columns

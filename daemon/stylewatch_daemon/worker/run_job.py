@@ -61,12 +61,16 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 def measure(order: Order) -> dict[str, object]:
     """The losses, in fp32, of the float picture that `order` starts from at its final size."""
     prepared = prepare(order)
+    if prepared.clip is not None:
+        raise SettingsError(f"steps: 0 measures a picture, and {order.main.name} is a clip")
     return prepared.backend.measure(prepared.task).as_json()
 
 
 def estimate(order: Order) -> Estimate:
     """Time and memory that `order` would take."""
     prepared = prepare(order)
+    if prepared.clip is not None:
+        return prepared.clip.estimate()
     return prepared.backend.estimate(prepared.task)
 
 
@@ -126,7 +130,11 @@ class JobRun:
         yield self.started()
         yield from self.recorder.earlier_stages()
         prepared = self.recorder.prepared
-        for step in prepared.backend.paint(prepared.task, self.wish):
+        if prepared.clip is None:
+            steps = prepared.backend.paint(prepared.task, self.wish)
+        else:
+            steps = prepared.clip.paint(self.wish, self._ask)
+        for step in steps:
             yield from self.take(step)
             if self.ended:
                 return
@@ -135,12 +143,13 @@ class JobRun:
     def started(self) -> Started:
         """The event before the first step."""
         recorder = self.recorder
-        backend, levels = recorder.prepared.backend, recorder.prepared.task.levels()
+        backend = recorder.prepared.backend
+        steps_at = recorder.prepared.steps_at
         return Started(
             backend=recorder.provenance.name,
             device=recorder.provenance.device,
-            sizes=tuple(level.size for level in levels),
-            steps_at=tuple(level.steps for level in levels),
+            sizes=tuple(size for size, _ in steps_at),
+            steps_at=tuple(steps for _, steps in steps_at),
             step=recorder.step,
             warnings=recorder.warnings,
             accelerators=tuple(device.name for device in backend.devices() if device.name != "cpu"),
@@ -168,9 +177,11 @@ class JobRun:
 
         Raises OSError where a file cannot be written.
         """
-        if step.step:  # the start is a stage, but no step
+        if step.step > self.recorder.step:  # not the start, nor a sign of life of a clip
             self.recorder.add(step)
-            yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
+        if step.step or not isinstance(step, Stage):
+            unit = "step" if self.recorder.prepared.clip is None else "frame"
+            yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds, unit)
         yield from self._stage_encoded()
         if isinstance(step, Stage):
             yield from self._stage(step)
@@ -226,7 +237,9 @@ class JobRun:
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at
-        due = self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
+        is_clip = self.recorder.prepared.clip is not None
+        # a frame takes long, and its checkpoint little
+        due = is_clip or self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
         # jobs that run together wait for each other's checkpoints
         return due and waited >= CHECKPOINT_COST * self._save_took * self.recorder.together
 

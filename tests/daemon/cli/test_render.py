@@ -2,20 +2,25 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.cli.conftest import Run, files
+from tests.painter.films import film as write_film
+from tests.painter.films import flat
 
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.messages import Event, Order
+from stylewatch_painter.images.clip import ClipLimits, inspect
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
 PAIR = ("content.jpg", "style.jpg")
+LIMITS = ClipLimits(10_000, 100, 60)
 Receipt = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -57,6 +62,51 @@ def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path, receipt:
     assert printed == json.loads((here / "painted/receipt.json").read_text())
     assert printed["recipe"]["schedule"]["steps"] == 4
     assert printed["final"] == "content-style.png"
+
+
+@pytest.fixture
+def film(here: Path) -> Path:
+    return write_film(here / "film.mkv", "ffv1", frames=3, pix_fmt="bgr0")
+
+
+@pytest.mark.usefixtures("film")
+def test_a_clip_becomes_a_clip(here: Path, run: Run, receipt: Receipt) -> None:
+    ended = run("render", "film.mkv", "style.jpg", *SMALL)
+    assert (ended.code, ended.out) == (0, "film-style.mp4\n"), ended.err
+    assert "frame 3 of 3 at 32x24, loss " in ended.err
+    assert inspect(here / "film-style.mp4", LIMITS).frames == 3
+    printed = receipt("film.mkv", "style.jpg", *SMALL, "-o", "painted/", "--set", "final=moved",
+                      "--set", "clip.format=mkv")  # fmt: skip
+    assert printed["final"] == "moved.mkv"
+    assert {"moved.mkv", "inputs/film.mkv", "stages/0001.png"} < made(here / "painted")
+    assert run("render", "film.mkv", "style.jpg", *SMALL, "-o", "b.webm", "--quiet").code == 0
+    assert inspect(here / "b.webm", LIMITS).size == (32, 24)
+    estimate = run("render", "film.mkv", "style.jpg", *SMALL, "--dry-run").out
+    assert estimate.startswith("3 frames at 32x24\n")
+
+
+@pytest.mark.usefixtures("film")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("film.mkv", "style.jpg", "-o", "a.png"),
+         "film.mkv is a clip, and a.png is none by its name: name it a.mp4"),
+        ((*PAIR, "-o", "a.mp4"), "content.jpg is a picture, and a.mp4 is none by its name: name it"
+         " a.png"),
+        (("film.mkv", "style.jpg", "--preview", "16"), "preview is for pictures, and film.mkv is a"
+         " clip"),
+        (("film.mkv", "style.jpg", "--set", "schedule.steps=0"), "steps: 0 measures a picture, and"
+         " film.mkv is a clip"),
+        (("film.mkv", "style.jpg", "--set", "limits.max_frames=2"), "film.mkv has more than 2"
+         " frames"),
+    ],
+)  # fmt: skip
+def test_a_mistake_with_a_clip_is_one_sentence(
+    words: Sequence[str], sentence: str, here: Path, run: Run
+) -> None:
+    ended = run("render", *words, "--backend", "sketch", "--size", "32")
+    assert ended.code in (64, 65, 78) and sentence in ended.err and "Traceback" not in ended.err
+    assert made(here) == {"film.mkv"}
 
 
 def test_no_steps_only_measure_and_a_dry_run_only_estimates(here: Path, run: Run) -> None:
@@ -188,6 +238,19 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
     with Image.open(here / "s.jpg") as picture:
         assert picture.format == "JPEG"
+
+
+def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:
+    scenes = [flat(color) for color in ((200, 40, 40),) * 3 + ((30, 60, 190),) * 3]
+    write_film(here / "film.mkv", "ffv1", frames=scenes, pix_fmt="bgr0")
+    ended = run("try", "film.mkv", "style.jpg", *SMALL[:-2], "--sweep", "strength=0.2,0.8")
+    assert ended.code == 0, ended.err
+    assert ended.err.count("1: strength 0.2") == 2, "once for each scene"
+    assert "stylewatch render film.mkv style.jpg" in ended.out and "--preview" not in ended.out
+    with Image.open(here / "film-style-try.png") as sheet:
+        left, right = np.array_split(np.asarray(sheet.convert("RGB")), 2, axis=1)
+        assert left.std() > 0 and right.std() > 0
+    assert made(here) == {"film.mkv", "film-style-try.png"}
 
 
 @pytest.mark.parametrize(

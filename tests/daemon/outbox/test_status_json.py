@@ -51,7 +51,7 @@ def test_it_has_the_whole_status(tmp_path: Path) -> None:
         "inboxes": [{"path": "in", "outbox": "out"}],
         "counts": COUNTS,
         "running": [{"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
-                     "seconds_left": 9.5, "device": "cpu", "id": ""}],
+                     "seconds_left": 9.5, "device": "cpu", "id": "", "unit": "step"}],
         "waiting": ["next"],
         "incomplete": [
             {

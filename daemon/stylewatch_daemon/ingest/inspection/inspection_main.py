@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count
+from itertools import count, zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
@@ -35,6 +35,8 @@ from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.clip import ClipLimits, frames, is_clip
+from stylewatch_painter.images.clip import inspect as inspect_clip
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
@@ -60,7 +62,7 @@ Inspect = Callable[[Question], Iterator[Begun | NotNow | Verdict]]
 _OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
 """Errors of pictures that no further bytes would fix."""
 
-_cache: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
+_cache: OrderedDict[tuple[str, ClipLimits, bool], Picture] = OrderedDict()
 
 
 def serve(pipe: Connection, entry: str) -> None:
@@ -87,12 +89,13 @@ def limit(which: int, most: int) -> None:
 def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
     pictures: list[Picture] = []
-    for path in question.files:
+    for path, role in zip_longest(question.files, question.roles):
         yield Begun(question.job, path.name)
         data: bytes | None = None
         try:
             data = file_bytes(path)
-            pictures.append(_inspect(path.name, data, question))
+            takes_clips = role in (None, "content")
+            pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
             if path in question.growing and lacks_end(data):
                 reason = f"{path.name} lacks its end, as a file does that is still being written"
                 yield CutOff(question.job, path.name, f"{reason}; copy it again")
@@ -119,26 +122,38 @@ def make_thumbnails(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     yield from inspect(question)
 
 
-def _inspect(name: str, data: bytes, question: Question) -> Picture:
+def _inspect(path: Path, data: bytes, question: Question, *, takes_clips: bool) -> Picture:
     """Describe the picture in `data`, and write its thumbnail; raises PictureError."""
     digest = hashlib.sha256(data).hexdigest()
-    key = (digest, question.max_pixels)
+    limits = ClipLimits(question.max_pixels, question.max_frames, question.max_seconds)
+    key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():
         _cache.move_to_end(key)
-        return Picture(name, digest, _cache[key])
-    with decoding(name, data):
-        raster = decoded(
-            data, question.max_pixels, needed_size=NeededSize(long_side(question.side))
+        return replace(_cache[key], name=path.name)
+    if takes_clips and is_clip(path):
+        clip = inspect_clip(path, limits)
+        image, size, count = (
+            Image.fromarray(next(frames(path, limits)).pixels),
+            clip.size,
+            clip.frames,
         )
-        pixels, alpha, _ = to_floats(_reduced(raster, question.side, Image.Resampling.BICUBIC))
-    if alpha is not None:
-        pixels = over_white(pixels, alpha)
-    _save_thumb(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8)), thumb)
-    _cache[key] = raster.size
+        image.thumbnail((question.side, question.side))
+    else:
+        with decoding(path.name, data):
+            raster = decoded(
+                data, question.max_pixels, needed_size=NeededSize(long_side(question.side))
+            )
+            pixels, alpha, _ = to_floats(_reduced(raster, question.side, Image.Resampling.BICUBIC))
+        if alpha is not None:
+            pixels = over_white(pixels, alpha)
+        image = Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
+        size, count = raster.size, 1
+    _save_thumb(image, thumb)
+    _cache[key] = Picture(path.name, digest, size, count)
     if len(_cache) > CACHE_SIZE:
         _cache.popitem(last=False)
-    return Picture(name, digest, raster.size)
+    return _cache[key]
 
 
 def _reduced(raster: Raster, side: int, resampling: Image.Resampling) -> Raster:

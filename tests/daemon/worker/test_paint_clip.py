@@ -1,0 +1,312 @@
+"""A clip is painted frame by frame: scenes, checkpoints, segments, what comes out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.daemon.worker.orders import files, order, painted, receipt, table
+from tests.painter.films import RATE
+from tests.painter.films import film as write_film
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.outbox import disk_need
+from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
+from stylewatch_daemon.worker.checkpoint import Snapshot
+from stylewatch_daemon.worker.messages import CLIP_FOLDER, Done, Order, Staged, Stopped
+from stylewatch_daemon.worker.paint_clip import even, following
+from stylewatch_daemon.worker.prepare import prepare
+from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.images import clip
+from stylewatch_painter.images.clip import ClipLimits
+from stylewatch_painter.images.flow import Frame as Bytes
+from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Step, go_on
+from stylewatch_plugins.contract import Wish
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+LIMITS = ClipLimits(10_000, 100, 60)
+COUNT, CUT = 8, 5
+SIZE = 48, 32
+
+
+def view(number: int) -> Bytes:
+    """A frame (32, 48, 3): a pan over soft spots, and after the cut over others."""
+    draw = np.random.Generator(np.random.PCG64(int(number >= CUT)))
+    coarse = draw.integers(0, 256, (6, 20, 3), dtype=np.uint8)
+    wide = np.asarray(Image.fromarray(coarse).resize((96, 32), Image.Resampling.BICUBIC))
+    return wide[:, 2 * number : 2 * number + SIZE[0]]
+
+
+def lossless(path: Path, frames: Sequence[Bytes]) -> Path:
+    return write_film(path, "ffv1", frames=frames, pix_fmt="bgr0")
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return lossless(tmp_path / "film.mkv", [view(number) for number in range(COUNT)])
+
+
+def clip_order(folder: Path, pictures: Path, film: Path, **settings: Any) -> Order:
+    """An order for the clip: frames of 48x32 in two steps, some first at half that size."""
+    values = {"recipe": "gram", "backend": "torch", "steps": 4, "clip": {"format": "mkv"}}
+    given = order(folder, pictures, **{**values, **settings, "size": settings.get("size", SIZE[0])})
+    return replace(given, content=film)
+
+
+@pytest.fixture
+def given(tmp_path: Path, pictures: Path, film: Path) -> Order:
+    return clip_order(tmp_path / "job", pictures, film)
+
+
+def shown(path: Path) -> list[Bytes]:
+    return [frame.pixels for frame in clip.frames(path, LIMITS)]
+
+
+def test_frames_are_steps_and_the_clip_has_them_all(given: Order, film: Path) -> None:
+    started, *events = painted(given)
+    assert isinstance(started, Started)
+    assert (started.sizes, started.steps) == ((SIZE,), COUNT)
+    assert isinstance(events[-1], Done)
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(steps) and {*steps} == {*range(COUNT + 1)}
+    assert [row["step"] for row in table(given)] == [str(n + 1) for n in range(COUNT)]
+    names = [event.path for event in events if isinstance(event, Staged)]
+    assert names == ["stages/0001.png", "losses.csv", "stages/0008.png", "losses.csv",
+                     "final.mkv", "receipt.json"]  # fmt: skip
+    frames = list(clip.frames(given.staging / "final.mkv", LIMITS))
+    assert [frame.time for frame in frames] == [Fraction(n, RATE) for n in range(COUNT)]
+    stage = np.asarray(Image.open(given.staging / "stages/0008.png"))
+    np.testing.assert_array_equal(frames[-1].pixels, stage)
+    assert all(
+        np.abs(frame.pixels.astype(int) - view(n)).mean() > 5 for n, frame in enumerate(frames)
+    )
+
+
+def test_a_scene_begins_at_a_cut(given: Order) -> None:
+    painted(given)
+    record = receipt(given)["clip"]
+    assert (record["frames"], record["seconds"], record["format"]) == (COUNT, COUNT / RATE, "mkv")
+    assert [(scene["first"], scene["frames"]) for scene in record["scenes"]] == [(0, 5), (5, 3)]
+    rows = table(given)
+    totals = [float(row["total"]) for row in rows]
+    assert record["scenes"][1]["total"] == pytest.approx(np.mean(totals[CUT:]), rel=1e-6)
+    assert record["scenes"][1]["losses"]["total"] == pytest.approx(totals[CUT], rel=1e-6)
+    held = [number for number, row in enumerate(rows) if float(row["temporal"] or 0) > 0]
+    assert held == [1, 2, 3, 4, 6, 7], "all frames but the first of a scene"
+
+
+def test_frames_follow_each_other(tmp_path: Path, pictures: Path) -> None:
+    """A clip that does not move flickers less than its frames painted anew, though they differ."""
+    draw = np.random.Generator(np.random.PCG64(3))
+    noise = [draw.normal(0, 4, (*SIZE[::-1], 3)) for _ in range(4)]
+    frames = [(view(0) + n).clip(0, 255).astype(np.uint8) for n in noise]
+    film = lossless(tmp_path / "still.mkv", frames)
+    painted(given := clip_order(tmp_path / "job", pictures, film))
+    alone = []
+    for number, frame in enumerate(frames):
+        single = lossless(tmp_path / f"{number}.mkv", [frame])
+        painted(other := clip_order(tmp_path / f"alone-{number}", pictures, single))
+        alone += shown(other.staging / "final.mkv")
+
+    def flicker(frames: Sequence[Bytes]) -> float:
+        return float(np.square(np.diff(np.stack(frames).astype(float), axis=0)).mean())
+
+    assert flicker(shown(given.staging / "final.mkv")) < 0.35 * flicker(alone)
+
+
+@pytest.mark.parametrize("at", range(1, COUNT))
+def test_a_clip_continues_with_the_frame_it_was_at(
+    at: int, given: Order, tmp_path: Path, pictures: Path, film: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The files are the same bytes, wherever it was stopped; segments of three frames."""
+    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+    stop = iter([*[Wish.GO_ON] * (at * 3), *[Wish.STOP] * 1000])
+    *_, end = run_job.work(given, lambda: next(stop))
+    assert isinstance(end, Stopped) and end.step < COUNT
+    started, *_ = painted(given)
+    assert isinstance(started, Started) and started.step == end.step
+    results, expected = files(given), files(whole)
+    for name in {*expected} - {"receipt.json"}:
+        assert results[name] == expected[name], name
+    assert {*results} == {*expected}
+
+
+def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
+    tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+
+    class KilledError(Exception):
+        pass
+
+    save = checkpoint.save
+    for number in range(COUNT - 1):
+        given, left = clip_order(tmp_path / f"{number}", pictures, film), iter(range(number))
+
+        def save_some(path: Path, snapshot: Snapshot, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KilledError
+            save(path, snapshot)
+
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            patch.setattr(checkpoint, "save", save_some)
+            painted(given)
+        painted(given)
+        assert files(given)["final.mkv"] == files(whole)["final.mkv"]
+
+
+def test_finish_gives_the_clip_so_far(given: Order) -> None:
+    wishes = iter([*[Wish.GO_ON] * 14, *[Wish.FINISH] * 100])
+    *_, end = run_job.work(given, lambda: next(wishes))
+    assert isinstance(end, Done) and end.receipt["state"] == "finished"
+    count = end.receipt["clip"]["frames"]
+    assert 1 <= count < COUNT
+    assert len(shown(given.staging / "final.mkv")) == count
+    assert receipt(given)["clip"]["seconds"] == pytest.approx(count / RATE)
+
+
+def test_files_of_frames_go_once_they_are_encoded(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    most = 0
+    for _ in run_job.work(given, lambda: Wish.GO_ON):
+        most = max(most, len(list((given.staging / CLIP_FOLDER).glob("*.png"))))
+    assert most == 3
+    segments = (given.staging / CLIP_FOLDER).glob("*.nut")
+    assert sorted(path.name for path in segments) == [
+        f"segment-0000000{first}.nut" for first in (0, 3, 6)
+    ]
+
+
+def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
+    frames = [view(number) for number in range(4)]
+    film = write_film(tmp_path / "film.mov", "png", frames=frames, pix_fmt="rgb24")
+    *before, rest = film.read_bytes().split(b"IHDR", 3)
+    film.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))  # that of the third frame
+    painted(given := clip_order(tmp_path / "job", pictures, film))
+    record = receipt(given)
+    assert record["clip"]["frames"] == 4
+    assert "damaged frames of the clip, which show the one before: 1" in record["warnings"]
+
+
+def test_another_clip_starts_anew(given: Order, tmp_path: Path) -> None:
+    wishes = iter([*[Wish.GO_ON] * 14, *[Wish.STOP] * 100])
+    *_, end = run_job.work(given, lambda: next(wishes))
+    assert isinstance(end, Stopped) and end.step > 0
+    other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
+    started, *_ = painted(replace(given, content=other))
+    assert isinstance(started, Started) and started.step == 0
+    assert receipt(given)["clip"]["scenes"][0]["frames"] == 2
+
+
+def test_colors_of_the_clip_are_those_of_each_frame(
+    tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    painted(given := clip_order(tmp_path / "job", pictures, film, color="content"))
+    for number, frame in enumerate(shown(given.staging / "final.mkv")):
+        own, other = (
+            np.abs(frame.mean((0, 1)) - view(n).mean((0, 1))) for n in (number, COUNT - 1 - number)
+        )
+        assert np.ptp(own) < np.ptp(other) + 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"only": "content"}, "only"),
+        ({"preview": 16}, "preview"),
+        ({"from_step": 2, "init": "picture"}, "from_step"),
+    ],
+)
+def test_what_is_for_pictures_alone_is_refused(
+    settings: dict[str, object], word: str, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    given = clip_order(tmp_path / "job", pictures, film, **settings)
+    if word == "from_step":
+        given = replace(given, init=pictures / "content.jpg")
+    with pytest.raises(SettingsError, match=f"{word} .*film.mkv is a clip"):
+        painted(given)
+
+
+def test_odd_sides_become_even(tmp_path: Path, pictures: Path, film: Path) -> None:
+    assert even((641, 359)) == (640, 360)
+    painted(given := clip_order(tmp_path / "job", pictures, film, size=37))
+    assert receipt(given)["size"] == [36, 24]
+
+
+def test_a_following_frame_has_a_share_of_the_steps() -> None:
+    recipe = following(book.find("best"), coarse=False)
+    assert (recipe.schedule.start, recipe.schedule.steps, recipe.schedule.scales) == (
+        "picture", 4, ()
+    )  # fmt: skip
+    quarter, half = following(book.find("best"), coarse=True).schedule.scales
+    assert (quarter.scale, quarter.steps, half.scale, half.steps) == (0.25, 8, 0.5, 5)
+
+
+def test_space_is_needed_for_the_clip_twice() -> None:
+    recipe = book.find("best")
+    one, many = (
+        disk_need.need(recipe, 10**8, content=(640, 480), frames=frames) for frames in (10, 1000)
+    )
+    assert many.outbox - one.outbox >= 2 * 990 * 640 * 480
+    assert many.state - one.state < 10**7, "what a checkpoint holds does not grow"
+
+
+def test_sheets_show_key_frames(tmp_path: Path, pictures: Path, film: Path) -> None:
+    given = clip_order(tmp_path / "job", pictures, film, artifacts=["sheet", "losses"])
+    painted(given)
+    assert not [text for text in receipt(given)["warnings"] if "not drawn" in text]
+    assert (given.staging / "sheet.png").is_file()
+
+
+def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paint_clip, "REFERENCE_EVERY", 2)
+    monkeypatch.setattr(paint_clip, "REFERENCES", 1)
+    painter = prepare(given).clip
+    assert painter is not None
+    kept = {
+        painter.state.done: [number for number, _ in painter.state.references]
+        for _ in painter.paint(go_on, go_on)
+    }
+    assert kept == {0: [], 1: [0], 2: [1, 0], 3: [2, 0], 4: [3, 2], 5: [4, 2], 6: [5],
+                    7: [6, 5], 8: [7, 5]}  # fmt: skip
+
+
+def test_what_came_into_view_lately_may_still_change(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is held by the temporal loss only as far as it is finished."""
+    later = view(0).copy()
+    later[8:24, 16:32] = view(CUT)[8:24, 16:32]
+    film = lossless(tmp_path / "film.mkv", [view(0), *[later] * 3])
+    painter = prepare(clip_order(tmp_path / "job", pictures, film)).clip
+    assert painter is not None
+    held = []
+
+    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+        held.append(task.prior)
+        return paint(self, task, wish)
+
+    paint = TorchAutograd.paint
+    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    assert len(list(painter.paint(go_on, go_on))) > 4
+    first, *rest = held
+    assert first is None
+    for number, prior in enumerate(rest):
+        assert prior is not None
+        assert prior.trust[12:20, 20:28].mean() == pytest.approx(0.25 * number, abs=0.1)
+        assert prior.trust[:, 36:].mean() > 0.9
