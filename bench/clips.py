@@ -5,15 +5,15 @@ cut-out objects over them, so that the true flow between frames is known: pan, z
 an object before a still background), crossing (two objects). Each is painted as a clip, and its
 frames one by one as stills. The flicker is Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610),
 equation (7), with the true flow: the mean squared difference of colors (0..255) between a frame
-and the one before it, moved, wherever both show the same thing. FOLDER gets the frames, and
-a strip of one row of pixels over time.
+and the one before it, moved, wherever both show the same thing. FOLDER gets the clips, and strips
+of one row of pixels over time: of frames painted as stills on the left, of the clip on the right.
 """
 
 import json
 import math
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -37,8 +37,6 @@ Affine = NDArray[np.float64]
 PICTURES = ROOT / "bench" / "pictures"
 RATE = 25
 LIMITS = ClipLimits(250_000_000, 20_000, 600.0)
-STILLS = 4
-"""Frames that are also painted as stills."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,15 +187,20 @@ def paint_clip(source: Path, options: Namespace, folder: Path) -> tuple[list[Byt
 
 def paint_stills(frames: Sequence[Bytes], options: Namespace, folder: Path) -> dict[int, Bytes]:
     """Some neighboring frames in the middle, each painted as a still, by their numbers."""
-    first = max(0, len(frames) // 2 - STILLS // 2)
+    first = max(0, (len(frames) - options.stills) // 2)
     painted = {}
-    for number in range(first, min(len(frames), first + STILLS)):
+    for number in range(first, min(len(frames), first + options.stills)):
         source, target = folder / f"still-{number}.png", folder / f"painted-{number}.png"
         Image.fromarray(frames[number]).save(source)
         run(STYLEWATCH, "render", source, options.style, "-o", target, "--force", "--quiet",
             "--recipe", options.recipe, "--size", options.size)  # fmt: skip
         painted[number] = np.asarray(Image.open(target).convert("RGB"))
     return painted
+
+
+def strip(frames: Iterable[Bytes]) -> Bytes:
+    """The middle row of each frame, below each other, eight pixels high each."""
+    return np.repeat(np.stack([frame[len(frame) // 2] for frame in frames]), 8, axis=0)
 
 
 def rows(options: Namespace) -> Iterator[dict[str, object]]:
@@ -219,10 +222,10 @@ def rows(options: Namespace) -> Iterator[dict[str, object]]:
         clip.join(source, [folder / "clip.nut"], "mkv")
         painted, seconds = paint_clip(source, options, folder)
         stills = paint_stills(frames, options, folder)
-        Image.fromarray(np.stack([frame[len(frame) // 2] for frame in painted])).save(
+        together = {number: painted[number] for number in stills}
+        Image.fromarray(np.hstack([strip(stills.values()), strip(together.values())])).save(
             folder / "strip.png"
         )
-        together = {number: painted[number] for number in stills}
         alike = [measures.style_distance(p.astype(np.float32), style) for p in together.values()]
         alone = [measures.style_distance(p.astype(np.float32), style) for p in stills.values()]
         yield {
@@ -255,6 +258,7 @@ def arguments(words: list[str]) -> Namespace:
     parser.add_argument("--frame", default="320x240", help="size of the clips' frames")
     parser.add_argument("--size", default="320", help="size that they are painted at")
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--stills", type=int, default=4, help="frames painted as stills, too")
     parser.add_argument("--only", nargs="*", default=[], help="names of clips")
     parser.add_argument("--set", nargs="*", default=[], help="as --set of stylewatch render")
     parser.add_argument("--out", type=Path, default=Path("clips"))

@@ -288,13 +288,16 @@ class ClipPainter:
     def _following(self, content: Pixels, known: Known) -> Task:
         """The task of a frame that follows others of its scene, which show what is `known`."""
         task = self.job.still(content)
-        shown = known.shown[..., None]
+        latest = next((reference for _, reference in self.state.references), None)
+        shown, new = known.shown[..., None], content
+        if latest is not None:
+            new = flow.recolored(content, latest)
         is_turn = self.state.done % COARSE_EVERY == 0
-        new = 1 - float(known.maturity.mean())
+        unfinished = 1 - float(known.maturity.mean())
         return replace(
             task,
-            recipe=following(task.recipe, coarse=new > (SOME_NEW if is_turn else MUCH_NEW)),
-            init=shown * known.picture + (1 - shown) * content,
+            recipe=following(task.recipe, coarse=unfinished > (SOME_NEW if is_turn else MUCH_NEW)),
+            init=shown * known.picture + (1 - shown) * new,
             # what is not finished may still change
             prior=Prior(known.picture, known.trust * known.maturity, self.state.unit),
         )

@@ -95,6 +95,20 @@ def known(frame: Frame, references: Iterable[Reference]) -> Known:
     return Known(picture, shown, trust, maturity)
 
 
+def recolored(frame: Pixels, reference: Reference) -> Pixels:
+    """The frame, float32 (height, width, 3), with colors as those of the painted reference.
+
+    The affine map of colors is the one that takes the reference nearest to its painting.
+    """
+    ends = np.concatenate([reference.frame, np.full_like(reference.frame[..., :1], 255)], axis=-1)
+    before, after = (
+        x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (ends, reference.painted)
+    )
+    colors = np.linalg.lstsq(before.T @ before, before.T @ after, rcond=1e-6)[0]
+    picture: Pixels = (frame @ colors[:3] + 255 * colors[3]).clip(0, 255).astype(np.float32)
+    return picture
+
+
 def displacement(source: Frame, target: Frame) -> Displacement:
     """Where in `target` each pixel of `source` is, relative to its own place."""
     cv2 = _opencv()

@@ -278,10 +278,9 @@ def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
     monkeypatch.setattr(paint_clip, "REFERENCES", 1)
     painter = prepare(given).clip
     assert painter is not None
-    kept = {
-        painter.state.done: [number for number, _ in painter.state.references]
-        for _ in painter.paint(go_on, go_on)
-    }
+    state, kept = painter.state, {}
+    for _ in painter.paint(go_on, go_on):
+        kept[state.done] = [number for number, _ in state.references]
     assert kept == {0: [], 1: [0], 2: [1, 0], 3: [2, 0], 4: [3, 2], 5: [4, 2], 6: [5],
                     7: [6, 5], 8: [7, 5]}  # fmt: skip
 

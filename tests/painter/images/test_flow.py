@@ -122,6 +122,19 @@ def test_frames_that_are_too_small_for_flow_are_compared_in_place(size: tuple[in
     assert not flow.displacement(frame, near).any()
 
 
+def test_what_is_new_takes_the_colors_of_the_painting() -> None:
+    """An affine map of colors is found again, also where the reference has few of them."""
+    mixed = np.array([[0.2, 0.5, 0.1], [0.3, 0.1, 0.3], [0.1, 0.2, 0.4]])
+    before = view(texture(0), 0)
+    painted = np.rint(before @ mixed + 40).astype(np.uint8)
+    new = view(texture(1), 0).astype(np.float32)
+    expected = new @ mixed + 40
+    assert np.abs(flow.recolored(new, finished(before, painted)) - expected).max() < 1
+    gray = np.full_like(before, 100)
+    seen = flow.recolored(new, finished(gray, gray // 2))
+    assert np.isfinite(seen).all() and seen.dtype == np.float32
+
+
 def test_a_first_frame_knows_nothing() -> None:
     seen = known(view(texture(0), 0), [])
     assert not seen.trust.any() and not seen.picture.any()

@@ -41,14 +41,14 @@ class Stages {
     }
     if (this.image.src !== link.href) this.image.src = link.href;
     this.image.alt = link.dataset.alt;
-    this.caption.textContent = this.following ? this.caption.dataset.last : `step ${link.dataset.step}`;
+    this.caption.textContent = this.following ? this.caption.dataset.last : link.dataset.label;
     const from = this.section.querySelector("[data-from]");
     if (from) {
       from.hidden = this.following; // nothing is left to do after the last stage
       from.elements.from_stage.value = link.dataset.step;
     }
-    this.slider.setAttribute("aria-valuetext", `step ${link.dataset.step}`);
-    this.section.querySelector("[data-at]").textContent = `step ${link.dataset.step}`;
+    this.slider.setAttribute("aria-valuetext", link.dataset.label);
+    this.section.querySelector("[data-at]").textContent = link.dataset.label;
     if (links[at + 1]) new Image().src = links[at + 1].href; // load the next one ahead
   }
 
