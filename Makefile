@@ -9,7 +9,7 @@ DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
-	fmt bench bench-gpu bench-cluster bench-quality bench-scale bench-web \
+	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-scale bench-web \
 	install-size parity clean
 
 run: $(READY)
@@ -75,6 +75,10 @@ bench-cluster: $(READY)
 # `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/benchmark.md, Quality
 bench-quality: $(READY)
 	$(BIN)/python -m bench.quality sheets $(QUALITY)
+
+# `make bench-clips CLIPS="--only pan --frames 48"`: docs/clips.md, Measured
+bench-clips: $(READY)
+	$(BIN)/python -m bench.clips --out build/clips $(CLIPS)
 
 bench-web: $(DRIVEN)
 	$(BIN)/python -m bench.web

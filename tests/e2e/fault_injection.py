@@ -38,7 +38,7 @@ from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, Outbox
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.job_actions import JobActions
@@ -52,7 +52,7 @@ from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.messages import CLIP_FOLDER, Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish
 
 VARIABLE, FILE = "STYLEWATCH_TEST_PLAN", "plan.json"

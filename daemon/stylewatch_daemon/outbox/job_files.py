@@ -22,7 +22,7 @@ from typing import Any, Literal
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGES, STAGING
 from stylewatch_daemon.store.journal import Role, is_role
 from stylewatch_daemon.store.ledger import Entry
 
@@ -242,9 +242,16 @@ def stage(entry: Entry, step: int) -> Input:
 
 def stages(entry: Entry) -> dict[int, Spot]:
     """Return the stages of a job that are there now, by their steps, in order."""
-    if entry.place is None:
-        return {}
-    folder = f"{entry.place}/{STAGES}"
+    return {} if entry.place is None else _numbered(entry, f"{entry.place}/{STAGES}")
+
+
+def frames(entry: Entry) -> dict[int, Spot]:
+    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order."""
+    return _numbered(entry, f"{STAGING}/{entry.id}/{CLIP_FOLDER}")
+
+
+def _numbered(entry: Entry, folder: str) -> dict[int, Spot]:
+    """Return the pictures in a folder of the outbox whose names are numbers."""
     try:
         with safe_dirs.opened(Path(entry.outbox), folder) as handle, os.scandir(handle) as entries:
             matches = [STAGE.fullmatch(file.name) for file in entries]

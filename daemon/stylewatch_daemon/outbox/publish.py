@@ -18,6 +18,9 @@ from stylewatch_daemon.files.permissions import OPEN, PRIVATE, Sharing
 RECEIPT = "receipt.json"
 STAGES = "stages"
 STAGING = ".staging"
+CLIP_FOLDER = ".clip"
+"""Folder, below a job's staged files, of painted frames and segments of a clip."""
+
 REFUSED = "_refused"
 _INCOMPLETE = f"{REFUSED}.half"
 """A folder for REFUSED that is not complete yet, in the staging folder."""

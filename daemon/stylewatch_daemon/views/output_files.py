@@ -1,6 +1,7 @@
 """Read the receipt, the losses and the pictures of a job.
 
-A picture is called `final`, `stage-50`, `input-0`, `animation`, `sheet` or `curve`. Other people
+A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0`, `animation`,
+`sheet` or `curve`. Other people
 may write into the outbox: no link is followed there, and an input whose SHA-256 is known counts
 only with exactly these bytes.
 """
@@ -21,7 +22,7 @@ from typing import Any
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import candidates, safe, shown
-from stylewatch_daemon.outbox.job_files import Spot, input_spots, stages
+from stylewatch_daemon.outbox.job_files import Spot, frames, input_spots, stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry
 
@@ -37,7 +38,7 @@ ARTIFACTS = {
 }
 """Files that may lie in a job's folder, by the name that they have here."""
 
-_NUMBERED = re.compile(r"(stage|input)-([0-9]{1,9})")
+_NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
 
 
 class Memory:
@@ -172,8 +173,9 @@ def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]
 def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
     """Places where the picture may lie."""
     numbered = _NUMBERED.fullmatch(what)
-    if numbered and numbered[1] == "stage":
-        spot = stages(entry).get(int(numbered[2]))
+    if numbered and numbered[1] != "input":
+        those = stages(entry) if numbered[1] == "stage" else frames(entry)
+        spot = those.get(int(numbered[2]))
         if spot is not None:
             yield spot
     elif numbered:

@@ -20,7 +20,7 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.outbox.job_files import stages
+from stylewatch_daemon.outbox.job_files import frames, stages
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import as_text
 from stylewatch_daemon.store.ledger import (
@@ -457,8 +457,10 @@ class PageData:
         step, steps, left = status["step"], status["steps"], status["seconds_left"]
         self._trails.add(entry.id, step, status["loss"])
         name, newest = name_of(entry), next(reversed(stages(entry)), None)
-        stage = None
-        if newest is not None:
+        stage, frame = None, next(reversed(frames(entry)), None)
+        if frame is not None:
+            stage = self._images.large(entry, f"frame-{frame}", f"{name}, frame {frame + 1}")
+        if stage is None and newest is not None:
             stage = self._images.large(entry, f"stage-{newest}", f"{name} after step {newest}")
         return RunningJob(
             id=entry.id,

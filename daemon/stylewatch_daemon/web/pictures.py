@@ -1,6 +1,6 @@
 """Pictures of jobs: their own files, and previews of them.
 
-GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `input-0`, `animation`, `sheet`, `curve`
+GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `frame-7`, `input-0`, `animation`, `sheet` ...
 GET /jobs/ID/small/SIDE/WHAT     a JPEG with SIDE pixels at most
 GET /jobs/ID/files.zip           all files of the job; `?download` saves a picture of its own, too
 GET /library/small/NAME          a JPEG of a style in the library

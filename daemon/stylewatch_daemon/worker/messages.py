@@ -10,9 +10,6 @@ from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
-CLIP_FOLDER = ".clip"
-"""Folder, below the staged files, of painted frames and segments that a checkpoint refers to."""
-
 
 class AttemptRequest(StrEnum):
     """A request to an attempt that waits or runs."""

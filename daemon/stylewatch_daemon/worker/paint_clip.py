@@ -26,7 +26,7 @@ from PIL import Image
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.disk_need import REFERENCES, SEGMENT
-from stylewatch_daemon.worker.messages import CLIP_FOLDER
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow

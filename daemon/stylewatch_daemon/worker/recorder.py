@@ -16,8 +16,9 @@ from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Sourc
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
-from stylewatch_daemon.worker.messages import CLIP_FOLDER, Order, Saving, Staged
+from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, limited_size, selected

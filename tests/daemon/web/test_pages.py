@@ -30,6 +30,7 @@ from tests.daemon.web.world import (
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.status_txt import Running, Status
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import doctor_runner, page_data, pages
@@ -197,6 +198,20 @@ def test_pages_depend_on_the_ledger_the_stages_and_the_status_that_was_read(
 
 def data(root: Path) -> PageData:
     return PageData(settings(root), Reader(root / "state"))
+
+
+def test_a_running_clip_shows_its_newest_frame(tmp_path: Path) -> None:
+    enter(tmp_path / "state", replace(finished_job(tmp_path), state="running", finished=None))
+    folder = tmp_path / "out" / ".staging" / "id-sea" / CLIP_FOLDER
+    folder.mkdir(parents=True)
+    for name in ("00000006.png", "00000007.png", "part.nut", "segment-00000000.nut"):
+        (folder / name).write_bytes(b"painted")
+    status = Running("sea", 8, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
+    publish(tmp_path / "state", Status(running=[status]), running=1)
+    (job,) = data(tmp_path).overview().running
+    assert job.progress == "frame 8 of 40"
+    assert job.image is not None and "pictures/frame-7?d=" in job.image.src
+    assert client(tmp_path).get(job.image.src).content == b"painted"
 
 
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from tests.painter.films import film as write_film
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import CLIP_FOLDER, Done, Order, Staged, Stopped
+from stylewatch_daemon.worker.messages import Done, Order, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import even, following
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm.task import Task
