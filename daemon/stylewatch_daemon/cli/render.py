@@ -203,8 +203,9 @@ class _Run:
 def _sheet(
     labels: Sequence[str], plans: Sequence[tuple[Member, Plan]], width: int, format_: str = "png"
 ) -> bytes:
-    """Draw the final pictures of a series, `width` in a row."""
+    """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
     from stylewatch_painter.images import sheet
+    from stylewatch_painter.images.clip import frames, is_clip
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
     from stylewatch_painter.images.reduced import NeededSize, long_side
@@ -212,8 +213,12 @@ def _sheet(
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
     for label, (_, plan) in zip(labels, plans, strict=True):
-        picture = read(plan.place.path, max_pixels=plan.order.max_pixels, needed_size=needed_size)
-        cells.append(sheet.Cell(label, sheet.shrunk(picture.pixels)))
+        path, order = plan.place.path, plan.order
+        if is_clip(path):
+            pixels = next(frames(path, order.clip_limits)).pixels.astype("float32")
+        else:
+            pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
+        cells.append(sheet.Cell(label, sheet.shrunk(pixels)))
     return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
 
 

@@ -1,9 +1,8 @@
 """Read the receipt, the losses and the pictures of a job.
 
 A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0`, `animation`,
-`sheet` or `curve`. Other people
-may write into the outbox: no link is followed there, and an input whose SHA-256 is known counts
-only with exactly these bytes.
+`sheet` or `curve`. Other people may write into the outbox: no link is followed there, and an input
+whose SHA-256 is known counts only with exactly these bytes.
 """
 
 import hashlib

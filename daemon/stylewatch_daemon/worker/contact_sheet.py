@@ -16,6 +16,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_daemon.settings.job import columns
 from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
+from stylewatch_daemon.worker.prepare import clip_of, first_frame
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.encode import encode
@@ -72,7 +73,7 @@ def _write(order: Order, name: str, content: bytes) -> Staged:
 
 
 def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
-    """The path of a final picture in the outbox, and the picture, small; None: there is none.
+    """The path of a final picture or clip in the outbox, and a small picture of it; or None.
 
     Others may write in the outbox too: no link is followed there.
     """
@@ -81,8 +82,11 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
     with suppress(OSError, ValueError, KeyError, TypeError, PictureError):
         receipt = json.loads(_read(part, PurePosixPath(part.place, RECEIPT)))
         path = PurePosixPath(flat_layout.painting(part.place, receipt["final"]))
-        data = _read(part, path)
-        with decoding(path.name, data):
+        shown = path
+        if "clip" in receipt:  # its last key frame
+            shown = PurePosixPath(part.place, receipt["stages"][-1]["file"])
+        data = _read(part, shown)
+        with decoding(shown.name, data):
             raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(sheet.SIDE)))
             pixels, _, _ = to_floats(raster)
         return str(path), sheet.shrunk(pixels)
@@ -106,11 +110,12 @@ def _inputs(order: Order) -> tuple[InputRecord, ...]:
         ("init", order.init),
         *order.masks.items(),
     ]
-    needed_size = NeededSize(long_side(sheet.SIDE))
-    return tuple(
-        InputRecord.of(
-            role, path.name, read(path, max_pixels=order.max_pixels, needed_size=needed_size)
-        )
-        for role, path in roles
-        if path is not None
-    )
+    needed_size, source = NeededSize(long_side(sheet.SIDE)), clip_of(order)
+    records = []
+    for role, path in roles:
+        if path is not None and role == "content" and source is not None:
+            records.append(InputRecord.of(role, path.name, first_frame(order, path, source)))
+        elif path is not None:
+            picture = read(path, max_pixels=order.max_pixels, needed_size=needed_size)
+            records.append(InputRecord.of(role, path.name, picture))
+    return tuple(records)

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
+
+if TYPE_CHECKING:
+    from stylewatch_painter.images.clip import ClipLimits
 
 
 class AttemptRequest(StrEnum):
@@ -75,6 +78,13 @@ class Order:
     """The name of the job that this one repeats, for the receipt."""
     parts: tuple[Part, ...] = ()
     """The jobs of a series; this order is for the sheet of their pictures only."""
+
+    @property
+    def clip_limits(self) -> "ClipLimits":
+        """The limits of a content that is a clip."""
+        from stylewatch_painter.images.clip import ClipLimits  # the daemon does without NumPy
+
+        return ClipLimits(self.max_pixels, self.max_frames, self.max_seconds)
 
     @property
     def main(self) -> Path:

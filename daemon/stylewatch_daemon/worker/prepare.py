@@ -20,7 +20,7 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, ClipLimits, frames, inspect, is_clip
+from stylewatch_painter.images.clip import Clip, frames, inspect, is_clip
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
@@ -82,7 +82,7 @@ def prepare(
         recipe = book.change(recipe, {"start": "picture"})
 
     # Pictures
-    source = _clip(order)
+    source = clip_of(order)
     content, init, styles = _read(order, recipe, style_size, source)
     colors = ColorTransfer(settings, content)
     colors.check(len(order.styles))
@@ -167,7 +167,7 @@ def _as_clip(
     )
     job = ClipJob(
         path=order.content,
-        limits=_clip_limits(order),
+        limits=order.clip_limits,
         clip=source,
         size=size,
         format=settings.clip.format,
@@ -351,7 +351,7 @@ def _read(
 
     content = init = None
     if order.content is not None and source is not None:
-        content = _first_frame(order, order.content, source)
+        content = first_frame(order, order.content, source)
         task = replace(task, content=_blank(content.size))
     elif order.content is not None:
         content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
@@ -364,20 +364,16 @@ def _read(
     return content, init, styles
 
 
-def _clip(order: Order) -> Clip | None:
+def clip_of(order: Order) -> Clip | None:
     """What the content of `order` holds, if it is a clip."""
     if order.content is None or not is_clip(order.content):
         return None
-    return inspect(order.content, _clip_limits(order))
+    return inspect(order.content, order.clip_limits)
 
 
-def _clip_limits(order: Order) -> ClipLimits:
-    return ClipLimits(order.max_pixels, order.max_frames, order.max_seconds)
-
-
-def _first_frame(order: Order, path: Path, source: Clip) -> Picture:
+def first_frame(order: Order, path: Path, source: Clip) -> Picture:
     """The first frame of a clip, as if it were the picture of its file."""
-    frame = next(frames(path, _clip_limits(order)))
+    frame = next(frames(path, order.clip_limits))
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         length = file.tell()

@@ -73,6 +73,9 @@ _PLAIN = re.compile(rb"P[1-6f]")
 _WORD = rb"(?:\s|#[^\r\n]*+[\r\n])++[^\s#]{1,10}+"
 _HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _WORD))
 
+_FILM = re.compile(rb"....(?:ftyp(?!avi|mi[af]|msf|he[iv])|moov|mdat)|\x1a\x45\xdf\xa3", re.DOTALL)
+"""The heads of MP4, MOV, MKV and WebM."""
+
 # Pillow's warnings go by filters that all threads share, and a decoder is the largest user of
 # memory that reading has: both are reasons to decode one picture at a time.
 _one_at_a_time = threading.Lock()
@@ -328,6 +331,8 @@ def _heif(data: bytes) -> Image.Image | None:
 
 def _unknown(data: bytes) -> str:
     """Describe a file in none of the formats."""
+    if _FILM.match(data):
+        return "is a film, and only the content of a job can be one; take a picture of it"
     with suppress(UnicodeDecodeError):
         if "\0" not in data[:HEAD].decode():
             return f"holds text, not a picture; pictures can be {READABLE}"

@@ -99,6 +99,8 @@ def test_a_clip_becomes_a_clip(here: Path, run: Run, receipt: Receipt) -> None:
          " film.mkv is a clip"),
         (("film.mkv", "style.jpg", "--set", "limits.max_frames=2"), "film.mkv has more than 2"
          " frames"),
+        (("content.jpg", "film.mkv"), "film.mkv is a film, and only the content of a job can be"
+         " one"),
     ],
 )  # fmt: skip
 def test_a_mistake_with_a_clip_is_one_sentence(
@@ -238,6 +240,13 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
     with Image.open(here / "s.jpg") as picture:
         assert picture.format == "JPEG"
+
+
+@pytest.mark.usefixtures("film")
+def test_a_series_of_clips_has_a_sheet_of_their_first_frames(here: Path, run: Run) -> None:
+    ended = run("render", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
+    assert ended.code == 0, ended.err
+    assert {"film-style/strength=0.2.mp4", "film-style/sheet.png"} < made(here)
 
 
 def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.worker.orders import order
+from tests.painter.films import film
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.outbox import receipt
@@ -49,6 +50,22 @@ def test_the_sheet_has_the_pictures_and_the_receipt_is_last(given: Order, tmp_pa
     assert [(file.role, file.size) for file in record.inputs] == [
         ("content", (48, 36)), ("style-1", (40, 32)), ("content-mask", (8, 6)),
     ]  # fmt: skip
+    with Image.open(given.staging / "sheet.png") as sheet:
+        assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
+
+
+def test_of_a_clip_the_sheet_has_the_last_key_frame(given: Order, tmp_path: Path) -> None:
+    place = tmp_path / "out/a/seed=1"
+    (place / "stages").mkdir()
+    (place / "final.png").rename(place / "stages/0009.png")
+    plain = {"final": "final.mp4", "clip": {}, "stages": [{"file": "stages/0009.png"}]}
+    (place / "receipt.json").write_text(json.dumps(plain))
+    content = film(tmp_path / "film.mkv", "ffv1", frames=2, pix_fmt="bgr0")
+    *_, end = draw(replace(given, content=content))
+    assert isinstance(end, Done)
+    record = SeriesReceipt.model_validate(end.receipt)
+    assert record.jobs[0].final == "a/seed=1/final.mp4"
+    assert (record.inputs[0].name, record.inputs[0].size) == ("film.mkv", (64, 48))
     with Image.open(given.staging / "sheet.png") as sheet:
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 
