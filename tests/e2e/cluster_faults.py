@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests import nodes
-from tests.e2e.fault_injection import INJECTED, Plan
+from tests.e2e.fault_injection import INJECTED, PER_SEGMENT, STEPS, Plan
 from tests.e2e.faults import KEPT, WAITS, Row, exit_code, inject, undisturbed, wait_for
-from tests.e2e.invariants import Workspace
+from tests.e2e.invariants import FRAMES, Kind, Workspace
 
 from stylewatch_daemon.cli.main import call
 
@@ -33,12 +33,14 @@ def injected(fault: str, step: str, action: str, expected: int = 0, **more: Any)
     return Row(f"{fault}, on a cluster", step, checked, run)
 
 
-def machine_dies(root: Path) -> list[str]:
+def machine_dies(
+    root: Path, kind: Kind = "pictures", step: str = "stage staged", nth: int = 2
+) -> list[str]:
     """Remove a machine with all that runs on it; another like it joins."""
     cluster = nodes.shared()
     third = nodes.add(cluster, "c")
     plan = replace(
-        SLOW, cluster=cluster.address, labels={"zone": "c"}, step="stage staged", nth=2,
+        SLOW, cluster=cluster.address, labels={"zone": "c"}, step=step, nth=nth,
         fault="stop worker",
     )  # fmt: skip
     joined: list[Any] = []
@@ -49,10 +51,18 @@ def machine_dies(root: Path) -> list[str]:
         joined.append(nodes.add(cluster, "c"))
 
     try:
-        return inject(root, plan, 0, during=replace_machine)
+        return inject(root, plan, 0, kind=kind, during=replace_machine)
     finally:
         for node in joined:
             cluster.remove_node(node, allow_graceful=False)
+
+
+def machine_dies_over_a_clip(root: Path) -> list[str]:
+    """Do the same while a clip is painted; the next machine has to take over its frames."""
+    wrong = machine_dies(root, "clip", "frame staged", 4)
+    painted = (root / STEPS).read_text(encoding="utf-8").splitlines().count("frame staged")
+    again = painted - 2 * FRAMES  # at most an open segment
+    return [*wrong, f"{again} frames were painted again"] if again > PER_SEGMENT else wrong
 
 
 def head_dies(root: Path) -> list[str]:
@@ -144,6 +154,8 @@ def rows() -> Iterator[Row]:
     yield injected("hung worker", "stage staged", "stop worker", step_timeout_s=2.0)
     yield injected("hung: Ray's process for a place", "stage staged", "stop parent", silent_s=8.0)
     yield Row("kill -9: a machine of a cluster", "stage staged", RETRIED, machine_dies)
+    clips = "kill -9: a machine of a cluster, with clips"
+    yield Row(clips, "frame staged", RETRIED, machine_dies_over_a_clip)
     yield Row("kill -9: the head of a cluster", "stage staged", WAITS, head_dies)
     checked = "these two end, with what was dropped; the third is done"
     yield Row("cancelled: one painted, one waiting, on a cluster", "watching", checked, canceled)

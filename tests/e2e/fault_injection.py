@@ -62,6 +62,9 @@ STEPS, INJECTED = "steps", "injected"
 FILE_LIMIT = 500
 """Bytes; no checkpoint is smaller."""
 
+PER_SEGMENT = 2
+"""Frames of a segment of a clip."""
+
 DEADLY = "deadly"
 """A job of this name kills every worker that runs it."""
 
@@ -278,7 +281,7 @@ def _wrap_supervisor(plan: Plan) -> None:
 def _wrap_worker(plan: Plan) -> None:
     from stylewatch_daemon.worker import contact_sheet, paint_clip, recorder
 
-    vars(paint_clip)["SEGMENT"] = 2
+    vars(paint_clip)["SEGMENT"] = PER_SEGMENT
 
     def staged(staging: Path, name: str, content: bytes) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
@@ -288,6 +291,7 @@ def _wrap_worker(plan: Plan) -> None:
     for wrap, owner, name, step in (
         (_before, recorder, "artifact_request", "artifacts begun"),
         (_before, contact_sheet, "draw", "sheet begun"),
+        (_before, paint_clip.ClipPainter, "_close_segment", "segment begun"),
         (_after, paint_clip.ClipPainter, "_close_segment", "segment kept"),
         (_before, recorder.Recorder, "_join", "clip begun"),
         (_before, checkpoint, "save", "checkpoint begun"),

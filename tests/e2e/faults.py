@@ -86,6 +86,11 @@ FULL = {  # what cannot be written: which disk is filled, at which step
     "the receipt": ("out", "final staged"),
     "the ledger": ("state", "receipt staged"),
 }
+FULL_OF_A_CLIP = {
+    "a frame": ("out", "frame staged"),
+    "a segment": ("out", "segment begun"),
+    "the clip": ("out", "clip begun"),
+}
 CLOCKS = {"back a day": -24, "forward a year": 24 * 365}
 
 
@@ -165,7 +170,12 @@ def inject(
 
 
 def on_small_disks(
-    root: Path, plan: Plan, repair: Callable[[], object] = nothing, expected: int = 75
+    root: Path,
+    plan: Plan,
+    repair: Callable[[], object] = nothing,
+    expected: int = 75,
+    *,
+    kind: Kind = "pictures",
 ) -> list[str] | None:
     """Do the same with outbox and state folder on disks of their own."""
     if not CAN_MOUNT:
@@ -173,7 +183,7 @@ def on_small_disks(
     with ExitStack() as stack:
         for name in ("out", "state"):
             stack.enter_context(small_disk(root / name, DISK_KIB))
-        return inject(root, plan, expected, repair)
+        return inject(root, plan, expected, repair, kind=kind)
 
 
 def killed(
@@ -247,16 +257,19 @@ def retried(step: str, root: Path) -> list[str]:
 def shortages() -> Iterator[Row]:
     """Yield the rows with full and read-only disks; then the disk is writable again."""
 
-    def full(disk: str, step: str, root: Path) -> list[str] | None:
+    def full(disk: str, step: str, kind: Kind, root: Path) -> list[str] | None:
         plan = Plan("", step=step, fault=f"fill {disk}")
-        return on_small_disks(root, plan, (root / disk / ".filler").unlink)
+        return on_small_disks(root, plan, (root / disk / ".filler").unlink, kind=kind)
 
     def read_only(step: str, root: Path) -> list[str] | None:
         plan = Plan("", step=step, fault="lock out")
         return on_small_disks(root, plan, lambda: remount(root / "out", "rw"))
 
     for what, (disk, step) in FULL.items():
-        yield Row("disk full", f"writing {what}", WAITS, partial(full, disk, step))
+        yield Row("disk full", f"writing {what}", WAITS, partial(full, disk, step, "pictures"))
+    for what, (disk, step) in FULL_OF_A_CLIP.items():
+        with_clips = partial(full, disk, step, "clip")
+        yield Row("disk full, with clips", f"writing {what}", WAITS, with_clips)
     limited = Plan("", step="checkpoint begun", fault="limit files")
     yield Row("disk full", "writing the checkpoint alone", WAITS, lambda r: inject(r, limited, 75))
     for step in ("settled", "stage staged", "archived"):
