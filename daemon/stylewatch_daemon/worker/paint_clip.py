@@ -164,7 +164,7 @@ def first_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
         height, width, _ = frame.pixels.shape
         scale = min(1.0, _FOR_CUTS / max(height, width))
         size = max(1, round(scale * width)), max(1, round(scale * height))
-        small = _rounded(resize(frame.pixels.astype(np.float32), size))
+        small = _rounded(resize(frame.pixels, size))
         if flow.known(small, before).is_cut:
             yield frame
         before = [Reference(small, small, np.zeros(size[::-1], np.uint8))]
@@ -283,7 +283,7 @@ class ClipPainter:
         return clip.frames(self.job.path, self.job.limits, first)
 
     def _content(self, frame: Frame) -> Pixels:
-        return resize(frame.pixels.astype(np.float32), self.job.size)
+        return resize(frame.pixels, self.job.size)
 
     def _following(self, content: Pixels, known: Known) -> Task:
         """The task of a frame that follows others of its scene, which show what is `known`."""

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from stylewatch_painter.stage import Pixels, Plane
@@ -18,20 +19,20 @@ _FILTERS = {
 
 
 def resize(
-    pixels: Pixels,
+    pixels: Pixels | NDArray[np.uint8],
     size: tuple[int, int],
     resample: Resample = "lanczos",
     *,
     eight_bit: bool = False,
 ) -> Pixels:
-    """Resize a picture, float32 (height, width, 3), to `size` (width, height) in pixels.
+    """Resize a picture (height, width, 3) to `size` (width, height) in pixels, as float32.
 
     Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit` the
-    picture is clipped and rounded to 8 bits first, and resized as such. A picture of that size is
-    returned as it is.
+    picture is clipped and rounded to 8 bits first, and resized as such. Floats of that size are
+    returned as they are. Whole numbers are converted by channel, which takes less memory.
     """
     if size == (pixels.shape[1], pixels.shape[0]):
-        return pixels
+        return pixels.astype(np.float32, copy=False)
     if eight_bit:
         rounded = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
         resized = Image.fromarray(rounded).resize(size, _FILTERS[resample])
@@ -46,6 +47,6 @@ def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "lanc
     return np.clip(_resized(plane, size, resample), 0, 1)
 
 
-def _resized(plane: Plane, size: tuple[int, int], resample: Resample) -> Plane:
+def _resized(plane: Plane | NDArray[np.uint8], size: tuple[int, int], resample: Resample) -> Plane:
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(image.resize(size, _FILTERS[resample]))

@@ -191,6 +191,29 @@ def test_files_of_frames_go_once_they_are_encoded(
     ]
 
 
+def test_a_long_clip_takes_as_much_space_as_a_short_one(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apart from its segments, and the losses of each frame in the checkpoint."""
+    monkeypatch.setattr(paint_clip, "SEGMENT", 4)
+    monkeypatch.setattr(paint_clip, "REFERENCE_EVERY", 2)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    film = lossless(tmp_path / "film.mkv", [np.roll(view(0), n, axis=1) for n in range(48)])
+    given = clip_order(tmp_path / "job", pictures, film, backend="sketch")
+    assert given.checkpoint is not None
+    taken: dict[int, tuple[int, int]] = {}
+    for event in run_job.work(given, lambda: Wish.GO_ON):
+        if isinstance(event, Progress) and event.step > 1:
+            files = (given.staging / CLIP_FOLDER).glob("*[!t]")
+            sizes = (path.stat().st_size for path in files)
+            taken[event.step] = sum(sizes), given.checkpoint.stat().st_size
+    early, late = (
+        np.max([taken[n] for n in steps], axis=0) for steps in (range(4, 13), range(13, 49))
+    )
+    assert late[0] <= 2 * early[0]
+    assert late[1] - early[1] <= 36 * 1024
+
+
 def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
     frames = [view(number) for number in range(4)]
     film = write_film(tmp_path / "film.mov", "png", frames=frames, pix_fmt="rgb24")
