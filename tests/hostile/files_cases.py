@@ -4,7 +4,7 @@ import io
 import os
 import socket
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +113,12 @@ def _photograph(kind: str) -> bytes:
     return file.getvalue()
 
 
-def _fill(path: Path, whole: bytes, *, keep_open: bool, world: World) -> None:
-    """Make the file in its full length, write half of it, stall, write the rest."""
+def _fill(path: Path, whole: bytes, world: World, *, keep_open: bool, in_full: bool = True) -> None:
+    """Make the file, `in_full` length at once, write half of it, stall, write the rest."""
     half = len(whole) // 2
     file = path.open("wb", buffering=0)
-    os.truncate(file.fileno(), len(whole))
+    if in_full:
+        os.truncate(file.fileno(), len(whole))
     file.write(whole[:half])
     if not keep_open:
         file.close()
@@ -134,15 +135,21 @@ def _fill(path: Path, whole: bytes, *, keep_open: bool, world: World) -> None:
     world.later(4 * QUIET_S, write_the_rest)
 
 
-def _preallocated(kind: str, world: World) -> None:
-    whole = _photograph(kind)
-    for keep_open in (True, False):
+def stalled(
+    kind: str, name: str, whole: bytes, world: World, *, in_full: tuple[bool, ...] = (True,)
+) -> None:
+    """Write contents of this name in two parts, kept open between them or opened again."""
+    for keep_open, at_once in product((True, False), in_full):
         job = f"{kind}-{'kept-open' if keep_open else 'opened-again'}"
+        job += "" if at_once else "-grows"
         folder = world.drop_open(job, "content.jpg")
-        name = f"content.{kind.lower()}"
-        _fill(folder / name, whole, keep_open=keep_open, world=world)
+        _fill(folder / name, whole, world, keep_open=keep_open, in_full=at_once)
         painted = world.outbox / job / "inputs" / name
-        world.expect(f"{job}: the whole picture was not painted", partial(_holds, painted, whole))
+        world.expect(f"{job}: the whole file was not painted", partial(_holds, painted, whole))
+
+
+def _preallocated(kind: str, world: World) -> None:
+    stalled(kind, f"content.{kind.lower()}", _photograph(kind), world)
 
 
 def _holds(path: Path, content: bytes) -> bool:

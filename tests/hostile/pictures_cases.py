@@ -289,13 +289,17 @@ def album_of_bombs(world: World) -> None:
     made_here.rename(world.inbox / "album")
 
 
-def _damaged(kind: str, world: World) -> None:
-    whole = bombs.heic() if kind == "heic" else made(kind)
+def damaged(name: str, whole: bytes, world: World) -> None:
+    """Drop contents of this name that are cut off and damaged."""
     place = st.tuples(st.floats(0, 1), st.integers(0, 255))
     cuts = st.one_of(st.just(1.0), st.floats(0, 1))
     hurt = st.builds(bombs.damaged, st.just(whole), st.lists(place, max_size=6), cuts)
     for example in world.examples(hurt):
-        world.drop_hostile({"content.jpg": example})
+        world.drop_hostile({name: example})
+
+
+def _damaged(kind: str, world: World) -> None:
+    damaged("content.jpg", bombs.heic() if kind == "heic" else made(kind), world)
 
 
 for kind in (*KINDS, "heic"):

@@ -25,6 +25,8 @@ SHORT = (
     "a pipe for each file of a pair",
     "PNG: 10 gigapixels that are claimed only",
     "JPEG: an EXIF that loops",
+    "MP4: a billion frames",
+    "times that run backwards",
     "requests of garbage, while the daemon runs",
     "job.yaml: an empty bool with a tag",
     "job.yaml: a name with a surrogate",

@@ -13,7 +13,7 @@ from tests.hostile.cases import CASES, Case
 from tests.hostile.meter import allocated
 from tests.hostile.world import DISK, MB, MOST_LOG, MOST_MEMORY, Options, World
 
-FAMILIES = ("settings", "files", "pictures", "state", "outbox")
+FAMILIES = ("settings", "files", "pictures", "clips", "state", "outbox")
 """The modules with cases: `files` means files_cases.py."""
 
 TOGETHER = 6

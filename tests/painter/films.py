@@ -75,6 +75,31 @@ def film(
     return path
 
 
+def changing_size(path: Path, size: tuple[int, int]) -> Path:
+    """Write a WebM of five frames of 64x48 and five of `size`; its head has the first size."""
+    with av.open(str(path), "w") as target:
+        stream = None
+        for part, each in enumerate((SIZE, size)):
+            source_path = path.with_name(f"part-{part}.webm")
+            film(source_path, "libvpx", frames=[pattern(number, each) for number in range(5)])
+            with av.open(str(source_path)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + part * 200, packet.dts + part * 200
+                        packet.stream = stream
+                        target.mux(packet)
+    return path
+
+
+def sound(path: Path) -> Path:
+    """Write a tone without pictures."""
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("aac", rate=48_000, layout="stereo")
+        container.mux(_tone(track, 1))
+    return path
+
+
 def _tone(track: Any, seconds: float) -> list[Any]:
     """A tone that rises, in the packets of a new track."""
     times = np.arange(round(seconds * 48_000)) / 48_000

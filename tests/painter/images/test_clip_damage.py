@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.painter.films import film, flat, pattern
+from tests.painter.films import changing_size, film, flat, pattern, sound
 from tests.painter.images.test_clip import LIMITS, animation, read, refusal, starts_anywhere
 
 from stylewatch_painter.errors import PictureError
@@ -209,32 +209,14 @@ def test_frames_that_are_larger_than_the_first(
     tmp_path: Path, larger: tuple[int, int], damaged: int
 ) -> None:
     """They are resampled, up to the limit of pixels."""
-    sizes = {"a.webm": (64, 48), "b.webm": larger}
-    for name, size in sizes.items():
-        film(tmp_path / name, "libvpx", frames=[pattern(number, size) for number in range(5)])
-    with av.open(str(tmp_path / "c.webm"), "w") as target:
-        stream = None
-        for part, name in enumerate(sizes):
-            with av.open(str(tmp_path / name)) as source:
-                stream = stream or target.add_stream_from_template(source.streams.video[0])
-                for packet in source.demux(video=0):
-                    if packet.pts is not None and packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + part * 200, packet.dts + part * 200
-                        packet.stream = stream
-                        target.mux(packet)
-    _, shown = read(tmp_path / "c.webm")
+    _, shown = read(changing_size(tmp_path / "a.webm", larger))
     assert [frame.is_damaged for frame in shown] == [False] * 5 + [bool(damaged)] * 5
     if not damaged:
         assert np.abs(shown[9].pixels.astype(int) - pattern(4)).mean() < 30
 
 
 def test_sound_and_covers_are_no_clips(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        track = container.add_stream("aac", rate=48_000)
-        samples = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
-        samples.sample_rate = 48_000
-        container.mux([*track.encode(samples), *track.encode(None)])
-    assert "has no pictures, only sound or text" in refusal(tmp_path / "a.mp4")
+    assert "has no pictures, only sound or text" in refusal(sound(tmp_path / "a.mp4"))
 
 
 def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) -> None:
