@@ -307,7 +307,7 @@ class _Film:
             if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
                 _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
         if not shown:
-            raise PictureError("has no frames; export it again")
+            raise PictureError("has no frames; export it again") from EOFError("no packets")
         shown.sort(key=lambda number: ticks[number])
         self._numbers = [-1] * len(ticks)
         for frame, number in enumerate(shown):
@@ -354,7 +354,7 @@ class _Film:
         for _, picture in self._pictures_for(0):
             self._axes = video_color.axes(picture)
             return picture
-        raise PictureError(_NOTHING)
+        raise PictureError(_NOTHING) from EOFError("no picture")
 
     def frames(self, first: int) -> Iterator[Frame]:
         """Yield the frames from number `first` on; missing ones repeat the one before."""

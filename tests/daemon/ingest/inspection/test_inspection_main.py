@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, made, photograph, png
+from tests.painter.films import film
 
 from stylewatch_daemon.ingest.inspection.inspection_main import (
     EXTRA_MEMORY,
@@ -170,6 +171,22 @@ def test_half_a_photograph_that_can_be_decoded_is_truncated_while_it_may_grow(
     assert refusal(file) == ""
     file.write_bytes(b"")
     assert isinstance(verdict(file), CutOff)
+
+
+@pytest.mark.parametrize(
+    ("codec", "end", "reason"),
+    [(b"FFV1", 0.9, "has no frames"), (b"VP80", 0.99, "has no frame that can be decoded")],
+)
+def test_a_film_without_a_whole_frame_is_truncated_if_it_lacks_its_end(
+    codec: bytes, end: float, reason: str, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "content.mkv", "ffv1", frames=1, pix_fmt="bgr0")
+    whole = path.read_bytes().replace(b"FFV1", codec)
+    path.write_bytes(whole[: round(end * len(whole))])
+    cut = verdict(path)
+    assert isinstance(cut, CutOff) and reason in cut.reason
+    path.write_bytes(whole)
+    assert (reason in refusal(path)) == (codec == b"VP80")
 
 
 @pytest.mark.parametrize(
