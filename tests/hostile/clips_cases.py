@@ -100,7 +100,7 @@ AS_CONTENT: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "a GIF of 200 pictures in no time": ("gif", lambda: endless_gif(200), PAINTED),
     "a GIF of 10,000 pictures": ("gif", lambda: endless_gif(10_000), LIMIT),
-    "a GIF that is played for ever": (
+    "a GIF of five pictures that takes an hour": (
         "gif", lambda: _bytes(animation, "a.gif", 5, durations=[655_350] * 5), LIMIT
     ),
     "WebP: 300 pictures on a canvas of 36 megapixels": (
@@ -144,10 +144,10 @@ for title, (ending, data, end) in AS_CONTENT.items():
 ROLES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a film named content.jpg": ("content.jpg", _mp4, PAINTED),
     "a picture named content.mp4": ("content.mp4", partial(made, "jpeg"), PAINTED),
-    "a film named style.jpg": ("style.jpg", _mp4, "style.jpg"),
-    "a film as style.mp4": ("style.mp4", _mp4, "style.mp4"),
-    "a film as content.mask.mp4": ("content.mask.mp4", _mp4, "content.mask.mp4"),
-    "a film as init.mp4": ("init.mp4", _mp4, "init.mp4"),
+    "a film named style.jpg": ("style.jpg", _mp4, "style.jpg is a film"),
+    "a film as style.mp4": ("style.mp4", _mp4, "style.mp4 is a film"),
+    "a film as content.mask.mp4": ("content.mask.mp4", _mp4, "content.mask.mp4 is a film"),
+    "a film as init.mp4": ("init.mp4", _mp4, "init.mp4 is a film"),
     "an animation as style.gif": (
         "style.gif", lambda: _bytes(animation, "a.gif", 5), PAINTED
     ),
@@ -159,12 +159,13 @@ for title, (name, data, end) in ROLES.items():
 @case("clips", "a film with an initial picture, and with a style that is a film, too")
 def film_and_others(world: World) -> None:
     _ends({"content.mp4": _mp4, "init.jpg": partial(made, "jpeg")}, "content.mp4 is a clip", world)
-    _ends({"content.mp4": _mp4, "style.webm": WHOLE["WebM"][1]}, "style.webm", world)
+    _ends({"content.mp4": _mp4, "style.webm": WHOLE["WebM"][1]}, "style.webm is a film", world)
 
 
-@case("clips", "a link to a film outside, and one to /dev/zero")
+@case("clips", "content.mp4 as a link to a file outside, and to /dev/zero")
 def links(world: World) -> None:
-    for job, target in {"outside": world.elsewhere / "film.mp4", "zero": Path("/dev/zero")}.items():
+    targets = {"outside": world.elsewhere / "content.jpg", "zero": Path("/dev/zero")}
+    for job, target in targets.items():
         (world.drop_open(f"film-{job}", "content.jpg") / "content.mp4").symlink_to(target)
 
 
