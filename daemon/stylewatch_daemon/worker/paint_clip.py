@@ -173,7 +173,7 @@ def first_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
 class ClipPainter:
     """Paints the frames of a clip with a backend, from a checkpoint on or from the start.
 
-    Raises CheckpointError where the checkpoint is of another clip, or damaged.
+    Raises CheckpointError where the checkpoint is of another clip, damaged, or frames are missing.
     """
 
     def __init__(
@@ -184,7 +184,11 @@ class ClipPainter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job, self._backend, self._clock = job, backend, clock
-        self.state = ClipState.load(job.identity, saved)
+        self.state = state = ClipState.load(job.identity, saved)
+        kept = [*map(self._segment, state.segments)]
+        kept += map(self._file, range(state.open_from, state.done))
+        if not all(path.is_file() for path in kept):
+            raise CheckpointError("painted frames that this checkpoint refers to are missing")
         self._began = clock() - self.state.seconds
         self._losses = Losses(0.0)
 

@@ -167,6 +167,23 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
         assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
+@pytest.mark.parametrize("kind", ["png", "nut"])
+def test_without_the_frames_of_its_checkpoint_it_starts_anew(
+    kind: str, given: Order, tmp_path: Path, pictures: Path, film: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+    stop = iter([*[Wish.GO_ON] * 15, *[Wish.STOP] * 1000])
+    *_, end = run_job.work(given, lambda: next(stop))
+    assert isinstance(end, Stopped) and 3 < end.step < COUNT
+    next((given.staging / CLIP_FOLDER).glob(f"*.{kind}")).unlink()
+    started, *_ = painted(given)
+    assert isinstance(started, Started) and started.step == 0
+    assert files(given)["final.mkv"] == files(whole)["final.mkv"]
+
+
 def test_finish_gives_the_clip_so_far(given: Order) -> None:
     wishes = iter([*[Wish.GO_ON] * 14, *[Wish.FINISH] * 100])
     *_, end = run_job.work(given, lambda: next(wishes))
