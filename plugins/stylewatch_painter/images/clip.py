@@ -306,7 +306,7 @@ class _Film:
                 keys.append(number)
             if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
                 _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
-        if not shown:
+        if not shown:  # with a cause, as for all that more bytes may mend
             raise PictureError("has no frames; export it again") from EOFError("no packets")
         shown.sort(key=lambda number: ticks[number])
         self._numbers = [-1] * len(ticks)

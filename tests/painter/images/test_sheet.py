@@ -1,5 +1,6 @@
 """Pictures are resized in floats, or as 8 bits; a sheet has pictures in rows with labels."""
 
+import tracemalloc
 from typing import get_args
 
 import numpy as np
@@ -22,6 +23,25 @@ def test_floats_are_neither_rounded_nor_clipped() -> None:
     assert np.abs(resized - np.rint(resized)).max() > 0.1
     ramp = resize(np.concatenate([flat(1, 1, 0), flat(1, 1, 100)], axis=1), (4, 1), "bilinear")
     assert np.allclose(ramp[0, :, 0], [0, 25, 75, 100])
+
+
+@pytest.mark.parametrize("size", [(20, 5), (13, 9)])
+def test_bytes_are_resized_as_the_same_floats(size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(7).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    resized = resize(picture, size)
+    assert resized.dtype == np.float32
+    assert np.array_equal(resized, resize(picture.astype(np.float32), size))
+
+
+def test_bytes_do_not_become_floats_as_a_whole() -> None:
+    picture = np.zeros((1000, 1000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        resize(picture, (10, 10))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * picture.nbytes
 
 
 @pytest.mark.parametrize("resample", get_args(Resample))
