@@ -35,7 +35,7 @@ from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
@@ -140,7 +140,7 @@ class ClipJob:
     """A clip to paint: its file, what that holds, and how its frames are prepared and written.
 
     `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
-    the output's size. `shown` gives the frame to write, of a painted frame and the clip's own.
+    the output's size, without other stages than the last. `shown` gives the frame to write, of a painted frame and the clip's own.
     Painted frames and segments are kept below `staging`. `identity` is a digest of all that
     determines the result.
     """
@@ -363,8 +363,8 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
         if scale.scale >= least
     ]
     steps = max(1, round(share * schedule.steps))
-    changes = {"start": "picture", "scales": scales, "initial_steps": None, "save_start": False}
-    return book.change(recipe, {**changes, "steps": steps, "save_every": MOST_STEPS})
+    changes = {"start": "picture", "scales": scales, "initial_steps": None, "steps": steps}
+    return book.change(recipe, changes)
 
 
 def even(size: Size) -> Size:

@@ -25,7 +25,7 @@ from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, r
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
@@ -151,7 +151,8 @@ def _as_clip(
         if value:
             raise SettingsError(f"{name} is for pictures, and {order.content.name} is a clip")
     size = even(first.task.final)
-    exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True}
+    exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
+             "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
 
     def still(frame: Pixels) -> Task:
@@ -179,7 +180,6 @@ def _as_clip(
     )
     return replace(
         first,
-        task=task,
         # frames come with their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, first.backend, resume),

@@ -284,7 +284,10 @@ def test_what_is_for_pictures_alone_is_refused(
 def test_odd_sides_become_even(tmp_path: Path, pictures: Path, film: Path) -> None:
     assert even((641, 359)) == (640, 360)
     painted(given := clip_order(tmp_path / "job", pictures, film, size=37))
-    assert receipt(given)["size"] == [36, 24]
+    record = receipt(given)
+    assert record["size"] == [36, 24]
+    asked = record["recipe"]["schedule"]
+    assert (asked["size"], asked["fit"], asked["save_every"]) == ("37", "within", 2), "to repeat it"
 
 
 def test_a_following_frame_has_a_share_of_the_steps() -> None:
