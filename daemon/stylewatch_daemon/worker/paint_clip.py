@@ -140,9 +140,9 @@ class ClipJob:
     """A clip to paint: its file, what that holds, and how its frames are prepared and written.
 
     `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
-    the output's size, without other stages than the last. `shown` gives the frame to write, of a painted frame and the clip's own.
-    Painted frames and segments are kept below `staging`. `identity` is a digest of all that
-    determines the result.
+    the output's size, without other stages than the last. `shown` gives the frame to write, of a
+    painted frame and the clip's own. Painted frames and segments are kept below `staging`.
+    `identity` is a digest of all that determines the result.
     """
 
     path: Path
