@@ -28,9 +28,9 @@ from PIL import Image
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits, Frame
 from stylewatch_painter.images.read import read
+from stylewatch_painter.stage import Bytes
 
 Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 """Maps (x, y, 1) of a frame to (x, y) of a layer's picture, (2, 3)."""
 
@@ -75,7 +75,7 @@ class Scene:
         return places
 
     def frame(self, number: int) -> Bytes:
-        """What is seen, uint8 (height, width, 3)."""
+        """The frame with this number, uint8 (height, width, 3)."""
         width, height = self.size
         picture = np.zeros((height, width, 3), np.float32)
         for layer in reversed(self.layers):

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.float32]
 """A picture: float32 (height, width, 3), RGB, nominally 0..255."""
 
+Bytes = NDArray[np.uint8]
+"""A picture as files and screens have it: uint8 (height, width, 3), RGB."""
+
 Plane = NDArray[np.float32]
 """An alpha channel or a mask: float32 (height, width), 0..1."""
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+
+from stylewatch_painter.stage import Bytes
 
 SIZE = (64, 48)
 RATE = 25
-
-Bytes = NDArray[np.uint8]
 
 
 def pattern(number: int, size: tuple[int, int] = SIZE) -> Bytes:

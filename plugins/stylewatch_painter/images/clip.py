@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
+from importlib.util import find_spec
 from io import SEEK_END
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -39,8 +40,9 @@ from stylewatch_painter.images.read import (
     unfilled,
 )
 from stylewatch_painter.images.reduced import Raster, Size, turned
-from stylewatch_painter.images.video_color import OVER_WHITE, Bytes
+from stylewatch_painter.images.video_color import OVER_WHITE
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.stage import Bytes
 
 CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
 
@@ -141,9 +143,15 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 
     All packets of a film are read, and one frame is decoded; of an animated picture all are.
 
-    Raises PictureError: it is no clip, beyond `limits`, damaged, or needs a missing extra.
+    Raises PictureError: it is no clip, beyond `limits`, damaged, or the extra that is needed to
+    paint it is missing.
     """
-    if _kind_of(path) == _ANIMATED:
+    kind = _kind_of(path)
+    if find_spec("cv2") is None:  # `flow` uses it; without it nothing is begun
+        raise PictureError(
+            f"{path.name} is a clip, which needs an extra: {install_command('clips')}"
+        )
+    if kind == _ANIMATED:
         return _inspect_animation(path, limits)
     with _named(path.name):
         return _Film(path, limits).describe()
@@ -498,7 +506,7 @@ def _pyav() -> Any:
         return importlib.import_module("av")
     except ImportError as error:
         raise PictureError(
-            f"is a film, which needs an extra: {install_command('clips')}, or save it as GIF"
+            f"is a film, which needs an extra: {install_command('clips')}"
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""Optical flow between the frames of a clip, and what of an earlier frame it can tell.
+"""Optical flow between the frames of a clip, and what painted frames show of a later one.
 
-Dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in OpenCV. All
-frames are uint8 (height, width, 3), RGB; a displacement is float32 (height, width, 2), in pixels
-right and down. Everything runs on one thread: OpenCV's flow depends on their number.
+Dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in OpenCV. A
+displacement is float32 (height, width, 2), in pixels right and down. Everything runs on one
+thread, because OpenCV's flow depends on their number.
 """
 
 import importlib
@@ -14,11 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.installation import install_command
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.stage import Bytes, Pixels, Plane
 
-Frame = NDArray[np.uint8]
 Displacement = NDArray[np.float32]
 
 _LEAST_SIDE = 32
@@ -29,10 +26,9 @@ _SAME, _OTHER = 12.0, 36.0
 same, and from which they show something else."""
 
 _LEFT_OUT = 0.02
-"""Share of a frame that may stay unknown before older frames are asked about it."""
+"""Share of a frame that may stay unknown without a look at older frames."""
 
-
-LEAST_KNOWN = 0.25
+_LEAST_KNOWN = 0.25
 """Share of a frame that earlier ones must show; below it a scene begins."""
 
 
@@ -44,8 +40,8 @@ class Reference:
     place has been through since it came into view.
     """
 
-    frame: Frame
-    painted: Frame
+    frame: Bytes
+    painted: Bytes
     maturity: NDArray[np.uint8]
 
 
@@ -66,15 +62,14 @@ class Known:
     @property
     def is_cut(self) -> bool:
         """True if a scene begins with the frame."""
-        return float(self.trust.mean()) < LEAST_KNOWN
+        return float(self.trust.mean()) < _LEAST_KNOWN
 
 
-def known(frame: Frame, references: Iterable[Reference]) -> Known:
+def known(frame: Bytes, references: Iterable[Reference]) -> Known:
     """Move painted `references` to `frame`, the first one wherever it shows something.
 
     What later ones add are the long-term terms of Ruder, Dosovitskiy, Brox 2016 (arXiv
     1604.08610), section 4.1: each counts only where those before it know nothing.
-    Raises PictureError where OpenCV is missing.
     """
     height, width, _ = frame.shape
     shown, trust, maturity = np.zeros((3, height, width), np.float32)
@@ -109,7 +104,7 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
     return picture
 
 
-def displacement(source: Frame, target: Frame) -> Displacement:
+def displacement(source: Bytes, target: Bytes) -> Displacement:
     """Where in `target` each pixel of `source` is, relative to its own place."""
     cv2 = _opencv()
     flow: Displacement
@@ -136,7 +131,7 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
     return whole
 
 
-def likeness(source: Frame, target: Frame, forward: Displacement) -> Plane:
+def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     """How much `source` looks like `target` where `forward` leads; 0 outside of `target`."""
     height, width, _ = source.shape
     places = _places(height, width) + forward
@@ -172,11 +167,7 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _opencv() -> Any:
-    try:
-        cv2 = importlib.import_module("cv2")
-    except ImportError as error:
-        raise PictureError(
-            f"is a clip, and following its motion needs an extra: {install_command('clips')}"
-        ) from error
+    """OpenCV, which `clip.inspect` has made sure of."""
+    cv2 = importlib.import_module("cv2")
     cv2.setNumThreads(1)
     return cv2

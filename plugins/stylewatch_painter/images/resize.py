@@ -3,10 +3,9 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -19,7 +18,7 @@ _FILTERS = {
 
 
 def resize(
-    pixels: Pixels | NDArray[np.uint8],
+    pixels: Pixels | Bytes,
     size: tuple[int, int],
     resample: Resample = "lanczos",
     *,
@@ -47,6 +46,6 @@ def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "lanc
     return np.clip(_resized(plane, size, resample), 0, 1)
 
 
-def _resized(plane: Plane | NDArray[np.uint8], size: tuple[int, int], resample: Resample) -> Plane:
+def _resized(plane: Plane | Bytes, size: tuple[int, int], resample: Resample) -> Plane:
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(image.resize(size, _FILTERS[resample]))

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import color
 from stylewatch_painter.images.reduced import Size
-from stylewatch_painter.stage import Pixels
-
-Bytes = NDArray[np.uint8]
+from stylewatch_painter.stage import Bytes, Pixels
 
 Axes = tuple[int, int, int, int]
 """(a, b, c, d), each -1, 0 or 1: a point (x, y) is shown at (a x + c y, b x + d y)."""

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.painter.films import RATE, SIZE, Bytes, film, flat, pattern
+from tests.painter.films import RATE, SIZE, film, flat, pattern
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import Clip, ClipLimits, Frame, frames, inspect, is_clip
+from stylewatch_painter.stage import Bytes
 
 LIMITS = ClipLimits(max_pixels=100_000, max_frames=100, max_seconds=60)
 
@@ -349,5 +350,12 @@ def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "av", None)
     assert is_clip(path)
     assert "a.mp4 is a film, which needs an extra: " in refusal(path)
-    assert "[clips]'`, or save it as GIF" in refusal(path)
-    assert len(list(frames(animation(tmp_path / "a.gif"), LIMITS))) == 20
+    assert refusal(path).endswith("[clips]'`")
+    gif = animation(tmp_path / "a.gif")
+    assert len(list(frames(gif, LIMITS))) == 20
+    assert inspect(gif, LIMITS).frames == 20
+    monkeypatch.setitem(sys.modules, "cv2", None)  # which finds the motion between its frames
+    with pytest.raises(
+        PictureError, match=r"^a\.gif is a clip, which needs an extra: .*\[clips\]'`$"
+    ):
+        inspect(gif, LIMITS)

@@ -10,10 +10,11 @@ from typing import Any, get_args
 import av
 import numpy as np
 import pytest
-from tests.painter.films import SIZE, Bytes, film, flat, pattern
+from tests.painter.films import SIZE, film, flat, pattern
 from tests.painter.images.test_clip import LIMITS, animation, read
 
 from stylewatch_painter.images.clip import Format, Frame, frames, inspect, join, write_segment
+from stylewatch_painter.stage import Bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 NTSC = [Fraction(1001 * number, 30_000) for number in range(13)]

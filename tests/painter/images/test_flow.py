@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 from stylewatch_painter.images import flow
-from stylewatch_painter.images.flow import Frame, Reference, known
+from stylewatch_painter.images.flow import Reference, known
+from stylewatch_painter.stage import Bytes
 
 HEIGHT, WIDTH = 64, 96
 
 
-def texture(seed: int) -> Frame:
+def texture(seed: int) -> Bytes:
     """Soft spots of all colors, twice as wide as a frame."""
     draw = np.random.Generator(np.random.PCG64(seed))
     coarse = draw.integers(0, 256, (HEIGHT // 8, WIDTH // 4, 3), dtype=np.uint8)
@@ -20,12 +21,12 @@ def texture(seed: int) -> Frame:
     return np.asarray(large)
 
 
-def view(picture: Frame, left: int) -> Frame:
+def view(picture: Bytes, left: int) -> Bytes:
     """What a camera sees that stands so many pixels from the left."""
     return picture[:, left : left + WIDTH]
 
 
-def finished(frame: Frame, painted: Frame) -> Reference:
+def finished(frame: Bytes, painted: Bytes) -> Reference:
     return Reference(frame, painted, np.full(frame.shape[:2], 255, np.uint8))
 
 
@@ -56,7 +57,7 @@ def test_what_was_hidden_is_not_trusted() -> None:
     """A disc moves over a still background: behind it there is something new."""
     down, right = np.mgrid[:HEIGHT, :WIDTH]
 
-    def frame(center: int) -> Frame:
+    def frame(center: int) -> Bytes:
         disc = (down - HEIGHT / 2) ** 2 + (right - center) ** 2 < 14**2
         return np.where(disc[..., None], view(texture(1), 30), view(texture(0), 0))
 
@@ -115,8 +116,8 @@ def test_maturity_moves_along() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (20, 200)])
 def test_frames_that_are_too_small_for_flow_are_compared_in_place(size: tuple[int, int]) -> None:
     draw = np.random.Generator(np.random.PCG64(0))
-    frame: Frame = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
-    near: Frame = frame // 2 * 2
+    frame: Bytes = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
+    near: Bytes = frame // 2 * 2
     seen = known(frame, [finished(near, near)])
     assert seen.trust.min() == 1
     assert not flow.displacement(frame, near).any()
