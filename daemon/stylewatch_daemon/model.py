@@ -137,7 +137,7 @@ class Picture:
         return cls(record["name"], record["sha256"], (width, height), record.get("frames", 1))
 
     def as_record(self) -> dict[str, Any]:
-        """What the ledger has of it, apart from its name."""
+        """The form in which the ledger holds it, without its name."""
         record = {"sha256": self.sha256, "pixels": list(self.size)}
         return {**record, "frames": self.frames} if self.frames > 1 else record
 

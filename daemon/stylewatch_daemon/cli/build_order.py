@@ -154,8 +154,8 @@ def format_of(content: Path, settings: JobSettings) -> str:
     """Return the format of the output: the setting for clips, or that for pictures."""
     from stylewatch_painter.images.clip import is_clip
 
-    is_one = settings.only != "style" and is_clip(content)
-    return settings.clip.format if is_one else settings.format
+    paints_clip = settings.only != "style" and is_clip(content)
+    return settings.clip.format if paints_clip else settings.format
 
 
 def plan_series(

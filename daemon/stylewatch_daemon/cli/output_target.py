@@ -17,7 +17,8 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
            ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
 CLIPS = ("mp4", "webm", "mkv")
-"""Those of clips."""
+"""The formats of clips among them."""
+
 _UNSUPPORTED = frozenset(
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
 )

@@ -154,6 +154,7 @@ def running_text(running: Mapping[str, Any]) -> str:
     if running["loss"] is None:
         return "preparing"
     progress = Progress(
-        running["step"], running["steps"], running["size"], running["loss"], 0.0, running["unit"]
-    )
+        running["step"], running["steps"], running["size"], running["loss"], 0.0,
+        running.get("unit", "step"),  # an earlier version may still run
+    )  # fmt: skip
     return progress_text(progress, running["seconds_left"])

@@ -189,9 +189,9 @@ class _Run:
         if self.json:
             echo_json(asdict(need))
             return
-        is_clip = build_order.format_of(order.main, order.settings) in output_target.CLIPS
+        unit = "frames" if order.is_clip else "steps"
         for pixels, steps in zip(need.sizes, need.steps, strict=True):
-            echo(f"{steps} {'frames' if is_clip else 'steps'} at {in_pixels(pixels)}")
+            echo(f"{steps} {unit} at {in_pixels(pixels)}")
         echo("time: " + ("unknown" if need.seconds is None else duration_range(need.seconds)))
         if need.busy:
             echo("other programs use the processors now; this is the time without them")

@@ -18,6 +18,7 @@ from stylewatch_daemon.files.permissions import OPEN, PRIVATE, Sharing
 RECEIPT = "receipt.json"
 STAGES = "stages"
 STAGING = ".staging"
+
 CLIP_FOLDER = ".clip"
 """Folder, below a job's staged files, of painted frames and segments of a clip."""
 

@@ -173,8 +173,8 @@ def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
     """Places where the picture may lie."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] != "input":
-        those = stages(entry) if numbered[1] == "stage" else frames(entry)
-        spot = those.get(int(numbered[2]))
+        spots = stages(entry) if numbered[1] == "stage" else frames(entry)
+        spot = spots.get(int(numbered[2]))
         if spot is not None:
             yield spot
     elif numbered:

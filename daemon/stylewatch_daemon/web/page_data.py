@@ -63,8 +63,10 @@ MAX_DIRECT_BYTES = 3 << 20
 """Bytes up to which a picture's own file is shown large; of a larger one a preview is made."""
 
 BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
-BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Endings of the pictures that every browser shows."""
+
+BROWSER_CLIPS = frozenset({".mp4", ".webm"})
+"""Endings of the clips that browsers play."""
 
 MAX_STAGES = 200
 """Stages on the page of a job; of more than that some in between are left out."""
@@ -309,7 +311,8 @@ class JobPage:
     @property
     def is_clip(self) -> bool:
         """True where the content is a clip: its stages are frames."""
-        return any(plain.get("frames", 1) > 1 for plain in self.view.entry.inputs)
+        frames = (plain.get("frames", 1) for plain in self.view.entry.inputs)
+        return self.clip is not None or max(frames, default=1) > 1
 
     @property
     def is_over(self) -> bool:

@@ -13,7 +13,6 @@ from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Sto
 from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun
-from stylewatch_painter.images.clip import is_clip
 from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
 from stylewatch_plugins.errors import BackendError, error_kind
 
@@ -34,7 +33,7 @@ def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]
     fresh = [
         index
         for index, order in enumerate(orders)
-        if run_job.load_snapshot(order) is checkpoint.EMPTY and not _is_clip(order)
+        if run_job.load_snapshot(order) is checkpoint.EMPTY and not order.is_clip
     ]
     backend = _batch_backend(orders[fresh[0]]) if len(fresh) > 1 else None
     if backend is not None:
@@ -46,10 +45,6 @@ def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]
         gc.collect()  # the memory of the others is free before the next begins
     for index in alone:
         yield from _run_alone(index, orders[index], asks[index], too_many)
-
-
-def _is_clip(order: Order) -> bool:
-    return order.content is not None and is_clip(order.content)
 
 
 class _BatchBackend(Backend, PaintsMany, Protocol):

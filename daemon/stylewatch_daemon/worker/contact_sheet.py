@@ -114,7 +114,7 @@ def _inputs(order: Order) -> tuple[InputRecord, ...]:
     records = []
     for role, path in roles:
         if path is not None and role == "content" and source is not None:
-            records.append(InputRecord.of(role, path.name, first_frame(order, path, source)))
+            records.append(InputRecord.of(role, path.name, first_frame(order, source)))
         elif path is not None:
             picture = read(path, max_pixels=order.max_pixels, needed_size=needed_size)
             records.append(InputRecord.of(role, path.name, picture))

@@ -80,9 +80,16 @@ class Order:
     """The jobs of a series; this order is for the sheet of their pictures only."""
 
     @property
+    def is_clip(self) -> bool:
+        """True if the content is a clip; its file is looked at."""
+        from stylewatch_painter.images.clip import is_clip  # the daemon does without NumPy
+
+        return self.content is not None and is_clip(self.content)
+
+    @property
     def clip_limits(self) -> "ClipLimits":
         """The limits of a content that is a clip."""
-        from stylewatch_painter.images.clip import ClipLimits  # the daemon does without NumPy
+        from stylewatch_painter.images.clip import ClipLimits
 
         return ClipLimits(self.max_pixels, self.max_frames, self.max_seconds)
 

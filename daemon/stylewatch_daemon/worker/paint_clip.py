@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from stylewatch_daemon.files import atomic
@@ -36,7 +35,7 @@ from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
+from stylewatch_painter.stage import Bytes, Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
 REFERENCE_EVERY = 12
@@ -82,6 +81,8 @@ class ClipState:
     seconds: float = 0.0
     unit: float = 0.0
     """Total loss of the scene's first frame."""
+    ends: str = "0"
+    """The end of the latest frame, in seconds from the start of the clip."""
     damaged: int = 0
     """Frames that cannot be decoded."""
     scenes: list[Scene] = field(default_factory=list)
@@ -158,7 +159,7 @@ class ClipJob:
 
 
 def first_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the first frame of each scene, as it is painted, found in small frames."""
+    """Yield the first frame of each scene; cuts are looked for in small copies of the frames."""
     before: list[Reference] = []
     for frame in frames:
         height, width, _ = frame.pixels.shape
@@ -233,7 +234,7 @@ class ClipPainter:
         state, job = self.state, self.job
         return {
             "frames": state.done,
-            "seconds": round(job.clip.seconds * state.done / job.clip.frames, 3),
+            "seconds": round(float(Fraction(state.ends)), 3),
             "format": job.format,
             "scenes": [asdict(scene) for scene in state.scenes],
         }
@@ -279,7 +280,7 @@ class ClipPainter:
         publish.stage(self.job.staging, str(name), _png(_rounded(shown)))
         state.scenes[-1] = state.scenes[-1].plus(painted.losses)
         state.times.append((str(frame.time), str(frame.duration)))
-        state.done = frame.number + 1
+        state.done, state.ends = frame.number + 1, str(frame.time + frame.duration)
         state.damaged += frame.is_damaged
         return shown
 
@@ -377,16 +378,16 @@ def _unless_stopped(wish: Wish) -> Wish:
     return Wish.STOP if wish is Wish.STOP else Wish.GO_ON
 
 
-def _rounded(picture: Pixels) -> NDArray[np.uint8]:
+def _rounded(picture: Pixels) -> Bytes:
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _read(path: Path) -> Bytes:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-def _png(frame: NDArray[np.uint8]) -> bytes:
+def _png(frame: Bytes) -> bytes:
     content = io.BytesIO()
     Image.fromarray(frame).save(content, "PNG", compress_level=1)
     return content.getvalue()

@@ -20,7 +20,7 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, frames, inspect, is_clip
+from stylewatch_painter.images.clip import Clip, frames, inspect
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
@@ -142,14 +142,12 @@ def _as_clip(
     resume: Checkpoint | None,
 ) -> Prepared:
     """The prepared clip, of which `first` is the first frame, prepared as a still picture."""
-    if order.content is None:
-        raise ValueError("a clip is the content of its job")
     settings, recipe = order.settings, first.task.recipe
     refused = {"only": settings.only, "from_step": settings.from_step, "init": order.init,
                "preview": recipe.schedule.preview}  # fmt: skip
     for name, value in refused.items():
         if value:
-            raise SettingsError(f"{name} is for pictures, and {order.content.name} is a clip")
+            raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
     size = even(first.task.final)
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
@@ -167,7 +165,7 @@ def _as_clip(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
     job = ClipJob(
-        path=order.content,
+        path=order.main,
         limits=order.clip_limits,
         clip=source,
         size=size,
@@ -350,8 +348,8 @@ def _read(
         return replace(task, styles=(*task.styles, style))
 
     content = init = None
-    if order.content is not None and source is not None:
-        content = first_frame(order, order.content, source)
+    if source is not None:
+        content = first_frame(order, source)
         task = replace(task, content=_blank(content.size))
     elif order.content is not None:
         content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
@@ -365,16 +363,14 @@ def _read(
 
 
 def clip_of(order: Order) -> Clip | None:
-    """What the content of `order` holds, if it is a clip."""
-    if order.content is None or not is_clip(order.content):
-        return None
-    return inspect(order.content, order.clip_limits)
+    """Describe the content of `order` if it is a clip."""
+    return inspect(order.main, order.clip_limits) if order.is_clip else None
 
 
-def first_frame(order: Order, path: Path, source: Clip) -> Picture:
-    """The first frame of a clip, as if it were the picture of its file."""
-    frame = next(frames(path, order.clip_limits))
-    with path.open("rb") as file:
+def first_frame(order: Order, source: Clip) -> Picture:
+    """The first frame of the clip `source`, the content, as if it were the picture of its file."""
+    frame = next(frames(order.main, order.clip_limits))
+    with order.main.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         length = file.tell()
     return Picture(frame.pixels.astype(np.float32), None, source.converted, sha256, length)

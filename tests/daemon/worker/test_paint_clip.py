@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
-from stylewatch_painter.images.flow import Frame as Bytes
+from stylewatch_painter.images.color import Floats, to_space
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Step, go_on
+from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
@@ -63,6 +64,12 @@ def clip_order(folder: Path, pictures: Path, film: Path, **settings: Any) -> Ord
 @pytest.fixture
 def given(tmp_path: Path, pictures: Path, film: Path) -> Order:
     return clip_order(tmp_path / "job", pictures, film)
+
+
+def asking(wish: Wish, after: int) -> Callable[[], Wish]:
+    """Answer to go on so many times, and from then on `wish`."""
+    wishes = chain(repeat(Wish.GO_ON, after), repeat(wish))
+    return lambda: next(wishes)
 
 
 def shown(path: Path) -> list[Bytes]:
@@ -130,8 +137,7 @@ def test_a_clip_continues_with_the_frame_it_was_at(
     monkeypatch.setattr(paint_clip, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    stop = iter([*[Wish.GO_ON] * (at * 3), *[Wish.STOP] * 1000])
-    *_, end = run_job.work(given, lambda: next(stop))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=at * 3))
     assert isinstance(end, Stopped) and end.step < COUNT
     started, *_ = painted(given)
     assert isinstance(started, Started) and started.step == end.step
@@ -175,8 +181,7 @@ def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     monkeypatch.setattr(paint_clip, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    stop = iter([*[Wish.GO_ON] * 15, *[Wish.STOP] * 1000])
-    *_, end = run_job.work(given, lambda: next(stop))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=15))
     assert isinstance(end, Stopped) and 3 < end.step < COUNT
     next((given.staging / CLIP_FOLDER).glob(f"*.{kind}")).unlink()
     started, *_ = painted(given)
@@ -185,8 +190,7 @@ def test_without_the_frames_of_its_checkpoint_it_starts_anew(
 
 
 def test_finish_gives_the_clip_so_far(given: Order) -> None:
-    wishes = iter([*[Wish.GO_ON] * 14, *[Wish.FINISH] * 100])
-    *_, end = run_job.work(given, lambda: next(wishes))
+    *_, end = run_job.work(given, asking(Wish.FINISH, after=14))
     assert isinstance(end, Done) and end.receipt["state"] == "finished"
     count = end.receipt["clip"]["frames"]
     assert 1 <= count < COUNT
@@ -243,8 +247,7 @@ def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_another_clip_starts_anew(given: Order, tmp_path: Path) -> None:
-    wishes = iter([*[Wish.GO_ON] * 14, *[Wish.STOP] * 100])
-    *_, end = run_job.work(given, lambda: next(wishes))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=14))
     assert isinstance(end, Stopped) and end.step > 0
     other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
     started, *_ = painted(replace(given, content=other))
@@ -252,15 +255,34 @@ def test_another_clip_starts_anew(given: Order, tmp_path: Path) -> None:
     assert receipt(given)["clip"]["scenes"][0]["frames"] == 2
 
 
+@pytest.mark.parametrize("color", ["content", "luminance"])
 def test_colors_of_the_clip_are_those_of_each_frame(
+    color: str, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    painted(given := clip_order(tmp_path / "job", pictures, film, color=color))
+    for number, frame in enumerate(shown(given.staging / "final.mkv")):
+        chroma = [ab(pixels) for pixels in (frame, view(number), view((number + 4) % COUNT))]
+        own, other = (np.abs(chroma[0] - those).mean() for those in chroma[1:])
+        assert own < 0.2 * other, number
+
+
+def ab(pixels: Bytes) -> Floats:
+    """The chroma (height, width, 2) of a picture in Oklab."""
+    return to_space(pixels.astype(np.float32), "oklab")[..., 1:]
+
+
+def test_outside_of_its_mask_each_frame_stays_as_it_is(
     tmp_path: Path, pictures: Path, film: Path
 ) -> None:
-    painted(given := clip_order(tmp_path / "job", pictures, film, color="content"))
+    left = np.zeros(SIZE[::-1], np.uint8)
+    left[:, : SIZE[0] // 2] = 255
+    Image.fromarray(left).save(tmp_path / "mask.png")
+    given = clip_order(tmp_path / "job", pictures, film, mask={"outside": "keep"})
+    painted(given := replace(given, masks={"content-mask": tmp_path / "mask.png"}))
     for number, frame in enumerate(shown(given.staging / "final.mkv")):
-        own, other = (
-            np.abs(frame.mean((0, 1)) - view(n).mean((0, 1))) for n in (number, COUNT - 1 - number)
-        )
-        assert np.ptp(own) < np.ptp(other) + 40
+        changed = np.abs(frame.astype(int) - view(number)).mean(-1)
+        assert changed[:, 26:].max() <= 1, number
+        assert changed[:, :22].mean() > 5, number
 
 
 @pytest.mark.parametrize(
