@@ -108,6 +108,8 @@ class Stage(Step):
     """A step with a picture; with the number 0, the picture before the first step.
 
     `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
+    `frame` is its number in a clip, from 1; 0 where there is no clip.
     """
 
     picture: Pixels = field(kw_only=True, repr=False)
+    frame: int = field(default=0, kw_only=True)

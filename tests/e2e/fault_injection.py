@@ -279,9 +279,9 @@ def _wrap_supervisor(plan: Plan) -> None:
 
 
 def _wrap_worker(plan: Plan) -> None:
-    from stylewatch_daemon.worker import contact_sheet, paint_clip, recorder
+    from stylewatch_daemon.worker import contact_sheet, paint_scene, recorder
 
-    vars(paint_clip)["SEGMENT"] = PER_SEGMENT
+    vars(paint_scene)["SEGMENT"] = PER_SEGMENT
 
     def staged(staging: Path, name: str, content: bytes) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
@@ -291,8 +291,8 @@ def _wrap_worker(plan: Plan) -> None:
     for wrap, owner, name, step in (
         (_before, recorder, "artifact_request", "artifacts begun"),
         (_before, contact_sheet, "draw", "sheet begun"),
-        (_before, paint_clip.ClipPainter, "_close_segment", "segment begun"),
-        (_after, paint_clip.ClipPainter, "_close_segment", "segment kept"),
+        (_before, paint_scene.ScenePainter, "close_segment", "segment begun"),
+        (_after, paint_scene.ScenePainter, "close_segment", "segment kept"),
         (_before, recorder.Recorder, "_join", "clip begun"),
         (_before, checkpoint, "save", "checkpoint begun"),
         (_after, checkpoint, "save", "checkpoint kept"),

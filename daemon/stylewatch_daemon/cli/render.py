@@ -285,7 +285,7 @@ def _stills(
     content: Path, job: JobOptions, config_file: Path | None, folder: Path
 ) -> Sequence[Path]:
     """Return the content; of a clip the first frames of its first scenes, as files in `folder`."""
-    from stylewatch_daemon.worker.paint_clip import first_frames
+    from stylewatch_daemon.worker.paint_clip import with_cuts
     from stylewatch_painter.images import clip
     from stylewatch_painter.images.encode import encode
 
@@ -294,7 +294,8 @@ def _stills(
     limits = config.load(config_file).limits
     most = clip.ClipLimits(limits.max_pixels, limits.max_frames, limits.max_seconds)
     stills: list[Path] = []
-    for frame in islice(first_frames(clip.frames(content, most)), TRY_SCENES):
+    starts = (frame for frame, is_cut in with_cuts(clip.frames(content, most)) if is_cut)
+    for frame in islice(starts, TRY_SCENES):
         stills.append(folder / f"scene-{len(stills) + 1}.png")
         stills[-1].write_bytes(encode(frame.pixels.astype("float32")))
     return stills

@@ -33,6 +33,9 @@ _ROW = 1 << 10
 SEGMENT = 48
 """Frames of a segment of a clip; its painted frames are files until it is encoded."""
 
+_AT_ONCE = 8
+"""Segments that are open at once, at most, on a GPU or on the machines of a cluster."""
+
 REFERENCES = 3
 """Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
 
@@ -92,8 +95,9 @@ def _clip_need(pixels: int, stage: int, frames: int, inputs: int, settings: JobS
     segments = frames // SEGMENT + 1
     encoded = frames * (pixels * _CLIP_BYTES[settings.clip.format] + _ROW) + SLACK
     stages = (segments + 1) * (stage * _COLORS + SLACK)
-    painted = SEGMENT * (pixels * _COLORS + SLACK)
-    kept = 2 * (REFERENCES + 1) * pixels * _COLORS + frames * _ROW + SLACK
+    planes, files = (3 * _COLORS + 1, 3) if settings.clip.backward else (_COLORS, 1)
+    painted = min(frames, _AT_ONCE * SEGMENT) * (pixels * planes + files * SLACK)
+    kept = _AT_ONCE * 2 * (REFERENCES + 2) * pixels * _COLORS + frames * _ROW + SLACK
     return Need(int(2 * encoded) + stages + painted + inputs, 2 * kept)
 
 

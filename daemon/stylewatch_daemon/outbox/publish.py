@@ -19,6 +19,9 @@ RECEIPT = "receipt.json"
 STAGES = "stages"
 STAGING = ".staging"
 
+CHECKPOINT = ".checkpoint.npz"
+"""The checkpoint of a job on a cluster, below its staged files."""
+
 CLIP_FOLDER = ".clip"
 """Folder, below a job's staged files, of painted frames and segments of a clip."""
 

@@ -178,6 +178,7 @@ class ActiveAttempt:
             attempts=tuple(_as_record(attempt) for attempt in earlier),
             retry_of=self.job.retry_of or None,
             parts=parts,
+            batch=None if service.executor.batch == "auto" else service.executor.batch,
         )
 
     def handle(self, event: Event) -> End | None:

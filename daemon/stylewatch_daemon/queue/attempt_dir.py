@@ -22,11 +22,9 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.outbox.job_files import open_regular
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGING, Outbox
+from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER, STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.worker.messages import Staged
-
-CHECKPOINT = ".checkpoint.npz"
 
 _NAME = re.compile(r"\.(\d+)-\d+-\d+")
 

@@ -31,6 +31,7 @@ from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Held
 from stylewatch_daemon.store.ledger_schema import sql_value
 from stylewatch_daemon.store.state_dir import State
+from stylewatch_daemon.worker.messages import best_batch
 
 RETRY = Backoff(first=1.0, most=60.0)
 """After a crash."""
@@ -58,9 +59,6 @@ ALONE_AFTER = 5.0
 
 MACHINE = "machine"
 """Obstacle for all jobs: file descriptors, processes, and the state folder."""
-
-BEST_BATCH = 8
-"""Jobs in a batch on a GPU, with `executor.batch: auto`."""
 
 
 class FairQueue:
@@ -105,8 +103,7 @@ class BatchSizes:
 
     def learn(self, shape: str, started: Started) -> None:
         """Note what a job of that shape began with."""
-        best = BEST_BATCH if started.device != "cpu" else 1
-        wanted = best if self._batch == "auto" else self._batch
+        wanted = best_batch(started.device) if self._batch == "auto" else self._batch
         self._by_backend[_backend(shape)] = wanted if started.paints_many else 1
         if started.too_many:
             self._by_shape[shape] = max(1, started.too_many // 2)

@@ -78,6 +78,12 @@ class Order:
     """The name of the job that this one repeats, for the receipt."""
     parts: tuple[Part, ...] = ()
     """The jobs of a series; this order is for the sheet of their pictures only."""
+    batch: int | None = None
+    """Number of scenes of a clip that are painted at once; None: what suits the device."""
+    divide: bool = False
+    """Whether a clip with several unfinished scenes ends with Divided, for others to paint them."""
+    scenes: tuple[int, ...] = ()
+    """The first frames of those scenes of a clip that are to be painted; empty: all, and joined."""
 
     @property
     def is_clip(self) -> bool:
@@ -133,6 +139,13 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Divided:
+    """The end: `scenes` of the clip are unpainted; of each its first frame and its frames left."""
+
+    scenes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Refused:
     """The end: the inputs or settings cannot be used; `reason` is for the user."""
 
@@ -160,7 +173,7 @@ class Lost:
     reason: str
 
 
-End = Done | Stopped | Refused | Failed | Lost
+End = Done | Stopped | Divided | Refused | Failed | Lost
 Event = Started | Progress | Saving | Staged | End
 
 
@@ -170,6 +183,15 @@ class AttemptEvent:
 
     ticket: str
     event: Event
+
+
+BEST_BATCH = 8
+"""Pictures that a GPU paints at once, where their shape allows that."""
+
+
+def best_batch(device: str) -> int:
+    """Return how many pictures are best painted at once on a device."""
+    return 1 if device == "cpu" else BEST_BATCH
 
 
 READY = b""

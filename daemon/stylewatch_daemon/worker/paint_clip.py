@@ -1,173 +1,128 @@
-"""Paint a clip: frame after frame, each from what the painted frames before it show.
+"""Paint a clip: find its scenes, paint each by itself, and join them.
 
-Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the one before it, moved along
-the optical flow, and the temporal loss keeps it there wherever the flow can be trusted. Where a
-frame has little in common with those before it, a scene begins, and its first frame is painted as
-a still picture.
-
-For the job a frame is a step. Painted frames of the open segment are files beside the staged ones;
-a complete segment is encoded, and at the end all segments are joined, without encoding them again.
-So neither memory nor temporary files grow with the length of the clip, apart from the clip itself.
+For the job a frame is a step; with a backward pass each frame is two. Scenes know nothing of each
+other, so frames of several can be painted at once, and scenes by different machines. At the end
+their segments are joined, without encoding them again.
 """
 
-import io
+import gc
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from stylewatch_daemon.files import atomic
-from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.outbox.disk_need import REFERENCES, SEGMENT
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_painter.algorithm.task import Prior, Task
+from stylewatch_daemon.worker.paint_scene import (
+    ClipJob,
+    Scene,
+    ScenePainter,
+    open_files,
+    rounded,
+    segment_file,
+    shown_frames,
+)
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
-from stylewatch_painter.images.clip import Clip, ClipLimits, Format, Frame
+from stylewatch_painter.images.clip import Frame
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.stage import Bytes, Losses, Pixels, Stage, Step, Wish
-from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
-
-REFERENCE_EVERY = 12
-"""Every so many frames one is kept for the long-term terms."""
-
-MUCH_NEW = 0.1
-"""Share of a frame that may be unfinished before it is painted at smaller sizes first."""
-
-SOME_NEW, COARSE_EVERY = 0.01, 4
-"""The same for every so many frames: in so many frames a new place is finished."""
+from stylewatch_painter.stage import Losses, Stage, Step, Wish
+from stylewatch_plugins.contract import Backend, Checkpoint, Estimate, PaintsMany
+from stylewatch_plugins.errors import error_kind
 
 _FOR_CUTS = 160
 """Pixels of the long side that are enough to find cuts."""
 
-_COARSE = 0.25
-"""The smallest scale at which such frames are painted first."""
+_KEPT = ("references", "later")
+"""The attributes of a scene that are lists of frames."""
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A scene: its first frame and number of frames; `total` is the mean of their total losses."""
-
-    first: int
-    frames: int = 0
-    total: float = 0.0
-    losses: Mapping[str, Any] = field(default_factory=dict)
-    """Of its first frame, which is painted as a still picture."""
-
-    def plus(self, losses: Losses) -> "Scene":
-        """The scene with one more frame."""
-        mean = (self.total * self.frames + losses.total) / (self.frames + 1)
-        first = self.losses or losses.as_json()
-        return replace(self, frames=self.frames + 1, total=mean, losses=first)
-
-
-@dataclass(eq=False)
 class ClipState:
-    """All that goes on from frame to frame, and into the checkpoint."""
+    """The scenes of a clip, as far as they are painted: all that goes into the checkpoint.
 
-    identity: str
-    """A digest of the clip and the settings."""
-    done: int = 0
-    seconds: float = 0.0
-    unit: float = 0.0
-    """Total loss of the scene's first frame."""
-    ends: str = "0"
-    """The end of the latest frame, in seconds from the start of the clip."""
-    damaged: int = 0
-    """Frames that cannot be decoded."""
-    scenes: list[Scene] = field(default_factory=list)
-    segments: list[int] = field(default_factory=list)
-    """The first frames of the complete segments."""
-    times: list[tuple[str, str]] = field(default_factory=list)
-    """Time and duration, in seconds, of each frame in the open segment."""
-    references: list[tuple[int, Reference]] = field(default_factory=list)
-    """Earlier frames of the scene with their numbers, the latest first."""
+    `identity` is a digest of the clip and the settings; `seconds` have been spent on it.
+    """
+
+    def __init__(self, identity: str, scenes: Iterable[Scene] = (), seconds: float = 0.0) -> None:
+        self.identity, self.scenes, self.seconds = identity, list(scenes), seconds
 
     @property
-    def open_from(self) -> int:
-        """The first frame of the open segment."""
-        return self.done - len(self.times)
+    def steps(self) -> int:
+        """Number of times that a frame was painted."""
+        return sum(scene.steps for scene in self.scenes)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if no scene is left to paint."""
+        return bool(self.scenes) and all(scene.is_complete for scene in self.scenes)
+
+    @property
+    def so_far(self) -> list[Scene]:
+        """The complete scenes up to the first other one, and what is painted of that."""
+        whole = list(takewhile(lambda scene: scene.is_complete, self.scenes))
+        return whole + [scene for scene in self.scenes[len(whole) :][:1] if scene.done]
+
+    def adopt(self, other: "ClipState") -> bool:
+        """Take over those scenes that are further in `other`; False if that is of another clip."""
+        if other.identity != self.identity:
+            return False
+        pairs = zip(self.scenes, other.scenes, strict=True)
+        self.scenes = [max(pair, key=lambda scene: scene.progress) for pair in pairs]
+        return True
 
     def save(self) -> Checkpoint:
         """Plain arrays, as `load` takes them."""
-        plain = {name: value for name, value in vars(self).items() if name != "references"}
-        plain["scenes"] = [asdict(scene) for scene in self.scenes]
-        plain["references"] = [number for number, _ in self.references]
-        arrays = {"clip": np.frombuffer(json.dumps(plain).encode(), np.uint8)}
-        for number, reference in self.references:
-            arrays |= {f"{name}.{number}": plane for name, plane in vars(reference).items()}
-        return arrays
+        scenes, arrays = [], {}
+        for scene in self.scenes:
+            numbers = {}
+            for kept in _KEPT:
+                frames = getattr(scene, kept)
+                numbers[kept] = [number for number, _ in frames]
+                for number, reference in frames:
+                    for name, plane in vars(reference).items():
+                        arrays[f"{kept}.{number}.{name}"] = plane
+            scenes.append({**vars(scene), **numbers})
+        plain = {"identity": self.identity, "seconds": self.seconds, "scenes": scenes}
+        return {"clip": np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays}
 
     @classmethod
-    def load(cls, identity: str, saved: Checkpoint | None) -> "ClipState":
-        """Restore a checkpoint; raises CheckpointError if it is of another clip or damaged."""
-        if not saved:
-            return cls(identity)
+    def load(cls, saved: Checkpoint) -> "ClipState":
+        """Restore a checkpoint; raises CheckpointError if it is damaged, or not of a clip."""
+
+        def reference(kept: str, number: int) -> tuple[int, Reference]:
+            planes = (
+                np.asarray(saved[f"{kept}.{number}.{name}"], np.uint8)
+                for name in ("frame", "painted", "maturity")
+            )
+            return number, Reference(*planes)
+
         try:
             plain = json.loads(np.asarray(saved["clip"], np.uint8).tobytes())
-            references = [
-                (
-                    number,
-                    Reference(
-                        *(
-                            np.asarray(saved[f"{name}.{number}"], np.uint8)
-                            for name in ("frame", "painted", "maturity")
-                        )
-                    ),
-                )
-                for number in plain.pop("references")
-            ]
-            plain["scenes"] = [Scene(**scene) for scene in plain["scenes"]]
-            state = cls(**plain, references=references)
+            scenes = []
+            for scene in plain.pop("scenes"):
+                frames = {kept: [reference(kept, n) for n in scene[kept]] for kept in _KEPT}
+                scenes.append(Scene(**{**scene, **frames}))
+            return cls(**plain, scenes=scenes)
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError("this checkpoint is damaged, or not of a clip") from error
-        if state.identity != identity:
-            raise CheckpointError("this checkpoint belongs to another clip, or other settings")
-        return state
 
 
-@dataclass(frozen=True, eq=False)
-class ClipJob:
-    """A clip to paint: its file, what that holds, and how its frames are prepared and written.
-
-    `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
-    the output's size, without other stages than the last. `shown` gives the frame to write, of a
-    painted frame and the clip's own. Painted frames and segments are kept below `staging`.
-    `identity` is a digest of all that determines the result.
-    """
-
-    path: Path
-    limits: ClipLimits
-    clip: Clip
-    size: Size
-    format: Format
-    quality: int
-    staging: Path
-    identity: str
-    still: Callable[[Pixels], Task]
-    shown: Callable[[Pixels, Pixels], Pixels]
-
-
-def first_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the first frame of each scene; cuts are looked for in small copies of the frames."""
+def with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """Yield each frame, and whether a scene begins with it; small copies are looked at."""
     before: list[Reference] = []
     for frame in frames:
         height, width, _ = frame.pixels.shape
         scale = min(1.0, _FOR_CUTS / max(height, width))
         size = max(1, round(scale * width)), max(1, round(scale * height))
-        small = _rounded(resize(frame.pixels, size))
-        if flow.known(small, before).is_cut:
-            yield frame
+        small = rounded(resize(frame.pixels, size))
+        yield frame, flow.known(small, before).is_cut
         before = [Reference(small, small, np.zeros(size[::-1], np.uint8))]
 
 
@@ -185,187 +140,202 @@ class ClipPainter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job, self._backend, self._clock = job, backend, clock
-        self.state = state = ClipState.load(job.identity, saved)
-        kept = [*map(self._segment, state.segments)]
-        kept += map(self._file, range(state.open_from, state.done))
+        self.state = state = ClipState.load(saved) if saved else ClipState(job.identity)
+        if state.identity != job.identity:
+            raise CheckpointError("this checkpoint belongs to another clip, or other settings")
+        kept = [segment_file(job, first) for scene in state.scenes for first in scene.segments]
+        kept += [path for scene in state.scenes for path in open_files(job, scene)]
         if not all(path.is_file() for path in kept):
             raise CheckpointError("painted frames that this checkpoint refers to are missing")
-        self._began = clock() - self.state.seconds
+        self._began = clock() - state.seconds
+        self._at_once = job.at_once if isinstance(backend, PaintsMany) else 1
         self._losses = Losses(0.0)
+        self._shown: Collection[int] = ()
+        """The frames that are stages."""
+
+    @property
+    def unfinished(self) -> list[Scene]:
+        """The scenes that this job has to paint, and that are not complete."""
+        chosen = self.job.scenes
+        return [
+            scene
+            for scene in self.state.scenes
+            if not scene.is_complete and (not chosen or scene.first in chosen)
+        ]
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
         """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
 
         `wish` is called once for each frame, `ask` at any time: it returns the current request.
-        The first frame of a segment is a Stage, and so is the last one. A segment that is complete
-        comes with a checkpoint. Raises as the backend does; OSError where a file cannot be written.
+        Some of them, and the last one, are a Stage. A segment that is complete comes with a
+        checkpoint. Raises as the backend does; OSError where a file cannot be written.
         """
-        state, count = self.state, self.job.clip.frames
-        for frame in self._frames(state.done):
-            picture = yield from self._painted(frame, ask)
-            if picture is None:  # stopped
+        if not self.state.scenes:
+            yield from self._find_scenes(ask)
+            if not self.state.scenes:  # stopped
                 return
-            wanted, is_key = wish(), len(state.times) == 1
-            is_last = state.done == count or wanted is Wish.FINISH
-            closed = self._close_segment() if is_last or len(state.times) == SEGMENT else ()
-            step = self._step()
-            if closed or wanted in (Wish.CHECKPOINT, Wish.STOP):
-                step = replace(step, checkpoint=state.save())
-            yield Stage(**vars(step), picture=picture) if is_key or is_last else step
-            for number in closed:  # the checkpoint refers to the segment now
-                self._file(number).unlink(missing_ok=True)
-            if is_last or wanted is Wish.STOP:
+        if self.job.divide and len(self.unfinished) > 1:
+            yield replace(self._step(), checkpoint=self.state.save())
+            return
+        self._shown = shown_frames(self.job, self.state.scenes)
+        painters = [ScenePainter(self.job, scene) for scene in self.unfinished]
+        while painters:
+            together = painters[: self._at_once]
+            drafts = [painter.draft() for painter in together]
+            stages = yield from self._painted([draft.task for draft in drafts], ask)
+            if len(stages) < len(drafts):  # stopped
                 return
+            numbers = []
+            for draft, stage in zip(drafts, stages, strict=True):
+                draft.keep(stage)
+                numbers.append(self.state.steps)
+            wanted = [wish() for _ in together][-1]
+            yield from self._kept(dict(zip(numbers, together, strict=True)), wanted)
+            if wanted in (Wish.FINISH, Wish.STOP):
+                return
+            painters = [painter for painter in painters if not painter.scene.is_complete]
+
+    def end(self) -> Stage:
+        """The last step of a clip that others have painted to the end; its picture is blank."""
+        width, height = self.job.size
+        blank = np.broadcast_to(np.float32(0), (height, width, 3))
+        return Stage(**vars(self._step()), picture=blank)
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, as if it had a single scene."""
-        content = self._content(next(self._frames(0)))
+        content = resize(next(clip.frames(self.job.path, self.job.limits)).pixels, self.job.size)
         still = self.job.still(content)
         whole = np.ones(content.shape[:2], np.float32)
         blank = Known(content, whole, whole, whole)
-        costs = [self._backend.estimate(task) for task in (still, self._following(content, blank))]
+        later = ScenePainter(self.job, Scene(0, self.job.clip.frames)).following(content, blank)
+        costs = [self._backend.estimate(task) for task in (still, later)]
         seconds = [cost.seconds for cost in costs if cost.seconds is not None]
-        frames = self.job.clip.frames
-        total = seconds[0] + (frames - 1) * seconds[1] if len(seconds) == len(costs) else None
-        return replace(costs[0], sizes=(self.job.size,), steps=(frames,), seconds=total)
+        steps = self.job.steps
+        total = seconds[0] + (steps - 1) * seconds[1] if len(seconds) == len(costs) else None
+        return replace(costs[0], sizes=(self.job.size,), steps=(steps,), seconds=total)
 
     def record(self) -> dict[str, Any]:
         """The clip so far, as the receipt has it."""
-        state, job = self.state, self.job
+        scenes = self.state.so_far
         return {
-            "frames": state.done,
-            "seconds": round(float(Fraction(state.ends)), 3),
-            "format": job.format,
-            "scenes": [asdict(scene) for scene in state.scenes],
+            "frames": sum(scene.done for scene in scenes),
+            "seconds": round(float(Fraction(scenes[-1].ends)), 3),
+            "format": self.job.format,
+            "scenes": [scene.record for scene in scenes],
         }
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on differences between the clip and what is painted."""
-        if not self.state.damaged:
+        damaged = sum(scene.damaged for scene in self.state.so_far)
+        if not damaged:
             return ()
-        return (f"damaged frames of the clip, which show the one before: {self.state.damaged}",)
+        return (f"damaged frames of the clip, which show the one before: {damaged}",)
 
     def join(self, target: Path) -> tuple[str, ...]:
         """Join all segments in the file `target`; return warnings."""
-        job = self.job
-        segments = [self._segment(first) for first in self.state.segments]
+        job, scenes = self.job, self.state.so_far
+        segments = [segment_file(job, first) for scene in scenes for first in scene.segments]
         return clip.join(target, segments, job.format, job.path)
 
+    def _find_scenes(self, ask: Callable[[], Wish]) -> Iterator[Step]:
+        """Look at the whole clip; a request to stop leaves no scenes."""
+        starts = []
+        for frame, is_cut in with_cuts(clip.frames(self.job.path, self.job.limits)):
+            if ask() is Wish.STOP:
+                return
+            if is_cut:
+                starts.append(frame.number)
+            yield self._step()
+        ends = [*starts[1:], self.job.clip.frames]
+        self.state.scenes = [
+            Scene(first, end - first) for first, end in zip(starts, ends, strict=True)
+        ]
+
     def _painted(
-        self, frame: Frame, ask: Callable[[], Wish]
-    ) -> Generator[Step, None, Pixels | None]:
-        """Paint a frame and keep its file; the frame as shown, or None if it was stopped."""
-        state, content = self.state, self._content(frame)
-        known = flow.known(_rounded(content), [reference for _, reference in state.references])
-        task = self.job.still(content) if known.is_cut else self._following(content, known)
-        painted: Stage | None = None
-        for step in self._backend.paint(task, lambda: _unless_stopped(ask())):
-            painted = step if isinstance(step, Stage) and step.step == step.steps else None
+        self, tasks: Sequence[Task], ask: Callable[[], Wish]
+    ) -> Generator[Step, None, list[Stage]]:
+        """Paint frames, fewer at once where memory does not suffice.
+
+        Return their last stages, fewer if it was stopped.
+        """
+        stages: list[Stage] = []
+        while rest := tasks[len(stages) :][: self._at_once]:
+            try:
+                painted = yield from self._painted_at_once(rest, ask)
+            except Exception as error:
+                if len(rest) == 1 or error_kind(error) != "memory":
+                    raise
+                painted = None
+            if painted is None:  # here the error is gone, and with it what held the memory
+                self._at_once = len(rest) // 2
+                gc.collect()
+                continue
+            stages += painted
+            if len(painted) < len(rest):
+                break
+        return stages
+
+    def _painted_at_once(
+        self, tasks: Sequence[Task], ask: Callable[[], Wish]
+    ) -> Generator[Step, None, list[Stage]]:
+        """Paint frames at once; their last stages, fewer if it was stopped."""
+        stages: dict[int, Stage] = {}
+        for number, step in self._steps(tasks, lambda: _unless_stopped(ask())):
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, Stage) and step.step == step.steps:
+                stages[number] = step
             self._losses = step.losses
             yield self._step()
-        if painted is None:
-            return None
-        if known.is_cut:
-            state.scenes.append(Scene(frame.number))
-            state.references, state.unit = [], painted.losses.total
-        share = np.float32(1 if known.is_cut else task.recipe.schedule.frame_share)
-        maturity = np.minimum(known.maturity + share, 1)
-        self._remember(
-            frame.number,
-            Reference(_rounded(content), _rounded(painted.picture), _rounded(255 * maturity)),
-        )
-        shown = self.job.shown(painted.picture, content)
-        name = self._file(frame.number).relative_to(self.job.staging)
-        publish.stage(self.job.staging, str(name), _png(_rounded(shown)))
-        state.scenes[-1] = state.scenes[-1].plus(painted.losses)
-        state.times.append((str(frame.time), str(frame.duration)))
-        state.done, state.ends = frame.number + 1, str(frame.time + frame.duration)
-        state.damaged += frame.is_damaged
-        return shown
+        return [stages[number] for number in sorted(stages)]
 
-    def _frames(self, first: int) -> Iterator[Frame]:
-        return clip.frames(self.job.path, self.job.limits, first)
+    def _steps(
+        self, tasks: Sequence[Task], wish: Callable[[], Wish]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        if len(tasks) > 1 and isinstance(self._backend, PaintsMany):
+            yield from self._backend.paint_many(tasks, [wish] * len(tasks))
+        else:
+            for number, task in enumerate(tasks):
+                for step in self._backend.paint(task, wish):
+                    yield number, step
 
-    def _content(self, frame: Frame) -> Pixels:
-        return resize(frame.pixels, self.job.size)
+    def _kept(self, painters: Mapping[int, ScenePainter], wanted: Wish) -> Iterator[Step]:
+        """Encode complete segments, and yield the step of each frame that was painted at once.
 
-    def _following(self, content: Pixels, known: Known) -> Task:
-        """The task of a frame that follows others of its scene, which show what is `known`."""
-        task = self.job.still(content)
-        latest = next((reference for _, reference in self.state.references), None)
-        shown, new = known.shown[..., None], content
-        if latest is not None:
-            new = flow.recolored(content, latest)
-        is_turn = self.state.done % COARSE_EVERY == 0
-        unfinished = 1 - float(known.maturity.mean())
-        return replace(
-            task,
-            recipe=following(task.recipe, coarse=unfinished > (SOME_NEW if is_turn else MUCH_NEW)),
-            init=shown * known.picture + (1 - shown) * new,
-            # what is not finished may still change
-            prior=Prior(known.picture, known.trust * known.maturity, self.state.unit),
-        )
-
-    def _remember(self, number: int, reference: Reference) -> None:
-        """Keep the frame for the next one, and those for the long-term terms."""
-        first = self.state.scenes[-1].first
-        earlier = [
-            (kept, old)
-            for kept, old in self.state.references
-            if (kept - first) % REFERENCE_EVERY == 0
+        The `painters` are given by the numbers of these steps.
+        """
+        closed = [
+            path
+            for painter in painters.values()
+            if painter.is_ready
+            for path in painter.close_segment()
         ]
-        self.state.references = [(number, reference), *earlier[:REFERENCES]]
-
-    def _close_segment(self) -> Sequence[int]:
-        """Encode the open segment; return the numbers of its frames, whose files may go."""
-        state, job = self.state, self.job
-        first = state.open_from
-        numbers = range(first, state.done)
-        times = [(Fraction(at), Fraction(lasts)) for at, lasts in state.times]
-        frames = (
-            Frame(number, at, lasts, _read(self._file(number)))
-            for number, (at, lasts) in zip(numbers, times, strict=True)
-        )
-        whole = self._segment(first)
-        part = whole.with_name("part.nut")
-        clip.write_segment(part, frames, job.format, job.quality)
-        atomic.sync_file(part)
-        atomic.move(part, whole)
-        state.segments.append(first)
-        state.times = []
-        return numbers
-
-    def _segment(self, first: int) -> Path:
-        return self.job.staging / CLIP_FOLDER / f"segment-{first:08}.nut"
-
-    def _file(self, number: int) -> Path:
-        return self.job.staging / CLIP_FOLDER / f"{number:08}.png"
+        if wanted is Wish.FINISH:
+            closed += [
+                path
+                for scene in self.state.so_far
+                if scene.times
+                for path in ScenePainter(self.job, scene).close_segment()
+            ]
+        is_end = wanted is Wish.FINISH or self.state.is_complete
+        for number, painter in painters.items():
+            is_last = number == self.state.steps
+            self._losses = painter.losses
+            step = replace(self._step(), step=number)
+            if is_last and (closed or wanted in (Wish.CHECKPOINT, Wish.STOP)):
+                step = replace(step, checkpoint=self.state.save())
+            if painter.number in self._shown or (is_last and is_end):
+                step = Stage(**vars(step), picture=painter.picture, frame=painter.number + 1)
+            yield step
+        for path in closed:  # the checkpoint refers to segments now
+            path.unlink(missing_ok=True)
 
     def _step(self) -> Step:
         """The step after the frames so far."""
         state = self.state
         state.seconds = self._clock() - self._began
-        return Step(state.done, self.job.clip.frames, self.job.size, self._losses, state.seconds)
-
-
-def following(recipe: Recipe, *, coarse: bool) -> Recipe:
-    """The recipe of a frame that starts from earlier ones: a share of the steps at the final size.
-
-    With `coarse`, the scales that are not much smaller come first: there new parts of the frame
-    take their large forms.
-    """
-    schedule = recipe.schedule
-    share = schedule.frame_share
-    least = _COARSE if coarse else 1
-    scales = [
-        {"scale": scale.scale, "steps": max(1, round(share * scale.steps))}
-        for scale in schedule.scales
-        if scale.scale >= least
-    ]
-    steps = max(1, round(share * schedule.steps))
-    changes = {"start": "picture", "scales": scales, "initial_steps": None, "steps": steps}
-    return book.change(recipe, changes)
+        return Step(state.steps, self.job.steps, self.job.size, self._losses, state.seconds)
 
 
 def even(size: Size) -> Size:
@@ -376,18 +346,3 @@ def even(size: Size) -> Size:
 def _unless_stopped(wish: Wish) -> Wish:
     """Only a request to stop interrupts a frame."""
     return Wish.STOP if wish is Wish.STOP else Wish.GO_ON
-
-
-def _rounded(picture: Pixels) -> Bytes:
-    return np.rint(picture).clip(0, 255).astype(np.uint8)
-
-
-def _read(path: Path) -> Bytes:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def _png(frame: Bytes) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "PNG", compress_level=1)
-    return content.getvalue()

@@ -13,9 +13,10 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
-from stylewatch_daemon.worker.messages import Order
+from stylewatch_daemon.worker.messages import Order, best_batch
 from stylewatch_daemon.worker.output_image import OutputImage
-from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
+from stylewatch_daemon.worker.paint_clip import ClipPainter, even
+from stylewatch_daemon.worker.paint_scene import ClipJob
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
@@ -54,7 +55,7 @@ class Prepared:
     def steps_at(self) -> Sequence[tuple[Size, int]]:
         """The sizes of the painting and the number of steps at each; for a clip, of frames."""
         if self.clip is not None:
-            return [(self.clip.job.size, self.clip.job.clip.frames)]
+            return [(self.clip.job.size, self.clip.job.steps)]
         return [(level.size, level.steps) for level in self.task.levels()]
 
 
@@ -173,8 +174,13 @@ def _as_clip(
         quality=settings.quality,
         staging=order.staging,
         identity=identity.hexdigest(),
+        recipe=task.recipe,
         still=still,
         shown=shown,
+        backward=settings.clip.backward,
+        at_once=order.batch or best_batch(first.backend.provenance(first.task).device),
+        scenes=order.scenes,
+        divide=order.divide,
     )
     return replace(
         first,

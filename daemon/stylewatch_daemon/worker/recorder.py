@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -113,6 +113,27 @@ class Recorder:
             return (*warnings, _TAKEN_BACK.format(count=self.taken_back))
         return warnings
 
+    @staticmethod
+    def merged(main: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """What `main` remembers, and after it the steps of `parts`, each of which began with it.
+
+        Merging the same parts again changes nothing.
+        """
+        record = {**main, **{name: [*main[name]] for name in ("columns", "rows", "stages")}}
+        for part in parts:
+            ahead = record["step"] - main["step"]
+            columns = part["columns"]
+            record["columns"] += [name for name in columns if name not in record["columns"]]
+            for step, width, height, seconds, *losses in part["rows"][len(main["rows"]) :]:
+                values = dict(zip(columns, losses, strict=False))
+                in_order = map(values.get, record["columns"])
+                record["rows"].append([step + ahead, width, height, seconds, *in_order])
+            for stage in part["stages"][len(main["stages"]) :]:
+                record["stages"].append({**stage, "step": stage["step"] + ahead})
+            record["step"] += max(0, part["step"] - main["step"])
+        record["stages"].sort(key=lambda stage: stage["file"])
+        return record
+
     def add(self, step: Step) -> None:
         """Record a step and its losses."""
         values = _columns(step.losses)
@@ -124,7 +145,8 @@ class Recorder:
     def stage(self, stage: Stage, picture: bytes | None = None) -> list[Staged]:
         """Write the picture of a stage, `encoded` already if it is given, and the losses so far."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
-        name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
+        number = stage.frame or stage.step
+        name = f"stages/{number:0{digits}}{suffix(self.order.settings.format)}"
         self._picture = self.prepared.output.stage(stage.picture) if picture is None else picture
         written = self._write(name, self._picture, stage.step)
         self.stages.append(
@@ -136,13 +158,15 @@ class Recorder:
                 "losses": stage.losses.as_json(),
             }
         )
-        if not stage.step:
-            return [written]
+        return [written, self.losses(stage.step)] if stage.step else [written]
+
+    def losses(self, step: int) -> Staged:
+        """Write the losses so far."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow([*_FIRST_COLUMNS, *self.columns])
         table.writerows(self.table())
-        return [written, self._write("losses.csv", text.getvalue().encode(), stage.step)]
+        return self._write("losses.csv", text.getvalue().encode(), step)
 
     def table(self) -> list[list[float | None]]:
         """The rows of losses.csv; None for a term that a step does not have."""
@@ -249,7 +273,7 @@ class Recorder:
             "stages": self.stages,
             "final": final,
             "files": [{"file": name, "sha256": digest} for name, digest in self._digests.items()],
-            "losses": stage.losses.as_json(),
+            "losses": self.stages[-1]["losses"],
             "attempts": (*self.order.attempts, attempt),
             "warnings": self.warnings,
             "started": self.started,

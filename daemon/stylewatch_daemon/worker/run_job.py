@@ -5,14 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, contact_sheet
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.oom_fallback import OomFallback
+from stylewatch_daemon.worker.paint_clip import ClipState
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
@@ -25,6 +28,9 @@ CHECKPOINT_EVERY = 60.0
 
 CHECKPOINT_COST = 20.0
 """The job runs at least so many times as long as the last checkpoint took, before the next."""
+
+PARTS = "part-*.npz"
+"""Checkpoints of orders for some scenes of a clip, in the folder of its frames."""
 
 MAX_ENCODING = 2
 """Number of stages that may wait for their files; each holds a picture."""
@@ -42,6 +48,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     if order.parts:
         yield from contact_sheet.draw(order)
         return
+    adopt_parts(order)
     snapshot = load_snapshot(order)
     fallback = OomFallback.of(order, snapshot.record)
     while True:
@@ -75,9 +82,33 @@ def estimate(order: Order) -> Estimate:
 
 
 def load_snapshot(order: Order) -> Snapshot:
-    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none."""
-    snapshot = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
-    return snapshot or EMPTY
+    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none.
+
+    An order for some scenes of a clip begins with that of the whole clip.
+    """
+    paths = [order.checkpoint, order.staging / CHECKPOINT if order.scenes else None]
+    snapshots = (checkpoint.load(path) for path in paths if path is not None)
+    return next((snapshot for snapshot in snapshots if snapshot is not None), EMPTY)
+
+
+def adopt_parts(order: Order) -> None:
+    """Put the snapshots of orders for some scenes of a clip into that of `order`, the whole clip.
+
+    Raises OSError where it cannot be written.
+    """
+    paths = sorted((order.staging / CLIP_FOLDER).glob(PARTS))
+    if not paths or order.scenes or order.checkpoint is None:
+        return
+    with suppress(CheckpointError):  # of another job: this one begins anew
+        main = load_snapshot(order)
+        state, records = ClipState.load(main.checkpoint), []
+        for part in filter(None, map(checkpoint.load, paths)):
+            if state.adopt(ClipState.load(part.checkpoint)):
+                records.append(part.record)
+        record = Recorder.merged(main.record, records)
+        checkpoint.save(order.checkpoint, Snapshot(state.save(), record))
+    for path in paths:
+        path.unlink()
 
 
 def _attempt(
@@ -129,16 +160,24 @@ class JobRun:
         """Run the job by itself, from first to last; raises as the backend does."""
         yield self.started()
         yield from self.recorder.earlier_stages()
-        prepared = self.recorder.prepared
-        if prepared.clip is None:
+        prepared, clip = self.recorder.prepared, self.recorder.prepared.clip
+        if clip is None:
             steps = prepared.backend.paint(prepared.task, self.wish)
+        elif clip.state.is_complete and not self.order.scenes:  # others have painted it
+            self.last = clip.end()
+            yield self.recorder.losses(self.last.step)
+            yield from self.close()
+            return
         else:
-            steps = prepared.clip.paint(self.wish, self._ask)
+            steps = clip.paint(self.wish, self._ask)
         for step in steps:
             yield from self.take(step)
             if self.ended:
                 return
-        yield self.stopped()
+        if clip is not None and self.order.divide and len(clip.unfinished) > 1:
+            yield Divided(tuple((scene.first, scene.left) for scene in clip.unfinished))
+        else:
+            yield self.stopped()
 
     def started(self) -> Started:
         """The event before the first step."""
@@ -185,7 +224,8 @@ class JobRun:
         yield from self._stage_encoded()
         if isinstance(step, Stage):
             yield from self._stage(step)
-            if step.step == step.steps or self.was_asked(Wish.FINISH):
+            is_end = step.step == step.steps or self.was_asked(Wish.FINISH)
+            if is_end and not self.order.scenes:
                 self.last = step
                 if self.encoder is None:
                     yield from self.close()

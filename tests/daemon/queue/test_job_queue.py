@@ -10,7 +10,6 @@ from tests.daemon.faults import fill
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.queue.job_queue import (
-    BEST_BATCH,
     PAUSE,
     PROBE_EVERY,
     PUT_OFF,
@@ -22,6 +21,7 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state_dir import State, entry_of
+from stylewatch_daemon.worker.messages import BEST_BATCH
 
 
 class World:

@@ -17,11 +17,12 @@ from tests.painter.films import film as write_film
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
+from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
+from stylewatch_daemon.worker import checkpoint, paint_scene, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import Done, Order, Staged, Stopped
-from stylewatch_daemon.worker.paint_clip import even, following
+from stylewatch_daemon.worker.messages import Divided, Done, Order, Staged, Stopped
+from stylewatch_daemon.worker.paint_clip import even
+from stylewatch_daemon.worker.paint_scene import following
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images import clip
@@ -128,17 +129,22 @@ def test_frames_follow_each_other(tmp_path: Path, pictures: Path) -> None:
     assert flicker(shown(given.staging / "final.mkv")) < 0.35 * flicker(alone)
 
 
+@pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("at", range(1, COUNT))
 def test_a_clip_continues_with_the_frame_it_was_at(
-    at: int, given: Order, tmp_path: Path, pictures: Path, film: Path,
+    at: int, backward: bool, tmp_path: Path, pictures: Path, film: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The files are the same bytes, wherever it was stopped; segments of three frames."""
-    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    *_, end = run_job.work(given, asking(Wish.STOP, after=at * 3))
-    assert isinstance(end, Stopped) and end.step < COUNT
+    given, whole = (
+        clip_order(tmp_path / name, pictures, film, clip={"format": "mkv", "backward": backward})
+        for name in ("job", "whole")
+    )
+    painted(whole)
+    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + at * (5 if backward else 3)))
+    assert isinstance(end, Stopped) and end.step < COUNT * (2 if backward else 1)
     started, *_ = painted(given)
     assert isinstance(started, Started) and started.step == end.step
     results, expected = files(given), files(whole)
@@ -150,7 +156,7 @@ def test_a_clip_continues_with_the_frame_it_was_at(
 def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
     tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
 
@@ -178,10 +184,10 @@ def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     kind: str, given: Order, tmp_path: Path, pictures: Path, film: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    *_, end = run_job.work(given, asking(Wish.STOP, after=15))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 15))
     assert isinstance(end, Stopped) and 3 < end.step < COUNT
     next((given.staging / CLIP_FOLDER).glob(f"*.{kind}")).unlink()
     started, *_ = painted(given)
@@ -190,7 +196,7 @@ def test_without_the_frames_of_its_checkpoint_it_starts_anew(
 
 
 def test_finish_gives_the_clip_so_far(given: Order) -> None:
-    *_, end = run_job.work(given, asking(Wish.FINISH, after=14))
+    *_, end = run_job.work(given, asking(Wish.FINISH, after=COUNT + 14))
     assert isinstance(end, Done) and end.receipt["state"] == "finished"
     count = end.receipt["clip"]["frames"]
     assert 1 <= count < COUNT
@@ -201,14 +207,14 @@ def test_finish_gives_the_clip_so_far(given: Order) -> None:
 def test_files_of_frames_go_once_they_are_encoded(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     most = 0
     for _ in run_job.work(given, lambda: Wish.GO_ON):
         most = max(most, len(list((given.staging / CLIP_FOLDER).glob("*.png"))))
     assert most == 3
     segments = (given.staging / CLIP_FOLDER).glob("*.nut")
     assert sorted(path.name for path in segments) == [
-        f"segment-0000000{first}.nut" for first in (0, 3, 6)
+        f"segment-0000000{first}.nut" for first in (0, 3, CUT)
     ]
 
 
@@ -216,8 +222,8 @@ def test_a_long_clip_takes_as_much_space_as_a_short_one(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Apart from its segments, and the losses of each frame in the checkpoint."""
-    monkeypatch.setattr(paint_clip, "SEGMENT", 4)
-    monkeypatch.setattr(paint_clip, "REFERENCE_EVERY", 2)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 4)
+    monkeypatch.setattr(paint_scene, "REFERENCE_EVERY", 2)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     film = lossless(tmp_path / "film.mkv", [np.roll(view(0), n, axis=1) for n in range(48)])
     given = clip_order(tmp_path / "job", pictures, film, backend="sketch")
@@ -247,7 +253,7 @@ def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_another_clip_starts_anew(given: Order, tmp_path: Path) -> None:
-    *_, end = run_job.work(given, asking(Wish.STOP, after=14))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 14))
     assert isinstance(end, Stopped) and end.step > 0
     other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
     started, *_ = painted(replace(given, content=other))
@@ -340,13 +346,14 @@ def test_sheets_show_key_frames(tmp_path: Path, pictures: Path, film: Path) -> N
 def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paint_clip, "REFERENCE_EVERY", 2)
-    monkeypatch.setattr(paint_clip, "REFERENCES", 1)
+    monkeypatch.setattr(paint_scene, "REFERENCE_EVERY", 2)
+    monkeypatch.setattr(paint_scene, "REFERENCES", 1)
     painter = prepare(given).clip
     assert painter is not None
-    state, kept = painter.state, {}
-    for _ in painter.paint(go_on, go_on):
-        kept[state.done] = [number for number, _ in state.references]
+    kept = {}
+    for step in painter.paint(go_on, go_on):
+        references = [scene.references for scene in painter.state.scenes if scene.done]
+        kept[step.step] = [number for number, _ in references[-1]] if references else []
     assert kept == {0: [], 1: [0], 2: [1, 0], 3: [2, 0], 4: [3, 2], 5: [4, 2], 6: [5],
                     7: [6, 5], 8: [7, 5]}  # fmt: skip
 
@@ -375,3 +382,153 @@ def test_what_came_into_view_lately_may_still_change(
         assert prior is not None
         assert prior.trust[12:20, 20:28].mean() == pytest.approx(0.25 * number, abs=0.1)
         assert prior.trust[:, 36:].mean() > 0.9
+
+
+def test_the_backward_pass_finishes_what_came_into_view_lately(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks from the start as it looks later; frames without new parts are not painted again."""
+    later = view(0).copy()
+    later[8:24, 16:32] = view(CUT)[8:24, 16:32]
+    film = lossless(tmp_path / "film.mkv", [view(0), view(0), *[later] * 5])
+    tasks: list[Task] = []
+
+    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+        tasks.append(task)
+        return paint(self, task, wish)
+
+    paint = TorchAutograd.paint
+    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    changes, counts = [], []
+    for backward in (False, True):
+        tasks.clear()
+        settings = {"format": "mkv", "backward": backward}
+        given = clip_order(tmp_path / f"{backward}", pictures, film, clip=settings)
+        started, *_ = painted(given)
+        assert isinstance(started, Started) and started.steps == 7 * (1 + backward)
+        frames = np.stack(shown(given.staging / "final.mkv")).astype(float)
+        changes.append(np.abs(frames[2] - frames[6])[10:22, 18:30].mean())
+        counts.append(len(tasks))
+        assert receipt(given)["clip"]["frames"] == 7
+        assert sorted(receipt(given)["files"][0]) == ["file", "sha256"]
+    assert changes[1] < 0.5 * changes[0]
+    assert counts[0] == 7
+    assert 7 < counts[1] <= 11, "the first two frames show nothing of it"
+
+
+def test_frames_of_several_scenes_are_painted_at_once(
+    given: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted(alone := clip_order(tmp_path / "alone", pictures, film))
+    counts = []
+
+    def painted_tasks(
+        self: TorchAutograd, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        counts.append(len(tasks))
+        return paint_many(self, tasks, wishes)
+
+    paint_many = TorchAutograd.paint_many
+    monkeypatch.setattr(TorchAutograd, "paint_many", painted_tasks)
+    *_, end = painted(given := replace(given, batch=4))
+    assert isinstance(end, Done)
+    assert counts == [2, 2, 2], "the second scene has three frames"
+    frames, expected = (np.stack(shown(x.staging / "final.mkv")) for x in (given, alone))
+    assert np.abs(frames.astype(int) - expected).mean() < 1
+    assert receipt(given)["clip"]["scenes"][1]["first"] == CUT
+
+
+def test_fewer_scenes_at_once_where_memory_does_not_suffice(
+    given: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted(alone := clip_order(tmp_path / "alone", pictures, film))
+
+    def painted_tasks(
+        self: TorchAutograd, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        raise MemoryError
+
+    monkeypatch.setattr(TorchAutograd, "paint_many", painted_tasks)
+    painted(given := replace(given, batch=4))
+    assert files(given)["final.mkv"] == files(alone)["final.mkv"]
+
+
+def divided(order: Order) -> list[Order]:
+    """The orders for the scenes of a clip, one for each."""
+    *_, end = run_job.work(replace(order, divide=True), lambda: Wish.GO_ON)
+    assert isinstance(end, Divided)
+    return [
+        replace(order, scenes=(first,), checkpoint=order.staging / CLIP_FOLDER / f"part-{n}.npz")
+        for n, (first, _) in enumerate(end.scenes)
+    ]
+
+
+@pytest.fixture
+def on_cluster(given: Order) -> Order:
+    """Its checkpoint lies below its staged files."""
+    return replace(given, checkpoint=given.staging / CHECKPOINT)
+
+
+def test_scenes_that_others_have_painted_are_joined(
+    on_cluster: Order, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+    *_, end = run_job.work(replace(on_cluster, divide=True), lambda: Wish.GO_ON)
+    assert end == Divided(((0, CUT), (CUT, COUNT - CUT)))
+    for part, steps in zip(reversed(divided(on_cluster)), (COUNT - CUT, CUT), strict=True):
+        *_, end = run_job.work(part, lambda: Wish.GO_ON)
+        assert end == Stopped(steps)
+    started, *_, end = painted(on_cluster)
+    assert isinstance(started, Started) and started.step == COUNT
+    assert isinstance(end, Done) and end.receipt["state"] == "done"
+    results, expected = (
+        {name: data for name, data in files(each).items() if not name.startswith(".")}
+        for each in (on_cluster, whole)
+    )
+    for name in {*expected} - {"receipt.json", "losses.csv"}:
+        assert results[name] == expected[name], name
+    assert {*results} == {*expected}
+    assert [row["step"] for row in table(on_cluster)] == [str(n + 1) for n in range(COUNT)]
+    assert receipt(on_cluster)["clip"] == receipt(whole)["clip"]
+
+
+def test_what_parts_have_painted_goes_on_where_they_stopped(
+    on_cluster: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+    for part in divided(on_cluster):
+        *_, end = run_job.work(part, asking(Wish.STOP, after=8))
+        assert isinstance(end, Stopped) and end.step > 0
+    run_job.adopt_parts(on_cluster)
+    before = run_job.load_snapshot(on_cluster).record
+    assert before["step"] > 2
+    started, *_ = painted(on_cluster)
+    assert isinstance(started, Started) and started.step == before["step"]
+    assert files(on_cluster)["final.mkv"] == files(whole)["final.mkv"]
+
+
+def test_killed_while_parts_are_merged_nothing_counts_twice(on_cluster: Order) -> None:
+    """The parts are still there, and so is the snapshot that has them."""
+    for part in divided(on_cluster):
+        painted(part)
+    parts = {path: path.read_bytes() for path in (on_cluster.staging / CLIP_FOLDER).glob("part*")}
+    run_job.adopt_parts(on_cluster)
+    once = run_job.load_snapshot(on_cluster)
+    for path, content in parts.items():
+        path.write_bytes(content)
+    run_job.adopt_parts(on_cluster)
+    twice = run_job.load_snapshot(on_cluster)
+    assert once.record == twice.record
+    assert {name: plane.tobytes() for name, plane in once.checkpoint.items()} == {
+        name: plane.tobytes() for name, plane in twice.checkpoint.items()
+    }
+
+
+def test_parts_of_another_clip_are_left_out(on_cluster: Order, tmp_path: Path) -> None:
+    for part in divided(on_cluster):
+        painted(part)
+    other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
+    started, *_ = painted(replace(on_cluster, content=other))
+    assert isinstance(started, Started) and started.step == 0
+    assert receipt(on_cluster)["clip"]["frames"] == 2

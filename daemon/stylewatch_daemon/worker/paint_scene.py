@@ -1,0 +1,413 @@
+"""Paint a scene of a clip: frame after frame, each from what the painted frames before it show.
+
+Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the one before it, moved along
+the optical flow, and the temporal loss keeps it there wherever the flow can be trusted. The first
+frame is painted as a still picture. With a backward pass, the frames of a segment are painted again
+from the last to the first: what came into view only lately takes over what it became later.
+
+Painted frames of the open segment are files beside the staged ones; a complete segment is encoded.
+So neither memory nor temporary files grow with the length of the scene.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.outbox.disk_need import REFERENCES, SEGMENT
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
+from stylewatch_painter.algorithm.task import Prior, Task
+from stylewatch_painter.images import clip, flow
+from stylewatch_painter.images.clip import Clip, ClipLimits, Format, Frame
+from stylewatch_painter.images.flow import Known, Reference
+from stylewatch_painter.images.reduced import Size
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage
+
+REFERENCE_EVERY = 12
+"""Every so many frames one is kept for the long-term terms."""
+
+MUCH_NEW = 0.1
+"""Share of a frame that may be unfinished before it is painted at smaller sizes first."""
+
+SOME_NEW, COARSE_EVERY = 0.01, 4
+"""The same for every so many frames: in so many frames a new place is finished."""
+
+LITTLE_BETTER = 0.001
+"""Share of a frame that later frames must show better before the backward pass paints it again."""
+
+_COARSE = 0.25
+"""The smallest scale at which such frames are painted first."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipJob:
+    """A clip to paint: its file, what that holds, and how its frames are prepared and written.
+
+    `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
+    the output's size, without other stages than the last. `shown` gives the frame to write, of a
+    painted frame and the clip's own. Painted frames and segments are kept below `staging`.
+    `identity` is a digest of all that determines the result. With `backward` each frame is painted
+    twice. Frames of up to `at_once` scenes are painted together. `scenes` has the first frames of
+    those scenes that are to be painted; none: all. With `divide`, several unfinished scenes are
+    only found.
+    """
+
+    path: Path
+    limits: ClipLimits
+    clip: Clip
+    size: Size
+    format: Format
+    quality: int
+    staging: Path
+    identity: str
+    recipe: Recipe
+    still: Callable[[Pixels], Task]
+    shown: Callable[[Pixels, Pixels], Pixels]
+    backward: bool = False
+    at_once: int = 1
+    scenes: tuple[int, ...] = ()
+    divide: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Number of times that a frame is painted."""
+        return self.clip.frames * (2 if self.backward else 1)
+
+
+@dataclass(eq=False)
+class Scene:
+    """A scene, as far as it is painted: all that goes on from frame to frame."""
+
+    first: int
+    length: int
+    """Number of frames in the clip."""
+    done: int = 0
+    """Number of painted frames."""
+    revised: int = 0
+    """Number of them that the backward pass is done with."""
+    total: float = 0.0
+    """Mean of the total losses of all painted frames."""
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the first frame, which is painted as a still picture."""
+    ends: str = "0"
+    """The end of the latest frame, in seconds from the start of the clip."""
+    damaged: int = 0
+    """Number of frames that cannot be decoded."""
+    segments: list[int] = field(default_factory=list)
+    """The first frames of the complete segments."""
+    times: list[tuple[str, str]] = field(default_factory=list)
+    """Time and duration, in seconds, of each frame in the open segment."""
+    references: list[tuple[int, Reference]] = field(default_factory=list)
+    """Earlier frames with their numbers, the latest first."""
+    later: list[tuple[int, Reference]] = field(default_factory=list)
+    """The frame that the backward pass was at, if it has begun with the open segment."""
+
+    @property
+    def next(self) -> int:
+        """The number of the first frame that is not painted."""
+        return self.first + self.done
+
+    @property
+    def steps(self) -> int:
+        """Number of times that a frame was painted."""
+        return self.done + self.revised
+
+    @property
+    def open_from(self) -> int:
+        """The first frame of the open segment."""
+        return self.next - len(self.times)
+
+    @property
+    def left(self) -> int:
+        """Number of frames that are not painted."""
+        return self.length - self.done
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all segments are encoded."""
+        return self.done == self.length and not self.times
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """A larger value for a state of the scene that is further."""
+        return self.steps, len(self.segments)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The scene in the receipt."""
+        return {"first": self.first, "frames": self.done, "total": self.total,
+                "losses": self.losses}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A frame to be painted by `task`; `keep` takes the last stage of that."""
+
+    task: Task
+    keep: Callable[[Stage], None]
+
+
+class ScenePainter:
+    """Prepares and keeps the frames of a scene, which somebody else paints."""
+
+    def __init__(self, job: ClipJob, scene: Scene) -> None:
+        self.job, self.scene = job, scene
+        self.number = scene.next - 1
+        """The frame that was painted last."""
+        self.losses = Losses(0.0)
+        """Its losses."""
+        self.picture: Pixels = np.empty((0, 0, 3), np.float32)
+        """The same frame as it is shown, float32 (height, width, 3)."""
+        self._frames: Iterator[Frame] | None = None
+        self._draft: Draft | None = None
+        """The next frame of the backward pass."""
+
+    def draft(self) -> Draft:
+        """Prepare the next frame. Raises PictureError and OSError."""
+        if self.scene.later:
+            self._advance()
+            if self._draft is not None:
+                return self._draft
+        if self._frames is None:
+            self._frames = clip.frames(self.job.path, self.job.limits, self.scene.next)
+        return self._next(next(self._frames))
+
+    @property
+    def is_ready(self) -> bool:
+        """True if all frames of the open segment are as they stay."""
+        scene = self.scene
+        if self.job.backward:
+            return bool(scene.later) and scene.later[0][0] == scene.open_from
+        return self._is_full
+
+    def close_segment(self) -> list[Path]:
+        """Encode the open segment; return its files, which may go once a checkpoint is saved."""
+        scene, job = self.scene, self.job
+        numbers = range(scene.open_from, scene.next)
+        times = [(Fraction(at), Fraction(lasts)) for at, lasts in scene.times]
+        frames = (
+            Frame(number, at, lasts, _read(shown_file(job, number)))
+            for number, (at, lasts) in zip(numbers, times, strict=True)
+        )
+        whole = segment_file(job, scene.open_from)
+        part = whole.with_suffix(".part")
+        clip.write_segment(part, frames, job.format, job.quality)
+        atomic.sync_file(part)
+        atomic.move(part, whole)
+        files = open_files(job, scene)
+        scene.segments.append(scene.open_from)
+        scene.times, scene.later = [], []
+        return files
+
+    @property
+    def _is_full(self) -> bool:
+        scene = self.scene
+        return len(scene.times) == SEGMENT or scene.done == scene.length
+
+    def _next(self, frame: Frame) -> Draft:
+        """The first frame that is not painted yet."""
+        content = resize(frame.pixels, self.job.size)
+        known = flow.known(rounded(content), [earlier for _, earlier in self.scene.references])
+        task = self.job.still(content) if known.is_cut else self.following(content, known)
+        return Draft(task, partial(self._keep_next, frame, content, known))
+
+    def following(self, content: Pixels, known: Known) -> Task:
+        """The task of a frame that follows others of its scene, which show what is `known`."""
+        scene, new = self.scene, content
+        if scene.references:
+            new = flow.recolored(content, scene.references[0][1])
+        shown = known.shown[..., None]
+        unfinished = 1 - float(known.maturity.mean())
+        is_turn = scene.next % COARSE_EVERY == 0
+        return self._held(
+            content,
+            start=shown * known.picture + (1 - shown) * new,
+            # what is not finished may still change
+            prior=Prior(known.picture, known.trust * known.maturity, self._unit),
+            coarse=unfinished > (SOME_NEW if is_turn else MUCH_NEW),
+        )
+
+    def _keep_next(self, frame: Frame, content: Pixels, known: Known, painted: Stage) -> None:
+        scene, self.losses = self.scene, painted.losses
+        share = 1 if known.is_cut else self._frame_share
+        maturity = np.minimum(known.maturity + np.float32(share), 1)
+        reference = _reference(content, painted.picture, maturity)
+        self._remember(frame.number, reference, [] if known.is_cut else scene.references)
+        scene.total = (scene.total * scene.done + painted.losses.total) / (scene.done + 1)
+        scene.losses = scene.losses or painted.losses.as_json()
+        scene.times.append((str(frame.time), str(frame.duration)))
+        scene.done, scene.ends = scene.done + 1, str(frame.time + frame.duration)
+        scene.damaged += frame.is_damaged
+        self._show(frame.number, content, painted.picture)
+        if self.job.backward:
+            plane = reference.maturity[..., None]
+            self._stage(before_file, frame.number, reference.frame)
+            both = np.concatenate([reference.painted, plane], axis=-1)
+            self._stage(painted_file, frame.number, both)
+            if self._is_full:
+                self._revised(frame.number, reference)
+                self._advance()
+
+    def _revision(self) -> Draft | None:
+        """The frame before the one that the backward pass was at; None if it stays as it is."""
+        number = self.scene.later[0][0] - 1
+        before = _read(before_file(self.job, number))
+        own, age = np.split(_read(painted_file(self.job, number)), [3], axis=-1)
+        known = flow.known(before, [later for _, later in self.scene.later])
+        # where the later frame is finished further, and only there, it is taken over
+        further = known.maturity - age[..., 0] / np.float32(255)
+        better = np.where(further > 0, known.shown, 0)
+        if better.mean() <= LITTLE_BETTER:
+            self._revised(number, Reference(before, own, age[..., 0]))
+            return None
+        start = better[..., None] * known.picture + (1 - better[..., None]) * own
+        maturity = age[..., 0] / np.float32(255) + better * np.maximum(further, 0)
+        trust = np.where(better > 0, known.trust, 1) * maturity
+        content = before.astype(np.float32)
+        prior = Prior(start, trust, self._unit)
+        task = self._held(content, start, prior, coarse=False)
+        return Draft(task, partial(self._keep_revision, number, content, maturity))
+
+    def _keep_revision(self, number: int, content: Pixels, maturity: Plane, painted: Stage) -> None:
+        self.losses = painted.losses
+        grown = np.minimum(maturity + np.float32(self._frame_share), 1)
+        self._show(number, content, painted.picture)
+        self._revised(number, _reference(content, painted.picture, grown))
+        self._draft = None
+        self._advance()
+
+    def _held(self, content: Pixels, start: Pixels, prior: Prior, *, coarse: bool) -> Task:
+        """The task of a frame that starts from a painted picture, and is held to another one."""
+        task = self.job.still(content)
+        recipe = following(task.recipe, coarse=coarse)
+        return replace(task, recipe=recipe, init=start, prior=prior)
+
+    def _revised(self, number: int, reference: Reference) -> None:
+        """Note that the backward pass is done with a frame."""
+        scene = self.scene
+        scene.later, scene.revised = [(number, reference)], scene.revised + 1
+        scene.references = [
+            (kept, reference if kept == number else old) for kept, old in scene.references
+        ]
+
+    def _advance(self) -> None:
+        """Take the backward pass to the next frame that is to be painted again."""
+        while self._draft is None and not self.is_ready:
+            self._draft = self._revision()
+
+    def _remember(
+        self, number: int, reference: Reference, earlier: Sequence[tuple[int, Reference]]
+    ) -> None:
+        """Keep the frame for the next one, and those for the long-term terms."""
+        first = self.scene.first
+        kept = [old for old in earlier if (old[0] - first) % REFERENCE_EVERY == 0]
+        self.scene.references = [(number, reference), *kept[:REFERENCES]]
+
+    def _show(self, number: int, content: Pixels, painted: Pixels) -> None:
+        """Keep the file of a painted frame as it is shown."""
+        self.number, self.picture = number, self.job.shown(painted, content)
+        self._stage(shown_file, number, rounded(self.picture))
+
+    def _stage(self, path: Callable[[ClipJob, int], Path], number: int, frame: Bytes) -> None:
+        name = path(self.job, number).relative_to(self.job.staging)
+        publish.stage(self.job.staging, str(name), _png(frame))
+
+    @property
+    def _unit(self) -> float:
+        """Total loss of the scene's first frame."""
+        return float(self.scene.losses.get("total", 0))
+
+    @property
+    def _frame_share(self) -> float:
+        return self.job.recipe.schedule.frame_share
+
+
+def following(recipe: Recipe, *, coarse: bool) -> Recipe:
+    """The recipe of a frame that starts from earlier ones: a share of the steps at the final size.
+
+    With `coarse`, the scales that are not much smaller come first: there new parts of the frame
+    take their large forms.
+    """
+    schedule = recipe.schedule
+    share = schedule.frame_share
+    least = _COARSE if coarse else 1
+    scales = [
+        {"scale": scale.scale, "steps": max(1, round(share * scale.steps))}
+        for scale in schedule.scales
+        if scale.scale >= least
+    ]
+    steps = max(1, round(share * schedule.steps))
+    changes = {"start": "picture", "scales": scales, "initial_steps": None, "steps": steps}
+    return book.change(recipe, changes)
+
+
+def shown_frames(job: ClipJob, scenes: Sequence[Scene]) -> set[int]:
+    """Return the frames that are stages: the last one, and one of each segment, but not too many.
+
+    Of a segment it is the first one that stays as it is.
+    """
+    segments = [
+        range(start, min(start + SEGMENT, scene.first + scene.length))
+        for scene in scenes
+        for start in range(scene.first, scene.first + scene.length, SEGMENT)
+    ]
+    numbers = [segment[-1 if job.backward else 0] for segment in segments]
+    return {*{number // SEGMENT: number for number in reversed(numbers)}.values(), segments[-1][-1]}
+
+
+def shown_file(job: ClipJob, number: int) -> Path:
+    """The path of a painted frame as it is shown."""
+    return job.staging / CLIP_FOLDER / f"{number:08}.png"
+
+
+def before_file(job: ClipJob, number: int) -> Path:
+    """The path of a frame as it is in the clip, in the output's size, for the backward pass."""
+    return shown_file(job, number).with_suffix(".before.png")
+
+
+def painted_file(job: ClipJob, number: int) -> Path:
+    """The path of a frame as it was painted, with its maturity as alpha, for the backward pass."""
+    return shown_file(job, number).with_suffix(".painted.png")
+
+
+def segment_file(job: ClipJob, first: int) -> Path:
+    """The path of a segment by its first frame."""
+    return job.staging / CLIP_FOLDER / f"segment-{first:08}.nut"
+
+
+def open_files(job: ClipJob, scene: Scene) -> list[Path]:
+    """The files of the open segment's frames."""
+    kinds = (shown_file, before_file, painted_file) if job.backward else (shown_file,)
+    numbers = range(scene.open_from, scene.next)
+    return [path(job, number) for number in numbers for path in kinds]
+
+
+def _reference(content: Pixels, painted: Pixels, maturity: Plane) -> Reference:
+    return Reference(rounded(content), rounded(painted), rounded(255 * maturity))
+
+
+def rounded(picture: Pixels) -> Bytes:
+    """The picture in bytes."""
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+def _read(path: Path) -> Bytes:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def _png(frame: Bytes) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(frame).save(content, "PNG", compress_level=1)
+    return content.getvalue()
