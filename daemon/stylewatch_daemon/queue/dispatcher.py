@@ -42,6 +42,7 @@ from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
+    Divided,
     Done,
     End,
     Failed,
@@ -362,7 +363,7 @@ class Dispatcher:
             attempt.end(AttemptEnd.CANCELLED, JobEvent.CANCEL, CANCELLED)
         elif isinstance(end, Refused):
             attempt.end(AttemptEnd.REFUSED, JobEvent.REFUSE, end.reason)
-        elif isinstance(end, Stopped) or self.stopping():
+        elif isinstance(end, Stopped | Divided) or self.stopping():
             attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
             self.reporter.stopped(job.title, end.step if isinstance(end, Stopped) else 0)
             return outcome(OutcomeKind.STOPPED, job)

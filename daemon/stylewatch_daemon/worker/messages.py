@@ -140,7 +140,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Divided:
-    """The end: `scenes` of the clip are unpainted; of each its first frame and its frames left."""
+    """The end: `scenes` of the clip wait to be painted: of each its first frame and steps left."""
 
     scenes: tuple[tuple[int, int], ...]
 

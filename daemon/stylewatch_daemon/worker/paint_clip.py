@@ -163,6 +163,13 @@ class ClipPainter:
             if not scene.is_complete and (not chosen or scene.first in chosen)
         ]
 
+    @property
+    def pending(self) -> tuple[tuple[int, int], ...]:
+        """Of each unfinished scene its first frame, and the number of steps that are left."""
+        return tuple(
+            (scene.first, self.job.steps(scene.length) - scene.steps) for scene in self.unfinished
+        )
+
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
         """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
 
@@ -210,7 +217,7 @@ class ClipPainter:
         later = ScenePainter(self.job, Scene(0, self.job.clip.frames)).following(content, blank)
         costs = [self._backend.estimate(task) for task in (still, later)]
         seconds = [cost.seconds for cost in costs if cost.seconds is not None]
-        steps = self.job.steps
+        steps = self.job.steps(self.job.clip.frames)
         total = seconds[0] + (steps - 1) * seconds[1] if len(seconds) == len(costs) else None
         return replace(costs[0], sizes=(self.job.size,), steps=(steps,), seconds=total)
 
@@ -335,7 +342,8 @@ class ClipPainter:
         """The step after the frames so far."""
         state = self.state
         state.seconds = self._clock() - self._began
-        return Step(state.steps, self.job.steps, self.job.size, self._losses, state.seconds)
+        steps = self.job.steps(self.job.clip.frames)
+        return Step(state.steps, steps, self.job.size, self._losses, state.seconds)
 
 
 def even(size: Size) -> Size:

@@ -79,10 +79,9 @@ class ClipJob:
     scenes: tuple[int, ...] = ()
     divide: bool = False
 
-    @property
-    def steps(self) -> int:
-        """Number of times that a frame is painted."""
-        return self.clip.frames * (2 if self.backward else 1)
+    def steps(self, frames: int) -> int:
+        """Number of times that so many frames are painted."""
+        return frames * (2 if self.backward else 1)
 
 
 @dataclass(eq=False)
@@ -127,11 +126,6 @@ class Scene:
     def open_from(self) -> int:
         """The first frame of the open segment."""
         return self.next - len(self.times)
-
-    @property
-    def left(self) -> int:
-        """Number of frames that are not painted."""
-        return self.length - self.done
 
     @property
     def is_complete(self) -> bool:
@@ -266,14 +260,15 @@ class ScenePainter:
         own, age = np.split(_read(painted_file(self.job, number)), [3], axis=-1)
         known = flow.known(before, [later for _, later in self.scene.later])
         # where the later frame is finished further, and only there, it is taken over
-        further = known.maturity - age[..., 0] / np.float32(255)
-        better = np.where(further > 0, known.shown, 0)
+        own_maturity: Plane = age[..., 0].astype(np.float32) / 255
+        further = known.maturity - own_maturity
+        better: Plane = known.shown * (further > 0)
         if better.mean() <= LITTLE_BETTER:
             self._revised(number, Reference(before, own, age[..., 0]))
             return None
-        start = better[..., None] * known.picture + (1 - better[..., None]) * own
-        maturity = age[..., 0] / np.float32(255) + better * np.maximum(further, 0)
-        trust = np.where(better > 0, known.trust, 1) * maturity
+        start: Pixels = better[..., None] * known.picture + (1 - better[..., None]) * own
+        maturity = own_maturity + better * np.maximum(further, 0)
+        trust: Plane = np.where(better > 0, known.trust, np.float32(1)) * maturity
         content = before.astype(np.float32)
         prior = Prior(start, trust, self._unit)
         task = self._held(content, start, prior, coarse=False)

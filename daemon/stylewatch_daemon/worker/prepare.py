@@ -55,7 +55,8 @@ class Prepared:
     def steps_at(self) -> Sequence[tuple[Size, int]]:
         """The sizes of the painting and the number of steps at each; for a clip, of frames."""
         if self.clip is not None:
-            return [(self.clip.job.size, self.clip.job.steps)]
+            job = self.clip.job
+            return [(job.size, job.steps(job.clip.frames))]
         return [(level.size, level.steps) for level in self.task.levels()]
 
 

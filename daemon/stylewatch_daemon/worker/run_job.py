@@ -175,7 +175,7 @@ class JobRun:
             if self.ended:
                 return
         if clip is not None and self.order.divide and len(clip.unfinished) > 1:
-            yield Divided(tuple((scene.first, scene.left) for scene in clip.unfinished))
+            yield Divided(clip.pending)
         else:
             yield self.stopped()
 

@@ -16,6 +16,7 @@ from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptRequest,
+    Divided,
     Done,
     Event,
     Failed,
@@ -68,7 +69,7 @@ class _Batch:
 
     def _send(self, index: int, event: Event) -> None:
         send(self._pipe, event, bytes([index]))
-        if isinstance(event, Done | Stopped | Refused | Failed):
+        if isinstance(event, Done | Stopped | Divided | Refused | Failed):
             self._going.remove(index)
 
     def _wish(self, index: int) -> Wish:
