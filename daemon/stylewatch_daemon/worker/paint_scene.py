@@ -260,7 +260,7 @@ class ScenePainter:
         own, age = np.split(_read(painted_file(self.job, number)), [3], axis=-1)
         known = flow.known(before, [later for _, later in self.scene.later])
         # where the later frame is finished further, and only there, it is taken over
-        own_maturity: Plane = age[..., 0].astype(np.float32) / 255
+        own_maturity: Plane = age[..., 0].astype(np.float32) / np.float32(255)
         further = known.maturity - own_maturity
         better: Plane = known.shown * (further > 0)
         if better.mean() <= LITTLE_BETTER:
