@@ -33,6 +33,9 @@ NOTE = ".written.json"
 STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 """File name of a stage: its step."""
 
+_ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
+"""Name of the folder of an attempt on another machine: its number, when and by whom it began."""
+
 _LONGEST = 1 << 26
 """Bytes of a receipt; no job writes a longer one."""
 
@@ -246,8 +249,28 @@ def stages(entry: Entry) -> dict[int, Spot]:
 
 
 def frames(entry: Entry) -> dict[int, Spot]:
-    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order."""
-    return _numbered(entry, f"{STAGING}/{entry.id}/{CLIP_FOLDER}")
+    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order.
+
+    They are those of the latest attempt, which may have a staging folder of its own.
+    """
+    attempts: list[str] = []
+    with suppress(OSError):
+        attempts = attempt_folders(Path(entry.outbox), entry.id)
+    own = attempts[-1] if attempts else "."
+    return _numbered(entry, f"{STAGING}/{entry.id}/{own}/{CLIP_FOLDER}")
+
+
+def attempt_folders(outbox: Path, job_id: str) -> list[str]:
+    """Return the names of the attempts' folders in a job's staging folder, the latest last.
+
+    Raises OSError where the staging folder cannot be listed, OutputError where a link leads to it.
+    """
+    with (
+        safe_dirs.opened(outbox, f"{STAGING}/{job_id}") as staging,
+        os.scandir(staging) as entries,
+    ):
+        matches = [match for entry in entries if (match := _ATTEMPT.fullmatch(entry.name))]
+    return [match[0] for match in sorted(matches, key=lambda match: (int(match[1]), match[0]))]
 
 
 def _numbered(entry: Entry, folder: str) -> dict[int, Spot]:

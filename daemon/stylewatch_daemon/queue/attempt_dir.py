@@ -21,12 +21,10 @@ from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import safe_dirs
-from stylewatch_daemon.outbox.job_files import open_regular
+from stylewatch_daemon.outbox.job_files import attempt_folders, open_regular
 from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER, STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.worker.messages import Staged
-
-_NAME = re.compile(r"\.(\d+)-\d+-\d+")
 
 
 def name(attempts: Sequence[Attempt]) -> str:
@@ -53,7 +51,7 @@ class AttemptDirs:
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints, so that the next attempt begins at the beginning."""
-        for folder_name in self._all():
+        for folder_name in self._earlier():
             with self._opened(folder_name) as folder, suppress(FileNotFoundError):
                 os.unlink(CHECKPOINT, dir_fd=folder)
 
@@ -64,7 +62,7 @@ class AttemptDirs:
         """
         staging = self._outbox.staging(f"{self._job_id}/{own}")
         for moved in (CLIP_FOLDER, CHECKPOINT):
-            for earlier in sorted(set(self._all()) - {own}, key=_number, reverse=True):
+            for earlier in reversed(self._earlier(own)):
                 with (
                     self._opened(earlier) as source,
                     self._opened(own) as target,
@@ -79,8 +77,8 @@ class AttemptDirs:
 
         Of files with the same name that of the latest attempt stays.
         """
-        earlier = sorted({"", *self._all()} - {own}, key=_number)
-        for folder_name in earlier:
+        earlier = self._earlier(own)
+        for folder_name in ["", *earlier] if own else earlier:
             staged = self._outbox.staged(f"{self._job_id}/{folder_name}".rstrip("/"))
             for path in map(PurePosixPath, staged):
                 target = PurePosixPath(STAGING, self._job_id, own, path.parent)
@@ -89,22 +87,19 @@ class AttemptDirs:
                     safe_dirs.opened(self._outbox.root, str(target), lambda _: None) as made,
                 ):
                     safe_dirs.move(source, path.name, made)
-        for folder_name in filter(None, earlier):
+        for folder_name in earlier:
             self._outbox.clear(f"{self._job_id}/{folder_name}")
 
-    def _all(self) -> list[str]:
-        if not lexists(f"{self._outbox.root}/{STAGING}/{self._job_id}"):
+    def _earlier(self, own: str = "") -> list[str]:
+        """Return the folders of all attempts but `own`, the latest last."""
+        try:
+            folders = attempt_folders(self._outbox.root, self._job_id)
+        except FileNotFoundError:
             return []
-        with self._opened() as folder, os.scandir(folder) as entries:
-            return [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+        return [folder for folder in folders if folder != own]
 
-    def _opened(self, inner: str = "") -> AbstractContextManager[int]:
+    def _opened(self, inner: str) -> AbstractContextManager[int]:
         return safe_dirs.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{inner}")
-
-
-def _number(folder_name: str) -> tuple[int, str]:
-    match = _NAME.fullmatch(folder_name)
-    return (int(match[1]) if match else 0, folder_name)
 
 
 class AnnouncedFiles:

@@ -68,6 +68,17 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
         content(tmp_path).find()
 
 
+@pytest.mark.parametrize("link", ["1", "1/.2-20260102120000-7", "1/.2-20260102120000-7/.clip"])
+def test_frames_are_not_looked_for_behind_links(tmp_path: Path, link: str) -> None:
+    attempt = tmp_path / "out/.staging/1/.2-20260102120000-7"
+    fill(attempt, ".clip/00000003.png")
+    assert list(job_files.frames(entry(tmp_path))) == [3]
+    (tmp_path / "out/.staging" / link).rename(tmp_path / "away")
+    (tmp_path / "out/.staging" / link).symlink_to(tmp_path / "away")
+    assert (attempt / ".clip/00000003.png").exists()
+    assert job_files.frames(entry(tmp_path)) == {}
+
+
 @pytest.mark.parametrize("role", ["content", "style"])
 def test_a_job_needs_both_sides_unless_its_settings_or_job_file_may_say_so(
     tmp_path: Path, role: str

@@ -200,9 +200,14 @@ def data(root: Path) -> PageData:
     return PageData(settings(root), Reader(root / "state"))
 
 
-def test_a_running_clip_shows_its_newest_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
+def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> None:
+    """It is that of the latest attempt, which has a folder of its own on another machine."""
     enter(tmp_path / "state", replace(finished_job(tmp_path), state="running", finished=None))
-    folder = tmp_path / "out" / ".staging" / "id-sea" / CLIP_FOLDER
+    staging = tmp_path / "out" / ".staging" / "id-sea"
+    if attempt:  # an earlier one, which may still go on where it was cut off
+        write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
+    folder = staging / attempt / CLIP_FOLDER
     folder.mkdir(parents=True)
     for name in ("00000006.png", "00000007.png", "part.nut", "segment-00000000.nut"):
         (folder / name).write_bytes(b"painted")
