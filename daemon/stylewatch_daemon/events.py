@@ -63,8 +63,8 @@ class Reporter:
     def blocked(self, trouble: Mapping[str, str]) -> None:
         """Everything that waits for something outside, with the reason; called on changes."""
 
-    def stopped(self, job: str, step: int) -> None:
-        """The job was interrupted; it continues from `step` at the next start."""
+    def stopped(self, job: str, step: int, unit: str) -> None:
+        """The job was interrupted; it continues from `step`, in that unit, at the next start."""
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
         """Called when the incomplete pairs change."""

@@ -142,6 +142,11 @@ class Picture:
         return {**record, "frames": self.frames} if self.frames > 1 else record
 
 
+def progress_unit(frames: int) -> str:
+    """Return the unit in which the progress of a job with a content of so many frames counts."""
+    return "frame" if frames > 1 else "step"
+
+
 @dataclass(frozen=True)
 class Started:
     """The pictures are read and the backend is ready; sizes are (width, height) in pixels."""

@@ -32,13 +32,15 @@ class LossTable:
 
     Columns are as in losses.csv, `total` and the terms; a row has the step, the width and the
     height of the picture, then a value for each column. `weights` say how much each term counts, 1
-    where it is not named. `stages` are the steps of the stages.
+    where it is not named. `stages` are the steps of the stages. The steps of a clip are frames, by
+    their `unit`.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[float, ...], ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     stages: tuple[int, ...] = ()
+    unit: str = "step"
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class LossTable:
         rows: Sequence[Sequence[float | None]],
         losses: Iterable[Mapping[str, Any]],
         stages: Sequence[int],
+        unit: str,
     ) -> "LossTable":
         """The losses of `rows` as in losses.csv: with the seconds behind the height.
 
@@ -57,7 +60,7 @@ class LossTable:
             tuple(math.nan if value is None else value for value in (*row[:3], *row[4:]))
             for row in rows
         )
-        return cls(tuple(columns), plain, dict(weights(*losses)), tuple(stages))
+        return cls(tuple(columns), plain, dict(weights(*losses)), tuple(stages), unit)
 
 
 @dataclass(frozen=True)

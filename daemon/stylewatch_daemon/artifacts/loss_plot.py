@@ -43,7 +43,7 @@ def draw(losses: LossTable) -> bytes:
     _draw_terms(axes, losses, table)
     _draw_total(axes, losses, table)
     _draw_sizes(axes, table)
-    _style(axes, table[:, 0])
+    _style(axes, table[:, 0], losses.unit)
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": "stylewatch"})
     return content.getvalue()
@@ -111,14 +111,14 @@ def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
             )  # fmt: skip
 
 
-def _style(axes: Axes, steps: np.ndarray) -> None:
+def _style(axes: Axes, steps: np.ndarray, unit: str) -> None:
     """Set scales and letters, and put the legend below, where it hides nothing."""
     axes.set_yscale("log")
     axes.set_xlim(steps[0] - 0.5, max(steps[-1], steps[0] + 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(LogLocator(numticks=7))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("step", fontsize=_LETTERS, color=_INK)
+    axes.set_xlabel(unit, fontsize=_LETTERS, color=_INK)
     axes.set_ylabel("loss: value x weight", fontsize=_LETTERS, color=_INK)
     axes.tick_params(labelsize=_LETTERS - 1, colors=_INK)
     axes.grid(which="major", color="#e4e4e4", linewidth=1)

@@ -125,7 +125,7 @@ class _MovingLine:
             size="",
             loss="-",
             left="",
-            unit="step",
+            unit="",
         )
 
     def _end(self, line: "rich.progress.TaskID") -> None:

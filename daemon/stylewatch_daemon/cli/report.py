@@ -99,9 +99,11 @@ def view_of_folder(folder: Path) -> JobView:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a receipt of stylewatch") from error
     outbox, place = _outbox_of(folder.resolve(), receipt)
+    frames = receipt.clip.frames if receipt.clip else 1
     inputs = tuple(
         {"role": record.role, "name": PurePosixPath(record.name).name,
-         "sha256": record.sha256, "pixels": record.size, "size": 0}
+         "sha256": record.sha256, "pixels": record.size, "size": 0,
+         "frames": frames if record.role == "content" else 1}
         for record in receipt.inputs
     )  # fmt: skip
     entry = Entry(
@@ -177,7 +179,7 @@ def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
         (f"{record.role.replace('-', ' ')}: {shown(record.name)}", _input(view, record, state))
         for record in receipt.inputs
     ]
-    steps = list(_stages(view.entry, receipt))
+    steps = list(_stages(view, receipt))
     selected = [steps[number] for number in evenly(len(steps), MAX_STAGES)]
     small = _scaled([*inputs, *selected], SMALL_SIDE)
     digests = {record.file: record.sha256 for record in receipt.files}
@@ -203,12 +205,12 @@ def _uri(picture: Drawn) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(picture.content).decode('ascii')}"
 
 
-def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Source]]:
+def _stages(view: JobView, receipt: Receipt) -> Iterator[tuple[str, Source]]:
     """Yield the stages of the receipt that exist, without the last, which is the output."""
-    existing = {f"{spot.folder}/{spot.name}": spot for spot in stages(entry).values()}
+    existing = {f"{spot.folder}/{spot.name}": spot for spot in stages(view.entry).values()}
     for record in receipt.stages[:-1]:
-        if spot := existing.get(f"{entry.place}/{record.file}"):
-            yield f"step {record.step}", Source((str(spot.path),), record.sha256)
+        if spot := existing.get(f"{view.entry.place}/{record.file}"):
+            yield f"{view.unit} {record.step}", Source((str(spot.path),), record.sha256)
 
 
 def _input(view: JobView, record: InputRecord, state: Path) -> Source | None:

@@ -166,10 +166,10 @@ class LogReporter(Reporter):
         """Log a change of an input after it was claimed."""
         self._log.warning("%s", what, extra={"job": job})
 
-    def stopped(self, job: str, step: int) -> None:
+    def stopped(self, job: str, step: int, unit: str) -> None:
         """Log an interrupted job."""
         self._end(job)
-        self._log.info("stopped; it continues from step %d", step, extra={"job": job})
+        self._log.info("stopped; it continues from %s %d", unit, step, extra={"job": job})
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
         """Log the incomplete pairs that are new, or wait for something else than before."""

@@ -10,7 +10,7 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started, progress_unit
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
@@ -83,21 +83,30 @@ class ActiveAttempt:
         started, last = self._started, self._last
         if started is None:
             return Running(self.title, id=self.job.id)
-        if last is None:
-            return Running(
-                self.title, started.step, started.steps, device=started.device, id=self.job.id
-            )
-        return Running(
+        running = Running(
             self.title,
-            last.step,
-            last.steps,
-            loss=last.loss,
-            size=last.size,
-            seconds_left=self._clock.left() if self._clock else None,
+            started.step,
+            started.steps,
             device=started.device,
             id=self.job.id,
-            unit=last.unit,
+            unit=self.unit,
         )
+        if last is None:
+            return running
+        left = self._clock.left() if self._clock else None
+        return replace(
+            running,
+            step=last.step,
+            steps=last.steps,
+            loss=last.loss,
+            size=last.size,
+            seconds_left=left,
+        )
+
+    @property
+    def unit(self) -> str:
+        """The unit in which its progress counts."""
+        return progress_unit(self.job.frames) if self._last is None else self._last.unit
 
     @property
     def ticket(self) -> str:

@@ -365,7 +365,8 @@ class Dispatcher:
             attempt.end(AttemptEnd.REFUSED, JobEvent.REFUSE, end.reason)
         elif isinstance(end, Stopped | Divided) or self.stopping():
             attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
-            self.reporter.stopped(job.title, end.step if isinstance(end, Stopped) else 0)
+            step = end.step if isinstance(end, Stopped) else 0
+            self.reporter.stopped(job.title, step, attempt.unit)
             return outcome(OutcomeKind.STOPPED, job)
         elif isinstance(end, Failed) and end.exit_code != OUR_FAULT:
             attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, end.reason)

@@ -164,7 +164,7 @@ class Metrics(Reporter):
         """Forget an earlier attempt: the first step has no start to be measured from."""
         self._forget(job)
 
-    def stopped(self, job: str, step: int) -> None:
+    def stopped(self, job: str, step: int, unit: str) -> None:
         """Forget the progress of a job that continues at the next start."""
         self._forget(job)
 

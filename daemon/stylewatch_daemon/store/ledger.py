@@ -85,8 +85,9 @@ class Entry:
     """A job as the ledger has it; `place` and `refused_as` are folders in the `outbox`.
 
     `inputs` are {role, name, source (where it lay), size (bytes), sha256 and pixels ([width,
-    height]) once these are known}, and `bytes` their sum; jobs from before these were noted have
-    no role and no source. Times are UTC, ISO 8601; `settings` are those it was last begun with.
+    height]) once these are known, frames of a clip}, and `bytes` their sum; jobs from before these
+    were noted have no role and no source. Times are UTC, ISO 8601; `settings` are those it was last
+    begun with.
     """
 
     id: str
@@ -115,6 +116,11 @@ class Entry:
     """The id of the series that it belongs to; its own where it is one, once that is divided."""
     dismissed: bool = False
     """True if a person removed the refused or failed job from the status."""
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of a content that is a clip; 1 for a picture, or if unknown yet."""
+        return max((plain.get("frames", 1) for plain in self.inputs), default=1)
 
 
 @dataclass(frozen=True)

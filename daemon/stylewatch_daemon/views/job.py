@@ -17,6 +17,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.model import progress_unit
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
@@ -60,21 +61,25 @@ _tables = Memory(32)
 
 @dataclass(frozen=True)
 class Curve:
-    """SVG paths of the total and, by name, of its terms; `decades` are (height, label)."""
+    """SVG paths of the total and, by name, of its terms; `decades` are (height, label).
+
+    The steps of a clip are frames, by their `unit`.
+    """
 
     path: str
     terms: tuple[tuple[str, str], ...]
     decades: tuple[tuple[float, str], ...]
     first: Point
     last: Point
+    unit: str = "step"
 
     @property
     def words(self) -> str:
         """Description of the curve, also for screen readers."""
         (begin, high), (end, low) = self.first, self.last
         if begin == end:
-            return f"loss {high:.3g} at step {end}"
-        return f"loss {high:.3g} at step {begin}, {low:.3g} at step {end}"
+            return f"loss {high:.3g} at {self.unit} {end}"
+        return f"loss {high:.3g} at {self.unit} {begin}, {low:.3g} at {self.unit} {end}"
 
     @property
     def svg(self) -> str:
@@ -110,7 +115,9 @@ def parse(table: str) -> Lines:
         return {}
 
 
-def curve(total: Iterable[Point], steps: int = 0, terms: Lines | None = None) -> Curve | None:
+def curve(
+    total: Iterable[Point], steps: int = 0, terms: Lines | None = None, unit: str = "step"
+) -> Curve | None:
     """Draw the total, and the weighted `terms`, of a job of `steps` steps (0: those so far).
 
     None where nothing can be drawn: a logarithmic scale has no place for zero and below.
@@ -144,6 +151,7 @@ def curve(total: Iterable[Point], steps: int = 0, terms: Lines | None = None) ->
         ),
         first=main[0],
         last=main[-1],
+        unit=unit,
     )
 
 
@@ -160,7 +168,7 @@ def _thin(line: Sequence[Point]) -> Sequence[Point]:
 class AttemptView(NamedTuple):
     """An attempt in words, but for the time, which is ISO 8601 (UTC), empty where unknown.
 
-    `resumed` is "from step 50", or empty where it began anew.
+    `resumed` is "from step 50", or "from frame 50" of a clip; empty where it began anew.
     """
 
     started: str
@@ -221,6 +229,11 @@ class JobView:
     """The steps of the stages that are in the outbox now."""
     curve: Curve | None
 
+    @property
+    def unit(self) -> str:
+        """The unit in which the progress of the job counts."""
+        return progress_unit(self.entry.frames)
+
     def as_json(self) -> dict[str, Any]:
         """The output of `stylewatch show --json`."""
         return {
@@ -255,7 +268,7 @@ def job_view(
         receipt_json=plain,
         receipt=receipt,
         attempts=tuple(attempts),
-        attempt_rows=tuple(_attempts(attempts, receipt)),
+        attempt_rows=tuple(_attempts(entry, attempts, receipt)),
         log=tuple(_log(entry, attempts, receipt)),
         inputs=tuple(_inputs(entry, receipt)),
         facts=tuple((label, text) for label, text in _facts(entry, receipt) if text),
@@ -351,7 +364,8 @@ def loss_curve(
         for name, share in shares.items()
         if name in lines
     }
-    return curve([*total, *(point for point in recent if point[0] > written)], steps, weighted)
+    points = [*total, *(point for point in recent if point[0] > written)]
+    return curve(points, steps, weighted, progress_unit(entry.frames))
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -372,8 +386,11 @@ def in_a_line(value: object) -> str:
     return "; ".join(shown(line) for line in str(value).split("\n"))
 
 
-def _attempts(attempts: Sequence[Attempt], receipt: AnyReceipt | None) -> Iterator[AttemptView]:
+def _attempts(
+    entry: Entry, attempts: Sequence[Attempt], receipt: AnyReceipt | None
+) -> Iterator[AttemptView]:
     """By the ledger, which knows more, or else by the receipt."""
+    unit = progress_unit(entry.frames)
     for attempt in attempts:
         backend = _on(attempt.backend, attempt.device)
         if attempt.together > 1:
@@ -381,7 +398,7 @@ def _attempts(attempts: Sequence[Attempt], receipt: AnyReceipt | None) -> Iterat
         yield AttemptView(
             started=attempt.started,
             backend=backend,
-            resumed=f"from step {attempt.step}" if attempt.step else "",
+            resumed=f"from {unit} {attempt.step}" if attempt.step else "",
             outcome=attempt.how if attempt.ended else "not ended",
             reason=in_a_line(attempt.reason),
         )
@@ -398,7 +415,7 @@ def _log(
 ) -> Iterator[LogLine]:
     again = f", to run {shown(entry.retry_of)} again" if entry.retry_of else ""
     yield LogLine(entry.entered, f"added to the queue{again}")
-    rows = _attempts(attempts, receipt)
+    rows = _attempts(entry, attempts, receipt)
     begun = receipt.started.isoformat(timespec="seconds") if receipt is not None else ""
     for number, row in enumerate(rows, start=1):
         attempt = attempts[number - 1] if attempts else None

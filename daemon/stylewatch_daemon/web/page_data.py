@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -311,8 +311,7 @@ class JobPage:
     @property
     def is_clip(self) -> bool:
         """True where the content is a clip: its stages are frames."""
-        frames = (plain.get("frames", 1) for plain in self.view.entry.inputs)
-        return self.clip is not None or max(frames, default=1) > 1
+        return self.clip is not None or self.view.entry.frames > 1
 
     @property
     def is_over(self) -> bool:
@@ -384,7 +383,7 @@ class PageData:
         jobs = self._reader.published()["running"]
         running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
         view = job_view(entry, attempts, jobs, self._trails.of(entry.id))
-        stages = tuple(self._stages(entry, view.steps))
+        stages = tuple(self._stages(view))
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
         clip = images.clip(entry, f"{name}, painted clip")
@@ -447,12 +446,13 @@ class PageData:
             for each in entries
         )
 
-    def _stages(self, entry: Entry, steps: Sequence[int]) -> Iterator[StageImages]:
+    def _stages(self, view: JobView) -> Iterator[StageImages]:
+        steps = view.steps
         stride = max(1, math.ceil(len(steps) / MAX_STAGES))
         for step in dict.fromkeys([*steps[::stride], *steps[-1:]]):
-            alt = f"{name_of(entry)} after step {step}"
-            large = self._images.large(entry, f"stage-{step}", alt)
-            small = self._images.small(entry, f"stage-{step}", f"step {step}", SIDE)
+            at = f"{view.unit} {step}"
+            large = self._images.large(view.entry, f"stage-{step}", f"{view.name} after {at}")
+            small = self._images.small(view.entry, f"stage-{step}", at, SIDE)
             if large and small:
                 yield StageImages(step, large, small)
 
@@ -464,7 +464,8 @@ class PageData:
         if frame is not None:
             stage = self._images.large(entry, f"frame-{frame}", f"{name}, frame {frame + 1}")
         if stage is None and newest is not None:
-            stage = self._images.large(entry, f"stage-{newest}", f"{name} after step {newest}")
+            alt = f"{name} after {status['unit']} {newest}"
+            stage = self._images.large(entry, f"stage-{newest}", alt)
         return RunningJob(
             id=entry.id,
             name=name,

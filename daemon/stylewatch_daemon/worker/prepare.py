@@ -59,6 +59,11 @@ class Prepared:
             return [(job.size, job.steps(job.clip.frames))]
         return [(level.size, level.steps) for level in self.task.levels()]
 
+    @property
+    def unit(self) -> str:
+        """The unit in which the progress of the job counts."""
+        return "step" if self.clip is None else "frame"
+
 
 def prepare(
     order: Order, resume: Checkpoint | None = None, decided: Mapping[str, Any] | None = None

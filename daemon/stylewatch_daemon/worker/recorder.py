@@ -304,6 +304,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
             recorder.table(),
             [stage["losses"] for stage in recorder.stages],
             [stage["step"] for stage in recorder.stages],
+            recorder.prepared.unit,
         ),
         content=_input("content", order.content) if order.content and not is_clip else None,
         styles=tuple(map(_input, roles, order.styles)),
@@ -311,14 +312,14 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
             staged(
                 stage["file"],
                 stage["sha256"],
-                f"step {stage['step']}, {_duration(stage['seconds'])}",
+                f"{recorder.prepared.unit} {stage['step']}, {_duration(stage['seconds'])}",
             )
             for stage in earlier
         ),
         final=staged(
             final,
             digest,
-            f"final: step {last['step']}, {_duration(recorder.seconds)}\n"
+            f"final: {recorder.prepared.unit} {last['step']}, {_duration(recorder.seconds)}\n"
             f"{recorder.prepared.task.recipe.name}, {width}x{height}, {settings.backend}",
         ),
         max_pixels=max(order.max_pixels, width * height),

@@ -219,7 +219,7 @@ class JobRun:
         if step.step > self.recorder.step:  # not the start, nor a sign of life of a clip
             self.recorder.add(step)
         if step.step or not isinstance(step, Stage):
-            unit = "step" if self.recorder.prepared.clip is None else "frame"
+            unit = self.recorder.prepared.unit
             yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds, unit)
         yield from self._stage_encoded()
         if isinstance(step, Stage):

@@ -39,8 +39,11 @@ def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
     assert [text.get_text() for text in axes.texts] == ["24x18", "48x36"]
     borders = [line for line in axes.get_lines() if np.array_equal(line.get_xdata(), [6.5, 6.5])]
     assert len(borders) == 1
-    _, lines = plot(replace(losses(), weights={**losses().weights, "style.conv1_1": 0.0}))
+    assert axes.get_xlabel() == "step"
+    weights = {**losses().weights, "style.conv1_1": 0.0}
+    figure, lines = plot(replace(losses(), weights=weights, unit="frame"))
     assert not [name for name in lines if name.startswith("style")]
+    assert figure.axes[0].get_xlabel() == "frame"
 
 
 @pytest.mark.parametrize("value", [-1.0, float("inf")])

@@ -56,6 +56,12 @@ def test_a_report_is_complete_and_loads_nothing(tmp_path: Path) -> None:
         assert f">{cell}</" in html
 
 
+def test_a_report_of_a_clip_counts_frames(tmp_path: Path) -> None:
+    clip = {"frames": 2, "seconds": 0.1, "format": "mp4", "scenes": []}
+    html = html_of(tmp_path, inputs=[INPUT], clip=clip)
+    assert "loss 9 at frame 1, 3 at frame 2" in html
+
+
 def test_names_and_sentences_are_only_text(tmp_path: Path) -> None:
     attempts = [{"backend": EVIL, "device": EVIL, "ended": f"failed: {EVIL}"}]
     evil = {"role": EVIL, "name": EVIL, "sha256": EVIL, "size": [1, 1], "converted": [EVIL]}

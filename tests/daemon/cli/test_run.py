@@ -91,6 +91,7 @@ EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
      "bad: failed, and will be tried again: a fault"),
     ("failed", ("bad", "a fault", "Traceback", True), "!bad: failed permanently: a fault"),
     ("paused", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
+    ("stopped", ("sky", 7, "frame"), "sky: stopped; it continues from frame 7"),
     ("incomplete", ([HALF],), "half: waits for a style picture"),
     ("incomplete", ([HALF, LONE],), "lone: waits for a style picture"),
     ("pruned", (3, 1_500_000), "removed 3 files (1.5 MB) by `retention`"),

@@ -81,6 +81,14 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
     assert attempt.running == Running("album/photo", 1, 6, 1.0, (4, 4), None, "cpu", "1")
 
 
+def test_the_progress_of_a_clip_counts_frames_from_its_start_on(world: Attempts) -> None:
+    attempt, _ = world.begin(replace(world.job(), frames=8))
+    attempt.handle(STARTED)
+    assert attempt.running == Running("album/photo", 0, 2, device="cpu", id="1", unit="frame")
+    attempt.handle(Progress(1, 2, (4, 4), 1.0, 1.0, "frame"))
+    assert attempt.running.unit == "frame"
+
+
 @pytest.mark.parametrize(
     ("had", "settings", "place", "final"),
     [

@@ -107,7 +107,7 @@ def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_pa
     world = World(tmp_path, Lost("the worker died"))
     world.stopping = lambda: bool(world.painter.orders and not world.painter.endings)
     assert world.run().kind == "stopped"
-    assert world.reporter.failures == []
+    assert (world.reporter.failures, world.reporter.stops) == ([], [(0, "step")])
 
 
 def test_attempts_are_entered_by_one_commit_before_anything_is_made(

@@ -27,12 +27,13 @@ UNFINISHED = (OutcomeKind.RETRY, OutcomeKind.STARTED, OutcomeKind.SETTLED)
 
 
 class Recorder(Reporter):
-    """Records failures and changed inputs; calls `on_stage` for each published file."""
+    """Records failures, changed inputs and stops; calls `on_stage` for each published file."""
 
     def __init__(self) -> None:
         self.failures: list[tuple[str, bool]] = []
         self.published: list[str] = []
         self.changed: list[str] = []
+        self.stops: list[tuple[int, str]] = []
         self.on_stage: Callable[[], object] = lambda: None
 
     def staged(self, job: str, path: Path) -> None:
@@ -44,6 +45,9 @@ class Recorder(Reporter):
 
     def input_changed(self, job: str, what: str) -> None:
         self.changed.append(what)
+
+    def stopped(self, job: str, step: int, unit: str) -> None:
+        self.stops.append((step, unit))
 
 
 class World:

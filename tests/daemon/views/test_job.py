@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     assert view.attempt_rows == (
         AttemptView(NOON, "torch (cuda:0), 8 at once", "from step 4", "failed", "it broke; in two"),
     )
+
+
+def test_the_progress_of_a_clip_counts_frames(tmp_path: Path) -> None:
+    job = finished_job(tmp_path)
+    content, style = job.inputs
+    attempt = Attempt(NOON, 4, "torch", "cpu")
+    view = job_view(replace(job, inputs=({**content, "frames": 5}, style)), (attempt,))
+    assert view.curve is not None and view.curve.words == "loss 100 at frame 1, 1 at frame 5"
+    assert view.attempt_rows[0].resumed == "from frame 4"
+    assert view.log[1].text == "attempt 1 started on torch (cpu) from frame 4"
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:

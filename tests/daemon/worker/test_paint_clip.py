@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
+from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
-from stylewatch_daemon.worker import checkpoint, paint_scene, run_job
+from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Divided, Done, Order, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import even
@@ -336,11 +338,19 @@ def test_space_is_needed_for_the_clip_twice() -> None:
     assert many.state - one.state < 10**7, "what a checkpoint holds does not grow"
 
 
-def test_sheets_show_key_frames(tmp_path: Path, pictures: Path, film: Path) -> None:
+def test_artifacts_show_key_frames(
+    tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Mock(wraps=client.drawn)
+    monkeypatch.setattr(recorder, "drawn", drawn)
     given = clip_order(tmp_path / "job", pictures, film, artifacts=["sheet", "losses"])
     painted(given)
     assert not [text for text in receipt(given)["warnings"] if "not drawn" in text]
     assert (given.staging / "sheet.png").is_file()
+    (request,) = drawn.call_args.args
+    labels = [picture.label for picture in (*request.stages, request.final)]
+    assert [label.partition(",")[0] for label in labels] == ["frame 1", "final: frame 8"]
+    assert request.losses.unit == "frame"
 
 
 def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
