@@ -95,7 +95,7 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
         assert not (inbox / kind).exists()
 
     for job, name, limit in (
-        ("giant", "content.png", "537 MB"),
+        ("giant", "content.png", "8.0 GB (limits.max_bytes)"),
         ("settings", "settings.job.yaml", "100 kB"),
     ):
         until(partial(daemon.reason, job))

@@ -35,6 +35,7 @@ from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -45,15 +46,13 @@ QueueColumns = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, A
 
 The second argument has the sizes of the job's pictures in pixels, that of the content first."""
 
-LARGEST = {"job": 100_000}
-"""Bytes of the largest useful file of a role; larger ones are refused unread."""
-
 
 class Claimer:
     """Claims pairs into `state`; `columns_of` reads a job's own settings after inspection.
 
-    `claimed` are the jobs, by id, that were claimed and are not inspected yet; `copying` those
-    whose files are still being copied.
+    `limits` returns those that hold now: larger files are refused unread. `claimed` are the jobs,
+    by id, that were claimed and are not inspected yet; `copying` those whose files are still being
+    copied.
     """
 
     def __init__(
@@ -61,8 +60,9 @@ class Claimer:
         state: State,
         columns_of: QueueColumns = lambda job_file, sizes: {},
         transfers: Transfers | None = None,
+        limits: Callable[[], Limits] = Limits,
     ) -> None:
-        self._state, self._columns_of = state, columns_of
+        self._state, self._columns_of, self._limits = state, columns_of, limits
         self._transfers = transfers or Transfers()
         self._kept = KeptInputs(state.ledger, self._transfers)
         self.claimed: dict[str, Journal] = {}
@@ -232,12 +232,13 @@ class Claimer:
             if not file.stays and (self._transfers.has(str(target)) or not target.exists()):
                 if journal.is_copy:  # its record was written after all of its files
                     raise ValueError(f"{file.name} is gone, and was nowhere else")
-                claim_files.bring(journal, file, target, self._transfers)
+                free_bytes = self._limits().free_bytes
+                claim_files.bring(journal, file, target, self._transfers, free_bytes)
         atomic.sync_folder(folder)
 
     def _with_stays(self, journal: Journal, file: File) -> File:
         """Mark a file that is too large to be useful and could only be copied: it stays."""
-        stays = is_too_large(file) and not (
+        stays = self._is_too_large(file) and not (
             journal.moves(file)
             and claim_files.moves_freely(
                 journal.inbox,
@@ -247,6 +248,24 @@ class Claimer:
             )
         )
         return replace(file, stays=stays)
+
+    def too_large(self, journal: Journal) -> str:
+        """Return why a job is refused for the size of its files; empty if it is not."""
+        reasons = []
+        for file in filter(self._is_too_large, journal.files):
+            limit = disk_space.amount(self._limits().largest(file.role))
+            size = disk_space.amount(file.look.size)
+            reason = f"{shown(file.source.name)} is {size}; the limit is {limit}"
+            if file.role == "content":
+                reason += " (limits.max_bytes)"
+            if file.stays:
+                reason += f". It is still in {shown(file.source.parent)}: remove it there"
+            reasons.append(reason)
+        return "; ".join(reasons)
+
+    def _is_too_large(self, file: File) -> bool:
+        """Return whether a file is too large to be useful in its role, or was when it was seen."""
+        return file.stays or file.look.size > self._limits().largest(file.role)
 
     def _commit(self, journal: Journal) -> None:
         """Rename the claim's folder: from then on it is that of a job."""
@@ -366,24 +385,6 @@ class KeptInputs:
 def _ascii(text: object) -> str:
     """Return `text` as JSON, where names that are not valid UTF-8 stay distinct."""
     return json.dumps(str(text))
-
-
-def is_too_large(file: File) -> bool:
-    """Return whether a file is too large to be useful in its role."""
-    return file.look.size > LARGEST.get(file.role, claim_files.LARGEST)
-
-
-def too_large(journal: Journal) -> str:
-    """Return why a job is refused for the size of its files; empty if it is not."""
-    reasons = []
-    for file in filter(is_too_large, journal.files):
-        limit = disk_space.amount(LARGEST.get(file.role, claim_files.LARGEST))
-        size = disk_space.amount(file.look.size)
-        reason = f"{shown(file.source.name)} is {size}; the limit is {limit}"
-        if file.stays:
-            reason += f". It is still in {shown(file.source.parent)}: remove it there"
-        reasons.append(reason)
-    return "; ".join(reasons)
 
 
 def key_of(content: Path, name: str) -> str:

@@ -12,7 +12,7 @@ from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.claim import Claimer, too_large
+from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.messages import (
     CutOff,
@@ -58,7 +58,10 @@ class Ingest:
         self._state, self._inspector = state, inspector
         self._reporter, self._clock = reporter, clock
         self._claimer = Claimer(
-            state, lambda job_file, sizes: queue_entry(self._settings, job_file, sizes), transfers
+            state,
+            lambda job_file, sizes: queue_entry(self._settings, job_file, sizes),
+            transfers,
+            lambda: self._settings.limits,
         )
         self.inboxes: list[Inbox] = []
         self.settled = True
@@ -197,7 +200,7 @@ class Ingest:
         job is refused if nothing can.
         """
         is_canceled = self._state.ledger.wish(job.id) == "cancel"
-        if reason := CANCELLED if is_canceled else too_large(job):
+        if reason := CANCELLED if is_canceled else self._claimer.too_large(job):
             self._verdicts.append(Refused(job.id, reason))
             return
         self._waiting.setdefault(job.inbox, deque()).append(job.id)

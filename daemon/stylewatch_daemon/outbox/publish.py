@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from io import BufferedWriter
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
@@ -34,7 +35,14 @@ Remember = Callable[[str], object]
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
-    """Write the file `name` of a job into its folder `staging`.
+    """Write the file `name` of a job into its folder `staging`; raises as `staging_file` does."""
+    with staging_file(staging, name) as file:
+        file.write(content)
+
+
+@contextmanager
+def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
+    """Open the file `name` of a job in its folder `staging`; it is there once all is written.
 
     The bytes are synced, the name is not: publishing it does that, or `keep_staged`. Raises
     OutputError where a link leads out of the folder, or the folder is gone, as its disk may be.
@@ -46,8 +54,11 @@ def stage(staging: Path, name: str, content: bytes) -> None:
             pass  # it is there: only folders below it are made
     except FileNotFoundError as error:
         raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
-    with safe_dirs.opened(above, str(path.parent), lambda handle: None) as folder:
-        atomic.write(path.name, content, folder)
+    with (
+        safe_dirs.opened(above, str(path.parent), lambda handle: None) as folder,
+        atomic.beside(path.name, folder) as file,
+    ):
+        yield file
 
 
 def keep_staged(staging: Path, names: Iterable[str]) -> None:

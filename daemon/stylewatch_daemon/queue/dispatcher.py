@@ -97,7 +97,7 @@ class Dispatcher:
         self.settings, self._settler = settings, Settler(settings)
         self.batch_sizes = BatchSizes(settings.executor.batch)
         self._finalizer.sharing = settings.outbox.sharing
-        self._finalizer.free_bytes = settings.limits.free_bytes
+        self._finalizer.limits = settings.limits
 
     @property
     def active_jobs(self) -> frozenset[str]:

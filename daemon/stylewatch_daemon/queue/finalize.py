@@ -39,7 +39,7 @@ from stylewatch_daemon.queue.states import (
     outcome,
     quarantined,
 )
-from stylewatch_daemon.store import claim_files
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state_dir import State
 
@@ -68,8 +68,8 @@ class Finalizer:
     reporter: Reporter
     sharing: Sharing = OPEN
     """Permissions of what is published."""
-    free_bytes: int = 0
-    """Bytes that copies of refused files leave free in the outbox."""
+    limits: Limits = field(default_factory=lambda: Limits(free_bytes=0))
+    """Limits of refused files that are copied to the outbox."""
     transfers: Transfers = field(default_factory=Transfers)
     settled: list[Journal] = field(default_factory=list)
 
@@ -226,13 +226,13 @@ class Finalizer:
     def _check_copy(self, outbox: Path, path: Path) -> None:
         """Raise OutputError where a refused file is too large to be copied, or lacks the room."""
         status = path.lstat()
-        if status.st_size > claim_files.LARGEST:
+        if status.st_size > max(self.limits.max_bytes, LARGEST_PICTURE):
             size = disk_space.amount(status.st_size)
             raise OutputError(
                 f"{shown(path.name)} is {size}, too large to be copied to "
                 f"{outbox}: it stays in {shown(path.parent)}; move it away, or cancel the job"
             )
-        disk_space.check([(outbox, status.st_blocks * _BLOCK)], self.free_bytes)
+        disk_space.check([(outbox, status.st_blocks * _BLOCK)], self.limits.free_bytes)
 
     def _archive(
         self, outbox: Outbox, job: Journal, folder: Path, digests: Mapping[str, str]

@@ -7,8 +7,9 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
+from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.outbox import job_files, retention
 from stylewatch_daemon.outbox.job_files import Input, Spot
@@ -27,7 +29,7 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
-from stylewatch_daemon.store import claim_files, thumbs
+from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
@@ -108,65 +110,62 @@ def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSet
     return JobSettings.model_validate(config.merge_job(settings.job, kept))
 
 
+@dataclass(frozen=True)
 class JobActions:
     """Writes down what people ask of the jobs in `state`, where it holds until their end.
 
     `settings` returns those of the daemon now, `running` the ids of running jobs, whose workers are
     asked by their next step. For other jobs that are cancelled `end` is called; `publish` updates
-    the status. Repeating an action changes nothing.
+    the status. `transfers` copy the files of a retry. Repeating an action changes nothing.
     """
 
-    def __init__(
-        self,
-        state: State,
-        reporter: Reporter,
-        settings: Callable[[], ServiceSettings],
-        running: Callable[[], Collection[str]],
-        end: Callable[[Journal], object],
-        publish: Callable[[], object],
-    ) -> None:
-        self._state, self._reporter, self._settings = state, reporter, settings
-        self._running, self._end, self._publish = running, end, publish
+    state: State
+    reporter: Reporter
+    settings: Callable[[], ServiceSettings]
+    running: Callable[[], Collection[str]]
+    end: Callable[[Journal], object]
+    publish: Callable[[], object]
+    transfers: Transfers = field(default_factory=Transfers)
 
     def cancel(self, job: str) -> None:
         """End the job with this id, whether it waits or runs; a series as a whole."""
-        is_claimed = (self._state.jobs / job).exists()  # else it ends once it is
-        if self._wish("cancel", job) and is_claimed and job not in self._running():
+        is_claimed = (self.state.jobs / job).exists()  # else it ends once it is
+        if self._wish("cancel", job) and is_claimed and job not in self.running():
             with suppress(QuarantinedError):  # that is an end, too
-                waiting = self._state.load(job)
+                waiting = self.state.load(job)
                 if waiting.state != JobState.CLAIMED:  # else it ends once it was inspected
-                    self._end(waiting)
-        for member in self._state.ledger.members(job):
+                    self.end(waiting)
+        for member in self.state.ledger.members(job):
             self.cancel(member.id)
 
     def finish(self, job: str) -> None:
         """Make the current picture of the job with this id final; the job has to be begun."""
-        if self._state.ledger.story(job):
+        if self.state.ledger.story(job):
             self._wish("finish", job)
 
     def dismiss(self, jobs: Sequence[str] = (), until: str = "") -> None:
         """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
-        self._state.ledger.dismiss(jobs, until)
+        self.state.ledger.dismiss(jobs, until)
         which = "every refused or failed job" if until else ", ".join(jobs)
-        self._reporter.asked(f"asked to dismiss {which} from the status")
-        self._publish()
+        self.reporter.asked(f"asked to dismiss {which} from the status")
+        self.publish()
 
     def delete(self, job: str) -> None:
         """Remove the files of a job that has ended, and forget it; a series with all its jobs."""
-        entry = self._state.ledger.find(job)
+        entry = self.state.ledger.find(job)
         if entry is None or entry.id != job or entry.state not in LAST:
             return
-        for member in self._state.ledger.members(job):
+        for member in self.state.ledger.members(job):
             self.delete(member.id)
         digests = retention.remove_job(entry)
-        self._state.ledger.delete(job)
-        left = self._state.ledger.digests()
-        thumbs.sweep(self._state.thumbs, left)
+        self.state.ledger.delete(job)
+        left = self.state.ledger.digests()
+        thumbs.sweep(self.state.thumbs, left)
         for digest in digests - left:
-            for preview in (self._state.root / PREVIEWS).glob(f"{digest}*"):
+            for preview in (self.state.root / PREVIEWS).glob(f"{digest}*"):
                 preview.unlink(missing_ok=True)
-        self._reporter.asked(f"deleted {entry.place or entry.name}")
-        self._publish()
+        self.reporter.asked(f"deleted {entry.place or entry.name}")
+        self.publish()
 
     def retry(
         self,
@@ -182,12 +181,12 @@ class JobActions:
         The styles with the numbers `without`, from 1, are left out. The files `added` are further
         styles; they are in the folder `new` of the uploads, which is removed afterwards.
         Repeating this does nothing twice, wherever it was cut off. Raises InputError where it
-        cannot be done, OSError where it cannot be done now.
+        cannot be done, OSError where it cannot be done now, InProgressError while files are copied.
         """
         if not re.fullmatch(r"\w[\w.-]*", new):
             raise InputError(f"{new!r} can be no job's id")
-        entry, known = (self._state.ledger.find(job_id) for job_id in (job, new))
-        uploads = self._state.root / UPLOADS / new
+        entry, known = (self.state.ledger.find(job_id) for job_id in (job, new))
+        uploads = self.state.root / UPLOADS / new
         if known is not None and known.id == new:
             shutil.rmtree(uploads, ignore_errors=True)
             return
@@ -196,20 +195,20 @@ class JobActions:
         inputs = needed(entry, from_stage, without)
         styles = [Input("style", name, (Spot(uploads, "", name),)) for name in added]
         journal = self._make(entry, new, settings, (*inputs, *styles))
-        columns = queue_entry(self._settings(), self._state.job_file(journal))
+        columns = queue_entry(self.settings(), self.state.job_file(journal))
         entered = entry_of(replace(journal, state=JobState.QUEUED), **columns)
-        self._state.ledger.enter([with_seen(entered, _seen(entry, inputs))])
+        self.state.ledger.enter([with_seen(entered, _seen(entry, inputs))])
         shutil.rmtree(uploads, ignore_errors=True)
-        self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
+        self.reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 
     def _wish(self, wish: Literal["cancel", "finish"], job: str) -> bool:
         """Write a wish down, and return whether there is a job that can fulfill it."""
-        entry = self._state.ledger.find(job)
+        entry = self.state.ledger.find(job)
         if entry is None or entry.id != job or entry.state in LAST:
             return False
         if entry.wish not in (wish, "cancel"):
-            self._state.ledger.change(job, wish=wish)
-            self._reporter.asked(f"asked to {wish} {entry.place or entry.name}")
+            self.state.ledger.change(job, wish=wish)
+            self.reporter.asked(f"asked to {wish} {entry.place or entry.name}")
         return True
 
     def _make(
@@ -217,25 +216,34 @@ class JobActions:
     ) -> Journal:
         """Make the new job, its files whole in the state folder."""
         inbox, outbox = Path(entry.inbox), Path(entry.outbox)
-        uploads = self._state.root / UPLOADS / new
+        uploads = self.state.root / UPLOADS / new
+        limits = self.settings().limits
+        sizes = [file.size or 0 for file in inputs]
 
         def fill(folder: Path) -> list[File]:
-            files = _copy_all(inputs, (outbox, uploads), folder)
+            files = _copy_all(inputs, (outbox, uploads), folder, self.transfers.step)
             return [*files, write_job_file(settings, folder)]
 
+        make = partial(
+            make_job,
+            self.state,
+            new,
+            fill,
+            name=entry.name,
+            inbox=inbox,
+            outbox=outbox,
+            after=self.settings().after(inbox),
+            retry_of=entry.place or entry.name,
+        )
         try:
-            return make_job(
-                self._state,
-                new,
-                fill,
-                name=entry.name,
-                inbox=inbox,
-                outbox=outbox,
-                after=self._settings().after(inbox),
-                retry_of=entry.place or entry.name,
-            )
+            for file, size in zip(inputs, sizes, strict=True):
+                if size > limits.largest(file.role):
+                    raise InputError(
+                        f"{shown(file.name)} is {disk_space.amount(size)}: too large to copy"
+                    )
+            return self.transfers.run(f"make {new}", sum(sizes), make)
         except InputError as error:
-            shutil.rmtree(self._state.claims / new, ignore_errors=True)
+            shutil.rmtree(self.state.claims / new, ignore_errors=True)
             if not outbox.is_dir():  # a mount that comes back, perhaps
                 raise OutputError(f"the outbox {outbox} is not there") from error
             shutil.rmtree(uploads, ignore_errors=True)
@@ -295,7 +303,9 @@ def make_job(
     return job
 
 
-def _copy_all(inputs: Iterable[Input], own: Collection[Path], folder: Path) -> list[File]:
+def _copy_all(
+    inputs: Iterable[Input], own: Collection[Path], folder: Path, step: atomic.Step
+) -> list[File]:
     """Copy the inputs into `folder`, each under a name of its own.
 
     The job archives those from the folders `own`; a file that was left in an inbox stays there.
@@ -303,21 +313,20 @@ def _copy_all(inputs: Iterable[Input], own: Collection[Path], folder: Path) -> l
     files: list[File] = []
     taken = {JOB_FILE}
     for file in inputs:
-        if (file.size or 0) > claim_files.LARGEST:
-            size = disk_space.amount(file.size or 0)
-            raise InputError(f"{shown(file.name)} is {size}: too large to copy")
         source, named = file.find(), Path(file.name)
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         name = next(name for name in names if name.casefold() not in taken)
         taken.add(name.casefold())
-        _copy(file, source, folder / name)
+        _copy(file, source, folder / name, step)
         files.append(_file(file.role, folder / name, source.path, own=source.root in own))
     return files
 
 
-def _copy(file: Input, source: job_files.Spot, target: Path) -> None:
+def _copy(file: Input, source: job_files.Spot, target: Path, step: atomic.Step) -> None:
     with source.open() as reading, atomic.beside(target) as writing:
-        shutil.copyfileobj(reading, writing, atomic.CHUNK)
+        while chunk := reading.read(atomic.CHUNK):
+            step()
+            writing.write(chunk)
     with atomic.open_regular(target) as copied:
         if not file.is_in(copied):
             raise InputError(f"{shown(file.name)} changed while it was being copied")

@@ -66,7 +66,7 @@ class Pipeline:
         """How many outcomes there were, of all jobs."""
         self._actions = actions = JobActions(
             *(state, reporter, lambda: self._settings, lambda: self.dispatcher.active_jobs),
-            *(self._cancel, self.update_status),
+            *(self._cancel, self.update_status, self._transfers),
         )
         acts: dict[str, Act] = {
             "cancel": actions.cancel,

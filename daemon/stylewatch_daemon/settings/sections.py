@@ -279,9 +279,15 @@ class Executor(Strict):
         return Demand(self.address, self.gpus_per_job, self.labels, self.resources)
 
 
+LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
+"""Bytes of the largest picture, and of the largest job.yaml, that are read."""
+
+
 class Limits(Strict):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
+    max_bytes: Bytes = ByteSize(8_000_000_000)
+    """Of the content's file, which may be a clip; see `largest` for other files."""
     max_pixels: PositiveInt = 250_000_000
     max_frames: PositiveInt = 20_000
     """Frames of a clip; `max_seconds` is its length."""
@@ -291,6 +297,12 @@ class Limits(Strict):
     free_bytes: NonNegativeInt = 256_000_000
     memory: Bytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
+
+    def largest(self, role: str) -> int:
+        """Return the bytes of the largest file of that role that is claimed."""
+        if role == "content":
+            return self.max_bytes
+        return LARGEST_JOB_FILE if role == "job" else LARGEST_PICTURE
 
 
 # Output

@@ -14,14 +14,12 @@ from os.path import lexists
 from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, OutputError
-from stylewatch_daemon.files import atomic, identity, safe_dirs
+from stylewatch_daemon.files import atomic, disk_space, identity, safe_dirs
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.files.transfers import Transfers
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 from stylewatch_daemon.store.journal import File, Journal
-
-LARGEST = 512 << 20
-"""Bytes of the largest picture that is read; larger files are refused, and never copied."""
 
 
 @dataclass(frozen=True)
@@ -52,34 +50,40 @@ def is_being_written(inbox: Path, path: Path) -> bool:
         return False
 
 
-def bring(journal: Journal, file: File, target: Path, transfers: Transfers) -> None:
+def bring(
+    journal: Journal, file: File, target: Path, transfers: Transfers, free_bytes: int = 0
+) -> None:
     """Move or copy `file` to `target`; the caller syncs the target's folder.
 
-    Raises InputError where the file has changed, InProgressError while it is copied, OSError.
+    The copy of a clip leaves `free_bytes` on the disk. Raises InputError where the file has
+    changed, InProgressError while it is copied or synced, FullError, OSError.
     """
-    if not transfers.has(str(target)) and journal.moves(file):
-        try:
-            with folder_of(journal.inbox, file.source) as folder:
-                if _rename(file, folder, target):
-                    return
-        except OutputError as error:  # a folder was replaced by a link
-            raise _changed(file) from error
-    copy = partial(_copy, journal.inbox, file, target, transfers.step)
-    transfers.run(str(target), file.look.size, copy)
+    key, is_long = str(target), file.look.size > LARGEST_PICTURE
+    work = partial(_copy, journal.inbox, file, target, transfers.step)
+    if not transfers.has(key):
+        if journal.moves(file) and _rename(journal.inbox, file, target):
+            if not is_long:
+                atomic.sync_file(target)
+                return
+            work = partial(atomic.sync_file, target)
+        elif is_long:
+            disk_space.check([(target.parent, file.look.size)], free_bytes)
+    transfers.run(key, file.look.size, work)
 
 
-def _rename(file: File, folder: int, target: Path) -> bool:
+def _rename(inbox: Path, file: File, target: Path) -> bool:
     """Rename `file` to `target`; return False where that is on another mount."""
     try:
-        os.rename(file.source.name, target, src_dir_fd=folder)
+        with folder_of(inbox, file.source) as folder:
+            os.rename(file.source.name, target, src_dir_fd=folder)
+    except OutputError as error:  # a folder was replaced by a link
+        raise _changed(file) from error
     except OSError as error:
         if error.errno != EXDEV:
             raise
         return False
     if look(target) != file.look:
         raise _changed(file)
-    if file.look.size <= LARGEST:
-        atomic.sync_file(target)
     return True
 
 

@@ -138,6 +138,13 @@ def is_clip(path: Path) -> bool:
     return False
 
 
+def is_film(path: Path) -> bool:
+    """Return whether a file is a film, of which only parts are read at a time."""
+    with suppress(PictureError), open_file(path) as file:
+        return _kind(file.read(HEAD)) in (_MOV, _MATROSKA)
+    return False
+
+
 def inspect(path: Path, limits: ClipLimits) -> Clip:
     """Describe the clip at `path`.
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -9,16 +10,18 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from pydantic import ByteSize
 from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.errors import FullError, InputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Picture
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
 from stylewatch_daemon.store.journal import Journal
 
 ALL = {name: name for name in JOB}
@@ -171,7 +174,42 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
             break
 
 
-# Long copies
+# Long files
+
+
+def finished(claimer: Claimer) -> Journal:
+    """Wait until the only claim is complete."""
+    while claimer.copying:
+        assert all(error is None for _, error in claimer.finish_copies())
+    (job,) = claimer.claimed.values()
+    return job
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_content_may_be_a_long_clip_and_other_files_may_not(
+    moved: bool, place: ClaimWorld
+) -> None:
+    for name in ("content.jpg", "style.jpg"):
+        os.truncate(place.inbox / "trip" / name, 2 * LARGEST_PICTURE)
+    claimer = Claimer(place.state)
+    with nullcontext() if moved else place.mounts():
+        claim(place, claimer)
+        job = finished(claimer)
+    held = {file.name for file in (place.state.jobs / "1/files").iterdir()}
+    assert "content.jpg" in held and "style.jpg" not in held
+    reason = claimer.too_large(job)
+    assert reason.startswith("style.jpg is 1.1 GB; the limit is 537 MB")
+    lower = Claimer(place.state, limits=lambda: Limits(max_bytes=ByteSize(10**9)))
+    reason = f"content.jpg is 1.1 GB; the limit is 1.0 GB (limits.max_bytes); {reason}"
+    assert lower.too_large(job) == reason
+
+
+def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(place: ClaimWorld) -> None:
+    os.truncate(place.inbox / "trip/content.jpg", LARGEST_PICTURE + 1)
+    claimer = Claimer(place.state, limits=lambda: Limits(free_bytes=10**15))
+    with place.mounts(), pytest.raises(FullError, match=r"limits\.free_bytes keeps"):
+        claim(place, claimer)
+    assert (set(tree(place.inbox)), place.taken(), claimer.jobs) == (set(JOB), {}, ())
 
 
 @pytest.mark.parametrize("killed", [False, True])

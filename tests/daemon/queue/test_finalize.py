@@ -1,6 +1,7 @@
 """Settled jobs are finalized together: first their files, then the ledger, then they go."""
 
 import json
+import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from pydantic import ByteSize
 from tests.daemon.faults import fill, killed_at, mounts, tree
 from tests.daemon.queue.world import World
 
@@ -18,6 +20,7 @@ from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.finalize import Finalizer
 from stylewatch_daemon.queue.states import JobEvent
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.state_dir import State
 
@@ -175,9 +178,26 @@ def test_a_long_copy_is_waited_for_while_others_are_finalized(
     assert tree(world.outbox) == REFUSED
 
 
+def test_a_clip_is_copied_if_it_may_be_so_long(tmp_path: Path) -> None:
+    world = Refusing(tmp_path)
+    (held,) = world.state.jobs.glob("*/files/content.jpg")
+    os.truncate(held, LARGEST_PICTURE + 1)
+    limits, world.finalizer.limits = world.finalizer.limits, Limits(max_bytes=ByteSize(9))
+    with mounts(world.state.root):
+        while not (results := world.finalize()):
+            pass
+        assert results == {"1": "paused"}
+        world.finalizer.settled, world.finalizer.limits = world.jobs, limits
+        while not (results := world.finalize()):
+            pass
+    world.finalizer.transfers.close()
+    assert results == {"1": "refused"}
+    assert (world.outbox / "_refused/job/content.jpg").stat().st_size == LARGEST_PICTURE + 1
+
+
 def test_what_is_copied_must_leave_room(tmp_path: Path) -> None:
     world = Refusing(tmp_path)
-    world.finalizer.free_bytes = 1 << 62
+    world.finalizer.limits = Limits(free_bytes=10**15)
     with mounts(world.state.root):
         assert world.finalize() == {"1": "paused"}
     world.finalizer.settled = world.jobs

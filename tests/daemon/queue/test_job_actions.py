@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.queue.world import World
 from tests.daemon.world import DaemonWorld, make_finished_job, make_settings, run_jobs
 
-from stylewatch_daemon.errors import InputError, OutputError, UsageError
+from stylewatch_daemon.errors import InProgressError, InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
+from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import JobActions, settings_for
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import Entry
 
@@ -164,6 +168,29 @@ class Retry(DaemonWorld):
 @pytest.fixture
 def retry(tmp_path: Path) -> Retry:
     return Retry(tmp_path)
+
+
+def test_long_files_are_copied_in_the_background(
+    retry: Retry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_later(*args: Any) -> None:
+        assert begun.wait(60)
+        copy(*args)
+
+    begun, copy = Event(), job_actions._copy
+    monkeypatch.setattr(job_actions, "_copy", copy_later)
+    content, style = retry.entry_of_first.inputs
+    retry.change(inputs=[{**content, "size": 2 * LARGEST_PICTURE}, style])
+    with pytest.raises(InProgressError):
+        retry.ask()
+    begun.set()
+    while retry.state.ledger.find(NEW) is None:
+        with suppress(InProgressError):
+            retry.ask()
+    assert (retry.state.jobs / NEW / "files/sea.jpg").read_text() == "album/sea.jpg"
+    retry.change(inputs=[content, {**style, "size": 2 * LARGEST_PICTURE}])
+    with pytest.raises(InputError, match=r"style\.jpg is 1\.1 GB: too large to copy"):
+        retry.ask("another")
 
 
 def test_a_job_runs_again_with_other_settings_under_the_same_name(retry: Retry) -> None:

@@ -14,6 +14,7 @@ import asyncio
 import os
 import pickle
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +25,7 @@ from platformdirs import user_cache_path
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Failed, Order
 
@@ -125,11 +127,12 @@ def share(order: Order) -> Order:
     def copy(path: Path, folder: str = "") -> Path:
         if path not in copies:
             try:
-                content = path.read_bytes()
+                source = path.open("rb")
             except OSError:
                 return path
             name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
-            publish.stage(order.staging, name, content)
+            with source, publish.staging_file(order.staging, name) as target:
+                shutil.copyfileobj(source, target, atomic.CHUNK)
             copies[path] = order.staging / name
         return copies[path]
 

@@ -8,6 +8,7 @@ through if no child can be started.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
@@ -40,6 +41,9 @@ SECONDS = 30.0
 
 QUICK = 4.0
 """Seconds after which a picture is moved to the child for slow ones."""
+
+READ_RATE = 20 << 20
+"""Bytes per second of a slow disk: reading a long clip takes its time, beside decoding."""
 
 RETRY_S = 1.0
 """Seconds until the next try to start a child."""
@@ -161,7 +165,7 @@ class InspectionClient:
         file = ""
         try:
             child.send(question)
-            while ready := wait([child.line, self._closing], self._seconds):
+            while ready := wait([child.line, self._closing], self._limit(question, file)):
                 if self._closing in ready:
                     raise _ClosedError
                 message: Begun | NotNow | Verdict = child.receive(*_MESSAGES)
@@ -174,8 +178,16 @@ class InspectionClient:
         except (EOFError, OSError) as error:
             why = child.exit_reason() or "it closed its files"
             raise _ChildError(file, f"ended the process that decodes pictures ({why})") from error
-        too_long = f"took longer than {self._seconds:.0f} s to decode"
+        too_long = f"took longer than {self._limit(question, file):.0f} s to decode"
         raise _ChildError(file, too_long, too_long=True)
+
+    def _limit(self, question: Question, file: str) -> float:
+        """Return the seconds that the child may take for `file`, which a long clip needs longer."""
+        size = 0
+        if self._slow is None:  # else the second child gets the time
+            with suppress(OSError):
+                size = sum(path.stat().st_size for path in question.files if path.name == file)
+        return self._seconds + size / READ_RATE
 
     def _try_again(self, question: Question, error: "_ChildError", *, count: bool) -> None:
         """Queue a question once more, or give up on it; `count` it as a try."""

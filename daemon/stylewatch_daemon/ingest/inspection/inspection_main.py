@@ -29,17 +29,17 @@ from stylewatch_daemon.ingest.inspection.messages import (
     Refused,
     Verdict,
 )
-from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
+from stylewatch_daemon.ingest.inspection.truncation import FileParts, is_cut_off, lacks_end
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import ClipLimits, frames, is_clip
+from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
-from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
+from stylewatch_painter.images.read import decoded, decoding, file_bytes, open_file, to_floats
 from stylewatch_painter.images.reduced import NeededSize, Raster, long_side, memory
 
 EXTRA_MEMORY = 1 << 26
@@ -91,10 +91,10 @@ def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     pictures: list[Picture] = []
     for path, role in zip_longest(question.files, question.roles):
         yield Begun(question.job, path.name)
-        data: bytes | None = None
+        data: bytes | FileParts | None = None
         try:
-            data = file_bytes(path)
             takes_clips = role in (None, "content")
+            data = FileParts(path) if takes_clips and is_film(path) else file_bytes(path)
             pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
             if path in question.growing and lacks_end(data):
                 reason = f"{path.name} lacks its end, as a file does that is still being written"
@@ -122,16 +122,18 @@ def make_thumbnails(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     yield from inspect(question)
 
 
-def _inspect(path: Path, data: bytes, question: Question, *, takes_clips: bool) -> Picture:
+def _inspect(
+    path: Path, data: bytes | FileParts, question: Question, *, takes_clips: bool
+) -> Picture:
     """Describe the picture in `data`, and write its thumbnail; raises PictureError."""
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _sha256(data)
     limits = ClipLimits(question.max_pixels, question.max_frames, question.max_seconds)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():
         _cache.move_to_end(key)
         return replace(_cache[key], name=path.name)
-    if takes_clips and is_clip(path):
+    if isinstance(data, FileParts) or (takes_clips and is_clip(path)):
         clip = inspect_clip(path, limits)
         image, size, count = (
             Image.fromarray(next(frames(path, limits)).pixels),
@@ -156,6 +158,13 @@ def _inspect(path: Path, data: bytes, question: Question, *, takes_clips: bool) 
     return _cache[key]
 
 
+def _sha256(data: bytes | FileParts) -> str:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with open_file(data.path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _reduced(raster: Raster, side: int, resampling: Image.Resampling) -> Raster:
     image = raster.image.copy()
     image.thumbnail((side, side), resampling)
@@ -171,7 +180,7 @@ def _save_thumb(image: Image.Image, path: Path) -> None:
         temporary.replace(path)
 
 
-def _may_grow(path: Path, data: bytes | None, error: PictureError) -> bool:
+def _may_grow(path: Path, data: bytes | FileParts | None, error: PictureError) -> bool:
     """Return whether a picture cannot be decoded because its end is missing."""
     if data is None:  # not even read, perhaps because it is empty
         return path.is_file() and path.stat().st_size == 0

@@ -7,7 +7,9 @@ many decoders fill what is missing with gray or black and report no error.
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 _ZEROS = bytes(4096)
 """Some programs create a file in its full length first, and then fill it."""
@@ -34,20 +36,36 @@ _STRIPS = {273: "at", 324: "at", 279: "bytes", 325: "bytes"}
 """The tags of TIFF with the positions and lengths of strips and tiles."""
 
 
-def is_cut_off(data: bytes) -> bool:
+@dataclass(frozen=True)
+class FileParts:
+    """The bytes of a film, which may be too many for memory: slices are read from the file."""
+
+    path: Path
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(len(self))
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(max(0, stop - start))
+
+
+def is_cut_off(data: bytes | FileParts) -> bool:
     """Return whether `data`, which cannot be decoded, is the beginning of a picture."""
     if not data[: len(_ZEROS)].strip(b"\0"):
         return True
     for magic, at, end_of, _ in _FORMATS:
         head = data[at : at + len(magic)]
         if head == magic:
-            return data.endswith(bytes(_RUN)) or end_of(data) > len(data)
+            return _ends_in_zeros(data) or end_of(data) > len(data)
         if len(data) < at + len(magic) and magic.startswith(head) and (head or data[:2] == b"\0\0"):
             return True
     return False
 
 
-def lacks_end(data: bytes) -> bool:
+def lacks_end(data: bytes | FileParts) -> bool:
     """Return whether the picture in `data`, which can be decoded, may lack its last bytes.
 
     JPEG, PNG and GIF mark their end; bytes behind that mark are no part of the picture. In other
@@ -60,7 +78,11 @@ def lacks_end(data: bytes) -> bool:
                 return end > len(data)
             end = end if end_is == "stated" else len(data)
             return not (data[max(0, end - _RUN) : end] + data[end:]).strip(b"\0")
-    return data.endswith(bytes(_RUN))
+    return _ends_in_zeros(data)
+
+
+def _ends_in_zeros(data: bytes | FileParts) -> bool:
+    return data[max(0, len(data) - _RUN) :] == bytes(_RUN)
 
 
 # Each of these returns where a picture ends at least, which is beyond `data` if it is cut off.
@@ -125,7 +147,7 @@ def _color_table(data: bytes, at: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _boxes(data: bytes) -> int:
+def _boxes(data: bytes | FileParts) -> int:
     """AVIF, HEIC, MP4, MOV: a box reaches beyond the end, or there is none with picture data.
 
     A film also has a box with its index, which many programs write last.
@@ -143,7 +165,7 @@ def _boxes(data: bytes) -> int:
     return len(data) + (at != len(data) or not is_whole)
 
 
-def _ebml(data: bytes) -> int:
+def _ebml(data: bytes | FileParts) -> int:
     """MKV, WebM: the length of the header and of the segment behind it, if it is stated."""
     at = 0
     for identifier in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
@@ -205,7 +227,7 @@ def _plain(data: bytes) -> int:
     return len(data) + (sum(1 for _ in re.finditer(rb"\S+", data[at:])) < values)
 
 
-_FORMATS: tuple[tuple[bytes, int, Callable[[bytes], int], str], ...] = (
+_FORMATS: tuple[tuple[bytes, int, Callable[[Any], int], str], ...] = (
     (b"\xff\xd8\xff", 0, _jpeg, "marked"),
     (b"\x89PNG\r\n\x1a\n", 0, _png, "marked"),
     (b"RIFF", 0, _riff, "stated"),
@@ -221,5 +243,6 @@ _FORMATS: tuple[tuple[bytes, int, Callable[[bytes], int], str], ...] = (
 )
 """For each format its magic number, the position of that, where it ends, and how its end is known.
 
-The end is `marked` in the file, or `stated` at its beginning: bytes behind that are padding.
+The end is `marked` in the file, or `stated` at its beginning: bytes behind that are padding. Films
+may come as FileParts.
 """

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +218,19 @@ def test_recipes_of_the_user_are_copied(tmp_path: Path, pictures: Path) -> None:
         original.unlink()
     recipe = book.find(shared.settings.recipe, *shared.recipe_folders)
     assert recipe.schedule.steps == 7
+
+
+def test_a_film_is_not_read_into_memory(tmp_path: Path, pictures: Path) -> None:
+    film = pictures / "film.mp4"
+    film.touch()
+    os.truncate(film, 64 << 20)
+    given = replace(orders.order(tmp_path, pictures), content=film)
+    tracemalloc.start()
+    shared = share(given)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shared.content is not None and shared.content.stat().st_size == 64 << 20
+    assert most < 8 << 20
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) -> None:

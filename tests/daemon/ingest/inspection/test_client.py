@@ -16,7 +16,7 @@ from tests.daemon.ingest.inspection.files import endless_gif, made
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.ingest.inspection import client
-from stylewatch_daemon.ingest.inspection.client import INSPECT, NAME, InspectionClient
+from stylewatch_daemon.ingest.inspection.client import INSPECT, NAME, READ_RATE, InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import (
     CutOff,
     Fine,
@@ -114,6 +114,21 @@ def test_a_picture_that_ends_the_child_comes_last_and_is_refused_the_second_time
     assert last.reason.startswith(f"{fault}.jpg ")
     assert why in last.reason and "2 times" in last.reason
     assert not [file for file in asking.root.glob("*.filled") if file.stat().st_size > 16 << 20]
+
+
+def test_a_long_file_may_take_longer(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def noted(handles: Any, seconds: float) -> Any:
+        limits.append(seconds)
+        return wait(handles, 60)
+
+    monkeypatch.setattr(client, "wait", noted)
+    (asking.root / "a.jpg").touch()
+    os.truncate(asking.root / "a.jpg", 10 * READ_RATE)
+    asking.start(seconds=3.0)
+    asking.ask("a")
+    assert (asking.wait(1), limits) == ([Fine("a", ())], [3.0, 13.0])
 
 
 def test_a_child_is_stopped_or_may_die_while_it_is_idle(asking: Asking) -> None:

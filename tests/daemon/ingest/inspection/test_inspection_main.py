@@ -189,6 +189,18 @@ def test_a_film_without_a_whole_frame_is_truncated_if_it_lacks_its_end(
     assert (reason in refusal(path)) == (codec == b"VP80")
 
 
+def test_a_film_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path / "content.mp4")
+    whole = path.read_bytes()
+    monkeypatch.setattr("stylewatch_daemon.ingest.inspection.inspection_main.file_bytes", None)
+    answer = verdict(path)
+    assert isinstance(answer, Fine)
+    digest = hashlib.sha256(whole).hexdigest()
+    assert [(picture.sha256, picture.frames) for picture in answer.pictures] == [(digest, 20)]
+    path.write_bytes(whole[:-20])
+    assert isinstance(verdict(path, growing=(path,)), CutOff)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -13,7 +13,7 @@ from tests.daemon.ingest.inspection.files import (
 )
 from tests.painter.films import film
 
-from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
+from stylewatch_daemon.ingest.inspection.truncation import FileParts, is_cut_off, lacks_end
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import decoded, decoding
 
@@ -96,6 +96,11 @@ def test_a_film_is_cut_off_wherever_it_is_cut(tmp_path: Path, name: str) -> None
     assert not is_cut_off(whole) and not lacks_end(whole)
     for length in range(len(whole)):
         assert is_cut_off(whole[:length]), length
+    part = tmp_path / "part"
+    for length in (*range(0, len(whole), 97), len(whole)):
+        part.write_bytes(whole[:length])
+        assert is_cut_off(FileParts(part)) == (length < len(whole)), length
+    assert not lacks_end(FileParts(part))
 
 
 def test_a_film_whose_length_is_not_stated_yet(tmp_path: Path) -> None:
