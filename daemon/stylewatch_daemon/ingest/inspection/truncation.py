@@ -166,14 +166,19 @@ def _boxes(data: bytes | FileParts) -> int:
 
 
 def _ebml(data: bytes | FileParts) -> int:
-    """MKV, WebM: the length of the header and of the segment behind it, if it is stated."""
+    """MKV, WebM: the length of the header and of the segment behind it.
+
+    That of the segment is unknown while a recorder writes, and in a live recording forever.
+    """
     at = 0
     for identifier in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
         start = at + len(identifier)
         width = 9 - int.from_bytes(data[start : start + 1]).bit_length()
         size = int.from_bytes(data[start : start + width]) & ((1 << 7 * width) - 1)
-        if data[at:start] != identifier or size == (1 << 7 * width) - 1:
-            return len(data) + (start >= len(data))  # damaged, or not stated
+        if data[at:start] != identifier:
+            return len(data) + (start >= len(data))  # damaged
+        if size == (1 << 7 * width) - 1:
+            return len(data) + 1
         at = start + width + size
     return at
 

@@ -189,6 +189,15 @@ def test_a_film_without_a_whole_frame_is_truncated_if_it_lacks_its_end(
     assert (reason in refusal(path)) == (codec == b"VP80")
 
 
+def test_a_recording_without_a_length_is_waited_for_while_it_may_grow(tmp_path: Path) -> None:
+    path = film(tmp_path / "content.webm", "libvpx")
+    whole = path.read_bytes()
+    at = whole.index(b"\x18S\x80g") + 4
+    path.write_bytes(whole[:at] + b"\x01" + b"\xff" * 7 + whole[at + 8 :])
+    assert isinstance(verdict(path, growing=(path,)), CutOff)
+    assert isinstance(verdict(path), Fine)
+
+
 def test_a_film_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path / "content.mp4")
     whole = path.read_bytes()

@@ -104,11 +104,12 @@ def test_a_film_is_cut_off_wherever_it_is_cut(tmp_path: Path, name: str) -> None
 
 
 def test_a_film_whose_length_is_not_stated_yet(tmp_path: Path) -> None:
-    """MP4 lacks its index then; MKV may end anywhere."""
+    """MP4 lacks its index then; MKV may be a live recording, whose length is never stated."""
     whole = film(tmp_path / "a.mp4").read_bytes()
     at = whole.index(b"mdat")
     assert is_cut_off(whole[: at - 4] + bytes(4) + whole[at : whole.index(b"moov") - 4])
     whole = film(tmp_path / "a.mkv").read_bytes()
     at = whole.index(b"\x18S\x80g") + 4
-    unknown = whole[:at] + b"\x01" + b"\xff" * 7 + whole[at + 8 :]
-    assert not is_cut_off(unknown[: len(whole) // 2])
+    for length in (b"\x01" + b"\xff" * 7, b"\xff"):
+        unknown = whole[:at] + length + whole[at + 8 :]
+        assert is_cut_off(unknown[: len(whole) // 2]) and lacks_end(unknown)
