@@ -6,7 +6,9 @@ One picture is held in full at a time.
 
 import hashlib
 import io
+import math
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +31,8 @@ from stylewatch_daemon.artifacts.client import (
 from stylewatch_daemon.processes.child import send
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
+from stylewatch_painter.images.clip import ClipLimits, is_film
+from stylewatch_painter.images.clip import frames as clip_frames
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side
@@ -161,9 +165,17 @@ def job_sheet(request: ArtifactRequest) -> bytes:
 def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
     """The picture on white, float32 (height, width, 3), 0..255, no side longer than `side`.
 
-    None where its file is missing or has changed. Raises PictureError where it cannot be decoded.
+    Of a film it is the first frame. None where its file is missing or has changed. Raises
+    PictureError where it cannot be decoded.
     """
     for path in map(Path, source.paths):
+        if is_film(path):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if source.sha256 in ("", digest):
+                frame = next(clip_frames(path, ClipLimits(max_pixels, sys.maxsize, math.inf)))
+                return sheet.shrunk(frame.pixels.astype(np.float32), side)
+            continue
         try:
             data = file_bytes(path)
         except PictureError:

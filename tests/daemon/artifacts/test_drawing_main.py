@@ -1,5 +1,6 @@
 """Animations, contact sheets and thumbnails; a fault at one file does not affect the others."""
 
+import hashlib
 import io
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from tests.daemon.artifacts.paintings import BLUE, GREEN, RED, gone, is_near, painting, source
 from tests.painter.deep import png
+from tests.painter.films import film, flat
 
 from stylewatch_daemon import artifacts
 from stylewatch_daemon.artifacts import drawing_main
@@ -111,6 +113,16 @@ def test_an_animation_leads_from_the_content_to_the_final_picture(
     shown = frames(replace(request, content=None, stages=stages), format)
     assert [time for _, time in shown] == [400, 400, 2500]
     assert {image.size for image, _ in shown} == {(48, 36)}
+
+
+def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
+    pages = [flat(color) for color in (GREEN, RED)]
+    path = film(tmp_path / "film.mkv", "ffv1", frames=pages, pix_fmt="bgr0")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    pixels = thumbnail(Source((str(path),), digest), 32, MAX_PIXELS)
+    assert pixels is not None and pixels.shape == (24, 32, 3)
+    assert is_near(pixels.mean(axis=(0, 1)), GREEN)
+    assert thumbnail(Source((str(path),), "a" * 64), 32, MAX_PIXELS) is None
 
 
 @FORMATS
