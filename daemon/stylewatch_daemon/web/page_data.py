@@ -384,6 +384,9 @@ class PageData:
         running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
         view = job_view(entry, attempts, jobs, self._trails.of(entry.id))
         stages = tuple(self._stages(view))
+        newest = self._newest_frame(entry) if running else None
+        if newest and newest.step > max(view.steps, default=0):
+            stages = (*stages, newest)
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
         clip = images.clip(entry, f"{name}, painted clip")
@@ -394,7 +397,8 @@ class PageData:
             view=view,
             counted_as=COUNTED_AS[entry.state],
             running=running,
-            before=self._before(entry),
+            # of a clip it shows the first frame, and the stages show others
+            before=None if stages and entry.frames > 1 else self._before(entry),
             after=final or (stages[-1].large if stages else None),
             stages=stages,
             animation=images.large(entry, "animation", f"{name}, animation of all stages"),
@@ -456,13 +460,20 @@ class PageData:
             if large and small:
                 yield StageImages(step, large, small)
 
+    def _newest_frame(self, entry: Entry) -> StageImages | None:
+        """The last painted frame of a clip, where it is not encoded yet."""
+        for number in reversed(frames(entry)):
+            alt = f"{name_of(entry)} after frame {number + 1}"
+            image = self._images.large(entry, f"frame-{number}", alt)
+            return StageImages(number + 1, image, image) if image else None
+        return None
+
     def _running(self, entry: Entry, status: Mapping[str, Any]) -> RunningJob:
         step, steps, left = status["step"], status["steps"], status["seconds_left"]
         self._trails.add(entry.id, step, status["loss"])
         name, newest = name_of(entry), next(reversed(stages(entry)), None)
-        stage, frame = None, next(reversed(frames(entry)), None)
-        if frame is not None:
-            stage = self._images.large(entry, f"frame-{frame}", f"{name}, frame {frame + 1}")
+        frame = self._newest_frame(entry)
+        stage = frame and frame.large
         if stage is None and newest is not None:
             alt = f"{name} after {status['unit']} {newest}"
             stage = self._images.large(entry, f"stage-{newest}", alt)

@@ -209,14 +209,18 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
         write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
     folder = staging / attempt / CLIP_FOLDER
     folder.mkdir(parents=True)
-    for name in ("00000006.png", "00000007.png", "part.nut", "segment-00000000.nut"):
+    for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
         (folder / name).write_bytes(b"painted")
-    status = Running("sea", 8, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
+    status = Running("sea", 18, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
     publish(tmp_path / "state", Status(running=[status]), running=1)
     (job,) = data(tmp_path).overview().running
-    assert job.progress == "frame 8 of 40"
-    assert job.image is not None and "pictures/frame-7?d=" in job.image.src
+    assert job.progress == "frame 18 of 40"
+    assert job.image is not None and "pictures/frame-17?d=" in job.image.src
     assert client(tmp_path).get(job.image.src).content == b"painted"
+    (tmp_path / "out/sea/receipt.json").unlink()
+    page = data(tmp_path).job("id-sea")
+    assert page is not None and page.after == job.image
+    assert [stage.step for stage in page.stages] == [*STEPS, 18]
 
 
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:

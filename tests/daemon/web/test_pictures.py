@@ -100,6 +100,7 @@ def test_a_painted_clip_plays_on_its_page(tmp_path: Path) -> None:
     (player,) = re.findall(r"<video[^>]*>", html)
     assert "/jobs/id-sea/pictures/final?d=" in player and " controls " in player
     assert "Painted frames" in html and "Run on from this stage" not in html
+    assert "Share of the content image" not in html
     assert "loss 100 at frame 1" in html and 'alt="sea after frame 10"' in html
     assert re.findall(r'data-label="([^"]*)"', html) == ["frame 5", "frame 10", "frame 15"]
     assert not re.findall(r"\bstep \d", html)
