@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.site import Site
 from tests.browser.viewer import Windows, barriers, give_pair, see
+from tests.painter.films import film
 
 STEPS = 60
 """Steps of a job: the picture after the last one is the output."""
@@ -70,6 +71,25 @@ def test_stages_play_and_before_and_after_are_compared_by_keys(job: Page, window
     assert shots[0] != shots[1]
     handle.press("ArrowLeft")
     expect(handle).to_have_value("99")
+
+
+def test_a_clip_is_followed_by_its_frames_and_plays(site: Site, windows: Windows) -> None:
+    site.start("--set", "steps=4", "--set", "clip.format=webm")
+    path = film(site.root / "pan.mp4", frames=24)
+    site.drop("pan", path.read_bytes(), "content.mp4")
+    page = windows.open()
+    page.goto(site.url)
+    expect(page.get_by_text(re.compile(r"frame \d+ of 24"))).to_be_visible()
+    page.get_by_role("link", name="pan", exact=True).first.click()
+    page.wait_for_url("**/jobs/*")
+    slider = page.get_by_label("Painted frame", exact=True)
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"frame ([2-9]|1\d|2[0-3])$"))
+    see(page.locator(".after img"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+    expect(slider).to_have_attribute("aria-valuetext", "frame 24")
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    expect(page.get_by_role("img", name=re.compile(r"^loss .* at frame 24"))).to_be_visible()
+    assert not barriers(page)
 
 
 def test_the_keys_go_through_the_stages_and_the_log_tells_what_happened(
