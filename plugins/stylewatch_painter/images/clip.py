@@ -5,6 +5,7 @@ of their times. So they are counted without decoding, and a frame that cannot be
 other its number: it repeats the frame before.
 """
 
+import hashlib
 import importlib
 import math
 import re
@@ -26,11 +27,12 @@ from PIL import Image, ImageOps
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
 from stylewatch_painter.images.depth import depth_of
-from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.encode import over_black, over_white
 from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.images.read import (
     HEAD,
     MAX_BYTES,
+    Picture,
     check_size,
     decoding,
     file_bytes,
@@ -40,7 +42,7 @@ from stylewatch_painter.images.read import (
     unfilled,
 )
 from stylewatch_painter.images.reduced import Raster, Size, turned
-from stylewatch_painter.images.video_color import OVER_WHITE
+from stylewatch_painter.images.video_color import OVER_BLACK, OVER_WHITE
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Bytes
 
@@ -164,18 +166,40 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
         return _Film(path, limits).describe()
 
 
-def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
+def frames(
+    path: Path, limits: ClipLimits, first: int = 0, mask_side: int | None = None
+) -> Iterator[Frame]:
     """Yield the frames of the clip at `path` from number `first` on, one at a time.
+
+    With `mask_side` they are masks: transparent parts are black, not white, and pixels of large
+    frames are picked, so that the long side has from so many to twice as many.
 
     Raises PictureError as `inspect` does, and as soon as an animated picture is damaged.
     """
     if _kind_of(path) == _ANIMATED:
-        for frame, _ in _animation(path, limits, first):
+        for frame, _ in _animation(path, limits, first, mask_side=mask_side):
             if frame.number >= first:
                 yield frame
     else:
         with _named(path.name):
-            yield from _Film(path, limits).frames(first)
+            yield from _Film(path, limits, mask_side).frames(first)
+
+
+def first_picture(
+    path: Path, limits: ClipLimits, clip: Clip, mask_side: int | None = None
+) -> Picture:
+    """Read the first frame of the `clip` at `path` as if it were the picture of its file.
+
+    `mask_side` is as for `frames`. Raises PictureError as `frames` does.
+    """
+    pixels = next(frames(path, limits, mask_side=mask_side)).pixels.astype(np.float32)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        length = file.tell()
+    converted = clip.converted
+    if mask_side is not None:
+        converted = tuple(OVER_BLACK if text == OVER_WHITE else text for text in converted)
+    return Picture(pixels, None, converted, sha256, length, size_of_file=clip.size)
 
 
 def _kind(head: bytes) -> str:
@@ -221,7 +245,11 @@ def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
 
 
 def _animation(
-    path: Path, limits: ClipLimits, first: int, last: int | None = None
+    path: Path,
+    limits: ClipLimits,
+    first: int,
+    last: int | None = None,
+    mask_side: int | None = None,
 ) -> Iterator[tuple[Frame, tuple[str, ...]]]:
     """Yield all frames with their conversions; those before `first` or after `last` are empty."""
     data = file_bytes(path)
@@ -242,19 +270,30 @@ def _animation(
             image.load()
             if number >= first and (last is None or number <= last):
                 upright = ImageOps.exif_transpose(image)
-                pixels, conversions = _flat(Raster(upright, depth, turned(orientation)))
+                raster = Raster(upright, depth, turned(orientation))
+                pixels, conversions = _flat(raster, mask_side)
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
         duration = duration if duration >= _SHORTEST else _INSTEAD
         yield Frame(number, time, duration, pixels), conversions
         time += duration
 
 
-def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
-    """Return the pixels of a decoded picture over white, and its conversions."""
+def _flat(raster: Raster, mask_side: int | None) -> tuple[Bytes, tuple[str, ...]]:
+    """Return the pixels of a decoded picture without alpha, and its conversions."""
     pixels, alpha, conversions = unfilled(raster)
-    if alpha is not None:
+    if alpha is not None and mask_side is None:
         pixels, conversions = over_white(pixels, alpha), (*conversions, OVER_WHITE)
+    elif alpha is not None:
+        pixels, conversions = over_black(pixels, alpha), (*conversions, OVER_BLACK)
+    if mask_side is not None:
+        step = _step(raster.image.size, mask_side)
+        pixels = pixels[step // 2 :: step, step // 2 :: step]
     return np.rint(pixels).clip(0, 255).astype(np.uint8), conversions
+
+
+def _step(size: Size, mask_side: int) -> int:
+    """Return the distance of the pixels that are picked from a mask of `size`."""
+    return max(1, max(size) // mask_side)
 
 
 # Films
@@ -273,9 +312,9 @@ class _Film:
         origin: the time of the first frame by the clock of the file.
     """
 
-    def __init__(self, path: Path, limits: ClipLimits) -> None:
+    def __init__(self, path: Path, limits: ClipLimits, mask_side: int | None = None) -> None:
         self.av = _pyav()
-        self._path, self._limits = path, limits
+        self._path, self._limits, self._is_mask = path, limits, mask_side is not None
         self._axes = video_color.UPRIGHT
         with self.opened() as (container, stream):
             self._has_audio = bool(container.streams.audio)
@@ -283,6 +322,9 @@ class _Film:
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.max_pixels)
+            if mask_side is not None:
+                step = _step(self._size, mask_side)
+                self._size = (self._size[0] // step or 1, self._size[1] // step or 1)
             self._read_order(container, stream)
 
     @contextmanager
@@ -445,7 +487,7 @@ class _Film:
 
     def _pixels(self, picture: Any) -> Bytes:
         try:
-            return video_color.to_srgb(picture, self._size, self._axes)
+            return video_color.to_srgb(picture, self._size, self._axes, is_mask=self._is_mask)
         except self.av.FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"

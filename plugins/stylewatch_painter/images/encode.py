@@ -240,4 +240,9 @@ def _srgb() -> bytes:
 
 def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
     """Composite the picture over white."""
-    return pixels * alpha[..., None] + np.float32(255) * (1 - alpha[..., None])
+    return over_black(pixels, alpha) + np.float32(255) * (1 - alpha[..., None])
+
+
+def over_black(pixels: Pixels, alpha: Plane) -> Pixels:
+    """Composite the picture over black."""
+    return pixels * alpha[..., None]

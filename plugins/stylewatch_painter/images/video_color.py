@@ -20,8 +20,8 @@ Axes = tuple[int, int, int, int]
 
 UPRIGHT: Axes = (1, 0, 0, 1)
 
-OVER_WHITE = "transparent parts laid over white"
-"""The phrase for a picture with alpha."""
+OVER_WHITE, OVER_BLACK = "transparent parts laid over white", "transparent parts laid over black"
+"""The phrases for a picture with alpha, and for a mask."""
 
 RGB = "bgr0"
 """FFmpeg's name of RGB as FFV1 takes it."""
@@ -57,24 +57,27 @@ _DARKEST = 1e-6  # luminance, so that its power exists
 _DISPLAY_MATRIX = 36  # bytes
 
 
-def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
+def to_srgb(picture: Any, size: Size, axes: Axes, *, is_mask: bool = False) -> Bytes:
     """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned by `axes`.
 
-    It is resampled to `size`, (width, height) before it is turned.
+    It is resampled to `size`, (width, height) before it is turned. Of a mask pixels are picked, and
+    it is laid over black.
 
     Raises PictureError: it is HDR of a kind that is not read.
     """
     if picture.color_trc == _PQ:
         raise PictureError("is HDR of the kind PQ, which is not read; export it as SDR or HLG")
     is_wide = picture.color_trc == _HLG or picture.color_primaries in _WIDE
+    is_picked = is_mask and size != (picture.width, picture.height)
     kind = ("rgba" if _has_alpha(picture) else "rgb") + ("64le" if is_wide else "")
     pixels = picture.reformat(
         *size,
         {"rgb": "rgb24", "rgb64le": "rgb48le"}.get(kind, kind),
         src_colorspace=_guessed_matrix(picture),
-        **_exactly(),
+        **_exactly("POINT" if is_picked else "BICUBIC"),
     ).to_ndarray()
-    return _turned(_over_white(_narrowed(pixels, picture) if is_wide else pixels), axes)
+    pixels = _narrowed(pixels, picture) if is_wide else pixels
+    return _turned(_opaque(pixels, 0 if is_mask else 255), axes)
 
 
 def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
@@ -110,11 +113,11 @@ def tag(encoder: Any) -> None:
         encoder.colorspace = encoder.color_primaries = encoder.color_trc = _BT709
 
 
-def _exactly() -> dict[str, Any]:
+def _exactly(filter_name: str = "BICUBIC") -> dict[str, Any]:
     """Return options for conversions that are exact, and the same on every machine."""
     flags = import_module("av.video.reformatter").Interpolation
     exact = flags.ACCURATE_RND | flags.BITEXACT | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP
-    return {"interpolation": flags.BICUBIC | exact, "threads": 1}
+    return {"interpolation": flags[filter_name] | exact, "threads": 1}
 
 
 def _has_alpha(picture: Any) -> bool:
@@ -134,11 +137,13 @@ def _color_name(picture: Any) -> str:
     return f"{name} in {'full' if picture.color_range == _FULL_RANGE else 'limited'} range"
 
 
-def _over_white(pixels: Bytes) -> Bytes:
+def _opaque(pixels: Bytes, background: int) -> Bytes:
+    """Lay a picture with alpha over a gray `background`, 0..255."""
     if pixels.shape[2] == _RGB:
         return pixels
     alpha = pixels[..., _RGB:].astype(np.uint16)
-    return ((pixels[..., :_RGB] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    over = (pixels[..., :_RGB] * alpha + background * (255 - alpha) + 127) // 255
+    return over.astype(np.uint8)
 
 
 def _narrowed(pixels: NDArray[np.uint16], picture: Any) -> Bytes:

@@ -1,6 +1,7 @@
 """Clips are read frame by frame: every frame once, at its time, in its colors, from any number."""
 
 import gc
+import hashlib
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,15 @@ from PIL import Image
 from tests.painter.films import RATE, SIZE, film, flat, pattern
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, ClipLimits, Frame, frames, inspect, is_clip
+from stylewatch_painter.images.clip import (
+    Clip,
+    ClipLimits,
+    Frame,
+    first_picture,
+    frames,
+    inspect,
+    is_clip,
+)
 from stylewatch_painter.stage import Bytes
 
 LIMITS = ClipLimits(max_pixels=100_000, max_frames=100, max_seconds=60)
@@ -298,6 +307,8 @@ def test_transparent_parts_are_laid_over_white(
     assert np.abs(shown[2].pixels[24, 48].astype(int) - COLOR).max() <= 4
     assert np.abs(shown[2].pixels[24, 8].astype(int) - (242, 218, 212)).max() <= 4
     assert clip.converted[-1] == "transparent parts laid over white"
+    dark = next(frames(path, LIMITS, 2, mask_side=64))
+    assert np.abs(dark.pixels[24, 8].astype(float) - np.array(COLOR) / 5).max() <= 4
 
 
 def test_transparent_animations_are_laid_over_white(tmp_path: Path) -> None:
@@ -309,6 +320,10 @@ def test_transparent_animations_are_laid_over_white(tmp_path: Path) -> None:
     assert shown[0].pixels[0, 0].tolist() == [242, 218, 212]
     assert shown[0].pixels[0, 63].tolist() == list(COLOR)
     assert clip.converted == ("transparent parts laid over white",)
+    dark = first_picture(tmp_path / "a.webp", LIMITS, clip, mask_side=64)
+    assert dark.pixels[0, 0].tolist() == [round(level / 5) for level in COLOR]
+    assert dark.converted == ("transparent parts laid over black",)
+    assert dark.sha256 == hashlib.sha256((tmp_path / "a.webp").read_bytes()).hexdigest()
 
 
 def test_interlaced_films_are_named(tmp_path: Path) -> None:
