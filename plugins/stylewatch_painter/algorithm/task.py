@@ -118,7 +118,8 @@ class Task:
     `content_mask`, of the content's shape in any size, divides the painting: region r follows
     region r of each style. All masks of a task have the same R regions; a style without a mask
     serves every region, a painting without one is a single region. Outside of the regions only the
-    content loss acts. With `prior` the temporal loss is added.
+    content loss acts; in a frame of a clip regions may be empty, even all of them. With `prior` the
+    temporal loss is added.
     """
 
     recipe: Recipe
@@ -204,6 +205,13 @@ class Task:
         return 1 - self.style_share * (1 - share)
 
     @property
+    def styled_share(self) -> float:
+        """The share of the painting that is in regions, 0..1; 1 without a mask."""
+        if self.content_mask is None:
+            return 1.0
+        return float(np.atleast_3d(self.content_mask).sum(axis=2).clip(0, 1).mean())
+
+    @property
     def content_factor(self) -> float:
         """The factor of content weights."""
         objective = self.recipe.objective
@@ -243,8 +251,6 @@ def shares(task: Task) -> NDArray[np.float64]:
 
 def check_masks(task: Task) -> None:
     """Raise PictureError if masks differ in regions, or a region has no style."""
-    if task.content_mask is not None and not task.content_mask.any():
-        raise PictureError("the mask of the content is black all over: make some of it white")
     count = region_count(task.content_mask)
     for style in task.styles:
         if style.mask is not None and region_count(style.mask) != count:

@@ -287,6 +287,9 @@ class BackendConformance(ABC):
             if masked is masked_painting:  # outside of the mask the content counts as before
                 here, there = (weighed(losses, "content") for losses in (better, worse))
                 assert here == pytest.approx(there, rel=self.closeness)
+        if capabilities(backend).masks:  # frames of a clip may have no region at all
+            black = replace(masked_painting("left"), content_mask=np.zeros((18, 24), np.float32))
+            assert weighed(backend.measure(black), "style") == pytest.approx(0)
 
     def test_equivalent_masks_give_equal_losses(self, backend: Backend) -> None:
         """A mask of ones equals no mask, and regions may come in any order."""

@@ -151,8 +151,6 @@ def weights_of(mask: Regions | None, size: tuple[int, int]) -> Values:
     """Return the weight of each pixel of a picture in each region, (pixels, regions)."""
     if mask is None:
         return np.ones((size[0] * size[1], 1))
-    if not mask.any():
-        raise PictureError("a mask hides all of its picture: show some of it")
     planes = np.moveaxis(np.atleast_3d(mask), 2, 0)
     resized = np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
     return resized.reshape(-1, len(planes)).astype(np.float64)
@@ -162,6 +160,8 @@ def tones_of(style: Style, regions: Values) -> list[tuple[NDArray[np.intp], Valu
     """Return the pixels of each region, and as many tones of the style from dark to light."""
     x = values_of(style.picture)
     shown = weights_of(style.mask, (style.picture.shape[1], style.picture.shape[0]))
+    if not shown.any():
+        raise PictureError(f"the mask of {style.name} hides all of it: show some of it")
     tones = []
     for number in range(regions.shape[1]):
         at = np.flatnonzero(regions[:, number] >= 0.5)

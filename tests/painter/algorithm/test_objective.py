@@ -196,7 +196,6 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
 
 def test_masks_that_do_not_match_are_refused() -> None:
     task, mask = small.task("gram"), np.zeros((18, 21, 2), dtype=np.float32)
-    black = mask.copy()
     mask[:, :10, 0] = 1
     left = (replace(task.styles[0], mask=mask),)
     both = mask + mask[:, ::-1, ::-1]
@@ -206,10 +205,29 @@ def test_masks_that_do_not_match_are_refused() -> None:
             "the mask of style-1 has 2 regions and the painting 1",
         ),
         (replace(task, content_mask=both, styles=left), "shows anything for region 2 of 2"),
-        (replace(task, content_mask=black), "the mask of the content is black all over"),
     ):
         with pytest.raises(PictureError, match=message):
             check_masks(masked)
+
+
+@pytest.mark.parametrize("name", ["best", "gram", "nnst", "strotss", "crowson", "pastiche"])
+def test_empty_regions_change_nothing(name: str) -> None:
+    """As in the frames of a clip; without any region no style acts."""
+    task, half = small.task(name), np.zeros((18, 21, 1), dtype=np.float32)
+    half[:, :10] = 1
+    empty = np.zeros_like(half)
+    one, two, none = (
+        small.objective(replace(task, content_mask=mask))
+        for mask in (half, np.concatenate([half, empty], axis=2), empty)
+    )
+    u = one.canvases[0].units(small.picture(9))
+    alone, both, nothing = (objective(u) for objective in (one, two, none))
+    torch.testing.assert_close(both.terms, alone.terms)
+    torch.testing.assert_close(both.gradient, alone.gradient)
+    assert nothing.gradient.isfinite().all()
+    (losses,) = none.losses(nothing.terms)
+    style = [term.value for terms in losses.style.values() for term in terms.values()]
+    assert np.isfinite(losses.total) and style == pytest.approx([0] * len(style))
 
 
 @pytest.mark.parametrize("tile", [None, 16])
