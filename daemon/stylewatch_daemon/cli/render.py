@@ -2,12 +2,12 @@
 
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from json import dumps as json_text
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,10 @@ from stylewatch_daemon.settings.job import Member, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Order, Staged
+from stylewatch_painter.errors import PictureError
+
+if TYPE_CHECKING:
+    from stylewatch_painter.images.clip import ClipLimits, Frame
 
 FIGURE_STEPS, FIGURE_SIZE = 100, "256"
 """Steps and long side (pixels) that are enough to show the features of a layer."""
@@ -43,6 +47,9 @@ TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, "1600"
 
 TRY_SCENES = 3
 """Scenes of a clip that it paints a frame of."""
+
+MASK_SIDE = 512
+"""Pixels of the long side of a mask that show whether it has a region."""
 
 
 @with_job_options
@@ -260,12 +267,12 @@ def try_(
             for number, member in enumerate(series, start=1)
         ]
         stills = _stills(pictures[0], small, config_file, Path(scratch))
-        if stills[0] != pictures[0]:  # a clip has no preview
+        if stills[0] != (pictures[0], small):  # a clip has no preview
             large = replace(job, sweep=None)
-        for still in stills:
+        for still, own in stills:
             folder = Path(tempfile.mkdtemp(dir=scratch))
             given = (still, *pictures[1:])
-            request = build_order.RenderRequest(given, small, config_file, f"{folder}/")
+            request = build_order.RenderRequest(given, own, config_file, f"{folder}/")
             _, plans = build_order.plan_series(request, series, folder)
             for label, (_, plan) in zip(labels, plans, strict=True):
                 if not quiet:
@@ -283,22 +290,51 @@ def try_(
 
 def _stills(
     content: Path, job: JobOptions, config_file: Path | None, folder: Path
-) -> Sequence[Path]:
-    """Return the content; of a clip the first frames of its first scenes, as files in `folder`."""
+) -> Sequence[tuple[Path, JobOptions]]:
+    """Return the content and its options; of a clip, frames with theirs, as files in `folder`.
+
+    They are the first frames of its first scenes. Frames in which a mask has no region are skipped.
+    """
     from stylewatch_daemon.worker.paint_clip import with_cuts
     from stylewatch_painter.images import clip
     from stylewatch_painter.images.encode import encode
 
     if job.only == "style" or not clip.is_clip(content):
-        return [content]
+        return [(content, job)]
     limits = config.load(config_file).limits
     most = clip.ClipLimits(limits.max_pixels, limits.max_frames, limits.max_seconds)
-    stills: list[Path] = []
-    starts = (frame for frame, is_cut in with_cuts(clip.frames(content, most)) if is_cut)
-    for frame in islice(starts, TRY_SCENES):
-        stills.append(folder / f"scene-{len(stills) + 1}.png")
-        stills[-1].write_bytes(encode(frame.pixels.astype("float32")))
+    mask = job.mask if job.mask is not None and clip.is_clip(job.mask) else None
+    frames = clip.frames(content, most) if mask is None else _in_regions(content, mask, most)
+    stills: list[tuple[Path, JobOptions]] = []
+    starts = (frame for frame, is_cut in with_cuts(frames) if is_cut)
+    for number, frame in enumerate(islice(starts, TRY_SCENES), start=1):
+        still, of_still = folder / f"scene-{number}.png", job.mask
+        still.write_bytes(encode(frame.pixels.astype("float32")))
+        if mask is not None:
+            of_frame = next(clip.frames(mask, most, frame.number, max(frame.pixels.shape)))
+            of_still = folder / f"scene-{number}.mask.png"
+            of_still.write_bytes(encode(of_frame.pixels.astype("float32")))
+        stills.append((still, replace(job, mask=of_still)))
     return stills
+
+
+def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Frame]":
+    """Yield the frames of a clip in which its mask, a clip as well, has a region.
+
+    Raises PictureError where they do not match, or there is no such frame.
+    """
+    from stylewatch_painter.images import clip, masks
+
+    counts = [clip.inspect(path, limits).frames for path in (mask, content)]
+    masks.check_frames(mask.name, counts[0], content.name, counts[1])
+    is_black = True
+    of_frames = clip.frames(mask, limits, mask_side=MASK_SIDE)
+    for frame, of_frame in zip(clip.frames(content, limits), of_frames, strict=True):
+        if masks.regions_of([of_frame.pixels]):
+            is_black = False
+            yield frame
+    if is_black:
+        raise PictureError(f"{mask.name} is black all over: what is to be a region must be white")
 
 
 def _command(

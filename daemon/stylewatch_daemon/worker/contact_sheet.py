@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,16 +15,19 @@ from stylewatch_daemon.outbox import job_files, publish
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_daemon.settings.job import columns
+from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
-from stylewatch_daemon.worker.prepare import clip_of, first_frame
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import sheet
+from stylewatch_painter.images import clip, sheet
 from stylewatch_painter.images.encode import encode
 from stylewatch_painter.images.read import decoded, decoding, read, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side
 from stylewatch_painter.stage import Pixels
 
 FILE_NAME = "sheet.png"
+
+_CLIPS: Mapping[str, int | None] = {"content": None, f"content{MASK}": sheet.SIDE}
+"""Roles that can be clips; masks with pixels of the long side."""
 
 
 def draw(order: Order) -> list[Event]:
@@ -110,12 +113,15 @@ def _inputs(order: Order) -> tuple[InputRecord, ...]:
         ("init", order.init),
         *order.masks.items(),
     ]
-    needed_size, source = NeededSize(long_side(sheet.SIDE)), clip_of(order)
+    needed_size, limits = NeededSize(long_side(sheet.SIDE)), order.clip_limits
     records = []
     for role, path in roles:
-        if path is not None and role == "content" and source is not None:
-            records.append(InputRecord.of(role, path.name, first_frame(order, source)))
-        elif path is not None:
+        if path is None:
+            continue
+        if role in _CLIPS and clip.is_clip(path):
+            described = clip.inspect(path, limits)
+            picture = clip.first_picture(path, limits, described, _CLIPS[role])
+        else:
             picture = read(path, max_pixels=order.max_pixels, needed_size=needed_size)
-            records.append(InputRecord.of(role, path.name, picture))
+        records.append(InputRecord.of(role, path.name, picture))
     return tuple(records)

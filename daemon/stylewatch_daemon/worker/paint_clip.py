@@ -211,10 +211,11 @@ class ClipPainter:
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, as if it had a single scene."""
         content = resize(next(clip.frames(self.job.path, self.job.limits)).pixels, self.job.size)
-        still = self.job.still(content)
+        still = self.job.still(content, 0)
         whole = np.ones(content.shape[:2], np.float32)
         blank = Known(content, whole, whole, whole)
-        later = ScenePainter(self.job, Scene(0, self.job.clip.frames)).following(content, blank)
+        painter = ScenePainter(self.job, Scene(0, self.job.clip.frames))
+        later = painter.following(still, content, blank)
         costs = [self._backend.estimate(task) for task in (still, later)]
         seconds = [cost.seconds for cost in costs if cost.seconds is not None]
         steps = self.job.steps(self.job.clip.frames)

@@ -56,7 +56,8 @@ class ClipJob:
 
     `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
     the output's size, without other stages than the last. `shown` gives the frame to write, of a
-    painted frame and the clip's own. Painted frames and segments are kept below `staging`.
+    painted frame and the clip's own. Both take the frame's number, too: masks may differ from frame
+    to frame. Painted frames and segments are kept below `staging`.
     `identity` is a digest of all that determines the result. With `backward` each frame is painted
     twice. Frames of up to `at_once` scenes are painted together. `scenes` has the first frames of
     those scenes that are to be painted; none: all. With `divide`, several unfinished scenes are
@@ -72,8 +73,8 @@ class ClipJob:
     staging: Path
     identity: str
     recipe: Recipe
-    still: Callable[[Pixels], Task]
-    shown: Callable[[Pixels, Pixels], Pixels]
+    still: Callable[[Pixels, int], Task]
+    shown: Callable[[Pixels, Pixels, int], Pixels]
     backward: bool = False
     at_once: int = 1
     scenes: tuple[int, ...] = ()
@@ -99,6 +100,8 @@ class Scene:
     """Mean of the total losses of all painted frames."""
     losses: Mapping[str, Any] = field(default_factory=dict)
     """Those of the first frame, which is painted as a still picture."""
+    unit: float = 0.0
+    """Total loss of the first frame with a region, as if that covered all of it."""
     ends: str = "0"
     """The end of the latest frame, in seconds from the start of the clip."""
     damaged: int = 0
@@ -213,11 +216,16 @@ class ScenePainter:
         """The first frame that is not painted yet."""
         content = resize(frame.pixels, self.job.size)
         known = flow.known(rounded(content), [earlier for _, earlier in self.scene.references])
-        task = self.job.still(content) if known.is_cut else self.following(content, known)
-        return Draft(task, partial(self._keep_next, frame, content, known))
+        task = self.job.still(content, frame.number)
+        if not known.is_cut:
+            task = self.following(task, content, known)
+        return Draft(task, partial(self._keep_next, frame, content, known, task.styled_share))
 
-    def following(self, content: Pixels, known: Known) -> Task:
-        """The task of a frame that follows others of its scene, which show what is `known`."""
+    def following(self, still: Task, content: Pixels, known: Known) -> Task:
+        """The task of a frame that follows others of its scene, which show what is `known`.
+
+        `still` is that of a still picture like it.
+        """
         scene, new = self.scene, content
         if scene.references:
             new = flow.recolored(content, scene.references[0][1])
@@ -225,15 +233,19 @@ class ScenePainter:
         unfinished = 1 - float(known.maturity.mean())
         is_turn = scene.next % COARSE_EVERY == 0
         return self._held(
-            content,
+            still,
             start=shown * known.picture + (1 - shown) * new,
             # what is not finished may still change
-            prior=Prior(known.picture, known.trust * known.maturity, self._unit),
+            held=(known.picture, known.trust * known.maturity),
             coarse=unfinished > (SOME_NEW if is_turn else MUCH_NEW),
         )
 
-    def _keep_next(self, frame: Frame, content: Pixels, known: Known, painted: Stage) -> None:
+    def _keep_next(
+        self, frame: Frame, content: Pixels, known: Known, styled_share: float, painted: Stage
+    ) -> None:
         scene, self.losses = self.scene, painted.losses
+        if scene.unit == 0 and styled_share > 0:
+            scene.unit = painted.losses.total / styled_share
         share = 1 if known.is_cut else self._frame_share
         maturity = np.minimum(known.maturity + np.float32(share), 1)
         reference = _reference(content, painted.picture, maturity)
@@ -270,8 +282,8 @@ class ScenePainter:
         maturity = own_maturity + better * np.maximum(further, 0)
         trust: Plane = np.where(better > 0, known.trust, np.float32(1)) * maturity
         content = before.astype(np.float32)
-        prior = Prior(start, trust, self._unit)
-        task = self._held(content, start, prior, coarse=False)
+        still = self.job.still(content, number)
+        task = self._held(still, start, held=(start, trust), coarse=False)
         return Draft(task, partial(self._keep_revision, number, content, maturity))
 
     def _keep_revision(self, number: int, content: Pixels, maturity: Plane, painted: Stage) -> None:
@@ -282,11 +294,16 @@ class ScenePainter:
         self._draft = None
         self._advance()
 
-    def _held(self, content: Pixels, start: Pixels, prior: Prior, *, coarse: bool) -> Task:
-        """The task of a frame that starts from a painted picture, and is held to another one."""
-        task = self.job.still(content)
-        recipe = following(task.recipe, coarse=coarse)
-        return replace(task, recipe=recipe, init=start, prior=prior)
+    def _held(
+        self, still: Task, start: Pixels, held: tuple[Pixels, Plane], *, coarse: bool
+    ) -> Task:
+        """The task of a frame that begins with `start`; `held` is a picture to keep, and its trust."""
+        return replace(
+            still,
+            recipe=following(still.recipe, coarse=coarse),
+            init=start,
+            prior=Prior(*held, self.scene.unit * still.styled_share),
+        )
 
     def _revised(self, number: int, reference: Reference) -> None:
         """Note that the backward pass is done with a frame."""
@@ -311,17 +328,12 @@ class ScenePainter:
 
     def _show(self, number: int, content: Pixels, painted: Pixels) -> None:
         """Keep the file of a painted frame as it is shown."""
-        self.number, self.picture = number, self.job.shown(painted, content)
+        self.number, self.picture = number, self.job.shown(painted, content, number)
         self._stage(shown_file, number, rounded(self.picture))
 
     def _stage(self, path: Callable[[ClipJob, int], Path], number: int, frame: Bytes) -> None:
         name = path(self.job, number).relative_to(self.job.staging)
         publish.stage(self.job.staging, str(name), _png(frame))
-
-    @property
-    def _unit(self) -> float:
-        """Total loss of the scene's first frame."""
-        return float(self.scene.losses.get("total", 0))
 
     @property
     def _frame_share(self) -> float:

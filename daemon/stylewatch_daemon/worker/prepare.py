@@ -21,13 +21,13 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, frames, inspect
+from stylewatch_painter.images.clip import Clip, first_picture, inspect
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Pixels, Regions
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
     Backend,
@@ -134,7 +134,7 @@ def prepare(
         inputs.append(record.model_copy(update=sizes))
     if init is not None and order.init is not None:
         inputs.append(InputRecord.of("init", order.init.name, init))
-    regions = masked(order, task, backend)
+    regions = masked(order, task, backend, source)
     kept = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, kept)
     prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
@@ -160,17 +160,23 @@ def _as_clip(
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
 
-    def still(frame: Pixels) -> Task:
-        return replace(task, content=colors.content_pixels(frame))
+    def mask_of(number: int) -> Regions | None:
+        of_frame = first.regions.content_mask
+        return task.content_mask if of_frame is None else of_frame(number)
 
-    def shown(painted: Pixels, frame: Pixels) -> Pixels:
+    def still(frame: Pixels, number: int) -> Task:
+        return replace(task, content=colors.content_pixels(frame), content_mask=mask_of(number))
+
+    def shown(painted: Pixels, frame: Pixels, number: int) -> Pixels:
         photograph = first.output.content and replace(first.output.content, pixels=frame)
-        return replace(first.output, content=photograph).shown(painted)
+        kept = mask_of(number) if settings.mask.outside == "keep" else None
+        return replace(first.output, content=photograph, regions=kept).shown(painted)
 
     digests = [record.sha256 for record in first.inputs]
     identity = hashlib.sha256(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
+    device = first.backend.provenance(first.task).device
     job = ClipJob(
         path=order.main,
         limits=order.clip_limits,
@@ -184,7 +190,7 @@ def _as_clip(
         still=still,
         shown=shown,
         backward=settings.clip.backward,
-        at_once=order.batch or best_batch(first.backend.provenance(first.task).device),
+        at_once=1 if first.regions.content_mask else order.batch or best_batch(device),
         scenes=order.scenes,
         divide=order.divide,
     )
@@ -361,7 +367,7 @@ def _read(
 
     content = init = None
     if source is not None:
-        content = first_frame(order, source)
+        content = first_picture(order.main, order.clip_limits, source)
         task = replace(task, content=_blank(content.size))
     elif order.content is not None:
         content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
@@ -377,15 +383,6 @@ def _read(
 def clip_of(order: Order) -> Clip | None:
     """Describe the content of `order` if it is a clip."""
     return inspect(order.main, order.clip_limits) if order.is_clip else None
-
-
-def first_frame(order: Order, source: Clip) -> Picture:
-    """The first frame of the clip `source`, the content, as if it were the picture of its file."""
-    frame = next(frames(order.main, order.clip_limits))
-    with order.main.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        length = file.tell()
-    return Picture(frame.pixels.astype(np.float32), None, source.converted, sha256, length)
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:

@@ -1,20 +1,23 @@
-"""Reads mask pictures into regions: black and white, or one region for each color.
+"""Reads masks into regions: black and white, or one region for each color.
 
 In a gray mask white is the region, black is none, and values between belong to it in part. In a
 colored mask each color is a region, and black is none. Only flat colors count: soft edges and
-JPEG noise belong to the nearest of them.
+noise of a compression belong to the nearest of them. A mask that is a clip has the colors of all
+its frames.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.encode import over_black
 from stylewatch_painter.images.resize import resize_plane
-from stylewatch_painter.stage import Pixels, Plane, Regions
+from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
 MOST = 16
 """Maximum number of regions of a mask."""
@@ -45,39 +48,48 @@ def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
     return squares
 
 
-def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
-    """The colors of the regions of a mask, uint8 (height, width, 3), sorted.
+def regions_of(frames: Iterable[Bytes]) -> tuple[Color, ...]:
+    """The colors of the regions of a mask, sorted: of its picture, or of all frames of a clip.
 
-    A mask that is gray except for specks has the one color white, a black mask none. A mask with
-    too many colors gives one more than MOST.
+    `frames` are uint8 (height, width, 3). A mask that is gray except for specks has the one color
+    white, a black mask none. A mask with too many colors gives more than MOST.
     """
-    step = max(1, max(pixels.shape) // _LOOKED_AT)
-    small = pixels[::step, ::step]
-    spread = small.max(axis=2).astype(np.int16) - small.min(axis=2)
-    if (spread > NEAR).mean() < _LEAST:
-        return (WHITE,) if small.max() > NEAR else ()
-    return tuple(sorted(_colors(small)))
+    colors: list[Color] = []
+    is_gray = is_black = True
+    for pixels in frames:
+        step = max(1, max(pixels.shape) // _LOOKED_AT)
+        planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
+        spread = planes.max(axis=0) - planes.min(axis=0)
+        is_gray &= bool((spread > NEAR).mean() < _LEAST)
+        is_black &= bool(planes.max() <= NEAR)
+        for color in _colors(planes.astype(np.int32)):
+            if not any(near(color, known) for known in colors):
+                colors.append(color)
+    if is_gray:
+        return () if is_black else (WHITE,)
+    return tuple(sorted(colors))
 
 
-def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
-    """The colors of flat areas except black, largest area first; at most MOST + 1."""
-    is_flat = np.ones(small.shape[:2], dtype=np.bool_)  # like the pixels to its right and below it
-    wide = small.astype(np.int16)
-    is_flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
-    is_flat[:-1] &= np.abs(np.diff(wide, axis=0)).max(axis=2) <= _FLAT
-    flat = small[is_flat].astype(np.int64)
-    codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
+    """The colors of flat areas except black, largest area first; at most MOST + 1.
+
+    `planes` are those of red, green and blue, (3, height, width).
+    """
+    is_flat = np.ones(planes.shape[1:], dtype=np.bool_)  # like the pixels to its right and below it
+    is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
+    is_flat[:-1] &= (np.abs(np.diff(planes, axis=1)) <= _FLAT).all(axis=0)
+    red, green, blue = planes
+    codes, counts = np.unique((red << 16 | green << 8 | blue)[is_flat], return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     count = 0
     while counts.size and count <= MOST:
         center = colors[counts.argmax()]
         group = np.abs(colors - center).max(axis=1) <= NEAR
-        if counts[group].sum() < _LEAST * small.shape[0] * small.shape[1]:
+        if counts[group].sum() < _LEAST * is_flat.size:
             return
         if center.max() > NEAR:
             count += 1
-            red, green, blue = center.tolist()
-            yield red, green, blue
+            yield tuple(center.tolist())
         colors, counts = colors[~group], counts[~group]
 
 
@@ -100,13 +112,22 @@ class Mask:
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """The mask in a picture float32 (height, width, 3).
 
-        Transparency counts as black, in part where it is partial. Raises PictureError: the mask is
-        black, or has more than MOST colors.
+        Transparency counts as black, in part where it is partial. Raises PictureError as
+        `of_frames` does.
         """
         if alpha is not None:
-            pixels = pixels * alpha[..., None]
-        rounded = np.rint(pixels.clip(0, 255)).astype(np.uint8)
-        colors = regions_of(rounded)
+            pixels = over_black(pixels, alpha)
+        return cls.of_frames(name, [np.rint(pixels.clip(0, 255)).astype(np.uint8)])
+
+    @classmethod
+    def of_frames(cls, name: str, frames: Iterable[Bytes]) -> "Mask":
+        """The mask in the first of `frames`, uint8 (height, width, 3), with the colors of all.
+
+        Raises PictureError: the mask is black, or has more than MOST colors.
+        """
+        others = iter(frames)
+        first = next(others)
+        colors = regions_of(chain([first], others))
         if not colors:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
         if len(colors) > MOST:
@@ -114,7 +135,7 @@ class Mask:
                 f"{name} has more than {MOST} colors: paint each region in one flat color, "
                 "with hard edges (mask.feather makes them soft)"
             )
-        return cls(name, rounded, colors)
+        return cls(name, first, colors)
 
     @property
     def size(self) -> Size:
@@ -202,6 +223,22 @@ def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
         raise PictureError(
             f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
             "shape: a mask covers the whole of its picture"
+        )
+
+
+def check_frames(mask: str, of_mask: int, picture: str, frames: int | None) -> None:
+    """Raise PictureError if a mask that is a clip does not have the `frames` of its picture.
+
+    None stands for a picture that is no clip, or of which the first frame counts.
+    """
+    if frames is None:
+        raise PictureError(
+            f"{mask} is a clip, and {picture} is used as a picture: give it a picture as mask"
+        )
+    if of_mask != frames:
+        raise PictureError(
+            f"{mask} has {of_mask} frames and {picture} {frames}: a mask that is a clip has a "
+            "frame for each frame of its content"
         )
 
 

@@ -47,6 +47,11 @@ def test_a_folder_with_content_and_style_is_a_job() -> None:
         ("style.jpg photo.jpg folder/other.jpg", {"photo": "photo.jpg style.jpg"}),
         ("a/style.jpg a/photo.jpg a/Photo.mask.png",
          {"a/photo": "photo.jpg style.jpg Photo.mask.png"}),
+        ("a/style.jpg a/film.mov a/film.mask.MP4 b/content.webm b/content.mask.gif b/style.jpg",
+         {"a/film": "film.mov style.jpg film.mask.MP4",
+          "b": "content.webm style.jpg content.mask.gif"}),
+        ("x.content.mp4 x.content.mask.webm x.style.jpg",
+         {"x": "x.content.mp4 x.style.jpg x.content.mask.webm"}),
     ],
 )  # fmt: skip
 def test_names_and_folders_say_what_belongs_together(files: str, jobs: dict[str, str]) -> None:

@@ -61,11 +61,14 @@ def test_of_a_clip_the_sheet_has_the_last_key_frame(given: Order, tmp_path: Path
     plain = {"final": "final.mp4", "clip": {}, "stages": [{"file": "stages/0009.png"}]}
     (place / "receipt.json").write_text(json.dumps(plain))
     content = film(tmp_path / "film.mkv", "ffv1", frames=2, pix_fmt="bgr0")
-    *_, end = draw(replace(given, content=content))
+    mask = film(tmp_path / "mask.mkv", "ffv1", frames=2, pix_fmt="bgr0")
+    *_, end = draw(replace(given, content=content, masks={"content-mask": mask}))
     assert isinstance(end, Done)
     record = SeriesReceipt.model_validate(end.receipt)
     assert record.jobs[0].final == "a/seed=1/final.mp4"
-    assert (record.inputs[0].name, record.inputs[0].size) == ("film.mkv", (64, 48))
+    first, *_, last = record.inputs
+    assert (first.name, first.size) == ("film.mkv", (64, 48))
+    assert (last.role, last.name, last.size) == ("content-mask", "mask.mkv", (64, 48))
     with Image.open(given.staging / "sheet.png") as sheet:
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 

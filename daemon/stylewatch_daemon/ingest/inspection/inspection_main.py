@@ -38,7 +38,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.masks import Mask, check_shape, matched
+from stylewatch_painter.images.masks import Mask, check_frames, check_shape, matched
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, open_file, to_floats
 from stylewatch_painter.images.reduced import NeededSize, Raster, long_side, memory
 
@@ -54,6 +54,7 @@ CACHE_SIZE = 64
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
 
+_CONTENT_MASK = f"content{MASK}"
 _MASK_SIDE = 1024
 """Pixels of the long side at which the colors of a mask are compared."""
 
@@ -93,7 +94,7 @@ def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
         yield Begun(question.job, path.name)
         data: bytes | FileParts | None = None
         try:
-            takes_clips = role in (None, "content")
+            takes_clips = role in (None, "content", _CONTENT_MASK)
             data = FileParts(path) if takes_clips and is_film(path) else file_bytes(path)
             pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
             if path in question.growing and lacks_end(data):
@@ -192,19 +193,28 @@ def _may_grow(path: Path, data: bytes | FileParts | None, error: PictureError) -
 
 
 def _check_masks(question: Question, pictures: list[Picture]) -> None:
-    """Raise PictureError where a mask among the files does not fit its picture or the others."""
+    """Raise PictureError where a mask among the files does not fit its picture or the others.
+
+    The colors of a clip are in all of its frames: the worker compares them before it paints.
+    """
     styles = count(1)
     roles = [f"style-{next(styles)}" if role == "style" else role for role in question.roles]
-    by_role = dict(zip(roles, pictures, strict=False))
-    masks = {}
-    for role, path in zip(roles, question.files, strict=False):
-        if role.endswith(MASK):
-            picture, mask = by_role[role.removesuffix(MASK)], by_role[role]
-            check_shape(mask.name, mask.size, picture.name, picture.size)
+    by_role = dict(zip(roles, zip(question.files, pictures, strict=False), strict=False))
+    masks, has_clip = {}, False
+    for role, (path, mask) in by_role.items():
+        if not role.endswith(MASK):
+            continue
+        file, picture = by_role[role.removesuffix(MASK)]
+        check_shape(mask.name, mask.size, picture.name, picture.size)
+        if is_clip(path):
+            has_clip = role == _CONTENT_MASK and is_clip(file)
+            frames = picture.frames if has_clip else None
+            check_frames(mask.name, mask.frames, picture.name, frames)
+        else:
             masks[role] = _read_mask(path.name, file_bytes(path), question.max_pixels)
-    if masks:
+    if masks and not has_clip:
         style_masks = [masks.get(f"style-{number}{MASK}") for number in range(1, next(styles))]
-        matched(masks.get(f"content{MASK}"), style_masks)
+        matched(masks.get(_CONTENT_MASK), style_masks)
 
 
 def _read_mask(name: str, data: bytes, max_pixels: int) -> Mask:

@@ -12,11 +12,11 @@ from stylewatch_daemon.store.thumbs import SIDE
 class Question:
     """Request to inspect the pictures at `files`, those of one job.
 
-    At most `max_pixels` pixels of a picture or frame are decoded; a content may be a clip of
-    `max_frames` and `max_seconds` at most; thumbnails, with `side` pixels at most, go to the
-    folder `thumbs`. `roles` are those of the files, where they are known: masks are compared with
-    their pictures then. A file in `growing` may still be written: one that seems to be truncated is
-    reported as CutOff even if it can be decoded.
+    At most `max_pixels` pixels of a picture or frame are decoded; a content and its mask may be
+    clips of `max_frames` and `max_seconds` at most; thumbnails, with `side` pixels at most, go to
+    the folder `thumbs`. `roles` are those of the files, where they are known: masks are compared
+    with their pictures then. A file in `growing` may still be written: one that seems to be
+    truncated is reported as CutOff even if it can be decoded.
     """
 
     job: str

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, made, photograph, png
-from tests.painter.films import film
+from tests.painter.films import film, pattern
+from tests.painter.images.test_clip import animation
 
 from stylewatch_daemon.ingest.inspection.inspection_main import (
     EXTRA_MEMORY,
@@ -259,3 +260,32 @@ def test_masks_are_compared_with_their_pictures_and_one_another(tmp_path: Path) 
     assert "the limit is 10,000 pixels" in mask_refusal(content=plain(600, 400))
     styles = {"style_1": plain(30, 40, "blue"), "style_2": plain(50, 40, "green")}
     assert "has the color #ff0000" in mask_refusal(content=plain(60, 40, "red"), **styles)
+
+
+def test_a_mask_of_a_clip_may_be_a_clip(tmp_path: Path) -> None:
+    content = film(tmp_path / "content.mp4", frames=5)
+    picture, style = tmp_path / "content.jpg", tmp_path / "style.jpg"
+    for path in (picture, style):
+        Image.new("RGB", (64, 48), "gray").save(path)
+    mask = animation(tmp_path / "content.mask.gif", 5)
+
+    def mask_refusal(content: Path, mask: Path, of: str = "content", **limits: int) -> str:
+        roles = ("content", "style", f"{of}-mask")
+        return refusal(content, style, mask, roles=roles, **limits)
+
+    fine = verdict(content, style, mask, roles=("content", "style", "content-mask"))
+    assert isinstance(fine, Fine) and [seen.frames for seen in fine.pictures] == [5, 1, 5]
+    other = film(tmp_path / "other.mask.webm", "libvpx", frames=6)
+    reason = "other.mask.webm has 6 frames and content.mp4 5: a mask that is a clip has a frame"
+    assert reason in mask_refusal(content, other)
+    assert "other.mask.webm has more than 5 frames" in mask_refusal(content, other, max_frames=5)
+    narrow = film(tmp_path / "narrow.mkv", frames=[pattern(n, (32, 48)) for n in range(5)])
+    assert "narrow.mkv has 32x48 pixels and content.mp4 64x48" in mask_refusal(content, narrow)
+    reason = "content.mask.gif is a clip, and content.jpg is used as a picture: give it a picture"
+    assert reason in mask_refusal(picture, mask)
+    assert "content.mask.gif is a clip, and style.jpg is" in mask_refusal(content, mask, "style-1")
+    still = tmp_path / "still.png"
+    Image.new("L", (64, 48), 255).save(still)
+    assert mask_refusal(content, still) == ""
+    single = film(tmp_path / "single.mp4", frames=1)
+    assert "content.mask.gif has 5 frames and single.mp4 1" in mask_refusal(single, mask)
