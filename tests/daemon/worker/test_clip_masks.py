@@ -214,6 +214,21 @@ def test_transparent_parts_are_in_no_region(given: Order, tmp_path: Path) -> Non
         assert weights[0, :, 0] == pytest.approx(moving(3)[0, :, 0] / 255)
 
 
+def test_damaged_frames_show_the_one_before(given: Order, tmp_path: Path) -> None:
+    frames = [moving(number) for number in range(COUNT)]
+    mask = write_film(tmp_path / "mask.mov", "png", frames=frames, pix_fmt="rgb24")
+    *before, rest = mask.read_bytes().split(b"IHDR", 3)
+    mask.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))  # that of the third frame
+    prepared = prepare(with_mask(given, mask))
+    assert prepared.regions.warnings == (
+        "damaged frames of mask.mov, which show the one before: 1",
+    )
+    assert prepared.regions.content_mask is not None
+    for number, wide in ((1, 1), (2, 1), (3, 3)):
+        weights = prepared.regions.content_mask(number)
+        np.testing.assert_array_equal(weights[..., 0], moving(wide)[..., 0] / np.float32(255))
+
+
 def test_frames_are_decoded_once_in_rising_order_and_kept_for_a_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
