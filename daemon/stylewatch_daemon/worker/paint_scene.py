@@ -297,7 +297,7 @@ class ScenePainter:
     def _held(
         self, still: Task, start: Pixels, held: tuple[Pixels, Plane], *, coarse: bool
     ) -> Task:
-        """The task of a frame that begins with `start`; `held` is a picture to keep, and its trust."""
+        """The task of a frame that begins with `start`, held to a picture by its trust."""
         return replace(
             still,
             recipe=following(still.recipe, coarse=coarse),

@@ -24,7 +24,7 @@ from tests.painter.images.test_clip import animation
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.worker import paint_clip, regions, run_job
+from stylewatch_daemon.worker import paint_scene, regions, run_job
 from stylewatch_daemon.worker.messages import Order, Stopped
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.regions import MaskFrames
@@ -92,12 +92,12 @@ def test_edges_are_soft_in_each_frame(given: Order) -> None:
 def test_stopped_it_continues_with_the_mask_of_the_next_frame(
     at: int, given: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paint_clip, "SEGMENT", 3)
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     (tmp_path / "whole/staging").mkdir(parents=True)
     whole = replace(given, staging=tmp_path / "whole/staging", checkpoint=tmp_path / "whole/c.npz")
     painted(whole)
-    *_, end = run_job.work(given, asking(Wish.STOP, after=at * 3))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + at * 3))
     assert isinstance(end, Stopped) and 0 < end.step < COUNT
     started, *_ = painted(given)
     assert isinstance(started, Started) and started.step == end.step
@@ -105,7 +105,7 @@ def test_stopped_it_continues_with_the_mask_of_the_next_frame(
 
 
 def test_with_another_mask_it_starts_anew(given: Order, tmp_path: Path) -> None:
-    *_, end = run_job.work(given, asking(Wish.STOP, after=9))
+    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 9))
     assert isinstance(end, Stopped) and end.step > 0
     other = lossless(tmp_path / "other.mkv", [moving(0)] * COUNT)
     started, *_ = painted(with_mask(given, other))
