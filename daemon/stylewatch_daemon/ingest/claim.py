@@ -281,9 +281,10 @@ class Claimer:
         files = self._state.jobs / job.id / "files"
         originals = claim_files.remove_originals(job, files)
         pictures = tuple(pictures)
-        # A job with masks has no shape: it is not batched.
+        # Jobs with masks or clips have no shape: they are not batched.
         has_masks = any(file.role.endswith(MASK) for file in job.files)
-        sizes = [] if has_masks else [picture.size for picture in pictures]
+        has_clip = any(picture.frames > 1 for picture in pictures)
+        sizes = [] if has_masks or has_clip else [picture.size for picture in pictures]
         columns = self._columns_of(self._state.job_file(job), sizes)
         with self._state.ledger.together():
             if originals.gone and job.moves(content):

@@ -62,16 +62,19 @@ def test_the_style_of_an_album_stays_and_is_copied_first(
     assert tree(place.inbox) == {"album/style.jpg": "album/style.jpg"}
 
 
-@pytest.mark.parametrize("mask", [[], ["trip/content.mask.png"]])
-def test_a_job_with_masks_has_no_sizes_to_be_batched_by(place: ClaimWorld, mask: list[str]) -> None:
+@pytest.mark.parametrize(("mask", "frames"), [([], 1), (["trip/content.mask.png"], 1), ([], 2)])
+def test_a_job_with_masks_or_a_clip_has_no_sizes_to_be_batched_by(
+    place: ClaimWorld, mask: list[str], frames: int
+) -> None:
     fill(place.inbox, *mask)
     columns_of = Mock(return_value={})
     claimer = Claimer(place.state, columns_of)
     journal = claim(place, claimer)
     assert journal is not None
-    pictures = [Picture(file.name, "0", (4, 4)) for file in journal.files if file.role != "job"]
-    claimer.accept(journal, pictures)
-    assert columns_of.call_args.args[1] == ([] if mask else [(4, 4), (4, 4)])
+    names = [file.name for file in journal.files if file.role != "job"]
+    claimer.accept(journal, [Picture(name, "0", (4, 4), frames) for name in names])
+    is_batched = not mask and frames == 1
+    assert columns_of.call_args.args[1] == ([(4, 4), (4, 4)] if is_batched else [])
 
 
 def test_files_get_unique_safe_names(tmp_path: Path) -> None:
