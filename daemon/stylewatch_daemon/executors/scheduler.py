@@ -132,9 +132,10 @@ class Scheduler:
         return next((worker for worker in own or self._workers if not worker.tickets), None)
 
     def _end_waiting(self, tickets: Iterable[str], end: Stopped | Failed | Lost) -> None:
+        ended = []
         for ticket in tickets:
             self._wanted.pop(ticket, None)
-            for orders in self._waiting:
-                if orders.pop(ticket, None) is not None:
-                    self._emit(AttemptEvent(ticket, end))
+            ended += [ticket for orders in self._waiting if orders.pop(ticket, None) is not None]
         self._waiting = [orders for orders in self._waiting if orders]
+        for ticket in ended:  # last, as an end may cause another batch to be submitted
+            self._emit(AttemptEvent(ticket, end))

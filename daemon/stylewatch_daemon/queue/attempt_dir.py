@@ -4,7 +4,8 @@ An attempt on another machine gets a folder of its own, which no other attempt w
 
     outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
     outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
-    outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, which it refers to
+    outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, which it refers to,
+                                                       and checkpoints of the parts of a divided one
 
 A machine that seems dead may only be cut off, and go on working. When the next attempt begins, it
 takes over the checkpoint first, then the other files; then the old folder is removed. The attempt
@@ -52,6 +53,7 @@ class AttemptDirs:
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints, so that the next attempt begins at the beginning."""
         for folder_name in self._earlier():
+            self._outbox.clear(f"{self._job_id}/{folder_name}/{CLIP_FOLDER}")
             with self._opened(folder_name) as folder, suppress(FileNotFoundError):
                 os.unlink(CHECKPOINT, dir_fd=folder)
 

@@ -14,7 +14,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt import ActiveAttempt
@@ -206,6 +206,16 @@ def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(
         (staging / name / publish.CHECKPOINT).write_text(name)
     checkpoint = AttemptDirs(Outbox(cluster.outbox), "1").begin(".11-1-1")
     assert checkpoint.read_text() == ".10-1-1"
+
+
+def test_the_last_attempt_takes_over_no_frames_of_a_clip(cluster: Attempts) -> None:
+    attempt, first = cluster.begin()
+    fill(first.staging, publish.CHECKPOINT, f"{CLIP_FOLDER}/part-0.npz")
+    other, second = cluster.retry(attempt)
+    assert (second.staging / CLIP_FOLDER / "part-0.npz").exists()
+    _, third = cluster.retry(other)
+    assert third.checkpoint is not None and not third.checkpoint.exists()
+    assert not (third.staging / CLIP_FOLDER).exists()
 
 
 def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: Attempts) -> None:

@@ -1,7 +1,16 @@
 """An event of each kind."""
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.messages import Done, Failed, Lost, Refused, Saving, Staged, Stopped
+from stylewatch_daemon.worker.messages import (
+    Divided,
+    Done,
+    Failed,
+    Lost,
+    Refused,
+    Saving,
+    Staged,
+    Stopped,
+)
 
 EVENTS = (
     Started("torch", "cpu", ((16, 12), (32, 24)), steps_at=(3, 5), warnings=("it is late",)),
@@ -13,4 +22,5 @@ EVENTS = (
     Refused("it is no picture"),
     Failed("it burnt", 73, "Traceback ..."),
     Lost("the node is gone"),
+    Divided(((0, 3), (3, 5))),
 )

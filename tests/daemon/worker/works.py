@@ -14,12 +14,24 @@ from typing import get_args
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.failures import as_end
-from stylewatch_daemon.worker.messages import Done, End, Event, Order, Stopped
+from stylewatch_daemon.worker.messages import (
+    Divided,
+    Done,
+    End,
+    Event,
+    Order,
+    Staged,
+    Stopped,
+)
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
 WORK = "tests.daemon.worker.works:work"
 PAINTED = "a/job"
+SCENES = {1: 4, 5: 2, 7: 3}
+"""The scenes of a clip that are not painted: their first frames, and their frames."""
+FRAMES = 10
+"""Frames of that clip."""
 CONFINED = "tests.daemon.worker.works:confined"
 
 
@@ -51,22 +63,58 @@ def work(
 
 def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     """Make a step, then do as the order's name says."""
+    if "clip" in order.name:
+        yield from clip(order, wish)
+        return
     if order.name == "find gpus":
         yield Started("fake", "gpu:0", (), (), accelerators=("gpu:0", "gpu:1", "gpu:2"))
     yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
     if order.name in ("paint", "find gpus"):
         yield Done({"pid": os.getpid(), "device": order.device})
     elif order.name == "until stopped":
-        while (asked := wish()) is Wish.GO_ON:
-            signal.sigtimedwait([], 0.01)
-            yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
-        yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(1)
+        yield from until_asked(wish)
     elif order.name == "unspeakable":
         yield Done({"receipt": lambda: None})
     elif order.name in ("close files", "close the line", "write into the line"):
         spoil(order.name)
     else:
         fail(order.name)
+
+
+def until_asked(wish: Callable[[], Wish], step: int = 1) -> Iterator[Event]:
+    """Repeat a step until there is a request."""
+    while (asked := wish()) is Wish.GO_ON:
+        signal.sigtimedwait([], 0.01)
+        yield Progress(step, 2, (1, 1), loss=1.0, seconds=0.0)
+    yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(step)
+
+
+def clip(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+    """Divide a clip of FRAMES frames, paint some of its scenes, or join it.
+
+    All but "clip" itself go on until they are asked to end, "late clip" before it divides, too. In
+    "clip: FAULT" the first part fails.
+    """
+    ends_by_itself, scenes = order.name == "clip", order.scenes
+    before = FRAMES - sum(SCENES.values())
+    if order.divide:
+        yield Started("fake", "cpu", ((1, 1),), (FRAMES,), before)
+        while order.name == "late clip" and wish() is Wish.GO_ON:
+            signal.sigtimedwait([], 0.01)
+        yield Divided(tuple(SCENES.items()))
+        return
+    if scenes:
+        yield Started("fake", "gpu:0", ((1, 1),), (FRAMES,), before)
+        yield Staged(f"{order.checkpoint} {scenes}", "12ab")
+        frames = sum(SCENES[first] for first in scenes) if ends_by_itself else 1
+        for frame in range(1, frames + 1):
+            yield Progress(before + frame, FRAMES, (1, 1), loss=1.0, seconds=float(frame))
+        if order.name.startswith("clip: ") and min(SCENES) in scenes:
+            fail(order.name.removeprefix("clip: "))
+    if not ends_by_itself:
+        yield from until_asked(wish, before + 1)
+    else:
+        yield Stopped(before + frames) if scenes else Done({"state": "done"})
 
 
 def pipes() -> Iterator[int]:

@@ -119,6 +119,7 @@ def _forget_script() -> None:
 def share(order: Order) -> Order:
     """Copy the inputs of `order` into its staging folder; return the order that names the copies.
 
+    The parts of a divided clip find the copies there, as they share the folder of their attempt.
     A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
     where the staging folder cannot be written.
     """
@@ -126,13 +127,14 @@ def share(order: Order) -> Order:
 
     def copy(path: Path, folder: str = "") -> Path:
         if path not in copies:
-            try:
-                source = path.open("rb")
-            except OSError:
-                return path
             name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
-            with source, publish.staging_file(order.staging, name) as target:
-                shutil.copyfileobj(source, target, atomic.CHUNK)
+            if not (order.staging / name).exists():
+                try:
+                    source = path.open("rb")
+                except OSError:
+                    return path
+                with source, publish.staging_file(order.staging, name) as target:
+                    shutil.copyfileobj(source, target, atomic.CHUNK)
             copies[path] = order.staging / name
         return copies[path]
 

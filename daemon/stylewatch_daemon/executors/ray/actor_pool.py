@@ -12,6 +12,7 @@ from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import share
+from stylewatch_daemon.executors.ray.clip_scheduler import ClipScheduler
 from stylewatch_daemon.executors.ray.messages import (
     NOT_THERE,
     PIECE,
@@ -21,7 +22,7 @@ from stylewatch_daemon.executors.ray.messages import (
     Stream,
     unpack,
 )
-from stylewatch_daemon.executors.scheduler import DROPPED, Emit, Scheduler
+from stylewatch_daemon.executors.scheduler import DROPPED, Emit
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
@@ -155,8 +156,8 @@ class ActorClient:
 
     async def _listen(self) -> None:
         """Emit the events of all attempts until each has its End."""
-        stream = Stream()
-        while self.tickets:
+        stream, batch = Stream(), self.tickets
+        while batch and batch is self.tickets:  # the last End may cause the next batch to begin
             for message in stream.feed(await self._call("events")):
                 ticket, event = unpack(message)
                 if ticket not in self.tickets or not isinstance(event, get_args(Event)):
@@ -192,7 +193,7 @@ StartActor = Callable[[str], ActorHandle]
 """Requests an actor, on the machine with that id; empty: on any."""
 
 
-class ActorPool(Scheduler):
+class ActorPool(ClipScheduler):
     """Runs attempts by actors that `start_actor` requests, each of which takes `demand`."""
 
     def __init__(
@@ -209,7 +210,7 @@ class ActorPool(Scheduler):
 
     @property
     def places(self) -> int:
-        """Number of batches that can run at once."""
+        """Number of batches that can run at once; 0 while it is not known."""
         return self._demand.places(self._machines or ())
 
     def submit(self, orders: Mapping[str, Order]) -> None:

@@ -1,16 +1,14 @@
 """Actors: started for batches that wait, given work, and given up; without a cluster."""
 
-import asyncio
 import os
 import sys
 import tracemalloc
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
+from tests.daemon.executors.ray.fakes import FIRST, SECOND, World, run
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
@@ -18,16 +16,13 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
-from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.messages import ActorOptions, Hello, Program
+from stylewatch_daemon.executors.ray.messages import Hello, Program
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
     Done,
-    Event,
     Failed,
     Lost,
     Refused,
@@ -35,87 +30,26 @@ from stylewatch_daemon.worker.messages import (
 )
 from stylewatch_painter.recipes import book
 
-FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
-
-
-class FakeActor:
-    """A WorkerActor that is called without Ray."""
-
-    def __init__(self) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-            patch.setenv("OMP_NUM_THREADS", "1")
-            self.actor = WorkerActor(WORK, all_cores=False)
-        self.ended = False
-
-    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        return await getattr(self.actor, name)(*args)
-
-    def end(self) -> None:
-        if not self.ended:
-            self.ended = True
-            self.actor.close()
-
-
-class Scene:
-    """A pool, the actors that it started, and its events."""
-
-    def __init__(self) -> None:
-        self.actors: list[FakeActor] = []
-        self.events: list[AttemptEvent] = []
-        self.pool = ActorPool(Demand(), ActorOptions(""), self._start, self.events.append)
-
-    def _start(self, machine: str) -> FakeActor:
-        self.actors.append(FakeActor())
-        return self.actors[-1]
-
-    def submit(self, **whats: str) -> None:
-        """Submit a batch, by ticket."""
-        self.pool.submit({ticket: order(what) for ticket, what in whats.items()})
-
-    def of(self, ticket: str) -> list[Event]:
-        return [event.event for event in self.events if event.ticket == ticket]
-
-    async def until(self, ticket: str, *kinds: type) -> Event:
-        """The first event of such a kind."""
-        async with asyncio.timeout(300):
-            while not (events := [event for event in self.of(ticket) if isinstance(event, kinds)]):
-                await asyncio.sleep(0.01)
-        return events[0]
-
-
-def run(scenario: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    async def go() -> Scene:
-        scene = Scene()
-        try:
-            await scenario(scene)
-        finally:
-            scene.pool.close()
-        return scene
-
-    scene = asyncio.run(go())
-    assert all(fake.ended for fake in scene.actors), "an actor was started while the pool closed"
-
 
 def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() -> None:
-    async def scenario(scene: Scene) -> None:
+    async def scenario(world: World) -> None:
         for ticket in "abc":
-            scene.submit(**{ticket: "until stopped"})
-        scene.submit(d="until stopped", e="until stopped")
-        scene.pool.ask("d", AttemptRequest.CANCEL)
-        scene.pool.drop("e")
-        assert scene.events == [
+            world.submit(**{ticket: "until stopped"})
+        world.submit(d="until stopped", e="until stopped")
+        world.pool.ask("d", AttemptRequest.CANCEL)
+        world.pool.drop("e")
+        assert world.events == [
             AttemptEvent("d", Stopped(0)),
             AttemptEvent("e", Lost("it was given up")),
         ]
-        assert not scene.actors
-        scene.pool.look([FIRST, SECOND])
+        assert not world.actors
+        world.pool.look([FIRST, SECOND])
         for ticket in "ab":
-            await scene.until(ticket, Progress)
-        assert (scene.pool.places, len(scene.actors)) == (2, 2)
-        scene.pool.ask("a", AttemptRequest.STOP)
-        await scene.until("c", Progress)
-        assert len(scene.actors) == 2
+            await world.until(ticket, Progress)
+        assert (world.pool.places, len(world.actors)) == (2, 2)
+        world.pool.ask("a", AttemptRequest.STOP)
+        await world.until("c", Progress)
+        assert len(world.actors) == 2
 
     run(scenario)
 
@@ -124,10 +58,10 @@ def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyP
     async def hello(self: WorkerActor) -> Hello:
         return Hello(Program("9.9", "3.11"), "host-7")
 
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.submit(a="paint")
-        end = await scene.until("a", Failed)
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST])
+        world.submit(a="paint")
+        end = await world.until("a", Failed)
         assert isinstance(end, Failed)
         assert "host-7 of the cluster has stylewatch 9.9" in end.reason
         assert "install the same on all" in end.reason
@@ -139,15 +73,15 @@ def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyP
 def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.pool.submit({"a": gone, "b": order("until stopped"), "c": order("until stopped")})
-        await scene.until("c", Progress)
-        scene.pool.drop("c")
-        assert await scene.until("c", Stopped) == Stopped(1)
-        scene.pool.ask("b", AttemptRequest.FINISH)
-        assert await scene.until("b", Done) == Done({"state": "finished"})
-        (end,) = scene.of("a")
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST])
+        world.pool.submit({"a": gone, "b": order("until stopped"), "c": order("until stopped")})
+        await world.until("c", Progress)
+        world.pool.drop("c")
+        assert await world.until("c", Stopped) == Stopped(1)
+        world.pool.ask("b", AttemptRequest.FINISH)
+        assert await world.until("b", Done) == Done({"state": "finished"})
+        (end,) = world.of("a")
         assert isinstance(end, Failed)
         assert end.exit_code == 73
         assert f"{gone.content} is not there on" in end.reason
@@ -160,11 +94,11 @@ def test_an_order_that_is_too_large_is_refused_and_its_batch_runs(
 ) -> None:
     large = replace(order("paint"), backend_options={"note": "word " * 1_100_000})
 
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.pool.submit({"a": large, "b": order("paint")})
-        await scene.until("b", Done)
-        (end,) = scene.of("a")
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST])
+        world.pool.submit({"a": large, "b": order("paint")})
+        await world.until("b", Done)
+        (end,) = world.of("a")
         assert isinstance(end, Refused)
         assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
 
@@ -203,6 +137,9 @@ def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path)
     assert len(orders.files(given)) == 3
     assert list(outbox.staged("job")) == [], "copies are not outputs"
     assert missing(shared) is None
+    given.main.write_bytes(b"read no more")
+    assert share(given) == shared, "as another part of a clip does"
+    assert shared.main.read_bytes() != b"read no more"
     shared.styles[0].unlink()
     assert missing(shared) == shared.styles[0]
 

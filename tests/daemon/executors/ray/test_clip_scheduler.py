@@ -1,0 +1,168 @@
+"""Clips whose scenes are painted in two places at once are single attempts for the daemon."""
+
+from typing import get_args
+
+import pytest
+from tests.daemon.executors.ray.fakes import FIRST, SECOND, World, run
+from tests.daemon.worker.works import FRAMES
+
+from stylewatch_daemon.executors.ray.clip_scheduler import balanced
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.worker.messages import (
+    AttemptRequest,
+    Done,
+    End,
+    Event,
+    Failed,
+    Lost,
+    Refused,
+    Staged,
+    Stopped,
+)
+
+FINISHED = Done({"state": "finished"})
+
+
+async def ends(world: World, ticket: str = "a") -> list[Event]:
+    """The ends of an attempt, once all other work has been done, too."""
+    await world.until(ticket, *get_args(End))
+    world.submit(last="paint")
+    await world.until("last", Done)
+    return [event for event in world.of(ticket) if isinstance(event, End)]
+
+
+async def until_two_parts_run(world: World) -> None:
+    """Submit an endless clip, and wait until each of its two parts has painted a frame."""
+    world.pool.look([FIRST, SECOND])
+    world.submit(a="endless clip")
+    await world.until("a", Progress, step=3)
+
+
+async def until_parts_wait(world: World, what: str) -> None:
+    """Submit a clip, and have other work take both places before its parts are submitted."""
+    world.pool.look([FIRST, SECOND])
+    world.submit(b="until stopped")
+    await world.until("b", Progress)
+    world.submit(a=what)
+    world.submit(c="until stopped")
+    await world.until("c", Progress)
+
+
+def test_scenes_are_painted_in_two_places_and_joined() -> None:
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST, SECOND])
+        world.submit(a="clip")
+        assert await ends(world) == [Done({"state": "done"})]
+        events = world.of("a")
+        assert {event.path for event in events if isinstance(event, Staged)} == {
+            "nowhere/.clip/part-0.npz (1,)",
+            "nowhere/.clip/part-1.npz (5, 7)",
+        }
+        started = [event.device for event in events if isinstance(event, Started)]
+        assert started == ["cpu"], "parts do not start the attempt again"
+        progress = [event for event in events if isinstance(event, Progress)]
+        assert [event.step for event in progress] == list(range(2, FRAMES + 1))
+        assert {event.steps for event in progress} == {FRAMES}
+        seconds = [event.seconds for event in progress]
+        assert seconds == sorted(seconds)
+        assert seconds[-1] == 5, "those of the longest part"
+        assert {event.ticket for event in world.events} == {"a", "last"}
+        assert len(world.actors) == 2
+
+    run(scenario)
+
+
+def test_a_single_place_paints_the_whole_clip() -> None:
+    async def scenario(world: World) -> None:
+        world.submit(a="clip")  # before the number of places is known
+        world.pool.look([FIRST])
+        await world.until("a", Done)
+        world.submit(b="clip")
+        assert [type(event) for event in world.of("a")] == [Started, Done]
+        assert await ends(world, "b") == world.of("b") == [Done({"state": "done"})]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("wanted", [AttemptRequest.STOP, AttemptRequest.CANCEL])
+def test_a_clip_that_is_to_stop_ends_once_its_parts_have(wanted: AttemptRequest) -> None:
+    async def scenario(world: World) -> None:
+        await until_two_parts_run(world)
+        world.pool.ask("a", wanted)
+        assert await ends(world) == [Stopped(3)]
+
+    run(scenario)
+
+
+def test_a_clip_is_finished_with_what_its_parts_have_painted() -> None:
+    async def scenario(world: World) -> None:
+        await until_two_parts_run(world)
+        world.pool.ask("a", AttemptRequest.FINISH)
+        assert await ends(world) == [FINISHED]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "end"), [(AttemptRequest.STOP, Stopped(1)), (AttemptRequest.FINISH, FINISHED)]
+)
+def test_a_clip_is_not_divided_once_it_is_to_end(wanted: AttemptRequest, end: End) -> None:
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST, SECOND])
+        world.submit(a="late clip")
+        await world.until("a", Started)
+        world.pool.ask("a", wanted)
+        assert await ends(world) == [end]
+        assert not [event for event in world.of("a") if isinstance(event, Staged)]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "end"), [(AttemptRequest.STOP, Stopped(1)), (AttemptRequest.FINISH, FINISHED)]
+)
+def test_requests_reach_a_clip_whose_parts_wait(wanted: AttemptRequest, end: End) -> None:
+    async def scenario(world: World) -> None:
+        await until_parts_wait(world, "endless clip")
+        world.pool.ask("a", wanted)
+        world.pool.ask("b", AttemptRequest.STOP)
+        assert await ends(world) == [end]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("die", Lost), ("bug", Failed), ("bad picture", Refused)]
+)
+def test_a_clip_ends_as_the_part_that_fails(fault: str, kind: type) -> None:
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST, SECOND])
+        world.submit(a=f"clip: {fault}")
+        (end,) = await ends(world)
+        assert isinstance(end, kind)
+
+    run(scenario)
+
+
+def test_a_part_that_waits_does_not_run_once_another_failed() -> None:
+    async def scenario(world: World) -> None:
+        await until_parts_wait(world, "clip: die")
+        world.pool.ask("b", AttemptRequest.STOP)
+        (end,) = await ends(world)
+        assert isinstance(end, Lost)
+
+    run(scenario)
+
+
+def test_a_clip_that_is_given_up_takes_its_parts_along() -> None:
+    async def scenario(world: World) -> None:
+        await until_two_parts_run(world)
+        world.pool.drop("a")
+        assert await ends(world) == [Lost("it was given up")]
+
+    run(scenario)
+
+
+def test_parts_are_of_similar_length() -> None:
+    scenes = [(0, 3), (3, 9), (12, 3), (15, 1), (16, 4)]
+    assert balanced(scenes, 2) == [[(3, 9), (15, 1)], [(0, 3), (12, 3), (16, 4)]]
