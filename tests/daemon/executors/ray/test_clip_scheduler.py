@@ -1,13 +1,17 @@
 """Clips whose scenes are painted in two places at once are single attempts for the daemon."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
-from tests.daemon.executors.ray.fakes import FIRST, SECOND, World, run
+from tests.daemon.executors.ray.fakes import FIRST, SECOND, FakeActor, World, run
 from tests.daemon.worker.works import FRAMES
 
+from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.clip_scheduler import balanced
+from stylewatch_daemon.executors.ray.messages import ActorOptions
 from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import (
     AttemptRequest,
     Done,
@@ -140,6 +144,27 @@ def test_a_clip_ends_as_the_part_that_fails(fault: str, kind: type) -> None:
         world.submit(a=f"clip: {fault}")
         (end,) = await ends(world)
         assert isinstance(end, kind)
+
+    run(scenario)
+
+
+class UnavailableActor(FakeActor):
+    """An actor on a machine that cannot be used."""
+
+    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
+        raise UnavailableError("the machine has another version")
+
+
+def test_what_a_machine_that_cannot_be_used_was_to_paint_is_left_to_the_others() -> None:
+    async def scenario(world: World) -> None:
+        def start(machine: str) -> FakeActor:
+            world.actors.append(UnavailableActor() if world.actors else FakeActor())
+            return world.actors[-1]
+
+        world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
+        world.pool.look([FIRST, SECOND])
+        world.submit(a="clip")
+        assert await ends(world) == [Done({"state": "done"})]
 
     run(scenario)
 
