@@ -71,7 +71,8 @@ class ClipState:
 
     def adopt(self, other: "ClipState") -> bool:
         """Take over those scenes that are further in `other`; False if that is of another clip."""
-        if other.identity != self.identity:
+        firsts = [[scene.first for scene in state.scenes] for state in (self, other)]
+        if other.identity != self.identity or firsts[0] != firsts[1]:
             return False
         pairs = zip(self.scenes, other.scenes, strict=True)
         self.scenes = [max(pair, key=lambda scene: scene.progress) for pair in pairs]

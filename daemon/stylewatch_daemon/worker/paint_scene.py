@@ -205,6 +205,8 @@ class ScenePainter:
         files = open_files(job, scene)
         scene.segments.append(scene.open_from)
         scene.times, scene.later = [], []
+        if scene.is_complete:
+            scene.references = []
         return files
 
     @property
