@@ -34,7 +34,7 @@ SEGMENT = 48
 """Frames of a segment of a clip; its painted frames are files until it is encoded."""
 
 _AT_ONCE = 8
-"""Segments that are open at once, at most, on a GPU or on the machines of a cluster."""
+"""Segments that are open at once on a GPU; as many are counted for the machines of a cluster."""
 
 REFERENCES = 3
 """Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
