@@ -57,7 +57,8 @@ def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
     )  # fmt: skip
     assert probes.work(640, 480) == 2 * forward == pytest.approx(2 * 222e9, rel=0.01)
     times = probes.convolutions(16, 16)
-    assert len(times) == 4 and all(seconds > 0 for seconds in times.values())
+    assert times.keys() >= {"fp32, channels first", "fp32, channels last"}  # bf16 where there is
+    assert all(seconds > 0 for seconds in times.values())
 
 
 def test_the_rate_of_an_album_is_given_for_each_fifth_of_it(pictures: Path) -> None:

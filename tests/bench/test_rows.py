@@ -112,7 +112,7 @@ def test_a_real_row_is_measured(
     words = ["--only", "best_s", "--runs", "1", "--pixels", "600", "--results", str(tmp_path)]
     words += ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
     assert bench.main(words) == 0
-    plain = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    plain = json.loads((tmp_path / table.cpu_file()).read_text("utf-8"))
     rows = {**plain, **plain["beside"]}  # a row is beside where this kind of CPU has no goal for it
     assert rows["best_s"]["median"] > 0 and rows["forecast_ratio"]["median"] > 0
     assert plain["about"]["pictures"] == "content.jpg + style.jpg"
