@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from stylewatch_daemon.worker.paint_scene import (
     ClipJob,
     Scene,
     ScenePainter,
     open_files,
-    rounded,
     segment_file,
     shown_frames,
 )
@@ -119,12 +119,11 @@ def with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     """Yield each frame, and whether a scene begins with it; small copies are looked at."""
     before: list[Reference] = []
     for frame in frames:
-        height, width, _ = frame.pixels.shape
-        scale = min(1.0, _FOR_CUTS / max(height, width))
-        size = max(1, round(scale * width)), max(1, round(scale * height))
-        small = rounded(resize(frame.pixels, size))
+        image = Image.fromarray(frame.pixels)
+        image.thumbnail((_FOR_CUTS, _FOR_CUTS), reducing_gap=2.0)
+        small = np.asarray(image)
         yield frame, flow.known(small, before).is_cut
-        before = [Reference(small, small, np.zeros(size[::-1], np.uint8))]
+        before = [Reference(small, small, np.zeros(small.shape[:2], np.uint8))]
 
 
 class ClipPainter:
