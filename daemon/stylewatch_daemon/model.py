@@ -142,6 +142,15 @@ class Picture:
         return {**record, "frames": self.frames} if self.frames > 1 else record
 
 
+BEST_BATCH = 8
+"""Pictures that a GPU paints at once, where their shape allows that."""
+
+
+def best_batch(device: str) -> int:
+    """Return how many pictures are best painted at once on a device."""
+    return 1 if device == "cpu" else BEST_BATCH
+
+
 def progress_unit(frames: int) -> str:
     """Return the unit in which the progress of a job with a content of so many frames counts."""
     return "frame" if frames > 1 else "step"

@@ -18,7 +18,7 @@ from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job
 from stylewatch_daemon.settings.resolve import size_limit
-from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
@@ -321,7 +321,7 @@ def masks_by_role(
             f"--style-mask is given {len(style_masks)} times for {styles} styles: "
             "give one for each, or `none`"
         )
-    masks = {} if job.mask is None else {f"content{MASK}": job.mask}
+    masks = {} if job.mask is None else {CONTENT_MASK: job.mask}
     for number, name in enumerate(style_masks, start=1):
         if name != "none":
             masks[f"style-{number}{MASK}"] = Path(name)

@@ -24,7 +24,7 @@ from typing import Any
 from stylewatch_daemon.files.names import safe, safe_path, shown
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.settings.job import Side
-from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 
 PICTURE_SUFFIXES = frozenset(
     {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
@@ -49,7 +49,7 @@ _PART = re.compile(
 _JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
 
 _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
-           f"content{MASK}": "mask of the content"}  # fmt: skip
+           CONTENT_MASK: "mask of the content"}  # fmt: skip
 """Parts of which a job has one, by their roles, in words."""
 
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
@@ -195,7 +195,9 @@ class _Parts:
     def masks(self) -> dict[str, Path]:
         """The masks by role: that of the content, and of styles by their order in the job."""
         order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
-        content = {f"content{MASK}": path for path in self.single[f"content{MASK}"]}
+        content: dict[str, Path] = {}
+        for path in self.single[CONTENT_MASK]:
+            content[CONTENT_MASK] = path
         return content | {
             f"style-{order[number]}{MASK}": path
             for number, path in self.style_masks
@@ -314,7 +316,7 @@ class _FolderPairing:
     def _incomplete(self, waits_for: str) -> Incomplete:
         """Return all files of the folder that have no job's name as a pair that waits."""
         others = dict.fromkeys(self.content.pictures, "content")
-        others |= dict.fromkeys(self.content.picture_masks.values(), f"content{MASK}")
+        others |= dict.fromkeys(self.content.picture_masks.values(), CONTENT_MASK)
         folder = None if self.path == self.inbox else self.path
         return self.content.own.incomplete(self._name(), waits_for, folder, others)
 
@@ -371,7 +373,7 @@ class _FolderPairing:
 
     def _mask_of(self, picture: Path) -> dict[str, Path]:
         mask = self.content.picture_masks.get(picture.stem.casefold())
-        return {} if mask is None else {f"content{MASK}": mask}
+        return {} if mask is None else {CONTENT_MASK: mask}
 
     def _name(self, last: str | None = None) -> str:
         """Return the name in the outbox: that of the folder, with `last` below it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.files.disk_space import check
-from stylewatch_daemon.model import CHECKPOINT, Job
+from stylewatch_daemon.model import BEST_BATCH, CHECKPOINT, Job
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.algorithm import scales
@@ -32,9 +32,6 @@ _ROW = 1 << 10
 
 SEGMENT = 48
 """Frames of a segment of a clip; its painted frames are files until it is encoded."""
-
-_AT_ONCE = 8
-"""Segments that are open at once on a GPU; as many are counted for the machines of a cluster."""
 
 REFERENCES = 3
 """Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
@@ -91,13 +88,16 @@ def need(
 
 
 def _clip_need(pixels: int, stage: int, frames: int, inputs: int, settings: JobSettings) -> Need:
-    """Return what a clip needs: its segments, and the same joined; the frames of a segment."""
+    """Return what a clip needs: its segments, and the same joined; the frames of open segments.
+
+    As many scenes have an open segment as are painted at once on a GPU, or on so many machines.
+    """
     segments = frames // SEGMENT + 1
     encoded = frames * (pixels * _CLIP_BYTES[settings.clip.format] + _ROW) + SLACK
     stages = (segments + 1) * (stage * _COLORS + SLACK)
     planes, files = (3 * _COLORS + 1, 3) if settings.clip.backward else (_COLORS, 1)
-    painted = min(frames, _AT_ONCE * SEGMENT) * (pixels * planes + files * SLACK)
-    kept = _AT_ONCE * 2 * (REFERENCES + 2) * pixels * _COLORS + frames * _ROW + SLACK
+    painted = min(frames, BEST_BATCH * SEGMENT) * (pixels * planes + files * SLACK)
+    kept = BEST_BATCH * 2 * (REFERENCES + 2) * pixels * _COLORS + frames * _ROW + SLACK
     return Need(int(2 * encoded) + stages + painted + inputs, 2 * kept)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.files import disk_space, shortages
-from stylewatch_daemon.model import JobState, Started
+from stylewatch_daemon.model import JobState, Started, best_batch
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
 from stylewatch_daemon.queue.states import BEGUN, Outcome, OutcomeKind, RetryMode, retry_after
@@ -31,7 +31,6 @@ from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Held
 from stylewatch_daemon.store.ledger_schema import sql_value
 from stylewatch_daemon.store.state_dir import State
-from stylewatch_daemon.worker.messages import best_batch
 
 RETRY = Backoff(first=1.0, most=60.0)
 """After a crash."""

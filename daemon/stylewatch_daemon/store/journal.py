@@ -34,6 +34,8 @@ Role = str
 MASK = "-mask"
 """How the role of a mask ends: with whose mask it is, before."""
 
+CONTENT_MASK = f"content{MASK}"
+
 _ID = re.compile(r"\w[\w.-]{0,199}")
 
 _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})

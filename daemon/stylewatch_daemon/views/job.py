@@ -23,7 +23,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
-from stylewatch_daemon.store.journal import MASK, Attempt
+from stylewatch_daemon.store.journal import CONTENT_MASK, MASK, Attempt
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, terms
 from stylewatch_daemon.views.formatting import size as in_pixels
@@ -314,7 +314,7 @@ def submit_command(entry: Entry) -> str:
             words += ["--init", *files.get("init", ())]
         elif value != defaults.get(key):
             words += _option(key, value)
-    words += [word for name in files.get(f"content{MASK}", ()) for word in ("--mask", name)]
+    words += [word for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
     numbers = range(1, 1 + len(files.get("style", ())))
     masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
     if set(masks) - {"none"}:

@@ -15,7 +15,7 @@ from stylewatch_daemon.outbox import job_files, publish
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_daemon.settings.job import columns
-from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.store.journal import CONTENT_MASK
 from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, sheet
@@ -26,8 +26,8 @@ from stylewatch_painter.stage import Pixels
 
 FILE_NAME = "sheet.png"
 
-_CLIPS: Mapping[str, int | None] = {"content": None, f"content{MASK}": sheet.SIDE}
-"""Roles that can be clips; masks with pixels of the long side."""
+_CLIPS: Mapping[str, int | None] = {"content": None, CONTENT_MASK: sheet.SIDE}
+"""Roles that clips can have; for a mask the pixels of its long side."""
 
 
 def draw(order: Order) -> list[Event]:

@@ -81,7 +81,7 @@ class Order:
     batch: int | None = None
     """Number of scenes of a clip that are painted at once; None: what suits the device."""
     divide: bool = False
-    """Whether a clip with several unfinished scenes ends with Divided, for others to paint them."""
+    """True: a clip with several unfinished scenes is not painted; the order ends with Divided."""
     scenes: tuple[int, ...] = ()
     """The first frames of those scenes of a clip that are to be painted; empty: all, and joined."""
 
@@ -183,15 +183,6 @@ class AttemptEvent:
 
     ticket: str
     event: Event
-
-
-BEST_BATCH = 8
-"""Pictures that a GPU paints at once, where their shape allows that."""
-
-
-def best_batch(device: str) -> int:
-    """Return how many pictures are best painted at once on a device."""
-    return 1 if device == "cpu" else BEST_BATCH
 
 
 READY = b""

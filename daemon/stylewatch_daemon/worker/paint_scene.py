@@ -60,8 +60,8 @@ class ClipJob:
     to frame. Painted frames and segments are kept below `staging`.
     `identity` is a digest of all that determines the result. With `backward` each frame is painted
     twice. Frames of up to `at_once` scenes are painted together. `scenes` has the first frames of
-    those scenes that are to be painted; none: all. With `divide`, several unfinished scenes are
-    only found.
+    those scenes that are to be painted; none: all. With `divide`, nothing is painted if several
+    scenes are unfinished.
     """
 
     path: Path
@@ -72,7 +72,6 @@ class ClipJob:
     quality: int
     staging: Path
     identity: str
-    recipe: Recipe
     still: Callable[[Pixels, int], Task]
     shown: Callable[[Pixels, Pixels, int], Pixels]
     backward: bool = False
@@ -91,7 +90,7 @@ class Scene:
 
     first: int
     length: int
-    """Number of frames in the clip."""
+    """Number of its frames."""
     done: int = 0
     """Number of painted frames."""
     revised: int = 0
@@ -101,7 +100,7 @@ class Scene:
     losses: Mapping[str, Any] = field(default_factory=dict)
     """Those of the first frame, which is painted as a still picture."""
     unit: float = 0.0
-    """Total loss of the first frame with a region, as if that covered all of it."""
+    """Total loss of the first frame that has a region, scaled up to a region of the whole frame."""
     ends: str = "0"
     """The end of the latest frame, in seconds from the start of the clip."""
     damaged: int = 0
@@ -221,7 +220,7 @@ class ScenePainter:
         task = self.job.still(content, frame.number)
         if not known.is_cut:
             task = self.following(task, content, known)
-        return Draft(task, partial(self._keep_next, frame, content, known, task.styled_share))
+        return Draft(task, partial(self._keep_next, task, frame, content, known))
 
     def following(self, still: Task, content: Pixels, known: Known) -> Task:
         """The task of a frame that follows others of its scene, which show what is `known`.
@@ -243,12 +242,12 @@ class ScenePainter:
         )
 
     def _keep_next(
-        self, frame: Frame, content: Pixels, known: Known, styled_share: float, painted: Stage
+        self, task: Task, frame: Frame, content: Pixels, known: Known, painted: Stage
     ) -> None:
         scene, self.losses = self.scene, painted.losses
-        if scene.unit == 0 and styled_share > 0:
-            scene.unit = painted.losses.total / styled_share
-        share = 1 if known.is_cut else self._frame_share
+        if scene.unit == 0 and task.styled_share > 0:
+            scene.unit = painted.losses.total / task.styled_share
+        share = 1 if known.is_cut else task.recipe.schedule.frame_share
         maturity = np.minimum(known.maturity + np.float32(share), 1)
         reference = _reference(content, painted.picture, maturity)
         self._remember(frame.number, reference, [] if known.is_cut else scene.references)
@@ -286,11 +285,13 @@ class ScenePainter:
         content = before.astype(np.float32)
         still = self.job.still(content, number)
         task = self._held(still, start, held=(start, trust), coarse=False)
-        return Draft(task, partial(self._keep_revision, number, content, maturity))
+        return Draft(task, partial(self._keep_revision, task, number, content, maturity))
 
-    def _keep_revision(self, number: int, content: Pixels, maturity: Plane, painted: Stage) -> None:
+    def _keep_revision(
+        self, task: Task, number: int, content: Pixels, maturity: Plane, painted: Stage
+    ) -> None:
         self.losses = painted.losses
-        grown = np.minimum(maturity + np.float32(self._frame_share), 1)
+        grown = np.minimum(maturity + np.float32(task.recipe.schedule.frame_share), 1)
         self._show(number, content, painted.picture)
         self._revised(number, _reference(content, painted.picture, grown))
         self._draft = None
@@ -337,10 +338,6 @@ class ScenePainter:
         name = path(self.job, number).relative_to(self.job.staging)
         publish.stage(self.job.staging, str(name), _png(frame))
 
-    @property
-    def _frame_share(self) -> float:
-        return self.job.recipe.schedule.frame_share
-
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
     """The recipe of a frame that starts from earlier ones: a share of the steps at the final size.
@@ -362,9 +359,10 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 
 
 def shown_frames(job: ClipJob, scenes: Sequence[Scene]) -> set[int]:
-    """Return the frames that are stages: the last one, and one of each segment, but not too many.
+    """Return the frames that are stages: the last one, and the first or last ones of segments.
 
-    Of a segment it is the first one that stays as it is.
+    A backward pass leaves the last frame of a segment as it is. Of several that are less than
+    SEGMENT apart, as in short scenes, the first one counts.
     """
     segments = [
         range(start, min(start + SEGMENT, scene.first + scene.length))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import BEST_BATCH, best_batch
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
-from stylewatch_daemon.worker.messages import Order, best_batch
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipPainter, even
 from stylewatch_daemon.worker.paint_scene import ClipJob
@@ -176,7 +177,7 @@ def _as_clip(
     identity = hashlib.sha256(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
-    device = first.backend.provenance(first.task).device
+    wanted = order.batch or best_batch(first.backend.provenance(first.task).device)
     job = ClipJob(
         path=order.main,
         limits=order.clip_limits,
@@ -186,11 +187,11 @@ def _as_clip(
         quality=settings.quality,
         staging=order.staging,
         identity=identity.hexdigest(),
-        recipe=task.recipe,
         still=still,
         shown=shown,
         backward=settings.clip.backward,
-        at_once=1 if first.regions.content_mask else order.batch or best_batch(device),
+        # the frames of a mask are read in their order
+        at_once=1 if first.regions.content_mask else min(wanted, BEST_BATCH),
         scenes=order.scenes,
         divide=order.divide,
     )

@@ -115,9 +115,9 @@ class Recorder:
 
     @staticmethod
     def merged(main: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """What `main` remembers, and after it the steps of `parts`, each of which began with it.
+        """Return the record `main`, with the steps of `parts` behind its own.
 
-        Merging the same parts again changes nothing.
+        Each part began with `main`. Merging the same parts again changes nothing.
         """
         record = {**main, **{name: [*main[name]] for name in ("columns", "rows", "stages")}}
         for part in parts:

@@ -11,7 +11,7 @@ import numpy as np
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.disk_need import SEGMENT
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images import clip
@@ -31,8 +31,6 @@ from stylewatch_painter.images.reduced import FINER, NeededSize
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Bytes, Regions
 from stylewatch_plugins.contract import Backend, capabilities
-
-_CONTENT = f"content{MASK}"
 
 _FOR_COLORS = 512
 """Pixels of the long side of a frame that are enough to find its colors."""
@@ -72,7 +70,7 @@ def masked(order: Order, task: Task, backend: Backend, source: Clip | None = Non
             masks[role] = frames.at(0)
         else:
             masks[role] = Mask.of(path.name, picture.pixels, picture.alpha)
-    content = masks.get(_CONTENT)
+    content = masks.get(CONTENT_MASK)
     styles = [masks.get(f"{style.name}{MASK}") for style in task.styles]
     regions = matched(content, styles)
 
@@ -93,7 +91,7 @@ def masked(order: Order, task: Task, backend: Backend, source: Clip | None = Non
     )
     warnings = [] if content is None else [*unused(content, styles)]
     if frames is not None and frames.damaged:
-        name = order.masks[_CONTENT].name
+        name = order.masks[CONTENT_MASK].name
         warnings.append(f"damaged frames of {name}, which show the one before: {frames.damaged}")
     return MaskedTask(
         with_masks,
@@ -116,8 +114,8 @@ def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> Non
         )
     if not order.styles and order.settings.mask.outside != "keep":
         raise SettingsError(
-            f"{order.masks[_CONTENT].name} says where styles act, and there is none: leave it out, "
-            "or say mask.outside: keep"
+            f"{order.masks[CONTENT_MASK].name} says where styles act, and there is none: "
+            "leave it out, or say mask.outside: keep"
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import JobState, Started
+from stylewatch_daemon.model import BEST_BATCH, JobState, Started
 from stylewatch_daemon.queue.job_queue import (
     PAUSE,
     PROBE_EVERY,
@@ -21,7 +21,6 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state_dir import State, entry_of
-from stylewatch_daemon.worker.messages import BEST_BATCH
 
 
 class World:

@@ -1,7 +1,7 @@
 """A mask of the content that is a clip: regions of each frame, refusals, the painted clip."""
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.daemon.worker.test_paint_clip import (
     asking,
     clip_order,
     lossless,
+    recorded,
     shown,
     view,
 )
@@ -28,14 +29,13 @@ from stylewatch_daemon.worker import paint_scene, regions, run_job
 from stylewatch_daemon.worker.messages import Order, Stopped
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.regions import MaskFrames
-from stylewatch_painter.algorithm.task import Prior, Task
+from stylewatch_painter.algorithm.task import Prior
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits, Frame
 from stylewatch_painter.images.masks import WHITE
-from stylewatch_painter.stage import Bytes, Step, go_on
+from stylewatch_painter.stage import Bytes, go_on
 from stylewatch_plugins.contract import Wish
-from stylewatch_plugins.torch_autograd import TorchAutograd
 
 LIMITS = ClipLimits(10_000, 100, 60)
 WIDE = 16
@@ -104,6 +104,13 @@ def test_stopped_it_continues_with_the_mask_of_the_next_frame(
     assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
+def test_scenes_with_such_a_mask_are_painted_one_after_the_other(given: Order) -> None:
+    """Its frames are decoded in their order; without it so many scenes are painted at once."""
+    for order, at_once in ((given, 1), (replace(given, masks={}), 4)):
+        painter = prepare(replace(order, batch=4)).clip
+        assert painter is not None and painter.job.at_once == at_once
+
+
 def test_with_another_mask_it_starts_anew(given: Order, tmp_path: Path) -> None:
     *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 9))
     assert isinstance(end, Stopped) and end.step > 0
@@ -135,14 +142,7 @@ def test_frames_without_a_region_get_no_style(
     """The temporal loss is about as heavy in a region that comes or grows later."""
     dark = np.zeros_like(moving(0))
     film = lossless(tmp_path / "still.mkv", [view(0)] * 4)
-    tasks: list[Task] = []
-
-    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        tasks.append(task)
-        return paint(self, task, wish)
-
-    paint = TorchAutograd.paint
-    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    tasks = recorded(monkeypatch)
     units = {}
     narrow = moving(2)
     narrow[:, 9:] = 0

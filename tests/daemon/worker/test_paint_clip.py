@@ -20,6 +20,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Divided, Done, Order, Staged, Stopped
@@ -73,6 +74,26 @@ def asking(wish: Wish, after: int) -> Callable[[], Wish]:
     """Answer to go on so many times, and from then on `wish`."""
     wishes = chain(repeat(Wish.GO_ON, after), repeat(wish))
     return lambda: next(wishes)
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments have three frames, and each frame is followed by a checkpoint if one is wanted."""
+    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+    """The tasks of the frames, one by one, as they are painted from now on."""
+    tasks: list[Task] = []
+    paint = TorchAutograd.paint
+
+    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+        tasks.append(task)
+        return paint(self, task, wish)
+
+    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    return tasks
 
 
 def shown(path: Path) -> list[Bytes]:
@@ -131,15 +152,13 @@ def test_frames_follow_each_other(tmp_path: Path, pictures: Path) -> None:
     assert flicker(shown(given.staging / "final.mkv")) < 0.35 * flicker(alone)
 
 
+@pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("at", range(1, COUNT))
 def test_a_clip_continues_with_the_frame_it_was_at(
-    at: int, backward: bool, tmp_path: Path, pictures: Path, film: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    at: int, backward: bool, tmp_path: Path, pictures: Path, film: Path
+) -> None:
     """The files are the same bytes, wherever it was stopped; segments of three frames."""
-    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     given, whole = (
         clip_order(tmp_path / name, pictures, film, clip={"format": "mkv", "backward": backward})
         for name in ("job", "whole")
@@ -155,11 +174,10 @@ def test_a_clip_continues_with_the_frame_it_was_at(
     assert {*results} == {*expected}
 
 
+@pytest.mark.usefixtures("short_segments")
 def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
     tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
 
     class KilledError(Exception):
@@ -181,13 +199,11 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
         assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
+@pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("kind", ["png", "nut"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
-    kind: str, given: Order, tmp_path: Path, pictures: Path, film: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+    kind: str, given: Order, tmp_path: Path, pictures: Path, film: Path
+) -> None:
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
     *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 15))
     assert isinstance(end, Stopped) and 3 < end.step < COUNT
@@ -206,10 +222,8 @@ def test_finish_gives_the_clip_so_far(given: Order) -> None:
     assert receipt(given)["clip"]["seconds"] == pytest.approx(count / RATE)
 
 
-def test_files_of_frames_go_once_they_are_encoded(
-    given: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paint_scene, "SEGMENT", 3)
+@pytest.mark.usefixtures("short_segments")
+def test_files_of_frames_go_once_they_are_encoded(given: Order) -> None:
     most = 0
     for _ in run_job.work(given, lambda: Wish.GO_ON):
         most = max(most, len(list((given.staging / CLIP_FOLDER).glob("*.png"))))
@@ -336,6 +350,9 @@ def test_space_is_needed_for_the_clip_twice() -> None:
     )
     assert many.outbox - one.outbox >= 2 * 990 * 640 * 480
     assert many.state - one.state < 10**7, "what a checkpoint holds does not grow"
+    twice = JobSettings.model_validate({"clip": {"backward": True}})
+    backward = disk_need.need(recipe, 10**8, content=(640, 480), frames=10, settings=twice)
+    assert backward.outbox - one.outbox >= 10 * 640 * 480 * 7, "a frame, and with its maturity"
 
 
 def test_artifacts_show_key_frames(
@@ -378,16 +395,9 @@ def test_what_came_into_view_lately_may_still_change(
     film = lossless(tmp_path / "film.mkv", [view(0), *[later] * 3])
     painter = prepare(clip_order(tmp_path / "job", pictures, film)).clip
     assert painter is not None
-    held = []
-
-    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        held.append(task.prior)
-        return paint(self, task, wish)
-
-    paint = TorchAutograd.paint
-    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    tasks = recorded(monkeypatch)
     assert len(list(painter.paint(go_on, go_on))) > 4
-    first, *rest = held
+    first, *rest = (task.prior for task in tasks)
     assert first is None
     for number, prior in enumerate(rest):
         assert prior is not None
@@ -402,14 +412,7 @@ def test_the_backward_pass_finishes_what_came_into_view_lately(
     later = view(0).copy()
     later[8:24, 16:32] = view(CUT)[8:24, 16:32]
     film = lossless(tmp_path / "film.mkv", [view(0), view(0), *[later] * 5])
-    tasks: list[Task] = []
-
-    def painted_task(self: TorchAutograd, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        tasks.append(task)
-        return paint(self, task, wish)
-
-    paint = TorchAutograd.paint
-    monkeypatch.setattr(TorchAutograd, "paint", painted_task)
+    tasks = recorded(monkeypatch)
     changes, counts = [], []
     for backward in (False, True):
         tasks.clear()
@@ -417,11 +420,11 @@ def test_the_backward_pass_finishes_what_came_into_view_lately(
         given = clip_order(tmp_path / f"{backward}", pictures, film, clip=settings)
         started, *_ = painted(given)
         assert isinstance(started, Started) and started.steps == 7 * (1 + backward)
+        assert run_job.estimate(given).steps == (started.steps,)
         frames = np.stack(shown(given.staging / "final.mkv")).astype(float)
         changes.append(np.abs(frames[2] - frames[6])[10:22, 18:30].mean())
         counts.append(len(tasks))
         assert receipt(given)["clip"]["frames"] == 7
-        assert sorted(receipt(given)["files"][0]) == ["file", "sha256"]
     assert changes[1] < 0.5 * changes[0]
     assert counts[0] == 7
     assert 7 < counts[1] <= 11, "the first two frames show nothing of it"

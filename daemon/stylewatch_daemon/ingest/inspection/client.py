@@ -43,7 +43,7 @@ QUICK = 4.0
 """Seconds after which a picture is moved to the child for slow ones."""
 
 READ_RATE = 20 << 20
-"""Bytes per second of a slow disk: reading a long clip takes its time, beside decoding."""
+"""Bytes per second that a slow disk reads; a long film gets that much more time."""
 
 RETRY_S = 1.0
 """Seconds until the next try to start a child."""
@@ -182,7 +182,7 @@ class InspectionClient:
         raise _ChildError(file, too_long, too_long=True)
 
     def _limit(self, question: Question, file: str) -> float:
-        """Return the seconds that the child may take for `file`, which a long clip needs longer."""
+        """Return the seconds that the child may take for `file`: more for a long film."""
         size = 0
         if self._slow is None:  # else the second child gets the time
             with suppress(OSError):

@@ -33,7 +33,7 @@ from stylewatch_daemon.ingest.inspection.truncation import FileParts, is_cut_off
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.store import thumbs
-from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
@@ -54,7 +54,6 @@ CACHE_SIZE = 64
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
 
-_CONTENT_MASK = f"content{MASK}"
 _MASK_SIDE = 1024
 """Pixels of the long side at which the colors of a mask are compared."""
 
@@ -94,7 +93,7 @@ def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
         yield Begun(question.job, path.name)
         data: bytes | FileParts | None = None
         try:
-            takes_clips = role in (None, "content", _CONTENT_MASK)
+            takes_clips = role in (None, "content", CONTENT_MASK)
             data = FileParts(path) if takes_clips and is_film(path) else file_bytes(path)
             pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
             if path in question.growing and lacks_end(data):
@@ -207,14 +206,14 @@ def _check_masks(question: Question, pictures: list[Picture]) -> None:
         file, picture = by_role[role.removesuffix(MASK)]
         check_shape(mask.name, mask.size, picture.name, picture.size)
         if is_clip(path):
-            has_clip = role == _CONTENT_MASK and is_clip(file)
+            has_clip = role == CONTENT_MASK and is_clip(file)
             frames = picture.frames if has_clip else None
             check_frames(mask.name, mask.frames, picture.name, frames)
         else:
             masks[role] = _read_mask(path.name, file_bytes(path), question.max_pixels)
     if masks and not has_clip:
         style_masks = [masks.get(f"style-{number}{MASK}") for number in range(1, next(styles))]
-        matched(masks.get(_CONTENT_MASK), style_masks)
+        matched(masks.get(CONTENT_MASK), style_masks)
 
 
 def _read_mask(name: str, data: bytes, max_pixels: int) -> Mask:
