@@ -21,7 +21,7 @@ from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.attempt_dir import AttemptDirs
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.sections import Demand
+from stylewatch_daemon.settings.sections import Demand, Executor
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.worker.messages import Done, Lost, Order, Saving, Stopped
 
@@ -110,9 +110,10 @@ def test_the_order_has_earlier_attempts_masks_and_options(world: Attempts) -> No
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     job = world.job(attempts=(earlier,))
     mask = File("content-mask", "mask.png", Path("/in/mask.png"), Look(1, 2, 3), own=True)
-    world.service = changed_settings(world.service, out_of_memory="smaller", memory=5)
+    limits = {"out_of_memory": "smaller", "memory": 5}
+    world.service = changed_settings(world.service, executor=Executor(batch=3), **limits)
     _, order = world.begin(replace(job, files=(*job.files, mask)), backend="sketch")
-    assert (order.out_of_memory, order.memory) == ("smaller", 5)
+    assert (order.out_of_memory, order.memory, order.batch) == ("smaller", 5, 3)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
     assert order.masks == {"content-mask": world.state.jobs / "1/files/mask.png"}
