@@ -174,8 +174,8 @@ class ClipPainter:
         """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
 
         `wish` is called once for each frame, `ask` at any time: it returns the current request.
-        Some of them, and the last one, are a Stage. A segment that is complete comes with a
-        checkpoint. Raises as the backend does; OSError where a file cannot be written.
+        The steps of `shown_frames`, and the last one, are a Stage. A segment that is complete comes
+        with a checkpoint. Raises as the backend does; OSError where a file cannot be written.
         """
         if not self.state.scenes:
             yield from self._find_scenes(ask)
