@@ -1,6 +1,5 @@
 """Backends by name, from the entry points of installed packages; only the requested one loads."""
 
-import os
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -32,10 +31,6 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     take these options.
     """
     entry = _find(name)
-    # Torch reads this when it allocates its first tensor, and never again. Feature maps are
-    # allocated at every step; in pages of 4 kB that takes a sixteenth of a step, in 2 MB hardly
-    # anything, where the kernel leaves the choice to programs.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from stylewatch_plugins.contract import misfit
 
     try:

@@ -1,6 +1,7 @@
 """Memory of this process and machine, also where the system does not tell."""
 
 import gc
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,22 @@ def test_memory_is_reported_or_unlimited(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "read_text", fail)
     assert (resident(), available()) == (0, float("inf"))
+
+
+def test_a_module_is_imported_on_an_empty_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "deep.py").write_text("import traceback\ndepth = len(traceback.extract_stack())\n")
+
+    def depth_below(calls: int) -> int:
+        if calls:
+            return depth_below(calls - 1)
+        monkeypatch.delitem(sys.modules, "deep", raising=False)
+        depth: int = import_uncollected("deep").depth
+        return depth
+
+    assert depth_below(0) == depth_below(9)
 
 
 def test_objects_of_an_imported_module_are_not_searched_for_garbage(

@@ -1,7 +1,8 @@
 """Prepare a job: settle its recipe, read its pictures, load its backend."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -69,29 +70,28 @@ class Prepared:
 def prepare(
     order: Order, resume: Checkpoint | None = None, decided: Mapping[str, Any] | None = None
 ) -> Prepared:
-    """Read and check all that `order` names, cheapest checks first.
+    """Read and check all that `order` names; a mistake in the settings is reported first.
 
     `decided` are the options that `auto` chose in the attempt that left `resume`. They hold again:
     another number of threads, say, changes the last bit.
 
     Raises RecipeError, SettingsError, BackendError, PictureError.
     """
-    # Settings and backend, before any picture is decoded
+    # Settings
     settings = order.settings
     recipe = settings.resolve(*order.recipe_folders)
     order = selected(order)
     shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))
-    backend = load_backend(order, decided or {})
-    names_start = settings.init is not None or bool(
-        {"start", "schedule.start"} & settings.set.keys()
-    )
-    if order.init is not None and not names_start:
+    if order.init is not None and not _names_start(settings):
         recipe = book.change(recipe, {"start": "picture"})
 
-    # Pictures
+    # Backend and pictures
     source = clip_of(order)
-    content, init, styles = _read(order, recipe, style_size, source)
+    with ThreadPoolExecutor(1) as thread:  # decodes while torch is imported, which takes seconds
+        pictures = thread.submit(_read, order, recipe, style_size, source)
+        backend = load_backend(order, decided or {})
+    content, init, styles = pictures.result()
     colors = ColorTransfer(settings, content)
     colors.check(len(order.styles))
     styles = [colors.style(picture) for picture in styles]
@@ -127,19 +127,26 @@ def prepare(
 
     # Records for the receipt, masks, and the form of the output
     inputs = [InputRecord.of("content", order.main.name, content)] if content else []
-    for style, size, path, picture in zip(
-        task.styles, style_size, order.styles, styles, strict=True
-    ):
-        record = InputRecord.of(style.name, path.name, picture, style.weight)
-        sizes = {"style_size": size.asked, "seen": task.style_size(style)}
-        inputs.append(record.model_copy(update=sizes))
+    inputs += _style_records(order, task, style_size, styles)
     if init is not None and order.init is not None:
         inputs.append(InputRecord.of("init", order.init.name, init))
     regions = masked(order, task, backend, source)
-    kept = regions.task.content_mask if settings.mask.outside == "keep" else None
-    output = OutputImage(settings, content, recipe.schedule.rounding, kept)
+    outside = regions.task.content_mask if settings.mask.outside == "keep" else None
+    output = OutputImage(settings, content, recipe.schedule.rounding, outside)
     prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
+
+
+def _style_records(
+    order: Order, task: Task, sizes: Sequence[StyleScale], pictures: Sequence[Picture]
+) -> Iterator[InputRecord]:
+    for style, size, path, picture in zip(task.styles, sizes, order.styles, pictures, strict=True):
+        record = InputRecord.of(style.name, path.name, picture, style.weight)
+        yield record.model_copy(update={"style_size": size.asked, "seen": task.style_size(style)})
+
+
+def _names_start(settings: JobSettings) -> bool:
+    return settings.init is not None or bool({"start", "schedule.start"} & settings.set.keys())
 
 
 def _as_clip(

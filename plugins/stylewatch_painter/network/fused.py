@@ -4,6 +4,7 @@ A map is stored only where it is requested or the next convolution reads it. For
 a bit is kept for each ReLU and a byte for each pooled value.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,10 @@ _KEPT = 80_000
 weights; packing them anew for each convolution adds a fifth to the time of a step of so many
 pixels, and 5 percent at 0.25 megapixels."""
 
+_USES_BEFORE_KEPT = 3
+"""Uses of a layer's filters before they are kept: the first pass over so much fresh memory takes
+longer than to pack them anew for the targets of a content and a style and for one step."""
+
 
 @dataclass(eq=False)
 class FusedLayers:
@@ -35,6 +40,7 @@ class FusedLayers:
     tile: Callable[[int, int, tuple[int, int]], int]
     bfloat16: bool = False
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
+    _uses: Counter[tuple[LayerName, bool]] = field(default_factory=Counter)
     _memory: Tensor | None = None
     """Memory of the filters that are packed for each convolution."""
 
@@ -45,7 +51,9 @@ class FusedLayers:
         weight, key = self.weights[layer], (layer, backward)
         outputs, inputs = weight.shape[:2]
         tile = self.tile(inputs, outputs, size)
-        is_kept = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
+        is_small = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
+        is_kept = is_small and self._uses[key] >= _USES_BEFORE_KEPT
+        self._uses[key] += 1
         packed = self._packed.pop(key, None)
         if packed is None or packed.tile != tile:
             packed = kernels.pack(

@@ -1,8 +1,10 @@
 """From an order to a task: pictures read, styles weighed, mistakes reported before the work."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import ColorTransfer, prepare
 from stylewatch_painter.errors import PictureError, RecipeError
-from stylewatch_painter.images.read import Picture
+from stylewatch_painter.images.read import Picture, read
+from stylewatch_plugins import registry
+from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
 
 ABSENT = Path("absent.jpg")
@@ -123,6 +127,26 @@ def test_mistakes_in_the_settings_are_errors_before_a_content_is_read(
 ) -> None:
     with pytest.raises(error, match=message):
         prepare(with_settings(replace(given, content=ABSENT), **settings))
+
+
+def test_pictures_are_read_while_the_backend_is_imported(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    are_read = Event()
+
+    def load_after_pictures(name: str, options: Mapping[str, object]) -> Backend:
+        assert are_read.wait(timeout=60)
+        return load(name, options)
+
+    def read_style(path: Path, **options: Any) -> Picture:
+        if path in given.styles:
+            are_read.set()
+        return read(path, **options)
+
+    load = registry.load
+    monkeypatch.setattr(registry, "load", load_after_pictures)
+    monkeypatch.setattr("stylewatch_daemon.worker.prepare.read", read_style)
+    assert prepare(given).task.styles
 
 
 def test_the_memory_limit_reaches_a_backend_that_has_one(given: Order) -> None:
