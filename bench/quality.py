@@ -19,6 +19,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import fmean
 from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ PAIRS = (
 )  # fmt: skip
 STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
 COLUMNS = 3
+_SHEET_QUALITY = 88
+"""Of published sheets: at 512 pixels they have about 700 kB."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 PARTS = ("table.md", "votes.md", "strength.md")
 
@@ -181,11 +184,11 @@ def judge(pair: Pair, painting: Painting) -> Figures:
 
 
 def sheets(options: Namespace) -> None:
-    """Paint, measure, and write the sheets, their key and the table."""
+    """Paint, measure, and add the sheets, their key and the table to the output folder."""
     ways = [variant(name, options) for name in options.recipes]
-    table: dict[str, dict[str, Figures]] = {}
-    keys: dict[str, Key] = {}
-    devices: set[str] = set()
+    table: dict[str, dict[str, Figures]] = _read(options.out / "table.json", {})
+    keys: dict[str, Key] = _read(options.out / "key.json", {})
+    devices: set[str] = set(_read(options.out / "devices.json", []))
     for pair in pairs(options.pairs, options.pictures):
         made = {way.label: paint(pair, way, options) for way in ways}
         devices |= {painting.device for painting in made.values() if painting.device}
@@ -196,10 +199,11 @@ def sheets(options: Namespace) -> None:
         cells = [Cell(letter, made[label].picture) for letter, label in keys[pair.name].items()]
         _save(options, "sheets", pair.name, [_shown(pair), *in_rows(cells, COLUMNS)])
         print(pair.name, json.dumps(table[pair.name]), flush=True)
-    _write(options.out / "key.json", keys)
-    _write(options.out / "table.json", table)
-    about = f"Long side {options.size} pixels; seconds on {', '.join(sorted(devices))}."
-    _write_lines(options.out / "table.md", [about, "", *table_lines(table)])
+        _write(options.out / "key.json", keys)
+        _write(options.out / "table.json", table)
+        _write(options.out / "devices.json", sorted(devices))
+        about = f"Long side {options.size} pixels; seconds on {', '.join(sorted(devices))}."
+        _write_lines(options.out / "table.md", [about, "", *table_lines(table)])
 
 
 def _shown(pair: Pair) -> list[Cell]:
@@ -347,7 +351,10 @@ def votes_lines(ranked: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[str]:
 
 
 def votes(options: Namespace) -> None:
-    """Count the votes, if there are any, and copy all results to a page, if one is given."""
+    """Count the votes, if there are any, and copy all results to a page, if one is given.
+
+    The sheets become JPEG files in `images/quality` beside the page.
+    """
     if options.files:
         keys = json.loads((options.out / "key.json").read_text("utf-8"))
         lines = list(votes_lines(rankings(options.files, keys)))
@@ -357,6 +364,16 @@ def votes(options: Namespace) -> None:
         parts = [options.out / name for name in PARTS if (options.out / name).is_file()]
         text = "\n".join(path.read_text("utf-8") for path in parts)
         into_page(options.publish, text, "quality")
+        images = options.publish.parent / "images" / "quality"
+        for sheet in (options.out / "sheets").glob("*.png"):
+            images.mkdir(parents=True, exist_ok=True)
+            with Image.open(sheet) as image:
+                image.save(images / f"{sheet.stem}.jpg", quality=_SHEET_QUALITY)
+
+
+def _read(path: Path, missing: Any) -> Any:
+    """The JSON value in a file, or `missing` without one."""
+    return json.loads(path.read_text("utf-8")) if path.is_file() else missing
 
 
 def _write(path: Path, plain: object) -> None:

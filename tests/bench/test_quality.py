@@ -185,6 +185,12 @@ def test_a_study_paints_measures_and_hides_the_recipes(
     words = ["sheets", *study, "--seed", "2", "--recipes", "devos", "best", "--set", "steps=2"]
     assert quality.main(words) == 0
     assert painted == ["devos", "best"]
+    words = ["sheets", *study, "--pairs", "style+content", "--recipes", "devos"]
+    assert quality.main(words) == 0
+    for results in ("key.json", "table.json"):
+        pairs = json.loads((out / results).read_text("utf-8"))
+        assert [*pairs] == ["content+style", "style+content"]
+    assert "\n| content+style | devos | " in (out / "table.md").read_text("utf-8")
 
 
 def test_letters_are_shuffled_for_each_pair(
@@ -215,6 +221,8 @@ KEYS = {
 def test_votes_are_counted_by_pair_and_published(tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text(json.dumps(KEYS), encoding="utf-8")
     (tmp_path / "table.md").write_text("| the table |\n", encoding="utf-8")
+    (tmp_path / "sheets").mkdir()
+    Image.fromarray(noise(1).astype(np.uint8)).save(tmp_path / "sheets" / "p.png")
     ballots = [
         {"p": "ABC", "q": "BCA"},
         {"p": ["A", "C", "B"], "q": "CBA"},
@@ -234,6 +242,8 @@ def test_votes_are_counted_by_pair_and_published(tmp_path: Path) -> None:
     ranks = ["| x | 1.67 |", "| y | 1.83 |", "| z | 2.50 |"]
     two = ["| x : y | 1 : 1 | 3 : 3 |", "| x : z | 2 : 1 | 5 : 1 |", "| y : z | 2 : 1 | 4 : 2 |"]
     assert [line for line in lines if line in ranks + two] == ranks + two
+    with Image.open(tmp_path / "images" / "quality" / "p.jpg") as image:
+        assert image.size == (64, 48)
 
 
 @pytest.mark.parametrize(
