@@ -4,6 +4,7 @@ import importlib.util
 import mmap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -158,15 +159,13 @@ def check_cluster(demand: Demand | None) -> Iterator[Finding]:
 
 
 def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
-    """Start a driver, return its answer, and end it."""
     word: Message | None = None
     with TemporaryDirectory() as folder:
         driver = Child(DRIVER, Path(folder) / "lock", demand, ActorOptions(WORK), name=NAME)
         try:
-            if driver.line.poll(CLUSTER_TIMEOUT_S):
-                _, word = unpack(driver.line.recv_bytes(MAX_MESSAGE))
-        except (EOFError, OSError, ValueError):
-            word = None
+            with suppress(EOFError, OSError, ValueError):
+                if driver.line.poll(CLUSTER_TIMEOUT_S):
+                    _, word = unpack(driver.line.recv_bytes(MAX_MESSAGE))
         finally:
             driver.kill()
     if isinstance(word, Capacity | ClusterLost):

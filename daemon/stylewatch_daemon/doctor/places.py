@@ -2,9 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from os.path import lexists
 from pathlib import Path
 
@@ -89,9 +88,8 @@ def _user(state: Path) -> Iterator[Finding]:
 def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Finding]:
     what = f"inbox {inbox.path}"
     rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
-    problem = _problem(inbox.path, rights)
-    if problem is not None:
-        yield problem(what)
+    if problem := _problem(what, inbox.path, rights):
+        yield problem
         return
     kind = mounts.kind_of(inbox.path, table)
     yield ok(what, f"on {kind or 'an unknown file system'}")
@@ -130,9 +128,8 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
 
 def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
     what = f"outbox {folder}"
-    problem = _problem(folder, os.R_OK | os.W_OK | os.X_OK)
-    if problem is not None:
-        return problem(what)
+    if problem := _problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
+        return problem
     try:
         Outbox(folder, settings.outbox.sharing).probe()
     except OutputError as error:
@@ -146,9 +143,8 @@ def _state(folder: Path, table: str) -> Finding:
     if mounts.is_remote(folder, table):
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
         return mend(what, words, _WRONG)
-    problem = _problem(folder, os.R_OK | os.W_OK | os.X_OK)
-    if problem is not None:
-        return problem(what)
+    if problem := _problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
+        return problem
     probe = folder / f".doctor-{secrets.token_hex(8)}"
     try:
         atomic.write(probe, b"can this be written?")
@@ -198,15 +194,14 @@ def _room(settings: ServiceSettings) -> Finding:
     return ok(what, "enough for a job")
 
 
-def _problem(folder: Path, rights: int) -> Callable[[str], Finding] | None:
+def _problem(what: str, folder: Path, rights: int) -> Finding | None:
     """Return the problem with `folder`, which must grant `rights`; None if there is none."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        words = f"{nearest} is not a folder: move it away"
-        return partial(mend, words=words, exit_code=_CANNOT_WRITE)
+        return mend(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
     if not os.access(nearest, rights):
         words = f"this user may not write in {nearest}: change its owner or its permissions"
-        return partial(mend, words=words, exit_code=_CANNOT_WRITE)
+        return mend(what, words, _CANNOT_WRITE)
     if nearest != folder:
-        return partial(note, words="missing; it is created at the start")
+        return note(what, "missing; it is created at the start")
     return None

@@ -10,8 +10,14 @@ from tests.daemon.world import make_settings
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
-from stylewatch_daemon.doctor.backends import CHECK_WEIGHTS, Device, Status, check_backend
-from stylewatch_daemon.doctor.doctor_main import backend_status, weights_status
+from stylewatch_daemon.doctor.backends import (
+    CHECK_WEIGHTS,
+    Device,
+    Status,
+    backend_status,
+    check_backend,
+    weights_status,
+)
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import kernels, store
