@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from stylewatch_daemon.alerts.sender import IN_WORDS, Ending, Message, place, se
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.settings.sections import AlertKind, AlertTargets
+from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 WITHIN, LAST_WITHIN = 30.0, 5.0
 """Seconds to send a message; while the daemon stops."""
@@ -50,7 +50,7 @@ class Collector:
     is gone. `blocked` reports all that are there; of one from `paused` alone the end is unknown.
     """
 
-    def __init__(self, kinds: frozenset[AlertKind], clock: Callable[[], float]) -> None:
+    def __init__(self, kinds: Collection[AlertKind], clock: Callable[[], float]) -> None:
         self.kinds, self._clock = kinds, clock
         self._lines: dict[AlertKind, list[str]] = {}
         self._counts: Counter[str] = Counter()
@@ -122,22 +122,22 @@ class Collector:
 class Notifier(Reporter):
     """Send events to `targets` with `send`; without URLs there is no thread."""
 
-    def __init__(self, targets: AlertTargets, send: Send = send, retry: Backoff = RETRY) -> None:
+    def __init__(self, targets: Alerts, send: Send = send, retry: Backoff = RETRY) -> None:
         self._targets, self._offered, self._send, self._retry = targets, targets, send, retry
-        self._events = Collector(targets.kinds, time.monotonic)
+        self._events = Collector(targets.events, time.monotonic)
         self._changed = threading.Condition()
         self._leaving = False
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
 
-    def offer(self, targets: AlertTargets) -> None:
+    def offer(self, targets: Alerts) -> None:
         """Set the targets to use once the new settings are in force."""
         self._offered = targets
 
     def reloaded(self) -> None:
         """Use the targets of the new settings."""
         with self._changed:
-            self._targets, self._events.kinds = self._offered, self._offered.kinds
+            self._targets, self._events.kinds = self._offered, self._offered.events
             self._wake()
 
     def not_reloaded(self, reason: str) -> None:
@@ -182,7 +182,6 @@ class Notifier(Reporter):
                 self._wake()
 
     def _wake(self) -> None:
-        """Make the thread look for something to send."""
         if self._targets.urls and self._thread is None and not self._events.is_empty:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
@@ -222,7 +221,7 @@ class Notifier(Reporter):
 
 
 @contextmanager
-def notifying(targets: AlertTargets) -> Iterator[Notifier]:
+def notifying(targets: Alerts) -> Iterator[Notifier]:
     """Yield a Notifier; a regular exit gives it a moment for what is left, an error does not."""
     notifier = Notifier(targets)
     within = 0.0

@@ -70,7 +70,6 @@ Mode = Annotated[
 
 
 def _days(value: object) -> object:
-    """Read `30 days` as 30."""
     days = re.fullmatch(r"(\d{1,6}) days?", value) if isinstance(value, str) else None
     return int(days[1]) if days else value
 
@@ -342,15 +341,6 @@ class Retention(Strict):
 AlertKind = Literal["done", "refused", "failed", "paused"]
 
 
-@dataclass(frozen=True)
-class AlertTargets:
-    """The `urls` to notify of the events `kinds`, collected for `every_s` seconds."""
-
-    urls: tuple[SecretStr, ...] = ()
-    kinds: frozenset[AlertKind] = frozenset()
-    every_s: float = 60.0
-
-
 class Alerts(Strict):
     """Recipients of alerts and the events they get; a URL can hold a password: never show it."""
 
@@ -364,11 +354,8 @@ class Alerts(Strict):
         """True where there is any recipient."""
         return bool(self.urls) or self.urls_file is not None
 
-    def targets(self) -> AlertTargets:
-        """Read `urls_file` and return all recipients, each once.
-
-        Raises SettingsError where apprise is missing or the file cannot be read.
-        """
+    def targets(self) -> "Alerts":
+        """Return these settings with the URLs of `urls_file`, too, each once; SettingsError."""
         in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
         urls = tuple(dict.fromkeys([*self.urls, *in_file]))
         if self.wanted and find_spec("apprise") is None:
@@ -376,7 +363,7 @@ class Alerts(Strict):
                 "alerts: apprise, which sends alerts, is not installed: "
                 f"{install_command('notify')}"
             )
-        return AlertTargets(urls, frozenset(self.events), self.every_s)
+        return self.model_copy(update={"urls": urls})
 
 
 def _urls_in_file(path: Path) -> Iterator[SecretStr]:

@@ -12,10 +12,10 @@ from tests.daemon.clock import Clock
 from stylewatch_daemon.alerts.notifier import LONGEST, REPEAT_S, TRIES, Collector, Notifier
 from stylewatch_daemon.alerts.sender import Ending, Message
 from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.settings.sections import AlertKind, AlertTargets
+from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
-KINDS: frozenset[AlertKind] = frozenset({"done", "refused", "failed", "paused"})
+KINDS: tuple[AlertKind, ...] = ("done", "refused", "failed", "paused")
 OUT = Path("out")
 FULL = "the disk is full"
 
@@ -58,7 +58,7 @@ def test_a_message_has_only_the_wanted_kinds_and_is_short(events: Collector) -> 
     for number in range(5000):
         events.paused(f"a-{number}", "gone")
     assert body(events)[-1] == "waiting: and 990 more"
-    events.kinds = frozenset({"failed"})
+    events.kinds = KINDS[2:3]
     events.add("done", "sea")
     events.paused("the ledger", FULL)
     assert events.is_empty and events.take() is None
@@ -94,8 +94,8 @@ class Apprise:
         return self.answers.pop(0) if self.answers else all_sent
 
 
-def to(*urls: SecretStr, every_s: float = 0.0) -> AlertTargets:
-    return AlertTargets(urls, KINDS, every_s)
+def to(*urls: SecretStr, every_s: float = 0.0) -> Alerts:
+    return Alerts.model_construct(urls=urls, events=KINDS, every_s=every_s)
 
 
 def test_events_within_the_interval_are_one_message() -> None:
