@@ -16,7 +16,7 @@ from stylewatch_daemon.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job
+from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
@@ -63,10 +63,7 @@ class Plan:
 
 
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:
-    """Plan a job before a backend is loaded; `scratch` is an empty folder.
-
-    Raises UsageError, SettingsError, InputError or RecipeError.
-    """
+    """Plan a job before a backend is loaded, in the empty folder `scratch`; raises its mistakes."""
     repeated = replay.read(request.receipt) if request.receipt else None
     pictures = request.pictures or (repeated.pictures() if repeated else ())
     place = output_target.named(request.output) if request.output else None
@@ -133,7 +130,7 @@ def _output(
     place: output_target.Place | None, pictures: Sequence[Path], settings: JobSettings
 ) -> tuple[output_target.Place, str]:
     """Return the place of the output, and the name under which the final picture is staged."""
-    name, format_ = default_name(pictures, settings.only), format_of(pictures[0], settings)
+    name, format_ = default_name(pictures, settings.only), _format_of(pictures[0], settings)
     if place is None:
         return output_target.unnamed(name, format_), FINAL
     if place.format is not None:
@@ -150,8 +147,7 @@ def _output(
     return replace(place, final=f"{final}.{format_}"), final
 
 
-def format_of(content: Path, settings: JobSettings) -> str:
-    """Return the format of the output: the setting for clips, or that for pictures."""
+def _format_of(content: Path, settings: JobSettings) -> str:
     from stylewatch_painter.images.clip import is_clip
 
     paints_clip = settings.only != "style" and is_clip(content)
@@ -169,21 +165,15 @@ def plan_series(
     for number, member in enumerate(series):
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
-        single = replace(request, output=None, member=member_overrides(member))
+        single = replace(request, output=None, member=member.overrides)
         plans.append((member, make_plan(single, own_scratch)))
-    default = plans[0][1].place
-    folder = (
-        place.path
-        if place is not None
-        else output_target.unnamed(default.path.stem, str(default.format)).path.with_suffix("")
-    )
+    folder = place.path if place else plans[0][1].place.path.with_suffix("")
     return folder, [(member, _in_folder(folder, member, plan)) for member, plan in plans]
 
 
 def _in_folder(folder: Path, member: Member, plan: Plan) -> Plan:
-    format_ = format_of(plan.order.main, plan.order.settings)
-    place = output_target.Place(folder / f"{member.name}.{format_}", format_)
-    return replace(plan, place=place)
+    path = folder / f"{member.name}.{plan.place.format}"
+    return replace(plan, place=replace(plan.place, path=path))
 
 
 def parse_sweep(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
@@ -208,14 +198,6 @@ def _parse_field(text: str) -> tuple[str, list[Any]]:
     if not full.startswith("job."):
         raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
     return re.sub(r"^job\.(set\.)?", "", full), parsed
-
-
-def member_overrides(member: Member) -> dict[str, Any]:
-    """Return the settings of one member of a series, by the dotted keys of config.yaml."""
-    return {
-        f"job.{key}" if is_of_job(key) else f"job.set.{key}": value
-        for key, value in member.values.items()
-    }
 
 
 def overrides_of(job: JobOptions) -> dict[str, Any]:
@@ -271,10 +253,7 @@ def _check_file(path: Path) -> None:
 
 
 def note_size_limit(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
-    """Print a remark if the output of a job stays below the size that it asks for.
-
-    `most` is the limit of pixels. A picture that can't be read is reported where it is used.
-    """
+    """Note an output below the size asked for; `most` is the limit of pixels of `content`."""
     from stylewatch_painter.images.read import picture_size
 
     if content is not None and job.size is not None:

@@ -13,11 +13,10 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.settings.job import FORMATS
 
-FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
-           ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
 CLIPS = ("mp4", "webm", "mkv")
-"""The formats of clips among them."""
+"""The FORMATS of clips."""
 
 _UNSUPPORTED = frozenset(
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
@@ -34,10 +33,7 @@ class Place:
 
 
 def named(out: str) -> Place:
-    """Return the target of `-o OUT`: a folder if it exists or ends in `/`, else by its suffix.
-
-    Raises UsageError for the suffix of a picture that cannot be written.
-    """
+    """Return the target of `-o OUT`: an existing folder, one that ends in `/`, or by its suffix."""
     path = Path(out).expanduser()
     suffix = path.suffix.lower()
     if out.endswith(("/", os.sep)) or path.is_dir():
@@ -72,10 +68,7 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(place: Place, *, force: bool) -> Iterator["Target"]:
-    """Open a Target; its staging folder is removed at the end.
-
-    Raises OutputError where `place` exists and `force` is not set, or it cannot be written.
-    """
+    """Open a Target, with a staging folder; raises OutputError where `place` cannot be used."""
     is_folder = place.format is None
     names = (RECEIPT, "stages", "inputs", place.final)
     for path in [place.path / name for name in names] if is_folder else [place.path]:
@@ -106,10 +99,7 @@ class Target:
         self._begun = False
 
     def publish(self, staged: str) -> None:
-        """Move the finished file `staging / staged` to its place; raises OutputError.
-
-        If the place is one picture, all files except the final picture are discarded.
-        """
+        """Move the file `staging / staged` to its place; as a picture, only the final one."""
         source = self.staging / staged
         with reporting_write_errors(self.place.path):
             if self.place.format is None:
@@ -124,10 +114,7 @@ class Target:
                 source.unlink()
 
     def stage_inputs(self, pictures: Iterable[Path]) -> tuple[str, ...]:
-        """Copy `pictures` into the staging folder of a folder; return their names for `publish`.
-
-        Raises OutputError.
-        """
+        """Copy `pictures` to the staging of a folder; return their names for `publish`."""
         if self.place.format is not None:
             return ()
         staged: list[str] = []

@@ -28,7 +28,8 @@ from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
+from stylewatch_daemon.settings.resolve import queue_entry
+from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
@@ -103,11 +104,11 @@ def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSet
     if job_file is None:
         return settings.job
     with job_file.find().open() as file:
-        text = file.read(LONGEST).decode("utf-8-sig", errors="replace")
+        text = file.read(LARGEST_JOB_FILE).decode("utf-8-sig", errors="replace")
     document = yaml_lines.parse(text, job_file.name)
     kept = {key: value for key, value in document.plain.items() if key not in asked}
     yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
-    return JobSettings.model_validate(config.merge_job(settings.job, kept))
+    return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.job_actions import make_job, write_job_file
 from stylewatch_daemon.settings import resolve
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, job_overrides, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Member, members
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state_dir import State, entry_of, with_seen
@@ -44,7 +44,7 @@ class Series:
         for member in members(attempt.settings.sweep):
             try:
                 resolve.merge_settings(self.settings, _settings_of(member, plain))
-            except SettingsError as error:
+            except (SettingsError, UsageError) as error:
                 wrong.append(f"sweep, {member.name}: {error}")
         if wrong:
             raise SettingsError("\n".join(wrong))
@@ -134,7 +134,8 @@ class Series:
 
 
 def _settings_of(member: Member, plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {**member.over(plain), "name": "{name}"}
+    below = {key: value for key, value in plain.items() if key != "sweep"}
+    return {**merge_job(below, job_overrides(member.overrides)), "name": "{name}"}
 
 
 def _id(series: Journal, number: int) -> str:

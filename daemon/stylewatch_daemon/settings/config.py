@@ -109,7 +109,6 @@ class Config(Strict):
         _ = self.outbox.sharing
 
     def _own_folders(self, inbox: Inbox) -> list[tuple[str, Path]]:
-        """Return the folders of the daemon other than `inbox`."""
         return [
             *(("outbox", path) for path in self.outboxes),
             ("state folder", self.state.path),
@@ -139,10 +138,7 @@ def service_settings(config: Config, overrides: Mapping[str, Any]) -> ServiceSet
 
 
 def shipped(name: str) -> Path:
-    """Find the file or folder `name` that ships: in the package, or at a checkout's root.
-
-    Raises UnavailableError where it is in neither.
-    """
+    """Find what ships, in the package or at a checkout's root; raises UnavailableError."""
     package = Path(__file__).parents[1]
     for path in (package / "shipped" / name, package.parents[1] / name):
         if path.exists():
@@ -217,7 +213,7 @@ def load(
 
 
 def _load_file(path: Path) -> Config:
-    document = yaml_lines.read(path, str(path))
+    document = yaml_lines.read(path)
     config = yaml_lines.check(Config, document)
     with refusing(SettingsError, str(path), DaemonError):
         try:
@@ -234,7 +230,7 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Put `overrides` on top, as `load` takes them; UsageError lists all mistakes."""
     with refusing(UsageError, "command line", DaemonError):
         plain = config.model_dump()
-        plain["job"] = merge_job(config.job, job_overrides(overrides))
+        plain["job"] = merge_job(config.job.model_dump(), job_overrides(overrides))
         for key, value in overrides.items():
             if not key.startswith("job."):
                 _put(plain, key, key.split("."), value)
@@ -262,22 +258,23 @@ def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def merge_job(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the plain settings `above`, as job.yaml has them, on top of `below`.
+def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the plain settings `above` on top of those `below`, both as job.yaml has them.
 
-    A setting in `above` beats the same field of the recipe in `below.set`.
+    A setting in `above` beats the same field of the recipe in the `set` below.
     """
-    beaten = {*above, "start"} if "init" in above else set(above)
-    kept = {key: value for key, value in below.set.items() if key.split(".")[-1] not in beaten}
     fields = above.get("set", {})
-    merged = {**kept, **fields} if isinstance(fields, Mapping) else fields
-    plain = below.model_dump()
+    if isinstance(fields, Mapping):
+        beaten = {*above, *fields, *(("start",) if "init" in above else ())}
+        known = below.get("set", {})
+        kept = {key: value for key, value in known.items() if key.split(".")[-1] not in beaten}
+        fields = {**kept, **fields}
     inner = {
-        key: {**plain[key], **value}
+        key: {**below[key], **value}
         for key, value in above.items()
-        if isinstance(value, Mapping) and isinstance(plain.get(key), Mapping)
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
     }
-    return {**plain, **above, **inner, "set": merged}
+    return {**below, **above, **inner, "set": fields}
 
 
 def _put(plain: dict[str, Any], key: str, parts: Sequence[str], value: Any) -> None:
@@ -323,10 +320,7 @@ def absolute(path: Path, base: Path) -> Path:
 
 @dataclass(frozen=True)
 class WebPage:
-    """A page to serve at `address`, for a daemon with these `settings` (without alert URLs).
-
-    With a `token`, only visitors who know it have access.
-    """
+    """A page at `address` for a daemon with `settings` (without alert URLs), behind a `token`."""
 
     address: Address
     settings: Config
@@ -334,10 +328,7 @@ class WebPage:
 
 
 def web_page(settings: Config) -> WebPage | None:
-    """Return the page to serve; None where `web.listen` is not set.
-
-    Raises SettingsError where its packages are missing or the token cannot be used.
-    """
+    """Return the page to serve, if any; raises SettingsError where it cannot be served."""
     web = settings.web
     if web.listen is None:
         return None

@@ -191,9 +191,10 @@ _LONGEST_PATTERN, _MOST_PARTS = 500, 16
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _BRACE = re.compile(r"\{[^{}]*\}?|\}")
-_EXTENSIONS = frozenset(
-    [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".mp4", ".webm", ".mkv"]
-)
+
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
+           ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
+"""The formats of pictures and clips, by the extensions of their files."""
 
 
 def _check_pattern(pattern: str) -> str:
@@ -214,7 +215,7 @@ def _check_pattern(pattern: str) -> str:
 def _check_extension(pattern: str) -> None:
     """Raise ValueError where a pattern for an image has an extension, which `format` sets."""
     extension = PurePosixPath(pattern).suffix
-    if extension.lower() in _EXTENSIONS:
+    if extension.lower() in FORMATS:
         raise ValueError(f"`format` sets the extension: leave {extension} out")
 
 
@@ -252,10 +253,7 @@ def name_fields(
 
 
 def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a folder's path, made safe; empty parts are dropped, and an empty path is the name.
-
-    Raises InputError where the path is too long.
-    """
+    """Fill in a folder's path, made safe; raises InputError where it is too long."""
     path = safe_path(_fill(pattern, fields) or fields["name"])
     if len(path.encode()) > LONGEST_PATH:
         raise InputError(
@@ -466,10 +464,7 @@ class JobSettings(Strict):
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
 
     def style_shares(self, count: int) -> tuple[float, ...]:
-        """Return the weight of each of `count` styles, 1 each where none is set.
-
-        Raises SettingsError where there are more or fewer weights than styles.
-        """
+        """Return the weight of each of `count` styles; raises SettingsError for another number."""
         weights = self.style_weights
         if weights is None or not count:
             return (1.0,) * count
@@ -481,10 +476,7 @@ class JobSettings(Strict):
         return weights
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
-        """Return the size of each of `count` styles, as far as it is not the recipe's.
-
-        Raises SettingsError where there are more or fewer sizes than styles.
-        """
+        """Return the size of each of `count` styles that is not the recipe's; raises likewise."""
         sizes = self.style_size
         if isinstance(sizes, tuple) and count and len(sizes) != count:
             raise SettingsError(
@@ -521,17 +513,11 @@ def _resolve(
     return book.weigh(book.change(recipe, json.loads(changes)), *weights)
 
 
+# The jobs of a series
+
 _SECTIONS = frozenset(
     name for name, field in JobSettings.model_fields.items() if isinstance(field.default, Strict)
 )
-
-
-def is_of_job(key: str) -> bool:
-    """Return True where `key`, as `mask.feather`, is a setting of a job, not of its recipe."""
-    return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS
-
-
-# The jobs of a series
 
 
 @dataclass(frozen=True)
@@ -547,24 +533,17 @@ class Member:
         lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
         return "\n".join(lines)
 
-    def over(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Put these values on top of the job.yaml `plain`; fields of the recipe go into `set`."""
-        above: dict[str, Any] = {}
-        for key, value in self.values.items():
-            section, dot, name = key.partition(".")
-            if is_of_job(key):
-                below = above.get(section, plain.get(section))
-                inside = {**below, name: value} if isinstance(below, Mapping) else {name: value}
-                above[section] = inside if dot else value
-        beaten = {*self.values, *(("start",) if "init" in above else ())}
-        kept = {
-            key: value
-            for key, value in dict(plain.get("set") or {}).items()
-            if key not in self.values and key.split(".")[-1] not in beaten
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The values by the dotted keys of config.yaml; those of the recipe are in `job.set`."""
+        return {
+            f"job.{key}" if _is_of_job(key) else f"job.set.{key}": value
+            for key, value in self.values.items()
         }
-        of_recipe = {key: value for key, value in self.values.items() if not is_of_job(key)}
-        rest = {key: value for key, value in plain.items() if key != "sweep"}
-        return {**rest, **above, "set": {**kept, **of_recipe}}
+
+
+def _is_of_job(key: str) -> bool:
+    return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS
 
 
 def members(sweep: Mapping[str, Sequence[Any]]) -> tuple[Member, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,11 @@ from stylewatch_daemon.files import atomic, shortages
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Side
+from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe
 from stylewatch_painter.validation import mistakes, refusing
-
-LONGEST = 100_000
-"""Bytes of a job.yaml."""
 
 _MOST_CACHED = 256
 """Different job.yaml texts whose settings are cached."""
@@ -34,10 +33,7 @@ class Settler:
     _cache: dict[bytes, JobSettings] = field(default_factory=dict)
 
     def settle(self, job_file: Path | None) -> JobSettings:
-        """Return the settings of the job with this job.yaml.
-
-        Raises SettingsError, which lists every mistake in the file with its line.
-        """
+        """Return the settings of the job with this job.yaml; SettingsError lists every mistake."""
         text = b"" if job_file is None else _read_start(job_file)
         job = self._cache.get(text)
         if job is None:
@@ -57,7 +53,8 @@ def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[s
     """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `settle` does."""
     if job_file is None:
         return {}
-    document = yaml_lines.parse_bytes(_read_start(job_file, folder), job_file.name, LONGEST)
+    start = _read_start(job_file, folder)
+    document = yaml_lines.parse_bytes(start, job_file.name, LARGEST_JOB_FILE)
     job = yaml_lines.check(JobSettings, document)
     swept = (("sweep", "recipe"), job.sweep.get("recipe", ()))
     for where, recipes in ((("recipe",), (job.recipe,)), swept):
@@ -74,7 +71,7 @@ def _read_start(job_file: Path, folder: int | None = None) -> bytes:
     """Read as much of a job.yaml as is allowed, and a byte more; follow no link, open no pipe."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
-            return file.read(LONGEST + 1)
+            return file.read(LARGEST_JOB_FILE + 1)
     except InputError as error:
         raise SettingsError(str(error)) from error
 
@@ -96,8 +93,8 @@ def merge_settings(
 
 
 def _merge(settings: ServiceSettings, plain: Mapping[str, Any]) -> JobSettings:
-    merged = JobSettings.model_validate(merge_job(settings.job, plain))
-    return JobSettings.model_validate(merge_job(merged, settings.overrides))
+    merged = JobSettings.model_validate(merge_job(settings.job.model_dump(), plain))
+    return JobSettings.model_validate(merge_job(merged.model_dump(), settings.overrides))
 
 
 def queue_entry(
@@ -113,22 +110,16 @@ def queue_entry(
     job = _settle_leniently(settings, job_file)
     needs = [job.backend, job.device, job.recipe, job.set]
     shape = ""
-    try:
-        with refusing(RecipeError, "the settings"):
-            if not job.sweep:
-                shape = batch_shape(job, job.resolve(*settings.recipes), sizes)
-    except RecipeError:
-        pass
+    with suppress(RecipeError), refusing(RecipeError, "the settings"):
+        if not job.sweep:
+            shape = batch_shape(job, job.resolve(*settings.recipes), sizes)
     return {"priority": job.priority, "needs": json.dumps(needs), "shape": shape}
 
 
 def only_side(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> Side | None:
-    """Return the `only` of the job with this job.yaml, as far as it can be read.
-
-    The file is opened in `folder`, where a handle of that is given.
-    """
+    """Return the `only` of the job with this job.yaml (in `folder`), as far as it can be read."""
     return _settle_leniently(settings, job_file, folder).only
 
 
@@ -146,10 +137,7 @@ def _settle_leniently(
 
 
 def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
-    """Return a sentence if the output is smaller than `job` asks for, as its `content` is.
-
-    There is none where the job says whether pictures are enlarged.
-    """
+    """Return a sentence if the output is smaller than `job` asks for, as its `content` is."""
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)
     asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)

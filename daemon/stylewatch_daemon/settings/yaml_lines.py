@@ -98,17 +98,14 @@ def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
     return SettingsError(brief(f"{file_name} line {mark.line + 1}: {sentence}"))
 
 
-def read(path: Path, file_name: str | None = None) -> Document:
-    """Read the file `path`, called `file_name` (default: its own name) in messages.
-
-    Raises SettingsError where it cannot be read or is not YAML.
-    """
+def read(path: Path) -> Document:
+    """Read the file `path`; raises SettingsError where it cannot be read or is not YAML."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST + 1)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse_bytes(content, file_name or path.name, LONGEST)
+    return parse_bytes(content, str(path), LONGEST)
 
 
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
@@ -123,10 +120,7 @@ def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
 
 
 def parse(text: str, file_name: str) -> Document:
-    """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
-
-    Raises SettingsError where it is not YAML, has a key twice, or goes beyond a limit.
-    """
+    """Parse `text`, a mapping with text for keys (empty: no keys); raises SettingsError."""
     with refusing(SettingsError, file_name):
         node = _compose(text, file_name)
         if node is None or node.tag == _NULL:
@@ -222,10 +216,7 @@ class _Walk:
 
 
 def check(model: type[Model], document: Document) -> Model:
-    """Check `document` against `model`.
-
-    Raises SettingsError with every mistake at once, one line each.
-    """
+    """Check `document` against `model`; SettingsError has every mistake, one line each."""
     with refusing(SettingsError, document.file_name):
         try:
             return model.model_validate(document.plain)

@@ -172,7 +172,7 @@ def _merged(below: JobSettings, asked: Mapping[str, Any]) -> tuple[JobSettings, 
     """
     wanted = JobSettings.model_validate({**below.model_dump(), **asked})
     changed = {name for name in asked if getattr(wanted, name) != getattr(below, name)}
-    merged = merge_job(below, {name: asked[name] for name in changed})
+    merged = merge_job(below.model_dump(), {name: asked[name] for name in changed})
     return JobSettings.model_validate(merged), changed
 
 

@@ -167,16 +167,21 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
          {"set": {"objective.tv": None}, "steps": 5, "init": "content"}),
         ({"steps": 5, "set": {"objective.tv": None, "smallest": 1}}, {"job.set.smallest": 2},
          {"steps": 5, "set": {"objective.tv": None, "smallest": 2}}),
-        ({"mask": {"feather": "3%"}}, {"job.mask.outside": "keep"},
-         {"mask": {"feather": "3%", "outside": "keep"}}),
+        ({"set": {"objective.strength": 1, "schedule.smallest": 3, "steps": 3}},
+         {"job.strength": 0.5, "job.set.objective.tv.weight": 0.1, "job.set.smallest": 9},
+         {"strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1, "smallest": 9}}),
+        ({"mask": {"feather": "3%", "outside": "free"}},
+         {"job.mask.outside": "keep", "job.stages.size": 9},
+         {"mask": {"feather": "3%", "outside": "keep"}, "stages": {"size": 9}}),
     ],
 )  # fmt: skip
 def test_settings_above_beat_the_same_below_and_join_the_rest(
     below: dict[str, object], overrides: dict[str, object], merged: dict[str, object]
 ) -> None:
     above = config.job_overrides(overrides)
-    plain = config.merge_job(JobSettings.model_validate(below), above)
-    assert JobSettings.model_validate(plain) == JobSettings.model_validate(merged)
+    assert config.merge_job(below, above) == {"set": {}, **merged}
+    complete = config.merge_job(JobSettings.model_validate(below).model_dump(), above)
+    assert JobSettings.model_validate(complete) == JobSettings.model_validate(merged)
 
 
 @pytest.mark.parametrize(

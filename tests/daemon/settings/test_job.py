@@ -187,27 +187,12 @@ def test_members_have_safe_unique_names_and_a_sheet_with_columns() -> None:
     ]
     names = [member.name for member in members({"recipe": ("a/b", "a:b", None)})]
     assert names == ["recipe=a_b", "recipe=a_b-2", "recipe=null"]
-    assert members({"objective.tv.weight": (0.1,), "seed": (2,)})[0].label == "weight 0.1\nseed 2"
+    (member,) = members({"objective.tv.weight": (0.1,), "mask.feather": (2,), "seed": (3,)})
+    assert member.label == "weight 0.1\nfeather 2\nseed 3"
+    assert member.overrides == {
+        "job.set.objective.tv.weight": 0.1, "job.mask.feather": 2, "job.seed": 3
+    }  # fmt: skip
     assert len(members(settings(sweep={"seed": list(range(64))}).sweep)) == MOST_MEMBERS
     assert columns({"seed": tuple(range(5))}) == 5
     assert columns({"seed": tuple(range(9))}) == 3
     assert columns({"strength": (1, 2), "seed": tuple(range(9))}) == 9
-
-
-@pytest.mark.parametrize(
-    ("sweep", "plain", "merged"),
-    [
-        ({"strength": (0.5,), "objective.tv.weight": (0.1,)},
-         {"size": 64, "sweep": {}, "set": {"objective.strength": 1, "steps": 3}},
-         {"size": 64, "strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1}}),
-        ({"stages.size": (9,), "mask.feather": (3,), "mask.outside": ("keep",)},
-         {"mask": {"feather": 1, "outside": "free"}},
-         {"stages": {"size": 9}, "mask": {"feather": 3, "outside": "keep"}, "set": {}}),
-        ({"init": ("noise",)}, {"set": {"start": "style"}}, {"init": "noise", "set": {}}),
-    ],
-)  # fmt: skip
-def test_a_member_beats_the_settings_of_its_job(
-    sweep: dict[str, Any], plain: dict[str, Any], merged: dict[str, Any]
-) -> None:
-    (member,) = members(sweep)
-    assert member.over(plain) == merged

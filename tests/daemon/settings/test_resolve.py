@@ -17,6 +17,7 @@ from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import LONGEST_PATH, JobSettings, fill_folder, name_fields
 from stylewatch_daemon.settings.resolve import Settler, batch_shape, queue_entry
+from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.recipes.recipe import MOST_STEPS
 
 
@@ -88,7 +89,7 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
         ("seed: 1\nrecipe: ../../secret.yaml\n", " line 2: recipe: .* not a file"),
         ("\n".join(f"key{number}: 1" for number in range(3000)),
          " line 1: unknown key 'key0'.* there are 2980 more mistakes$"),
-        ("x: " + "y" * resolve.LONGEST, " is longer than"), ("name: !x foo", " line 1: .* tags"),
+        ("x: " + "y" * LARGEST_JOB_FILE, " is longer than"), ("name: !x foo", " line 1: .* tags"),
         *((text, ".") for text in (
             f"strength: 1{':1' * 3000}.5", f"seed: 0x{'f' * 90_000}", "set: " + "[" * 20_000,
             "sweep: {strength: [0.5, .inf]}", "set: {objective.tv.weight: .nan}",
