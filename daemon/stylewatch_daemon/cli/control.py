@@ -11,7 +11,9 @@ from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.status import (
     NEARBY,
+    attempts_of,
     entry_of,
+    find,
     incomplete_pairs,
     open_ledger,
     pairs_meant,
@@ -111,12 +113,10 @@ def finish(
     """Stop a job after the current step, and make its picture the final one."""
     folder = state_folder(config_file, state)
     entry = _open_entry(folder, job, "finish")
-    with open_ledger(folder) as ledger:
-        if not (ledger and ledger.story(entry.id)):
-            raise InputError(
-                f"{_name(entry)} was not started, so it has no picture yet; "
-                "`stylewatch cancel` ends it"
-            )
+    if not attempts_of(folder, entry):
+        raise InputError(
+            f"{_name(entry)} was not started, so it has no picture yet; `stylewatch cancel` ends it"
+        )
     if request(folder, "finish", job=entry.id):
         echo(f"finishing: the current picture of {_name(entry)} becomes the final one")
 
@@ -173,11 +173,8 @@ def retry(
     if not request(folder, "retry", **arguments):
         note(f"{_name(entry)} will run again as the job {new}")
         return
-    with open_ledger(folder) as ledger:
-        if not (ledger and ledger.find(new)):
-            raise InputError(
-                f"{_name(entry)} could not be retried; the daemon's log has the reason"
-            )
+    if find(folder, new) is None:
+        raise InputError(f"{_name(entry)} could not be retried; the daemon's log has the reason")
     echo(f"{_name(entry)} runs again, as the job {new}")
 
 
@@ -187,10 +184,9 @@ def _name(entry: Entry) -> str:
 
 def _entry(state: Path, job: str) -> Entry:
     """Return the entry of `job`; UsageError if unknown, InputError for an incomplete pair."""
-    with open_ledger(state) as ledger:
-        if ledger is None or ledger.find(job) is None:
-            _check_not_incomplete(state, job)
-        return entry_of(ledger, job)
+    if find(state, job) is None:
+        _check_not_incomplete(state, job)
+    return entry_of(state, job)
 
 
 def _open_entry(state: Path, job: str, verb: str) -> Entry:

@@ -23,6 +23,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.ledger_writer import LAST
 from stylewatch_daemon.store.requests import PAUSED
@@ -60,24 +61,35 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def entry_of(ledger: Ledger | None, job: str) -> Entry:
+def find(state: Path, job: str) -> Entry | None:
+    """Return the entry of the job with this name or id, if there is one; raises OutputError."""
+    with open_ledger(state) as ledger:
+        return ledger.find(job) if ledger else None
+
+
+def entry_of(state: Path, job: str) -> Entry:
     """Return the entry of `job`; raises UsageError where there is none, with the nearest name."""
-    if ledger and (entry := ledger.find(job)):
-        return entry
-    latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
+    with open_ledger(state) as ledger:
+        if ledger and (entry := ledger.find(job)):
+            return entry
+        latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
     names = {entry.place or entry.name for entry in latest}
     if not names:
         raise UsageError(f"there is no job {job!r}, nor any other yet")
     raise UsageError(nearest(job, names, "job"))
 
 
+def attempts_of(state: Path, entry: Entry) -> Sequence[Attempt]:
+    """Return the attempts of a job, in order."""
+    with open_ledger(state) as ledger:
+        return ledger.story(entry.id) if ledger else ()
+
+
 def view_of(state: Path, job: str) -> JobView:
     """Build the view of `job`; raises UsageError where there is none, with the nearest name."""
-    with open_ledger(state) as ledger:
-        entry = entry_of(ledger, job)
-        attempts = ledger.story(entry.id) if ledger else ()
+    entry = entry_of(state, job)
     status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
-    return job_view(entry, attempts, status.get("running", ()))
+    return job_view(entry, attempts_of(state, entry), status.get("running", ()))
 
 
 def status(
@@ -115,7 +127,6 @@ def status(
 
 
 def _start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
-    """Return the command that starts the daemon for which these options ask."""
     if state is None and (command := service.start_command(source)):
         return command
     given = {"--config": config_file, "--state": state}
@@ -124,10 +135,7 @@ def _start_command(source: Path, config_file: Path | None, state: Path | None) -
 
 
 def plain_inboxes(settings: Config) -> list[dict[str, Any]]:
-    """Return the inboxes of `settings` in the form of `status.json`, each with its files' number.
-
-    Raises ShortageError where an inbox cannot be read now.
-    """
+    """Return the inboxes in the form of `status.json`, each with the number of its files."""
     return [
         {
             "path": str(inbox.path),
@@ -155,13 +163,8 @@ def current_status(state: Path) -> Status:
 def _print(now: Status, start: str, json: bool) -> None:
     if json:
         echo_json(now)
-    elif sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(*_tables(now, start), sep="\n")
     else:
-        parts = (_table(title, rows) for title, rows in _sections(now))
-        echo("\n\n".join([places(now), _daemon(now["health"], start), _counts(now), *parts]))
+        echo(_text(now, start))
 
 
 @contextmanager
@@ -169,39 +172,28 @@ def _display(start: str, json: bool) -> Iterator[Callable[[Status], None]]:
     """Yield the function that shows each new status; Ctrl-C ends the display normally."""
     try:
         if json or not sys.stdout.isatty():
-            latest: dict[str, Any] = {}
+            latest: Status = {}
 
             def print_changes(now: Status) -> None:
                 nonlocal latest
-                content = {key: value for key, value in now.items() if key != "at"}
-                if content != latest:
-                    latest = content
+                if {**now, "at": ""} != latest:
+                    latest = {**now, "at": ""}
                     _print(now, start, json)
 
             yield print_changes
             return
-        from rich.console import Group
         from rich.live import Live
+        from rich.text import Text
 
         with Live(auto_refresh=False) as live:
-            yield lambda now: live.update(Group(*_tables(now, start)), refresh=True)
+            yield lambda now: live.update(Text(_text(now, start)), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _tables(now: Status, start: str) -> Iterator[Any]:
-    """Yield the status as tables of rich; Text is not parsed as markup."""
-    from rich.table import Table
-    from rich.text import Text
-
-    yield Text(places(now))
-    yield Text(_daemon(now["health"], start))
-    yield Text(_counts(now))
-    for title, rows in _sections(now):
-        table = Table(title=title, title_justify="left", show_header=False, expand=True)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        yield table
+def _text(now: Status, start: str) -> str:
+    tables = (_table(title, rows) for title, rows in _sections(now))
+    return "\n\n".join([places(now), _daemon(now["health"], start), _counts(now), *tables])
 
 
 def _sections(now: Status) -> Iterator[tuple[str, Rows]]:
@@ -283,8 +275,7 @@ def show(
 
 def pairs_meant(state: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the incomplete pairs of that name; none while a job of that name is at work."""
-    with open_ledger(state) as ledger:
-        known = ledger.find(name) if ledger else None
+    known = find(state, name)
     return incomplete_pairs(state, name) if known is None or known.state in LAST else []
 
 
@@ -295,10 +286,8 @@ def incomplete_pairs(state: Path, name: str) -> list[Mapping[str, Any]]:
 
 
 def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool) -> None:
-    """Print incomplete pairs of one name, and an earlier job of that name."""
     name = pairs[0]["name"]
-    with open_ledger(state) as ledger:
-        earlier = ledger.find(name) if ledger else None
+    earlier = find(state, name)
     summary = {
         "name": name,
         "state": "incomplete",

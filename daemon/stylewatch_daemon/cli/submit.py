@@ -13,7 +13,7 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
-from stylewatch_daemon.cli.status import open_ledger
+from stylewatch_daemon.cli.status import find
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ingest import submit as submission
 from stylewatch_daemon.outbox import status_json
@@ -65,9 +65,8 @@ def submit(
         known.outbox for known in settings.inboxes if known.path.resolve() == place.resolve()
     ]
     names = submission.free(wanted, place, *outboxes)
-    with open_ledger(folder) as ledger:
-        new = (each for each in names if not (ledger and ledger.find(each)))
-        submitted = submission.put(place, new, files, job_yaml)
+    new = (each for each in names if find(folder, each) is None)
+    submitted = submission.put(place, new, files, job_yaml)
     echo(submitted)
     if not quiet:
         build_order.note_size_limit(settings.job, recipe, content, settings.limits.max_pixels)
@@ -92,15 +91,11 @@ def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, 
 
 
 def follow(state: Path, job: str, *, quiet: bool) -> int:
-    """Wait until the job that was submitted as `job` ends; return the exit code.
-
-    Without a running daemon it would never end, so that returns at once.
-    """
+    """Wait for the end of `job` while a daemon runs; return the exit code."""
     with _printing(quiet) as print_progress:
         while True:
             running = status_json.is_at_work(state)
-            with open_ledger(state) as ledger:
-                entry = ledger.find(job) if ledger else None
+            entry = find(state, job)
             if entry is not None and entry.state in ENDS:
                 break
             if not running:
