@@ -16,6 +16,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings.job import JobSettings, MaskSettings, StageSettings
 from stylewatch_daemon.store.journal import MASK
+from stylewatch_daemon.views.output_files import MAX_BYTES
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import mistakes, refusing
@@ -81,7 +82,6 @@ class Replay:
         return {key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)}
 
     def _settings(self, recipe: dict[str, Any], pictures: int, base: JobSettings) -> JobSettings:
-        """Return all settings except the recipe."""
         color, only = self.receipt.color, self.receipt.only
         styles = [record for record in self._pictures if record.weight is not None]
         weights = tuple(record.weight for record in styles if record.weight is not None)
@@ -139,17 +139,21 @@ def read(path: Path) -> Replay:
     """Read the receipt in the file or folder `path`; raises InputError where it is invalid."""
     file = path / RECEIPT if path.is_dir() else path
     try:
-        with refusing(InputError, str(file), ValueError):
-            plain = json.loads(file.read_bytes())
-            if isinstance(plain, dict) and "sweep" in plain:
-                raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
-            return Replay(Receipt.model_validate(plain), file.parent)
+        plain = json.loads(atomic.read(file.resolve(), MAX_BYTES))
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except InputError:
-        raise
-    except ValueError as error:
-        reason: object = error
-        if isinstance(error, ValidationError):
-            reason = "; ".join(map(str, mistakes(error, Receipt)))
-        raise InputError(f"{file} is not a receipt: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not a receipt: {error}") from error
+    return Replay(checked(plain, file), file.parent)
+
+
+def checked(plain: Any, file: Path) -> Receipt:
+    """Check the receipt in `file`; raises InputError for that of a series, and an invalid one."""
+    if isinstance(plain, dict) and "sweep" in plain:
+        raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
+    with refusing(InputError, str(file)):
+        try:
+            return Receipt.model_validate(plain)
+        except ValidationError as error:
+            reasons = "; ".join(map(str, mistakes(error, Receipt)))
+            raise InputError(f"{file} is not a receipt: {reasons}") from error

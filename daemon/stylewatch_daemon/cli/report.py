@@ -4,7 +4,6 @@ It loads nothing and runs nothing. All names and sentences are escaped where tex
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,13 +12,12 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from string import Template
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from stylewatch_daemon.artifacts.client import Drawn, Source, ThumbnailRequest, drawn, evenly
-from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli import options, replay
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors
 from stylewatch_daemon.cli.status import state_folder, view_of
@@ -34,7 +32,7 @@ from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, when
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, job_view
-from stylewatch_daemon.views.output_files import MAX_BYTES, find
+from stylewatch_daemon.views.output_files import find
 
 LARGE_SIDE, SMALL_SIDE = 1200, 480
 """Pixels of the long side of the output, and of all other pictures, at most."""
@@ -85,19 +83,8 @@ def report(
 
 
 def view_of_folder(folder: Path) -> JobView:
-    """Build the view of a job without a ledger, from the receipt in `folder`.
-
-    Raises InputError where the receipt cannot be read, or is invalid.
-    """
-    path = folder / RECEIPT
-    try:
-        receipt = _validated(json.loads(atomic.read(path, MAX_BYTES)), path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a receipt of stylewatch") from error
+    """Build the view of a job without a ledger, from the receipt in `folder`; raises InputError."""
+    receipt = replay.read(folder).receipt
     outbox, place = _outbox_of(folder.resolve(), receipt)
     frames = receipt.clip.frames if receipt.clip else 1
     inputs = tuple(
@@ -111,21 +98,6 @@ def view_of_folder(folder: Path) -> JobView:
         entered=receipt.started.isoformat(), inputs=inputs, bytes=0,
     )  # fmt: skip
     return replace(job_view(entry), name=shown(receipt.job))
-
-
-def _validated(plain: Any, path: Path) -> Receipt:
-    """Return the receipt in `path`; raises InputError for that of a series, and an invalid one."""
-    if isinstance(plain, dict) and "sweep" in plain:
-        jobs = plain.get("jobs")
-        first = jobs[0] if isinstance(jobs, list) and jobs else {}
-        name = shown(first.get("name", "...")) if isinstance(first, dict) else "..."
-        raise InputError(
-            f"{path} is that of a series: name one of its jobs, as {path.parent.name}/{name}"
-        )
-    try:
-        return Receipt.model_validate(plain)
-    except ValidationError as error:
-        raise InputError(f"{path} is not a receipt of stylewatch") from error
 
 
 def _outbox_of(folder: Path, receipt: Receipt) -> tuple[Path, str]:
@@ -143,7 +115,7 @@ def receipt_of(view: JobView) -> Receipt:
     if isinstance(view.receipt, Receipt):
         return view.receipt
     if view.receipt_json and entry.place is not None:
-        return _validated(view.receipt_json, Path(entry.outbox, entry.place, RECEIPT))
+        return replay.checked(view.receipt_json, Path(entry.outbox, entry.place, RECEIPT))
     if entry.state == "done":
         raise InputError(f"{name} has no report: its receipt is no longer in {entry.outbox}")
     if entry.finished is None and entry.state not in ("refused", "failed", "cancelled"):
@@ -164,13 +136,8 @@ class Figure:
     data: str = ""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """All pictures of a report."""
-
-    output: Figure
-    inputs: Sequence[Figure]
-    stages: Sequence[Figure]
+Figures = tuple[Figure, Sequence[Figure], Sequence[Figure]]
+"""The output, the inputs and the stages."""
 
 
 def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
@@ -186,11 +153,8 @@ def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
     output = _picture(view.entry, state, "final")
     if output is not None:
         output = replace(output, sha256=digests.get(receipt.final, ""))
-    return Figures(
-        output=_scaled([(f"{view.name}, output", output)], LARGE_SIDE)[0],
-        inputs=small[: len(inputs)],
-        stages=[figure for figure in small[len(inputs) :] if figure.data],
-    )
+    (large,) = _scaled([(f"{view.name}, output", output)], LARGE_SIDE)
+    return large, small[: len(inputs)], [each for each in small[len(inputs) :] if each.data]
 
 
 def _scaled(pictures: Sequence[tuple[str, Source | None]], side: int) -> list[Figure]:
@@ -242,6 +206,7 @@ def _picture(entry: Entry, state: Path, name: str) -> Source | None:
 def page(view: JobView, receipt: Receipt, figures: Figures) -> str:
     """Render the report of a job with this `receipt`."""
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    output, inputs, staged = figures
     subtitle = (
         f"recipe {receipt.recipe.get('name', '?')}",
         f"{in_pixels(receipt.size)} pixels",
@@ -254,10 +219,10 @@ def page(view: JobView, receipt: Receipt, figures: Figures) -> str:
         title=escape(view.name),
         subtitle=escape(" · ".join(map(shown, subtitle))),
         version=escape(shown(receipt.version)),
-        output=_figure(figures.output, "output"),
+        output=_figure(output, "output"),
         warnings=f'<ul class="warnings">{warnings}</ul>' if warnings else "",
-        inputs=_row("Inputs", figures.inputs, "row inputs"),
-        stages=_row("Stages", figures.stages, "row"),
+        inputs=_row("Inputs", inputs, "row inputs"),
+        stages=_row("Stages", staged, "row"),
         curve=_losses(view),
         tables="\n".join(_tables(view, receipt)),
     )

@@ -21,8 +21,10 @@ from stylewatch_daemon.cli.report import MISSING, Figure, Figures, receipt_of, v
 PIXEL = "data:image/png;base64,AAAA"
 EVIL = '<script>alert("x")</script>\' onerror=alert(1) & $title'
 TABLE = "step,width,height,seconds,total,content.conv4_2\n1,8,6,1,9,1\n2,8,6,1,3,1\n"
-FIGURES = Figures(
-    Figure("output", PIXEL), [Figure("content", PIXEL), Figure("style")], [Figure("step 2", PIXEL)]
+FIGURES = (
+    Figure("output", PIXEL),
+    [Figure("content", PIXEL), Figure("style")],
+    [Figure("step 2", PIXEL)],
 )
 INPUT = {"role": "content", "name": "sea\n.jpg", "sha256": "a" * 64, "size": [48, 36],
          "converted": ["turned upright", "CMYK to RGB"]}  # fmt: skip
@@ -67,7 +69,7 @@ def test_names_and_sentences_are_only_text(tmp_path: Path) -> None:
     evil = {"role": EVIL, "name": EVIL, "sha256": EVIL, "size": [1, 1], "converted": [EVIL]}
     figure = Figure(EVIL, PIXEL)
     html = html_of(
-        tmp_path, Figures(figure, [figure], [figure]), EVIL, warnings=[EVIL], version=EVIL,
+        tmp_path, (figure, [figure], [figure]), EVIL, warnings=[EVIL], version=EVIL,
         inputs=[evil], attempts=attempts, recipe={"name": EVIL, EVIL: EVIL},
         files=[{"file": EVIL, "sha256": EVIL}],
         backend={"name": EVIL, "version": EVIL, "device": EVIL, "precision": EVIL},
@@ -99,13 +101,13 @@ def size(figure: Figure) -> tuple[int, int]:
 def test_inputs_thumbnails_and_a_few_stages_are_included_if_unchanged(
     folder: Path,
 ) -> None:
-    made = figures_of(folder)
+    output, inputs, stages = figures_of(folder)
     captions = ["content: content.jpg", "style 1: style.jpg"]
-    assert [figure.caption for figure in made.inputs] == captions
-    assert [size(figure) for figure in made.inputs] == [(48, 36), (40, 32)]
-    steps = [int(figure.caption.removeprefix("step ")) for figure in made.stages]
+    assert [figure.caption for figure in inputs] == captions
+    assert [size(figure) for figure in inputs] == [(48, 36), (40, 32)]
+    steps = [int(figure.caption.removeprefix("step ")) for figure in stages]
     assert (len(steps), steps[0], steps[-1]) == (8, 1, 32)
-    assert size(made.output) == (32, 24)
+    assert size(output) == (32, 24)
     (folder / "inputs/style.jpg").write_bytes(b"changed")
     (folder / "final.png").write_bytes(b"changed")
     for path in (folder / "stages").iterdir():
@@ -115,9 +117,9 @@ def test_inputs_thumbnails_and_a_few_stages_are_included_if_unchanged(
     receipt, thumbs = receipt_of(view), folder.parent / "state/thumbs"
     thumbs.mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(thumbs / f"{receipt.inputs[0].sha256}.jpg")
-    made = report.figures(view, receipt, thumbs.parent)
-    assert size(made.inputs[0]) == (9, 9) and made.inputs[1] == Figure("style 1: style.jpg")
-    assert (made.output.data, made.stages) == ("", [])
+    output, inputs, stages = report.figures(view, receipt, thumbs.parent)
+    assert size(inputs[0]) == (9, 9) and inputs[1] == Figure("style 1: style.jpg")
+    assert (output.data, stages) == ("", [])
 
 
 def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folder: Path) -> None:
@@ -128,11 +130,11 @@ def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folde
     (place / "final.png").rename(folder.parent / "out/waves/a.png")
     receipt = json.loads((place / "receipt.json").read_bytes())
     (place / "receipt.json").write_text(json.dumps({**receipt, "final": "../../../waves/a.png"}))
-    assert size(figures_of(place).output) == (32, 24)
+    assert size(figures_of(place)[0]) == (32, 24)
     (folder.parent / "out/waves/a.png").rename(folder.parent / "secret.png")
     secret = {**receipt, "final": "../../../../secret.png", "files": []}
     (place / "receipt.json").write_text(json.dumps(secret))
-    assert figures_of(place).output.data == ""
+    assert figures_of(place)[0].data == ""
 
 
 def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Run) -> None:
@@ -145,12 +147,11 @@ def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Ru
         assert html.startswith("<!DOCTYPE html>") and html.count("data:image/jpeg;base64,") == 11
         assert html.count("<svg") == 1 and ("<h1>sea</h1>" in html) == (job == "wave")
     assert run("report", "sea").out == "a_job-report.html\n"
-    series = '{"sweep": {}, "jobs": [{"name": "seed=1"}]}'
-    world.write(Path("waves/receipt.json"), series.encode())
+    world.write(Path("waves/receipt.json"), b'{"sweep": {}}')
     for words, code, message in (
         (["sea", "-o", "out.html"], 73, "already there; --force replaces it"),
         (["sea", "-o", "no/out.html"], 73, "cannot be written"),
-        (["waves"], 65, "name one of its jobs, as waves/seed=1"),
+        (["waves"], 65, "that of a series: name the receipt of one of its jobs"),
         (["a"], 65, "its receipt is no longer in out"),
         (["b"], 65, "not finished yet (running)"),
     ):
