@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
 from stylewatch_daemon.errors import DaemonError
@@ -50,28 +51,20 @@ _RESOURCE_MESSAGES = {
 }
 
 
-def code_of(error: BaseException) -> int:
-    """Return the exit code for `error`."""
+def explain(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the message for `error`; an unforeseen one is a fault of ours."""
     if isinstance(error, DaemonError):
-        return error.exit_code
+        return error.exit_code, str(error)
+    if isinstance(error, PainterError | BackendError):
+        codes = (code for kind, code in _CODES.items() if isinstance(error, kind))
+        return next(codes, INTERNAL_FAULT), str(error)
     if isinstance(error, OSError) and error.errno in _DISK:
-        return CANNOT_WRITE
-    if error_kind(error) is not None:
-        return UNAVAILABLE
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), INTERNAL_FAULT)
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return the message for `error`; an unforeseen error is reported as a fault of stylewatch."""
-    if isinstance(error, DaemonError | PainterError | BackendError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return f"{error.filename or 'the output'} cannot be written: {error.strerror}"
+        path = error.filename or "the output"
+        return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
     if (kind := error_kind(error)) is not None:
-        return _RESOURCE_MESSAGES[kind].format(
-            str(error).partition("\n")[0] or type(error).__name__
-        )
-    return (
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return UNAVAILABLE, _RESOURCE_MESSAGES[kind].format(reason)
+    return INTERNAL_FAULT, (
         f"a fault of stylewatch's own, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"
     )
@@ -92,11 +85,9 @@ def echo_json(plain: object) -> None:
 
 def note(text: str) -> None:
     """Print a remark on stderr, each line with the program's name."""
-    try:
+    with suppress(BrokenPipeError):
         for line in text.splitlines():
             print(f"stylewatch: {line}", file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        return
 
 
 def exit_process(code: int) -> NoReturn:

@@ -78,7 +78,6 @@ def init(
 
 
 def _ask() -> tuple[Path, bool]:
-    """Ask for the folder of the pictures, and whether the service is wanted."""
     (inbox,) = service.user_settings().inboxes
     default = abbreviated(inbox.path.parent)
     pictures = typer.prompt("Folder for inbox and outbox", default, err=True)

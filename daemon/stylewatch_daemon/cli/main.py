@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from keyword import iskeyword
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -19,7 +19,7 @@ from stylewatch_daemon.cli.exit_codes import USAGE, note
 from stylewatch_painter.process_memory import import_uncollected
 
 _COMMANDS = {
-    name: module
+    name: (module, f"{name}_" if iskeyword(name) else name)
     for module, names in (
         ("init", "init"),
         ("run", "run"),
@@ -32,16 +32,13 @@ _COMMANDS = {
         ("control", "prune"),
     )
     for name in names.split()
-}
-"""The module of each command, in the order of `--help`."""
-
-_GROUPS = {
+} | {
     "weights": ("weights", "app"),
     "config": ("settings", "config_app"),
     "service": ("service", "app"),
     "alerts": ("settings", "alerts_app"),
 }
-"""The module and the variable of each group of commands."""
+"""The module and the variable of each command or group of commands, in the order of `--help`."""
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -54,19 +51,14 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(stylewatch)
     named = next((word for word in arguments if not word.startswith("-")), None)
-    names = (*_COMMANDS, *_GROUPS)
-    for name in (named,) if named in names else names:
-        if name in _COMMANDS:
-            function = f"{name}_" if iskeyword(name) else name
-            app.command(name)(getattr(_module(_COMMANDS[name]), function))
+    for name in (named,) if named in _COMMANDS else _COMMANDS:
+        module, variable = _COMMANDS[name]
+        command = getattr(import_uncollected(f"stylewatch_daemon.cli.{module}"), variable)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
         else:
-            module, variable = _GROUPS[name]
-            app.add_typer(getattr(_module(module), variable), name=name)
+            app.command(name)(command)
     return app
-
-
-def _module(name: str) -> ModuleType:
-    return import_uncollected(f"stylewatch_daemon.cli.{name}")
 
 
 def _version(wanted: bool) -> None:
@@ -121,11 +113,11 @@ def call(arguments: Sequence[str]) -> int:
 
 
 def _report(error: Exception) -> int:
-    """Print `error` on stderr; return its exit code."""
     usage = getattr(error, "format_message", None)  # an error of typer
     if usage is None:
-        note(exit_codes.sentence_of(error))
-        return exit_codes.code_of(error)
+        code, text = exit_codes.explain(error)
+        note(text)
+        return code
     text = " ".join(usage().split()).rstrip(".")
     if text:  # if a command is missing, typer has printed its help
         context = getattr(error, "ctx", None)

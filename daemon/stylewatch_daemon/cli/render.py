@@ -291,10 +291,7 @@ def try_(
 def _stills(
     content: Path, job: JobOptions, config_file: Path | None, folder: Path
 ) -> Sequence[tuple[Path, JobOptions]]:
-    """Return the content and its options; of a clip, frames with theirs, as files in `folder`.
-
-    They are the first frames of its first scenes. Frames in which a mask has no region are skipped.
-    """
+    """Return the content with its options; of a clip, first frames of scenes, in `folder`."""
     from stylewatch_daemon.worker.paint_clip import with_cuts
     from stylewatch_painter.images import clip
     from stylewatch_painter.images.encode import encode
@@ -319,10 +316,7 @@ def _stills(
 
 
 def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Frame]":
-    """Yield the frames of a clip in which its mask, a clip as well, has a region.
-
-    Raises PictureError where they do not match, or there is no such frame.
-    """
+    """Yield the frames of a clip in which its mask, a clip as well, has a region."""
     from stylewatch_painter.images import clip, masks
 
     counts = [clip.inspect(path, limits).frames for path in (mask, content)]
@@ -340,7 +334,6 @@ def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Fr
 def _command(
     pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
-    """Return the command that paints a variant large."""
     own = {key: value for key, value in values.items() if key in vars(large)}
     sets = [f"{key}={json_text(value)}" for key, value in values.items() if key not in own]
     large = replace(large, sets=[*(large.sets or ()), *sets], **own)
@@ -372,10 +365,9 @@ def figure(
     output_target.check_free(place.path, force=force)
     if steps == 0:
         raise UsageError("figure reconstructs pictures: --steps takes 1 or more")
-    given = {"backend": backend, "device": device, "size": size, "steps": steps, "seed": seed,
-             "save_every": steps}  # fmt: skip
-    overrides = {f"job.{key}": value for key, value in given.items() if value is not None}
-    settings = config.load(config_file, overrides)
+    job = JobOptions(backend=backend, device=device, size=size, steps=steps, seed=seed,
+                     save_every=steps)  # fmt: skip
+    settings = config.load(config_file, build_order.overrides_of(job))
     order = Order(
         name=place.path.stem,
         settings=settings.job,

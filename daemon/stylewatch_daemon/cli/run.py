@@ -76,12 +76,12 @@ def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
         on_terminal = settings.format == "console" and sys.stderr.isatty()
         if on_terminal and log.isEnabledFor(logging.INFO):
             with moving_lines() as begin:
-                yield LogReporter(log, begin)
+                yield _LogReporter(log, begin)
         else:
-            yield LogReporter(log, lambda job: Lines(partial(log.info, extra={"job": job})))
+            yield _LogReporter(log, lambda job: Lines(partial(log.info, extra={"job": job})))
 
 
-class LogReporter(Reporter):
+class _LogReporter(Reporter):
     """Logs every event; `begin` makes the progress display of a job."""
 
     def __init__(self, log: logging.Logger, begin: Begin) -> None:
@@ -91,99 +91,79 @@ class LogReporter(Reporter):
         self._waiting: frozenset[Incomplete] = frozenset()
 
     def watching(self, inboxes: Sequence[Path]) -> None:
-        """Log the inboxes."""
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
 
     def reloaded(self) -> None:
-        """Log that the settings were read again."""
         self._log.info("the settings were read again; they apply from the next job on")
 
     def not_reloaded(self, reason: str) -> None:
-        """Log the mistakes in the new settings."""
         for line in reason.splitlines():
             self._log.error("%s", line)
         self._log.error("the new settings are wrong; the old ones still apply")
 
     def needs_restart(self, key: str) -> None:
-        """Log a changed setting that needs a restart."""
         self._log.warning("%s was changed; this applies from the next start on", key)
 
     def asked(self, what: str) -> None:
-        """Log a request that was carried out."""
         self._log.info("%s", what)
 
     def taken(self, job: str) -> None:
-        """Log a claimed pair."""
         self._log.info("claimed", extra={"job": job})
 
     def divided(self, job: str, jobs: int) -> None:
-        """Log a series and the number of its jobs."""
         self._log.info("a series of %d jobs", jobs, extra={"job": job})
 
     def job_started(self, job: str, started: Started) -> None:
-        """Begin the progress display of a job."""
         self._displays[job] = self._begin(job)
         self._displays[job](started)
 
     def progress(self, job: str, progress: Progress) -> None:
-        """Show a step."""
         self._displays[job](progress)
 
     def staged(self, job: str, path: Path) -> None:
-        """Show a stage, and log a published file."""
         if job in self._displays and path.parent.name == "stages":
             self._displays[job](Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def done(self, job: str, folder: Path) -> None:
-        """Log the folder of a finished job."""
         self._end(job)
         self._log.info("done, in %s", folder, extra={"job": job})
 
     def refused(self, job: str, reason: str, folder: Path) -> None:
-        """Log why a job was refused, and where its inputs are."""
         self._end(job)
         self._log.error("refused: %s; it is in %s", reason, folder, extra={"job": job})
 
     def cancelled(self, job: str, folder: Path) -> None:
-        """Log where the inputs of a canceled job are."""
         self._end(job)
         self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        """Log a failed attempt; `for_good`: it was the last."""
         self._end(job)
         outcome = "failed permanently" if for_good else "failed, and will be tried again"
         level = logging.ERROR if for_good else logging.WARNING
         self._log.log(level, "%s: %s", outcome, reason, extra={"job": job, "trace": trace})
 
     def paused(self, what: str, reason: str) -> None:
-        """Log what a job, or an inbox, waits for."""
         self._end(what)
         self._log.error("waits: %s", reason, extra={"job": what})
 
     def input_changed(self, job: str, what: str) -> None:
-        """Log a change of an input after it was claimed."""
         self._log.warning("%s", what, extra={"job": job})
 
     def stopped(self, job: str, step: int, unit: str) -> None:
-        """Log an interrupted job."""
         self._end(job)
         self._log.info("stopped; it continues from %s %d", unit, step, extra={"job": job})
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        """Log the incomplete pairs that are new, or wait for something else than before."""
         for pair in waiting:
             if pair not in self._waiting:
                 self._log.warning("waits for %s", pair.waits_for, extra={"job": pair.name})
         self._waiting = frozenset(waiting)
 
     def left_alone(self, path: Path, why: str) -> None:
-        """Log a file or a job that is ignored."""
         self._log.warning("%s is ignored: %s", shortened(path), why)
 
     def pruned(self, files: int, bytes_: int) -> None:
-        """Log the files that `retention` removed."""
         self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
 
     def _end(self, job: str) -> None:

@@ -77,11 +77,6 @@ _INITIAL = """\
 """
 
 
-@app.callback()
-def service() -> None:
-    """Run stylewatch as a systemd service."""
-
-
 @app.command()
 def install(
     user: Annotated[
@@ -181,7 +176,6 @@ def start_command(source: Path) -> str | None:
 
 
 def _command() -> Path:
-    """Return the `stylewatch` command of this installation."""
     near = Path(sys.executable).with_name("stylewatch")
     command = str(near) if near.exists() else shutil.which("stylewatch")
     if command is None:
@@ -209,10 +203,7 @@ def _nvidia(settings: Config) -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
-
-    `nvidia`: jobs run on an NVIDIA GPU.
-    """
+    """Values for the units; `program`: its folders; `nvidia`: jobs run on such a GPU."""
 
     command: Path
     config: Path
@@ -229,8 +220,8 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
         _shipped(UNIT),
         {
             "ExecStart": _start(machine),
-            "RequiresMountsFor": _listed(writable),
-            "ReadWritePaths": " ".join([_listed(writable), *_optional(outside)]),
+            "RequiresMountsFor": _paths(writable),
+            "ReadWritePaths": _paths(writable, outside),
             "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
         },
     )
@@ -366,13 +357,11 @@ def _homes(
     secrets = (settings.alerts.urls_file, settings.web.token_file)
     read.update(path for path in secrets if path is not None)
     visible = {
-        "BindPaths": [*map(_quoted, _at_home(writable)), *_optional(_at_home(library))],
-        "BindReadOnlyPaths": _optional(_at_home(read - {*writable, *library})),
+        "BindPaths": _paths(_at_home(writable), _at_home(library)),
+        "BindReadOnlyPaths": _paths((), _at_home(read - {*writable, *library})),
     }
     yield "tmpfs" if any(visible.values()) else "yes"
-    for key, words in visible.items():
-        if words:
-            yield f"{key}={' '.join(words)}"
+    yield from (f"{key}={paths}" for key, paths in visible.items() if paths)
 
 
 def _at_home(paths: Iterable[Path]) -> list[Path]:
@@ -388,14 +377,9 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
     return outermost
 
 
-def _listed(paths: Iterable[Path]) -> str:
-    """Join paths for a unit; the service does not start where one is missing."""
-    return " ".join(map(_quoted, paths))
-
-
-def _optional(paths: Iterable[Path]) -> list[str]:
-    """Return paths for a unit, which systemd skips where they are missing."""
-    return [_quoted(f"-{path}") for path in paths]
+def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
+    """Join paths for a unit, whose service starts only if those `needed` are there."""
+    return " ".join(map(_quoted, (*needed, *(f"-{path}" for path in optional))))
 
 
 def _quoted(word: object) -> str:

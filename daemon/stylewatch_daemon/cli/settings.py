@@ -72,11 +72,6 @@ def schema() -> None:
     echo_json(config.Config.model_json_schema())
 
 
-@alerts_app.callback()
-def alerts() -> None:
-    """Test the URLs that alerts are sent to."""
-
-
 @alerts_app.command()
 def test(config_file: options.Config = None) -> None:
     """Send a message to each URL in `alerts`, and report which it reached."""

@@ -14,7 +14,7 @@ import typer
 from tests.daemon.cli.conftest import Run
 
 from stylewatch_daemon import errors
-from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, code_of, sentence_of
+from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, explain
 from stylewatch_daemon.cli.main import make_app
 from stylewatch_painter import errors as painter
 from stylewatch_painter.recipes import book
@@ -25,30 +25,29 @@ STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main
 HEAVY = {"numpy", "torch", "PIL", "onnx", "onnxruntime", "matplotlib", "watchdog", "rich.progress"}
 
 
-def test_help_loads_nothing_heavy() -> None:
+def loaded_by(*commands: list[str], module: str = "sys") -> set[str]:
+    """The modules that the commands, and `module`, load."""
     code = (
-        "import json, sys\n"
+        f"import json, sys, {module}\n"
         "from stylewatch_daemon.cli.main import call\n"
-        "import stylewatch_daemon.doctor.diagnose\n"
-        "for words in (['--help'], ['render', '--help'], ['recipes'], ['weights', '--help']):\n"
+        f"for words in {commands}:\n"
         "    assert call(words) == 0\n"
         "print(json.dumps(list(sys.modules)))\n"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert HEAVY.isdisjoint(json.loads(out.stdout.splitlines()[-1]))
+    return set(json.loads(out.stdout.splitlines()[-1]))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    commands = (["--help"], ["render", "--help"], ["recipes"], ["weights", "--help"])
+    assert HEAVY.isdisjoint(loaded_by(*commands, module="stylewatch_daemon.doctor.diagnose"))
 
 
 def test_a_command_imports_no_other_command(here: Path) -> None:
     """Their modules would take longer than a first step."""
-    words = ["render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "-q"]
-    code = (
-        "import json, sys\n"
-        "from stylewatch_daemon.cli.main import call\n"
-        f"assert call({words}) == 0\n"
-        "print(json.dumps(list(sys.modules)))\n"
+    modules = loaded_by(
+        ["render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "-q"]
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = json.loads(out.stdout)
     packages = ("alerts", "doctor", "service", "web")
     commands = ("control", "init", "report", "run", "service", "settings", "status", "submit",
                 "weights")  # fmt: skip
@@ -109,8 +108,8 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
 def test_every_error_has_its_exit_code_and_sentence(
     error: Exception, code: int, message: str
 ) -> None:
-    assert code_of(error) == code
-    assert message in sentence_of(error)
+    exit_code, text = explain(error)
+    assert exit_code == code and message in text
 
 
 def test_a_closed_pipe_ends_the_command_silently() -> None:
