@@ -4,13 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.cli.build_order import (
-    RenderRequest,
-    make_plan,
-    masks_by_role,
-)
+from stylewatch_daemon.cli.build_order import RenderRequest, make_plan, masks_by_role
 from stylewatch_daemon.cli.options import JobOptions, parse_sets
-from stylewatch_daemon.errors import InputError, UsageError
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -43,8 +38,6 @@ def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_pic
     for output, kind in (("a.webp", "webp"), ("a", "png")):
         plan = make_plan(RenderRequest(PAIR, JobOptions(), output=output), tmp_path)
         assert plan.order.settings.format == kind
-    with pytest.raises(UsageError, match=r"a.webp is webp by its name, and --set says format png"):
-        make_plan(RenderRequest(PAIR, JobOptions(sets=["format=png"]), output="a.webp"), tmp_path)
     for start in ("noise", "style.jpg"):
         plan = make_plan(RenderRequest(PAIR, JobOptions(init=start)), tmp_path)
         is_picture = start == "style.jpg"
@@ -52,26 +45,6 @@ def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_pic
         assert (plan.order.init, plan.pictures[2:]) == (
             (PAIR[1], PAIR[1:]) if is_picture else (None, ())
         )
-
-
-@pytest.mark.parametrize(
-    ("named", "job", "output", "error", "message"),
-    [
-        ((), JobOptions(), None, UsageError, "at least one style"),
-        (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, "),
-        (PAIR, JobOptions(artifact=["sheet"]), "a.png", UsageError, "--artifact needs a folder"),
-        (PAIR, JobOptions(save_start=True), None, UsageError, "--save-start needs a folder"),
-        ((PAIR[0], Path("absent.jpg")), JobOptions(), None, InputError, r"absent.jpg does not exi"),
-        (PAIR, JobOptions(mask=Path("no.png")), None, InputError, r"no\.png does not exist"),
-        (PAIR, JobOptions(style_mask=["none"] * 2), None, UsageError, "2 times for 1 styles"),
-    ],
-)  # fmt: skip
-def test_every_mistake_is_reported_before_anything_is_loaded(
-    tmp_path: Path, named: tuple[Path, ...], job: JobOptions, output: str | None,
-    error: type[Exception], message: str,
-) -> None:  # fmt: skip
-    with pytest.raises(error, match=message):
-        make_plan(RenderRequest(named, job, output=output), tmp_path)
 
 
 def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
@@ -100,21 +73,3 @@ def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
     text: str, key: str, value: object
 ) -> None:
     assert parse_sets([text]) == parse_sets([f"{text.partition('=')[0]}=9", text]) == {key: value}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("stepps=1", "--set: unknown key 'stepps'; did you mean 'steps'?"),
-        ("keep=[sheet]", "--set: unknown key 'keep'; it is now called 'artifacts'"),
-        ("alerts.urls=[json://hush]", "--set alerts.urls: these are secrets"),
-        ("alerts={urls: [json://hush]}", "--set alerts.urls: these are secrets"),
-    ],
-)
-def test_what_cannot_be_set_is_refused_and_secrets_are_not_repeated(
-    text: str, message: str
-) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_sets([text])
-    assert str(caught.value).startswith(message)
-    assert "hush" not in str(caught.value)

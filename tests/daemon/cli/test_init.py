@@ -3,8 +3,6 @@
 import errno
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from stylewatch_daemon.cli import init, service
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 
-STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
 Ask = Callable[..., tuple[Ended, str]]
 MADE = {"art/inbox", "art/outbox", "art/styles", "state/stylewatch", "config/stylewatch"}
 
@@ -55,33 +52,30 @@ def folders(home: Path) -> set[str]:
             if path.is_dir() and not any(inner.is_dir() for inner in path.iterdir())}  # fmt: skip
 
 
-def test_all_commands_find_the_config_of_init_from_any_folder(home: Path, pictures: Path) -> None:
-    def stylewatch(*words: str, folder: Path = pictures) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*STYLEWATCH, *words], cwd=folder, capture_output=True, text=True, check=False
-        )
-
-    ended = stylewatch("init")
+def test_all_commands_find_the_config_of_init_from_any_folder(
+    home: Path, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = run("init")
     places = ["config  ~/config/stylewatch/config.yaml", "inbox   ~/Bilder/stylewatch/inbox",
               "outbox  ~/Bilder/stylewatch/outbox", "state   ~/state/stylewatch"]  # fmt: skip
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[:4] == places
-    steps = re.findall(r"^  (stylewatch \w+)", ended.stdout, re.MULTILINE)
+    assert (ended.code, ended.err, ended.lines[:4]) == (0, "", places)
+    steps = re.findall(r"^  (stylewatch \w+)", ended.out, re.MULTILINE)
     assert steps == ["stylewatch run", "stylewatch submit", "stylewatch status"]
     path = config.user_file()
     path.write_text(
         f"{path.read_text()}watch: {{quiet_s: 0}}\njob: {{backend: sketch, steps: 2}}\n"
     )
-    assert stylewatch("submit", "content.jpg", "style.jpg", "--name", "sea").stdout == "sea\n"
-    assert stylewatch("run", "--once", folder=home).returncode == 0
+    assert run("submit", "content.jpg", "style.jpg", "--name", "sea").out == "sea\n"
+    monkeypatch.chdir(home / "Bilder")
+    assert run("run", "--once").code == 0
     assert (home / "Bilder/stylewatch/outbox/sea/receipt.json").exists()
-    ended = stylewatch("status", folder=home / "Bilder")
-    assert ended.returncode == 3 and ", 1 done, " in ended.stdout
-    assert ended.stdout.splitlines()[:4] == places
-    assert stylewatch("show", "sea", folder=home / "Bilder").returncode == 0
-    (pictures / "config.yaml").write_text("state: {path: mine}\n")
-    assert stylewatch("show", "sea").returncode == 64
-    assert stylewatch("show", "sea", "--config", str(path)).returncode == 0
+    ended = run("status")
+    assert (ended.code, ended.lines[:4]) == (3, places) and ", 1 done, " in ended.out
+    assert run("show", "sea").code == 0
+    monkeypatch.chdir(here)
+    (here / "config.yaml").write_text("state: {path: mine}\n")
+    assert run("show", "sea").code == 64
+    assert run("show", "sea", "--config", path).code == 0
 
 
 def test_every_key_of_the_written_config_is_valid_also_those_in_comments(

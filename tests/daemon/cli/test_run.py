@@ -46,24 +46,6 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--once", "--outbox", "inbox/out"], 78, "lies in the inbox"),
-        (["--once", "--config", "absent.yaml"], 78, "absent.yaml"),
-        (["--once", "--state", "file"], 73, "file"),
-        (["--set", "web.listen=0.0.0.0:8787"], 64, "token_file"),
-    ],
-)
-def test_a_mistake_is_one_sentence_with_an_exit_code(
-    here: Path, run: Run, arguments: list[str], code: int, message: str
-) -> None:
-    (here / "file").touch()
-    ended = run("run", *SKETCH, *arguments)
-    assert ended.code == code and message in ended.err
-    assert len(ended.err.splitlines()) == 1
-
-
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
 OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")

@@ -106,55 +106,35 @@ def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "writable", "home", "bound"),
+    ("root", "styles", "listen", "writable", "library", "bound"),
     [
-        ("/data/a b", '"/data/a b"', "yes", []),
-        ("/home/ann/art", "/home/ann/art", "tmpfs", ["/home/ann/art"]),
-        ("/home/ann", "/home/ann/in /home/ann/out /home/ann/state", "tmpfs",
-         ["/home/ann/in /home/ann/out /home/ann/state"]),
+        ("/data/a b", "/data/styles", None, '"/data/a b"', "", ([], [])),
+        ("/home/ann", "/data/styles", None, "/home/ann/in /home/ann/out /home/ann/state", "",
+         (["/home/ann/in /home/ann/out /home/ann/state"], ["-/home/ann"])),
+        ("/data/art", "/data/styles", "systemd", "/data/art", " -/data/styles", ([], [])),
+        ("/home/ann/art", "/home/ann/art/styles", None, "/home/ann/art", "",
+         (["/home/ann/art"], ["-/home/ann/art/styles"])),
+        ("/home/ann/art", "/home/ann/art/styles", "systemd", "/home/ann/art", "",
+         (["/home/ann/art -/home/ann/art/styles"], [])),
+        ("/home/ann/art", "/home/ann/my styles", "systemd", "/home/ann/art",
+         ' "-/home/ann/my styles"', (['/home/ann/art "-/home/ann/my styles"'], [])),
     ],
 )  # fmt: skip
-def test_the_service_may_write_only_to_its_folders(
-    root: str, writable: str, home: str, bound: list[str]
-) -> None:
-    given = settings(f"{root}/in", f"{root}/out", f"{root}/state")
-    unit = for_system(MACHINE, given)[UNIT]
-    assert values(unit, "ReadWritePaths") == values(unit, "RequiresMountsFor") == [writable]
-    assert (values(unit, "ProtectHome"), values(unit, "BindPaths")) == ([home], bound)
-
-
-@pytest.mark.parametrize(
-    ("root", "styles", "listen", "writable", "bound", "readable"),
-    [
-        ("/data/art", "/data/styles", None, "/data/art", [], []),
-        ("/data/art", "/data/styles", "systemd", "/data/art -/data/styles", [], []),
-        ("/home/ann/art", "/home/ann/art/styles", None,
-         "/home/ann/art", ["/home/ann/art"], ["-/home/ann/art/styles"]),
-        ("/home/ann/art", "/home/ann/art/styles", "systemd",
-         "/home/ann/art", ["/home/ann/art -/home/ann/art/styles"], []),
-        ("/home/ann/art", "/home/ann/my styles", "systemd",
-         '/home/ann/art "-/home/ann/my styles"', ['/home/ann/art "-/home/ann/my styles"'], []),
-    ],
-)  # fmt: skip
-def test_the_style_library_is_writable_if_the_page_is_on(
-    root: str, styles: str, listen: str | None, writable: str, bound: list[str], readable: list[str]
-) -> None:
-    web, library = {"listen": listen}, {"styles": styles}
-    given = settings(f"{root}/in", f"{root}/out", f"{root}/state", web=web, pairing=library)
-    files = for_system(MACHINE, given)
-    assert values(files[UNIT], "ReadWritePaths") == [writable]
-    assert values(files[UNIT], "RequiresMountsFor") == [root]
-    assert values(files[UNIT], "BindPaths") == bound
-    assert values(files[UNIT], "BindReadOnlyPaths") == readable
+def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_library(
+    root: str, styles: str, listen: str | None, writable: str, library: str,
+    bound: tuple[list[str], list[str]],
+) -> None:  # fmt: skip
+    machine = Machine(MACHINE.command, Path(root, "config.yaml"))
+    paths, web = {"styles": styles}, {"listen": listen}
+    given = settings(f"{root}/in", f"{root}/out", f"{root}/state", web=web, pairing=paths)
+    files = for_system(machine, given)
+    unit = files[UNIT]
+    assert values(unit, "RequiresMountsFor") == [writable]
+    assert values(unit, "ReadWritePaths") == [f"{writable}{library}"]
+    assert values(unit, "ProtectHome") == ["tmpfs" if any(bound) else "yes"]
+    assert (values(unit, "BindPaths"), values(unit, "BindReadOnlyPaths")) == bound
     made = files["tmpfiles.d/stylewatch.conf"].replace('"', "")
-    assert (f"{styles} 2775" in made) == (f"-{styles}" in writable.replace('"', ""))
-
-
-def test_a_folder_that_the_service_may_write_to_is_not_named_as_readable_too() -> None:
-    machine = Machine(MACHINE.command, Path("/home/ann/art/config.yaml"))
-    root = "/home/ann/art"
-    unit = for_system(machine, settings(f"{root}/in", f"{root}/out", f"{root}/state"))[UNIT]
-    assert (values(unit, "BindPaths"), values(unit, "BindReadOnlyPaths")) == ([root], [])
+    assert (f"{styles} 2775" in made) == bool(library)
 
 
 @pytest.mark.parametrize(

@@ -74,27 +74,6 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     assert names == ["sea-5\n", "sea-2\n", "sea\n"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["content.jpg"], 64, "submit takes a photograph and at least one style"),
-        (["content.jpg", "inbox"], 65, "inbox is a folder"),
-        ([*PAIR[1:], "--set", "watch.quiet_s=3"], 64, "can't be set for a job"),
-        ([*PAIR[1:], "--recipe", "own.yaml"], 64, "can't name a recipe file"),
-        ([*PAIR[1:], "--name", "../sea"], 64, "would do"),
-        ([*PAIR[1:], "--recipe", "nnst", "--content-weight", "2"], 64, "leave content_weight out"),
-        ([*PAIR[1:], "--inbox", "absent"], 73, "absent"),
-    ],
-)
-def test_a_mistake_is_reported_before_anything_is_written(
-    inbox: Path, run: Run, arguments: list[str], code: int, message: str
-) -> None:
-    ended = run("submit", *arguments)
-    assert (ended.code, ended.out) == (code, "")
-    assert message in ended.err
-    assert list(inbox.iterdir()) == []
-
-
 def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final_state(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

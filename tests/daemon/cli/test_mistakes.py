@@ -1,0 +1,83 @@
+"""A mistake on a command line is one sentence with an exit code, and nothing is written."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.daemon.cli.conftest import Run
+from tests.painter.films import film
+
+SKETCH = ("--backend", "sketch", "--size", "32")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("render text.jpg style.jpg", 65, "text.jpg"),
+        ("render content.jpg style.jpg --backend skech", 69, "did you mean 'sketch'"),
+        ("render content.jpg style.jpg --set backends.sketch.color=red", 78, "color"),
+        ("render content.jpg style.jpg --sweep seed=1 -o one.png", 64, "makes several pictures"),
+        ("render content.jpg style.jpg --sweep strength=0.5,7 -o p/", 64, "strength"),
+        ("render content.jpg style.jpg -o a.mp4", 64,
+         "content.jpg is a picture, and a.mp4 is none by its name: name it a.png"),
+        ("render film.mkv style.jpg -o a.png", 64,
+         "film.mkv is a clip, and a.png is none by its name: name it a.mp4"),
+        ("render film.mkv style.jpg --preview 16", 78,
+         "preview is for pictures, and film.mkv is a clip"),
+        ("render film.mkv style.jpg --set schedule.steps=0", 78,
+         "steps: 0 measures a picture, and film.mkv is a clip"),
+        ("render film.mkv style.jpg --set limits.max_frames=2", 65,
+         "film.mkv has more than 2 frames"),
+        ("render content.jpg film.mkv", 65,
+         "film.mkv is a film, and only the content of a job and its mask can be; take a picture"),
+        ("render film.mkv style.jpg --mask film.mkv", 78,
+         "film.mkv: backend sketch does not look at masks"),
+        ("try content.jpg style.jpg -o sheets/", 64,
+         "name a picture, as sheet.png, not sheets/"),
+        ("try content.jpg style.jpg -o style.jpg", 73,
+         "style.jpg is already there; --force replaces it"),
+        ("try content.jpg style.jpg --sweep strength=7", 64, "strength"),
+        ("render", 64, "render takes a photograph and at least one style"),
+        ("render content.jpg absent.jpg", 65, "absent.jpg does not exist"),
+        ("render content.jpg style.jpg --init nose", 64, "--init takes content, style, "),
+        ("render content.jpg style.jpg --artifact sheet -o a.png", 64, "--artifact needs a folder"),
+        ("render content.jpg style.jpg --save-start", 64, "--save-start needs a folder"),
+        ("render content.jpg style.jpg --mask no.png", 65, "no.png does not exist"),
+        ("render content.jpg style.jpg --style-mask none --style-mask none", 64,
+         "2 times for 1 styles"),
+        ("render content.jpg style.jpg -o a.webp --set format=png", 64,
+         "a.webp is webp by its name, and --set says format png"),
+        ("render content.jpg style.jpg -o a.gif", 64, ".gif cannot be written; .png, "),
+        ("render content.jpg style.jpg -o absent/a.png", 73, "absent cannot be written: "),
+        ("render content.jpg style.jpg -o text.jpg/painted", 73, "painted cannot be written: "),
+        ("run --set stepps=1", 64, "--set: unknown key 'stepps'; did you mean 'steps'?"),
+        ("run --set keep=[sheet]", 64,
+         "--set: unknown key 'keep'; it is now called 'artifacts'"),
+        ("run --set alerts.urls=[json://hush]", 64, "--set alerts.urls: these are secrets"),
+        ("run --set 'alerts={urls: [json://hush]}'", 64, "--set alerts.urls: these are secrets"),
+        ("run --once --outbox inbox/out", 78, "lies in the inbox"),
+        ("run --once --config absent.yaml", 78, "absent.yaml"),
+        ("run --once --state text.jpg", 73, "text.jpg"),
+        ("run --set web.listen=0.0.0.0:8787", 64, "token_file"),
+        ("submit content.jpg", 64, "submit takes a photograph and at least one style"),
+        ("submit content.jpg inbox", 65, "inbox is a folder"),
+        ("submit content.jpg style.jpg --set watch.quiet_s=3", 64, "can't be set for a job"),
+        ("submit content.jpg style.jpg --recipe own.yaml", 64, "can't name a recipe file"),
+        ("submit content.jpg style.jpg --name ../sea", 64, "would do"),
+        ("submit content.jpg style.jpg --recipe nnst --content-weight 2", 64,
+         "leave content_weight out"),
+        ("submit content.jpg style.jpg --inbox absent", 73, "absent"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_and_nothing_is_written(
+    command: str, code: int, message: str, here: Path, run: Run
+) -> None:
+    (here / "inbox").mkdir()
+    (here / "text.jpg").write_text("no picture at all")
+    film(here / "film.mkv", "ffv1", frames=3, pix_fmt="bgr0")
+    before = sorted(here.rglob("*"))
+    verb, *words = shlex.split(command)
+    ended = run(verb, *(SKETCH if verb != "run" else ()), *words)
+    assert (ended.code, ended.out) == (code, "") and message in ended.err
+    assert len(ended.err.splitlines()) == 1 and "hush" not in ended.err
+    assert sorted(here.rglob("*")) == before
