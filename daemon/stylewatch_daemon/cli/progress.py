@@ -41,7 +41,7 @@ class Lines:
         self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self._write, self._now = write, now
-        self._clock: Clock | None = None
+        self._clock: Clock
         self._written_at = now()
         self._latest = ""
 
@@ -52,7 +52,7 @@ class Lines:
             for line in _start_lines(event):
                 self._write(line)
         elif isinstance(event, Progress):
-            self._latest = progress_text(event, self._clock.left(event) if self._clock else None)
+            self._latest = progress_text(event, self._clock.left(event))
             if self._now() - self._written_at >= EVERY_S:
                 self._flush()
         elif isinstance(event, Staged) and event.path.startswith("stages/"):
@@ -87,7 +87,7 @@ class _MovingLine:
 
     def __init__(self, bar: "rich.progress.Progress", name: str) -> None:
         self._bar, self._name = bar, name
-        self._clock: Clock | None = None
+        self._clock: Clock
         self._line: rich.progress.TaskID | None = None
 
     def __call__(self, event: Event) -> None:
@@ -96,7 +96,7 @@ class _MovingLine:
         elif self._line is None:
             return
         elif isinstance(event, Progress):
-            left = self._clock.left(event) if self._clock else None
+            left = self._clock.left(event)
             self._bar.update(
                 self._line,
                 completed=event.step,

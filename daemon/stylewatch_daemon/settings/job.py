@@ -72,8 +72,7 @@ def _check_style_size(value: object) -> object:
     """Return one rule as text, or several as a tuple."""
     if value is None:
         return None
-    several = isinstance(value, list | tuple)
-    given = value if isinstance(value, list | tuple) else [value]
+    given = list(value) if isinstance(value, list | tuple) else [value]
     if len(given) > MOST_STYLES:
         raise ValueError(f"should have at most {MOST_STYLES} sizes")
     rules = tuple(size_as_text(rule) for rule in given)
@@ -84,7 +83,7 @@ def _check_style_size(value: object) -> object:
             f"should be {STYLE_SIZES} or 50% (of the recipe's), or a list of these, one for each "
             "style"
         )
-    return rules if several else rules[0]
+    return rules if isinstance(value, list | tuple) else rules[0]
 
 
 StyleSize = Annotated[

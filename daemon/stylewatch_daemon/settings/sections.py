@@ -43,7 +43,7 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=_MOST)]
 
 def _yes_or_no(value: object) -> object:
     """Return the word for a boolean, since YAML reads a plain `yes` as True."""
-    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def _octal(value: object) -> object:
@@ -52,7 +52,7 @@ def _octal(value: object) -> object:
 
 
 def _check_mode(text: str) -> str:
-    if re.fullmatch("06[0-7]{2}", text) is None or int(text, 8) & 0o111:
+    if re.fullmatch("06[0246]{2}", text) is None:
         raise ValueError(
             "should be the mode of a file, in octal with a 0 in front and at least 0600, as 0664; "
             "folders also get the execute bits"

@@ -59,22 +59,6 @@ def test_a_command_imports_no_other_command(here: Path) -> None:
     assert "stylewatch_daemon.cli.render" in modules
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["submti"], "no such command 'submti'. Did you mean 'submit'? see `stylewatch --help`"),
-        (["render", "--stepz", "1"], "no such option: --stepz (Possible options: "),
-    ],
-)
-def test_usage_errors_are_one_sentence_with_exit_code_64(
-    run: Run, arguments: list[str], message: str
-) -> None:
-    ended = run(*arguments)
-    assert ended.code == 64
-    (line,) = ended.err.splitlines()
-    assert line.startswith(f"stylewatch: {message}")
-
-
 def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

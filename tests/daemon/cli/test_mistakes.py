@@ -13,6 +13,9 @@ SKETCH = ("--backend", "sketch", "--size", "32")
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
+        ("submti", 64,
+         "no such command 'submti'. Did you mean 'submit'? see `stylewatch --help`"),
+        ("render --stepz 1", 64, "no such option: --stepz (Possible options: "),
         ("render text.jpg style.jpg", 65, "text.jpg"),
         ("render content.jpg style.jpg --backend skech", 69, "did you mean 'sketch'"),
         ("render content.jpg style.jpg --set backends.sketch.color=red", 78, "color"),

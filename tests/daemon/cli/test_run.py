@@ -109,8 +109,9 @@ def test_plain_lines_have_progress_at_intervals() -> None:
     lines: list[str] = []
     clock = Clock()
     show = Lines(lines.append, clock)
+    show(STARTED)
     show(step(1, 1))
     clock.now += EVERY_S
     show(step(2, 11))
     show(step(3, 12))
-    assert lines == ["step 2 of 15 at 8x8, loss 0.5"]
+    assert lines[2:] == ["step 2 of 15 at 8x8, loss 0.5, 5 min 20 s left"]

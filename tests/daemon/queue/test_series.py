@@ -68,12 +68,23 @@ def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> 
     assert [part.state for part in parts] == ["no longer known", "queued"]
 
 
-def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
-    world = SeriesWorld(tmp_path, "sweep: {steps: [3, -1, many]}")
+@pytest.mark.parametrize(
+    ("sweep", "mistakes"),
+    [
+        ("{steps: [3, -1, many]}",
+         ["steps=-1: the settings: steps: input should be greater",
+          "steps=many: the settings: steps: input should be a valid int"]),
+        ("{mask: [5], mask.feather: [3]}",
+         ["mask=5,mask.feather=3: job.mask.feather: 'mask' holds no keys"]),
+    ],
+)  # fmt: skip
+def test_the_mistakes_of_all_members_are_reported_at_once(
+    sweep: str, mistakes: list[str], tmp_path: Path
+) -> None:
+    world = SeriesWorld(tmp_path, f"sweep: {sweep}")
     attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
     attempt.apply(world.job_settings)
     with pytest.raises(SettingsError) as caught:
         world.series.begin(attempt)
-    first, second = str(caught.value).splitlines()
-    assert first.startswith("sweep, steps=-1: the settings: steps: input should be greater")
-    assert second.startswith("sweep, steps=many: the settings: steps: input should be a valid int")
+    for line, mistake in zip(str(caught.value).splitlines(), mistakes, strict=True):
+        assert line.startswith(f"sweep, {mistake}")
