@@ -1,8 +1,7 @@
 """Have artifacts drawn by a child process, which gives back the memory that this takes."""
 
-import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,36 +30,16 @@ class LossTable:
     """The losses of a job.
 
     Columns are as in losses.csv, `total` and the terms; a row has the step, the width and the
-    height of the picture, then a value for each column. `weights` say how much each term counts, 1
-    where it is not named. `stages` are the steps of the stages. The steps of a clip are frames, by
-    their `unit`.
+    height of the picture, the seconds, then a value for each column, None for a term that the step
+    does not have. `weights` say how much each term counts, 1 where it is not named. `stages` are
+    the steps of the stages. The steps of a clip are frames, by their `unit`.
     """
 
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[float, ...], ...] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[float | None]] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
-    stages: tuple[int, ...] = ()
+    stages: Sequence[int] = ()
     unit: str = "step"
-
-    @classmethod
-    def of(
-        cls,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[float | None]],
-        losses: Iterable[Mapping[str, Any]],
-        stages: Sequence[int],
-        unit: str,
-    ) -> "LossTable":
-        """The losses of `rows` as in losses.csv: with the seconds behind the height.
-
-        None, for a term that a step does not have, becomes NaN. `losses` are those of the stages,
-        as the receipt has them.
-        """
-        plain = tuple(
-            tuple(math.nan if value is None else value for value in (*row[:3], *row[4:]))
-            for row in rows
-        )
-        return cls(tuple(columns), plain, dict(weights(*losses)), tuple(stages), unit)
 
 
 @dataclass(frozen=True)
@@ -165,7 +144,7 @@ def evenly(count: int, limit: int) -> list[int]:
     return [round(number * (count - 1) / (limit - 1)) for number in range(limit)]
 
 
-def weights(*records: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def weights_of(*records: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield each term of a receipt's `losses`, by its column in losses.csv, with its weight.
 
     Small scales can have other terms than the final size, so each stage has a record of its own.

@@ -17,8 +17,8 @@ SIZE, DPI = (8.0, 6.0), 135
 """Inches, and pixels per inch: legible on a telephone with these letters."""
 
 _INK, _GRAY, _LETTERS = "#202020", "#8a8a8a", 15
-_HEAD = 3
-"""Columns of a row before the losses: step, width, height."""
+_HEAD = 4
+"""Columns of a row before the losses: step, width, height, seconds."""
 
 _SHADES = {"content": "Blues", "tv": "Greens"}
 _STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
@@ -37,7 +37,7 @@ def draw(losses: LossTable) -> bytes:
     """Return the picture, as PNG. Raises PictureError where there is nothing to draw."""
     if not losses.rows:
         raise PictureError("there are no losses to draw")
-    table = np.array(losses.rows, dtype=np.float64)
+    table = np.array(losses.rows, dtype=np.float64)  # None becomes NaN
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     _draw_terms(axes, losses, table)
@@ -94,7 +94,7 @@ def _above_zero(values: np.ndarray) -> np.ndarray:
 
 def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
     """Draw a line where the picture becomes larger, and the sizes above the axes."""
-    sizes = table[:, 1:_HEAD]
+    sizes = table[:, 1:3]
     starts = [0, *(np.flatnonzero(np.any(np.diff(sizes, axis=0), axis=1)) + 1)]
     steps = table[:, 0]
     first, last = steps[0], max(steps[-1], steps[0] + 1)

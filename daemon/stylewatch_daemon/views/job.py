@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.artifacts.client import weights
+from stylewatch_daemon.artifacts.client import weights_of
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.disk_space import amount
@@ -358,7 +358,7 @@ def loss_curve(
     shares: Mapping[str, float] = {}
     if isinstance(receipt, Receipt):
         records = (*(stage.losses for stage in receipt.stages), receipt.losses)
-        shares = dict(weights(*(losses.model_dump(exclude_none=True) for losses in records)))
+        shares = dict(weights_of(*(losses.model_dump(exclude_none=True) for losses in records)))
     weighted = {
         name: [(step, share * loss) for step, loss in lines[name]]
         for name, share in shares.items()

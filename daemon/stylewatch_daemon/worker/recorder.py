@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn
+from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn, weights_of
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
@@ -299,10 +299,10 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
     roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
     return ArtifactRequest(
         wanted=settings.artifacts,
-        losses=LossTable.of(
+        losses=LossTable(
             recorder.columns,
             recorder.table(),
-            [stage["losses"] for stage in recorder.stages],
+            dict(weights_of(*(stage["losses"] for stage in recorder.stages))),
             [stage["step"] for stage in recorder.stages],
             recorder.prepared.unit,
         ),

@@ -28,7 +28,7 @@ def source(
 def losses() -> LossTable:
     """Losses of 12 steps that fall, over two sizes, with a stage every fourth step."""
     rows = tuple(
-        (float(step), *((24.0, 18.0) if step <= 6 else (48.0, 36.0)), 9 / step, 2 / step, 1 / step)
+        (step, *((24, 18) if step <= 6 else (48, 36)), 0.1 * step, 9 / step, 2 / step, 1 / step)
         for step in range(1, 13)
     )
     columns = ("total", "content.conv4_2", "style.conv1_1")

@@ -48,7 +48,7 @@ def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
 
 @pytest.mark.parametrize("value", [-1.0, float("inf")])
 def test_values_that_a_logarithm_lacks_are_left_out(value: float, plot: Plot) -> None:
-    _, lines = plot(LossTable(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
+    _, lines = plot(LossTable(("total",), ((1, 9, 9, 0.1, value), (2, 9, 9, 0.2, 3.0))))
     total = np.asarray(lines["total"].get_ydata())
     assert np.isnan(total[0]) and total[1] == 3
     with pytest.raises(PictureError, match="no losses"):

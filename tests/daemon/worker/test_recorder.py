@@ -71,8 +71,8 @@ def test_terms_of_single_sizes_have_columns_of_their_own(given: Order) -> None:
     assert last == {"total": "3.0", "style.neighbors": ""} | layers
     losses = module.artifact_request(recorder, stage(2, 2), "final.png", "").losses
     assert losses.weights == {"style.neighbors": 0.25} | dict.fromkeys(layers, 0.5)
-    columns = np.arange(3 + len(losses.columns))
-    assert np.array_equal(np.isnan(losses.rows), [columns > 4, columns == 4])
+    columns, rows = np.arange(4 + len(losses.columns)), np.array(losses.rows, dtype=float)
+    assert np.array_equal(np.isnan(rows), [columns > 5, columns == 5])
     assert loss_plot.draw(losses).startswith(b"\x89PNG")
 
 
