@@ -248,7 +248,7 @@ def _tables(view: JobView, receipt: Receipt) -> Iterator[str]:
         ("Final losses", ("term", "value", "weight", "value x weight"), view.losses),
         ("Attempts", ("started", "backend", "resumed", "outcome", "reason"), attempts),
         ("Settings of the recipe", (), view.settings),
-        ("Output files", ("file", "SHA-256"), [file for file in view.files if file[1]]),
+        ("Output files", ("file", "SHA-256"), view.files),
     )
     yield from (_section(title, _table(head, rows)) for title, head, rows in tables if rows)
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from html import escape
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import progress_unit
 from stylewatch_daemon.outbox.job_files import stages
-from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
@@ -27,12 +27,7 @@ from stylewatch_daemon.store.journal import CONTENT_MASK, MASK, Attempt
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, terms
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.views.output_files import (
-    Memory,
-    original_name,
-    read_losses,
-    read_receipt,
-)
+from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
 
 WIDTH, HEIGHT = 320, 96
 """Units of the SVG view box; the picture is stretched to the space there is."""
@@ -56,7 +51,6 @@ _OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "pre
 """Settings that are options of `stylewatch submit`."""
 
 _RECEIPT: TypeAdapter[AnyReceipt] = TypeAdapter(Receipt | SeriesReceipt)
-_tables = Memory(32)
 
 
 @dataclass(frozen=True)
@@ -100,6 +94,7 @@ class Curve:
         )
 
 
+@lru_cache(32)
 def parse(table: str) -> Lines:
     """Read all columns of a losses.csv; empty where the table is damaged.
 
@@ -323,7 +318,6 @@ def submit_command(entry: Entry) -> str:
 
 
 def _option(key: str, value: Any) -> Iterator[str]:
-    """Yield the words that give a setting to `stylewatch submit`."""
     if key in _OPTIONS:
         yield from (f"--{key.replace('_', '-')}", str(value))
     elif key == "sweep":
@@ -351,8 +345,7 @@ def loss_curve(
     receipt: AnyReceipt | None = None,
 ) -> Curve | None:
     """Draw the losses of a job of `steps` steps; each term too where the receipt has weights."""
-    table = read_losses(entry)
-    lines: Lines = _tables.get((entry.id, table), lambda: parse(table))
+    lines = parse(read_losses(entry))
     total = lines.get("total", ())
     written = total[-1][0] if total else 0
     shares: Mapping[str, float] = {}
@@ -495,10 +488,6 @@ def _losses(receipt: AnyReceipt | None) -> Iterator[Row]:
 
 def _files(receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:
     if isinstance(receipt, Receipt):
-        digests = {
-            **{stage.file: stage.sha256 for stage in receipt.stages},
-            receipt.final: "",
-            **{file.file: file.sha256 for file in receipt.files},
-            RECEIPT: "",
-        }
-        yield from ((shown(name), shown(sha256)) for name, sha256 in digests.items())
+        digests = {stage.file: stage.sha256 for stage in receipt.stages}
+        digests |= {file.file: file.sha256 for file in receipt.files}
+        yield from ((shown(name), shown(sha256)) for name, sha256 in digests.items() if sha256)
