@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from stylewatch_daemon.service.monitoring import Manager, logging_as
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.web.supervisor import supervising, systemd_socket
+from stylewatch_daemon.web.supervisor import Supervisor, systemd_socket
 from stylewatch_daemon.worker.messages import Done, Staged
 
 
@@ -47,12 +47,13 @@ def run(
     settings = load()
     context.obj["debug"] |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
+    page = None if once else web_page(settings)
     from stylewatch_daemon.service import daemon as service
 
     with (
         reporting(settings.log, quiet=quiet) as log,
         notifying(to) as notifier,
-        supervising(None if once else web_page(settings), systemd_socket(os.environ)) as supervisor,
+        closing(Supervisor(page, systemd_socket(os.environ))) as supervisor,
     ):
         reporter = Both(log, Both(notifier, supervisor))
         if once:

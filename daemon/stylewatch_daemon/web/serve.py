@@ -137,8 +137,10 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
 # The process
 
 
-def serve(life: Connection, listening: socket.socket, page: WebPage) -> None:
-    """Serve `page` to the clients of `listening`, until `life` is closed."""
+def serve(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve `page` to the clients of the listening socket `fd`, until `life` is closed."""
+    listening = socket.socket(fileno=fd)
+    listening.set_inheritable(False)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, most))
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)

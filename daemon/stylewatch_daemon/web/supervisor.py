@@ -16,7 +16,6 @@ from ipaddress import ip_address
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from pkgutil import resolve_name
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.events import Reporter
@@ -27,7 +26,6 @@ from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
 
 SERVE = "stylewatch_daemon.web.serve:serve"
-ENTRY = "stylewatch_daemon.web.supervisor:enter"
 
 NAME = "web"
 """The name of the process and of the thread."""
@@ -144,9 +142,8 @@ def _is_abandoned(path: Path) -> bool:
 class Supervisor(Reporter):
     """Runs `page` (None: no page) from the moment that inboxes are watched.
 
-    `passed` is the socket that systemd passed. The process calls `serve` (`module:function`)
-    with its end of a connection, the listening socket and the page. Raises SettingsError as
-    `check_socket` does.
+    `passed` is the socket that systemd passed. The process calls `serve` (`module:function`).
+    Raises SettingsError as `check_socket` does.
     """
 
     def __init__(
@@ -188,7 +185,7 @@ class Supervisor(Reporter):
             self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
             self._thread.start()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Stop the page's process and the thread."""
         self._leaving = True
         self._announce.send_bytes(b"!")
@@ -222,7 +219,7 @@ class Supervisor(Reporter):
         while True:
             began = time.monotonic()
             fd = listening.fileno()
-            child = Child(ENTRY, self._serve, fd, page, name=NAME, pass_fds=[fd])
+            child = Child(self._serve, fd, page, name=NAME, pass_fds=[fd])
             try:
                 if self._is_news([child.line], None):
                     child.stop()
@@ -254,20 +251,3 @@ class Supervisor(Reporter):
         if text and text != self._warned:
             self._log.warning("%s", text)
         self._warned = text
-
-
-def enter(life: Connection, serve: str, fd: int, page: WebPage) -> None:
-    """Serve the page, in its process, at the listening socket `fd` until `life` is closed."""
-    listening = socket.socket(fileno=fd)
-    listening.set_inheritable(False)
-    resolve_name(serve)(life, listening, page)
-
-
-@contextmanager
-def supervising(page: WebPage | None, passed: socket.socket | None = None) -> Iterator[Supervisor]:
-    """Yield a Supervisor of `page`; raises SettingsError as `check_socket` does."""
-    supervisor = Supervisor(page, passed)
-    try:
-        yield supervisor
-    finally:
-        supervisor.leave()

@@ -30,16 +30,16 @@ from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import serve
 from stylewatch_daemon.web.serve import LimitedProtocol
-from stylewatch_daemon.web.supervisor import ENTRY, NAME, SERVE
+from stylewatch_daemon.web.supervisor import NAME, SERVE
 
 HANGS = "tests.daemon.web.test_serve:hang"
 HOST = b"Host: localhost\r\n"
 
 
-def hang(life: Connection, listening: socket.socket, page: WebPage) -> None:
+def hang(life: Connection, fd: int, page: WebPage) -> None:
     """Serve a page that hangs at the first request, with less time to be noticed."""
     with patch.multiple(serve, HANG_TIMEOUT_S=1, BEAT_EVERY_S=0.1, application=lambda *_: halt):
-        serve.serve(life, listening, page)
+        serve.serve(life, fd, page)
 
 
 async def halt(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +56,7 @@ class Page:
         (root / "state").mkdir()
         page = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
         fd = self.listening.fileno()
-        self.process = Child(ENTRY, entry, fd, page, name=NAME, pass_fds=[fd])
+        self.process = Child(entry, fd, page, name=NAME, pass_fds=[fd])
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         host, port = self.address

@@ -102,8 +102,9 @@ def test_systemd_must_pass_a_listening_socket_and_a_public_one_needs_a_token(
 # Processes
 
 
-def greet(life: Connection, listening: socket.socket, page: WebPage) -> None:
+def greet(life: Connection, fd: int, page: WebPage) -> None:
     """Serve the id of the page's process."""
+    listening = socket.socket(fileno=fd)
     threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
     while True:
         visitor, _ = listening.accept()
@@ -129,7 +130,7 @@ def supervisors() -> Iterator[list[Supervisor]]:
     supervisors: list[Supervisor] = []
     yield supervisors
     for each in supervisors:
-        each.leave()
+        each.close()
     assert not child_pids(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
