@@ -20,8 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stylewatch_daemon.settings.sections import Web
-from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.http import failed, form, root_path, split_address, wants_html
+from stylewatch_daemon.web.http import context, failed, form, root_path, split_address, wants_html
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 COOKIE = "stylewatch"

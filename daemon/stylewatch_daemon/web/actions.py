@@ -30,8 +30,7 @@ from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, now
 from stylewatch_daemon.views.output_files import find, original_name
-from stylewatch_daemon.web.context import Context, context
-from stylewatch_daemon.web.http import done, form, root_path
+from stylewatch_daemon.web.http import Context, context, done, form, root_path
 
 WAIT_S, POLL_EVERY_S = 2.0, 0.05
 """Seconds that the answer waits for the daemon to act, and between two looks."""

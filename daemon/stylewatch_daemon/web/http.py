@@ -1,22 +1,56 @@
-"""Shared by all routes: plain forms, and answers to people and programs."""
+"""Shared by all routes: the parts of the application, plain forms, and answers."""
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.web.context import context
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.web.doctor_runner import DoctorRunner
+from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
+from stylewatch_daemon.web.page_data import PageData, Reader
+from stylewatch_daemon.web.previews import Previews
+from stylewatch_daemon.web.sessions import Sessions
 
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 50
 """Bytes and fields of a form without files."""
 
 FORM_TIMEOUT_S = 10.0
 """Seconds in which a form without files has to arrive."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of an application; `settings` are without secrets."""
+
+    settings: Config
+    sessions: Sessions
+    reader: Reader
+    data: PageData
+    previews: Previews
+    hub: Hub
+    pictures: SharedAnswers
+    templates: Jinja2Templates
+    doctor: DoctorRunner
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.settings.state.path
+
+
+def context(request: Request) -> Context:
+    """The parts of the application that answers `request`."""
+    parts: Context = request.app.state.context
+    return parts
 
 
 def root_path(request: Request) -> str:

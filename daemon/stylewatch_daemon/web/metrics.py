@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.web.context import context
+from stylewatch_daemon.web.http import context
 
 _SUMMARIES = {
     "scans": ("stylewatch_scan_seconds", "Scans of all inboxes, and the time they took."),

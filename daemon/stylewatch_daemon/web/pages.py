@@ -28,8 +28,7 @@ from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 from stylewatch_daemon.store.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
-from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.http import root_path, split_address
+from stylewatch_daemon.web.http import context, root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader, style_names
 

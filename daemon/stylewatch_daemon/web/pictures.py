@@ -37,8 +37,7 @@ from stylewatch_daemon.views.output_files import (
     input_digest,
     original_name,
 )
-from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.http import root_path
+from stylewatch_daemon.web.http import context, root_path
 
 MEDIA_TYPES = {
     ".png": "image/png",

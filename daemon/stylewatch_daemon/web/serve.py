@@ -31,9 +31,8 @@ from stylewatch_daemon.service.monitoring import logging_as
 from stylewatch_daemon.settings.config import Config, WebPage
 from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload
-from stylewatch_daemon.web.context import Context
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import failed
+from stylewatch_daemon.web.http import Context, failed
 from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
 from stylewatch_daemon.web.page_data import PageData, Reader
 from stylewatch_daemon.web.previews import Previews

@@ -39,8 +39,7 @@ from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.state_dir import UPLOADS
 from stylewatch_daemon.web import actions, job_form, pages
-from stylewatch_daemon.web.context import Context, context
-from stylewatch_daemon.web.http import done, root_path, wants_html
+from stylewatch_daemon.web.http import Context, context, done, root_path, wants_html
 from stylewatch_daemon.web.job_form import FormError
 
 AT_ONCE = 4
