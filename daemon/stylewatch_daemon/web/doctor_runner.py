@@ -3,15 +3,15 @@
 import asyncio
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from time import monotonic
 
 from stylewatch_daemon.doctor.backends import Device, check_backend
 from stylewatch_daemon.doctor.finding import Finding, mend
 from stylewatch_daemon.processes.child import Child, send
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Config, service_settings
+from stylewatch_daemon.store.ledger_writer import now
 
 RECENT_S = 300.0
 """Seconds for which the last findings are shown, unless a visitor asks for new ones."""
@@ -34,7 +34,7 @@ class Report:
 
     findings: tuple[Finding, ...]
     devices: tuple[Device, ...] = ()
-    at: str = ""
+    at: str = field(default_factory=now)
 
 
 class DoctorRunner:
@@ -71,14 +71,12 @@ class DoctorRunner:
             words = "the checks did not finish: run `stylewatch doctor` for details"
             report = Report((mend("doctor", words, 70),))
         self._ended_at = self._clock()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.latest = Report(report.findings, report.devices, now)
+        self.latest = report
 
 
 def check(pipe: Connection, settings: Config) -> None:
     """In the child: send a Report for `settings`."""
     from stylewatch_daemon.doctor.diagnose import diagnose
-    from stylewatch_daemon.settings.config import service_settings
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page

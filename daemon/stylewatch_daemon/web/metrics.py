@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -82,18 +82,14 @@ def exposition(
     status: Mapping[str, Any], settings: Config, devices: Iterable[Device] = ()
 ) -> bytes:
     """The numbers of `status`, a status.json, and of the disks that the `settings` name."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(status, settings, tuple(devices)))
-    return generate_latest(registry)
+    return generate_latest(_Numbers(status, settings, devices))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Numbers(Collector):
-    """The numbers of one moment."""
-
     status: Mapping[str, Any]
     settings: Config
-    devices: tuple[Device, ...]
+    devices: Iterable[Device]
 
     def collect(self) -> Iterator[Metric]:
         """Each number with its meaning."""
@@ -153,7 +149,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 ROUTES = [
-    Route("/healthz", healthz, methods=["GET"]),
-    Route("/readyz", readyz, methods=["GET"]),
-    Route("/metrics", metrics, methods=["GET"]),
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", metrics),
 ]

@@ -7,24 +7,16 @@ The page's process itself never decodes a picture.
 import asyncio
 import os
 import weakref
-from collections.abc import Callable
+from collections import deque
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
-from stylewatch_daemon.ingest.inspection.messages import Fine, Inspector, Question
+from stylewatch_daemon.ingest.inspection.messages import Fine, Question
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.state_dir import PREVIEWS
-from stylewatch_daemon.views.output_files import Memory
 
-THUMBNAILER = partial(
-    InspectionClient, entry="stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
-)
-"""Starts the process that makes previews, which calls a function from a thread when one is done."""
-
-FOLDER = PREVIEWS
-"""In the state folder."""
+ENTRY = "stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
 
 MAX_BYTES = 512 << 20
 """Bytes of all previews together."""
@@ -32,8 +24,8 @@ MAX_BYTES = 512 << 20
 TIMEOUT_S = 4.0
 """Seconds that a viewer waits for a preview to be made; then there is a blank in its place."""
 
-MAX_PENDING = 256
-"""Previews that may wait to be made."""
+MAX_PENDING, MAX_FAILED = 256, 4096
+"""Previews that may wait to be made, and pictures remembered as not to be decoded."""
 
 _SWEEP_EVERY = 64
 
@@ -41,21 +33,14 @@ _SWEEP_EVERY = 64
 class Previews:
     """The previews of a state folder; pictures of more than `max_pixels` have none."""
 
-    def __init__(
-        self,
-        state: Path,
-        max_pixels: int,
-        timeout_s: float = TIMEOUT_S,
-        start: Callable[[Callable[[], object]], Inspector] = THUMBNAILER,
-    ) -> None:
-        self.folder, self._thumbs = state / FOLDER, state / "thumbs"
-        self._max_pixels, self._timeout_s = max_pixels, timeout_s
-        self._start = start
-        self._inspector: Inspector | None = None
+    def __init__(self, state: Path, max_pixels: int) -> None:
+        self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
+        self._max_pixels = max_pixels
+        self._inspector: InspectionClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pending: dict[str, asyncio.Future[bool]] = {}
-        self._failed = Memory(4096)
-        """For each digest, a list: empty unless the picture cannot be decoded."""
+        self._pending: dict[str, asyncio.Future[None]] = {}
+        self._failed: deque[str] = deque(maxlen=MAX_FAILED)
+        """Digests of pictures that cannot be decoded."""
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
@@ -69,23 +54,21 @@ class Previews:
         A preview is named by the digest of what was read: where that is not `sha256` it is None.
         """
         preview = self.known(sha256, side)
-        has_failed = bool(self._failed.get(sha256, list))
-        if preview is None and len(self._pending) < MAX_PENDING and not has_failed:
+        may_ask = len(self._pending) < MAX_PENDING and sha256 not in self._failed
+        if preview is None and may_ask:
             with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    asyncio.shield(self._ask(path, sha256, side)), self._timeout_s
-                )
+                await asyncio.wait_for(asyncio.shield(self._ask(path, sha256, side)), TIMEOUT_S)
             preview = self.known(sha256, side)
         return preview
 
-    def _ask(self, path: Path, sha256: str, side: int) -> "asyncio.Future[bool]":
+    def _ask(self, path: Path, sha256: str, side: int) -> "asyncio.Future[None]":
         key = f"{sha256}-{side}"
         if key not in self._pending:
             self._loop = asyncio.get_running_loop()
             self._pending[key] = self._loop.create_future()
             if self._inspector is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._inspector = self._start(self._wake)
+                self._inspector = InspectionClient(self._wake, entry=ENTRY)
                 weakref.finalize(self, self._inspector.close)  # else its process outlives this one
             self._inspector.ask(Question(key, (path,), self._max_pixels, self.folder, side=side))
         return self._pending[key]
@@ -99,10 +82,10 @@ class Previews:
     def _handle_verdicts(self) -> None:
         for verdict in self._inspector.verdicts() if self._inspector else ():
             if not isinstance(verdict, Fine):
-                self._failed.get(verdict.job.partition("-")[0], list).append(verdict)
+                self._failed.append(verdict.job.partition("-")[0])
             future = self._pending.pop(verdict.job, None)
             if future is not None and not future.done():
-                future.set_result(isinstance(verdict, Fine))
+                future.set_result(None)
             self._made += 1
             if self._made % _SWEEP_EVERY == 0:
                 sweep(self.folder, MAX_BYTES)

@@ -15,10 +15,11 @@ from tests.daemon.web.world import STEPS, client, enter, finished_job, picture, 
 
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Question
+from stylewatch_daemon.store.state_dir import PREVIEWS
 from stylewatch_daemon.views.output_files import all_files
-from stylewatch_daemon.web import pictures
+from stylewatch_daemon.web import pictures, previews
 from stylewatch_daemon.web.pictures import SIDES
-from stylewatch_daemon.web.previews import FOLDER, Previews, sweep
+from stylewatch_daemon.web.previews import Previews, sweep
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ def test_a_style_of_the_library_has_a_preview_and_other_files_have_none(
     path = tmp_path / "styles/great wave.png"
     digest = sha256(write(path, picture(7)))
     write(tmp_path / "styles/secret.txt", b"no picture")
-    write(tmp_path / "state" / FOLDER / f"{digest}.jpg", b"small")
+    write(tmp_path / "state" / PREVIEWS / f"{digest}.jpg", b"small")
     version = path.stat().st_mtime_ns
     for query, control in ((f"?v={version}", pictures.IMMUTABLE), ("?v=1", pictures.REVALIDATE)):
         answer = page.get(f"/library/small/great%20wave{query}")
@@ -209,24 +210,25 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
         really_ask(client, question)
 
     async def body() -> None:
-        previews = Previews(tmp_path, 10_000, timeout_s=60)
+        monkeypatch.setattr(previews, "TIMEOUT_S", 60.0)
+        made = Previews(tmp_path, 10_000)
         for path, digest, preview, times in (
-            (tmp_path / "a", tiff, tmp_path / FOLDER / f"{tiff}-512.jpg", 1),
+            (tmp_path / "a", tiff, tmp_path / PREVIEWS / f"{tiff}-512.jpg", 1),
             (tmp_path / "b", text, None, 1), (tmp_path / "a", "12ab", None, 2),
         ):  # fmt: skip
             asked.clear()
-            first, second = (previews.get(path, digest, 512) for _ in range(2))
+            first, second = (made.get(path, digest, 512) for _ in range(2))
             assert [*await asyncio.gather(first, second)] == [preview] * 2
-            assert await previews.get(path, digest, 512) == preview
+            assert await made.get(path, digest, 512) == preview
             assert len(asked) == times
-        hasty = Previews(tmp_path, 10_000, timeout_s=0.0)
-        assert await hasty.get(tmp_path / "a", tiff, 1600) is None
+        monkeypatch.setattr(previews, "TIMEOUT_S", 0.0)
+        assert await Previews(tmp_path, 10_000).get(tmp_path / "a", tiff, 1600) is None
 
     monkeypatch.setattr(InspectionClient, "ask", ask)
     tiff = sha256(write(tmp_path / "a", picture(9, "TIFF", side=900)))
     text = sha256(write(tmp_path / "b", b"no picture"))
     asyncio.run(body())
-    with Image.open(tmp_path / FOLDER / f"{tiff}-512.jpg") as small:
+    with Image.open(tmp_path / PREVIEWS / f"{tiff}-512.jpg") as small:
         assert (small.format, small.size[0]) == ("JPEG", 512)
     write(tmp_path / "thumbs/12ab.jpg", b"made by the inspection")
     assert Previews(tmp_path, 100).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
@@ -234,7 +236,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
 
 def test_a_preview_is_sent_or_a_blank_in_its_place(page: TestClient, tmp_path: Path) -> None:
     digest = sha256(picture(15))
-    write(tmp_path / "state" / FOLDER / f"{digest}-512.jpg", b"small")
+    write(tmp_path / "state" / PREVIEWS / f"{digest}-512.jpg", b"small")
     answer = page.get(f"/jobs/id-sea/small/512/final?d={digest[:32]}")
     assert (answer.content, answer.headers["content-type"]) == (b"small", "image/jpeg")
     assert answer.headers["cache-control"] == pictures.IMMUTABLE
