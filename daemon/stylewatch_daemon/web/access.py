@@ -24,8 +24,6 @@ from stylewatch_daemon.web.http import context, failed, form, root_path, split_a
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 COOKIE = "stylewatch"
-
-
 FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
@@ -118,10 +116,8 @@ class AccessMiddleware:
         """Handle a request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._answer(self._with_root_path(scope), receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
+        scope = self._with_root_path(scope)
         request = Request(scope, receive)
         sender = _Sender(send, lambda: self._is_allowed(request))
         try:
@@ -230,13 +226,12 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
 
 
 def _path_of(request: Request) -> str:
-    """The path below `web.path`."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope["root_path"])
 
 
 ROUTES = [
-    Route("/login", show_login, methods=["GET"]),
+    Route("/login", show_login),
     Route("/login", log_in, methods=["POST"]),
     Route("/logout", log_out, methods=["POST"]),
 ]

@@ -82,9 +82,9 @@ class FormError(UsageError):
 
 def controls(
     settings: Config,
-    base: JobSettings | None = None,
-    fields: Mapping[str, str] | None = None,
-    sentences: Mapping[str, str] | None = None,
+    base: JobSettings | None,
+    fields: Mapping[str, str],
+    sentences: Mapping[str, str],
 ) -> Iterator[Control]:
     """Yield the controls, filled in by `base`, and on top of it by `fields` that were sent.
 
@@ -96,7 +96,7 @@ def controls(
         known = _known(settings, name)
         choices = _same(*known) if known else control.choices
         before = "" if base is None else _as_text(getattr(base, name))
-        value = (fields or {}).get(name, before)
+        value = fields.get(name, before)
         is_chosen = not choices or value in dict(choices)
         default = ""
         if base is None:
@@ -109,7 +109,7 @@ def controls(
             choices=choices,
             value=value,
             default=default,
-            mistake=(sentences or {}).get(name, ""),
+            mistake=sentences.get(name, ""),
         )
 
 

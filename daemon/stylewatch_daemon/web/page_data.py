@@ -5,8 +5,8 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,7 +45,7 @@ from stylewatch_daemon.views.job import (
     name_of,
     submit_command,
 )
-from stylewatch_daemon.views.output_files import Memory, find, identity, original_name
+from stylewatch_daemon.views.output_files import find, identity, original_name
 
 RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELLED)
 """States after which a job can end in another way without any change."""
@@ -86,6 +86,9 @@ _NOT_COMPARED = ("name", "final", "flat", "priority", "file_names")
 POLL_EVERY_S = 0.2
 """Seconds between two looks for a new status.json."""
 
+MAX_TRAIL = 1024
+"""Losses of a running job that are remembered: those after its losses.csv."""
+
 
 class Reader:
     """Reads what the daemon of the state folder `state` has written; safe for threads.
@@ -99,6 +102,7 @@ class Reader:
         self._read_at = -float("inf")
         self._file_content: Mapping[str, Any] = {}
         self._status: dict[str, Any] = {}
+        self._trails: dict[str, list[Point]] = {}
         self.seen: Hashable = None
         """The inode, mtime and size of the status.json that `published` returned last."""
 
@@ -113,19 +117,19 @@ class Reader:
                 self._read_status()
             return self._status
 
-    @contextmanager
-    def ledger(self) -> Iterator[Ledger | None]:
-        """Open the ledger; None where there is none yet. Raises OutputError."""
-        if not (self.state / FILE_NAME).exists():
-            yield None
-            return
-        with reading(self.state / FILE_NAME) as ledger:
-            yield ledger
+    def trail(self, job_id: str) -> Sequence[Point]:
+        """The losses of a running job as they were published: more than losses.csv has yet."""
+        with self._lock:
+            return tuple(self._trails.get(job_id, ()))
+
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """Open the ledger; raises OutputError where it cannot be read."""
+        return reading(self.state / FILE_NAME)
 
     def job(self, job_id: str) -> Entry | None:
         """The job with exactly this id; raises OutputError where the ledger cannot be read."""
         with self.ledger() as ledger:
-            entry = ledger.find(job_id) if ledger is not None else None
+            entry = ledger.find(job_id)
         return entry if entry is not None and entry.id == job_id else None
 
     def _read_status(self) -> None:
@@ -135,6 +139,8 @@ class Reader:
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         if seen is None or seen != self.seen:
             self.seen, self._file_content = seen, status_json.read(self.state) or {}
+            running = self._file_content.get("running", ())
+            self._trails = {job["id"]: self._extended_trail(job) for job in running}
         plain = {**status_json.nothing(), **self._file_content}
         at_work = False
         with suppress(OutputError):
@@ -142,12 +148,22 @@ class Reader:
         now = {"at_work": at_work, "paused": (self.state / PAUSED).exists()}
         self._status = {**plain, "health": {**plain["health"], **now}}
 
+    def _extended_trail(self, job: Mapping[str, Any]) -> list[Point]:
+        """Add a step; later ones go, as those of a job that went back to an earlier step."""
+        trail = self._trails.get(job["id"], [])
+        if job["loss"] is not None and job["step"]:
+            del trail[bisect_left(trail, (job["step"], -math.inf)) :]
+            trail.append((job["step"], job["loss"]))
+            del trail[:-MAX_TRAIL]
+        return trail
+
 
 @dataclass(frozen=True)
 class Image:
     """A picture on a page: `src` below the root of all addresses, sizes in pixels or 0.
 
-    Of an input `name` is that of the file that was dropped, and of a style `digest` its SHA-256.
+    Of an input `name` is that of the file that was dropped, and `number` its place among all
+    inputs; of a style `digest` is its SHA-256.
     """
 
     src: str
@@ -155,6 +171,7 @@ class Image:
     width: int = 0
     height: int = 0
     name: str = ""
+    number: int = 0
     digest: str = ""
 
 
@@ -170,29 +187,6 @@ class Card:
     reason: str
     image: Image | None
 
-    @property
-    def can_retry(self) -> bool:
-        """True where the job can end in another way without any change."""
-        return self.state in RETRIABLE
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A job with the content image of another; `differs` are the settings that are not the same."""
-
-    card: Card
-    is_this: bool
-    differs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class LibraryStyle:
-    """A style of the library; `source` is the text beside it."""
-
-    name: str
-    image: Image
-    source: str
-
 
 @dataclass(frozen=True)
 class RunningJob:
@@ -200,8 +194,7 @@ class RunningJob:
 
     id: str
     name: str
-    step: int
-    steps: int
+    percent: int
     progress: str
     left: str
     device: str
@@ -210,11 +203,6 @@ class RunningJob:
     image: Image | None
     is_stage: bool
     wish: str
-
-    @property
-    def percent(self) -> int:
-        """Steps that are done, in per cent."""
-        return 100 * self.step // self.steps if self.steps else 0
 
 
 @dataclass(frozen=True)
@@ -258,12 +246,11 @@ class Health:
 
 @dataclass(frozen=True)
 class Overview:
-    """The first page; `more` is how many jobs wait besides those in `queue`."""
+    """The first page; the `queue` may be only the beginning of the jobs that wait."""
 
     health: Health
     running: tuple[RunningJob, ...]
     queue: tuple[str, ...]
-    more: int
     incomplete: tuple[Mapping[str, Any], ...]
     failed: tuple[Card, ...]
     recent: tuple[Card, ...]
@@ -292,9 +279,8 @@ class JobPage:
     clip: Image | None
     """The painted clip, where browsers can play it."""
     inputs: tuple[Image, ...]
-    styles: Mapping[int, Image]
-    """The style images by their numbers among all inputs."""
-    variants: tuple[Variant, ...]
+    variants: tuple[tuple[Card, Mapping[str, str]], ...]
+    """All jobs with this content image, this one too, with the settings in which they differ."""
     receipt: str
     command: str
 
@@ -302,11 +288,6 @@ class JobPage:
     def is_dismissible(self) -> bool:
         """True while the status lists the job among the failed and refused ones."""
         return self.view.entry.state in DISMISSIBLE and not self.view.entry.dismissed
-
-    @property
-    def can_retry(self) -> bool:
-        """True where the job can end in another way without any change."""
-        return self.view.entry.state in RETRIABLE
 
     @property
     def is_clip(self) -> bool:
@@ -327,23 +308,21 @@ class PageData:
 
     def __init__(self, settings: Config, reader: Reader) -> None:
         self._settings, self._reader = settings, reader
-        self._images, self._trails = ImageLinks(reader.state), Trails()
+        self._images = ImageLinks(reader.state)
 
     def overview(self) -> Overview:
         """The first page."""
         status = self._reader.published()
         with self._reader.ledger() as ledger:
-            jobs = [(ledger.find(job["id"]), job) for job in status["running"]] if ledger else []
+            jobs = [(ledger.find(job["id"]), job) for job in status["running"]]
             running = tuple(self._running(entry, job) for entry, job in jobs if entry is not None)
-            failed = ledger.undismissed(FAILED) if ledger else []
-            recent = ledger.ended(JobState.DONE, RECENT) if ledger else []
+            failed = ledger.undismissed(FAILED)
+            recent = ledger.ended(JobState.DONE, RECENT)
             health = self._health(status, ledger)
-        queue = tuple(status["waiting"])
         return Overview(
             health=health,
             running=running,
-            queue=queue,
-            more=max(0, status["counts"]["waiting"] - len(queue)),
+            queue=tuple(status["waiting"]),
             incomplete=tuple(status["incomplete"]),
             failed=tuple(map(self.card, failed)),
             recent=tuple(map(self.card, recent)),
@@ -376,13 +355,12 @@ class PageData:
     def job(self, job_id: str) -> JobPage | None:
         """The page of the job with this id; None where there is none."""
         with self._reader.ledger() as ledger:
-            entry = ledger.find(job_id) if ledger is not None else None
-            attempts = ledger.story(job_id) if ledger is not None else ()
+            entry, attempts = ledger.find(job_id), ledger.story(job_id)
         if entry is None or entry.id != job_id:
             return None
         jobs = self._reader.published()["running"]
         running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
-        view = job_view(entry, attempts, jobs, self._trails.of(entry.id))
+        view = job_view(entry, attempts, jobs, self._reader.trail(entry.id))
         stages = tuple(self._stages(view))
         newest = self._newest_frame(entry) if running else None
         if newest and newest.step > max(view.steps, default=0):
@@ -404,14 +382,13 @@ class PageData:
             animation=images.large(entry, "animation", f"{name}, animation of all stages"),
             clip=clip,
             inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
-            styles=dict(images.numbered(entry, "style", SIDE)),
-            variants=self._variants(entry),
+            variants=tuple(self._variants(entry)),
             receipt=receipt if view.receipt_json and len(receipt) <= MAX_RECEIPT else "",
             command=submit_command(entry) if entry.settings else "",
         )
 
-    def library(self) -> tuple[LibraryStyle, ...]:
-        """The styles of the library, by name."""
+    def library(self) -> tuple[tuple[str, Image, str], ...]:
+        """The styles of the library: name, preview, and the text in the file beside it."""
         with suppress(OSError):
             return tuple(_library(self._settings.pairing.styles))
         return ()
@@ -425,30 +402,21 @@ class PageData:
                 return self._images.large(entry, f"input-{number}", alt)
         return None
 
-    def _variants(self, entry: Entry) -> tuple[Variant, ...]:
+    def _variants(self, entry: Entry) -> Iterator[tuple[Card, Mapping[str, str]]]:
         """All jobs with the content image of `entry`, the latest first; none where it is alone."""
         sha256 = next((p.get("sha256") for p in entry.inputs if p.get("role") == "content"), None)
         with self._reader.ledger() as ledger:
-            jobs = ledger.with_content(sha256, MAX_VARIANTS) if ledger and sha256 else []
+            jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
         entries = [each for each in jobs if each.series != each.id]
         if not {each.id for each in entries} - {entry.id}:
-            return ()
-        settings = {each.id: _compared(each) for each in entries}
-        begun = [plain for plain in settings.values() if plain]
+            return
+        settings = [_compared(each) for each in entries]
+        begun = [plain for plain in settings if plain]
         keys = dict.fromkeys(key for plain in begun for key in plain)
         differing = [key for key in keys if len({plain.get(key) for plain in begun}) > 1]
-        return tuple(
-            Variant(
-                card=self.card(each),
-                is_this=each.id == entry.id,
-                differs=tuple(
-                    (key, settings[each.id].get(key, "by the recipe"))
-                    for key in differing
-                    if settings[each.id]
-                ),
-            )
-            for each in entries
-        )
+        for each, plain in zip(entries, settings, strict=True):
+            differs = {key: plain.get(key, "by the recipe") for key in differing if plain}
+            yield self.card(each), differs
 
     def _stages(self, view: JobView) -> Iterator[StageImages]:
         steps = view.steps
@@ -470,7 +438,6 @@ class PageData:
 
     def _running(self, entry: Entry, status: Mapping[str, Any]) -> RunningJob:
         step, steps, left = status["step"], status["steps"], status["seconds_left"]
-        self._trails.add(entry.id, step, status["loss"])
         name, newest = name_of(entry), next(reversed(stages(entry)), None)
         frame = self._newest_frame(entry)
         stage = frame and frame.large
@@ -480,19 +447,18 @@ class PageData:
         return RunningJob(
             id=entry.id,
             name=name,
-            step=step,
-            steps=steps,
+            percent=100 * step // steps if steps else 0,
             progress=f"{status['unit']} {step} of {steps}" if steps else "preparing",
             left="" if left is None else f"{duration(left)} left",
             device=status["device"],
             size=in_pixels(status["size"]) if status["size"] else "",
-            curve=loss_curve(entry, steps, self._trails.of(entry.id)),
+            curve=loss_curve(entry, steps, self._reader.trail(entry.id)),
             image=stage or next(self._images.inputs(entry, "content", CARD_SIDE), None),
             is_stage=stage is not None,
             wish=entry.wish,
         )
 
-    def _health(self, status: Mapping[str, Any], ledger: Ledger | None) -> Health:
+    def _health(self, status: Mapping[str, Any], ledger: Ledger) -> Health:
         health = status["health"]
         hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
         return Health(
@@ -502,7 +468,7 @@ class PageData:
             trouble=tuple(health["trouble"]),
             notes=tuple(health.get("notes", ())),
             counts=status["counts"],
-            done_last_hour=ledger.done_since(hour_ago) if ledger else 0,
+            done_last_hour=ledger.done_since(hour_ago),
             free=self._free(),
             devices=tuple(sorted({job["device"] for job in status["running"] if job["device"]})),
             version=health["version"] or "",
@@ -528,8 +494,7 @@ def _compared(entry: Entry) -> dict[str, str]:
     return {"style": ", ".join(styles), **compared} if settings else {}
 
 
-def _library(folder: Path) -> Iterator[LibraryStyle]:
-    """Yield the styles in `folder`, each with the text in the file `NAME.txt` beside it."""
+def _library(folder: Path) -> Iterator[tuple[str, Image, str]]:
     styles = {name: path for name, path in library(folder, "all").items() if name == shown(name)}
     for name, path in list(styles.items())[:MAX_LIBRARY]:
         source = b""
@@ -538,7 +503,7 @@ def _library(folder: Path) -> Iterator[LibraryStyle]:
         with suppress(OSError):
             src = f"/library/small/{quote(name)}?v={path.stat().st_mtime_ns}"
             text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
-            yield LibraryStyle(name, Image(src, ""), shown(text))
+            yield name, Image(src, ""), shown(text)
 
 
 def _own_names(entry: Entry, role: str) -> list[str]:
@@ -572,73 +537,45 @@ class ImageLinks:
 
     def small(self, entry: Entry, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
         """A preview of the picture `what`, of `side` pixels at most; None where there is none."""
-        picture = find(entry, self._state, what)
-        if picture is None:
-            return None
-        picture.file.close()
-        return _preview(entry, what, alt, side, picture.sha256)
+        sha256, _, _ = self._file(entry, what)
+        return Image(_preview(entry, what, side, sha256), alt) if sha256 else None
 
     def large(self, entry: Entry, what: str, alt: str) -> Image | None:
         """The picture `what` itself, or a large preview of it; None where there is none."""
-        picture = find(entry, self._state, what)
-        if picture is None:
-            return None
-        with picture.file as file:
-            _, _, size, _ = identity(file)
-        if size > MAX_DIRECT_BYTES or Path(picture.spot.name).suffix.lower() not in BROWSER_FORMATS:
-            return _preview(entry, what, alt, LARGE_SIDE, picture.sha256)
-        return _own_file(entry, what, alt, picture.sha256)
+        sha256, suffix, size = self._file(entry, what)
+        if suffix in BROWSER_FORMATS and size <= MAX_DIRECT_BYTES:
+            return Image(_own_file(entry, what, sha256), alt)
+        return Image(_preview(entry, what, LARGE_SIDE, sha256), alt) if sha256 else None
 
     def clip(self, entry: Entry, alt: str) -> Image | None:
         """The painted clip of a job; None where there is none that browsers can play."""
-        picture = find(entry, self._state, "final")
+        sha256, suffix, _ = self._file(entry, "final")
+        return Image(_own_file(entry, "final", sha256), alt) if suffix in BROWSER_CLIPS else None
+
+    def _file(self, entry: Entry, what: str) -> tuple[str, str, int]:
+        """SHA-256, ending and bytes of the picture `what`; empty where there is none."""
+        picture = find(entry, self._state, what)
         if picture is None:
-            return None
-        picture.file.close()
-        if Path(picture.spot.name).suffix.lower() not in BROWSER_CLIPS:
-            return None
-        return _own_file(entry, "final", alt, picture.sha256)
+            return "", "", 0
+        with picture.file as file:
+            _, _, size, _ = identity(file)
+        return picture.sha256, Path(picture.spot.name).suffix.lower(), size
 
     def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:
         """Previews of all inputs of a `role`."""
-        return (image for _, image in self.numbered(entry, role, side))
-
-    def numbered(self, entry: Entry, role: str, side: int) -> Iterator[tuple[int, Image]]:
-        """Previews of all inputs of a `role`, with their numbers among all inputs."""
         for number, plain in enumerate(entry.inputs):
             if plain.get("role") == role and plain.get("sha256"):
-                name = original_name(entry, plain)
-                alt = f"{_ROLES.get(role, role)} {name}"
-                preview = _preview(entry, f"input-{number}", alt, side, plain["sha256"])
+                name, sha256 = original_name(entry, plain), plain["sha256"]
+                alt = f"{_ROLES[role]} {name}"
+                src = _preview(entry, f"input-{number}", side, sha256)
+                digest = sha256 if role == "style" else ""
                 width, height = plain.get("pixels", (0, 0))
-                digest = plain["sha256"] if role == "style" else ""
-                yield number, Image(preview.src, alt, width, height, name, digest)
+                yield Image(src, alt, width, height, name, number, digest)
 
 
-def _own_file(entry: Entry, what: str, alt: str, sha256: str) -> Image:
-    return Image(f"/jobs/{entry.id}/pictures/{what}?d={sha256[:32]}", alt)
+def _own_file(entry: Entry, what: str, sha256: str) -> str:
+    return f"/jobs/{entry.id}/pictures/{what}?d={sha256[:32]}"
 
 
-def _preview(entry: Entry, what: str, alt: str, side: int, sha256: str) -> Image:
-    return Image(f"/jobs/{entry.id}/small/{side}/{what}?d={sha256[:32]}", alt)
-
-
-class Trails:
-    """Losses of the running jobs as they were published: more than losses.csv has yet."""
-
-    _JOBS, _STEPS = 64, 4096
-
-    def __init__(self) -> None:
-        self._trails = Memory(self._JOBS)
-
-    def add(self, job: str, step: int, loss: float | None) -> None:
-        """Add a step of `job`; drops later steps, of a job that went back to an earlier one."""
-        if loss is not None and step:
-            trail: list[Point] = self._trails.get(job, list)
-            del trail[bisect_left(trail, (step, -math.inf)) :]
-            trail.append((step, loss))
-            del trail[: -self._STEPS]
-
-    def of(self, job: str) -> tuple[Point, ...]:
-        """The losses of `job`."""
-        return tuple(self._trails.get(job, list))
+def _preview(entry: Entry, what: str, side: int, sha256: str) -> str:
+    return f"/jobs/{entry.id}/small/{side}/{what}?d={sha256[:32]}"

@@ -24,11 +24,12 @@ from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 from stylewatch_daemon.store.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
-from stylewatch_daemon.web.http import context, root_path, split_address
+from stylewatch_daemon.web.http import Context, context, root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader, style_names
 
@@ -50,26 +51,20 @@ JOB_PARTS = ("job_head", "job_pictures", "job_variants", "job_curve", "job_detai
 
 _WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
 
+Texts = Mapping[str, str]
+EMPTY: Texts = {}
+Values = dict[str, Any]
 
-def overview(
-    request: Request, fields: Mapping[str, str] = {}, mistakes: Mapping[str, str] = {}
-) -> Response:
+
+def overview(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
     """Running and waiting jobs, and a form for a new job, with what was wrong in it."""
     here = context(request)
-    values = {
-        "overview": here.data.overview(),
-        "events": f"/events?page={FIRST_PAGE}",
-        "controls": list(job_form.controls(here.settings, None, fields, mistakes)),
-        "library": here.data.library(),
-        "fields": fields,
-        "mistakes": mistakes,
-    }
+    values = _form(here, None, fields, mistakes)
+    values |= {"overview": here.data.overview(), "events": f"/events?page={FIRST_PAGE}"}
     return here.templates.TemplateResponse(request, "overview.html", values)
 
 
-def again(
-    request: Request, fields: Mapping[str, str] = {}, mistakes: Mapping[str, str] = {}
-) -> Response:
+def again(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
     """A form to paint a job again; `?print` suggests the settings of a larger print."""
     here = context(request)
     page = _job_page(request)
@@ -85,16 +80,18 @@ def again(
             file.find()
     except DaemonError as error:
         problem = str(error)
-    values = {
-        "page": page,
+    values = _form(here, base, fields, mistakes)
+    values |= {"page": page, "note": note, "problem": problem}
+    return here.templates.TemplateResponse(request, "again.html", values)
+
+
+def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Texts) -> Values:
+    return {
         "controls": list(job_form.controls(here.settings, base, fields, mistakes)),
         "library": here.data.library(),
         "fields": fields,
         "mistakes": mistakes,
-        "note": note,
-        "problem": problem,
     }
-    return here.templates.TemplateResponse(request, "again.html", values)
 
 
 def delete(request: Request) -> Response:
@@ -116,9 +113,9 @@ def gallery(request: Request) -> Response:
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
     with here.reader.ledger() as ledger:
-        entries = ledger.ended(state, GALLERY_PAGE + 1, search, after) if ledger else []
-        recipes = ledger.recipes(state) if ledger else []
-        recent = ledger.ended(state, RECENT_STYLES) if ledger else []
+        entries = ledger.ended(state, GALLERY_PAGE + 1, search, after)
+        recipes = ledger.recipes(state)
+        recent = ledger.ended(state, RECENT_STYLES)
     cards, more = entries[:GALLERY_PAGE], entries[GALLERY_PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}
     next_page = f"{search.key_of(cards[-1])}~{cards[-1].id}" if more else ""
@@ -137,7 +134,7 @@ def gallery(request: Request) -> Response:
     return here.templates.TemplateResponse(request, "gallery.html", {"gallery": page})
 
 
-def _search(fields: Mapping[str, str]) -> Search:
+def _search(fields: Texts) -> Search:
     """The search that the fields of the gallery's form describe; invalid ones match all."""
     zone: tzinfo = UTC
     with suppress(ValueError, LookupError, OSError):
@@ -181,7 +178,7 @@ def job(request: Request) -> Response:
         }
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.reader.ledger() as ledger:
-        entry = ledger.find(name) if ledger is not None else None
+        entry = ledger.find(name)
     if entry is None:
         raise HTTPException(404, "there is no such job, or it was removed from the ledger")
     return RedirectResponse(f"{root_path(request)}/jobs/{entry.id}", 302)
@@ -262,7 +259,7 @@ def parts(templates: Jinja2Templates, data: PageData, page: str) -> Parts:
     return {} if job_page is None else _render(templates, JOB_PARTS, {"page": job_page})
 
 
-def _render(templates: Jinja2Templates, names: tuple[str, ...], values: Mapping[str, Any]) -> Parts:
+def _render(templates: Jinja2Templates, names: tuple[str, ...], values: Values) -> Parts:
     return {name: templates.env.get_template(f"parts/{name}.html").render(values) for name in names}
 
 
@@ -280,12 +277,12 @@ def _mtime(path: Path) -> int:
 
 
 ROUTES = [
-    Route("/", overview, name="overview"),
-    Route("/gallery", gallery, name="gallery"),
-    Route("/health", health, name="health"),
-    Route("/events", events, name="events"),
-    Route("/jobs/{job}", job, name="job"),
-    Route("/jobs/{job}/again", again, name="again"),
-    Route("/jobs/{job}/delete", delete, name="delete"),
-    Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
+    Route("/", overview),
+    Route("/gallery", gallery),
+    Route("/health", health),
+    Route("/events", events),
+    Route("/jobs/{job}", job),
+    Route("/jobs/{job}/again", again),
+    Route("/jobs/{job}/delete", delete),
+    Route("/jobs/{job}/receipt.json", receipt),
 ]

@@ -29,7 +29,6 @@ from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import (
-    PictureFile,
     all_files,
     digest,
     find,
@@ -38,6 +37,7 @@ from stylewatch_daemon.views.output_files import (
     original_name,
 )
 from stylewatch_daemon.web.http import context, root_path
+from stylewatch_daemon.web.page_data import CARD_SIDE, LARGE_SIDE
 
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -63,13 +63,14 @@ BLANK = "blank.svg"
 MAX_BUFFERED = 1 << 20
 """Bytes of a picture that is read at once: so its file is closed whatever its viewer does."""
 
+FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
 _CHUNK = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _MIN_DIGEST = 16
 """Hexadecimal digits of a SHA-256 in an address that stand for all of it."""
 
-
-SIDES = (thumbs.SIDE, 512, 1600)
+SIDES = (thumbs.SIDE, CARD_SIDE, LARGE_SIDE)
 """Pixels of the longer side, at most: in a list, on a card, as large as a page."""
 
 
@@ -87,7 +88,8 @@ async def picture(request: Request) -> Response:
 def _picture(request: Request) -> Response:
     """A picture of a job, unless the browser has it already."""
     entry = context(request).reader.job(request.path_params["job"])
-    picture_file = _picture_file(request, entry) if entry is not None else None
+    what = request.path_params["what"]
+    picture_file = find(entry, context(request).state, what) if entry is not None else None
     if entry is None or picture_file is None:
         raise HTTPException(404, "there is no such picture")
     known = request.query_params.get("d", "")
@@ -100,7 +102,7 @@ def _picture(request: Request) -> Response:
         picture_file.file.close()
         return Response(status_code=304, headers=headers)
     media_type = MEDIA_TYPES.get(PurePosixPath(picture_file.spot.name).suffix.lower(), DOWNLOAD)
-    name = _file_name(entry, request.path_params["what"], picture_file.spot.name)
+    name = _file_name(entry, what, picture_file.spot.name)
     is_download = media_type == DOWNLOAD or "download" in request.query_params
     kind = "attachment" if is_download else "inline"
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{quote(name)}"
@@ -123,16 +125,17 @@ def _picture(request: Request) -> Response:
 
 async def small(request: Request) -> Response:
     """A preview of a picture; a blank where it takes long to make."""
-    previews = context(request).previews
+    here, what = context(request), request.path_params["what"]
+    previews = here.previews
     side = next((side for side in SIDES if str(side) == request.path_params["side"]), None)
     if side is None:
         raise HTTPException(404, "there is no such size")
-    entry = await run_in_threadpool(context(request).reader.job, request.path_params["job"])
+    entry = await run_in_threadpool(here.reader.job, request.path_params["job"])
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
-    sha256 = input_digest(entry, request.path_params["what"]) if entry is not None else ""
+    sha256 = input_digest(entry, what) if entry is not None else ""
     path = previews.known(sha256, side) if sha256 else None
     if path is None and entry is not None:
-        picture_file = await run_in_threadpool(_picture_file, request, entry)
+        picture_file = await run_in_threadpool(find, entry, here.state, what)
         if picture_file is not None:
             picture_file.file.close()
             sha256 = picture_file.sha256
@@ -163,18 +166,14 @@ def _zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterato
         for name, file in files:
             with file:
                 status = os.fstat(file.fileno())
-                member = ZipInfo(f"{folder}/{name}", _zip_time(status.st_mtime))
+                date = max(time.localtime(status.st_mtime)[:6], FIRST_ZIP_DATE)
+                member = ZipInfo(f"{folder}/{name}", date)
                 member.file_size = status.st_size
                 with archive.open(member, "w") as writing:
                     while chunk := file.read(_CHUNK):
                         writing.write(chunk)
                         yield pipe.taken()
     yield pipe.taken()
-
-
-def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
-    """A time as a zip has it, which knows none before 1980."""
-    return max(time.localtime(seconds)[:6], (1980, 1, 1, 0, 0, 0))
 
 
 class _Pipe(RawIOBase):
@@ -229,10 +228,6 @@ def _file_name(entry: Entry, what: str, name: str) -> str:
     return f"{safe(job if kind == 'final' else f'{job}-{path.stem}')}{path.suffix}"
 
 
-def _picture_file(request: Request, entry: Entry) -> PictureFile | None:
-    return find(entry, context(request).state, request.path_params["what"])
-
-
 def _span(first: str, last: str, size: int) -> range:
     """The positions of a Range header: `2-5`, `2-`, or `-5` for the last five; perhaps none."""
     if not first:
@@ -250,8 +245,8 @@ def _chunks(file: BufferedReader, span: range) -> Iterator[bytes]:
 
 
 ROUTES = [
-    Route("/jobs/{job}/pictures/{what}", picture, name="picture"),
-    Route("/jobs/{job}/small/{side}/{what}", small, name="small"),
-    Route("/jobs/{job}/files.zip", files_zip, name="zip"),
-    Route("/library/small/{name}", style, name="style"),
+    Route("/jobs/{job}/pictures/{what}", picture),
+    Route("/jobs/{job}/small/{side}/{what}", small),
+    Route("/jobs/{job}/files.zip", files_zip),
+    Route("/library/small/{name}", style),
 ]

@@ -34,7 +34,7 @@ from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upl
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import Context, failed
 from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
-from stylewatch_daemon.web.page_data import PageData, Reader
+from stylewatch_daemon.web.page_data import RETRIABLE, PageData, Reader
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
@@ -82,7 +82,9 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     reader = Reader(state)
     data = PageData(settings, reader)
     templates = Jinja2Templates(directory=HERE / "templates")
-    templates.env.globals |= {"root": settings.web.path, "has_sessions": sessions.are_needed}
+    templates.env.globals |= {
+        "root": settings.web.path, "has_sessions": sessions.are_needed, "retriable": RETRIABLE,
+    }  # fmt: skip
     templates.env.filters |= {"when": pages.short_time, "memory": memory}
     upload.clear(state)
     app = Starlette(
@@ -94,7 +96,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
             *pages.ROUTES,
             *pictures.ROUTES,
             Route("/favicon.ico", _icon),
-            Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(access.AccessMiddleware, web=settings.web, sessions=sessions)],
         exception_handlers={HTTPException: _http_error, errors.DaemonError: _daemon_error},

@@ -185,17 +185,18 @@ def _submit(here: Context, form: "Form") -> str:
     _check_files([content, *styles])
     _, settings = job_form.read(form.fields, here.settings, None, len(styles))
     inbox = here.settings.inboxes[0]
-    name = form.fields.get("name") or safe(f"{content.stem}-{styles[0].stem}")
+    stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
+    name = form.fields.get("name") or safe("-".join(stems))
     try:
         submit.check_name(name, here.settings.watch.ignore)
     except UsageError as error:
         raise FormError({"name": str(error)}) from None
     files = submit.files_of(content.path, tuple(style.path for style in styles))
-    originals = {file.path: file.file_name for file in (content, *styles)}
+    originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
     with here.reader.ledger() as ledger:
         names = submit.free(name, inbox.path, inbox.outbox)
-        unused = (other for other in names if not (ledger and ledger.find(other)))
+        unused = (other for other in names if not ledger.find(other))
         job = submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
     with suppress(OutputError):  # then the files are taken once they have not changed for a while
         requests.leave(here.state, "submitted", inbox=str(inbox.path), name=job)
@@ -222,7 +223,7 @@ def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any
     job, _ = job_form.read(form.fields, here.settings, base, count)
     names: list[str] = []
     for style in added:
-        named = PurePosixPath(style.file_name)
+        named = PurePosixPath(style.name)
         unused = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         names.append(next(name for name in unused if name not in names))
         atomic.make_folder(here.state / UPLOADS / new)
@@ -240,7 +241,7 @@ def _of_library(here: Context, form: "Form") -> list["File"]:
     names = [name.removeprefix("library:") for name in form.fields if name.startswith("library:")]
     if missing := [name for name in names if name not in styles]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File("style", styles[name].name, styles[name]) for name in names]
+    return [File("style", safe(styles[name].name), styles[name]) for name in names]
 
 
 def _check_files(files: Sequence["File"]) -> None:
@@ -249,26 +250,19 @@ def _check_files(files: Sequence["File"]) -> None:
         raise InputError(f"the form has too many pictures: the limit is {MAX_FILES}")
     for file in files:
         if file.path.stat().st_size == 0:
-            raise InputError(f"{shown(file.name)} is empty")
+            raise InputError(f"{file.name} is empty")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file that came in the field `field`, with the client's `name` for it; it lies at `path`."""
+    """A file at `path` that came in the field `field`.
+
+    `name` is the client's, without folders, as it can be stored.
+    """
 
     field: str
     name: str
     path: Path
-
-    @property
-    def stem(self) -> str:
-        """The client's name for it, without folders and ending."""
-        return PurePosixPath(self.name.replace("\\", "/")).stem
-
-    @property
-    def file_name(self) -> str:
-        """The client's name for it, without folders, as it can be stored."""
-        return safe(PurePosixPath(self.name.replace("\\", "/")).name)
 
 
 class Form:
@@ -359,12 +353,12 @@ class Form:
             return
         if len(self.files) >= MAX_FILES:
             raise InputError(f"the form has too many pictures: the limit is {MAX_FILES}")
-        name = filename.decode(errors="replace")
+        name = PurePosixPath(filename.decode(errors="replace").replace("\\", "/")).name
         ending = name.rpartition(".")[2].lower()
         path = self._folder / f"{len(self.files)}.{ending if ending in CONTENT_SUFFIXES else 'img'}"
         self.close()
         self._writing = path.open("xb")
-        self.files.append(File(self._field, name, path))
+        self.files.append(File(self._field, safe(name), path))
 
     def _extend_part(self, data: bytes, start: int, end: int) -> None:
         if self._writing is not None:

@@ -12,11 +12,12 @@ from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 
 def enter(state: Path, *entries: Entry, attempts: tuple[Attempt, ...] = ()) -> None:
-    """Put `entries` into the ledger of `state`; `attempts` are those of the first."""
+    """Put `entries` into the ledger of `state`, if any; `attempts` are those of the first."""
     state.mkdir(exist_ok=True)
     ledger = LedgerWriter.open(state / FILE_NAME)
     ledger.enter(entries)
-    ledger.write_attempts(entries[0].id, attempts)
+    if attempts:
+        ledger.write_attempts(entries[0].id, attempts)
     ledger.close()
 
 

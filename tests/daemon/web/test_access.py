@@ -65,7 +65,7 @@ def test_other_sites_cannot_act(headers: dict[str, str], tmp_path: Path) -> None
 
 
 def test_without_the_token_nothing_is_shown(tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN)
+    page = client(tmp_path, token=TOKEN)
     answer = page.get("/metrics")
     assert (answer.status_code, answer.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
     to_login = page.get("/metrics", headers=BROWSER)
@@ -126,7 +126,7 @@ def test_too_many_requests_are_refused_but_health_is_answered(
 
 
 def test_the_token_gives_a_cookie_that_opens_the_page(tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN)
+    page = client(tmp_path, token=TOKEN)
     for wrong in ({"token": "wrong" * 5}, {"token": ""}, {"other": TOKEN}):
         answer = page.post("/login", params={"token": TOKEN}, data=wrong, headers=BROWSER)
         assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
@@ -141,7 +141,7 @@ def test_the_token_gives_a_cookie_that_opens_the_page(tmp_path: Path) -> None:
 
 
 def test_a_proxy_may_have_tls_and_keep_or_remove_the_path(tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN, path="/base")
+    page = client(tmp_path, token=TOKEN, path="/base")
     assert page.get("/base/healthz").text == page.get("/healthz").text == "ok\n"
     assert page.get("/basehealthz").status_code == 401
     headers = {"X-Forwarded-Proto": "https"}
@@ -153,7 +153,7 @@ def test_a_proxy_may_have_tls_and_keep_or_remove_the_path(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("end", ["/logout", "/login"])
 def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN)
+    page = client(tmp_path, token=TOKEN)
     elsewhere = TestClient(page.app, HERE, headers=OURS, follow_redirects=False)
     for browser in (page, elsewhere):
         browser.post("/login", data={"token": TOKEN})
@@ -161,7 +161,7 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_p
     page.post(end, data={"token": TOKEN})
     assert page.get("/metrics").status_code == (401 if end == "/logout" else 200)
     page.cookies.clear()
-    for other in (page, client(tmp_path, TOKEN)):  # the same process, and one after a restart
+    for other in (page, client(tmp_path, token=TOKEN)):  # the same process, and one after a restart
         assert other.get("/metrics", headers=stolen).status_code == 401
     assert elsewhere.get("/metrics").status_code == 200
 

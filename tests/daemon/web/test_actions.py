@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.daemon.web.world import (
     BROWSER,
-    CHECK,
     HERE,
     client,
     enter,
@@ -26,7 +25,7 @@ from tests.daemon.web.world import (
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.web import actions, doctor_runner, http
+from stylewatch_daemon.web import actions, http
 
 ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
 FORM = "application/x-www-form-urlencoded"
@@ -50,8 +49,7 @@ def test_the_answer_waits_until_the_daemon_has_acted(
         return tmp_path / "request"
 
     monkeypatch.setattr(requests, "leave", leave)
-    enter(tmp_path / "state", finished_job(tmp_path))
-    page = client(tmp_path)
+    page = client(tmp_path, finished_job(tmp_path))
     assert page.post("/pause").json() == {"acted": True}
     answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
     assert left[0] == {"verb": "pause"} and left[1]["job"] == "id-sea"
@@ -60,9 +58,8 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 
 def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None) -> None:
     old = entry("old", finished="2026-01-02T13:00:00+00:00")
-    enter(tmp_path / "state", entry("sea", "running"), old, entry("new", "queued"),
-          attempts=(ATTEMPT,))  # fmt: skip
-    page = client(tmp_path)
+    page = client(tmp_path, old, entry("new", "queued"))
+    enter(tmp_path / "state", entry("sea", "running"), attempts=(ATTEMPT,))
     for verb in ("cancel", "finish"):
         assert page.post(f"/jobs/id-sea/{verb}").status_code == 200
         ended = page.post(f"/jobs/id-old/{verb}")
@@ -93,8 +90,7 @@ def test_an_incomplete_pair_is_canceled_by_its_name(tmp_path: Path, no_wait: Non
 def test_only_refused_and_failed_jobs_are_dismissed(
     tmp_path: Path, no_wait: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enter(tmp_path / "state", entry("sea", "refused"), entry("fog", "failed"), entry("old"))
-    page = client(tmp_path)
+    page = client(tmp_path, entry("sea", "refused"), entry("fog", "failed"), entry("old"))
     for name in ("sea", "fog"):
         assert page.post(f"/jobs/id-{name}/dismiss", headers=BROWSER).headers["Location"] == "/"
     ended = page.post("/jobs/id-old/dismiss")
@@ -109,8 +105,7 @@ def test_only_refused_and_failed_jobs_are_dismissed(
 
 def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> None:
     done = finished_job(tmp_path, settings={"backend": "sketch", "seed": 7})
-    enter(tmp_path / "state", done, entry("now", "running"))
-    page = client(tmp_path)
+    page = client(tmp_path, done, entry("now", "running"))
     assert page.post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
@@ -131,8 +126,7 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
 def test_only_a_job_that_has_ended_is_deleted_after_a_question(
     tmp_path: Path, no_wait: None
 ) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path), entry("now", "running"))
-    page = client(tmp_path)
+    page = client(tmp_path, finished_job(tmp_path), entry("now", "running"))
     question = page.get("/jobs/id-sea/delete", headers=BROWSER).text
     assert 'method="post" action="/jobs/id-sea/delete"' in question
     assert "keeps its stages until somebody deletes them" in question
@@ -146,8 +140,7 @@ def test_only_a_job_that_has_ended_is_deleted_after_a_question(
 
 def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
     job = finished_job(tmp_path, settings={"file_names": {"style.jpg": "../great/Wave.JPG"}})
-    enter(tmp_path / "state", job)
-    page, library = client(tmp_path), tmp_path / "styles"
+    page, library = client(tmp_path, job), tmp_path / "styles"
 
     def keep(number: str = "1", **fields: str) -> tuple[int, str]:
         answer = page.post("/jobs/id-sea/keep", data={"input": number, **fields})
@@ -170,8 +163,7 @@ def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
 
 
 def test_no_style_is_kept_where_it_would_be_taken_for_input(tmp_path: Path) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path))
-    page = client(tmp_path, styles=tmp_path / "in/styles")
+    page = client(tmp_path, finished_job(tmp_path), styles=tmp_path / "in/styles")
     answer = page.post("/jobs/id-sea/keep", data={"input": "1"})
     assert answer.status_code == 400 and "lies in the inbox" in answer.json()["error"]
     write(tmp_path / "file", b"")
@@ -213,16 +205,6 @@ def test_people_go_back_to_a_page_of_ours(tmp_path: Path, no_wait: None) -> None
         headers = {**BROWSER, "Referer": referer}
         answer = client(tmp_path, path=root).post(f"{root}/pause", headers=headers)
         assert (answer.status_code, answer.headers["Location"]) == (303, to)
-
-
-def test_the_checks_of_the_doctor_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
-    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
-    with client(tmp_path) as page:
-        assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
-        assert "has room" in page.get("/health", headers=BROWSER).text
 
 
 def test_errors_are_sentences_for_people_and_programs(tmp_path: Path) -> None:

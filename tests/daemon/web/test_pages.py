@@ -21,7 +21,6 @@ from tests.daemon.web.world import (
     finished_job,
     picture,
     publish,
-    publish_status,
     settings,
     sha256,
     write,
@@ -48,8 +47,7 @@ def parts(page: TestClient, name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("root", ["", "/base"])
 def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path))
-    page = client(tmp_path, path=root)
+    page = client(tmp_path, finished_job(tmp_path), path=root)
     for path in ("/", "/gallery", "/jobs/id-sea"):
         text = page.get(f"{root}{path}", headers=BROWSER).text
         assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", text)
@@ -62,9 +60,8 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path
 
 def test_pages_work_without_scripts(tmp_path: Path) -> None:
     bad = replace(finished_job(tmp_path, "bad"), state="refused", reason="it is no picture")
-    enter(tmp_path / "state", finished_job(tmp_path, retry_of="lake"), bad, entry("fog", "failed"))
+    page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, entry("fog", "failed"))
     publish(tmp_path / "state", Status(waiting=["dusk"]), waiting=1)
-    page = client(tmp_path)
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
                'href="/jobs/id-bad/again"',
@@ -91,8 +88,8 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     count = 2 * GALLERY_PAGE
     times = [f"2026-01-02T12:{n // 30:02}:00+00:00" for n in range(count)]
     ended = [entry(f"{n:03}", finished=time) for n, time in enumerate(times)]
-    enter(tmp_path / "state", *ended, entry("gone", "cancelled", finished="2026"))
-    page, address, seen = client(tmp_path), "/gallery?state=done", []
+    page = client(tmp_path, *ended, entry("gone", "cancelled", finished="2026"))
+    address, seen = "/gallery?state=done", []
     while address:
         text = page.get(address, headers=BROWSER).text
         seen += re.findall(r'<article class="card" data-key="id-(\w+)"', text)
@@ -109,8 +106,7 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     )
     late = replace(sea, id="id-late", place="late", finished="2026-01-02T23:30:00+00:00")
     other = replace(sea, id="id-other", place="other", inputs=(), settings={"recipe": "gatys"})
-    enter(tmp_path / "state", sea, lake, late, other)
-    page, style = client(tmp_path), sha256(picture(90, "JPEG"))
+    page, style = client(tmp_path, sea, lake, late, other), sha256(picture(90, "JPEG"))
     every = ["late", "sea", "other", "lake"]
     for query, names in {
         "": every, "name=SE": ["sea"], "sort=name": sorted(every), "sort=color&from=x": every,
@@ -141,7 +137,7 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
     publish(tmp_path / "state", Status(trouble=["the disk is full"]), observer=False)
     with client(tmp_path) as page:
-        page.post("/health/look")
+        assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
         text, _, folded = page.get("/health", headers=BROWSER).text.partition("<summary>Technical")
     for content in ("stylewatch is not running: new jobs wait", "the disk is full",
                     "Everything that was checked works.", "takes up to a minute"):  # fmt: skip
@@ -151,8 +147,7 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
 
 
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path), entry("bare", place=None))
-    page = client(tmp_path)
+    page = client(tmp_path, finished_job(tmp_path), entry("bare", place=None))
     answer = page.get("/jobs/sea")
     assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/id-sea")
     for path in ("/jobs/nothing", "/events?page=nothing", "/jobs/id-bare/receipt.json"):
@@ -163,8 +158,7 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
 
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
     bad = replace(finished_job(tmp_path), state="refused", reason="<script>alert(1)</script>")
-    enter(tmp_path / "state", bad)
-    page = client(tmp_path)
+    page = client(tmp_path, bad)
     assert set(parts(page, FIRST_PAGE)) == set(pages.FIRST_PAGE_PARTS)
     assert set(parts(page, "id-sea")) == set(pages.JOB_PARTS)
     assert parts(page, "sea") == {}
@@ -172,38 +166,58 @@ def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> Non
         assert "&lt;script&gt;" in part and "<script" not in part
 
 
-def test_pages_depend_on_the_ledger_the_stages_and_the_status_that_was_read(
-    tmp_path: Path,
+def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enter(tmp_path / "state", replace(finished_job(tmp_path), state="running"))
-    publish(tmp_path / "state", Status(running=[Running("sea", 1, 9, 0.5, id="id-sea")]))
-    here, clock = settings(tmp_path), Clock()
-    reader = Reader(tmp_path / "state", clock)
+    state, here, clock = tmp_path / "state", settings(tmp_path), Clock()
+    running = replace(finished_job(tmp_path), state="running")
+    enter(state, running)
+    reader = Reader(state, clock)
+    assert reader.published() == status_json.nothing()
+    publish(state, Status(running=[Running("sea", 1, 9, 0.5, id="id-sea")]))
+    assert reader.published() == status_json.nothing()
+    clock.now += POLL_EVERY_S
     seen = [pages.look(here, reader)]
     write(tmp_path / "out/sea/stages/0020.png", picture(1))
     seen.append(pages.look(here, reader))
-    enter(tmp_path / "state", finished_job(tmp_path, "more"))
+    enter(state, finished_job(tmp_path, "more"))
     seen.append(pages.look(here, reader))
     assert len(set(seen)) == 3
     # A status.json that is not read yet is no news; else viewers would miss it.
-    publish(tmp_path / "state", Status(waiting=["sea"]))
+    publish(state, Status(waiting=["sea"]))
     assert pages.look(here, reader) == seen[-1]
     clock.now += POLL_EVERY_S
     assert pages.look(here, reader) != seen[-1]
-    assert reader.published()["waiting"] == ["sea"]
+    with monkeypatch.context() as patch:
+        patch.setattr(status_json, "read", lambda state: pytest.fail("read again"))
+        clock.now += POLL_EVERY_S
+        assert reader.published()["waiting"] == ["sea"]
+    (state / "status.json").write_text("[1, 2")
+    clock.now += POLL_EVERY_S
+    assert reader.published() == status_json.nothing()
+
+
+def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> None:
+    enter(tmp_path / "state", entry("sea"))
+    reader = Reader(tmp_path / "state")
+    assert reader.job("id-sea") == entry("sea") and reader.job("sea") is None
+    with reader.ledger() as ledger, pytest.raises(OutputError, match="readonly"):
+        ledger._rows("DELETE FROM jobs")
 
 
 # Records
 
 
-def data(root: Path) -> PageData:
+def data(root: Path, *jobs: Entry) -> PageData:
+    """What the pages show, after `jobs` were entered."""
+    enter(root / "state", *jobs)
     return PageData(settings(root), Reader(root / "state"))
 
 
 @pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
 def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> None:
     """It is that of the latest attempt, which has a folder of its own on another machine."""
-    enter(tmp_path / "state", replace(finished_job(tmp_path), state="running", finished=None))
+    running = replace(finished_job(tmp_path), state="running", finished=None)
     staging = tmp_path / "out" / ".staging" / "id-sea"
     if attempt:  # an earlier one, which may still go on where it was cut off
         write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
@@ -213,7 +227,7 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
         (folder / name).write_bytes(b"painted")
     status = Running("sea", 18, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
     publish(tmp_path / "state", Status(running=[status]), running=1)
-    (job,) = data(tmp_path).overview().running
+    (job,) = data(tmp_path, running).overview().running
     assert job.progress == "frame 18 of 40"
     assert job.image is not None and "pictures/frame-17?d=" in job.image.src
     assert client(tmp_path).get(job.image.src).content == b"painted"
@@ -224,10 +238,10 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
 
 
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
-    enter(tmp_path / "state", replace(finished_job(tmp_path), state="running", finished=None))
+    running = replace(finished_job(tmp_path), state="running", finished=None)
     status = Running("sea", 7, 60, 0.5, (8, 6), 75.0, "cpu", id="id-sea")
     publish(tmp_path / "state", Status(running=[status]), running=1)
-    (job,) = data(tmp_path).overview().running
+    (job,) = data(tmp_path, running).overview().running
     assert (job.progress, job.left, job.percent) == ("step 7 of 60", "1 min 15 s left", 11)
     assert job.is_stage and job.image is not None and "stage-15" in job.image.src
     assert job.curve is not None and job.curve.last == (7, 0.5)
@@ -246,12 +260,11 @@ def test_the_first_page_has_the_queue_the_latest_jobs_and_the_state_of_the_daemo
 ) -> None:
     bad = entry("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
     old = [entry(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
-    enter(tmp_path / "state", finished_job(tmp_path), bad, *old)
     status = Status(waiting=["a", "b"], incomplete=[Incomplete("dusk", "a style picture")],
                     trouble=["the disk is full"])  # fmt: skip
     publish(tmp_path / "state", status, waiting=9)
-    overview = data(tmp_path).overview()
-    assert (overview.queue, overview.more) == (("a", "b"), 7)
+    overview = data(tmp_path, finished_job(tmp_path), bad, *old).overview()
+    assert overview.queue == ("a", "b") and "and 7 more" in client(tmp_path).get("/").text
     assert overview.incomplete[0]["waits_for"] == "a style picture"
     good, *others = overview.recent
     assert (good.name, good.made_from) == ("sea", "harbour.jpg in the style of wave.jpg")
@@ -269,8 +282,8 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "out/sea/progress.webp", picture(1, "WEBP"))
-    enter(tmp_path / "state", finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff"))
-    page = data(tmp_path).job("id-sea")
+    jobs = finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff")
+    page = data(tmp_path, *jobs).job("id-sea")
     assert page is not None and page.before is not None and "input-0" in page.before.src
     digest = sha256(picture(15))[:32]
     assert page.after is not None
@@ -295,8 +308,7 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
 def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
     refused = finished_job(tmp_path, state="refused")
     unread = {"role": "content", "name": "content.jpg", "size": 9}
-    enter(tmp_path / "state", refused, replace(refused, id="id-note", inputs=(unread,)))
-    page = client(tmp_path)
+    page = client(tmp_path, refused, replace(refused, id="id-note", inputs=(unread,)))
     assert "content image</figcaption>" in page.get("/jobs/id-sea", headers=BROWSER).text
     note = page.get("/jobs/id-note", headers=BROWSER).text
     assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
@@ -312,29 +324,28 @@ def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path
     waiting = replace(variant(tmp_path, "d"), state="queued", settings=None, finished=None)
     jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
             variant(tmp_path, "c", strength=0.5, mask={"feather": 3}), waiting)  # fmt: skip
-    enter(tmp_path / "state", *jobs, other)
+    visitor = client(tmp_path, *jobs, other)
     page = data(tmp_path).job("id-b")
     assert page is not None
     by_recipe = "by the recipe"
-    assert [(each.card.name, each.is_this, dict(each.differs)) for each in page.variants] == [
-        ("d", False, {}),
-        ("c", False, {"strength": "0.5", "mask.feather": "3"}),
-        ("b", True, {"strength": by_recipe, "mask.feather": by_recipe}),
-        ("a", False, {"strength": "0.5", "mask.feather": by_recipe}),
+    assert [(card.name, differs) for card, differs in page.variants] == [
+        ("d", {}),
+        ("c", {"strength": "0.5", "mask.feather": "3"}),
+        ("b", {"strength": by_recipe, "mask.feather": by_recipe}),
+        ("a", {"strength": "0.5", "mask.feather": by_recipe}),
     ]
-    enter(tmp_path / "state", variant(tmp_path, "e"))
     alone = data(tmp_path).job("id-x")
     assert alone is not None and alone.variants == ()
     for path in ("/jobs/id-b", "/jobs/id-b/again"):
-        text = client(tmp_path).get(path).text
-        assert text.count("mask.feather") >= 3 and "this job" in text
+        text = visitor.get(path).text
+        assert text.count("mask.feather") >= 3 and text.count("this job") == 1
 
 
 def test_the_variants_of_a_series_are_its_jobs(tmp_path: Path) -> None:
     series = replace(variant(tmp_path, "all"), series="id-all")
-    enter(tmp_path / "state", series, replace(variant(tmp_path, "one"), series="id-all"))
-    whole, single = (data(tmp_path).job(f"id-{name}") for name in ("all", "one"))
-    assert whole is not None and [each.card.name for each in whole.variants] == ["one"]
+    records = data(tmp_path, series, replace(variant(tmp_path, "one"), series="id-all"))
+    whole, single = (records.job(f"id-{name}") for name in ("all", "one"))
+    assert whole is not None and [card.name for card, _ in whole.variants] == ["one"]
     assert single is not None and single.variants == (), "the series itself is no variant"
 
 
@@ -342,11 +353,10 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     settings = {"backend": "sketch", "recipe": "gatys", "strength": 0.25, "style_weights": [2.0],
                 "file_names": {"style.jpg": "wave.jpg"}}  # fmt: skip
     bad = finished_job(tmp_path, "bad", state="refused", settings={"recipe": "best", "steps": "x"})
-    enter(tmp_path / "state", finished_job(tmp_path, settings=settings), bad)
+    page = client(tmp_path, finished_job(tmp_path, settings=settings), bad)
     write(tmp_path / "styles/great wave.png", picture(3))
     write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")
     (tmp_path / os.fsdecode(b"styles/\xff.png")).write_bytes(picture(3))  # no address can name it
-    page = client(tmp_path)
     text = page.get("/jobs/id-sea/again").text
     for part in (
         'value="0.25"', '<option value="gatys" selected>', 'name="style_weights" value="2"',
@@ -370,7 +380,6 @@ def test_a_job_can_be_shared_where_others_reach_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "_lan_address", lambda: "192.0.2.7")
-    enter(tmp_path / "state", finished_job(tmp_path))
     for web, headers, address in (
         ({}, {}, None),
         ({"listen": "unix:/run/web.sock"}, {}, None),
@@ -381,33 +390,7 @@ def test_a_job_can_be_shared_where_others_reach_the_page(
          "https://art.example/base/jobs/id-sea"),
     ):  # fmt: skip
         token = {"token_file": "token"} if "listen" in web else {}
-        page = client(tmp_path, **web, **token)
+        page = client(tmp_path, finished_job(tmp_path), **web, **token)
         text = page.get(f"{web.get('path', '')}/jobs/id-sea", headers=headers).text
         assert f'<a href="{address}" data-copy>' in text if address else "token_file" in text
         assert ("no address is known" in text) == (address is None)
-
-
-def test_a_status_is_read_when_it_is_new_and_the_ledger_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "state").mkdir()
-    clock = Clock()
-    reader = Reader(tmp_path / "state", clock)
-    assert reader.published() == status_json.nothing() and reader.job("id-sea") is None
-    publish_status(tmp_path, waiting=["sea"])
-    assert reader.published()["waiting"] == []
-    clock.now += POLL_EVERY_S
-    assert reader.published()["waiting"] == ["sea"]
-    with monkeypatch.context() as patch:
-        patch.setattr(status_json, "read", lambda state: pytest.fail("read again"))
-        clock.now += POLL_EVERY_S
-        assert reader.published()["waiting"] == ["sea"]
-    (tmp_path / "state/status.json").write_text("[1, 2")
-    clock.now += POLL_EVERY_S
-    assert reader.published() == status_json.nothing()
-    enter(tmp_path / "state", entry("sea"))
-    assert reader.job("id-sea") == entry("sea") and reader.job("sea") is None
-    with reader.ledger() as ledger:
-        assert ledger is not None
-        with pytest.raises(OutputError, match="readonly"):
-            list(ledger._rows("DELETE FROM jobs"))

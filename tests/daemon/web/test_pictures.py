@@ -24,8 +24,7 @@ from stylewatch_daemon.web.previews import Previews, sweep
 
 @pytest.fixture
 def page(tmp_path: Path) -> TestClient:
-    enter(tmp_path / "state", finished_job(tmp_path))
-    return client(tmp_path)
+    return client(tmp_path, finished_job(tmp_path))
 
 
 @pytest.mark.parametrize(("what", "kind"), [("final", "image/png"), ("input-0", "image/jpeg")])
@@ -59,45 +58,31 @@ def test_other_names_lead_to_no_file_and_a_file_that_browsers_could_run_is_a_dow
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''html.html"
 
 
-@pytest.mark.parametrize(("asked", "part"), [("2-5", "2345"), ("6-", "6789"), ("-3", "789"),
-                                             ("8-99", "89"), ("0-0", "0")])  # fmt: skip
-def test_browsers_get_the_part_of_a_clip_that_they_ask_for(
-    asked: str, part: str, tmp_path: Path
-) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path, final="final.mp4"))
-    (tmp_path / "out/sea/final.mp4").write_bytes(b"0123456789")
-    page, address = client(tmp_path), f"/jobs/id-sea/pictures/final?d={sha256(b'0123456789')}"
+def test_browsers_get_the_part_of_a_clip_that_they_ask_for(tmp_path: Path) -> None:
+    page = client(tmp_path, finished_job(tmp_path, final="final.mp4"))
+    digits = write(tmp_path / "out/sea/final.mp4", b"0123456789")
+    address = f"/jobs/id-sea/pictures/final?d={sha256(digits)}"
     page.get(address)  # viewers of a second share an answer, but not a part of one
-    answer = page.get(address, headers={"Range": f"bytes={asked}"})
-    assert (answer.status_code, answer.text) == (206, part)
-    assert answer.headers["content-type"] == "video/mp4"
-    assert answer.headers["content-length"] == str(len(part))
-    assert answer.headers["content-range"] == f"bytes {part[0]}-{part[-1]}/10"
+    for asked, status, part in (
+        ("2-5", 206, "2345"), ("6-", 206, "6789"), ("-3", 206, "789"), ("8-99", 206, "89"),
+        ("0-0", 206, "0"), ("10-", 416, ""), ("-", 416, ""), ("5-2", 416, ""),
+        ("x-y", 200, "0123456789"), ("0-1,4-5", 200, "0123456789"),
+    ):  # fmt: skip
+        answer = page.get(address, headers={"Range": f"bytes={asked}"})
+        assert (answer.status_code, answer.text) == (status, part)
+        if status == 206:
+            assert answer.headers["content-length"] == str(len(part))
+            assert answer.headers["content-range"] == f"bytes {part[0]}-{part[-1]}/10"
     whole = page.get(address)
-    assert (whole.status_code, whole.text) == (200, "0123456789")
-    assert whole.headers["accept-ranges"] == "bytes"
-
-
-@pytest.mark.parametrize(("asked", "status"), [("10-", 416), ("-", 416), ("5-2", 416),
-                                               ("x-y", 200), ("0-1,4-5", 200)])  # fmt: skip
-def test_a_part_that_there_is_not_is_refused_and_an_odd_request_ignored(
-    asked: str, status: int, tmp_path: Path
-) -> None:
-    enter(tmp_path / "state", finished_job(tmp_path, final="final.mp4"))
-    (tmp_path / "out/sea/final.mp4").write_bytes(b"0123456789")
-    answer = client(tmp_path).get(
-        "/jobs/id-sea/pictures/final", headers={"Range": f"bytes={asked}"}
-    )
-    assert answer.status_code == status
-    assert len(answer.content) == (10 if status == 200 else 0)
+    assert (whole.status_code, whole.content) == (200, digits)
+    assert (whole.headers["accept-ranges"], whole.headers["content-type"]) == ("bytes", "video/mp4")
 
 
 def test_a_painted_clip_plays_on_its_page(tmp_path: Path) -> None:
     given = finished_job(tmp_path, final="final.mp4")
     inputs = tuple({**plain, "frames": 40} if plain["role"] == "content" else plain
                    for plain in given.inputs)  # fmt: skip
-    enter(tmp_path / "state", replace(given, inputs=inputs))
-    html = client(tmp_path).get("/jobs/id-sea").text
+    html = client(tmp_path, replace(given, inputs=inputs)).get("/jobs/id-sea").text
     (player,) = re.findall(r"<video[^>]*>", html)
     assert "/jobs/id-sea/pictures/final?d=" in player and " controls " in player
     assert "Painted frames" in html and "Run on from this stage" not in html

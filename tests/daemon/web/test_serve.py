@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from tests.daemon.web.world import TOKEN, publish_status, settings
+from tests.daemon.web.world import TOKEN, enter, publish_status, settings
 
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.config import WebPage
@@ -53,7 +53,7 @@ class Page:
     def __init__(self, root: Path, entry: str = SERVE) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = self.listening.getsockname()
-        (root / "state").mkdir()
+        enter(root / "state")
         page = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
         fd = self.listening.fileno()
         self.process = Child(entry, fd, page, name=NAME, pass_fds=[fd])

@@ -187,7 +187,7 @@ def test_an_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
 def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path: Path) -> None:
     fields = {"size": "wide", "strength": "0.3", "color": "match", "library:wave": "on"}
     write(tmp_path / "styles/wave.png", b"from the library")
-    page = client(tmp_path, styles=tmp_path / "styles")
+    page = client(tmp_path)
     answer = page.post("/upload", files=PAIR, data=fields, headers=BROWSER)
     assert answer.status_code == 400
     for text in (
@@ -205,7 +205,7 @@ def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path:
 def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:
     write(tmp_path / "styles/great wave.PNG", b"from the library")
     write(tmp_path / "styles/note.txt", b"no picture")
-    page = client(tmp_path, styles=tmp_path / "styles")
+    page = client(tmp_path)
     fields = {"library:great wave": "on"}
     assert page.post("/upload", files=PAIR[:1], data=fields).json() == {"job": "sea-great wave"}
     made = dropped(tmp_path)
@@ -223,9 +223,8 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
     settings = {"backend": "sketch", "strength": 0.25, "set": {"steps": 7},
                 "file_names": {"content.jpg": "sea.jpg", "style.jpg": "wave.jpg"}}  # fmt: skip
-    enter(tmp_path / "state", finished_job(tmp_path, settings=settings), entry("now", "running"))
     write(tmp_path / "styles/wave.png", b"from the library")
-    page = client(tmp_path, styles=tmp_path / "styles")
+    page = client(tmp_path, finished_job(tmp_path, settings=settings), entry("now", "running"))
 
     def post(fields: dict[str, str], files: list[Any] | None = None, **more: Any) -> Any:
         files = files or [("nothing", ("", b"", "image/png"))]

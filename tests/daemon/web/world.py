@@ -46,10 +46,11 @@ def settings(root: Path, styles: Path | None = None, **web: Any) -> Config:
     return Config.model_validate(plain)
 
 
-def client(root: Path, token: str | None = None, **web: Any) -> TestClient:
+def client(root: Path, *jobs: Entry, token: str | None = None, **web: Any) -> TestClient:
     """A program that visits the page of a daemon below `root`, which does not run."""
-    for name in ("in", "out", "state"):
+    for name in ("in", "out"):
         (root / name).mkdir(exist_ok=True)
+    enter(root / "state", *jobs)
     app = application(settings(root, **web), None if token is None else SecretStr(token))
     return TestClient(app, HERE, headers=OURS, follow_redirects=False)
 
