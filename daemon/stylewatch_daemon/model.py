@@ -94,34 +94,6 @@ CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
-class Job:
-    """A claimed pair, whose files are in `folder`.
-
-    It is published in `outbox` under `name`, with `archived` bytes of inputs.
-    """
-
-    id: str
-    name: str
-    folder: Path
-    outbox: Path
-    content: Path | None
-    styles: tuple[Path, ...]
-    init: Path | None = None
-    masks: Mapping[str, Path] = field(default_factory=dict)
-    """By their roles: `content-mask`, `style-1-mask`."""
-    archived: int = 0
-    size: tuple[int, int] | None = None
-    """(width, height) of the content in pixels, once it was inspected."""
-    frames: int = 1
-    """Frames of the content, where that is a clip."""
-
-    @property
-    def main(self) -> Path:
-        """The content, or the style of a job without content."""
-        return self.styles[0] if self.content is None else self.content
-
-
-@dataclass(frozen=True)
 class Picture:
     """A valid picture or clip; `size` is (width, height) in pixels, as in its file."""
 

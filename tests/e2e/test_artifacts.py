@@ -55,7 +55,7 @@ def test_every_job_has_its_artifacts_and_they_stay_when_stages_go(
     assert not list((out / ".staging").rglob("*.png"))
 
     gone = {removed.name for removed in prune([out], Retention(stages=0, inputs=0))}
-    assert {"stages/0002.png", "inputs/content.jpg"} <= gone
+    assert {"0002.png", "content.jpg"} <= gone
     assert {path.name for path in (out / "sea").iterdir()} >= ALL
     state, report = ["--state", str(tmp_path / "state")], tmp_path / "report.html"
     assert call(["report", "sea", *state, "-o", str(report), "-q"]) == 0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.files.disk_space import check
-from stylewatch_daemon.model import BEST_BATCH, CHECKPOINT, Job
+from stylewatch_daemon.model import BEST_BATCH, CHECKPOINT
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.journal import Journal
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
@@ -126,20 +127,20 @@ def _vectors(schedule: Schedule) -> int:
     return 3 + averaged
 
 
-def check_job(job: Job, place: str | None, settings: JobSettings, service: ServiceSettings) -> None:
-    """Raise FullError where a disk has no room for `job` and `limits.free_bytes`.
+def check_job(job: Journal, folder: Path, settings: JobSettings, service: ServiceSettings) -> None:
+    """Raise FullError where a disk has no room for `job`, in `folder`, and `limits.free_bytes`.
 
-    What the job has written already, in the folder `place` of its outbox, is not counted again.
+    What the job has written already, there and in the outbox, is not counted again.
     """
     recipe = settings.resolve(*service.recipes)
     most = service.limits.max_pixels
     wanted = need(recipe, most, job.archived, job.size, settings, job.frames)
-    written = 0 if place is None else _written(job.outbox / place)
-    checkpoint = job.folder / CHECKPOINT
+    written = 0 if job.place is None else _written(job.outbox / job.place)
+    checkpoint = folder / CHECKPOINT
     stored = checkpoint.stat().st_size if checkpoint.is_file() else 0
     needs = [
         (job.outbox, max(0, wanted.outbox - written)),
-        (job.folder, max(0, wanted.state - stored)),
+        (folder, max(0, wanted.state - stored)),
     ]
     check(needs, service.limits.free_bytes)
 

@@ -52,6 +52,12 @@ def open_regular(folder: int, name: str) -> Iterator[BufferedReader]:
         yield file
 
 
+def sha256_of(folder: int, name: str) -> str:
+    """Return the SHA-256 of the regular file `name` in an opened folder; raises OSError."""
+    with open_regular(folder, name) as file:
+        return _sha256(file)
+
+
 def size_if(folder: int, name: str, digest: str) -> int | None:
     """Return the bytes of the file `name` in an opened folder, if it still has that SHA-256."""
     with suppress(OSError), open_regular(folder, name) as file:
@@ -91,16 +97,16 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
 
 def written(entry: Entry) -> dict[str, str]:
     """Return the SHA-256 of each file that the receipt of a job names, by its path there."""
-    receipt: Mapping[str, Any] = {}
     with (
         suppress(OSError),
         safe_dirs.opened(Path(entry.outbox), str(entry.place)) as folder,
         open_regular(folder, RECEIPT) as file,
     ):
         receipt = _parsed(file)
-    records = (record for part in ("stages", "files") for record in _records(receipt, part))
-    digests = {_text(record, "file"): _text(record, "sha256") for record in records}
-    return {path: digest for path, digest in digests.items() if path}
+        records = (*_records(receipt, "stages"), *_records(receipt, "files"))
+        digests = {_text(record, "file"): _text(record, "sha256") for record in records}
+        return {path: digest for path, digest in digests.items() if path}
+    return {}
 
 
 def write_note(outbox: Path, place: str) -> None:
@@ -112,7 +118,7 @@ def write_note(outbox: Path, place: str) -> None:
         with safe_dirs.opened(outbox, f"{place}/{STAGES}") as folder, os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if STAGE.fullmatch(entry.name))
             stages = [
-                {"file": f"{STAGES}/{name}", "sha256": _digest(folder, name)} for name in names
+                {"file": f"{STAGES}/{name}", "sha256": sha256_of(folder, name)} for name in names
             ]
     except FileNotFoundError:
         return
@@ -142,7 +148,7 @@ def unchanged(folder: Path) -> Iterator[str]:
         os.scandir(handle) as entries,
     ):
         names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-        yield from (f"inputs/{name}" for name in names if _digest(handle, name) in known)
+        yield from (f"inputs/{name}" for name in names if sha256_of(handle, name) in known)
 
 
 @dataclass(frozen=True)
@@ -217,7 +223,7 @@ def inputs(entry: Entry) -> tuple[Input, ...]:
     is_alone = "job" in roles or (entry.settings or {}).get("only") in sides
     if sides != {"content", "style"} and not (sides and is_alone):
         raise InputError(
-            f"the ledger does not have what each picture of {_title(entry)} was for: "
+            f"the ledger does not have what each picture of {shown(entry.title)} was for: "
             "drop the pair again"
         )
     return files
@@ -232,8 +238,8 @@ def stage(entry: Entry, step: int) -> Input:
     if step not in there:
         steps = ", ".join(map(str, there))
         raise InputError(
-            f"{_title(entry)} has no stage {step}; there are {steps}" if steps else
-            f"{_title(entry)} has no stages to start from: none was painted, or they were "
+            f"{shown(entry.title)} has no stage {step}; there are {steps}" if steps else
+            f"{shown(entry.title)} has no stages to start from: none was painted, or they were "
             "removed, as `retention.stages` has it; leave --from-stage out"
         )  # fmt: skip
     spot = there[step]
@@ -296,15 +302,6 @@ def input_spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         roots = (root for root in (inbox, outbox) if path.is_relative_to(root))
         root = next(roots, path.parent)
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
-
-
-def _title(entry: Entry) -> str:
-    return shown(entry.place or entry.name)
-
-
-def _digest(folder: int, name: str) -> str:
-    with open_regular(folder, name) as file:
-        return _sha256(file)
 
 
 def _sha256(file: BufferedReader) -> str:

@@ -318,9 +318,7 @@ class Outbox:
             atomic.sync_folder(staging)  # its absence there shows that this was done
         return self.root / place
 
-    def _link_or_copy(
-        self, path: Path, folder: int, name: str, step: atomic.Step = lambda: None
-    ) -> None:
+    def _link_or_copy(self, path: Path, folder: int, name: str, step: atomic.Step) -> None:
         """Link or copy the file `path` into a folder below `.staging`."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)  # it was cut off

@@ -18,6 +18,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout, identity, safe_dirs
 from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED, STAGES, Outbox
 from stylewatch_daemon.settings.sections import Keep, Retention
 from stylewatch_daemon.store import thumbs
@@ -32,18 +33,10 @@ DEPTH = identity.DEPTH + 8
 
 
 @dataclass(frozen=True)
-class Outlived:
+class Outlived(Spot):
     """A file whose retention is over, and its bytes."""
 
-    outbox: Path
-    folder: str
-    name: str
     bytes: int
-
-    @property
-    def path(self) -> Path:
-        """Path of the file."""
-        return self.outbox / self.folder / self.name
 
 
 def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlived]:
@@ -65,17 +58,17 @@ def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlive
                     for name, digest in sorted(digests.items()):
                         size = job_files.size_if(folder, name, digest)
                         if size is not None:
-                            yield Outlived(outbox, place, f"{part}/{name}", size)
+                            yield Outlived(outbox, f"{place}/{part}", name, size)
 
 
 def remove(file: Outlived) -> None:
     """Remove the file, and its folder if that is empty then; raises OutputError."""
-    inner = PurePosixPath(file.folder) / PurePosixPath(file.name).parent
+    job, _, part = file.folder.rpartition("/")
     try:
-        with safe_dirs.opened(file.outbox, str(inner)) as folder:
-            os.unlink(PurePosixPath(file.name).name, dir_fd=folder)
-        with suppress(OSError), safe_dirs.opened(file.outbox, file.folder) as folder:
-            os.rmdir(PurePosixPath(file.name).parts[0], dir_fd=folder)
+        with safe_dirs.opened(file.root, file.folder) as folder:
+            os.unlink(file.name, dir_fd=folder)
+        with suppress(OSError), safe_dirs.opened(file.root, job) as folder:
+            os.rmdir(part, dir_fd=folder)
     except OSError as error:
         raise OutputError(f"{file.path} cannot be removed: {error.strerror or error}") from error
 

@@ -51,9 +51,7 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
         meters: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self.meters = meters
-        """Metrics; a change of these alone does not cause a rewrite."""
-        self._path, self._clock = state / FILE_NAME, clock
+        self._path, self._clock, self._meters = state / FILE_NAME, clock, meters
         self._since, self._version = _now(), version("stylewatch")
         self._shown: Mapping[str, Any] = {}
         self._written = -float("inf")
@@ -102,7 +100,7 @@ class Publisher:
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
-        text = json.dumps({**_safe(plain), "meters": self.meters(), "at": _now()})
+        text = json.dumps({**_safe(plain), "meters": self._meters(), "at": _now()})
         # Not synced, as nothing depends on it after a power cut; whole for all who read it now.
         temporary = self._path.with_name(f".{FILE_NAME}.tmp")
         temporary.write_text(text, encoding="ascii")

@@ -3,24 +3,30 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started, progress_unit
+from stylewatch_daemon.model import (
+    CHECKPOINT,
+    AttemptEnd,
+    JobState,
+    Progress,
+    Started,
+    progress_unit,
+)
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
-from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs
+from stylewatch_daemon.queue.attempt_dir import AttemptFiles
 from stylewatch_daemon.queue.eta import Clock
-from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
+from stylewatch_daemon.queue.states import RetryMode, check_transition, crashes, retry_after
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
-from stylewatch_daemon.store.journal import Attempt, Journal
+from stylewatch_daemon.store.journal import MASK, Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
@@ -46,6 +52,7 @@ class ActiveAttempt:
     ) -> None:
         self.job = job
         self._state = state
+        self._job_folder = state.jobs / job.id
         self._reporter = reporter
         self._service = service
         root, ledger = str(job.outbox), state.ledger
@@ -56,11 +63,8 @@ class ActiveAttempt:
         )
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
-        self._announced = AnnouncedFiles(self._outbox, job.id, remote=False)
-        self._started: Started | None = None
+        self._files = AttemptFiles(self._outbox, job.id)
         self._clock: Clock | None = None
-        self._last: Progress | None = None
-        """The latest step."""
         self._has_checkpoint = False
         """True once a checkpoint was announced."""
         self._is_new = job.place is None
@@ -78,37 +82,6 @@ class ActiveAttempt:
         return self.job.title
 
     @property
-    def running(self) -> Running:
-        """Progress, for the status."""
-        started, last = self._started, self._last
-        if started is None:
-            return Running(self.title, id=self.job.id)
-        running = Running(
-            self.title,
-            started.step,
-            started.steps,
-            device=started.device,
-            id=self.job.id,
-            unit=self.unit,
-        )
-        if last is None:
-            return running
-        left = self._clock.left() if self._clock else None
-        return replace(
-            running,
-            step=last.step,
-            steps=last.steps,
-            loss=last.loss,
-            size=last.size,
-            seconds_left=left,
-        )
-
-    @property
-    def unit(self) -> str:
-        """The unit in which its progress counts."""
-        return progress_unit(self.job.frames) if self._last is None else self._last.unit
-
-    @property
     def ticket(self) -> str:
         """Name of the attempt for the executor, used once."""
         attempt = self.job.attempts[-1]
@@ -116,10 +89,11 @@ class ActiveAttempt:
 
     def apply(self, settings: JobSettings) -> None:
         """Set the settings of the job, before all that follows."""
-        job = self._state.job(self.job)
-        self.settings, self._input = settings, job
+        self.settings, self._inputs = settings, self._state.inputs(self.job)
+        styles = self._inputs.get("style", [])
+        main = (*self._inputs.get("content", ()), *styles)[0]
         values = name_fields(
-            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
+            self.job.name, main, styles, recipe=settings.recipe, seed=settings.seed
         )
         name = fill_folder(settings.name, values)
         # A series has no picture of its own; those of its jobs lie beside its contact sheet.
@@ -140,8 +114,8 @@ class ActiveAttempt:
         `together` jobs share the worker, this one included. Raises OutputError where the disk has
         no room.
         """
-        next_state(self.job, JobEvent.BEGIN)
-        check_job(self._input, self.job.place, self.settings, self._service)
+        check_transition(self.job, JobState.RUNNING)
+        check_job(self.job, self._job_folder, self.settings, self._service)
         place = self.job.place or self._outbox.choose(self._wanted_place)
         earlier = _without_repetition(self.job.attempts)
         self.alone = retry_after(earlier, self._service.limits.attempts) is RetryMode.ALONE
@@ -149,7 +123,6 @@ class ActiveAttempt:
             started=now(),
             how=AttemptEnd.CUT_OFF_ALONE if self.alone else AttemptEnd.CUT_OFF,
             backend=self.settings.backend,
-            boot=_boot_id(),
             pid=os.getpid(),
             together=together,
         )
@@ -160,20 +133,22 @@ class ActiveAttempt:
 
         Raises OutputError where the outbox cannot be written.
         """
-        job, settings, service = self._input, self.settings, self._service
+        job, settings, service = self.job, self.settings, self._service
         earlier = self.job.attempts[:-1]
         self._make_folder()
         checkpoint = self._take_over(earlier)
+        self.running = Running(self.title, id=job.id, unit=progress_unit(job.frames))
+        """Progress, for the status."""
         return Order(
             name=self.title,
             settings=settings,
-            content=job.content,
-            styles=job.styles,
-            init=job.init,
-            masks=job.masks,
+            content=next(iter(self._inputs.get("content", ())), None),
+            styles=tuple(self._inputs.get("style", ())),
+            init=next(iter(self._inputs.get("init", ())), None),
+            masks={role: paths[-1] for role, paths in self._inputs.items() if role.endswith(MASK)},
             # by its folder, as settings may change meanwhile
             final=FINAL if flat_layout.is_flat(self.title) else self._final,
-            staging=self._outbox.staging(self._announced.place),
+            staging=self._outbox.staging(self._files.place),
             place=self._folder,
             checkpoint=checkpoint,
             backend_options=service.backends.get(settings.backend, {}),
@@ -196,13 +171,30 @@ class ActiveAttempt:
         Announced files are published, the receipt apart. Raises OSError where that fails.
         """
         if isinstance(event, Progress):
-            self._last = event
-            if self._clock:
-                self._clock.add(event)
-            self._note_progress()
+            self.running = replace(
+                self.running,
+                step=event.step,
+                steps=event.steps,
+                loss=event.loss,
+                size=event.size,
+                seconds_left=self._clock.left(event) if self._clock else None,
+                unit=event.unit,
+            )
+            # A step after a Saving shows that the checkpoint is written: from here on an attempt
+            # that runs alone counts as any other one.
+            if self._has_checkpoint and self.job.attempts[-1].how == AttemptEnd.CUT_OFF_ALONE:
+                self._change_attempt(how=AttemptEnd.CUT_OFF)
             self._reporter.progress(self.title, event)
         elif isinstance(event, Started):
-            self._started, self._clock, self._last = event, Clock(event), None
+            self._clock = Clock(event)
+            self.running = Running(
+                self.title,
+                event.step,
+                event.steps,
+                device=event.device,
+                id=self.job.id,
+                unit=self.running.unit,
+            )
             self._change_attempt(
                 backend=event.backend,
                 device=event.device,
@@ -218,14 +210,11 @@ class ActiveAttempt:
             return self._checked(event)
         return None
 
-    def end(self, how: AttemptEnd, event: JobEvent, reason: str = "") -> None:
-        """Write down how the attempt ended, and what `event` makes of its job, at once."""
-        self._change_attempt(
-            {"state": next_state(self.job, event), "reason": reason},
-            ended=now(),
-            how=how,
-            reason=reason,
-        )
+    def end(self, how: AttemptEnd, state: JobState, reason: str = "") -> None:
+        """Write down how the attempt ended, and the `state` of its job, at once."""
+        check_transition(self.job, state)
+        job_changes = {"state": state, "reason": reason}
+        self._change_attempt(job_changes, ended=now(), how=how, reason=reason)
 
     def _make_folder(self) -> None:
         """Make the folder that was chosen, or another one where someone else has made it."""
@@ -241,49 +230,38 @@ class ActiveAttempt:
 
     def _take_over(self, earlier: Sequence[Attempt]) -> Path:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
-        dirs, checkpoint = AttemptDirs(self._outbox, self.job.id), self._input.folder / CHECKPOINT
+        checkpoint = self._job_folder / CHECKPOINT
         # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
         if crashes(earlier) == self._service.limits.attempts - 1:
             self._forget_checkpoints()
-        own = ""
         if self._service.executor.cluster is not None:
             # The checkpoint comes first: the files it refers to are published, or here to be.
-            own = attempt_dir.name(self.job.attempts)
-            checkpoint = dirs.begin(own)
-            self._announced = AnnouncedFiles(self._outbox, f"{self.job.id}/{own}", remote=True)
-        dirs.take_over(own)
+            checkpoint = self._files.begin(attempt_dir.name(self.job.attempts))
+        self._files.take_over()
         return checkpoint
 
     def _forget_checkpoints(self) -> None:
-        (self._state.jobs / self.job.id / CHECKPOINT).unlink(missing_ok=True)
-        AttemptDirs(self._outbox, self.job.id).forget_checkpoints()
-
-    def _note_progress(self) -> None:
-        """Note that an attempt that runs alone got further: then it counts as any other one.
-
-        A step after a Saving shows that the checkpoint is written.
-        """
-        if self._has_checkpoint and self.job.attempts[-1].how == AttemptEnd.CUT_OFF_ALONE:
-            self._change_attempt(how=AttemptEnd.CUT_OFF)
+        (self._job_folder / CHECKPOINT).unlink(missing_ok=True)
+        self._files.forget_checkpoints()
 
     def _publish(self, staged: Staged) -> None:
         """Publish an announced file, the receipt apart, if it is the one that was announced."""
-        is_there = self._announced.check(staged)
+        is_there = self._files.check(staged)
         repeated = max(1, staged.step) <= self.job.attempts[-1].step
-        if staged.path in self._announced.mismatched or staged.path == RECEIPT:
+        if staged.path in self._files.mismatched or staged.path == RECEIPT:
             return
         if not is_there and repeated:
             return  # it was published when the earlier attempt announced it
-        path = self._outbox.publish(self._announced.place, self._folder, staged.path)
+        path = self._outbox.publish(self._files.place, self._folder, staged.path)
         self._reporter.staged(self.title, path)
 
     def _checked(self, end: End) -> End:
         """Return `end`, or a failure where the files do not bear it out."""
-        if isinstance(end, Done | Stopped) and self._announced.mismatched:
+        if isinstance(end, Done | Stopped) and self._files.mismatched:
             self._forget_checkpoints()  # they refer to these files
-            paths = ", ".join(sorted(self._announced.mismatched))
+            paths = ", ".join(sorted(self._files.mismatched))
             return Lost(f"what lies in .staging is not what was announced: {paths}")
-        if isinstance(end, Done) and not self._outbox.has_receipt(self._announced.place):
+        if isinstance(end, Done) and not self._outbox.has_receipt(self._files.place):
             return Failed("a fault of our own: the worker was done without a receipt")
         if isinstance(end, Done) and "stages" in end.receipt:
             stages = {stage["file"] for stage in end.receipt["stages"]}
@@ -310,12 +288,3 @@ def _as_record(attempt: Attempt) -> dict[str, Any]:
     record = {"backend": attempt.backend, "device": attempt.device, "decided": decided,
               "ended": ended}  # fmt: skip
     return {key: value for key, value in record.items() if value}
-
-
-@cache
-def _boot_id() -> str:
-    """Return the kernel's id of the machine's start; empty where there is none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""

@@ -13,7 +13,6 @@ announces again what its checkpoint refers to, and that publishes it. Nobody rea
 machine writes from then on, and that machine cannot make the folder again.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import safe_dirs
-from stylewatch_daemon.outbox.job_files import attempt_folders, open_regular
+from stylewatch_daemon.outbox.job_files import attempt_folders, sha256_of
 from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER, STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.worker.messages import Staged
@@ -41,18 +40,31 @@ def place(outbox: Outbox, job: Journal) -> str:
     return own if lexists(f"{outbox.root}/{STAGING}/{own}") else job.id
 
 
-class AttemptDirs:
-    """The staging folders of all attempts at a job; methods raise OutputError and OSError.
+class AttemptFiles:
+    """Staged files of the attempts at a job; methods raise OutputError and OSError.
 
-    An attempt on this machine has no folder of its own (the empty name): it uses the job's.
+    An attempt on this machine uses the folder of the job, one on another machine that of `begin`.
+
+    A worker writes a file first, and then announces it with its SHA-256. A file from another
+    machine counts only with exactly that checksum; files of this machine are not read again.
+    Announcements come late: losses.csv may already be that of a later stage. So a mismatch decides
+    nothing until the attempt ends; `mismatched` has the paths whose last one did not match.
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
         self._outbox, self._job_id = outbox, job_id
+        self._own = ""
+        """The name of the attempt's own folder, if it has one."""
+        self.mismatched: set[str] = set()
+
+    @property
+    def place(self) -> str:
+        """The folder, relative to `.staging`, where the attempt leaves its files."""
+        return f"{self._job_id}/{self._own}".rstrip("/")
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints, so that the next attempt begins at the beginning."""
-        for folder_name in self._earlier():
+        for folder_name in self._folders():
             self._outbox.clear(f"{self._job_id}/{folder_name}/{CLIP_FOLDER}")
             with self._opened(folder_name) as folder, suppress(FileNotFoundError):
                 os.unlink(CHECKPOINT, dir_fd=folder)
@@ -62,9 +74,10 @@ class AttemptDirs:
 
         The frames of a clip come first, as the checkpoint refers to them.
         """
-        staging = self._outbox.staging(f"{self._job_id}/{own}")
+        self._own = own
+        staging = self._outbox.staging(self.place)
         for moved in (CLIP_FOLDER, CHECKPOINT):
-            for earlier in reversed(self._earlier(own)):
+            for earlier in reversed(self._earlier()):
                 with (
                     self._opened(earlier) as source,
                     self._opened(own) as target,
@@ -74,16 +87,16 @@ class AttemptDirs:
                     break
         return staging / CHECKPOINT
 
-    def take_over(self, own: str) -> None:
-        """Move the files of earlier attempts to the folder `own`, and remove their folders.
+    def take_over(self) -> None:
+        """Move the files of earlier attempts to the folder of this one, and remove their folders.
 
         Of files with the same name that of the latest attempt stays.
         """
-        earlier = self._earlier(own)
-        for folder_name in ["", *earlier] if own else earlier:
+        earlier = self._earlier()
+        for folder_name in ["", *earlier] if self._own else earlier:
             staged = self._outbox.staged(f"{self._job_id}/{folder_name}".rstrip("/"))
             for path in map(PurePosixPath, staged):
-                target = PurePosixPath(STAGING, self._job_id, own, path.parent)
+                target = PurePosixPath(STAGING, self.place, path.parent)
                 with (
                     self._opened(f"{folder_name}/{path.parent}".lstrip("/")) as source,
                     safe_dirs.opened(self._outbox.root, str(target), lambda _: None) as made,
@@ -92,48 +105,30 @@ class AttemptDirs:
         for folder_name in earlier:
             self._outbox.clear(f"{self._job_id}/{folder_name}")
 
-    def _earlier(self, own: str = "") -> list[str]:
-        """Return the folders of all attempts but `own`, the latest last."""
-        try:
-            folders = attempt_folders(self._outbox.root, self._job_id)
-        except FileNotFoundError:
-            return []
-        return [folder for folder in folders if folder != own]
-
-    def _opened(self, inner: str) -> AbstractContextManager[int]:
-        return safe_dirs.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{inner}")
-
-
-class AnnouncedFiles:
-    """Files announced by an attempt that leaves them at `place`, relative to `.staging`.
-
-    A worker writes a file first, and then announces it with its SHA-256. A file from another
-    machine (`remote`) counts only with exactly that checksum; files of this machine are not read
-    again. Announcements come late: losses.csv may already be that of a later stage. So a mismatch
-    decides nothing until the attempt ends; `mismatched` has the paths whose last one did not match.
-    """
-
-    def __init__(self, outbox: Outbox, place: str, *, remote: bool) -> None:
-        self._outbox, self.place, self._remote = outbox, place, remote
-        self.mismatched: set[str] = set()
-
     def check(self, staged: Staged) -> bool:
-        """Compare an announced file with the staged one; return whether there is any.
-
-        Raises OSError if that is unreadable.
-        """
+        """Compare an announced file with the staged one; return whether there is any."""
         path = PurePosixPath(STAGING, self.place, staged.path)
-        if not self._remote:
+        if not self._own:
             return lexists(f"{self._outbox.root}/{path}")
         try:
-            with (
-                safe_dirs.opened(self._outbox.root, str(path.parent)) as folder,
-                open_regular(folder, path.name) as file,
-            ):
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            with safe_dirs.opened(self._outbox.root, str(path.parent)) as folder:
+                digest = sha256_of(folder, path.name)
         except FileNotFoundError:
             return False
         self.mismatched.discard(staged.path)
         if digest != staged.sha256:
             self.mismatched.add(staged.path)
         return True
+
+    def _folders(self) -> list[str]:
+        """Return the folders of all attempts that have one, the latest last."""
+        try:
+            return attempt_folders(self._outbox.root, self._job_id)
+        except FileNotFoundError:
+            return []
+
+    def _earlier(self) -> list[str]:
+        return [folder for folder in self._folders() if folder != self._own]
+
+    def _opened(self, inner: str) -> AbstractContextManager[int]:
+        return safe_dirs.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{inner}")

@@ -25,13 +25,11 @@ from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.queue.states import (
     DECIDED,
     OUR_FAULT,
-    JobEvent,
     Outcome,
     OutcomeKind,
     Result,
     RetryMode,
     crashes,
-    outcome,
     quarantined,
     retry_after,
 )
@@ -63,7 +61,7 @@ class _Round:
     wishes: Mapping[str, str]
     """Requests of people, by the ids of jobs."""
     batches: list[list[ActiveAttempt]] = field(default_factory=list)
-    """Attempts to submit, by the jobs that share a worker."""
+    """Attempts to submit, those of a list to one worker."""
     series: list[ActiveAttempt] = field(default_factory=list)
     probed: set[Path] = field(default_factory=set)
     """Outboxes that can be written."""
@@ -112,13 +110,12 @@ class Dispatcher:
 
     @property
     def free(self) -> int:
-        """Number of idle workers that are not about to get a job; 0 while a job runs alone."""
-        if any(attempt.alone for attempt in self.attempts.values()):
-            return 0
-        return self.executor.free() - len(self._round.batches)
+        """Number of idle workers; 0 while a job runs alone."""
+        is_alone = any(attempt.alone for attempt in self.attempts.values())
+        return 0 if is_alone else self.executor.free()
 
     def begin(self, batches: Iterable[Sequence[Journal]]) -> list[Result]:
-        """Begin jobs, those of a batch in one worker, and return what became of each."""
+        """Begin jobs, those of a batch in one worker; return the outcomes that there are."""
         begun = self._round = _Round(self.state.ledger.wishes())
         results: list[Result] = []
         # 1. enter the attempts in the ledger, or that a job's end is settled
@@ -128,20 +125,19 @@ class Dispatcher:
                     self._noted |= {job.id: job for job in batch}
                     results += self._enter(batch)
         except OutputError as error:
-            begun.batches.clear()
             return results + self._roll_back(error)
         # 2. divide series into their jobs
         for series in begun.series:
             results += self._guarded(series, "dividing it", partial(self._divide, series))
         # 3. make the folders in the outbox, and submit the orders
-        while begun.batches:
-            results += self._submit(begun.batches.pop(0))
+        for attempts in begun.batches:
+            results += self._submit(attempts)
         return results
 
     def handle_events(self) -> list[Result]:
-        """Handle the events of the executor, and return what became of the jobs that ended.
+        """Handle the events of the executor; return the outcomes of jobs.
 
-        Jobs that are painted, refused or failed are settled by it.
+        Jobs that are painted, refused or failed have none yet: they are settled, to be finalized.
         """
         results: list[Result] = []
         try:
@@ -171,7 +167,7 @@ class Dispatcher:
         """Enter the attempts that our leaving cuts off as stopped: they are no crashes."""
         with suppress(OSError), self.state.ledger.together():
             for attempt in self.attempts.values():
-                attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+                attempt.end(AttemptEnd.STOPPED, JobState.QUEUED)
         self.attempts.clear()
 
     # -- one transaction of the ledger
@@ -199,7 +195,7 @@ class Dispatcher:
     def _guarded(
         self, attempt: ActiveAttempt, doing: str, step: Callable[[], Outcome | None]
     ) -> list[Result]:
-        """Do one step for a job, which has a result or none yet.
+        """Do one step for a job, which returns an outcome or None.
 
         OSError makes the job wait; an error that nobody foresaw sets the job aside.
         """
@@ -215,35 +211,29 @@ class Dispatcher:
     # -- beginning jobs
 
     def _enter(self, batch: Sequence[Journal]) -> list[Result]:
-        """Enter the attempts at the jobs of a batch; those that are begun have no result yet."""
-        begun: list[ActiveAttempt] = []
+        """Enter the attempts at the jobs of a batch."""
+        self._round.batches.append([])
         results: list[Result] = []
         for job in batch:
             attempt = ActiveAttempt(job, self.state, self.reporter, self.settings)
-            enter = partial(self._enter_job, attempt, begun, len(batch))
+            enter = partial(self._enter_job, attempt, len(batch))
             results += self._guarded(attempt, "beginning it", enter)
-        if begun:
-            self._round.batches.append(begun)
         return results
 
-    def _enter_job(
-        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
-    ) -> Outcome | None:
+    def _enter_job(self, attempt: ActiveAttempt, together: int) -> None:
+        """Enter an attempt, or that the end of its job is settled."""
         job = attempt.job
         self.state.mount_guard.check(job.outbox)
         if job.state in DECIDED:
             self._finalizer.settled.append(job)
         elif self._round.wishes.get(job.id) == "cancel":
-            self._finalizer.settle(job, JobEvent.CANCEL, CANCELLED)
+            self._finalizer.settle(job, JobState.REFUSING, CANCELLED)
         elif retry_after(job.attempts, self.settings.limits.attempts) is RetryMode.NEVER:
             self._finalizer.give_up(job)
         else:
-            return self._enter_attempt(attempt, begun, together)
-        return outcome(OutcomeKind.SETTLED, job)
+            self._enter_attempt(attempt, together)
 
-    def _enter_attempt(
-        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
-    ) -> Outcome | None:
+    def _enter_attempt(self, attempt: ActiveAttempt, together: int) -> None:
         """Enter an attempt, to be submitted; or note that its job is a series."""
         job = attempt.job
         try:
@@ -253,24 +243,22 @@ class Dispatcher:
             attempt.apply(self._settler.settle(self.state.job_file(job)))
             if attempt.settings.sweep and not job.series:
                 self._round.series.append(attempt)
-                return None
+                return
             attempt.begin(together)
+            self._round.batches[-1].append(attempt)
         except (InputError, SettingsError) as error:
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error
-            self._finalizer.settle(attempt.job, JobEvent.REFUSE, str(error))
-            return outcome(OutcomeKind.SETTLED, job)
-        begun.append(attempt)
-        return None
+            self._finalizer.settle(attempt.job, JobState.REFUSING, str(error))
 
-    def _divide(self, attempt: ActiveAttempt) -> Outcome:
+    def _divide(self, attempt: ActiveAttempt) -> Outcome | None:
         """Make the jobs of a series."""
         try:
             count = Series(self.state, self.settings).begin(attempt)
         except IN_THE_WAY as error:
             return self._obstructed(attempt, error)
         self.reporter.divided(attempt.title, count)
-        return outcome(OutcomeKind.DIVIDED, attempt.job)
+        return Outcome(OutcomeKind.DIVIDED, attempt.title)
 
     def _submit(self, batch: Sequence[ActiveAttempt]) -> list[Result]:
         """Order the attempts of a batch, and submit them to as few workers as can take them."""
@@ -284,14 +272,11 @@ class Dispatcher:
         for submitted in _by_worker(orders):
             try:
                 self.executor.submit(submitted)
+                self.attempts |= {ticket: attempts[ticket] for ticket in submitted}
             except OSError as error:
                 for attempt in (attempts[ticket] for ticket in submitted):
-                    results.append((attempt.job, self._obstructed(attempt, error)))
-            else:
-                for ticket in submitted:
-                    attempt = self.attempts[ticket] = attempts[ticket]
-                    started = outcome(OutcomeKind.STARTED, attempt.job)
-                    results.append((attempt.job, started))
+                    result = self._obstructed(attempt, error)
+                    results += [] if result is None else [(attempt.job, result)]
         return results
 
     def _order(self, attempt: ActiveAttempt, orders: dict[str, Order]) -> Outcome | None:
@@ -304,16 +289,16 @@ class Dispatcher:
 
     def _obstructed(
         self, attempt: ActiveAttempt, error: OSError | InputError | SettingsError
-    ) -> Outcome:
+    ) -> Outcome | None:
         """Refuse or pause a job whose attempt could not start; the attempt does not count."""
         try:
             error = shortages.shortage(error) or error
             if not isinstance(error, OSError):
-                self._finalizer.settle(attempt.job, JobEvent.REFUSE, str(error))
-                return outcome(OutcomeKind.SETTLED, attempt.job)
+                self._finalizer.settle(attempt.job, JobState.REFUSING, str(error))
+                return None
             if attempt.job.state == JobState.RUNNING:
                 reason = shortages.in_words(error)
-                attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, reason)
+                attempt.end(AttemptEnd.PAUSED, JobState.QUEUED, reason)
         except OSError as worse:
             error = worse
         return self._finalizer.pause(attempt.job, error)
@@ -330,7 +315,7 @@ class Dispatcher:
         return results
 
     def _follow(self, attempt: ActiveAttempt, received: AttemptEvent) -> Outcome | None:
-        """Handle an event; returns None while the attempt goes on."""
+        """Handle an event; returns the job's outcome, once it has one."""
         event = received.event
         if isinstance(event, Started):
             self.batch_sizes.learn(attempt.job.shape, event)
@@ -350,37 +335,37 @@ class Dispatcher:
         except OSError as error:  # it counts as cut off, which is bearable
             return self._finalizer.pause(attempt.job, error)
 
-    def _ended(self, attempt: ActiveAttempt, end: End) -> Outcome:
+    def _ended(self, attempt: ActiveAttempt, end: End) -> Outcome | None:
         """Write down how an attempt ended, and what that makes of its job."""
         job = attempt.job
         if attempt.given_up is not None:
             reason = shortages.in_words(attempt.given_up)
-            attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, reason)
+            attempt.end(AttemptEnd.PAUSED, JobState.QUEUED, reason)
             return self._finalizer.pause(job, attempt.given_up)
         if isinstance(end, Done):
             self._complete(attempt, end)
         elif self._finalizer.is_cancelled(job):
-            attempt.end(AttemptEnd.CANCELLED, JobEvent.CANCEL, CANCELLED)
+            attempt.end(AttemptEnd.CANCELLED, JobState.REFUSING, CANCELLED)
         elif isinstance(end, Refused):
-            attempt.end(AttemptEnd.REFUSED, JobEvent.REFUSE, end.reason)
+            attempt.end(AttemptEnd.REFUSED, JobState.REFUSING, end.reason)
         elif isinstance(end, Stopped | Divided) or self.stopping():
-            attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+            attempt.end(AttemptEnd.STOPPED, JobState.QUEUED)
             step = end.step if isinstance(end, Stopped) else 0
-            self.reporter.stopped(job.title, step, attempt.unit)
-            return outcome(OutcomeKind.STOPPED, job)
+            self.reporter.stopped(job.title, step, attempt.running.unit)
+            return Outcome(OutcomeKind.STOPPED, job.title)
         elif isinstance(end, Failed) and end.exit_code != OUR_FAULT:
-            attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, end.reason)
+            attempt.end(AttemptEnd.PAUSED, JobState.QUEUED, end.reason)
             self.reporter.paused(job.title, end.reason)
             return Outcome(OutcomeKind.PAUSED, job.title, end.reason, end.exit_code)
         else:
             return self._retry_after_crash(attempt, end)
         self._finalizer.settled.append(attempt.job)
-        return outcome(OutcomeKind.SETTLED, job)
+        return None
 
     def _complete(self, attempt: ActiveAttempt, end: Done) -> None:
         """Settle that the job ends well, and enter the checksums that its receipt has."""
         how = AttemptEnd(end.receipt.get("state", AttemptEnd.DONE))
-        attempt.end(how, JobEvent.COMPLETE)
+        attempt.end(how, JobState.ENDING)
         digests = {
             entry["name"]: entry["sha256"]
             for entry in end.receipt.get("inputs", ())
@@ -397,15 +382,15 @@ class Dispatcher:
             ]
             self.state.ledger.change(attempt.job.id, inputs=inputs)
 
-    def _retry_after_crash(self, attempt: ActiveAttempt, end: Failed | Lost) -> Outcome:
+    def _retry_after_crash(self, attempt: ActiveAttempt, end: Failed | Lost) -> Outcome | None:
         """Try a job again whose worker died or met a bug; give it up after `limits.attempts`."""
-        attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE, end.reason)
+        attempt.end(AttemptEnd.FAILED, JobState.QUEUED, end.reason)
         trace = end.trace if isinstance(end, Failed) else ""
         self.reporter.failed(attempt.title, end.reason, trace, for_good=False)
         if crashes(attempt.job.attempts) < self.settings.limits.attempts:
             return Outcome(OutcomeKind.RETRY, attempt.title, end.reason, OUR_FAULT)
         self._finalizer.give_up(attempt.job)
-        return outcome(OutcomeKind.SETTLED, attempt.job)
+        return None
 
     def _wanted(self, wish: str) -> AttemptRequest:
         """Return the request to an attempt for what people asked; leaving outranks finishing."""

@@ -19,18 +19,13 @@ class Clock:
         self._started = started
         self._recent: deque[Progress] = deque(maxlen=RECENT)
 
-    def add(self, event: Progress) -> None:
-        """Note a step; a frame of a clip that is reported again is left out."""
+    def left(self, event: Progress) -> float | None:
+        """Return the seconds left after a step; None where they are unknown or zero.
+
+        A frame of a clip that is reported again is not counted again.
+        """
         if not self._recent or event.step > self._recent[-1].step:
             self._recent.append(event)
-
-    def left(self, event: Progress | None = None) -> float | None:
-        """Return the seconds left after the last step, which may be `event`, not noted before.
-
-        None where they are unknown or zero.
-        """
-        if event is not None:
-            self.add(event)
         first, last = self._recent[(len(self._recent) - 1) // 2], self._recent[-1]
         done = self._work(last.step) - self._work(first.step)
         if done <= 0 or last.step == last.steps:

@@ -31,12 +31,10 @@ from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox, stage
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.states import (
     OUR_FAULT,
-    JobEvent,
     Outcome,
     OutcomeKind,
     Result,
-    next_state,
-    outcome,
+    check_transition,
     quarantined,
 )
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
@@ -50,14 +48,8 @@ _BLOCK = 512
 """Bytes of a block, as `st_blocks` counts them on Linux."""
 
 
-@dataclass(frozen=True)
-class _Finalized:
-    """A job whose files are published; `report` is to be called once the job is forgotten."""
-
-    job: Journal
-    state: JobState
-    outcome: Outcome
-    report: Callable[[], None]
+_Report = Callable[[], None]
+"""To be called once a job, whose files are published, is forgotten."""
 
 
 @dataclass
@@ -73,9 +65,9 @@ class Finalizer:
     transfers: Transfers = field(default_factory=Transfers)
     settled: list[Journal] = field(default_factory=list)
 
-    def settle(self, job: Journal, event: JobEvent, reason: str) -> None:
+    def settle(self, job: Journal, state: JobState, reason: str) -> None:
         """Write down how a job is to end, and why."""
-        state = next_state(job, event)
+        check_transition(job, state)
         self.settled.append(self.state.save(job, state=state, reason=reason))
 
     def give_up(self, job: Journal) -> None:
@@ -89,7 +81,7 @@ class Finalizer:
             )
         else:
             reason = f"tried {count} times, the last time: {last.reason or 'it was killed'}"
-        self.settle(job, JobEvent.GIVE_UP, reason)
+        self.settle(job, JobState.FAILING, reason)
 
     def drop(self, job_ids: Container[str]) -> None:
         """Take back that these jobs are settled: the ledger could not be written."""
@@ -113,7 +105,7 @@ class Finalizer:
         A job whose files are still being copied stays settled, and is not among them.
         """
         results: list[Result] = []
-        finalized: list[_Finalized] = []
+        finalized: list[tuple[Journal, Outcome, _Report]] = []
         settled, self.settled = self.settled, []
         # 1. publish the files of each job
         for job in settled:
@@ -121,7 +113,7 @@ class Finalizer:
                 with self.state.guard(job.id, "closing it"):
                     self.state.mount_guard.check(job.outbox)
                     publish = self._finish if job.state == JobState.ENDING else self._refuse
-                    finalized.append(publish(job))
+                    finalized.append((job, *publish(job)))
             except InProgressError:
                 self.settled.append(job)
             except OSError as error:
@@ -132,24 +124,24 @@ class Finalizer:
             return results
         # 2. write the last state of all of them; then their files in the state folder go
         try:
-            self.state.finish(*((each.job, each.state) for each in finalized))
+            self.state.finish(*((job, JobState(result.kind)) for job, result, _ in finalized))
         except OSError as error:
-            return results + [(each.job, self.pause(each.job, error)) for each in finalized]
+            return results + [(job, self.pause(job, error)) for job, *_ in finalized]
         # 3. report
-        for each in finalized:
-            each.report()
-            results.append((each.job, each.outcome))
+        for job, result, report in finalized:
+            report()
+            results.append((job, result))
         return results
 
-    def _finish(self, job: Journal) -> _Finalized:
+    def _finish(self, job: Journal) -> tuple[Outcome, _Report]:
         """Archive the inputs, then publish the receipt; what is done already is not repeated."""
         outbox = Outbox(job.outbox, self.sharing)
         folder, staged_at = outbox.root / job.title, attempt_dir.place(outbox, job)
         is_staged = outbox.has_receipt(staged_at)
         if not is_staged and not (folder / RECEIPT).exists():
             if self.is_cancelled(job):
-                state = next_state(job, JobEvent.CANCEL)
-                return self._refuse(self.state.save(job, state=state, reason=CANCELLED))
+                cancelled = self.state.save(job, state=JobState.REFUSING, reason=CANCELLED)
+                return self._refuse(cancelled)
             raise OutputError(
                 f"{job.title} is painted, and {outbox.root} has nothing of it: mount the disk that "
                 "it was painted on, or cancel it"
@@ -172,11 +164,10 @@ class Finalizer:
         # 4. remove the staging folder
         outbox.clear(job.id)
         visible = (outbox.root / flat_layout.painting(job.title, RECEIPT)).parent
-        report = partial(self.reporter.done, job.title, visible)
-        state = next_state(job, JobEvent.FINALIZE)
-        return _Finalized(job, state, outcome(OutcomeKind.DONE, job), report)
+        done = partial(self.reporter.done, job.title, visible)
+        return Outcome(OutcomeKind.DONE, job.title), done
 
-    def _refuse(self, job: Journal) -> _Finalized:
+    def _refuse(self, job: Journal) -> tuple[Outcome, _Report]:
         """Publish the inputs of a refused, failed or cancelled job, with the reason."""
         outbox = Outbox(job.outbox, self.sharing, check_copy=partial(self._check_copy, job.outbox))
         # 1. lay out the folder in staging, 2. choose its place, and move it there
@@ -187,19 +178,15 @@ class Finalizer:
         if job.place is not None:
             outbox.drop_empty(job.place)
             job_files.write_note(outbox.root, job.place)
-        title, reason, event = job.title, job.reason, JobEvent.FINALIZE
-        report: Callable[[], None]
+        title, reason = job.title, job.reason
         if job.state == JobState.FAILING:
-            report = partial(self.reporter.failed, title, reason, "", for_good=True)
-            result = Outcome(OutcomeKind.FAILED, title, reason, OUR_FAULT)
-        elif self.is_cancelled(job):
-            event = JobEvent.FINALIZE_CANCELLED
-            report = partial(self.reporter.cancelled, title, folder)
-            result = outcome(OutcomeKind.CANCELLED, job)
-        else:
-            report = partial(self.reporter.refused, title, reason, folder)
-            result = Outcome(OutcomeKind.REFUSED, title, reason, InputError.exit_code)
-        return _Finalized(job, next_state(job, event), result, report)
+            failed = partial(self.reporter.failed, title, reason, "", for_good=True)
+            return Outcome(OutcomeKind.FAILED, title, reason, OUR_FAULT), failed
+        if self.is_cancelled(job):
+            cancelled = partial(self.reporter.cancelled, title, folder)
+            return Outcome(OutcomeKind.CANCELLED, title), cancelled
+        refused = partial(self.reporter.refused, title, reason, folder)
+        return Outcome(OutcomeKind.REFUSED, title, reason, InputError.exit_code), refused
 
     def _publish_refused(self, outbox: Outbox, job: Journal) -> Path:
         """Put the inputs and the reason into a folder under `_refused`, and return its path.

@@ -3,7 +3,6 @@
 A retry is a new job, with copies of the pictures of the old one, and its settings or others.
 """
 
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.model import JobState, Picture
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import job_files, retention
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.settings import config, yaml_lines
@@ -31,7 +30,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_daemon.store import thumbs
-from stylewatch_daemon.store.journal import MASK, File, Journal, Role, load, save
+from stylewatch_daemon.store.journal import MASK, File, Journal, Role, is_id, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
 from stylewatch_daemon.store.state_dir import PREVIEWS, UPLOADS, State, entry_of, with_seen
@@ -44,7 +43,7 @@ _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step
 
 def nothing_to(verb: str, entry: Entry) -> str:
     """Say that a job has ended, and how and when, so that there is nothing to cancel or finish."""
-    name, when = shown(entry.place or entry.name), ""
+    name, when = shown(entry.title), ""
     if entry.finished:
         when = f", {datetime.fromisoformat(entry.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return f"{name} has ended ({entry.state}{when}): there is nothing to {verb}"
@@ -53,7 +52,7 @@ def nothing_to(verb: str, entry: Entry) -> str:
 def check_at_end(entry: Entry) -> None:
     """Raise UsageError where the job has not ended."""
     if entry.state not in LAST:
-        name = shown(entry.place or entry.name)
+        name = shown(entry.title)
         raise UsageError(
             f"{name} is not at its end yet, and is painted again after that: "
             "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
@@ -165,7 +164,7 @@ class JobActions:
         for digest in digests - left:
             for preview in (self.state.root / PREVIEWS).glob(f"{digest}*"):
                 preview.unlink(missing_ok=True)
-        self.reporter.asked(f"deleted {entry.place or entry.name}")
+        self.reporter.asked(f"deleted {entry.title}")
         self.publish()
 
     def retry(
@@ -184,7 +183,7 @@ class JobActions:
         Repeating this does nothing twice, wherever it was cut off. Raises InputError where it
         cannot be done, OSError where it cannot be done now, InProgressError while files are copied.
         """
-        if not re.fullmatch(r"\w[\w.-]*", new):
+        if not is_id(new):
             raise InputError(f"{new!r} can be no job's id")
         entry, known = (self.state.ledger.find(job_id) for job_id in (job, new))
         uploads = self.state.root / UPLOADS / new
@@ -198,7 +197,9 @@ class JobActions:
         journal = self._make(entry, new, settings, (*inputs, *styles))
         columns = queue_entry(self.settings(), self.state.job_file(journal))
         entered = entry_of(replace(journal, state=JobState.QUEUED), **columns)
-        self.state.ledger.enter([with_seen(entered, _seen(entry, inputs))])
+        names = {file.name for file in inputs if file.sha256}
+        seen = [picture for picture in entry.pictures if picture.name in names]
+        self.state.ledger.enter([with_seen(entered, seen)])
         shutil.rmtree(uploads, ignore_errors=True)
         self.reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 
@@ -209,7 +210,7 @@ class JobActions:
             return False
         if entry.wish not in (wish, "cancel"):
             self.state.ledger.change(job, wish=wish)
-            self.reporter.asked(f"asked to {wish} {entry.place or entry.name}")
+            self.reporter.asked(f"asked to {wish} {entry.title}")
         return True
 
     def _make(
@@ -234,7 +235,7 @@ class JobActions:
             inbox=inbox,
             outbox=outbox,
             after=self.settings().after(inbox),
-            retry_of=entry.place or entry.name,
+            retry_of=entry.title,
         )
         try:
             for file, size in zip(inputs, sizes, strict=True):
@@ -273,16 +274,6 @@ def needed(
         if file.role in masks or not file.role.startswith("style-")
     ]
     return (*renumbered, *start)
-
-
-def _seen(entry: Entry, inputs: Iterable[Input]) -> list[Picture]:
-    """Return what the ledger knows of the pictures among `inputs`."""
-    names = {file.name for file in inputs if file.sha256}
-    return [
-        Picture.of(record)
-        for record in entry.inputs
-        if record["name"] in names and "pixels" in record
-    ]
 
 
 def make_job(

@@ -6,14 +6,14 @@ The members are entered, and the series is marked as divided, in one transaction
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.model import JobState, Picture
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.job_actions import make_job, write_job_file
 from stylewatch_daemon.settings import resolve
@@ -57,7 +57,8 @@ class Series:
         Raises SettingsError where one of them is wrong, OSError.
         """
         all_members, ledger = members(settings.sweep), self.state.ledger
-        plain, seen = resolve.read_job_file(self.state.job_file(series)), self._seen(series)
+        plain, entry = resolve.read_job_file(self.state.job_file(series)), ledger.find(series.id)
+        seen = [] if entry is None else entry.pictures
         # 1. make the files of each in the state folder
         new = [
             self._member(series, number, member.name, _settings_of(member, plain))
@@ -125,12 +126,6 @@ class Series:
             after=series.after,
             series=series.id,
         )
-
-    def _seen(self, series: Journal) -> Sequence[Picture]:
-        """Return its pictures, the content first, as the inspection saw them."""
-        entry = self.state.ledger.find(series.id)
-        inputs = () if entry is None else entry.inputs
-        return [Picture.of(file) for file in inputs if "pixels" in file]
 
 
 def _settings_of(member: Member, plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""State machine of a job: states, the events that change them, and a table of all transitions.
+"""State machine of a job: a table of all transitions, and the outcomes of jobs.
 
     claimed -> queued <-> running -> ending -> done
                   |          |         |
@@ -24,58 +24,21 @@ OUR_FAULT = 70
 """Exit code, as in sysexits, of a job that failed by a fault of stylewatch."""
 
 
-class JobEvent(Enum):
-    """Event that moves a job from one state to another."""
-
-    BEGIN = auto()
-    """An attempt begins."""
-    REQUEUE = auto()
-    """An attempt was stopped or paused or crashed, and another one follows."""
-    COMPLETE = auto()
-    """An attempt staged all files and the receipt."""
-    REFUSE = auto()
-    """Its pictures or its settings cannot be used."""
-    CANCEL = auto()
-    """A person cancelled the job."""
-    GIVE_UP = auto()
-    """The last attempt that `limits.attempts` allows has failed."""
-    FINALIZE = auto()
-    """Everything is published."""
-    FINALIZE_CANCELLED = auto()
-    """Everything is published, and the job had been cancelled."""
-
-
-TRANSITIONS: Mapping[JobState, Mapping[JobEvent, JobState]] = {
-    JobState.CLAIMED: {},  # left when the job was inspected, by `ingest`
-    JobState.QUEUED: {
-        JobEvent.BEGIN: JobState.RUNNING,
-        JobEvent.REFUSE: JobState.REFUSING,
-        JobEvent.CANCEL: JobState.REFUSING,
-        JobEvent.GIVE_UP: JobState.FAILING,
-    },
-    JobState.RUNNING: {
-        JobEvent.BEGIN: JobState.RUNNING,  # the end of the last attempt could not be written
-        JobEvent.REQUEUE: JobState.QUEUED,
-        JobEvent.COMPLETE: JobState.ENDING,
-        JobEvent.REFUSE: JobState.REFUSING,
-        JobEvent.CANCEL: JobState.REFUSING,
-        JobEvent.GIVE_UP: JobState.FAILING,
-    },
-    JobState.ENDING: {
-        JobEvent.CANCEL: JobState.REFUSING,  # its disk, with all it made, is gone
-        JobEvent.FINALIZE: JobState.DONE,
-    },
-    JobState.REFUSING: {
-        JobEvent.FINALIZE: JobState.REFUSED,
-        JobEvent.FINALIZE_CANCELLED: JobState.CANCELLED,
-    },
-    JobState.FAILING: {
-        JobEvent.FINALIZE: JobState.FAILED,
-    },
-    JobState.DONE: {},
-    JobState.REFUSED: {},
-    JobState.FAILED: {},
-    JobState.CANCELLED: {},
+TRANSITIONS: Mapping[JobState, tuple[JobState, ...]] = {
+    JobState.QUEUED: (JobState.RUNNING, JobState.REFUSING, JobState.FAILING),
+    JobState.RUNNING: (
+        JobState.RUNNING,  # the end of the last attempt could not be written
+        JobState.QUEUED,
+        JobState.ENDING,
+        JobState.REFUSING,
+        JobState.FAILING,
+    ),
+    JobState.ENDING: (
+        JobState.REFUSING,  # cancelled, as its disk, with all it made, is gone
+        JobState.DONE,
+    ),
+    JobState.REFUSING: (JobState.REFUSED, JobState.CANCELLED),
+    JobState.FAILING: (JobState.FAILED,),
 }
 
 DECIDED = (JobState.ENDING, JobState.REFUSING, JobState.FAILING)
@@ -85,25 +48,15 @@ BEGUN = (JobState.RUNNING, *DECIDED)
 """States of jobs that were begun; after a restart or an error some of them have to go on."""
 
 
-def next_state(job: Journal, event: JobEvent) -> JobState:
-    """Return the state that `event` moves `job` to.
-
-    Raises ValueError where the table has no such transition, which is a fault of stylewatch.
-    """
-    state = JobState(job.state)
-    try:
-        return TRANSITIONS[state][event]
-    except KeyError:
-        raise ValueError(f"a job that is {state} cannot {event.name.lower()}") from None
+def check_transition(job: Journal, state: JobState) -> None:
+    """Raise ValueError where `job` cannot go on to `state`, which is a fault of stylewatch."""
+    if state not in TRANSITIONS.get(JobState(job.state), ()):
+        raise ValueError(f"a job that is {job.state} cannot become {state}")
 
 
 class OutcomeKind(StrEnum):
-    """Kind of result of a job in this round."""
+    """Kind of result of a job; one that runs, or is only to be finalized, has none yet."""
 
-    STARTED = "started"
-    """An attempt is with the executor."""
-    SETTLED = "settled"
-    """How the job ends is decided; finalizing it is left to do."""
     DONE = "done"
     REFUSED = "refused"
     FAILED = "failed"
@@ -132,11 +85,6 @@ class Outcome:
 
 Result = tuple[Journal, Outcome]
 """A job, and what became of it."""
-
-
-def outcome(kind: OutcomeKind, job: Journal) -> Outcome:
-    """Return an outcome of `job` that needs no reason."""
-    return Outcome(kind, job.title)
 
 
 def quarantined(job: Journal, error: QuarantinedError) -> Outcome:

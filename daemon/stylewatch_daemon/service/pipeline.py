@@ -257,22 +257,18 @@ class Pipeline:
         self.update_status(leaving=True)
 
     def _handle_results(self, results: Iterable[Result]) -> None:
-        """Record the outcomes of jobs; started and settled ones have none yet."""
+        """Record the outcomes of jobs."""
         for job, outcome in results:
-            if outcome.kind not in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
-                self._handle_outcome(job, outcome)
-
-    def _handle_outcome(self, job: Journal, outcome: Outcome) -> None:
-        self._has_news = True
-        self.queue.ended(job, outcome)
-        self.outcomes.pop(job.id, None)
-        if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
-            return
-        self.outcomes[job.id] = outcome
-        self.ended += 1
-        alike = [job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind]
-        if len(alike) > MAX_OUTCOMES:
-            del self.outcomes[alike[0]]
+            self._has_news = True
+            self.queue.ended(job, outcome)
+            self.outcomes.pop(job.id, None)
+            if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
+                continue
+            self.outcomes[job.id] = outcome
+            self.ended += 1
+            alike = [id_ for id_, known in self.outcomes.items() if known.kind == outcome.kind]
+            if len(alike) > MAX_OUTCOMES:
+                del self.outcomes[alike[0]]
 
     # Status
 

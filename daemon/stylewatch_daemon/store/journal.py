@@ -74,8 +74,8 @@ class File:
 class Attempt:
     """An attempt at a job, recorded before it begins: an `ended` of None means it was cut off.
 
-    It began after `step`, by the checkpoint; times are UTC, ISO 8601. `boot` is the kernel's id of
-    the machine's start, `pid` the daemon's.
+    It began after `step`, by the checkpoint; times are UTC, ISO 8601. `boot` is always
+    empty (a column of the ledger that nothing needs any more), `pid` the daemon's.
     """
 
     started: str
@@ -131,6 +131,11 @@ class Journal:
     def title(self) -> str:
         """Name of the job in the outbox; its name in the inbox until it has one there."""
         return self.place or self.name
+
+    @property
+    def archived(self) -> int:
+        """Bytes of the inputs that are archived."""
+        return sum(file.look.size for file in self.files if file.own and self.after == "archive")
 
     @property
     def is_copy(self) -> bool:

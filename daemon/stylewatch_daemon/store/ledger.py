@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import JOBS
-from stylewatch_daemon.model import JobState
+from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
 
@@ -118,9 +118,19 @@ class Entry:
     """True if a person removed the refused or failed job from the status."""
 
     @property
+    def title(self) -> str:
+        """Name of the job in the outbox; its name in the inbox until it has one there."""
+        return self.place or self.name
+
+    @property
     def frames(self) -> int:
         """Number of frames of a content that is a clip; 1 for a picture, or if unknown yet."""
         return max((plain.get("frames", 1) for plain in self.inputs), default=1)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Those of its inputs that the inspection saw, the content first."""
+        return [Picture.of(record) for record in self.inputs if "pixels" in record]
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ class Search:
     def key_of(self, entry: Entry) -> str:
         """The key of `entry` in this order, for the page after it."""
         if self.order == "name":
-            return flat_layout.called(entry.place or entry.name)
+            return flat_layout.called(entry.title)
         return entry.finished or ""
 
 

@@ -23,7 +23,7 @@ import platform
 import secrets
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,9 +37,9 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.model import CHECKPOINT, Job, JobState, Picture
+from stylewatch_daemon.model import CHECKPOINT, JobState, Picture
 from stylewatch_daemon.store import journal
-from stylewatch_daemon.store.journal import FILES, MASK, Attempt, File, Journal
+from stylewatch_daemon.store.journal import FILES, Attempt, File, Journal, Role
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, LedgerWriter, now
 
@@ -252,7 +252,7 @@ class State:
         entry = None
         with suppress(OSError, ValueError):
             entry = self.ledger.find(job_id)
-        return shown(job_id if entry is None else entry.place or entry.name)
+        return shown(job_id if entry is None else entry.title)
 
     def _fail(self, job_id: str, reason: str) -> None:
         """Record in the ledger that a job has failed, also one that it does not know."""
@@ -315,11 +315,7 @@ class State:
             if entry is None:
                 return job
             contents = {file.name for file in job.files if file.role == "content"}
-            seen = [
-                Picture.of(known)
-                for known in entry.inputs
-                if known["name"] in contents and "pixels" in known
-            ]
+            seen = [picture for picture in entry.pictures if picture.name in contents]
             return replace(
                 job,
                 state=JobState(entry.state),
@@ -373,24 +369,12 @@ class State:
         with suppress(OSError):
             atomic.discard(self.jobs / job_id, self.trash)
 
-    def job(self, job: Journal) -> Job:
-        """Return the job of a journal; its settings are in `job_file`."""
-        with_role = [(file.role, path) for file, path in self._files_of(job)]
-        return Job(
-            id=job.id,
-            name=job.name,
-            folder=self.jobs / job.id,
-            outbox=job.outbox,
-            content=next((path for role, path in with_role if role == "content"), None),
-            styles=tuple(path for role, path in with_role if role == "style"),
-            init=next((path for role, path in with_role if role == "init"), None),
-            masks={role: path for role, path in with_role if role.endswith(MASK)},
-            archived=sum(
-                file.look.size for file in job.files if file.own and job.after == "archive"
-            ),
-            size=job.size,
-            frames=job.frames,
-        )
+    def inputs(self, job: Journal) -> Mapping[Role, list[Path]]:
+        """Return the claimed files of a job by their roles; several styles in their order."""
+        paths: dict[Role, list[Path]] = {}
+        for file, path in self._files_of(job):
+            paths.setdefault(file.role, []).append(path)
+        return paths
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
         """Return the files of which the claimed copy is the only one."""

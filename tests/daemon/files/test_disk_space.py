@@ -1,6 +1,7 @@
 """A job starts only where the disks have room for it, by what its recipe may write."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from tests.daemon.world import make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space
-from stylewatch_daemon.model import Job
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.outbox.disk_need import SLACK, check_job, most_pixels, need
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -99,21 +101,22 @@ def test_files_that_a_job_has_written_already_count(
     (tmp_path / "job").mkdir()
     settings = JobSettings(size="100", steps=4)
     service = make_settings((), tmp_path, free_bytes=0)
-    job = Job("1", "job", tmp_path / "job", tmp_path / "out", tmp_path / "content.jpg", (),
-              archived=10_000)  # fmt: skip
+    content = File("content", "a.jpg", tmp_path / "a.jpg", Look(1, 10_000, 3), own=True)
+    new = Journal("1", "job", tmp_path, tmp_path / "out", "archive", (content,))
+    begun, folder = replace(new, place="job"), tmp_path / "job"
     wanted = need(settings.resolve(), MOST, 10_000)
     free_bytes(monkeypatch, wanted.outbox + wanted.state - 1)
     with pytest.raises(OutputError, match="once 1 bytes more are free"):
-        check_job(job, "job", settings, service)
+        check_job(begun, folder, settings, service)
     (tmp_path / "out/job/stages").mkdir(parents=True)
     (tmp_path / "out/job/stages/1.png").write_bytes(b"x")
-    check_job(job, "job", settings, service)
+    check_job(begun, folder, settings, service)
     with pytest.raises(OutputError):
-        check_job(job, None, settings, service)
+        check_job(new, folder, settings, service)
     (tmp_path / "job/checkpoint.npz").write_bytes(b"x")
-    check_job(job, None, settings, service)
+    check_job(new, folder, settings, service)
     with deep_tree(tmp_path / "out/job/mine"):  # which others can make there
-        check_job(job, "job", settings, service)
+        check_job(begun, folder, settings, service)
 
 
 @pytest.mark.parametrize("kib", [256] if CAN_MOUNT else [])

@@ -147,7 +147,7 @@ def test_a_kept_pair_is_the_same_while_its_files_are(
 def test_a_file_that_was_moved_and_comes_back_is_new(place: ClaimWorld) -> None:
     place.take(after="keep")
     place.take(after="archive", job_id="2")
-    place.state.job(place.state.load("2")).main.parent.rename(place.inbox / "trip")
+    (place.state.jobs / "2/files").rename(place.inbox / "trip")
     assert not is_claimed(place)
 
 

@@ -12,14 +12,13 @@ from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, JobState, Progress, Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.attempt_dir import AttemptDirs
-from stylewatch_daemon.queue.states import JobEvent
+from stylewatch_daemon.queue.attempt_dir import AttemptFiles
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Demand, Executor
 from stylewatch_daemon.store.journal import Attempt, File, Journal
@@ -48,7 +47,7 @@ class Attempts(World):
 
     def retry(self, attempt: ActiveAttempt) -> tuple[ActiveAttempt, Order]:
         """Let the attempt fail, and begin the next one."""
-        attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE)
+        attempt.end(AttemptEnd.FAILED, JobState.QUEUED)
         return self.begin(attempt.job)
 
     @property
@@ -205,7 +204,7 @@ def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(
     for name in (".2-1-1", ".10-1-1", ".1-1-1"):
         fill(staging / name, publish.CHECKPOINT)
         (staging / name / publish.CHECKPOINT).write_text(name)
-    checkpoint = AttemptDirs(Outbox(cluster.outbox), "1").begin(".11-1-1")
+    checkpoint = AttemptFiles(Outbox(cluster.outbox), "1").begin(".11-1-1")
     assert checkpoint.read_text() == ".10-1-1"
 
 

@@ -124,10 +124,11 @@ def test_attempts_are_entered_by_one_commit_before_anything_is_made(
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger_writer, "commit", committed)
-        results = world.dispatcher().begin([world.jobs])
+        dispatcher = world.dispatcher()
+        assert dispatcher.begin([world.jobs]) == []
     assert seen == [([], {"1": "running", "2": "running"})]
     assert [attempt.how for job in world.jobs for attempt in job.attempts] == ["cut off"] * 2
-    titles = [job.title for job, outcome in results if outcome.kind == "started"]
+    titles = [attempt.title for attempt in dispatcher.attempts.values()]
     assert titles == ["job", "job-2"]
     assert {*titles} < {path.name for path in world.outbox.iterdir()}
     assert [len(tickets) for tickets in world.painter.submitted] == [2]
@@ -145,6 +146,6 @@ def test_what_the_ledger_does_not_take_is_not_begun_and_waits(
     with monkeypatch.context() as patch:
         patch.setattr(ledger_writer, "commit", unusable)
         results = dispatcher.begin([world.jobs])
-    assert [outcome.kind for _, outcome in results] == ["settled", "paused", "paused"]
+    assert [outcome.kind for _, outcome in results] == ["paused", "paused"]
     assert not dispatcher.busy and world.painter.submitted == []
     assert [job.state for job in world.jobs] == ["queued", "queued"]

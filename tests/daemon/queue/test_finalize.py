@@ -17,9 +17,9 @@ from tests.daemon.queue.world import World
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.atomic import digest
 from stylewatch_daemon.files.transfers import Transfers
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.finalize import Finalizer
-from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.state_dir import State
@@ -136,7 +136,7 @@ class Refusing(Ending):
         World.__init__(self, root)
         (job,) = self.jobs
         self.finalizer = Finalizer(self.state, self.reporter, transfers=Transfers())
-        self.finalizer.settle(job, JobEvent.REFUSE, "Bad.")
+        self.finalizer.settle(job, JobState.REFUSING, "Bad.")
 
 
 def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.queue.dispatcher import Dispatcher
-from stylewatch_daemon.queue.states import Outcome, OutcomeKind
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state_dir import State
@@ -23,7 +23,6 @@ PAINTED = {
     for file in ("final.png", "receipt.json", "stages/1.png", "stages/2.png")
 }
 ARCHIVED = {f"job/inputs/{name}": f"job/{name}" for name in ("content.jpg", "style.jpg")}
-UNFINISHED = (OutcomeKind.RETRY, OutcomeKind.STARTED, OutcomeKind.SETTLED)
 
 
 class Recorder(Reporter):
@@ -84,12 +83,13 @@ class World:
         """Start anew, and run the only job until it ends or has to wait."""
         dispatcher = self.dispatcher(**settings)
         self.painter.close()
-        outcome = Outcome(OutcomeKind.RETRY, "")
-        while outcome.kind in UNFINISHED:
-            if outcome.kind == OutcomeKind.RETRY:
+        outcome: Outcome | None = None
+        while outcome is None or outcome.kind == OutcomeKind.RETRY:
+            results: list[Result] = []
+            if not dispatcher.busy:
                 (job,) = waiting(self.state)
-                outcome = dispatcher.begin([[job]])[-1][1]
+                results = dispatcher.begin([[job]])
             dispatcher.ask()
-            for _, result in [*dispatcher.handle_events(), *dispatcher.finalize()]:
-                outcome = result
+            results += [*dispatcher.handle_events(), *dispatcher.finalize()]
+            outcome = results[-1][1] if results else None
         return outcome
