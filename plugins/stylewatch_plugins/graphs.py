@@ -1,8 +1,8 @@
 """The ONNX graphs of VGG: plans, files and their cache, and how graphs are built into it.
 
-Builders are entry points of the group `stylewatch.graphs`: functions as `Builder` describes. One
-runs in a child process, so that the memory for building is free again before a job runs; nothing
-here imports onnx.
+Builders are entry points of the group `stylewatch.graphs`: functions that take a Plan, the name of
+the weights, and the Pair of files to write, each atomically. One runs in a child process, so that
+the memory for building is free again before a job runs; nothing here imports onnx.
 
 A graph's file ends in a seal: the SHA-256 of all bytes before it, in the form of one more entry
 of the model's metadata, so that every reader of ONNX accepts it.
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -176,14 +176,6 @@ def check_seal(path: Path) -> None:
         )
 
 
-class Builder(Protocol):
-    """A builder of graphs."""
-
-    def __call__(self, plan: Plan, weights: str, pair: Pair) -> None:
-        """Write both files, each atomically, from the weights called `weights`."""
-        ...
-
-
 def cache_folder() -> Path:
     """Return the folder of graphs that can be built again, in the user's cache folder."""
     return user_cache_path("stylewatch") / "graphs"
@@ -278,7 +270,7 @@ def main() -> None:
         entries = tuple(entry_points(group=GROUP, name=NAME))
         if not entries:
             raise BackendMissingError(_NO_BUILDER)
-        build: Builder = entries[0].load()
+        build = entries[0].load()
         build(Plan.model_validate_json(plan), weights, Pair(Path(features), Path(gradient)))
     except (BackendError, PainterError, OSError) as error:
         sys.exit(str(error))

@@ -124,16 +124,17 @@ class OnnxVgg(VggBackend):
     def _warnings(self) -> tuple[str, ...]:
         if not self._missing or "providers" not in self._options.model_fields_set:
             return ()
-        return (f"{self._lacks(self._missing)}; it paints with {', '.join(self._available)}",)
+        return (f"{self._lacks}; it paints with {', '.join(self._available)}",)
 
-    def _lacks(self, names: list[str]) -> str:
-        return f"ONNX Runtime {self.version} has no provider {', '.join(names)} here"
+    @property
+    def _lacks(self) -> str:
+        return f"ONNX Runtime {self.version} has no provider {', '.join(self._missing)} here"
 
     def _provider_problem(self) -> str | None:
         if self._missing and (self._options.missing == "refuse" or not self._available):
             available = ", ".join(name for name in get_args(ProviderName) if _is_available(name))
             return (
-                f"{self._lacks(self._missing)}; there are {available}: name others under "
+                f"{self._lacks}; there are {available}: name others under "
                 "backends.onnx.providers, or install the wheel of ONNX Runtime that has it"
             )
         return self._device_problem(f"ONNX Runtime {self.version} has")
