@@ -17,7 +17,7 @@ from torch import Tensor
 from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
-from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import Pool, Vgg19, layers_up_to
 from stylewatch_painter.recipes.recipe import ARCHITECTURES, LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan
@@ -123,7 +123,7 @@ def torch_back(
 
     `kept` are the outputs of the feature graph, whose decisions are used.
     """
-    pool = Pool(network(plan))
+    pool = Pool.of(network(plan))
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     back = torch.zeros(())
     for layer, after in reversed([*zip(chain, (*chain[1:], None), strict=True)]):
@@ -133,7 +133,7 @@ def torch_back(
             places = kept.get(f"{layer}.places")
             # ONNX counts positions through all maps, torch through each
             places = None if places is None else places % (size[0] * size[1])
-            back = pool.back(back, Passed((*back.shape[:2], *size), places))
+            back = pool.back(back, size, places)
         back = (back + own[layer] if layer in own else back) * above
         back = vgg.convolve_back(layer, back)
     return back

@@ -139,17 +139,19 @@ def _forward(
     x = picture.float().permute(1, 2, 0).contiguous()
     kept = _Kept()
     for layer, after in zip(chain, (*chain[1:], None), strict=True):
-        height, width = size = (x.shape[0], x.shape[1])
+        kept.sizes[layer] = size = (x.shape[0], x.shape[1])
         filters = layers.filters(layer, size)
         pools = after is not None and after.endswith("_1")
         pooled = routes = output = active = None
         if pools:
             pooled = x.new_empty(*pooling.size(*size), filters.outputs)
-            routes = torch.empty_like(pooled, dtype=torch.uint8) if needs_gradient else None
+            if needs_gradient:
+                kept.routes[layer] = routes = torch.empty_like(pooled, dtype=torch.uint8)
         if not pools or layer in features:
-            output = x.new_empty(height, width, filters.outputs)
-        if needs_gradient and output is not None:
-            active = torch.empty(height, width, filters.outputs // 8, dtype=torch.uint8)
+            output = x.new_empty(*size, filters.outputs)
+            if needs_gradient:
+                active = torch.empty(*size, filters.outputs // 8, dtype=torch.uint8)
+                kept.active[layer] = active
         Convolution(
             x=x,
             filters=filters,
@@ -161,13 +163,7 @@ def _forward(
             routes=routes,
             pooling=pooling,
         ).run()
-        kept.sizes[layer] = size
-        if active is not None:
-            kept.active[layer] = active
-        if routes is not None:
-            kept.routes[layer] = routes
-        if layer in features:
-            assert output is not None
+        if output is not None and layer in features:
             features[layer].append(output)
         following = pooled if pools else output
         assert following is not None

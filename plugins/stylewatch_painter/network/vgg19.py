@@ -8,7 +8,6 @@ needed.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -29,24 +28,14 @@ Mean = tuple[float, float, float]
 class FeatureMaps(Protocol):
     """A network: computes feature maps of pictures, differentiable by torch."""
 
-    @property
-    def mean(self) -> Mean:
-        """The mean to subtract from a picture, RGB, 0..255."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the network."""
-        ...
+    mean: Mean
+    device: torch.device
+    rereads_maps: bool
+    """True if the backward pass reads the maps that the network has returned."""
 
     @property
     def exact(self) -> "FeatureMaps":
         """The same network with maps in float32; itself if it has them."""
-        ...
-
-    @property
-    def rereads_maps(self) -> bool:
-        """True if the network's backward pass reads the maps that it has returned."""
         ...
 
     def __call__(
@@ -111,70 +100,52 @@ def planned_tile(plan: str, inputs: int, outputs: int, size: tuple[int, int]) ->
 _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
 
 
-@dataclass(frozen=True, eq=False)
-class Passed:
-    """Data for the backward pass of a pool: shape and, for a max pool, indices of the maxima."""
+class Pool(Pooling):
+    """A pool in torch; an average at the edge does not count padding, as with TensorFlow's SAME."""
 
-    shape: tuple[int, ...]
-    places: Tensor | None
+    @classmethod
+    def of(cls, network: Network) -> "Pool":
+        """The pools of a recipe."""
+        return cls(network.pool == "average", network.pool_edge == "ceil")
 
-
-@dataclass(frozen=True)
-class Pool:
-    """2x2 pools with stride 2; at an odd edge `floor` drops the rest, `ceil` pools what exists.
-
-    An average at the edge does not count padding, as with TensorFlow's SAME.
-    """
-
-    network: Network
-
-    def __call__(self, x: Tensor) -> tuple[Tensor, Passed]:
-        """The pooled maps of x (B, N, height, width), and the data for `back`."""
-        if self.network.pool == "max":
-            pooled, places = functional.max_pool2d_with_indices(
-                x, _SIDE, _SIDE, ceil_mode=self._ceil, return_indices=True
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The pooled maps of x (B, N, height, width), and the places of the maxima, if any."""
+        if self.average:
+            pooled = functional.avg_pool2d(
+                x, _SIDE, _SIDE, ceil_mode=self.ceil, count_include_pad=False
             )
-            return pooled, Passed(tuple(x.shape), places)
-        pooled = functional.avg_pool2d(
-            x, _SIDE, _SIDE, ceil_mode=self._ceil, count_include_pad=False
+            return pooled, None
+        pooled, places = functional.max_pool2d_with_indices(
+            x, _SIDE, _SIDE, ceil_mode=self.ceil, return_indices=True
         )
-        return pooled, Passed(tuple(x.shape), None)
+        return pooled, places
 
-    def back(self, gradient: Tensor, passed: Passed) -> Tensor:
-        """The gradient before the pool, from that after it.
+    def back(self, gradient: Tensor, size: tuple[int, int], places: Tensor | None) -> Tensor:
+        """The gradient of maps of `size` (height, width), from that behind the pool.
 
         A maximum passes it to one position (the first of equals), an average spreads it evenly.
         """
-        if passed.places is not None:
+        height, width = size
+        if places is not None:
             # torch's own way back asks for what went in, and looks at nothing but its form
             like = torch.empty(
-                passed.shape,
+                (*gradient.shape[:2], height, width),
                 dtype=gradient.dtype,
                 device=gradient.device,
                 memory_format=torch.channels_last,
             )
             before: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-                gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
+                gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self.ceil, places
             )
             return before
-        height, width = passed.shape[-2:]
         even = gradient / 4
-        if self._ceil:  # at an odd edge an average is over half as many
+        if self.ceil:  # at an odd edge an average is over half as many
             even[..., height // 2 :, :] *= 2
             even[..., width // 2 :] *= 2
         spread = functional.interpolate(even, scale_factor=2)
-        if self._ceil:
+        if self.ceil:
             return spread[..., :height, :width]
         return functional.pad(spread, (0, width % 2, 0, height % 2))
-
-    @property
-    def passes_on_to_one(self) -> bool:
-        """True if only one value of each square, the maximum, gets the gradient."""
-        return self.network.pool == "max"
-
-    @property
-    def _ceil(self) -> bool:
-        return self.network.pool_edge == "ceil"
 
 
 _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
@@ -211,6 +182,8 @@ class Vgg19:
         self._layers = tuple(layer for layer in LAYERS if f"{layer}.weight" in weights)
         filters = {layer: weights[f"{layer}.weight"] for layer in self._layers}
         self.is_fused = plan != TORCH and all(map(_is_in_plan, filters.values()))
+        self.rereads_maps = not self.is_fused
+        self.map_format = map_format(precision, is_fused=self.is_fused)
         is_exact = precision == "fp32" or self.is_fused
         self.exact: Vgg19 = self if is_exact else Vgg19(weights, mean)
         if self.is_fused:
@@ -223,22 +196,8 @@ class Vgg19:
             return
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         cast = {name: tensor.to(self._dtype) for name, tensor in weights.items()}
-        self._biases = {name: tensor for name, tensor in cast.items() if name.endswith(".bias")}
-        self._weights = {
-            name: _channels_last(tensor)
-            for name, tensor in cast.items()
-            if name not in self._biases
-        }
-
-    @property
-    def rereads_maps(self) -> bool:
-        """True if the network's backward pass reads the maps that it has returned."""
-        return not self.is_fused
-
-    @property
-    def map_format(self) -> "MapFormat":
-        """How feature maps are held in memory."""
-        return map_format(self.precision, is_fused=self.is_fused)
+        self._weights = {layer: _channels_last(cast[f"{layer}.weight"]) for layer in self._layers}
+        self._biases = {layer: cast[f"{layer}.bias"] for layer in self._layers}
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -250,17 +209,17 @@ class Vgg19:
         """
         chain = layers_up_to(layers, self._layers)
         wanted = [layer for layer in chain if layer in layers]
+        pool = Pool.of(network)
         features: tuple[Tensor, ...]
-        if not self.is_fused:
-            features = _Chain.apply(x, self, chain, wanted, Pool(network))
+        if self.is_fused:
+            features = FusedChain.apply(x, self._fused, chain, wanted, pool)
         else:
-            pooling = Pooling(network.pool != "max", network.pool_edge == "ceil")
-            features = FusedChain.apply(x, self._fused, chain, wanted, pooling)
+            features = _Chain.apply(x, self, chain, wanted, pool)
         return dict(zip(wanted, features, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
         """One convolution and its ReLU, in place."""
-        weight, bias = self._weights[f"{layer}.weight"], self._biases[f"{layer}.bias"]
+        weight, bias = self._weights[layer], self._biases[layer]
         x = x.to(self._dtype)
         with cut(self.precision):
             if x.is_cuda:  # all in one kernel; elsewhere there is none
@@ -271,9 +230,7 @@ class Vgg19:
     def convolve_back(self, layer: LayerName, gradient: Tensor) -> Tensor:
         """The gradient before a convolution, from that after it."""
         with cut(self.precision):
-            return functional.conv_transpose2d(
-                gradient, self._weights[f"{layer}.weight"], padding=1
-            )
+            return functional.conv_transpose2d(gradient, self._weights[layer], padding=1)
 
 
 class _Chain(torch.autograd.Function):
@@ -305,8 +262,10 @@ class _Chain(torch.autograd.Function):
             elif on_the_way_back:
                 ctx.above[layer] = _signs(x)
             if after is not None and after.endswith("_1"):
-                x, ctx.pooled[layer] = pool(x)
-                if layer in ctx.above and pool.passes_on_to_one:
+                size = x.shape[-2:]
+                x, places = pool(x)
+                ctx.pooled[layer] = size, places
+                if layer in ctx.above and not pool.average:
                     ctx.above[layer] = _signs(x)
         if not on_the_way_back:
             ctx.pooled.clear()
@@ -323,9 +282,9 @@ class _Chain(torch.autograd.Function):
         for layer in reversed(chain):
             above = ctx.above.pop(layer, None)
             if layer in ctx.pooled:
-                if above is not None and pool.passes_on_to_one:  # nothing is kept from the others
+                if above is not None and not pool.average:  # nothing is kept from the others
                     back, above = _where_above(back, above), None
-                back = pool.back(back, ctx.pooled.pop(layer))
+                back = pool.back(back, *ctx.pooled.pop(layer))
             if layer in requested:
                 above, own = requested.pop(layer)
                 # the gradient that comes from autograd is not ours to change

@@ -10,7 +10,7 @@ from torch.nn import functional
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.fused import FusedLayers
-from stylewatch_painter.network.kernels import DIRECT, Convolution, Pooling
+from stylewatch_painter.network.kernels import DIRECT, Convolution
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 
@@ -184,14 +184,6 @@ def test_chain_and_its_gradient_match_those_of_torch(
         results.append([*(features[layer].detach() for layer in layers), slope])
     for fused, plain in zip(*results, strict=True):
         assert float((fused - plain).norm() / plain.norm()) < 1e-4
-
-
-@pytest.mark.parametrize("size", [(6, 7), (7, 6)])
-def test_pool_sizes(size: tuple[int, int]) -> None:
-    for ceil in (False, True):
-        x = torch.zeros(1, 1, *size)
-        pooled = functional.max_pool2d(x, 2, 2, ceil_mode=ceil)
-        assert Pooling(average=False, ceil=ceil).size(*size) == tuple(pooled.shape[2:])
 
 
 @pytest.mark.parametrize("pool", ["max", "average"])
