@@ -33,8 +33,6 @@ _SMALL = 16
 _SMALL_TRIALS = 15
 """Trials for those: they are so short that other programs disturb most of them."""
 
-Clock = Callable[[], float]
-
 
 def checked_plan(plan: str) -> str:
     """Return `plan` if it is one; raises ValueError otherwise."""
@@ -91,15 +89,13 @@ def place(device: torch.device) -> str:
 
 
 def calibrated(
-    device: torch.device,
-    precision: Precision | Literal["auto"] = "auto",
-    file: Path | None = None,
+    device: torch.device, precision: Precision | Literal["auto"] = "auto"
 ) -> Calibration:
     """Return the calibration of `device` for a precision, or that of the fastest one.
 
-    It is read from `file`, or measured and written to it.
+    It is read from a file in the user's cache, or measured and written to it.
     """
-    file = user_cache_path("stylewatch") / "calibration.json" if file is None else file
+    file = user_cache_path("stylewatch") / "calibration.json"
     fastest = kept(file, _FILE, place(device), lambda: (measured(device), True))
     if precision == "auto":
         return fastest[0]
@@ -107,19 +103,19 @@ def calibrated(
     return next(of_precision, Calibration(precision))
 
 
-def measured(device: torch.device, clock: Clock = time.perf_counter) -> list[Calibration]:
+def measured(device: torch.device) -> list[Calibration]:
     """Measure the fastest plan of each precision; fp32 is first unless another precision pays."""
     if device.type not in ("cpu", "cuda"):
         return [FLOAT32]
-    exact = 2 * _seconds(device, "fp32", clock)
+    exact = 2 * _seconds(device, "fp32")
     times = {FLOAT32: exact}
     others: tuple[Precision, ...] = ("bf16", "tf32") if device.type == "cuda" else ("bf16",)
     for other in others:
-        times[Calibration(other)] = 2 * _seconds(device, other, clock, bored=2 * exact)
+        times[Calibration(other)] = 2 * _seconds(device, other, bored=2 * exact)
     if device.type == "cpu" and kernels.library() is not None:
-        plan = measured_plan(clock)
+        plan = measured_plan()
         forward, backward = (
-            min(_tile_seconds(_CHANNELS, _CHANNELS, _SIDE, tile, clock, kind) for tile in (4, 6))
+            min(_tile_seconds(_CHANNELS, _CHANNELS, _SIDE, tile, kind) for tile in (4, 6))
             for kind in ("fp32", "bf16")
         )
         times |= {
@@ -133,7 +129,7 @@ def measured(device: torch.device, clock: Clock = time.perf_counter) -> list[Cal
     return sorted(fastest.values(), key=times.__getitem__)
 
 
-def measured_plan(clock: Clock = time.perf_counter) -> str:
+def measured_plan() -> str:
     """Measure the fastest tile for each kind of layer and side of its maps.
 
     F(6x6, 3x3) is not for the deepest layers: it is no faster there, and their filters would take 7
@@ -144,18 +140,13 @@ def measured_plan(clock: Clock = time.perf_counter) -> str:
         tiles = [4] if outputs == _MOST_OUTPUTS else [4, 6]
         if side <= _SMALL:
             tiles.append(kernels.DIRECT)
-        return min(tiles, key=lambda tile: _tile_seconds(inputs, outputs, side, tile, clock))
+        return min(tiles, key=lambda tile: _tile_seconds(inputs, outputs, side, tile))
 
     return "".join(str(fastest(*shape, side)) for shape in PLAN_SHAPES for side in PLAN_SIDES)
 
 
 def _tile_seconds(
-    inputs: int,
-    outputs: int,
-    side: int,
-    tile: int,
-    clock: Clock,
-    precision: Precision = "fp32",
+    inputs: int, outputs: int, side: int, tile: int, precision: Precision = "fp32"
 ) -> float:
     """The least of several times of a compiled convolution, in seconds; inf if unsupported."""
     bfloat16 = precision == "bf16"
@@ -165,15 +156,13 @@ def _tile_seconds(
     filters = kernels.pack(torch.rand(outputs, inputs, 3, 3), tile, bfloat16=bfloat16)
     times = []
     for _ in range(_SMALL_TRIALS if side <= _SMALL else 3):
-        began = clock()
+        began = time.perf_counter()
         Convolution(x=x, filters=filters, output=output).run()
-        times.append(clock() - began)
+        times.append(time.perf_counter() - began)
     return min(times)
 
 
-def _seconds(
-    device: torch.device, precision: Precision, clock: Clock, bored: float = float("inf")
-) -> float:
+def _seconds(device: torch.device, precision: Precision, bored: float = float("inf")) -> float:
     """Seconds of a convolution in torch; inf if unsupported; stops early above `bored`."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     x = torch.rand(1, _CHANNELS, _SIDE, _SIDE, device=device)
@@ -182,10 +171,10 @@ def _seconds(
     quickest = float("inf")
     with suppress(RuntimeError), cut(precision):  # no such convolution on this device
         for trial in range(1 + _TRIALS):
-            began = clock()
+            began = time.perf_counter()
             convolved: Tensor = functional.conv2d(x, weight, padding=1)
             float(convolved[0, 0, 0, 0])  # waits for it
-            taken = clock() - began
+            taken = time.perf_counter() - began
             if trial:  # the first one also sets up the libraries
                 quickest = min(quickest, taken)
                 if taken > bored:

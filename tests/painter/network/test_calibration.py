@@ -37,9 +37,7 @@ def test_lower_precision_is_used_where_it_pays(
 ) -> None:
     """In torch fp32 takes 1 second, compiled a third of that."""
 
-    def tile_seconds(
-        inputs: int, outputs: int, side: int, tile: int, clock: object, kind: str = "fp32"
-    ) -> float:
+    def tile_seconds(inputs: int, outputs: int, side: int, tile: int, kind: str = "fp32") -> float:
         best = compiled_bf16 if kind == "bf16" else 1 / 3
         return abs(tile - (6 if side < 32 else 4)) + best
 
@@ -68,16 +66,16 @@ def test_without_compiled_kernels_precisions_of_torch_are_compared(
 
 
 def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "cache" / "calibration.json"
-    file.parent.mkdir()
+    file = tmp_path / "cache" / "stylewatch" / "calibration.json"
+    file.parent.mkdir(parents=True)
     file.write_text('{"another GPU, torch 1.0": [{"precision": "tf32", "plan": "torch"}]}')
     measurements = [Calibration("bf16"), Calibration("fp32", PLAN)]
     monkeypatch.setattr(calibration, "measured", lambda _: measurements)
-    assert calibrated(CPU, file=file) == Calibration("bf16")
+    assert calibrated(CPU) == Calibration("bf16")
     monkeypatch.setattr(calibration, "measured", lambda _: [Calibration()])
-    assert calibrated(CPU, file=file) == Calibration("bf16")
-    assert calibrated(CPU, "fp32", file) == Calibration("fp32", PLAN), "compiled, unlike bf16"
-    assert calibrated(CPU, "tf32", file) == Calibration("tf32"), "not measured"
+    assert calibrated(CPU) == Calibration("bf16")
+    assert calibrated(CPU, "fp32") == Calibration("fp32", PLAN), "compiled, unlike bf16"
+    assert calibrated(CPU, "tf32") == Calibration("tf32"), "not measured"
     assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]
     assert "another GPU, torch 1.0" in file.read_text(), "other devices keep theirs"
 
@@ -97,12 +95,12 @@ def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_file_is_measured_anew(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "calibration.json"
+    file = tmp_path / "cache" / "stylewatch" / "calibration.json"
     monkeypatch.setattr(calibration, "measured", lambda _: [Calibration("fp32", PLAN)])
-    calibrated(CPU, file=file)
+    calibrated(CPU)
     key = file.read_text().split('"')[1]
     file.write_text(damage.replace("KEY", key))
-    assert calibrated(CPU, file=file) == Calibration("fp32", PLAN)
+    assert calibrated(CPU) == Calibration("fp32", PLAN)
     assert key in file.read_text()
 
 

@@ -17,7 +17,7 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.importer import Progress, download, fetch, import_file
 from stylewatch_painter.network.store import load, verify
-from stylewatch_painter.network.weights import LAYERS, Known
+from stylewatch_painter.network.weights import Known
 
 
 @pytest.fixture(autouse=True)
@@ -32,79 +32,80 @@ def numbered(tmp_path: Path) -> Path:
     return networks.save_torch(tmp_path / "My VGG.pth", networks.numbered(networks.network()))
 
 
-def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered: Path) -> None:
+def test_imported_file_is_listed_and_the_original_kept(numbered: Path) -> None:
     before = numbered.read_bytes()
-    file = import_file(numbered, home=tmp_path / "home", normalization="caffe")
+    file = import_file(numbered, normalization="caffe")
     assert file.name == "my-vgg"
     assert file.sha256 == sha256(before).hexdigest()
     assert file.mean == (123.68, 116.779, 103.939)
-    assert weights.locate("my-vgg", home=tmp_path / "home") == file
+    assert weights.locate("my-vgg") == file
     assert numbered.read_bytes() == before
 
 
 def test_file_of_vgg16_says_so_in_every_place(tmp_path: Path) -> None:
     arrays = networks.network(architecture="vgg16")
     path = networks.save_torch(tmp_path / "vgg16.pth", arrays)
-    file = import_file(path, home=tmp_path / "home")
+    file = import_file(path)
     assert weights.header(file.path)["format"] == "stylewatch-vgg16/1"
-    located = weights.locate("vgg16", home=tmp_path / "home")
+    located = weights.locate("vgg16")
     assert (located.architecture, located.for_receipt()["architecture"]) == ("vgg16", "vgg16")
     verify(located)
     with pytest.raises(WeightsError, match=r"VGG16 has no convolution 'conv4_4'; it has conv1_1"):
         load(located, ["conv4_4"])
 
 
-def test_known_digest_gives_name_and_normalization(tmp_path: Path, numbered: Path) -> None:
+def test_known_digest_gives_name_and_normalization(numbered: Path) -> None:
     data = numbered.read_bytes()
     for algorithm, digest in (
         ("sha256", sha256(data).hexdigest()[:8]),
         ("md5", md5(data).hexdigest()),
     ):
-        entry = Known("official", numbered.name, algorithm, digest, "torchvision", "o", "l")
-        file = import_file(numbered, home=tmp_path / algorithm, catalogue=[entry])
-        assert (file.name, file.origin, file.license) == ("official", "o", "l")
+        entry = replace(weights.CATALOGUE[3], name="official", algorithm=algorithm, digest=digest)
+        file = import_file(numbered, catalogue=[entry])
+        assert (file.name, file.origin, file.license) == ("official", entry.origin, entry.license)
         assert file.mean == pytest.approx((123.675, 116.28, 103.53))
         with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
-            import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
+            import_file(numbered, normalization="caffe", catalogue=[entry])
 
 
-def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
+def test_unknown_normalization_must_be_given(tmp_path: Path, home: Path, numbered: Path) -> None:
     """The name of a known file without its digest proves nothing; a failure leaves no file."""
-    path, home = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth"), tmp_path / "home"
+    path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
     with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
-        import_file(path, home=home)
+        import_file(path)
     with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
-        import_file(path, home=home, normalization="keras")
+        import_file(path, normalization="keras")
     arrays = {**networks.network(), "conv5_4.bias": np.zeros(1, dtype=np.float32)}
     with pytest.raises(WeightsError, match="is not VGG19"):
-        import_file(networks.save_torch(tmp_path / "x.pth", arrays), home=home)
+        import_file(networks.save_torch(tmp_path / "x.pth", arrays))
     assert not home.exists()
 
 
-def test_misleading_and_existing_names_are_refused(tmp_path: Path, numbered: Path) -> None:
-    home = tmp_path / "home"
+def test_misleading_and_existing_names_are_refused(
+    tmp_path: Path, home: Path, numbered: Path
+) -> None:
     for name in ("bundled", "../out", "Mine", "a b", ".hidden"):
         with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
-            import_file(numbered, home=home, normalization="caffe", name=name)
+            import_file(numbered, normalization="caffe", name=name)
     assert not home.exists()
-    import_file(numbered, home=home, normalization="caffe", name="mine")
+    import_file(numbered, normalization="caffe", name="mine")
     other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
     with pytest.raises(WeightsError, match="'mine' already names other weights"):
-        import_file(other, home=home)
+        import_file(other)
 
 
-def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
-    there = import_file(here.path, home=tmp_path / "there")
-    assert there == replace(here, path=there.path)
-    assert networks.same(*(load(file, LAYERS)[1] for file in (here, there)))
-    path = networks.save_torch(tmp_path / "vgg16.pth", networks.network(architecture="vgg16"))
-    here = import_file(path, home=tmp_path / "here")
-    there = import_file(here.path, home=tmp_path / "there")
-    assert there == replace(here, path=there.path)
-    assert networks.same(*(load(file, file.layers)[1] for file in (here, there)))
-    with pytest.raises(WeightsError, match="leave --normalization out"):
-        import_file(here.path, home=tmp_path / "there", normalization="caffe")
+def test_own_files_move_between_machines(
+    tmp_path: Path, numbered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vgg16 = networks.save_torch(tmp_path / "vgg16.pth", networks.network(architecture="vgg16"))
+    files = [import_file(numbered, normalization="torchvision"), import_file(vgg16)]
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "there"))
+    for here in files:
+        there = import_file(here.path)
+        assert there == replace(here, path=there.path) != here
+        assert networks.same(*(load(file, file.layers)[1] for file in (here, there)))
+        with pytest.raises(WeightsError, match="leave --normalization out"):
+            import_file(here.path, normalization="caffe")
 
 
 BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
@@ -165,7 +166,8 @@ def server() -> Iterator[Server]:
 
 def entry_of(server: Server, body: bytes = BODY) -> Known:
     digest = sha256(body).hexdigest()
-    return Known("little", "file.bin", "sha256", digest, "caffe", "o", "l", server.url)
+    caffe = weights.CATALOGUE[1]
+    return replace(caffe, name="little", file_name="file.bin", digest=digest, url=server.url)
 
 
 def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Path) -> None:
@@ -229,16 +231,16 @@ def test_errors_of_the_server_are_reported(server: Server, tmp_path: Path) -> No
         list(download(entry_of(server), tmp_path))
 
 
-def test_downloaded_weights_are_imported_once(server: Server, tmp_path: Path) -> None:
+def test_downloaded_weights_are_imported_once(server: Server, tmp_path: Path, home: Path) -> None:
     server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
-    entry, home = entry_of(server, server.body), tmp_path / "home"
-    steps = list(fetch("little", home=home, catalogue=[entry]))
+    entry = entry_of(server, server.body)
+    steps = list(fetch("little", [entry]))
     assert steps[-1].received == len(server.body)
-    file = weights.locate("little", home=home)
-    assert (file.sha256, file.license) == (entry.digest, "l")
+    file = weights.locate("little")
+    assert (file.sha256, file.license) == (entry.digest, entry.license)
     assert not (home / "downloads" / "file.bin").exists()
-    assert list(fetch("little", home=home, catalogue=[entry])) == []
+    assert list(fetch("little", [entry])) == []
     assert len(server.asked) == 1
     for name in ("bundled", "vgg20"):
         with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
-            list(fetch(name, home=tmp_path))
+            list(fetch(name))

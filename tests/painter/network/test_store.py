@@ -144,7 +144,7 @@ def test_write_and_read_are_exact_and_a_failed_write_keeps_the_old_file(
 
 
 def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
-    file = import_file(networks.save_torch(tmp_path / "x.pth", network()), home=tmp_path / "home")
+    file = import_file(networks.save_torch(tmp_path / "x.pth", network()))
     store.verify(file)
     data = file.path.read_bytes()
     file.path.write_bytes(data[:-1] + bytes([data[-1] ^ 128]))
@@ -170,19 +170,19 @@ def packed(tmp_path: Path) -> tuple[WeightsFile, Network]:
 def test_packed_file_is_unpacked_once(packed: tuple[WeightsFile, Network], tmp_path: Path) -> None:
     """Also when several ask at the same time; a damaged copy is made again."""
     file, arrays = packed
-    cache = tmp_path / "cache"
+    cache = tmp_path / "cache" / "stylewatch" / "weights"
     with ThreadPoolExecutor() as pool:
-        for mean, loaded in pool.map(lambda _: store.load(file, LAYERS, cache=cache), range(4)):
+        for mean, loaded in pool.map(lambda _: store.load(file, LAYERS), range(4)):
             assert mean == MEAN and same(loaded, arrays)
     assert not list(cache.glob("*.part"))
     (copy,) = cache.glob("*.safetensors")
     data = copy.read_bytes()
     for damaged in (data[:-9], data[:-1] + bytes([data[-1] ^ 1]), b"", b"?" * 999):
         copy.write_bytes(damaged)
-        assert same(store.load(file, LAYERS, cache=cache)[1], arrays)
+        assert same(store.load(file, LAYERS)[1], arrays)
         assert same(store.read(copy, LAYERS), arrays)
     file.path.unlink()
-    assert same(store.load(file, LAYERS, cache=cache)[1], arrays)
+    assert same(store.load(file, LAYERS)[1], arrays)
 
 
 def test_unwritable_cache_is_ignored_and_a_wrong_digest_refused(
@@ -190,8 +190,8 @@ def test_unwritable_cache_is_ignored_and_a_wrong_digest_refused(
 ) -> None:
     file, arrays = packed
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert same(store.load(file, LAYERS, cache=tmp_path / "cache")[1], arrays)
+    assert same(store.load(file, LAYERS)[1], arrays)
     assert "cannot be kept" in caplog.text
     wrong = replace(file, sha256="ab" * 32)
     with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {file.sha256}"):
-        store.load(wrong, ["conv1_1"], cache=tmp_path / "other")
+        store.load(wrong, ["conv1_1"])

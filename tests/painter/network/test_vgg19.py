@@ -73,7 +73,7 @@ def test_imported_vgg16_is_the_network_of_its_file(
     """Of real size, normalized as its training pictures; with torch's and compiled convolutions."""
     state = {f"features.{name}": tensor for name, tensor in vgg16.state_dict().items()}
     torch.save({**state, "classifier.0.bias": torch.zeros(9)}, tmp_path / "x.pth")
-    file = import_file(tmp_path / "x.pth", home=tmp_path, normalization="torchvision")
+    file = import_file(tmp_path / "x.pth", normalization="torchvision")
     mean, arrays = store.load(file, file.layers)
     assert (file.architecture, len(arrays)) == ("vgg16", 2 * 13)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}

