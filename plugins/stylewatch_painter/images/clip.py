@@ -205,9 +205,7 @@ def first_picture(
 def _kind(head: bytes) -> str:
     """Return FFmpeg's name of a container, `_ANIMATED`, or "" for any other file."""
     box, brand = head[4:8], head[8:12]
-    if box == b"ftyp" and not _STILL_BRANDS.fullmatch(brand):
-        return _MOV
-    if box in _OLD_MOV:
+    if box in _OLD_MOV or (box == b"ftyp" and not _STILL_BRANDS.fullmatch(brand)):
         return _MOV
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return _MATROSKA
@@ -313,7 +311,6 @@ class _Film:
     """
 
     def __init__(self, path: Path, limits: ClipLimits, mask_side: int | None = None) -> None:
-        self.av = _pyav()
         self._path, self._limits, self._is_mask = path, limits, mask_side is not None
         self._axes = video_color.UPRIGHT
         with self.opened() as (container, stream):
@@ -330,6 +327,7 @@ class _Film:
     @contextmanager
     def opened(self) -> Iterator[tuple[Any, Any]]:
         """Open the file; yield the container and the stream with the pictures."""
+        av = _pyav()
         with open_file(self._path) as file:
             kind = _kind(file.read(HEAD))
             file.seek(0)
@@ -340,11 +338,11 @@ class _Film:
                 "probesize": str(_PROBED),
             }
             try:
-                with self.av.open(
+                with av.open(
                     file, "r", kind, container_options=options, metadata_errors="replace"
                 ) as container:
                     yield container, _pictures_of(container)
-            except self.av.FFmpegError as error:
+            except av.FFmpegError as error:
                 raise PictureError(_reason(error)) from error
 
     def _read_order(self, container: Any, stream: Any) -> None:
@@ -467,14 +465,14 @@ class _Film:
             yield from self._numbered(decoder, None)
 
     def _numbered(self, decoder: Any, packet: Any) -> Iterator[tuple[int, Any]]:
-        for picture in _decoded(self.av, decoder, packet):
+        for picture in _decoded(decoder, packet):
             if picture.pts is not None and picture.pts >= 0:
                 yield picture.pts, picture
 
     def _decoder(self, stream: Any) -> Any:
         decoder = stream.codec_context
         if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
-            decoder = self.av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
+            decoder = _pyav().CodecContext.create(_WITH_ALPHA[decoder.name], "r")
         decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
         # pictures may be larger than the head of the file states, as by their margins
         decoder.options = {"max_pixels": str(min(2 * self._limits.max_pixels, 2**31 - 1))}
@@ -488,7 +486,7 @@ class _Film:
     def _pixels(self, picture: Any) -> Bytes:
         try:
             return video_color.to_srgb(picture, self._size, self._axes, is_mask=self._is_mask)
-        except self.av.FFmpegError as error:
+        except _pyav().FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
             ) from error
@@ -523,13 +521,11 @@ def _is_hidden(packet: Any) -> bool:
     return not int.from_bytes(bytes(packet)[:1]) & 0x10
 
 
-def _decoded(av: Any, decoder: Any, packet: Any) -> list[Any]:
+def _decoded(decoder: Any, packet: Any) -> list[Any]:
     """Decode a packet; a damaged one is nothing."""
-    try:
-        decoded: list[Any] = decoder.decode(packet)
-    except av.FFmpegError:
-        return []
-    return decoded
+    with suppress(_pyav().FFmpegError):
+        return list(decoder.decode(packet))
+    return []
 
 
 def _reason(error: Any) -> str:
@@ -703,8 +699,8 @@ def join(
 
     Raises ValueError: a segment is not complete, or encoded unlike the others.
     """
-    av, output = _pyav(), _OUTPUTS[format]
-    parts = [_Segment(av, path) for path in segments]
+    output = _OUTPUTS[format]
+    parts = [_Segment(path) for path in segments]
     if len({part.head for part in parts}) != 1:
         raise ValueError("segments of one clip have one size, format and quality")
     ticks = [tick for part in parts for tick in part.ticks]
@@ -717,7 +713,7 @@ def join(
         clocks = {"video_track_timescale": str(rate), "movie_timescale": str(rate)}
         options |= {"movflags": "+faststart", **clocks}
     warnings: list[str] = []
-    with av.open(
+    with _pyav().open(
         f"file:{target}", "w", format=output.container, container_options=options
     ) as container:
         with parts[0].opened() as source:
@@ -736,8 +732,8 @@ def join(
 class _Segment:
     """A file of `write_segment`; `ticks` are the times of its frames and the end of the last."""
 
-    def __init__(self, av: Any, path: Path) -> None:
-        self._av, self._path = av, path
+    def __init__(self, path: Path) -> None:
+        self._path = path
         with self.opened() as container:
             stream = container.streams.video[0]
             packets = [(packet.pts, packet.size) for packet in _packets(container, stream)]
@@ -748,7 +744,7 @@ class _Segment:
         self.ticks = [int(pts * stream.time_base * _CLOCK) for pts, _ in packets]
 
     def opened(self) -> Any:
-        return self._av.open(f"file:{self._path}", "r", format="nut")
+        return _pyav().open(f"file:{self._path}", "r", format="nut")
 
     def packets(self, target: Any) -> Iterator[Any]:
         """Yield the packets of the frames for the stream `target`."""
@@ -790,17 +786,17 @@ def _sound(
             warnings.append(
                 f"the sound was encoded anew, as {output.container} cannot hold {codec.long_name}"
             )
-            yield from _encoded(film.av, tracks[0].codec_context, packets, container, output)
+            yield from _encoded(tracks[0].codec_context, packets, container, output)
 
 
 def _encoded(
-    av: Any, decoder: Any, packets: Iterable[Any], container: Any, output: _Output
+    decoder: Any, packets: Iterable[Any], container: Any, output: _Output
 ) -> Iterator[Any]:
     """Decode the packets of a track, and encode them for a new one of `container`."""
     layout = "mono" if decoder.layout.nb_channels == 1 else "stereo"
     target = container.add_stream(output.fallback, _SAMPLES, layout=layout)
     for packet in packets:
-        for samples in _decoded(av, decoder, packet):
+        for samples in _decoded(decoder, packet):
             if samples.pts is not None and samples.pts >= 0:
                 yield from target.encode(samples)
     yield from target.encode(None)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from tests.painter.films import changing_size, film, flat, pattern, sound
+from tests.painter.films import changing_size, film, flat, pattern
 from tests.painter.images.test_clip import LIMITS, animation, read, refusal, starts_anywhere
 
 from stylewatch_painter.errors import PictureError
@@ -215,10 +214,6 @@ def test_frames_that_are_larger_than_the_first(
         assert np.abs(shown[9].pixels.astype(int) - pattern(4)).mean() < 30
 
 
-def test_sound_and_covers_are_no_clips(tmp_path: Path) -> None:
-    assert "has no pictures, only sound or text" in refusal(sound(tmp_path / "a.mp4"))
-
-
 def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) -> None:
     """A reference to another file, and a playlist that poses as a film."""
     film(tmp_path / "other.mp4")
@@ -247,15 +242,6 @@ def test_damaged_animations_are_refused(tmp_path: Path) -> None:
         data = animation(tmp_path / f"a.{kind}").read_bytes()
         path = written(tmp_path, data[: len(data) // 2], f"a.{kind}")
         assert "damaged" in refusal(path)
-
-
-def test_an_animation_that_never_ends_has_its_frames_once(tmp_path: Path) -> None:
-    pictures = [Image.fromarray(pattern(number)) for number in range(3)]
-    for loop in (0, 65_535):
-        pictures[0].save(
-            tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=50, loop=loop
-        )
-        assert read(tmp_path / "a.gif")[0].frames == 3
 
 
 KINDS = ("a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp", "a.png")

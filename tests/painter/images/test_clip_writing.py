@@ -246,10 +246,3 @@ def test_frames_are_encoded_as_they_come(tmp_path: Path) -> None:
             assert sum(ref() is not None for ref in alive) <= 2
 
     write_segment(tmp_path / "a", stream(), "mkv", 90)
-
-
-def test_a_segment_of_an_animation_keeps_its_times(tmp_path: Path) -> None:
-    original = animation(tmp_path / "a.gif", 4, durations=[30, 70, 500, 2000])
-    _, shown = read(original)
-    path, _ = joined(tmp_path, "mp4", shown, 2)
-    assert [frame.duration for frame in read(path)[1]] == [frame.duration for frame in shown]
