@@ -83,7 +83,7 @@ class OutputImage:
         if self.content is None or self.content.alpha is None:
             return None
         # a filter that does not overshoot: nothing becomes visible beside a hard edge
-        return resize_plane(self.content.alpha, size, "bilinear")
+        return resize_plane(self.content.alpha, size)
 
     @property
     def _tags(self) -> Tags:

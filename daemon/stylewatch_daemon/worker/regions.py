@@ -19,7 +19,6 @@ from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.masks import (
     Color,
     Mask,
-    Size,
     check_frames,
     check_shape,
     feathered,
@@ -27,7 +26,7 @@ from stylewatch_painter.images.masks import (
     unused,
 )
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import FINER, NeededSize
+from stylewatch_painter.images.reduced import FINER, NeededSize, Size
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Bytes, Regions
 from stylewatch_plugins.contract import Backend, capabilities
@@ -201,6 +200,6 @@ def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...])
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         height, width, _ = weights.shape
-        weights = weights * resize_plane(style.mask, (width, height), "bilinear")[..., None]
+        weights = weights * resize_plane(style.mask, (width, height))[..., None]
     digest = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
     return replace(style, mask=weights, digest=digest.hexdigest())

@@ -74,7 +74,7 @@ class Canvas:
         prior = self.task.prior
         if prior is None:
             return None
-        trust = torch.from_numpy(resize_plane(prior.trust, size, "bilinear"))
+        trust = torch.from_numpy(resize_plane(prior.trust, size))
         colors = self.colors(self.units(self._resized(prior.picture, size)))
         return colors, trust.to(self.device).view(1, 1, size[1], size[0])
 

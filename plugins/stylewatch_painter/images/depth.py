@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL import TiffImagePlugin as Tiff
 
 _PNG_BITS_AT = 24
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
 _TWELVE = 12
 _BAND = 1 << 20  # pixels of a strip, about
 
@@ -44,7 +44,7 @@ def depth_of(image: Image.Image, data: bytes) -> Depth:
     if image.mode.startswith("I;16"):
         # Pillow brings every depth to 16 bits here, but for TIFF of 12.
         white = 4095 if tags and bits == _TWELVE else 65535
-        return Depth(bits, white, tags.get(_TIFF_PHOTOMETRIC) == 0)
+        return Depth(bits, white, tags.get(Tiff.PHOTOMETRIC_INTERPRETATION) == 0)
     return Depth(bits, 65535 if image.format == "PPM" and image.mode == "I" else None)
 
 
@@ -52,7 +52,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
     if image.format == "PNG":
         return data[_PNG_BITS_AT]
     if image.format == "TIFF":
-        return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))))
+        return int(max(getattr(image, "tag_v2", {}).get(Tiff.BITSPERSAMPLE, (1,))))
     if image.format == "PPM":
         if image.mode == "I":
             return 16
@@ -92,7 +92,7 @@ def exact_values(high: Image.Image, unloaded: Image.Image) -> NDArray[np.uint16]
         return values
     if raw[:-1] not in ("RGB;16", "RGBA;16") or unloaded.mode != high.mode:
         return None
-    if getattr(unloaded, "tag_v2", {}).get(_TIFF_PLANAR, 1) != 1:  # each channel for itself
+    if getattr(unloaded, "tag_v2", {}).get(Tiff.PLANAR_CONFIGURATION, 1) != 1:
         return None
     values = np.empty((high.height, high.width, len(high.getbands())), dtype=np.uint16)
     for rows, strip in strips(high):

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import TiffImagePlugin as Tiff
 
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
@@ -87,9 +87,6 @@ Values = NDArray[np.uint8] | NDArray[np.uint16]
 _HEAD = b"II\x2a\x00\x08\x00\x00\x00"  # low bytes first; the directory follows at once
 _STRIP = 1 << 16  # bytes, about: what readers like to have at once
 _DEFLATE, _RGB, _HORIZONTAL, _STRAIGHT_ALPHA = 8, 2, 2, 2
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _CHANNELS, _ROWS, _COUNTS, _ARRANGED = 273, 277, 278, 279, 284
-_PREDICTOR, _EXTRA, _PROFILE = 317, 338, 34675
 
 
 def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
@@ -101,23 +98,24 @@ def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
     entries = {
         **tags.texts(),
         **tags.resolution(),
-        _WIDTH: width,
-        _HEIGHT: height,
-        _BITS: (8 * values.itemsize,) * channels,
-        _COMPRESSION: _DEFLATE,
-        _PHOTOMETRIC: _RGB,
-        _OFFSETS: tuple(accumulate(counts[:-1], initial=0)),  # from the end of the directory
-        _CHANNELS: channels,
-        _ROWS: rows,
-        _COUNTS: counts,
-        _ARRANGED: 1,
-        _PREDICTOR: _HORIZONTAL,
-        _PROFILE: profile,
-        **({_EXTRA: _STRAIGHT_ALPHA} if channels == len("RGBA") else {}),
+        Tiff.IMAGEWIDTH: width,
+        Tiff.IMAGELENGTH: height,
+        Tiff.BITSPERSAMPLE: (8 * values.itemsize,) * channels,
+        Tiff.COMPRESSION: _DEFLATE,
+        Tiff.PHOTOMETRIC_INTERPRETATION: _RGB,
+        # from the end of the directory
+        Tiff.STRIPOFFSETS: tuple(accumulate(counts[:-1], initial=0)),
+        Tiff.SAMPLESPERPIXEL: channels,
+        Tiff.ROWSPERSTRIP: rows,
+        Tiff.STRIPBYTECOUNTS: counts,
+        Tiff.PLANAR_CONFIGURATION: 1,
+        Tiff.PREDICTOR: _HORIZONTAL,
+        Tiff.ICCPROFILE: profile,
+        **({Tiff.EXTRASAMPLES: _STRAIGHT_ALPHA} if channels == len("RGBA") else {}),
         **tags.tables(),
     }
-    directory = ImageFileDirectory_v2(_HEAD)
-    for tag in (_OFFSETS, _COUNTS):
+    directory = Tiff.ImageFileDirectory_v2(_HEAD)
+    for tag in (Tiff.STRIPOFFSETS, Tiff.STRIPBYTECOUNTS):
         directory.tagtype[tag] = TiffTags.LONG
     for tag, value in entries.items():
         directory[tag] = value

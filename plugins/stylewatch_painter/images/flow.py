@@ -106,13 +106,12 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 
 def displacement(source: Bytes, target: Bytes) -> Displacement:
     """Where in `target` each pixel of `source` is, relative to its own place."""
-    cv2 = _opencv()
-    flow: Displacement
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)
+    cv2 = _opencv()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     gray = [cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (source, target)]
-    flow = search.calc(*gray, None)
+    flow: Displacement = search.calc(*gray, None)
     return flow
 
 

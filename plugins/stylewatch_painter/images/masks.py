@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.encode import over_black
+from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
@@ -93,10 +94,6 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
         colors, counts = colors[~group], counts[~group]
 
 
-Size = tuple[int, int]
-"""(width, height) in pixels."""
-
-
 @dataclass(frozen=True, eq=False)
 class Mask:
     """A mask: uint8 `pixels` (height, width, 3), and the `colors` of its regions.
@@ -153,7 +150,7 @@ class Mask:
             for wanted in regions
         ]
         planes = [self._plane(color) for color in own]
-        return np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
+        return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
         """The weight of each pixel in the region of one color, float32 (height, width)."""
@@ -265,7 +262,7 @@ def feathered(regions: Regions, reach: float) -> Regions:
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
     """The painting inside of the regions, the photograph of the same size outside."""
     size = (painting.shape[1], painting.shape[0])
-    cover = resize_plane(regions.sum(axis=2).clip(0, 1), size, "bilinear")[..., None]
+    cover = resize_plane(regions.sum(axis=2).clip(0, 1), size)[..., None]
     return cover * painting + (1 - cover) * photograph
 
 

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffTags
+from PIL import TiffImagePlugin as Tiff
 from PIL.ExifTags import Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import depth as bit_depth
@@ -71,18 +71,14 @@ class NeededSize:
     """The size of a large picture that is enough, so that it can be decoded reduced.
 
     `shown` is the largest (width, height) the picture will be resized to, upright, or computes it
-    from the picture's own. A picture of up to `whole` pixels is decoded in full. With `nearest`
-    pixels are picked instead of averaged: for masks.
+    from the picture's own. With `nearest` pixels are picked instead of averaged: for masks.
     """
 
     shown: Size | Callable[[Size], Size]
-    whole: int = WHOLE
     reduce: Literal["box", "nearest"] = "box"
 
     def factor(self, size: Size) -> int:
         """The reduction for a picture of `size`; 1 for none."""
-        if math.prod(size) <= self.whole:
-            return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
         sides = zip(size, shown, strict=True)
         return max(1, min(side // (FINER * needed) for side, needed in sides))
@@ -137,7 +133,7 @@ def reduced(
         PictureError: it takes too much memory.
         Exception: any error over data that cannot be decoded.
     """
-    if math.prod(image.size) <= needed_size.whole:
+    if math.prod(image.size) <= WHOLE:
         return None
     split = _split(image, data)
     stored = image.size if split is None else split.size
@@ -377,13 +373,11 @@ _KIND_OF = {1: 0, 2: 4, 3: 2, 4: 6}  # a color type of so many channels
 _OF_PIXELS = (b"PLTE", b"tRNS")
 _OF_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 
-_WIDTH, _HEIGHT, _COMPRESSION, _ARRANGED = 256, 257, 259, 284
-_STRIPS, _TILES = (273, 278, 279), (324, 323, 325)  # offsets, rows, byte counts
-_TILE_WIDTH = 322
+_STRIPS = Tiff.STRIPOFFSETS, Tiff.ROWSPERSTRIP, Tiff.STRIPBYTECOUNTS
+_TILES = Tiff.TILEOFFSETS, Tiff.TILELENGTH, Tiff.TILEBYTECOUNTS
 _OLD_JPEG, _PLANAR = 6, 2
-_LONG8 = 16  # a type of BigTIFF
-_DECIDES_PIXELS = (258, _COMPRESSION, 262, 266, 277, _ARRANGED, 292, 293, 317, 320, _TILE_WIDTH,
-                   332, 338, 339, 347, 529, 530, 531, 532)  # fmt: skip
+_DECIDES_PIXELS = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 322, 332, 338, 339, 347, 529,
+                   530, 531, 532)  # fmt: skip
 _TIFF_HEADS = {b"II": b"II*\0\x08\0\0\0", b"MM": b"MM\0*\0\0\0\x08"}
 
 
@@ -408,7 +402,7 @@ def _split(image: Image.Image, data: bytes) -> _Split | None:
     """
     if image.format == "PNG":
         return _png(data)
-    return _tiff(image.tag_v2, data) if isinstance(image, TiffImageFile) else None
+    return _tiff(image.tag_v2, data) if isinstance(image, Tiff.TiffImageFile) else None
 
 
 def _png(data: bytes) -> _Split | None:
@@ -420,10 +414,6 @@ def _png(data: bytes) -> _Split | None:
     length = (width * pixel_bits + 7) // 8
     rows = max(1, _BAND // width)
 
-    def file(size: Size, chunks: Iterable[tuple[bytes, memoryview]], body: bytes) -> bytes:
-        head = struct.pack(_HEAD, *size, bits, kind, 0, 0, 0)
-        return _file(head, chunks, body)
-
     def bands() -> Iterator[bytes]:
         above = np.zeros(length, dtype=np.uint8)
         needed = [part for part in parts if part[0] in _OF_PIXELS]
@@ -432,11 +422,11 @@ def _png(data: bytes) -> _Split | None:
             band = _unfiltered(filtered, above, max(1, pixel_bits // 8))
             above = band[-1]
             body = np.pad(band, ((0, 0), (1, 0))).tobytes()  # a filter of 0 before each row
-            yield file((width, len(band)), needed, body)
+            yield _png_file((width, len(band)), (bits, kind), needed, body)
 
     pixels = (b"IHDR", b"IDAT", b"IEND", *_OF_ANIMATION)
     other = [part for part in parts if part[0] not in pixels]
-    about = file((1, 1), other, bytes(1 + (pixel_bits + 7) // 8))
+    about = _png_file((1, 1), (bits, kind), other, bytes(1 + (pixel_bits + 7) // 8))
     return _Split((width, height), min(rows, height) * width, bands(), about)
 
 
@@ -444,10 +434,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the chunks of a PNG to its end, with checksums verified."""
     view, at, kind = memoryview(data), len(MARK), b""
     while kind != b"IEND":
-        if at + 12 > len(view):
-            raise OSError("truncated PNG file")
-        length, kind = struct.unpack_from(">I4s", view, at)
-        end = at + 8 + length
+        kind = bytes(view[at + 4 : at + 8])
+        end = at + 8 + int.from_bytes(view[at : at + 4])
         if end + 4 > len(view):
             raise OSError("truncated PNG file")
         if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4]):
@@ -489,33 +477,39 @@ def _unfiltered(
     rows = np.concatenate([np.pad(above, (1, 0))[None], filtered])
     bytes_ = rows[:, 1:].reshape(len(rows), width, halves, channels)
     values = np.empty((len(filtered), width, halves, channels), dtype=np.uint8)
-    head = struct.pack(_HEAD, width, len(rows), 8, _KIND_OF[channels], 0, 0, 0)
     for half in range(halves):
         body = np.concatenate([rows[:, :1], bytes_[:, :, half].reshape(len(rows), -1)], axis=1)
-        with Image.open(io.BytesIO(_file(head, (), body.tobytes())), formats=["PNG"]) as image:
+        file = _png_file((width, len(rows)), (8, _KIND_OF[channels]), (), body.tobytes())
+        with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
             values[:, :, half] = np.asarray(image).reshape(len(rows), width, channels)[1:]
     return values.reshape(len(filtered), -1)
 
 
-def _file(head: bytes, chunks: Iterable[tuple[bytes, memoryview]], body: bytes) -> bytes:
-    """A PNG with uncompressed rows and without their checksum, which Pillow does not verify."""
+def _png_file(
+    size: Size, pixel: tuple[int, int], chunks: Iterable[tuple[bytes, memoryview]], body: bytes
+) -> bytes:
+    """A PNG with uncompressed rows and without their checksum, which Pillow does not verify.
+
+    `pixel` are the bits of a channel and the color type.
+    """
+    head = struct.pack(_HEAD, *size, *pixel, 0, 0, 0)
     packed = zlib.compress(body, 0)
     named = b"".join(chunk(kind, bytes(content)) for kind, content in [(b"IHDR", head), *chunks])
     rows = (struct.pack(">I", len(packed)), b"IDAT", packed, bytes(4))
     return b"".join([MARK, named, *rows, chunk(b"IEND", b"")])
 
 
-def _tiff(tags: ImageFileDirectory_v2, data: bytes) -> _Split | None:
+def _tiff(tags: Tiff.ImageFileDirectory_v2, data: bytes) -> _Split | None:
     """Split into rows of strips, or of tiles."""
     at, rows_at, counts_at = _TILES if _TILES[0] in tags else _STRIPS
-    width, height = tags[_WIDTH], tags[_HEIGHT]
+    width, height = tags[Tiff.IMAGEWIDTH], tags[Tiff.IMAGELENGTH]
     offsets, counts = tags.get(at, ()), tags.get(counts_at, ())
     rows = min(height, tags.get(rows_at, height))
-    across = math.ceil(width / tags[_TILE_WIDTH]) if at in _TILES else 1
+    across = math.ceil(width / tags[Tiff.TILEWIDTH]) if at in _TILES else 1
     whole = math.ceil(height / rows) * across
     if (
-        tags.get(_COMPRESSION) == _OLD_JPEG
-        or tags.get(_ARRANGED) == _PLANAR
+        tags.get(Tiff.COMPRESSION) == _OLD_JPEG
+        or tags.get(Tiff.PLANAR_CONFIGURATION) == _PLANAR
         or not len(offsets) == len(counts) == whole > 1
     ):
         return None
@@ -531,24 +525,24 @@ def _tiff(tags: ImageFileDirectory_v2, data: bytes) -> _Split | None:
                 for start, count in zip(offsets[here], counts[here], strict=True)
             ]
             left = height - first // across * rows
-            own = {_WIDTH: width, _HEIGHT: min(together * rows, left), rows_at: rows}
-            yield _tiff_file(tags, own, (at, counts_at), pieces)
+            size = {Tiff.IMAGEWIDTH: width, Tiff.IMAGELENGTH: min(together * rows, left)}
+            yield _tiff_file(tags, {**size, rows_at: rows}, (at, counts_at), pieces)
 
     return _Split((width, height), min(height, together * rows) * width, bands())
 
 
 def _tiff_file(
-    tags: ImageFileDirectory_v2, own: Mapping[int, int], places: Size, pieces: Sequence[bytes]
+    tags: Tiff.ImageFileDirectory_v2, own: Mapping[int, int], places: Size, pieces: Sequence[bytes]
 ) -> bytes:
     """A TIFF of some strips or tiles of another, whose `tags` describe its pixels.
 
     `places` are the tags for the offsets and the byte counts of the pieces.
     """
     order, lengths = tags.prefix, list(map(len, pieces))
-    directory = ImageFileDirectory_v2(_TIFF_HEADS[order])
+    directory = Tiff.ImageFileDirectory_v2(_TIFF_HEADS[order])
     for tag in (tag for tag in _DECIDES_PIXELS if tag in tags):
         kind = tags.tagtype[tag]
-        directory.tagtype[tag] = TiffTags.LONG if kind == _LONG8 else kind
+        directory.tagtype[tag] = TiffTags.LONG if kind == TiffTags.LONG8 else kind
         directory[tag] = tags[tag]
     at, counts_at = places
     longs: dict[int, int | tuple[int, ...]] = {**own, counts_at: tuple(lengths)}

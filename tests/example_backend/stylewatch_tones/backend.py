@@ -152,7 +152,7 @@ def weights_of(mask: Regions | None, size: tuple[int, int]) -> Values:
     if mask is None:
         return np.ones((size[0] * size[1], 1))
     planes = np.moveaxis(np.atleast_3d(mask), 2, 0)
-    resized = np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
+    resized = np.stack([resize_plane(plane, size) for plane in planes], axis=2)
     return resized.reshape(-1, len(planes)).astype(np.float64)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stylewatch_painter.images import color
 from stylewatch_painter.images.color import (
     Floats,
     Space,
@@ -203,30 +202,3 @@ def test_chroma_is_matched_as_in_the_source(styles: list[Pixels]) -> None:
     matched = with_matched_chroma(picture, content, styles)
     assert matched.dtype == np.float32
     np.testing.assert_allclose(matched, plainly_matched(picture, content, styles), atol=0.3)
-
-
-def test_matched_chroma_has_the_statistics_of_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is smoothed, and where no color is clipped."""
-    monkeypatch.setattr(color, "_smoothed", lambda chroma, light: chroma)
-    mixture = np.array([[0.5, 0.2, 0], [0, 0.4, 0.1], [0.1, 0.3, 0.3]], dtype=np.float32)
-    middle = 0.2 * noise(5, (40, 40, 3)) + 100
-    ends = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 0, 255]]], dtype=np.float32)
-    rare = np.tile(ends, (40, 1, 1))
-    style = np.concatenate([middle, noise(6, (40, 60, 3)) @ mixture, rare], axis=1)
-    matched = with_matched_chroma(0.1 * noise(7) + 110, 0.5 * noise(8) + 50, [style])
-    (mean, covariance), (wanted, spread) = (
-        statistics(oklab(pixels)[..., 1:].reshape(-1, 2)) for pixels in (matched, style)
-    )
-    np.testing.assert_allclose(mean, wanted, atol=2e-3)
-    np.testing.assert_allclose(covariance, spread, atol=2e-4)
-
-
-def test_lightness_stays_and_colors_keep_to_the_range_of_the_style() -> None:
-    picture, content, style = noise(0, SMALL), noise(1, SMALL), 0.3 * noise(2, SMALL) + 80
-    before, after, own = (
-        oklab(pixels.reshape(-1, 3))
-        for pixels in (picture, with_matched_chroma(picture, content, [style]), style)
-    )
-    low, high = own.min(0), own.max(0)
-    assert (after >= low - 1e-3).all() and (after <= high + 1e-3).all()
-    np.testing.assert_allclose(after[:, 0], before[:, 0].clip(low[0], high[0]), atol=1e-3)

@@ -21,7 +21,8 @@ from stylewatch_painter.images.reduced import NeededSize, long_side
 
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the small pictures of these tests have several bands."""
+    """Let the small pictures of these tests be large, and have several bands."""
+    monkeypatch.setattr(reduced_module, "WHOLE", 100)
     monkeypatch.setattr(reduced_module, "_BAND", 20_000)
 
 
@@ -63,7 +64,7 @@ def boxes(values: NDArray[Any], side: int) -> NDArray[np.float64]:
 def check_boxes(data: bytes, **options: Any) -> None:
     """The reduced picture has the mean of each box of 3x3, weighted by alpha."""
     full, alpha, _ = to_floats(raster(data, **options))
-    reduced = raster(data, NeededSize(long_side(50), whole=100), **options)
+    reduced = raster(data, NeededSize(long_side(50)), **options)
     small, opacity, conversions = to_floats(reduced)
     assert reduced.size == full.shape[1::-1]
     assert "decoded at 1/3 of {}x{} pixels".format(*reduced.size) in conversions
@@ -100,7 +101,7 @@ def test_16_bits_strips_and_tiles_are_reduced_exactly() -> None:
 
 def test_jpeg_is_decoded_at_a_fraction() -> None:
     data = saved(Image.fromarray(shades()), "JPEG", quality=95)
-    reduced = raster(data, NeededSize((41, 25), whole=100))
+    reduced = raster(data, NeededSize((41, 25)))
     assert reduced.image.size == (83, 51) and reduced.size == (331, 203)
     assert reduced.conversions == ("decoded at 1/4 of 331x203 pixels",)
     full = np.asarray(raster(data).image)
@@ -110,7 +111,7 @@ def test_jpeg_is_decoded_at_a_fraction() -> None:
 def test_reduced_picture_is_twice_as_large_as_needed() -> None:
     data = saved(Image.fromarray(shades()), "PNG")
     for shown in ((100, 100), (331, 20), (20, 203), (82, 50), (400, 400)):
-        size = raster(data, NeededSize(shown, whole=100)).image.size
+        size = raster(data, NeededSize(shown)).image.size
         for side, needed, full in zip(size, shown, (331, 203), strict=True):
             assert side >= min(2 * needed, full)
 
@@ -126,7 +127,7 @@ def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, for
     values[:80, :120], values[:80, 120:], values[80:, :120] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
     options |= {"strip_size": 9000} if format == "TIFF" else {}
     data = saved(Image.fromarray(values), format, **options)
-    full, small = raster(data), raster(data, NeededSize(long_side(30), whole=100))
+    full, small = raster(data), raster(data, NeededSize(long_side(30)))
     assert small.size == full.image.size
     assert small.image.size == tuple(side // 4 for side in full.image.size)
     reduction = "decoded at 1/4 of {}x{} pixels".format(*small.size)
@@ -143,7 +144,7 @@ def test_nearest_mixes_no_colors() -> None:
     """As for masks."""
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
-    needed_size = NeededSize(long_side(100), whole=100, reduce="nearest")
+    needed_size = NeededSize(long_side(100), reduce="nearest")
     for format in ("PNG", "BMP", "TIFF"):
         image = raster(saved(Image.fromarray(values), format), needed_size).image
         assert image.size == (225, 200)
@@ -171,7 +172,7 @@ def test_truncated_large_file_is_refused(format: str, options: dict[str, Any]) -
     broken = [data[: int(share * len(data))] for share in (0.3, 0.9, 0.999)]
     broken += [bytes(flipped), data[:-12]] if format == "PNG" else []
     for each in broken:
-        assert "damaged" in refusal(each, NeededSize((20, 20), 100))
+        assert "damaged" in refusal(each, NeededSize((20, 20)))
         assert "damaged" in refusal(each)
 
 
