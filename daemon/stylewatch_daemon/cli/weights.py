@@ -10,13 +10,12 @@ from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import (
-    BUNDLED,
     CATALOGUE,
     NORMALIZATIONS,
     WeightsFile,
     available,
+    installed,
     locate,
-    own_files,
 )
 
 app = typer.Typer(
@@ -88,7 +87,7 @@ def verify(
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
 
-    names = [name] if name else [BUNDLED, *(path.stem for path in own_files())]
+    names = [name] if name else installed()
     wrong = []
     for each in names:
         try:

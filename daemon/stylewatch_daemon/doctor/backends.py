@@ -203,12 +203,11 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
 def weights_status() -> Status:
     """Check the bundled and the imported weights against their digests."""
     from stylewatch_painter.network.store import verify
-    from stylewatch_painter.network.weights import BUNDLED, locate, own_files
+    from stylewatch_painter.network.weights import installed, locate
 
-    names = [BUNDLED, *(path.stem for path in own_files())]
     intact = []
     try:
-        for name in names:
+        for name in installed():
             verify(file := locate(name))
             intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:

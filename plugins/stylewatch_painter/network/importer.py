@@ -4,7 +4,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stylewatch_painter.errors import SaveError, WeightsError
-from stylewatch_painter.network import store
+from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.store import (
     Foreign,
     Tensors,
@@ -22,7 +22,6 @@ from stylewatch_painter.network.store import (
 )
 from stylewatch_painter.network.weights import (
     BUNDLED,
-    CATALOGUE,
     NORMALIZATIONS,
     Known,
     WeightsFile,
@@ -38,11 +37,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def import_file(
-    path: Path,
-    *,
-    name: str | None = None,
-    normalization: str | None = None,
-    catalogue: Sequence[Known] = CATALOGUE,
+    path: Path, *, name: str | None = None, normalization: str | None = None
 ) -> WeightsFile:
     """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
@@ -54,7 +49,7 @@ def import_file(
     try:
         header(path)
     except (OSError, ValueError):
-        file, tensors = _foreign(path, normalization, catalogue)
+        file, tensors = _foreign(path, normalization)
     else:
         file, tensors = _ours(path, normalization)
     named = name or file.name
@@ -79,9 +74,8 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     return file, checked(dict(tensors), file.architecture, path)
 
 
-def _foreign(
-    path: Path, normalization: str | None, catalogue: Sequence[Known]
-) -> tuple[WeightsFile, Tensors]:
+def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
+    catalogue = weights.CATALOGUE
     sums = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
     entry = next((e for e in catalogue if sums[e.algorithm].startswith(e.digest)), None)
     foreign = read_foreign(path)
@@ -167,22 +161,22 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Return no request to follow."""
 
 
-def fetch(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Iterator[Progress]:
+def fetch(name: str) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, import them.
 
     Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
     file, or interrupted (the next call continues there); SaveError.
     """
-    entry = known(name, catalogue)
+    entry = known(name)
     if entry is None or entry.url is None:
-        names = ", ".join(other.name for other in catalogue if other.url)
+        names = ", ".join(other.name for other in weights.CATALOGUE if other.url)
         raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
     target = own_path(name)
     if target.exists() and described(target):
         return
     folder = data_folder() / "downloads"
     yield from download(entry, folder)
-    import_file(folder / entry.file_name, name=name, catalogue=catalogue)
+    import_file(folder / entry.file_name, name=name)
     (folder / entry.file_name).unlink()
 
 

@@ -144,9 +144,9 @@ CATALOGUE: tuple[Known, ...] = (
 )
 
 
-def known(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Known | None:
-    """The entry called `name`, or None."""
-    return next((entry for entry in catalogue if entry.name == name), None)
+def known(name: str) -> Known | None:
+    """The entry of the catalogue called `name`, or None."""
+    return next((entry for entry in CATALOGUE if entry.name == name), None)
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
@@ -210,16 +210,14 @@ def locate(name: str = BUNDLED) -> WeightsFile:
     """The weights called `name`; raises WeightsError: not installed, or damaged."""
     if name == BUNDLED:
         return _bundled()
-    path = own_path(name)
-    if path in own_files():
-        return described(path)
+    if name in installed():
+        return described(own_path(name))
     if known(name) is not None:
         raise WeightsError(
             f"the weights {name!r} are not here; `stylewatch weights fetch {name}` brings them"
         )
-    names = sorted({BUNDLED, *(file.stem for file in own_files())})
-    near = get_close_matches(name, {*names, *(entry.name for entry in CATALOGUE)}, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    near = get_close_matches(name, {*installed(), *(entry.name for entry in CATALOGUE)}, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(installed()))}"
     raise WeightsError(f"there are no weights {name!r}; {hint}")
 
 
@@ -253,15 +251,15 @@ def problem(name: str) -> str | None:
 def available() -> list[WeightsFile]:
     """All valid weights, the bundled ones first."""
     files = []
-    for name in (BUNDLED, *(path.stem for path in own_files())):
+    for name in installed():
         with suppress(WeightsError):  # `stylewatch weights verify` shows what is wrong with it
             files.append(locate(name))
     return files
 
 
-def own_files() -> list[Path]:
-    """Files that were imported or downloaded, valid or not, by name."""
-    return sorted(data_folder().glob("*.safetensors"))
+def installed() -> list[str]:
+    """The names of all weights, valid or not, `bundled` first."""
+    return [BUNDLED, *(path.stem for path in sorted(data_folder().glob("*.safetensors")))]
 
 
 def own_path(name: str) -> Path:

@@ -54,18 +54,21 @@ def test_file_of_vgg16_says_so_in_every_place(tmp_path: Path) -> None:
         load(located, ["conv4_4"])
 
 
-def test_known_digest_gives_name_and_normalization(numbered: Path) -> None:
-    data = numbered.read_bytes()
+def test_known_digest_gives_name_and_normalization(
+    numbered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, published = numbered.read_bytes(), weights.CATALOGUE[3]
     for algorithm, digest in (
         ("sha256", sha256(data).hexdigest()[:8]),
         ("md5", md5(data).hexdigest()),
     ):
-        entry = replace(weights.CATALOGUE[3], name="official", algorithm=algorithm, digest=digest)
-        file = import_file(numbered, catalogue=[entry])
+        entry = replace(published, name="official", algorithm=algorithm, digest=digest)
+        monkeypatch.setattr(weights, "CATALOGUE", [entry])
+        file = import_file(numbered)
         assert (file.name, file.origin, file.license) == ("official", entry.origin, entry.license)
         assert file.mean == pytest.approx((123.675, 116.28, 103.53))
         with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
-            import_file(numbered, normalization="caffe", catalogue=[entry])
+            import_file(numbered, normalization="caffe")
 
 
 def test_unknown_normalization_must_be_given(tmp_path: Path, home: Path, numbered: Path) -> None:
@@ -231,16 +234,19 @@ def test_errors_of_the_server_are_reported(server: Server, tmp_path: Path) -> No
         list(download(entry_of(server), tmp_path))
 
 
-def test_downloaded_weights_are_imported_once(server: Server, tmp_path: Path, home: Path) -> None:
+def test_downloaded_weights_are_imported_once(
+    server: Server, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bundled", "vgg20"):
+        with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
+            list(fetch(name))
     server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
     entry = entry_of(server, server.body)
-    steps = list(fetch("little", [entry]))
+    monkeypatch.setattr(weights, "CATALOGUE", [entry])
+    steps = list(fetch("little"))
     assert steps[-1].received == len(server.body)
     file = weights.locate("little")
     assert (file.sha256, file.license) == (entry.digest, entry.license)
     assert not (home / "downloads" / "file.bin").exists()
-    assert list(fetch("little", [entry])) == []
+    assert list(fetch("little")) == []
     assert len(server.asked) == 1
-    for name in ("bundled", "vgg20"):
-        with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
-            list(fetch(name))
