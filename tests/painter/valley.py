@@ -6,7 +6,7 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
-from stylewatch_painter.algorithm.optimizers import Evaluate, Evaluation, Optimizer
+from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
 
 SHAPE = (3, 4, 5)
 STEEPNESS = np.geomspace(0.5, 5, 60).reshape(SHAPE)
@@ -38,12 +38,12 @@ def evaluate(x: Tensor) -> Evaluation:
     return Evaluation(value.unsqueeze(0), value, gradient)
 
 
-def walk(optimizer: Optimizer, steps: int, objective: Evaluate = evaluate) -> list[Array]:
+def walk(optimizer: Optimizer, steps: int) -> list[Array]:
     """The point after each step from the start, in float64."""
     x = torch.from_numpy(start()).unsqueeze(0)
     path = []
     for _ in range(steps):
-        optimizer.step(x, objective)
+        optimizer.step(x, evaluate)
         path.append(small.array(x))
     return path
 
