@@ -1,15 +1,4 @@
-"""Errors that the painter raises on purpose, as one tree.
-
-    PainterError
-    ├── PictureError       a picture cannot be read, or cannot be painted as it is
-    ├── SaveError          a picture cannot be written where it should go
-    ├── RecipeError        a recipe, or a change to one, is invalid
-    ├── WeightsError       the network's weights are missing, damaged or of another kind
-    ├── CheckpointError    a checkpoint belongs to another job or is damaged
-    └── DivergedError      the loss is no longer finite
-
-Each message says in one sentence what happened and what helps.
-"""
+"""Errors that the painter raises on purpose. Each message says what happened and what helps."""
 
 
 class PainterError(Exception):

@@ -11,6 +11,7 @@ from tests.painter import small
 from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_plugins.testing.tasks import kept, stages
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
 """Without a smaller size first."""
@@ -37,6 +38,18 @@ def painted(task: Task, *wishes: Wish) -> list[Step]:
     return list(paint(task, small.network(), lambda: next(left, Wish.GO_ON)))
 
 
+def resumed(task: Task, *steps: int) -> list[Step]:
+    """Every step, after a check that it continues from some steps in the same bytes."""
+    whole = painted(task, *[Wish.CHECKPOINT] * 99)
+    for at in steps:
+        rest = painted(replace(task, resume=kept(whole[at - 1].checkpoint)))
+        assert stages(rest) == stages(whole[at:])
+        for step, expected in zip(rest, whole[at:], strict=True):
+            assert (step.steps, step.size) == (expected.steps, expected.size)
+            assert (step.losses, step.taken_back) == (expected.losses, expected.taken_back)
+    return whole
+
+
 Results = dict[int, list[Step | Exception]]
 
 
@@ -48,11 +61,11 @@ def together(tasks: list[Task]) -> Results:
     return results
 
 
-def assert_alike(results: list[Step | Exception], alone: list[Step]) -> None:
-    """Equal but for rounding."""
-    for step, expected in zip(results, alone, strict=True):
+def assert_alike(results: list[Step | Exception], task: Task, tolerance: float = 0.05) -> None:
+    """Compare results with those of the task alone: equal but for rounding."""
+    for step, expected in zip(results, painted(task), strict=True):
         assert isinstance(step, Step) and type(step) is type(expected)
         assert (step.step, step.steps, step.size) == (expected.step, expected.steps, expected.size)
         assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
         if isinstance(step, Stage) and isinstance(expected, Stage):
-            np.testing.assert_allclose(step.picture, expected.picture, atol=0.05)
+            np.testing.assert_allclose(step.picture, expected.picture, atol=tolerance)

@@ -1,6 +1,7 @@
 """Small pictures, a small network, and tasks for them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,17 @@ from tests.painter.plain_vgg19 import Array, filters
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Pixels, Regions
 
 MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)
 
 WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
+WIDE = 32, 28
 
 
 def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
@@ -27,9 +30,9 @@ def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
     return draw.integers(0, 256, (height, width, 3)).astype(np.float32)
 
 
-def network(seed: int = 0) -> Vgg19:
+def network() -> Vgg19:
     """VGG19 in torch, with a few channels of random filters."""
-    weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(seed).items()}
+    weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(0).items()}
     red, green, blue = MEAN.ravel().tolist()
     return Vgg19(weights, (red, green, blue))
 
@@ -54,13 +57,40 @@ def in_network_units(pixels: Pixels, name: str) -> Array:
     return np.asarray(plain(pixels) / 255 * white - MEAN)
 
 
+def wide_task(name: str, changes: Mapping[str, Any], styles: int = 1, **fields: Any) -> Task:
+    """A task by the recipe `name` whose pictures have WIDE pixels."""
+    made = task(name, {"size": "{}x{}".format(*WIDE), **changes}, styles)
+    wide = (replace(style, picture=picture(n, *WIDE)) for n, style in enumerate(made.styles, 1))
+    return replace(replace(made, content=picture(0, *WIDE), styles=tuple(wide)), **fields)
+
+
+def split(column: int) -> Regions:
+    """A mask of WIDE pixels, of two regions that meet at a column."""
+    mask = np.zeros((WIDE[1], WIDE[0], 2), np.float32)
+    mask[:, :column, 0] = mask[:, column:, 1] = 1
+    return mask
+
+
 def objective(
-    made: Task, memory_plan: MemoryPlan = UNLIMITED, cache: StyleCache | None = None
+    made: Task,
+    memory_plan: MemoryPlan = UNLIMITED,
+    cache: StyleCache | None = None,
+    *,
+    level: Level | int = -1,
+    start: torch.Tensor | None = None,
 ) -> Objective:
-    """The objective of a task at its final size."""
+    """The objective of a task at a level or the number of one, by default at its final size."""
     vgg = network()
     canvas = Canvas(made, vgg.mean, vgg.device, memory_plan)
-    return Objective([canvas], vgg, made.levels()[-1], cache)
+    at = made.levels()[level] if isinstance(level, int) else level
+    return Objective([canvas], vgg, at, cache, start)
+
+
+def content(made: Objective) -> torch.Tensor:
+    """The content of a painting, as the painter takes it."""
+    picture = made.canvases[0].content(made.level.size)
+    assert picture is not None
+    return picture
 
 
 def tensor(x: Array) -> torch.Tensor:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +33,6 @@ from stylewatch_painter.algorithm.task import (
     searches_line,
 )
 from stylewatch_painter.algorithm.tiles import border, halo, tiles
-from stylewatch_painter.algorithm.transport import fixed_bytes
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.calibration import kept, place
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
@@ -91,29 +91,25 @@ def forecast(
     network: FeatureMaps,
     memory_plan: MemoryPlan = UNLIMITED,
     clock: Clock = _clock,
-    file: Path | None = None,
 ) -> Forecast:
     """Interpolate from the times of evaluations at small sizes; nothing is painted.
 
-    The times of an objective are read from `file`, or measured and, on an idle machine, written.
+    The times of an objective are read from a file in the user's cache folder, or measured and, on
+    an idle machine, written to it.
     """
     check_pictures(task)
-    file = user_cache_path("stylewatch") / "durations.json" if file is None else file
+    file = user_cache_path("stylewatch") / "durations.json"
     durations = kept(file, _FILE, _key(task, network), lambda: _measured(task, network, clock))
     levels, settings, total = task.levels(), task.recipe.schedule.optimizer, 0.0
     for level in levels:
         evaluated = evaluations(settings, level.steps)
         searching = durations.searching(_searches(task, level))
         total += durations.painting(level, _pixels_evaluated(level, task, memory_plan), evaluated)
-        total += searching * (evaluated if _searches_each_time(task, level) else 1)
+        total += searching * (evaluated if task.terms(level).matches_layers else 1)
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
-    tile = (
-        memory_plan.tile
-        if memory_plan.tile is not None and memory_plan.tile < max(levels[-1].size)
-        else None
-    )
-    needed_memory = _peak_memory() + needed(task, memory_plan, maps)
-    return Forecast(levels, total, needed_memory, tile, durations.busy)
+    memory, tile = _peak_memory() + needed(task, memory_plan, maps), memory_plan.tile
+    is_whole = tile is None or tile >= max(levels[-1].size)
+    return Forecast(levels, total, memory, None if is_whole else tile, durations.busy)
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ class _Search:
 
 def _searches(task: Task, level: Level) -> list[_Search]:
     """The searches for neighbors at a size: for each style, where single layers match for each."""
-    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
+    neighbors = task.terms(level).neighbors
     if neighbors is None:
         return []
     turns = 4 if neighbors.rotations else 1
@@ -143,12 +139,6 @@ def _searches(task: Task, level: Level) -> list[_Search]:
             queries, candidates = math.prod(level.size) / apart, turns * math.prod(style) / apart
             searches.append(_Search(queries, candidates, _channels(layer)))
     return searches
-
-
-def _searches_each_time(task: Task, level: Level) -> bool:
-    """True if neighbors are searched in each evaluation, not only at the start of a size."""
-    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
-    return neighbors is not None and neighbors.each == "layer"
 
 
 def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tuple["Point", bool]:
@@ -242,7 +232,7 @@ def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations
         for trial in {_trial(task, level, side) for side in _TRIAL_SIDES[level.is_coarse]}:
             (pixels, first, seconds), busy = _timed(task, network, trial, clock)
             searching = durations.searching(_searches(task, trial))
-            if _searches_each_time(task, trial):
+            if task.terms(trial).matches_layers:
                 seconds -= searching
             else:
                 first -= searching
@@ -352,13 +342,15 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
             + _vectors(task, memory_plan, level)
             + math.prod(level.size) * averaged
             for level in task.levels()
-            if objective.at(coarse=level.is_coarse).neighbors is not None
+            if task.terms(level).neighbors is not None
         ),
         default=0,
     )
     if objective.neighbors is not None:
         return matched
-    vectors = _optimizer_memory(task, memory_plan) + pixels * averaged
+    # the last sizes of an upscaled painting have few steps and so a short history
+    vectors = max(_vectors(task, memory_plan, level) for level in task.levels())
+    vectors += pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
         maps = _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
         return max(matched, maps + vectors + _transport_bytes(task))
@@ -375,7 +367,7 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
 def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     """Peak bytes at a size where neighbors are matched, without the optimizer's vectors."""
     objective = task.recipe.objective
-    neighbors = objective.at(coarse=level.is_coarse).neighbors
+    neighbors = task.terms(level).neighbors
     if neighbors is None:
         return 0
     maps = _padded_pixels(level.size, objective.network) * map_bytes(
@@ -416,14 +408,6 @@ def _values(layers: Collection[LayerName]) -> float:
     return sum(_channels(layer) / float(4 ** pools_before(layer)) for layer in layers)
 
 
-def _optimizer_memory(task: Task, memory_plan: MemoryPlan) -> int:
-    """Bytes of the optimizer's history at the size where it is largest.
-
-    The last sizes of an upscaled painting have few steps and so a short history.
-    """
-    return max(_vectors(task, memory_plan, level) for level in task.levels())
-
-
 def _vectors(task: Task, memory_plan: MemoryPlan, level: Level) -> int:
     """Bytes of the optimizer at one size."""
     pixels, final = math.prod(level.size), math.prod(task.final)
@@ -438,12 +422,17 @@ def content_bytes(objective: recipe.Objective) -> int:
 
 
 def _transport_bytes(task: Task) -> int:
-    """Bytes of the content's maps that are sampled, and of the samples."""
-    settings, pixels = task.recipe.objective.transport, math.prod(task.final)
+    """Bytes of the content's maps that are sampled, and of the samples, whatever the size."""
+    settings, regions = task.recipe.objective.transport, region_count(task.content_mask)
     if settings is None:
         return 0
-    kept = round(_values(settings.layers) * _FLOAT)
-    return pixels * (kept + 2 * _PICTURE) + fixed_bytes(task, settings)
+    content = math.prod(task.final) * (round(_values(settings.layers) * _FLOAT) + 2 * _PICTURE)
+    length = 3 + sum(map(_channels, settings.layers))
+    kept = len(task.styles) * regions * length * (settings.style_samples + length)
+    hypercolumn_sets = (1 + regions) * 5 * settings.samples * length
+    pairs = (regions + 1) * settings.style_samples * length
+    matrices = 3 * settings.samples * settings.style_samples + regions * 4 * length**2
+    return content + (kept + hypercolumn_sets + pairs + matrices) * _FLOAT
 
 
 def map_bytes(
@@ -594,24 +583,22 @@ def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     A recipe that cannot be divided into tiles has no choice but the length of its history.
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
-    settings = task.recipe.schedule.optimizer
-    wanted = replace(wanted, tile="none") if task.recipe.objective.needs_whole_picture else wanted
-    history = wanted.history if isinstance(wanted.history, int) else None
-    may_be_less = wanted.history == "auto" and isinstance(settings, recipe.Lbfgs)
-    histories: list[int | None] = [history]
-    if may_be_less and isinstance(settings, recipe.Lbfgs):
+    settings, tile = task.recipe.schedule.optimizer, wanted.tile
+    if task.recipe.objective.needs_whole_picture:
+        tile = "none"
+    histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
+    none_at_all: list[int | None] = []
+    if wanted.history == "auto" and isinstance(settings, recipe.Lbfgs):
         histories += range(settings.history - 1, LEAST_PAIRS - 1, -1)
+        none_at_all = [0]
     groups: tuple[tuple[int | None, ...], ...] = (SIDES, _SHORTER)
-    if wanted.tile != "auto":
-        groups = ((None if wanted.tile == "none" else wanted.tile,),)
-    if isinstance(wanted.tile, str):
-        yield MemoryPlan(None, history)
-    for keeps in (True, False):
-        for sides in groups:
-            for pairs in histories:
-                yield from (MemoryPlan(side, pairs, keeps) for side in sides)
-    for keeps in (True, False) if may_be_less else ():
-        yield from (MemoryPlan(side, 0, keeps) for sides in groups for side in sides)
+    if tile != "auto":
+        groups = ((None if tile == "none" else tile,),)
+    if isinstance(tile, str):
+        yield MemoryPlan(None, histories[0])
+    for tried in (histories, none_at_all):
+        for keeps, sides, pairs in product((True, False), groups, tried):
+            yield from (MemoryPlan(side, pairs, keeps) for side in sides)
 
 
 def _free(wanted: MemorySettings, device: torch.device) -> float:

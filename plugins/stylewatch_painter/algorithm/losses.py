@@ -70,37 +70,28 @@ def content_value(F: Tensor, P: Tensor, norm: ContentNorm, content: Content) -> 
 # Style
 
 
-@dataclass(frozen=True)
-class StyleNorm:
-    """Divisors of style losses: N and M of the layer, and the number of pixels of the picture."""
-
-    N: int
-    M: float
-    pixels: int
-
-
 def style_target(A: Tensor, style: Style) -> Tensor:
     """A in the form that `style_value` takes; computed once from `gram`."""
     return wasserstein_target(A) if style.loss == "wasserstein" else A
 
 
-def style_value(G: Tensor, A: Tensor, norm: StyleNorm, style: Style) -> Tensor:
-    """Style loss (B,) of G and A (B, N, N).
+def style_value(G: Tensor, A: Tensor, M: float, S: int, style: Style) -> Tensor:
+    """Style loss (B,) of G and A (B, N, N), for M positions in a map and S pixels in a picture.
 
-    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2) with
-    S = pixels of the picture, as in keras-io. `mean`: sum (G - A)^2 / N^2. `relative`:
-    sum (G - A)^2 / sum A^2, so that all layers and style pictures count alike. `wasserstein`:
-    W2^2 / N of normal distributions with the means and covariances in G and A.
+    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in
+    keras-io. `mean`: sum (G - A)^2 / N^2. `relative`: sum (G - A)^2 / sum A^2, so that all layers
+    and style pictures count alike. `wasserstein`: W2^2 / N of normal distributions with the means
+    and covariances in G and A (B, N + 1, N + 1).
     """
-    N, M = norm.N, norm.M
+    N = G.shape[-1]
     if style.loss == "wasserstein":
-        return wasserstein_squared(G, A) / N
+        return wasserstein_squared(G, A) / (N - 1)
     square = (G - A).square().sum((-2, -1))
     match style.loss:
         case "paper":
             return square / (4 * N**2 * M**2)
         case "keras":
-            return square / (4 * 3**2 * norm.pixels**2)
+            return square / (4 * 3**2 * S**2)
         case "mean":
             return square / N**2
         case "relative":

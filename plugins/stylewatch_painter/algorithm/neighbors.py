@@ -8,7 +8,7 @@ that layers with many maps do not outweigh the others.
 The letters are those of `losses`: B pictures, N feature maps, M positions.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
+from stylewatch_painter.algorithm.optimizers import interpolation
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.algorithm.tiles import (
     features,
     map_size,
     planes,
     region_flags,
     region_shares,
+    width_height,
 )
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.recipes.recipe import LayerName, Neighbors
 from stylewatch_painter.stage import Regions
 
 Grid = tuple[int, int]
@@ -73,7 +74,7 @@ class _OnGrid(torch.autograd.Function):
         """Maps (B, N, height, width) to float32 rows (B, positions, N)."""
         ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
         if maps.is_cuda:
-            down, right = _matrices(maps.shape, shape, maps)
+            down, right = interpolation(maps.shape, shape, maps.device, corners=True)
             sampled = down @ maps.float() @ right.mT
         else:
             last = maps.float().permute(0, 2, 3, 1)
@@ -88,22 +89,11 @@ class _OnGrid(torch.autograd.Function):
         shape, dtype = ctx.maps
         gradient = gradients[0].unflatten(1, ctx.grid).permute(0, 3, 1, 2)
         if gradient.is_cuda:  # torch's own way back adds in any order there
-            down, right = _matrices(shape, ctx.grid, gradient)
+            down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
             back = down.mT @ gradient @ right
         else:
             back = torch.ops.aten.upsample_bilinear2d_backward(gradient, ctx.grid, shape, True)
         return back.to(dtype), None
-
-
-def _matrices(shape: Sequence[int], to: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The matrices that interpolate rows, and columns, of maps (B, N, height, width)."""
-    down, right = (
-        functional.interpolate(
-            torch.eye(length, device=like.device)[None], size, mode="linear", align_corners=True
-        )[0].mT
-        for length, size in zip(shape[-2:], to, strict=True)
-    )
-    return down, right
 
 
 def directions(rows: Tensor) -> Tensor:
@@ -234,52 +224,37 @@ def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
 @torch.no_grad()
 def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[LayerTarget, ...]:
     """The features of each style of a painting."""
-    task, settings = canvas.task, canvas.task.recipe.objective.network
-    neighbors = task.recipe.objective.at(coarse=level.is_coarse).neighbors
-    if neighbors is None or canvas.content(level.size) is None:
+    task, shown = canvas.task, canvas.task.recipe.objective.network
+    settings = task.terms(level).neighbors
+    if settings is None or canvas.content(level.size) is None:
         return ()
+    layers = settings.layers
+
+    def flags(regions: Tensor, size: Size) -> dict[LayerName, Tensor]:
+        """The positions (R, rows, columns) of each layer in each region."""
+        return {
+            layer: region_flags(regions, map_size(size, layer, shown)).to(network.device)
+            for layer in layers
+        }
+
     shares = region_shares(task, len(task.styles))
-    painted = (
-        {}
-        if task.content_mask is None
-        else _flags(
-            planes(task.content_mask), neighbors.layers, level.size, settings, network.device
-        )
-    )
+    painted = {} if task.content_mask is None else flags(planes(task.content_mask), level.size)
     by_style = []
     for number, style in enumerate(task.styles):
-        turned = _turned(canvas.style(style, level), turns=4 if neighbors.rotations else 1)
-        maps = [features(network, picture, neighbors.layers, settings) for picture in turned]
-        usable = []
-        if style.mask is not None:
-            masks = _turned(planes(style.mask), len(turned))
-            usable = [
-                _flags(mask, neighbors.layers, (x.shape[-1], x.shape[-2]), settings, network.device)
-                for mask, x in zip(masks, turned, strict=True)
-            ]
+        turned = _turned(canvas.style(style, level), settings)
+        maps = [features(network, picture, layers, shown) for picture in turned]
+        masks = [] if style.mask is None else _turned(planes(style.mask), settings)
+        usable = [flags(mask, width_height(x)) for mask, x in zip(masks, turned, strict=False)]
         by_style.append(
             LayerTarget(
-                neighbors.layers,
-                {layer: [own[layer][0] for own in maps] for layer in neighbors.layers},
+                layers,
+                {layer: [own[layer][0] for own in maps] for layer in layers},
                 painted,
-                {layer: [own[layer] for own in usable] for layer in neighbors.layers if usable},
+                {layer: [own[layer] for own in usable] for layer in layers if usable},
                 [1.0] if shares is None else shares[number].tolist(),
             )
         )
     return tuple(by_style)
-
-
-def _flags(
-    regions: Tensor,
-    layers: Collection[LayerName],
-    size: Size,
-    settings: Network,
-    device: torch.device,
-) -> dict[LayerName, Tensor]:
-    """The positions (R, rows, columns) of each layer in each region."""
-    return {
-        layer: region_flags(regions, map_size(size, layer, settings)).to(device) for layer in layers
-    }
 
 
 @torch.no_grad()
@@ -291,34 +266,40 @@ def targets(
     Outside of the regions, where no style acts, the target is the content itself.
     `start` (1, 3, height, width) is the picture that the level starts from.
     """
-    task = canvas.task
-    settings = task.recipe.objective.at(coarse=level.is_coarse).neighbors
-    content = canvas.content(level.size)
+    task, shown = canvas.task, canvas.task.recipe.objective.network
+    settings, content = task.terms(level).neighbors, canvas.content(level.size)
     if settings is None or content is None:
         return ()
-    matcher = _Matcher(network, task.recipe.objective.network, settings.layers)
-    own = matcher.columns(content)
-    queries = own
+    factors = settings.layers
+
+    def columns(picture: Tensor) -> Tensor:
+        """The hypercolumns (positions, sum of N) of a picture (1, 3, height, width)."""
+        maps, shape = features(network, picture, factors, shown), grid(width_height(picture))
+        return torch.cat([rows[0] for rows in hypercolumns(maps, shape, factors)], dim=-1)
+
+    own = queries = columns(content)
     if start is not None and settings.content_share < 1:
-        queries = matcher.columns(_mixed(content, start, settings.content_share))
-    regions = _on_grid(task.content_mask, grid(level.size), network.device)
-    shares = region_shares(task, len(task.styles))
+        queries = columns(_mixed(content, start, settings.content_share))
+    shares, regions = region_shares(task, len(task.styles)), None
+    if task.content_mask is not None:
+        mask = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(level.size))
+        regions = mask.flatten(1).to(network.device)
     outside = _outside(regions, own)
     by_style = []
     for number, style in enumerate(task.styles):
-        turned = _turned(canvas.style(style, level), turns=4 if settings.rotations else 1)
-        usable = _candidates(style, turned, network.device)
-        whole = torch.cat([matcher.columns(picture) for picture in turned])
+        turned = _turned(canvas.style(style, level), settings)
+        whole = torch.cat([columns(picture) for picture in turned])
+        usable = [slice(None)] if style.mask is None else _candidates(style.mask, turned, settings)
         parts = []
         for region in range(1 if regions is None else len(regions)):
-            chosen = whole if usable is None else whole[usable[region % len(usable)]]
-            columns = chosen[nearest(queries, chosen)]
-            columns = directions(torch.lerp(own, columns, task.style_share))
+            chosen = whole[usable[region % len(usable)]]
+            nearest_columns = chosen[nearest(queries, chosen)]
+            matched = directions(torch.lerp(own, nearest_columns, task.style_share))
             weights = None
             if regions is not None and shares is not None:
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * shares[number, region].to(total)
-            parts.append(Target(columns, weights))
+            parts.append(Target(matched, weights))
         by_style.append((*parts, *outside))
     return tuple(by_style)
 
@@ -332,21 +313,6 @@ def _outside(regions: Tensor | None, own: Tensor) -> tuple[Target, ...]:
     return () if is_rounding else (Target(directions(own), share / len(share)),)
 
 
-@dataclass(frozen=True, eq=False)
-class _Matcher:
-    """Computes the hypercolumns of pictures."""
-
-    network: FeatureMaps
-    settings: Network
-    factors: Mapping[LayerName, float]
-
-    def columns(self, picture: Tensor) -> Tensor:
-        """The hypercolumns (positions, sum of N) of a picture (1, 3, height, width)."""
-        maps = features(self.network, picture, self.factors, self.settings)
-        shape = grid((picture.shape[-1], picture.shape[-2]))
-        return torch.cat([rows[0] for rows in hypercolumns(maps, shape, self.factors)], dim=-1)
-
-
 def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
     """The picture that is matched: `share` of the content, and the start with its finest detail.
 
@@ -356,25 +322,16 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
     return torch.lerp(sharp, content, share)
 
 
-def _turned(picture: Tensor, turns: int) -> list[Tensor]:
-    """A picture (1, C, height, width), turned by 0, 90 ... degrees."""
-    return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in range(turns)]
+def _turned(picture: Tensor, settings: Neighbors) -> list[Tensor]:
+    """A picture (..., height, width), turned by 0, or by 0, 90 ... degrees."""
+    turns = range(4 if settings.rotations else 1)
+    return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in turns]
 
 
-def _on_grid(mask: Regions | None, shape: Grid, device: torch.device) -> Tensor | None:
-    """The weights (R, positions) of the regions of a mask; None without a mask."""
-    if mask is None:
-        return None
-    return functional.adaptive_avg_pool2d(planes(mask), shape).flatten(1).to(device)
-
-
-def _candidates(style: Style, turned: Sequence[Tensor], device: torch.device) -> Tensor | None:
-    """Flags (R, candidates) of the positions in each region of a style; None without a mask."""
-    if style.mask is None:
-        return None
-    masks = _turned(planes(style.mask), len(turned))
+def _candidates(mask: Regions, turned: Sequence[Tensor], settings: Neighbors) -> Tensor:
+    """Flags (R, candidates) of the positions in each region of a style's mask."""
     flags = [
-        region_flags(mask, grid((x.shape[-1], x.shape[-2]))).flatten(1)
-        for mask, x in zip(masks, turned, strict=True)
+        region_flags(regions, grid(width_height(x))).flatten(1)
+        for regions, x in zip(_turned(planes(mask), settings), turned, strict=True)
     ]
-    return torch.cat(flags, dim=1).to(device)
+    return torch.cat(flags, dim=1).to(turned[0].device)

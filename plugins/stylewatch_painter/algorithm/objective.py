@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
+from itertools import chain
 from operator import add
 
 import numpy as np
@@ -19,7 +20,6 @@ from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import LayerSums, gram
 from stylewatch_painter.algorithm.losses import (
     ContentNorm,
-    StyleNorm,
     content_norm,
     content_value,
     style_target,
@@ -39,11 +39,12 @@ from stylewatch_painter.algorithm.tiles import (
     map_size,
     region_shares,
     tiles,
+    width_height,
 )
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
-from stylewatch_painter.stage import Losses, Term
+from stylewatch_painter.stage import Losses, Regions, Term
 
 _EXTENSIVE = frozenset({"half_sum", "sum", "power", "squared"})  # losses that grow with the area
 
@@ -94,13 +95,10 @@ class ContentTargets:
 
 
 def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> ContentTargets:
-    """Compute P for one painting."""
-    objective = canvas.task.recipe.objective
-    terms = objective.at(coarse=level.is_coarse)
-    picture = canvas.content(level.size)
+    terms, picture = canvas.task.terms(level), canvas.content(level.size)
     if terms.content is None or not terms.content.layers or picture is None:
         return ContentTargets()
-    view = View(network, objective.network, terms.content.layers)
+    view = View(network, canvas.task.recipe.objective.network, terms.content.layers)
     parts = tiles(level.size, _tile(canvas, terms), terms.layers)
     keep = canvas.memory_plan.keeps_content or len(parts) == 1
     targets = ContentTargets(view=view, picture=picture)
@@ -162,32 +160,25 @@ def style_targets(
     canvas: Canvas, network: FeatureMaps, level: Level, cache: StyleCache
 ) -> tuple[StyleTarget, ...]:
     """Compute A of each style, or of one blend of all styles, for one painting."""
-    terms = canvas.task.recipe.objective.at(coarse=level.is_coarse)
-    losses, styles = terms.style, canvas.task.styles
-    if losses is None or not losses.layers or not styles:
+    task = canvas.task
+    losses = task.terms(level).style
+    if losses is None or not losses.layers or not task.styles:
         return ()
     source = _StyleGrams(canvas, network, cache, losses)
-    total = sum(style.weight for style in styles)
     targets = [
-        StyleTarget(style.name, style.weight / total, source.scaled(style, level))
-        for style in styles
+        StyleTarget(style.name, task.share(style), source.scaled(style, level))
+        for style in task.styles
     ]
     if losses.several == "grams" and len(targets) > 1:
         targets = [StyleTarget("blend", 1.0, _blended(canvas, targets))]
     content = source.of_content(level)
-    if content is not None:
-        share = canvas.task.style_share
-        targets = [
-            replace(
-                target,
-                grams={layer: content[layer].lerp(A, share) for layer, A in target.grams.items()},
-            )
-            for target in targets
-        ]
-    return tuple(
-        replace(target, grams={layer: style_target(A, losses) for layer, A in target.grams.items()})
-        for target in targets
-    )
+
+    def finished(grams: Grams) -> Grams:
+        if content is not None:
+            grams = {layer: content[layer].lerp(grams[layer], task.style_share) for layer in grams}
+        return {layer: style_target(A, losses) for layer, A in grams.items()}
+
+    return tuple(replace(target, grams=finished(target.grams)) for target in targets)
 
 
 def _blended(canvas: Canvas, targets: Sequence[StyleTarget]) -> Grams:
@@ -222,35 +213,26 @@ class _StyleGrams:
         task, layers = self.canvas.task, self.losses.layers
         grain = task.grain(style, level.scale)
         larger = level.scale / grain
+        shallow = {n for n in layers if larger > 1 and pools_before(n) < _SHALLOW}
+        closer = replace(level, scale=grain)
         grams: dict[LayerName, Tensor] = {}
-        if larger == 1:
-            grams |= self._at(style, level, layers)
-        else:
-            shallow = {layer for layer in layers if pools_before(layer) < _SHALLOW}
-            closer = replace(level, scale=grain)
-            for seen_at, part in ((closer, shallow), (level, layers.keys() - shallow)):
-                if part:
-                    grams |= self._at(style, seen_at, [n for n in layers if n in part])
-            if self.losses.gram == "sum":  # as if the style had been enlarged for them too
-                grams |= {layer: grams[layer] * larger**2 for layer in shallow}
-            grams = {layer: grams[layer] for layer in layers}
+        for seen_at, part in ((closer, shallow), (level, layers.keys() - shallow)):
+            if part:
+                grams |= self._at(style, seen_at, [n for n in layers if n in part])
         if self.losses.gram == "sum":
             scale = task.style_scale(style)
+            # as if the style had been enlarged for shallow layers, too
+            grams |= {layer: grams[layer] * larger**2 for layer in shallow}
             grams = {layer: A / scale**2 for layer, A in grams.items()}
-        return grams
+        return {layer: grams[layer] for layer in layers}
 
     def of_content(self, level: Level) -> Grams | None:
         """The Gram matrices of the content, where the style's are mixed with them."""
         picture = self.canvas.content(level.size)
         if self.canvas.task.style_share == 1 or picture is None:
             return None
-        view, parts = self._view(self.losses.layers), self._tiles(level.size, self.losses.layers)
-        weights = view.weights(self.canvas.task.content_mask, level.size)
-        return self._grams(as_whole(view.total(picture, parts, weights), weights))
-
-    def _at(self, style: Style, level: Level, layers: Collection[LayerName]) -> Grams:
-        """A of some layers for a style at `level`."""
-        return self._grams(self._sums(style, level, layers))
+        mask, layers = self.canvas.task.content_mask, self.losses.layers
+        return self._grams(self._sums(picture, mask, layers))
 
     def _grams(self, sums: LayerSums) -> Grams:
         return {
@@ -258,27 +240,27 @@ class _StyleGrams:
             for layer, regions in sums.items()
         }
 
-    def _view(self, layers: Collection[LayerName]) -> View:
-        network = self.canvas.task.recipe.objective.network
-        return View(self.network, network, layers, self.losses.gram == "moments")
+    def _sums(
+        self, picture: Tensor, mask: Regions | None, layers: Collection[LayerName]
+    ) -> LayerSums:
+        """Sum a picture (1, 3, height, width) over its regions, as if each filled it."""
+        settings, size = self.canvas.task.recipe.objective.network, width_height(picture)
+        view = View(self.network, settings, layers, self.losses.gram == "moments")
+        weights = view.weights(mask, size)
+        parts = tiles(size, self.canvas.memory_plan.tile, layers)
+        return as_whole(view.total(picture, parts, weights), weights)
 
-    def _tiles(self, size: Size, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-        return tiles(size, self.canvas.memory_plan.tile, layers)
-
-    def _sums(self, style: Style, level: Level, layers: Collection[LayerName]) -> LayerSums:
-        """The sums of some layers for a style at `level`, from the cache if possible."""
+    def _at(self, style: Style, level: Level, layers: Collection[LayerName]) -> Grams:
+        """A of some layers for a style at `level`, from cached sums if possible."""
         task, tile = self.canvas.task, self.canvas.memory_plan.tile
         network, schedule = task.recipe.objective.network, task.recipe.schedule
         size = task.style_size(style, level.scale)
 
         def compute() -> LayerSums:
-            view = self._view(layers)
-            weights = view.weights(style.mask, size)
-            picture = self.canvas.style(style, level)
-            return as_whole(view.total(picture, self._tiles(size, layers), weights), weights)
+            return self._sums(self.canvas.style(style, level), style.mask, layers)
 
         if style.digest is None:
-            return compute()
+            return self._grams(compute())
         mask = b""
         if style.mask is not None:
             plain = f"{style.mask.shape}".encode() + np.ascontiguousarray(style.mask).tobytes()
@@ -286,41 +268,39 @@ class _StyleGrams:
         picture = (style.digest, size, schedule.resample, schedule.eight_bit, mask)
         settings = network.model_dump_json(), self.network.exact is self.network
         key = (*picture, *settings, self.losses.gram, tuple(layers), tile)
-        return self.cache.get(key, compute)
+        return self._grams(self.cache.get(key, compute))
 
 
 @dataclass(frozen=True)
 class TermLabel:
-    """Identity of a loss term, its weight in the total and its weight in the gradient.
+    """Identity of a loss term and its weight in the total.
 
-    `style` is the name of the style picture for a term of side `style`.
+    `style` is the name of the style picture for a term of side `style`. Without a
+    `gradient_weight` the weight in the gradient is the same.
     """
 
     side: str
     layer: str
     weight: float
-    gradient_weight: float
     style: str = ""
+    gradient_weight: float | None = None
 
 
 def term_labels(
     task: Task, level: Level, contents: Sequence[LayerName], styles: Sequence[StyleTarget]
 ) -> Iterator[TermLabel]:
     """Label all terms: content layers, layers of each style, neighbors, transport, smoothness."""
-    terms = task.recipe.objective.at(coarse=level.is_coarse)
+    terms = task.terms(level)
     if terms.content is not None:
         for layer in contents:
-            weight = terms.content.layers[layer] * task.content_factor
-            yield TermLabel("content", layer, weight, weight)
+            yield TermLabel("content", layer, terms.content.layers[layer] * task.content_factor)
     yield from _style_labels(task, terms, styles)
     if terms.transport is not None:
         yield from _transport_labels(task, level, terms.transport)
-    if terms.tv is not None:
-        weight, gradient_weight = terms.tv.weight, terms.tv.gradient_weight
-        yield TermLabel("tv", "", weight, weight if gradient_weight is None else gradient_weight)
+    if (tv := terms.tv) is not None:
+        yield TermLabel("tv", "", tv.weight, gradient_weight=tv.gradient_weight or None)
     if task.prior is not None:
-        weight = task.recipe.objective.temporal * task.prior.unit
-        yield TermLabel("temporal", "", weight, weight)
+        yield TermLabel("temporal", "", task.recipe.objective.temporal * task.prior.unit)
 
 
 def _style_labels(
@@ -330,26 +310,24 @@ def _style_labels(
         for target in styles:
             for layer in target.grams:
                 weight = terms.style.layers[layer] * target.share
-                yield TermLabel("style", layer, weight, weight, target.name)
+                yield TermLabel("style", layer, weight, target.name)
     if terms.neighbors is not None:
         for style in task.styles:
-            share = style.weight / sum(other.weight for other in task.styles)
-            weight = terms.neighbors.weight * share
-            yield TermLabel("style", "neighbors", weight, weight, style.name)
+            weight = terms.neighbors.weight * task.share(style)
+            yield TermLabel("style", "neighbors", weight, style.name)
 
 
 def _transport_labels(task: Task, level: Level, settings: recipe.Transport) -> Iterator[TermLabel]:
     """Label the terms in the order of `transport.losses`."""
     content_weight, style_weight, palette_weight = transport.weights(task, level, settings)
     if task.content is not None:
-        yield TermLabel("content", "self-similarity", content_weight, content_weight)
+        yield TermLabel("content", "self-similarity", content_weight)
     terms = {"transport": style_weight, "moments": style_weight, "palette": palette_weight}
     if not settings.palette:
         del terms["palette"]
     for style in task.styles:
-        share = style.weight / sum(other.weight for other in task.styles)
         for name, weight in terms.items():
-            yield TermLabel("style", name, weight * share, weight * share, style.name)
+            yield TermLabel("style", name, weight * task.share(style), style.name)
 
 
 def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
@@ -359,8 +337,7 @@ def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
     style: dict[str, dict[str, Term]] = {}
     others: dict[str, Term] = {}
     for label, value in zip(labels, values, strict=True):
-        own = label.gradient_weight if label.gradient_weight != label.weight else None
-        term = Term(value, label.weight, own)
+        term = Term(value, label.weight, label.gradient_weight)
         total += value * label.weight
         if label.side == "content":
             content[label.layer] = term
@@ -376,14 +353,13 @@ class Observation:
     """The part of an evaluation that adds up over tiles.
 
     `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
-    `neighbors`: the value (B,) for each style. `transport`: the value (B,) of each of its terms.
-    These do not add up, and such pictures have one tile.
+    `compared`: the values (B,) of neighbors and transport, which do not add up: such pictures have
+    one tile.
     """
 
-    contents: Sequence[Tensor] = ()
-    styles: LayerSums = field(default_factory=dict)
-    neighbors: Sequence[Tensor] = ()
-    transport: Sequence[Tensor] = ()
+    contents: Sequence[Tensor]
+    styles: LayerSums
+    compared: Sequence[Tensor] = ()
 
     def __add__(self, other: "Observation") -> "Observation":
         contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
@@ -422,7 +398,7 @@ class Objective:
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         task = canvases[0].task
-        self._recipe = task.recipe.objective.at(coarse=level.is_coarse)
+        self._recipe = task.terms(level)
         self._settings = task.recipe.objective.network
         self._start = start
         self.step = 0
@@ -431,9 +407,10 @@ class Objective:
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
         self._style_view = View(network, self._settings, layers, moments)
-        matched = () if self._recipe.neighbors is None else self._recipe.neighbors.layers
-        sampled = () if self._recipe.transport is None else self._recipe.transport.layers
-        needed = dict.fromkeys((*self._contents.norms, *layers, *matched, *sampled))
+        compared = [
+            term.layers for term in (self._recipe.neighbors, self._recipe.transport) if term
+        ]
+        needed = dict.fromkeys(chain(self._contents.norms, layers, *compared))
         self._view = replace(self._style_view, layers=tuple(needed))
         self._region_weights = self._style_view.weights(task.content_mask, level.size)
         regions = region_shares(task, len(self._grams))
@@ -448,7 +425,7 @@ class Objective:
         network = self.network if self.is_whole else self.network.exact
         contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
         starts = (None,) * len(self.canvases) if self._start is None else self._start.split(1)
-        if self._matches_layers:
+        if self._recipe.matches_layers:
             self._layer_targets = [
                 neighbors.layer_targets(canvas, network, self.level) for canvas in self.canvases
             ]
@@ -476,7 +453,10 @@ class Objective:
             tuple(term_labels(canvas.task, self.level, tuple(content.norms), style))
             for canvas, content, style in zip(self.canvases, contents, styles, strict=True)
         ]
-        weights = [[label.gradient_weight for label in labels] for labels in self._labels]
+        weights = [
+            [x.weight if x.gradient_weight is None else x.gradient_weight for x in labels]
+            for labels in self._labels
+        ]
         self._weights = torch.tensor(weights, device=self.network.device)
 
     @property
@@ -491,7 +471,7 @@ class Objective:
         Pictures in tiles are so large that a graph would not help.
         """
         style = self._recipe.style
-        is_fixed = not self._matches_layers and self._recipe.transport is None
+        is_fixed = not self._recipe.matches_layers and self._recipe.transport is None
         return self.is_whole and is_fixed and (style is None or style.loss != "wasserstein")
 
     def __call__(self, u: Tensor) -> Evaluation:
@@ -568,9 +548,9 @@ class Objective:
                 norm = self._contents.norms[layer]
                 contents.append(content_value(maps[layer], P, norm, self._recipe.content))
         # before the backward pass of sums replaces maps
-        matched, moved = list(self._neighbor_values(maps)), self._transport_values(x, maps)
+        compared = [*self._neighbor_values(maps), *self._transport_values(x, maps)]
         sums = self._style_view.sums(tile, maps, self._region_weights)
-        return Observation(contents, sums, matched, moved)
+        return Observation(contents, sums, compared)
 
     def _neighbor_values(self, maps: Maps) -> Iterator[Tensor]:
         """The neighbor loss (B,) of each style."""
@@ -582,34 +562,22 @@ class Objective:
             layer: maps[layer].unflatten(-1, map_size(size, layer, self._settings))
             for layer in settings.layers
         }
-        if self._matches_layers:
-            yield from self._layer_values(shaped)
-            return
-        rows = hypercolumns(shaped, grid(size), settings.layers)
-        pictures = list(zip(*(part.unbind() for part in rows), strict=True))
-        for style in range(len(self.canvases[0].task.styles)):
-            yield torch.stack(
-                [
-                    column_loss(own, targets[style])
-                    for own, targets in zip(pictures, self._neighbors, strict=True)
-                ]
-            )
+        columns: list[tuple[Tensor, ...]] = []
+        if settings.each == "column":
+            columns = [x.unbind() for x in hypercolumns(shaped, grid(size), settings.layers)]
 
-    def _layer_values(self, maps: Maps) -> Iterator[Tensor]:
-        """The loss (B,) of each style where layers are matched; a step draws its own positions."""
-        for style in range(len(self.canvases[0].task.styles)):
-            values = []
-            for picture, canvas in enumerate(self.canvases):
-                seed = [canvas.task.seed, *self.level.size, self.step]
-                draw = np.random.Generator(np.random.PCG64(seed))
-                own = {layer: maps[layer][picture] for layer in maps}
-                values.append(layer_loss(own, self._layer_targets[picture][style], draw))
-            yield torch.stack(values)
+        def loss(picture: int, style: int) -> Tensor:
+            if columns:
+                rows = [part[picture] for part in columns]
+                return column_loss(rows, self._neighbors[picture][style])
+            # a step draws its own positions
+            seed = [self.canvases[picture].task.seed, *size, self.step]
+            draw = np.random.Generator(np.random.PCG64(seed))
+            own = {layer: shaped[layer][picture] for layer in shaped}
+            return layer_loss(own, self._layer_targets[picture][style], draw)
 
-    @property
-    def _matches_layers(self) -> bool:
-        matching = self._recipe.neighbors
-        return matching is not None and matching.each == "layer"
+        for style in range(len(self.canvases[0].task.styles)):
+            yield torch.stack([loss(picture, style) for picture in range(len(self.canvases))])
 
     def _transport_values(self, u: Tensor, maps: Maps) -> list[Tensor]:
         """The value (B,) of each term of transport."""
@@ -632,8 +600,7 @@ class Objective:
         if self._recipe.style is not None:
             pixels = u.shape[-2] * u.shape[-1]
             terms.extend(self._style_terms(observed, pixels, self._recipe.style))
-        terms.extend(observed.neighbors)
-        terms.extend(observed.transport)
+        terms.extend(observed.compared)
         if (tv := self._recipe.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
         if self._priors is not None:
@@ -653,10 +620,9 @@ class Objective:
         grams = {layer: [gram(region, style) for region in sums[layer]] for layer in sums}
         for number, targets in enumerate(self._grams):
             for layer, A in targets.items():
-                first = sums[layer][0]
-                norm = StyleNorm(first.products.shape[-1], first.count, pixels)
+                count = sums[layer][0].count
                 values = [
-                    style_value(G, A[:, region % A.shape[1]], norm, style)
+                    style_value(G, A[:, region % A.shape[1]], count, pixels, style)
                     for region, G in enumerate(grams[layer])
                 ]
                 if self._region_shares is None:

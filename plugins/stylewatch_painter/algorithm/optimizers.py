@@ -233,8 +233,8 @@ class LaplacianPyramid:
                 break
             self._shapes.append(half)
         steps = list(pairwise(self._shapes))
-        self._smaller = [_interpolation(large, small, device) for large, small in steps]
-        self._larger = [_interpolation(small, large, device) for large, small in steps]
+        self._smaller = [interpolation(large, small, device) for large, small in steps]
+        self._larger = [interpolation(small, large, device) for large, small in steps]
 
     def analysis(self, x: Tensor) -> Tensor:
         """The coefficients of pictures (B, 3, height, width)."""
@@ -265,24 +265,23 @@ class LaplacianPyramid:
         return [part.unflatten(-1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
 
-_Interpolation = tuple[Tensor, Tensor]
-"""The matrices that interpolate the rows and the columns of pictures."""
+def interpolation(
+    shape: Sequence[int], to: tuple[int, int], device: torch.device, *, corners: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The matrices that interpolate the rows, and the columns, of pictures (..., height, width).
 
-
-def _interpolation(
-    shape: tuple[int, int], to: tuple[int, int], device: torch.device
-) -> _Interpolation:
+    They replace torch's own interpolation where its way back adds in any order on a GPU.
+    """
     down, right = (
         functional.interpolate(
-            torch.eye(length, device=device)[None], size, mode="linear", align_corners=False
+            torch.eye(length, device=device)[None], size, mode="linear", align_corners=corners
         )[0].mT
-        for length, size in zip(shape, to, strict=True)
+        for length, size in zip(shape[-2:], to, strict=True)
     )
     return down, right
 
 
-def _applied(matrices: _Interpolation, x: Tensor) -> Tensor:
-    # not by torch's own interpolation, whose way back adds in any order on a GPU
+def _applied(matrices: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     down, right = matrices
     return down @ x @ right.mT
 

@@ -15,7 +15,6 @@ from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
-from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, searches_line
 from stylewatch_painter.errors import DivergedError, PainterError
@@ -79,18 +78,17 @@ def paint_batch(
     for task in tasks:
         check_pictures(task)
     canvases = [Canvas(task, network.mean, network.device, memory_plan) for task in tasks]
-    levels = tasks[0].levels()
     if any(task.resume is not None for task in tasks):
         (canvas,) = canvases  # checkpoints may be at different steps, so each resumes alone
         state = PaintState.load(canvas)
     else:
-        state = PaintState.start(canvases, levels)
-    reporter = _Reporter(state, levels)
+        state = PaintState.start(canvases)
+    reporter = _Reporter(state)
     styles = StyleCache() if styles is None else styles
-    while state.members and state.step < state.planned(levels):
-        yield from _paint_level(state, network, levels, wishes, reporter, styles)
-        if state.members and not state.left(levels) and state.level + 1 < len(levels):
-            state.next_level(levels)
+    while state.members and state.step < state.planned:
+        yield from _paint_level(state, network, wishes, reporter, styles)
+        if state.members and not state.left and state.level + 1 < len(state.levels):
+            state.next_level()
 
 
 def paint_many(
@@ -115,9 +113,8 @@ def paint_many(
             valid.append(number)
     for group in groups([tasks[number] for number in valid]):
         size = len(group)
-        count = 1
-        if max_batch is not None:
-            count = math.ceil(size / min(size, max_batch(tasks[valid[group[0]]])))
+        most = size if max_batch is None else max_batch(tasks[valid[group[0]]])
+        count = math.ceil(size / most)
         for part in range(count):  # of about equal size
             rows = group[size * part // count : size * (part + 1) // count]
             yield from _paint_group([valid[row] for row in rows], tasks, network, wishes, styles)
@@ -154,14 +151,12 @@ def shape(task: Task) -> Hashable:
     """
     objective = task.recipe.objective
     sides = objective.content, objective.style
+    others = objective.network, objective.neighbors, objective.transport, objective.coarse
     return (
         task.recipe.schedule.model_dump_json(),
-        objective.network.model_dump_json(),
         *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
         *(side and tuple(side.layers) for side in sides),
-        objective.neighbors and objective.neighbors.model_dump_json(),
-        objective.transport and objective.transport.model_dump_json(),
-        objective.coarse and objective.coarse.model_dump_json(),
+        *(part and part.model_dump_json() for part in others),
         objective.tv and objective.tv.loss,
         task.levels(),
         task.content is None,
@@ -204,25 +199,24 @@ def _paint_group(
 def _paint_level(
     state: PaintState,
     network: FeatureMaps,
-    levels: Sequence[Level],
     wishes: Sequence[Ask],
     reporter: "_Reporter",
     styles: StyleCache,
 ) -> Iterator[tuple[int, Result]]:
     """Make the remaining steps at this size, or those until a painting of the batch ends."""
-    objective = Objective(state.canvases, network, levels[state.level], styles, state.begun)
-    if state.level + 1 == len(levels):
+    objective = Objective(state.canvases, network, state.levels[state.level], styles, state.begun)
+    if state.level + 1 == len(state.levels):
         for canvas in state.canvases:
             canvas.free_content()
     if state.step == 0:
         yield from reporter.start(objective)
-    step = stepper(state.optimizer, state.u, objective, state.left(levels))
-    while state.left(levels):
+    step = stepper(state.optimizer, state.u, objective, state.left)
+    while state.left:
         before = state.shown().clone()
         objective.step = state.step
         evaluation = step()
         state.count_step()
-        state.skip_if_converged(evaluation.objective, levels)
+        state.skip_if_converged(evaluation.objective)
         asked = [wishes[member]() for member in state.members]
         reporter.add(evaluation.terms)
         if reporter.is_due(asked):
@@ -236,14 +230,9 @@ def _paint_level(
 class _Reporter:
     """Turns the terms of steps into Steps and Stages: on the CPU one by one, on a GPU in groups."""
 
-    def __init__(
-        self,
-        state: PaintState,
-        levels: Sequence[Level],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._state, self._levels, self._clock = state, levels, clock
-        self._began = clock() - state.seconds
+    def __init__(self, state: PaintState) -> None:
+        self._state = state
+        self._began = time.monotonic() - state.seconds
         self._schedule = state.canvases[0].task.recipe.schedule
         self._unreported: list[Tensor] = []
         self._group = 1
@@ -252,11 +241,11 @@ class _Reporter:
         """The pictures before the first step, if the schedule wants them and they have a loss."""
         if not self._schedule.save_start:
             return
-        state, level = self._state, self._levels[0]
+        state, size = self._state, self._state.levels[0].size
         losses = objective.losses(objective.exact_terms(state.shown()))
         for row, member in enumerate(state.members):
             if math.isfinite(losses[row].total):
-                step = Step(0, state.planned(self._levels), level.size, losses[row], state.seconds)
+                step = Step(0, state.planned, size, losses[row], state.seconds)
                 yield member, self._with_picture(row, step)
 
     def add(self, terms: Tensor) -> None:
@@ -268,7 +257,7 @@ class _Reporter:
         return (
             self._is_stage_due
             or len(self._unreported) >= self._group
-            or not self._state.left(self._levels)
+            or not self._state.left
             or any(wish is not Wish.GO_ON for wish in asked)
         )
 
@@ -291,7 +280,7 @@ class _Reporter:
         taken_back = state.all_taken_back()
         self._unreported.clear()
         seconds = self._step_seconds(len(losses))
-        size, planned = self._levels[state.level].size, state.planned(self._levels)
+        size, planned = state.levels[state.level].size, state.planned
         first = state.step - len(losses) + 1
         results: list[tuple[int, Result]] = []
         ended = {row for row, wish in enumerate(asked) if wish in (Wish.STOP, Wish.FINISH)}
@@ -314,7 +303,7 @@ class _Reporter:
     @property
     def _is_stage_due(self) -> bool:
         step = self._state.step
-        return step % self._schedule.save_every == 0 or step == self._state.planned(self._levels)
+        return step % self._schedule.save_every == 0 or step == self._state.planned
 
     def _last(self, row: int, step: Step, wish: Wish, *, shown: bool) -> Step:
         """The last step of a painting, with its checkpoint and picture if they are wanted."""
@@ -331,7 +320,7 @@ class _Reporter:
     def _step_seconds(self, count: int) -> list[float]:
         """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
         state, since = self._state, self._state.seconds
-        state.seconds = self._clock() - self._began
+        state.seconds = time.monotonic() - self._began
         each = (state.seconds - since) / count
         self._group = report_group(state.u.device, each)
         return [since + each * (i + 1) for i in range(count - 1)] + [state.seconds]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,9 +80,10 @@ class PaintState:
     """State of the paintings on `canvases`, all of one shape.
 
     `members` are their numbers in the batch as it began. `u` are the pictures
-    (B, 3, height, width) in network units; `step` counts over all sizes, `skipped` the steps that
-    convergence made unnecessary; `seconds` of work. `taken_back` counts, for each painting, the
-    steps taken back at earlier sizes. `average` is None unless the schedule has an `ema_decay`.
+    (B, 3, height, width) in network units; `level` is the number of the present one of `levels`;
+    `step` counts over all sizes, `skipped` the steps that convergence made unnecessary; `seconds`
+    of work. `taken_back` counts, for each painting, the steps taken back at earlier sizes.
+    `average` is None unless the schedule has an `ema_decay`.
     """
 
     canvases: list[Canvas]
@@ -94,6 +94,7 @@ class PaintState:
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    levels: tuple[Level, ...] = field(init=False)
     optimizer: Optimizer = field(init=False)
     convergence: Convergence = field(init=False)
     average: MovingAverage | None = field(init=False)
@@ -101,13 +102,15 @@ class PaintState:
     """The pictures that this size began with, where targets depend on them."""
 
     def __post_init__(self) -> None:
+        self.levels = self.canvases[0].task.levels()
         self._begin_size()
 
     @classmethod
-    def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "PaintState":
+    def start(cls, canvases: list[Canvas]) -> "PaintState":
         """The state before the first step."""
-        u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
-        return cls(list(canvases), list(range(len(canvases))), u, taken_back=[0] * len(canvases))
+        size, count = canvases[0].task.levels()[0].size, len(canvases)
+        u = torch.cat([canvas.start(size) for canvas in canvases])
+        return cls(canvases, list(range(count)), u, taken_back=[0] * count)
 
     def shown(self) -> Tensor:
         """The pictures (B, 3, height, width) as users see them."""
@@ -119,13 +122,15 @@ class PaintState:
         if self.average is not None:
             self.average.add(self.u)
 
-    def planned(self, levels: Sequence[Level]) -> int:
+    @property
+    def planned(self) -> int:
         """Total number of steps, as far as it is known."""
-        return sum(level.steps for level in levels) - self.skipped
+        return sum(level.steps for level in self.levels) - self.skipped
 
-    def left(self, levels: Sequence[Level]) -> int:
+    @property
+    def left(self) -> int:
         """Remaining steps at this size."""
-        return self.planned(levels[: self.level + 1]) - self.step
+        return self.planned - self.step - sum(x.steps for x in self.levels[self.level + 1 :])
 
     def all_taken_back(self) -> list[int]:
         """Number of steps that were taken back, for each painting, at all sizes."""
@@ -133,20 +138,20 @@ class PaintState:
         counts = [0] * len(self.members) if here is None else here.tolist()
         return [earlier + now for earlier, now in zip(self.taken_back, counts, strict=True)]
 
-    def skip_if_converged(self, objective: Tensor, levels: Sequence[Level]) -> None:
+    def skip_if_converged(self, objective: Tensor) -> None:
         """Skip the remaining steps of this size on convergence, if the schedule wants that.
 
         `objective` (1,) is the value before the last step; such a painting runs alone.
         """
         schedule = self.canvases[0].task.recipe.schedule
         if schedule.until == "converged" and self.convergence.reached(objective):
-            self.skipped += self.left(levels)
+            self.skipped += self.left
 
-    def next_level(self, levels: Sequence[Level]) -> None:
+    def next_level(self) -> None:
         """Enlarge the shown pictures to the next size and start a new optimizer."""
         self.level += 1
         self.taken_back = self.all_taken_back()
-        size = levels[self.level].size
+        size = self.levels[self.level].size
         pictures = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in pictures])
         moments = self.optimizer.state()
@@ -156,17 +161,12 @@ class PaintState:
 
     def _begin_size(self) -> None:
         """Start a new optimizer, stop criterion and average for the pictures `u`."""
-        schedule = self.canvases[0].task.recipe.schedule
-        self.optimizer = self._new_optimizer()
-        self.convergence = Convergence(schedule.tolerance)
-        decay = schedule.ema_decay
+        recipe = self.canvases[0].task.recipe
+        self.optimizer = self.canvases[0].new_optimizer(self.levels[self.level])
+        self.convergence = Convergence(recipe.schedule.tolerance)
+        decay = recipe.schedule.ema_decay
         self.average = MovingAverage.of(self.u, decay) if decay else None
-        needs_start = self.canvases[0].task.recipe.objective.needs_start
-        self.begun = self.u.clone() if needs_start else None
-
-    def _new_optimizer(self) -> Optimizer:
-        canvas = self.canvases[0]
-        return canvas.new_optimizer(canvas.task.levels()[self.level])
+        self.begun = self.u.clone() if recipe.objective.needs_start else None
 
     def keep(self, rows: list[int]) -> None:
         """Drop all paintings but these."""
@@ -181,14 +181,13 @@ class PaintState:
             self.average.weight = self.average.weight[rows]
         if rows:
             state = of_rows(self.optimizer.state(), rows)
-            self.optimizer = self._new_optimizer()
+            self.optimizer = self.canvases[0].new_optimizer(self.levels[self.level])
             self.optimizer.load(state)
 
     def save(self, row: int) -> Checkpoint:
         """The checkpoint of one painting, the same as if it ran alone."""
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "task": fingerprint(self.canvases[row].task),
-            "u": self.u[row : row + 1].cpu().numpy().copy(),
             "level": np.array(self.level),
             "step": np.array(self.step),
             "skipped": np.array(self.skipped),
@@ -196,13 +195,12 @@ class PaintState:
             "seconds": np.array(self.seconds),
             "rest.steps": np.array(self.convergence.steps),
         }
-        if self.convergence.before is not None:
-            arrays["rest.before"] = self.convergence.before.cpu().numpy()
+        tensors = {"u": self.u, "begun": self.begun, "rest.before": self.convergence.before}
         if self.average is not None:
-            for name, tensor in (("value", self.average.value), ("weight", self.average.weight)):
-                arrays[f"average.{name}"] = tensor[row : row + 1].clone().cpu().numpy()
-        if self.begun is not None:
-            arrays["begun"] = self.begun[row : row + 1].cpu().numpy().copy()
+            tensors |= {"average.value": self.average.value, "average.weight": self.average.weight}
+        for name, rows in tensors.items():
+            if rows is not None:
+                arrays[name] = rows[row : row + 1].cpu().numpy().copy()
         state = self.optimizer.state()
         for name, tensor in (state if len(self.members) == 1 else of_rows(state, [row])).items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()

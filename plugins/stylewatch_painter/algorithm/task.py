@@ -11,7 +11,7 @@ from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes import recipe
-from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 
 LEAST_PAIRS = 3
@@ -159,6 +159,14 @@ class Task:
             schedule = schedule.model_copy(update={"style_size": style.size})
         at_first = scales.style_size(schedule, style.own, self.first, style.scale)
         return scales.times(at_first, level_scale)
+
+    def share(self, style: Style) -> float:
+        """The share of `style` in the weights of all styles."""
+        return style.weight / sum(other.weight for other in self.styles)
+
+    def terms(self, level: Level) -> Terms:
+        """The terms of the objective at `level`."""
+        return self.recipe.objective.at(coarse=level.is_coarse)
 
     def grain(self, style: Style, level_scale: float) -> float:
         """The scale, at most `level_scale`, at which shallow layers see `style`.

@@ -121,6 +121,11 @@ def grain(layers: Collection[LayerName]) -> int:
     return max(1 << pools_before(layer) for layer in layers)
 
 
+def width_height(x: Tensor) -> Size:
+    """The size of pictures (..., height, width)."""
+    return x.shape[-1], x.shape[-2]
+
+
 def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
     """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
     halvings = pools_before(layer)
@@ -202,7 +207,7 @@ def features(
         return network(x, layers, settings)
     maps = network(bordered(x, settings.border, settings.padding), layers, settings)
     for layer in maps:
-        rows, columns = map_size((x.shape[-1], x.shape[-2]), layer, settings)
+        rows, columns = map_size(width_height(x), layer, settings)
         start = settings.border >> pools_before(layer)
         inside = slice(start, start + rows), slice(start, start + columns)
         maps[layer] = _Cut.apply(maps[layer], *inside)

@@ -11,7 +11,6 @@ length of a hypercolumn, N the number of feature maps of a layer, M the number o
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,14 @@ from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
 from stylewatch_painter.algorithm.scales import Level, Size, pools_before
-from stylewatch_painter.algorithm.task import Task, region_count
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.algorithm.tiles import (
     features,
     map_size,
     planes,
     region_flags,
     region_shares,
+    width_height,
 )
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
@@ -268,17 +268,16 @@ class Target:
 @torch.no_grad()
 def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None:
     """Sample the styles of a painting and compute the maps of its content."""
-    task = canvas.task
-    settings = task.recipe.objective.at(coarse=level.is_coarse).transport
+    task, shown = canvas.task, canvas.task.recipe.objective.network
+    settings = task.terms(level).transport
     if settings is None:
         return None
-    shown = task.recipe.objective.network
 
     def seen(u: Tensor) -> Picture:
         maps = features(network, u, settings.layers, shown)
         # contiguous whatever the network's memory format: it decides the last bits of sums
         flat = {layer: f[0].float().flatten(1).contiguous() for layer, f in maps.items()}
-        return Picture((u.shape[-1], u.shape[-2]), canvas.colors(u), flat)
+        return Picture(width_height(u), canvas.colors(u), flat)
 
     content = canvas.content(level.size)
     samples = []
@@ -309,11 +308,9 @@ def losses(
     They are self-similarity with a content, then transport, moments and palette of each style.
     Self-similarity is compared in the whole picture, the others region by region.
     """
-    objective = task.recipe.objective
-    settings = objective.at(coarse=level.is_coarse).transport
+    settings, shown = task.terms(level).transport, task.recipe.objective.network
     if settings is None or target is None:
         return []
-    shown = objective.network
     draw = generator(task.seed, *level.size, step, 0)
     whole = pixels_of_regions(None, level.size)
     regions = whole if target.shares is None else [*whole, *target.regions]
@@ -334,12 +331,9 @@ def losses(
             [moment_loss(x, sample.mean, sample.covariance) for x, sample in own],
         ]
         if settings.palette:
-            colored = zip(palettes, (sample.colors for sample in used), strict=True)
-            each.append(list(starmap(palette_loss, colored)))
-        for term in each:
-            by_region = torch.stack(term)
-            shares = 1 if target.shares is None else target.shares[number]
-            values.append((by_region * shares).sum())
+            each.append([palette_loss(x, s.colors) for x, s in zip(palettes, used, strict=True)])
+        shares = 1 if target.shares is None else target.shares[number]
+        values += [(torch.stack(term) * shares).sum() for term in each]
     return values
 
 
@@ -355,14 +349,3 @@ def weights(task: Task, level: Level, settings: recipe.Transport) -> tuple[float
         content = settings.content_weight * task.content_factor / larger
     style = 1 / (content + 2)
     return content * style, style, style / max(content, 1.0)
-
-
-def fixed_bytes(task: Task, settings: recipe.Transport) -> int:
-    """Peak bytes that samples take, whatever the size of the picture."""
-    length = 3 + sum(min(512, 64 << pools_before(layer)) for layer in settings.layers)
-    regions = region_count(task.content_mask)
-    kept = len(task.styles) * regions * length * (settings.style_samples + length)
-    hypercolumn_sets = (1 + regions) * 5 * settings.samples * length
-    pairs = (regions + 1) * settings.style_samples * length
-    matrices = 3 * settings.samples * settings.style_samples + regions * 4 * length**2
-    return 4 * (kept + hypercolumn_sets + pairs + matrices)

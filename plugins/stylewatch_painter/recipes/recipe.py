@@ -221,6 +221,11 @@ class Terms(Strict):
         """True if a term compares positions of the whole picture, which excludes tiles."""
         return self.neighbors is not None or self.transport is not None
 
+    @property
+    def matches_layers(self) -> bool:
+        """True if each layer is matched by itself, anew in every step."""
+        return self.neighbors is not None and self.neighbors.each == "layer"
+
 
 class CoarseTerms(Terms):
     """The terms at the coarser scales that are small enough."""

@@ -14,7 +14,6 @@ from torch.nn import functional
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
@@ -84,23 +83,19 @@ def slope(gradient: torch.Tensor) -> Evaluation:
 
 def test_rate_and_detail_of_the_final_size() -> None:
     """Other ones than before it, if the recipe has them."""
-    settings = {"kind": "rmsprop", "rate": 3.0, "final_rate": 2.0}
-    changes = {"optimizer": settings, "keep_detail": 1, "final_detail": 0}
-    for made, rates, details in (
-        (small.task("gram", changes), (3.0, 2.0), (1, 0)),
-        (
-            small.task("gram", {"optimizer": {**settings, "final_rate": None}}),
-            (3.0, 3.0),
-            (0.75, 0.75),
-        ),
+    settings = {"kind": "rmsprop", "rate": 3.0}
+    other = {"optimizer": {**settings, "final_rate": 2.0}, "keep_detail": 1, "final_detail": 0}
+    for changes, size, rate, detail in (
+        (other, HALF, 3.0, 1),
+        (other, WHOLE, 2.0, 0),
+        ({"optimizer": settings}, HALF, 3.0, 0.75),
+        ({"optimizer": settings}, WHOLE, 3.0, 0.75),
     ):
-        for size, rate, detail in zip((HALF, WHOLE), rates, details, strict=True):
-            x = torch.zeros(1, 3, 2, 2)
-            canvas(made).new_optimizer(Level(size, 1.0, 1)).step(
-                x, lambda x: slope(torch.ones_like(x))
-            )
-            assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
-            assert made.detail_share(size) == detail
+        made, x = small.task("gram", changes), torch.zeros(1, 3, 2, 2)
+        optimizer = canvas(made).new_optimizer(Level(size, 1.0, 1))
+        optimizer.step(x, lambda x: slope(torch.ones_like(x)))
+        assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
+        assert made.detail_share(size) == detail
 
 
 @pytest.mark.parametrize("share", [1.0, 0.0])
@@ -148,10 +143,10 @@ def test_coarse_scales_take_no_longer_steps_along_diagonals() -> None:
         width, height = levels[number].size
         rows, columns = torch.arange(height).view(-1, 1), torch.arange(width)
         waves = torch.stack([(-1.0) ** (rows + columns), (-1.0) ** (rows + 0 * columns)])
-        state = PaintState([canvas(made)], [0], torch.zeros(1, 3, height, width), [0], number)
-        gradient = waves.sum(0).expand_as(state.u).contiguous()
-        state.optimizer.step(state.u, partial(lambda g, _: slope(g), gradient))
-        diagonal, straight = (float((state.u * wave).mean()) for wave in waves)
+        u = torch.zeros(1, 3, height, width)
+        gradient = waves.sum(0).expand_as(u).contiguous()
+        canvas(made).new_optimizer(levels[number]).step(u, partial(lambda g, _: slope(g), gradient))
+        diagonal, straight = (float((u * wave).mean()) for wave in waves)
         assert diagonal / straight == pytest.approx(farther, rel=1e-4)
 
 

@@ -116,10 +116,10 @@ def test_forecast_interpolates_between_pixels_and_multiplies_by_steps(
 
 
 def test_times_of_an_idle_machine_are_kept_for_each_objective(
-    timed: Callable[..., list[Any]], tmp_path: Path
+    timed: Callable[..., list[Any]],
 ) -> None:
     def again(task: Task) -> float:
-        return forecast(task, small.network(), file=tmp_path / "kept/durations.json").seconds
+        return forecast(task, small.network()).seconds
 
     sizes, task = timed(lambda _: 2.0, busy=True), painting(AT_ONCE)
     seconds = again(task)
@@ -177,17 +177,12 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
-def transported(**changes: Any) -> Task:
-    """1024x576 pixels by `strotss`, of two hypercolumn layers."""
-    layers = Transport(layers={"conv1_1": 1.0, "conv2_1": 1.0})
-    recipe = change(find("strotss"), {"size": "1024x576", "fit": "stretch", **changes})
-    terms = recipe.objective.model_copy(update={"transport": layers})
-    return replace(small.task("gram"), recipe=recipe.model_copy(update={"objective": terms}))
-
-
 def test_samples_take_the_same_memory_at_every_size() -> None:
-    """Beside the maps of the content, which are kept."""
-    task = transported()
+    """Beside the maps of the content, which are kept; here of two hypercolumn layers."""
+    layers = Transport(layers={"conv1_1": 1.0, "conv2_1": 1.0})
+    recipe = change(find("strotss"), {"size": "1024x576", "fit": "stretch"})
+    terms = recipe.objective.model_copy(update={"transport": layers})
+    task = replace(small.task("gram"), recipe=recipe.model_copy(update={"objective": terms}))
     pixels, length = 1024 * 576, 3 + 64 + 128
     content = pixels * (64 + 128 // 4 + 2 * 3) * 4
     style = length * 5000 + length**2
@@ -195,19 +190,6 @@ def test_samples_take_the_same_memory_at_every_size() -> None:
     each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, 250)
     expected = pixels * each + content + (style + working) * 4
     assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
-
-
-def test_pictures_whose_positions_are_compared_are_not_divided() -> None:
-    """Neither if a tile is set, nor for lack of memory."""
-    task = transported()
-
-    def chosen(wanted: MemorySettings) -> MemoryPlan:
-        return memory_plan(task, wanted, CPU, MapFormat.FLOAT32)
-
-    assert chosen(MemorySettings(limit=limit(task, UNLIMITED))) == UNLIMITED
-    assert chosen(MemorySettings(tile=512)) == UNLIMITED
-    with pytest.raises(PictureError, match=r"1024x576 pixels take .* cannot be divided into tiles"):
-        chosen(MemorySettings(limit=limit(task, UNLIMITED) - 1))
 
 
 CPU = torch.device("cpu")
@@ -352,16 +334,18 @@ def test_searches_are_timed_by_themselves(
     assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-2)
 
 
+@pytest.mark.parametrize("name", ["nnst", "strotss"])
 @pytest.mark.parametrize("tile", ["auto", "none", 256])
-def test_match_of_the_final_size_is_never_divided(tile: Any) -> None:
-    task = small.task("nnst", {"size": "3000x2000", "fit": "stretch", "enlarge": True})
-    enough = HELD + needed(task, UNLIMITED, MapFormat.FLOAT32)
-    for limit in (enough, None):
-        wanted = MemorySettings(tile, limit=limit)
+def test_pictures_whose_positions_are_compared_are_never_divided(tile: Any, name: str) -> None:
+    """Neither if a tile is set, nor for lack of memory."""
+    task = small.task(name, {"size": "3000x2000", "fit": "stretch", "enlarge": True})
+    enough = limit(task, UNLIMITED)
+    for most in (enough, None):
+        wanted = MemorySettings(tile, limit=most)
         assert memory_plan(task, wanted, CPU, MapFormat.FLOAT32).tile is None
     refusal = (
         f"3000x2000 pixels take about {enough / 1e9:.3g} GB at the least, and limits.memory "
-        f"allows {(enough - 1) / 1e9:.3g} GB (recipe nnst cannot be divided into tiles): raise it"
+        f"allows {(enough - 1) / 1e9:.3g} GB (recipe {name} cannot be divided into tiles): raise it"
     )
     with pytest.raises(PictureError, match=re.escape(refusal)):
         memory_plan(task, MemorySettings(tile, limit=enough - 1), CPU, MapFormat.FLOAT32)

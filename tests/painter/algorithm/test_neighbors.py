@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import assert_alike, painted, together
+from tests.painter.paintings import assert_alike, painted, resumed, together
+from tests.painter.small import WIDE, split
 from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.algorithm import neighbors
-from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.neighbors import (
     LayerTarget,
     Target,
@@ -25,20 +25,16 @@ from stylewatch_painter.algorithm.neighbors import (
     nearest,
 )
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.paint import paint_many
 from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.task import MemoryPlan, Task
 from stylewatch_painter.algorithm.tiles import features
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName
-from stylewatch_painter.stage import Stage, Wish, go_on
-from stylewatch_plugins.testing.tasks import after, kept, stages
-
-SIZE = (32, 28)
+from stylewatch_painter.stage import Stage
+from stylewatch_plugins.testing.tasks import kept
 
 SMALL: Mapping[str, Any] = {
-    "size": "32x28",
     "scales": [{"scale": 0.5, "steps": 3}],
     "smallest": 1,
     "steps": 2,
@@ -48,25 +44,14 @@ SMALL: Mapping[str, Any] = {
 
 def task(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
     """A painting of two sizes, of which the smaller one matches neighbors."""
-    made = small.task("best", {**SMALL, **(changes or {})}, styles)
-    wide = replace(
-        made,
-        content=small.picture(0, *SIZE),
-        styles=tuple(
-            replace(style, picture=small.picture(number, *SIZE))
-            for number, style in enumerate(made.styles, 1)
-        ),
-    )
-    return replace(wide, **fields)
+    return small.wide_task("best", {**SMALL, **(changes or {})}, styles, **fields)
 
 
 def coarse(made: Task, start: Tensor | None = None) -> Objective:
     """The objective of a task at its coarsest size."""
-    vgg = small.network()
-    level = made.levels()[0]
-    assert level.is_coarse and level.size == (16, 14)
-    canvas = Canvas(made, vgg.mean, vgg.device, MemoryPlan(tile=16))
-    return Objective([canvas], vgg, level, start=start)
+    objective = small.objective(made, MemoryPlan(tile=16), level=0, start=start)
+    assert objective.level.is_coarse
+    return objective
 
 
 def test_hypercolumns_are_sampled_from_corner_to_corner() -> None:
@@ -114,203 +99,140 @@ def test_style_that_is_the_content_is_matched_with_itself() -> None:
     made = task({"strength": 0.4})
     assert made.content is not None
     same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
-    for which, is_zero in (
-        (same, True),
-        (made, False),
-        (replace(made, recipe=task({"strength": 0}).recipe), True),
-    ):
+    for which, is_zero in ((same, True), (made, False), (task({"strength": 0}), True)):
         objective = coarse(which)
-        content = objective.canvases[0].content((16, 14))
-        assert content is not None
-        (losses,) = objective.losses(objective(content).terms)
+        (losses,) = objective.losses(objective(small.content(objective)).terms)
         assert not losses.content and set(losses.style["style-1"]) == {"neighbors"}
         assert (losses.total < 1e-5) == is_zero
 
 
 def test_turned_style_is_found_if_rotations_are_searched() -> None:
     """Deep features of a picture and of the same one turned by 90 degrees differ."""
-    made = task({"strength": 1, "size": "28x28"})
-    turned = np.ascontiguousarray(np.rot90(small.picture(0, 28, 28), -1))
-
-    def loss(*, rotations: bool) -> float:
-        changes = {
-            "strength": 1,
-            "size": "28x28",
-            "objective.coarse.neighbors.rotations": rotations,
-        }
-        which = replace(
-            made,
-            recipe=task(changes).recipe,
-            content=small.picture(0, 28, 28),
-            styles=(replace(made.styles[0], picture=turned),),
-        )
-        vgg = small.network()
-        canvas = Canvas(which, vgg.mean, vgg.device)
-        objective = Objective([canvas], vgg, which.levels()[0])
-        content = canvas.content((14, 14))
-        assert content is not None
-        return float(objective(content).objective)
-
-    assert loss(rotations=True) < 1e-5
-    assert loss(rotations=False) > 0.01
+    content = small.picture(0, 28, 28)
+    for rotations in (True, False):
+        turns = {"objective.coarse.neighbors.rotations": rotations}
+        made = task({"strength": 1, "size": "28x28", **turns}, content=content)
+        turned = replace(made.styles[0], picture=np.ascontiguousarray(np.rot90(content, -1)))
+        objective = coarse(replace(made, styles=(turned,)))
+        loss = float(objective(small.content(objective)).objective)
+        assert loss < 1e-5 if rotations else loss > 0.01
 
 
 def test_start_takes_part_in_the_match_with_the_detail_of_the_content() -> None:
-    start = small.tensor(small.plain(small.picture(5, 16, 14)))
-    alone, mixed = coarse(task({"strength": 1})), coarse(task({"strength": 1}), start)
-    only = {"strength": 1, "objective.coarse.neighbors.content_share": 1}
-    u = torch.zeros_like(start)
-    assert float(mixed(u).objective) != float(alone(u).objective)
-    content = coarse(task(only), start)
-    assert float(content(u).objective) == float(alone(u).objective)
-    content_picture = alone.canvases[0].content((16, 14))
-    same = coarse(task({"strength": 1}), content_picture)
-    assert float(same(u).objective) == pytest.approx(float(alone(u).objective), rel=1e-5)
+    start, strong = small.tensor(small.plain(small.picture(5, 16, 14))), {"strength": 1}
+    alone = coarse(task(strong))
+    content_only = task({**strong, "objective.coarse.neighbors.content_share": 1})
+    without, mixed, unmixed, same = (
+        float(objective(torch.zeros_like(start)).objective)
+        for objective in (
+            alone,
+            coarse(task(strong), start),
+            coarse(content_only, start),
+            coarse(task(strong), small.content(alone)),
+        )
+    )
+    assert mixed != without == unmixed
+    assert same == pytest.approx(without, rel=1e-5)
+
+
+def targets(made: Task) -> tuple[tuple[Target, ...], ...]:
+    objective = coarse(made)
+    return neighbors.targets(objective.canvases[0], objective.network, objective.level, None)
 
 
 def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     """With the left half of the style for the left half: as if there were two paintings."""
-    mask = np.zeros((28, 32, 2), np.float32)
-    mask[:, :16, 0] = mask[:, 16:, 1] = 1
-    made = task({"strength": 1}, content_mask=mask)
-    regions = replace(made, styles=(replace(made.styles[0], mask=mask),))
-    objective = coarse(regions)
-    ((left, right),) = neighbors.targets(
-        objective.canvases[0], objective.network, objective.level, None
-    )
-    ((whole,),) = neighbors.targets(
-        replace(objective.canvases[0], task=replace(made, content_mask=None)),
-        objective.network,
-        objective.level,
-        None,
-    )
+    made, mask = task({"strength": 1}), split(16)
+    masked = (replace(made.styles[0], mask=mask),)
+    ((left, right),) = targets(replace(made, content_mask=mask, styles=masked))
+    ((whole,),) = targets(made)
     assert left.weights is not None and right.weights is not None
     assert float(left.weights.sum()) == float(right.weights.sum()) == pytest.approx(0.5)
     assert left.weights.view(3, 4)[:, 2:].abs().max() == 0 == right.weights.view(3, 4)[:, :2].max()
     assert not torch.equal(left.columns, whole.columns)
-    anywhere = neighbors.targets(
-        replace(objective.canvases[0], task=made), objective.network, objective.level, None
-    )[0]
-    assert torch.equal(anywhere[0].columns, whole.columns), "a style without a mask serves both"
+    ((anywhere, _),) = targets(replace(made, content_mask=mask))
+    assert torch.equal(anywhere.columns, whole.columns), "a style without a mask serves both"
 
 
 def test_outside_of_the_regions_the_target_is_the_content() -> None:
-    mask = np.zeros((28, 32, 1), np.float32)
-    mask[:, :16] = 1
-    objective = coarse(task({"strength": 1}, styles=2, content_mask=mask))
-    canvas, network, level = objective.canvases[0], objective.network, objective.level
-    content = canvas.content(level.size)
-    assert content is not None
-    same = coarse(task({"strength": 0}))  # its targets are the content's own columns
-    (own,) = neighbors.targets(same.canvases[0], network, level, None)[0]
-    for region, outside in neighbors.targets(canvas, network, level, None):
+    ((own,),) = targets(task({"strength": 0}))  # its targets are the content's own columns
+    for region, outside in targets(task({"strength": 1}, 2, content_mask=split(16)[..., :1])):
         assert region.weights is not None and outside.weights is not None
         assert torch.allclose(outside.columns, own.columns, atol=1e-6)
         assert torch.allclose(region.weights + outside.weights, torch.tensor(1 / 12))
-    mask[:] = 1
-    everywhere = coarse(task(content_mask=mask))
-    (targets,) = neighbors.targets(everywhere.canvases[0], network, level, None)
-    assert len(targets) == 1
-
-
-def test_weights_of_styles_share_the_neighbor_loss() -> None:
-    objective = coarse(task({"strength": 1}, styles=2))
-    (losses,) = objective.losses(objective(torch.zeros(1, 3, 14, 16)).terms)
-    weights = {name: terms["neighbors"].weight for name, terms in losses.style.items()}
-    assert weights == {"style-1": 0.25, "style-2": 0.75}
+    ((_,),) = targets(task(content_mask=np.ones((28, 32, 1), np.float32)))
 
 
 def test_coarse_terms_hold_up_to_their_largest_side() -> None:
     scales = [{"scale": 0.25, "steps": 1}, {"scale": 0.5, "steps": 1}, {"scale": 1, "steps": 1}]
-    made = task({"scales": scales, "size": "32x28", "objective.network.pool_edge": "ceil"})
-    assert [level.is_coarse for level in made.levels()] == [True, True, True, False]
-    assert [level.size[0] for level in made.levels()] == [8, 16, 32, 32]
-    limited = replace(made, recipe=task({"scales": scales, "objective.coarse.largest": 16}).recipe)
-    assert [(x.size[0], x.is_coarse) for x in limited.levels()] == [(16, True), (32, False)]
-    without = replace(made, recipe=task({"scales": scales, "objective.coarse": None}).recipe)
-    assert [(x.size[0], x.is_coarse) for x in without.levels()] == [(16, False), (32, False)]
-    for other in (replace(made, content=None, init=made.content), replace(made, styles=())):
-        assert not any(level.is_coarse for level in other.levels()), "nothing to match"
 
+    def sides(changes: Mapping[str, Any], **fields: Any) -> list[tuple[int, bool]]:
+        made = task({"scales": scales, **changes}, **fields)
+        return [(level.size[0], level.is_coarse) for level in made.levels()]
 
-def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
-    made = task(styles=2)
-    whole = painted(made, *[Wish.CHECKPOINT] * 9)
-    for at in (1, 3, 4):
-        rest = painted(replace(made, resume=kept(whole[at - 1].checkpoint)))
-        assert stages(rest) == stages(whole[at:])
-    damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
-    with pytest.raises(Exception, match="lacks 'begun'"):
-        painted(replace(made, resume=damaged))
-
-
-def test_batch_equals_single_paintings() -> None:
-    made = [task(content=small.picture(20 + n, *SIZE)) for n in range(2)]
-    made.append(task({"strength": 0.3}))
-    for number, results in together(made).items():
-        assert_alike(results, painted(made[number]))
-
-
-def test_strength_zero_is_the_content_in_each_region() -> None:
-    """Gram targets are those of the region, not of the whole content."""
-    mask = np.zeros((28, 32, 2), np.float32)
-    mask[:, :10, 0] = mask[:, 10:, 1] = 1
-    made, vgg = task({"strength": 0}, content_mask=mask), small.network()
-    canvas = Canvas(made, vgg.mean, vgg.device)
-    objective = Objective([canvas], vgg, Level(SIZE, 1.0, 1))
-    content = canvas.content(SIZE)
-    assert content is not None
-    assert float(objective(content).objective) < 1e-8
+    ceil = {"objective.network.pool_edge": "ceil"}
+    assert sides(ceil) == [(8, True), (16, True), (32, True), (32, False)]
+    assert sides({"objective.coarse.largest": 16}) == [(16, True), (32, False)]
+    assert sides({"objective.coarse": None}) == [(16, False), (32, False)]
+    for missing in ({"content": None, "init": small.picture(0, *WIDE)}, {"styles": 0}):
+        assert not any(is_coarse for _, is_coarse in sides({}, **missing)), "nothing to match"
 
 
 def test_strength_zero_is_the_content_and_one_has_no_content_term() -> None:
-    still = {"strength": 0, "scales": [{"scale": 0.5, "steps": 2}]}
-    (*_, last) = painted(task(still), *after(99, Wish.GO_ON))
-    assert isinstance(last, Stage)
+    """In each region, too: Gram targets are those of the region, not of the whole content."""
+    (*_, last) = painted(task({"strength": 0}))
     content = task().content
-    assert content is not None
+    assert isinstance(last, Stage) and content is not None
     assert np.abs(last.picture - content).mean() < 1
-    made = task({"strength": 1})
-    vgg = small.network()
-    objective = Objective([Canvas(made, vgg.mean, vgg.device)], vgg, Level(SIZE, 1.0, 1))
+    level = Level(WIDE, 1.0, 1)
+    objective = small.objective(task({"strength": 0}, content_mask=split(10)), level=level)
+    assert float(objective(small.content(objective)).objective) < 1e-8
+    objective = small.objective(task({"strength": 1}), level=level)
     (losses,) = objective.losses(objective(torch.zeros(1, 3, 28, 32)).terms)
     assert losses.content["conv4_2"].weight == 0
 
 
 LAST: Mapping[str, Any] = {
-    "size": "32x28",
     "scales": [{"scale": 0.5, "steps": 2}, {"scale": 1, "steps": 2}],
     "steps": 3,
     "save_every": 2,
 }
 LAYERS: Mapping[LayerName, float] = {"conv1_1": 1.0, "conv2_1": 0.5}
+ONLY = {f"objective.neighbors.layers.{n}": LAYERS.get(n) for n in find("nnst").objective.layers}
 
 
 def by_layers(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
     """A painting of recipe `nnst`, whose last pass matches each layer by itself."""
-    made = task(None, styles, **fields)
-    return replace(made, recipe=small.task("nnst", {**LAST, **(changes or {})}).recipe)
-
-
-def only(layers: Mapping[LayerName, float]) -> dict[str, float | None]:
-    """The change of a recipe's layers that leaves these."""
-    return {layer: layers.get(layer) for layer in find("nnst").objective.layers}
+    return small.wide_task("nnst", {**LAST, **(changes or {})}, styles, **fields)
 
 
 def last_pass(made: Task, evaluations: int = 0) -> Objective:
-    vgg = small.network()
-    canvas = Canvas(made, vgg.mean, vgg.device)
-    level = made.levels()[-1]
-    assert level.size == SIZE and not level.is_coarse
-    objective = Objective([canvas], vgg, level)
+    objective = small.objective(made)
+    assert objective.level.size == WIDE and not objective.level.is_coarse
     objective.step = evaluations
     return objective
 
 
-def target(maps: Mapping[LayerName, list[Tensor]], **fields: Any) -> LayerTarget:
-    return LayerTarget(**{
-        "factors": LAYERS, "maps": maps, "painted": {}, "usable": {}, "shares": [1.0], **fields
-    })  # fmt: skip
+@pytest.mark.parametrize("make", [task, by_layers])
+def test_resumed_painting_is_byte_identical(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each size, with positions drawn by chance, and the coefficients of a pyramid."""
+    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
+    made = make(styles=2)
+    whole = resumed(made, 1, 3, 4, *((5, 6) if make is by_layers else ()))
+    damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
+    with pytest.raises(Exception, match="lacks 'begun'"):
+        painted(replace(made, resume=damaged))
+
+
+@pytest.mark.parametrize(("make", "tolerance"), [(task, 0.05), (by_layers, 0.5)])
+def test_batch_equals_single_paintings(
+    make: Any, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
+    made = [make(content=small.picture(20 + n, *WIDE), seed=n) for n in range(2)]
+    made.append(make({"strength": 0.3}))
+    for number, results in together(made).items():
+        assert_alike(results, made[number], tolerance)
 
 
 def plain_distance(queries: Tensor, candidates: Tensor) -> Tensor:
@@ -325,37 +247,18 @@ def rows(maps: Tensor) -> Tensor:
     return maps.flatten(1).mT
 
 
-def chance(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def test_layers_are_matched_one_by_one() -> None:
-    """With every position of maps under 128 rows and columns, and both copies of the style."""
-    maps = {layer: torch.randn(3, 9, 7, requires_grad=True) for layer in LAYERS}
-    styles = {layer: [torch.randn(3, 6, 8) + 1, torch.randn(3, 8, 6)] for layer in LAYERS}
-    loss = layer_loss(maps, target(styles), chance())
-    expected = sum(
-        (LAYERS[n] * plain_distance(rows(maps[n]), torch.cat([*map(rows, styles[n])]))
-         for n in LAYERS),
-        torch.zeros(()),
-    )  # fmt: skip
-    torch.testing.assert_close(loss, expected)
-    gradients = (torch.autograd.grad(value, [*maps.values()]) for value in (loss, expected))
-    for gradient, back in zip(*gradients, strict=True):
-        torch.testing.assert_close(gradient, back, rtol=1e-4, atol=1e-6)
-
-
 def test_large_maps_are_sampled_in_squares() -> None:
     """At one position of each square of 2x2, the same in the painting and the style."""
     maps, styles = torch.randn(3, 130, 8), torch.randn(3, 20, 8)
-    values = {}
-    for down in range(2):
-        for right in range(2):
-            here = (slice(None), slice(down, None, 2), slice(right, None, 2))
-            values[down, right] = float(plain_distance(rows(maps[here]), rows(styles[here])))
-    one_layer = target({"conv1_1": [styles]}, factors={"conv1_1": 1.0})
-    drawn = [float(layer_loss({"conv1_1": maps}, one_layer, chance(seed))) for seed in range(20)]
-    assert {round(value, 5) for value in drawn} == {round(v, 5) for v in values.values()}
+    squares = [(slice(None), slice(at // 2, None, 2), slice(at % 2, None, 2)) for at in range(4)]
+    values = [float(plain_distance(rows(maps[here]), rows(styles[here]))) for here in squares]
+    factors: Mapping[LayerName, float] = {"conv1_1": 1.0}
+    target = LayerTarget(factors, {"conv1_1": [styles]}, painted={}, usable={}, shares=[1.0])
+    drawn = {
+        round(float(layer_loss({"conv1_1": maps}, target, np.random.default_rng(seed))), 5)
+        for seed in range(20)
+    }
+    assert drawn == {round(value, 5) for value in values}
 
 
 def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,37 +273,33 @@ def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.Monkey
     assert len({first, second, third}) == 3
     assert values(by_layers(), evaluations=1)[:2] == [second, third]
     assert values(by_layers(seed=1))[0] != first
-    exact = last_pass(by_layers())
-    assert float(exact(u).objective) == pytest.approx(float(exact.exact_terms(u).sum()))
+    assert first == pytest.approx(float(last_pass(by_layers()).exact_terms(u).sum()))
 
 
 @pytest.mark.parametrize("turns", [1, 4])
 def test_each_layer_searches_turned_styles_if_the_recipe_says_so(turns: int) -> None:
-    made = by_layers({
-        "objective.neighbors.layers": only(LAYERS), "objective.neighbors.rotations": turns > 1
-    })  # fmt: skip
-    objective, u = last_pass(made), torch.randn(1, 3, 28, 32)
+    """Each by itself, with every position of maps under 128 rows and columns."""
+    made = by_layers({**ONLY, "objective.neighbors.rotations": turns > 1})
+    objective, u = last_pass(made), torch.randn(1, 3, 28, 32, requires_grad=True)
     style = objective.canvases[0].style(made.styles[0], objective.level)
     copies = [style.rot90(-quarter, (-2, -1)) for quarter in range(turns)]
-    settings, expected = made.recipe.objective.network, 0.0
+    settings, expected = made.recipe.objective.network, torch.zeros(1)
     own = features(objective.network, u, LAYERS, settings)
     maps = [features(objective.network, copy, LAYERS, settings) for copy in copies]
     for layer, factor in LAYERS.items():
         candidates = torch.cat([rows(copy[layer][0]) for copy in maps])
-        expected += factor * float(plain_distance(rows(own[layer][0]), candidates))
-    assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
+        expected = expected + factor * plain_distance(rows(own[layer][0]), candidates)
+    evaluation, (gradient,) = objective(u), torch.autograd.grad(expected, u)
+    torch.testing.assert_close(evaluation.objective, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(evaluation.gradient, gradient, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("has_style_mask", [True, False])
 def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
-    mask = np.zeros((28, 32, 2), np.float32)
-    mask[:, :8, 0] = mask[:, 8:, 1] = 1
-    made = by_layers({
-        "objective.neighbors.layers": only(LAYERS), "objective.neighbors.rotations": False
-    })  # fmt: skip
+    mask = split(8)
+    made = by_layers({**ONLY, "objective.neighbors.rotations": False}, content_mask=mask)
     style = replace(made.styles[0], mask=mask[:, ::-1].copy() if has_style_mask else None)
-    made = replace(made, content_mask=mask, styles=(style,))
-    objective = last_pass(made)
+    objective = last_pass(replace(made, styles=(style,)))
     canvas, network = objective.canvases[0], objective.network
     u, expected = torch.randn(1, 3, 28, 32), 0.0
     settings = made.recipe.objective.network
@@ -415,49 +314,22 @@ def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
     assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
 
 
-def test_each_style_is_matched_by_layers_with_its_share() -> None:
-    u = torch.zeros(1, 3, 28, 32)
+@pytest.mark.parametrize("at", [coarse, last_pass])
+def test_each_style_is_matched_with_its_share(at: Any) -> None:
     made = by_layers(styles=2)
-    both = last_pass(made)
+    both = at(made)
+    u = torch.zeros(1, 3, *both.level.size[::-1])
     (losses,) = both.losses(both(u).terms)
     for style, share in zip(made.styles, (0.25, 0.75), strict=True):
-        alone = last_pass(replace(made, styles=(style,)))
+        alone = at(replace(made, styles=(style,)))
         term = losses.style[style.name]["neighbors"]
         assert term.weight == share
         assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)
 
 
-def test_last_pass_resumes_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With positions drawn by chance, and the coefficients of the pyramid."""
-    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
-    made = by_layers(styles=2)
-    whole = painted(made, *[Wish.CHECKPOINT] * 9)
-    for at in (3, 5, 6):
-        rest = painted(replace(made, resume=kept(whole[at - 1].checkpoint)))
-        assert stages(rest) == stages(whole[at:])
-        assert [step.losses for step in rest] == [step.losses for step in whole[at:]]
-
-
-def test_batch_by_layers_equals_single_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "MOST_SAMPLED", 4)
-    made = [by_layers(content=small.picture(20 + n, *SIZE), seed=n) for n in range(2)]
-    results: dict[int, list[Any]] = {0: [], 1: []}
-    for number, step in paint_many(made, small.network(), [go_on] * 2):
-        results[number].append(step)
-    for number, single in enumerate(made):
-        for step, expected in zip(results[number], painted(single), strict=True):
-            assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
-        assert isinstance(expected, Stage)
-        np.testing.assert_allclose(results[number][-1].picture, expected.picture, atol=0.5)
-
-
 def test_match_of_the_final_size_needs_content_and_style() -> None:
     """Also where the recipe has another term that needs only one of them."""
-    both = {"objective.style": find("gram").objective.style}
-    for made in (by_layers(), replace(by_layers(), recipe=small.task("nnst", both).recipe)):
-        for missing, lacking in (
-            ("content", replace(made, content=None)),
-            ("style", replace(made, styles=())),
-        ):
+    for changes in ({}, {"objective.style": find("gram").objective.style}):
+        for missing, fields in (("content", {"content": None}), ("style", {"styles": 0})):
             with pytest.raises(PictureError, match=f"there is no {missing}: give both"):
-                painted(lacking)
+                painted(by_layers(changes, **fields))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Objective, style_targets
+from stylewatch_painter.algorithm.objective import style_targets
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Prior, Task, check_masks
 from stylewatch_painter.errors import PictureError
@@ -72,13 +72,11 @@ def test_strength_scales_content_weights() -> None:
 @pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("gram", False)])
 def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
     """A quarter of the positions give a quarter of the sum, so it is multiplied by four."""
-    size, vgg = (10, 9), small.network()
 
-    def terms(size_of_task: str) -> Tensor:
-        changes = {"objective.network.pool_edge": "ceil", "size": size_of_task}
-        task = replace(small.task(name, changes), styles=())
-        canvas = Canvas(task, vgg.mean, vgg.device)
-        return Objective([canvas], vgg, Level(size, 1.0, 1))(torch.zeros(1, 3, 9, 10)).terms
+    def terms(size: str) -> Tensor:
+        task = small.task(name, {"objective.network.pool_edge": "ceil", "size": size}, styles=0)
+        objective = small.objective(task, level=Level((10, 9), 1.0, 1))
+        return objective(torch.zeros(1, 3, 9, 10)).terms
 
     factor = 21 * 18 / (10 * 9) if grows else 1.0
     torch.testing.assert_close(terms("21x18"), terms("10x9") * factor)
@@ -237,10 +235,10 @@ def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> No
     trust = np.zeros((small.HEIGHT, small.WIDTH), np.float32)
     trust[:, :7] = 0.5
     prior = Prior(small.picture(5), trust, unit=2.0)
-    u = Canvas(made, small.network().mean, torch.device("cpu")).units(small.picture(9))
     without, given = (
         small.objective(task, MemoryPlan(tile=tile)) for task in (made, replace(made, prior=prior))
     )
+    u = given.canvases[0].units(small.picture(9))
     evaluation = given(u)
     (losses,) = given.losses(evaluation.terms)
     difference = (small.picture(9) - small.picture(5)) / 255

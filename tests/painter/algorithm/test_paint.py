@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import AT_ONCE, NOISE, assert_alike, painted, painting, together
+from tests.painter.paintings import (
+    AT_ONCE,
+    NOISE,
+    assert_alike,
+    painted,
+    painting,
+    resumed,
+    together,
+)
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.paint import groups, measure, paint, report_group
@@ -50,14 +58,8 @@ WILD = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
 def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
     """Where steps are taken back, and where sizes end early; the conformance suite has the rest."""
     task = painting({**NOISE, "save_every": 1, **changes}, several=2, seed=3)
-    whole = painted(task, *[Wish.CHECKPOINT] * 99)
-    at_small = sum(step.size == HALF for step in whole)
-    for at in (1, at_small, len(whole) - 2):
-        rest = painted(replace(task, resume=kept(whole[at - 1].checkpoint)))
-        assert stages(rest) == stages(whole[at:])
-        for step, expected in zip(rest, whole[at:], strict=True):
-            assert (step.steps, step.size) == (expected.steps, expected.size)
-            assert (step.losses, step.taken_back) == (expected.losses, expected.taken_back)
+    sizes = [step.size for step in painted(task)]
+    whole = resumed(task, 1, sizes.count(HALF), len(sizes) - 2)
     counts = [step.taken_back for step in whole]
     assert sorted(counts) == counts
     assert (0 < counts[2] < counts[6]) == (changes is WILD), "counted over sizes"
@@ -83,11 +85,14 @@ def test_foreign_checkpoint_is_refused() -> None:
 
 def test_incomplete_checkpoint_is_refused() -> None:
     checkpoint = kept(painted(painting(), *after(2, Wish.STOP))[-1].checkpoint)
-    with pytest.raises(CheckpointError, match="belongs to another painting"):
-        painted(painting(resume={}))
-    for name in ("u", "level", "optimizer.begun"):
+    for name, message in (
+        ("task", "belongs to another painting"),
+        ("u", "lacks 'u'"),
+        ("level", "lacks 'level'"),
+        ("optimizer.begun", "lacks 'begun'"),
+    ):
         rest = {key: array for key, array in checkpoint.items() if key != name}
-        with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
+        with pytest.raises(CheckpointError, match=message):
             painted(painting(resume=rest))
 
 
@@ -133,7 +138,7 @@ def test_batched_painting_equals_painting_alone(kind: str) -> None:
     results = together(tasks)
     assert isinstance(results[1][-1], DivergedError)
     for number in (0, 2):
-        assert_alike(results[number], painted(tasks[number]))
+        assert_alike(results[number], tasks[number])
 
 
 def test_other_shapes_and_special_tasks_run_in_other_batches() -> None:
@@ -251,13 +256,13 @@ def test_moving_average_is_shown_and_enlarged() -> None:
     """From the pictures themselves, the start of each size included; moments are carried too."""
     task, vgg = painting({"ema_decay": 0.8}), small.network()
     canvas = Canvas(task, vgg.mean, vgg.device)
-    state = PaintState.start([canvas], task.levels())
+    state = PaintState.start([canvas])
     first = state.u.clone()
     state.u.add_(9.0)
     state.count_step()
     average = first + 9 / 1.8
     torch.testing.assert_close(state.shown(), average)
-    state.next_level(task.levels())
+    state.next_level()
     torch.testing.assert_close(state.u, canvas.enlarged(average, WHOLE))
     torch.testing.assert_close(state.shown(), state.u)
     adam = {"optimizer": OPTIMIZERS["adam"], "save_every": 1}

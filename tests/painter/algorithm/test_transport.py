@@ -9,8 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.painter import small
-from tests.painter.paintings import assert_alike, painted, together
+from tests.painter.paintings import assert_alike, painted, resumed, together
 from tests.painter.plain_vgg19 import filters
+from tests.painter.small import WIDE, split
 from torch import Tensor
 
 from stylewatch_painter.algorithm import transport
@@ -35,13 +36,12 @@ from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName
-from stylewatch_painter.stage import Losses, Wish
-from stylewatch_plugins.testing.tasks import kept, stages
+from stylewatch_painter.stage import Losses
+from stylewatch_plugins.testing.tasks import stages
 
 Array = NDArray[np.float64]
 
 SMALL: Mapping[str, Any] = {
-    "size": "32x28",
     "scales": [{"scale": 0.5, "steps": 3}],
     "smallest": 1,
     "steps": 2,
@@ -54,28 +54,14 @@ SMALL: Mapping[str, Any] = {
 
 def task(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
     """A painting of two sizes by recipe `strotss`."""
-    made = small.task("strotss", {**SMALL, **(changes or {})}, styles)
-    pictures = [small.picture(number, 32, 28) for number in range(3)]
-    wide = replace(
-        made,
-        content=pictures[0],
-        styles=tuple(
-            replace(style, picture=picture)
-            for style, picture in zip(made.styles, pictures[1:], strict=False)
-        ),
-    )
-    return replace(wide, **fields)
+    return small.wide_task("strotss", {**SMALL, **(changes or {})}, styles, **fields)
 
 
 def losses(made: Task, step: int = 0) -> Losses:
     """The losses of a start, gray in the middle of the colors, at the final size."""
-    vgg = small.network()
-    canvas = Canvas(made, vgg.mean, vgg.device)
-    objective = Objective([canvas], vgg, made.levels()[-1])
+    objective = small.objective(made)
     objective.step = step
-    u = canvas.content((32, 28))
-    assert u is not None
-    (result,) = objective.losses(objective(u.flip(-1)).terms)
+    (result,) = objective.losses(objective(small.content(objective).flip(-1)).terms)
     return result
 
 
@@ -151,15 +137,6 @@ def test_losses_follow_their_formulas(
     assert ours(a, b).item() == pytest.approx(plain(x, y), rel=1e-5)
     assert torch.autograd.gradcheck(lambda a: ours(a, b), (a,))
     assert ours(a.float(), b.float()).item() == pytest.approx(plain(x, y), rel=1e-4)
-
-
-def test_both_directions_of_transport_count() -> None:
-    """One style position that nothing resembles, or one painted position that resembles nothing."""
-    common, other = [[1.0, 0.0]] * 3, [[0.0, 1.0]]
-    many, few = torch.tensor(common + other), torch.tensor(common)
-    for x, y in ((many, few), (few, many)):
-        assert float(with_directions(x, y)) == pytest.approx(1 / 4)
-    assert float(with_directions(many, many)) == pytest.approx(0, abs=1e-6)
 
 
 def test_flat_picture_has_finite_gradients() -> None:
@@ -255,13 +232,8 @@ def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
     made = task({"objective.transport.samples": 2000, "objective.transport.style_samples": 2000})
     assert made.content is not None
     same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
-    vgg = small.network()
-    canvas = Canvas(same, vgg.mean, vgg.device)
-    level = same.levels()[-1]
-    objective = Objective([canvas], vgg, level)
-    u = canvas.content(level.size)
-    assert u is not None
-    (result,) = objective.losses(objective(u).terms)
+    objective = small.objective(same)
+    (result,) = objective.losses(objective(small.content(objective)).terms)
     values = {**result.content, **result.style["style-1"]}
     assert values.keys() == {"self-similarity", "transport", "moments", "palette"}
     assert values["self-similarity"].value == 0
@@ -283,10 +255,9 @@ def test_weights_follow_the_size_of_the_scale() -> None:
     result = losses(made)
     first, second = (result.style[f"style-{number}"]["moments"].weight for number in (1, 2))
     assert second == pytest.approx(3 * first) and first + second == pytest.approx(1 / (32 + 2))
-    stronger = losses(task({"strength": 0.75})).content["self-similarity"].weight
-    assert stronger == pytest.approx(16 / (16 + 2))
-    constant = losses(task({"objective.transport.content_side": None}))
-    assert constant.content["self-similarity"].weight == pytest.approx(16 / (16 + 2))
+    for changes in ({"strength": 0.75}, {"objective.transport.content_side": None}):
+        weight = losses(task(changes)).content["self-similarity"].weight
+        assert weight == pytest.approx(16 / (16 + 2))
 
 
 def test_each_step_and_seed_draws_other_positions() -> None:
@@ -296,10 +267,7 @@ def test_each_step_and_seed_draws_other_positions() -> None:
     for other in (losses(made, step=1), losses(replace(made, seed=1))):
         assert other.total != first.total
         assert other.total == pytest.approx(first.total, rel=0.5)
-
-
-def test_painting_draws_for_each_step() -> None:
-    """With steps so short that the picture stays the same."""
+    # with steps so short that the picture stays the same
     still = task({"optimizer.rate": 1e-12, "optimizer.final_rate": 1e-12, "start": "content"})
     totals = [step.losses.total for step in painted(still)]
     assert len(set(totals)) == len(totals) == 5
@@ -309,11 +277,11 @@ def test_losses_in_float32_are_those_of_the_same_positions() -> None:
     made, vgg = task(), small.network()
     weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(0).items()}
     coarse = Vgg19(weights, vgg.mean, "bf16")
-    level = made.levels()[-1]
-    u = small.tensor(small.plain(small.picture(7, 32, 28))) - 120
+    u = small.tensor(small.plain(small.picture(7, *WIDE))) - 120
     totals = []
     for network in (vgg, coarse):
-        objective = Objective([Canvas(made, vgg.mean, vgg.device)], network, level)
+        canvas = Canvas(made, vgg.mean, vgg.device)
+        objective = Objective([canvas], network, made.levels()[-1])
         objective.step = 5
         (result,) = objective.losses(objective.exact_terms(u))
         totals.append(result.total)
@@ -327,69 +295,51 @@ def test_palette_can_be_left_out() -> None:
 
 def test_each_region_follows_its_region_of_the_style() -> None:
     """Halves that are alike have no palette loss, halves that are swapped have one."""
-    mask = np.zeros((28, 32, 2), np.float32)
-    mask[:, :16, 0] = mask[:, 16:, 1] = 1
+    mask = split(16)
     dark, bright = 0.1 * small.picture(4, 16, 28), 255 - 0.1 * small.picture(5, 16, 28)
     content = np.concatenate([dark, bright], 1)
     made = task(content=content[:, ::-1].copy(), content_mask=mask)  # `losses` mirrors the content
-    palette = {}
-    for name, swapped in (("same", mask), ("other", mask[..., ::-1].copy())):
-        style = replace(made.styles[0], picture=content, mask=swapped)
-        palette[name] = losses(replace(made, styles=(style,))).style["style-1"]["palette"].value
-    assert 5 * palette["same"] < 0.5 < palette["other"]
-    anywhere = losses(replace(made, styles=(replace(made.styles[0], picture=content),)))
-    assert anywhere.style["style-1"]["palette"].value < palette["other"]
+    same, swapped, anywhere = (
+        losses(replace(made, styles=(replace(made.styles[0], picture=content, mask=of_style),)))
+        .style["style-1"]["palette"]
+        .value
+        for of_style in (mask, mask[..., ::-1].copy(), None)
+    )
+    assert 5 * same < 0.5 < swapped and anywhere < swapped
 
 
 def test_regions_count_by_their_area() -> None:
     """The left quarter of the picture, or the rest, is bright where its style is dark."""
-    content = 0.1 * small.picture(4, 32, 28)
+    content = 0.1 * small.picture(4, *WIDE)
     palette = []
     for wide in (8, 24):
-        mask = np.zeros((28, 32, 2), np.float32)
-        mask[:, :wide, 0] = mask[:, wide:, 1] = 1
+        mask = split(wide)
         mirrored = content + 200 * mask[:, ::-1, :1]  # `losses` mirrors it once more
         made = task(content=mirrored.copy(), content_mask=mask)
-        style = replace(made.styles[0], picture=0.1 * small.picture(5, 32, 28))
+        style = replace(made.styles[0], picture=0.1 * small.picture(5, *WIDE))
         result = losses(replace(made, styles=(style,)))
         palette.append(result.style["style-1"]["palette"].value)
     assert palette[1] == pytest.approx(3 * palette[0], rel=0.2)
 
 
-def test_region_of_no_area_has_no_weight() -> None:
-    mask = np.zeros((28, 32, 2), np.float32)
-    mask[..., 0] = 1
-    made = task(content_mask=mask)
-    result = losses(replace(made, styles=(replace(made.styles[0], mask=mask),)))
-    alone = losses(task(content_mask=mask[..., 0]))
-    for term in ("transport", "moments", "palette"):
-        value = alone.style["style-1"][term].value
-        assert result.style["style-1"][term].value == pytest.approx(value, rel=0.1)
-
-
 def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
-    made = task(styles=2)
-    whole = painted(made, *[Wish.CHECKPOINT] * 9)
+    whole = resumed(task(styles=2), 1, 3, 4)
     assert len(set(stages(whole).values())) == len(whole) == 5
-    for at in (1, 3, 4):
-        rest = painted(replace(made, resume=kept(whole[at - 1].checkpoint)))
-        assert stages(rest) == stages(whole[at:])
-        assert [step.losses for step in rest] == [step.losses for step in whole[at:]]
 
 
 def test_batch_equals_single_paintings() -> None:
     # steps of gradients that are rounding errors would have the usual length with a tiny epsilon
     calm = {"optimizer.epsilon": 1e-4, "optimizer.pyramid": 0}
-    made = [task(calm, content=small.picture(20 + n, 32, 28), seed=n) for n in range(3)]
+    made = [task(calm, content=small.picture(20 + n, *WIDE), seed=n) for n in range(3)]
     for number, results in together(made).items():
-        assert_alike(results, painted(made[number]))
+        assert_alike(results, made[number])
 
 
 def test_either_side_paints_alone() -> None:
     texture = measure(task({"start": "noise"}, content=None), small.network())
     assert not texture.content
     assert texture.style["style-1"]["transport"].weight == 1 / 2
-    reconstruction = measure(replace(task({"start": "noise"}), styles=()), small.network())
+    reconstruction = measure(task({"start": "noise"}, styles=0), small.network())
     assert set(reconstruction.content) == {"self-similarity"} and not reconstruction.style
 
 
