@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,6 @@ Act = Callable[..., object]
 It raises InProgressError where it has to be called again later."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """Request with its arguments by name; `made` is UTC, ISO 8601."""
-
-    verb: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    made: str = ""
-
-
 def leave(state: Path, verb: str, **arguments: Any) -> Path:
     """Write a request to the daemon of the folder `state`, running or not; return its file.
 
@@ -46,10 +36,11 @@ def leave(state: Path, verb: str, **arguments: Any) -> Path:
     """
     now = datetime.now(UTC)
     path = state / FOLDER / f"{now:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(4)}.json"
-    request = Request(verb, arguments, now.isoformat(timespec="seconds"))
+    made = now.isoformat(timespec="seconds")
+    request = {"verb": verb, "arguments": arguments, "made": made}
     try:
         atomic.make_folder(path.parent)
-        atomic.write(path, json.dumps(asdict(request)).encode("ascii"))
+        atomic.write(path, json.dumps(request).encode("ascii"))
     except OSError as error:
         raise OutputError(
             f"{path.parent} cannot be written ({error.strerror or error}): "
@@ -77,9 +68,9 @@ class Control:
         atomic.make_folder(self.folder)
         for path in self._waiting():  # a drain was meant for a daemon that is gone
             try:
-                if _read(path).verb == "drain":
+                if _read(path)[0] == "drain":
                     self._remove(path)
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue  # `act` deals with it
 
     @property
@@ -127,7 +118,7 @@ class Control:
 
     def _act(self, path: Path) -> None:
         try:
-            _call(_read(path), self.acts)
+            self._call(*_read(path))
         except (OSError, InProgressError):
             raise
         except Exception as error:  # whatever is asked, it must not bring the daemon down
@@ -138,6 +129,15 @@ class Control:
             self._reporter.left_alone(aside, f"a request that cannot be acted on: {reason}")
         else:
             self._remove(path)
+
+    def _call(self, verb: str, arguments: Mapping[str, Any]) -> None:
+        if verb not in self.acts:
+            raise ValueError(f"nothing is known by the name of {verb!r}")
+        try:
+            inspect.signature(self.acts[verb]).bind(**arguments)
+        except TypeError as error:
+            raise ValueError(f"{verb}: {error}") from error
+        self.acts[verb](**arguments)
 
     def _waiting(self) -> list[Path]:
         try:
@@ -153,23 +153,9 @@ class Control:
         atomic.sync_folder(path.parent)
 
 
-def _read(path: Path) -> Request:
-    """Return the request in a file; raises ValueError where it is none."""
-    try:
-        request = Request(**json.loads(atomic.read(path, LONGEST)))
-    except (TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(request.verb, str) or not isinstance(request.arguments, dict):
-        raise ValueError("it has no verb with arguments")
-    return request
-
-
-def _call(request: Request, acts: Mapping[str, Act]) -> None:
-    if request.verb not in acts:
-        raise ValueError(f"nothing is known by the name of {request.verb!r}")
-    act = acts[request.verb]
-    try:
-        bound = inspect.signature(act).bind(**request.arguments)
-    except TypeError as error:
-        raise ValueError(f"{request.verb}: {error}") from error
-    act(*bound.args, **bound.kwargs)
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return verb and arguments of a request; raises ValueError or RecursionError for others."""
+    match json.loads(atomic.read(path, LONGEST)):
+        case {"verb": str(verb), "arguments": dict(arguments)}:
+            return verb, arguments
+    raise ValueError("it has no verb with arguments")

@@ -1,5 +1,6 @@
 """Requests of commands are acted on once, in order, and never bring the daemon down."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,16 +8,19 @@ from tests.daemon.faults import killed_at
 
 from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.store.requests import FOLDER, LONGEST, Act, Control, leave
+from stylewatch_daemon.store.requests import FOLDER, LONGEST, Control, leave
 
 
 class World(Reporter):
-    """A state folder; each `act` is a new start of the daemon. Records what was reported."""
+    """A state folder; records what was reported, and the numbers that `note` was called with."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.folder = root, root / FOLDER
+        self.noted: list[int] = []
         self.reasons: list[str] = []
         self.waits: list[str] = []
+        self.before: Callable[[], object] = int
+        """Called before a request is acted on."""
 
     def left_alone(self, path: Path, why: str) -> None:
         self.reasons.append(why)
@@ -24,18 +28,17 @@ class World(Reporter):
     def paused(self, what: str, reason: str) -> None:
         self.waits.append(reason)
 
-    def control(self, **acts: Act) -> Control:
-        return Control(self.root, self, acts)
+    def note(self, number: int = 0) -> None:
+        self.before()
+        self.noted.append(number)
 
-    def put(self, content: bytes, name: str = "1.json") -> Path:
-        path = self.root / FOLDER / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-        return path
+    def start(self) -> Control:
+        """Start the daemon anew."""
+        return Control(self.root, self, {"note": self.note})
 
     @property
     def waiting(self) -> list[str]:
-        return sorted(path.name for path in (self.root / FOLDER).iterdir())
+        return sorted(path.name for path in self.folder.iterdir())
 
 
 @pytest.fixture
@@ -43,17 +46,25 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_requests_are_acted_on_once_in_their_order(world: World) -> None:
-    done: list[int] = []
+def raiser(*errors: BaseException) -> Callable[[], None]:
+    """Return a function that raises each of `errors`, and then none."""
+    left = [*errors]
 
-    def note(number: int) -> None:
-        done.append(number)
+    def fail() -> None:
+        if left:
+            raise left.pop(0)
 
-    for number in range(5):
+    return fail
+
+
+def test_requests_are_acted_on_once_in_their_order_whatever_is_killed(world: World) -> None:
+    for number in range(3):
         leave(world.root, "note", number=number)
+    with killed_at(1):
+        world.start().act()
     for _ in range(2):
-        world.control(note=note).act()
-    assert (done, world.waiting) == ([0, 1, 2, 3, 4], [])
+        world.start().act()
+    assert (world.noted, world.waiting) == ([0, 0, 1, 2], [])
 
 
 @pytest.mark.parametrize(
@@ -71,13 +82,12 @@ def test_requests_are_acted_on_once_in_their_order(world: World) -> None:
 def test_an_invalid_request_is_set_aside_with_a_warning(
     world: World, content: bytes, why: str
 ) -> None:
-    def note(number: int = 0) -> None:
-        raise KeyError
-
-    world.put(content)
-    world.put(b"", "real").with_name("2.json").symlink_to("real")
-    world.put(b"{", ".3.json")
-    world.control(note=note).act()
+    world.before = raiser(KeyError())
+    world.folder.mkdir()
+    for name, written in {"1.json": content, "real": b"", ".3.json": b"{"}.items():
+        (world.folder / name).write_bytes(written)
+    (world.folder / "2.json").symlink_to("real")
+    world.start().act()
     assert world.waiting == [".3.json", "real"], "incomplete files and others are ignored"
     assert (world.root / "damaged/1.json").read_bytes() == content
     assert len(world.reasons) == 2
@@ -86,63 +96,37 @@ def test_an_invalid_request_is_set_aside_with_a_warning(
 
 
 def test_a_request_that_has_to_wait_is_made_again_also_after_a_start(world: World) -> None:
-    reasons = [InProgressError("wait")] * 2
-
-    def note() -> None:
-        if reasons:
-            raise reasons.pop()
-
+    world.before = raiser(InProgressError("wait"), InProgressError("wait"))
     leave(world.root, "note")
     for left in (1, 1, 0):
-        world.control(note=note).act()
+        world.start().act()
         assert len(world.waiting) == left
     assert world.waits == world.reasons == []
 
 
 def test_a_request_that_a_full_disk_prevents_is_retried_and_reported_once(world: World) -> None:
-    full, done = [True], list[str]()
-
-    def note() -> None:
-        if full:
-            raise OSError(28, "No space left on device")
-        done.append("done")
-
+    world.before = raiser(*[OSError(28, "No space left on device")] * 2)
     leave(world.root, "note")
-    control = world.control(note=note)
-    control.act()
-    control.act()
-    assert len(world.waits) == 1
-    full.clear()
-    control.act()
-    assert done == ["done"]
-    assert world.waiting == []
-
-
-def test_a_kill_loses_no_request(world: World) -> None:
-    leave(world.root, "note")
-    done: list[str] = []
-    control = world.control(note=lambda: done.append("done"))
-    with killed_at(1):
+    control = world.start()
+    for _ in range(3):
         control.act()
-    control.act()
-    assert done == ["done", "done"]
-    assert world.waiting == []
+    assert (len(world.waits), world.noted, world.waiting) == (1, [0], [])
 
 
 def test_a_state_folder_that_cannot_be_written_is_reported(world: World) -> None:
-    (world.root / FOLDER).write_text("in the way")
+    world.folder.write_text("in the way")
     with pytest.raises(OutputError, match="as the user whom the daemon runs as"):
         leave(world.root, "pause")
 
 
 def test_a_drain_is_forgotten_at_the_next_start(world: World) -> None:
-    control = world.control()
+    control = world.start()
     leave(world.root, "drain")
     control.act()
     assert control.draining and control.holds and not control.paused
     leave(world.root, "drain")  # for a daemon that is killed before it acts
     pause = leave(world.root, "pause")
-    damaged = world.put(b"{")
-    control = world.control()
-    assert world.waiting == sorted([pause.name, damaged.name])
+    (world.folder / "1.json").write_bytes(b"{")
+    control = world.start()
+    assert world.waiting == sorted([pause.name, "1.json"])
     assert not control.draining
