@@ -10,7 +10,6 @@ import os
 import secrets
 import stat
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,11 +33,8 @@ RETRY_S = 300.0
 STOP_WITHIN = 2.0
 """Seconds that a thread which reads events gets to end."""
 
-FIRST = 3
-"""How often a repeated message of watchdog is logged in full."""
-
 REPEATS_S = 60.0
-"""Seconds after which the number of further repetitions is logged."""
+"""Seconds in which lost events are logged once."""
 
 _LIBRARY = "watchdog.observers.inotify_c"
 """The logger of the part of watchdog that is used here."""
@@ -51,9 +47,9 @@ Folders = Mapping[Path, Identity]
 
 
 class Events:
-    """A thread that calls `wake` on events in `folder` and the folders that it follows.
+    """A thread that calls `wake` on events in `folder`, and in those that it follows.
 
-    Raises OSError where events are not available.
+    Raises OSError where there are no events; `lost` is called where some were lost.
     """
 
     def __init__(self, folder: Path, wake: Callable[[], None], lost: Callable[[], None]) -> None:
@@ -181,18 +177,16 @@ class Watcher:
         self._any_polled = len(self._watched) < len(folders)
         self._wake, self._clock = wake, clock
         self._log = logging.getLogger(__name__)
-        self._repeat_filter = RepeatFilter(clock)
-        self._lost = 0
+        self._lost, self._lost_logged = 0, -float("inf")
 
     def __enter__(self) -> Self:
-        logging.getLogger(_LIBRARY).addFilter(self._repeat_filter)
+        logging.getLogger(_LIBRARY).setLevel(logging.ERROR)  # it warns of each loss of events
         self.check()
         return self
 
     def __exit__(self, *_: object) -> None:
         for inbox in self._watched:
             self._stop(inbox)
-        logging.getLogger(_LIBRARY).removeFilter(self._repeat_filter)
 
     def interval(self, rescan_s: float) -> float:
         """Seconds between two scans, events or not."""
@@ -224,8 +218,11 @@ class Watcher:
         return any(added)
 
     def take_lost(self) -> int:
-        """Return how often events were lost since the last call."""
+        """Return how often events were lost since the last call; log it now and then."""
         lost, self._lost = self._lost, 0
+        if lost and self._clock() - self._lost_logged >= REPEATS_S:
+            self._lost_logged = self._clock()
+            self._log.warning("file events were lost, as too many came at once: a scan follows")
         return lost
 
     def _check(self, inbox: _Watched) -> bool:
@@ -287,30 +284,6 @@ class Watcher:
 
     def _count_lost(self) -> None:
         self._lost += 1
-
-
-class RepeatFilter(logging.Filter):
-    """Log each message FIRST times, and after that as a count every REPEATS_S seconds."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-        self._times: Counter[str] = Counter()
-        self._logged: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log `record`; the count of those that were dropped is added."""
-        message, now = str(record.msg), self._clock()
-        self._times[message] += 1
-        if self._times[message] <= FIRST:
-            self._logged[message] = now
-            return True
-        if now - self._logged[message] < REPEATS_S:
-            return False
-        record.msg = f"{record.getMessage()} (repeated {self._times[message] - FIRST:,} times)"
-        record.args = ()
-        self._logged[message], self._times[message] = now, FIRST
-        return True
 
 
 def brings_events(folder: Path) -> bool | None:
