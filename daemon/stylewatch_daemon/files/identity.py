@@ -42,28 +42,20 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
             status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
-    return look_of(status, Inodes()) if stat.S_ISREG(status.st_mode) else None
+    return look_of(status, {}) if stat.S_ISREG(status.st_mode) else None
 
 
-class Inodes:
-    """Knows, for a while in which nothing is mounted, which disks keep their inode numbers."""
+def look_of(status: os.stat_result, lasting: dict[int, bool]) -> Look:
+    """Return the look of the file with that `status`.
 
-    def __init__(self) -> None:
-        self._lasting: dict[int, bool] = {}
-
-    def of(self, status: os.stat_result) -> int:
-        """Return the inode of a file; 0 where it may change."""
-        device = status.st_dev
-        if os.major(device):  # a disk; network file systems have none that is real
-            return status.st_ino
-        if device not in self._lasting:
-            self._lasting[device] = mounts.keeps_inodes(device, mounts.table())
-        return status.st_ino if self._lasting[device] else 0
-
-
-def look_of(status: os.stat_result, inodes: Inodes) -> Look:
-    """Return the look of the file with that `status`."""
-    return Look(inodes.of(status), status.st_size, status.st_mtime_ns)
+    `lasting` gets the devices that keep their inode numbers, for calls while nothing is mounted.
+    """
+    device, inode = status.st_dev, status.st_ino
+    if not os.major(device):  # no disk: those of network file systems are not real
+        if device not in lasting:
+            lasting[device] = mounts.keeps_inodes(device, mounts.table())
+        inode = inode if lasting[device] else 0
+    return Look(inode, status.st_size, status.st_mtime_ns)
 
 
 DEPTH = 32

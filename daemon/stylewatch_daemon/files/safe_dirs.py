@@ -106,10 +106,7 @@ def link(source: Path, folder: int, name: str) -> bool:
 
 
 def _settle_as_new(handle: int, folder: int) -> None:
-    """Give an opened file the permissions of one that is made in an opened folder.
-
-    Raises OSError where that is not possible.
-    """
+    """Give an opened file the permissions of one made in an opened folder; raises OSError."""
     temporary = f".{secrets.token_hex(atomic.RANDOM)}.tmp"
     new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
     try:

@@ -56,7 +56,7 @@ class Inbox:
         self.listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self.entered_files: Mapping[Path, Look] = {}
-        """The files of the scan after which pairs were entered last."""
+        """The files of the scan after which pairs were last entered."""
         self._retry_at: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
         """The ids of the jobs that are entered and not claimed, by key."""
@@ -90,7 +90,7 @@ class Inbox:
 
     @contextmanager
     def _blocking(self) -> Iterator[None]:
-        """Note an error that blocks this inbox; log an unexpected one once, with its trace."""
+        """Note an error that blocks this inbox; log an unexpected one once."""
         try:
             yield
         except OSError as error:
@@ -139,7 +139,7 @@ class Inbox:
         }
         pairing = pair(self.path, files, default, self._side_of, self._is_used)
         self.entered_files = files
-        changing = self.listing.files.keys() - self._settled
+        changing = files.keys() - self._settled
         ready = only_ready(pairing, changing, self.truncated.waits_for)
         claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
         if reason := self.listing.left.get(self.path):
@@ -158,7 +158,7 @@ class Inbox:
         pending = {
             key: pair
             for key, pair in complete.items()
-            if key in self._ids or not self._claimer.is_claimed(pair, self.listing.files)
+            if key in self._ids or not self._claimer.is_claimed(pair, files)
         }
         self._update_ledger(pending, there)
         if pending:
@@ -200,9 +200,8 @@ class Inbox:
 
     def _stays(self, waiting: Incomplete) -> bool:
         """Return whether this very pair was canceled, and is still here, as with `after: keep`."""
-        if waiting.pair is None or waiting.changing:
-            return False
-        return self._claimer.is_claimed(waiting.pair, self.listing.files)
+        pair = None if waiting.changing else waiting.pair
+        return pair is not None and self._claimer.is_claimed(pair, self.listing.files)
 
     def next_pair(self) -> tuple[Pair, str] | None:
         """Remove and return the next pair that can be claimed now, with its job's id."""
@@ -284,21 +283,21 @@ class Inbox:
             for path in pair.files
             if path in files and not self.truncated.gave_up([path]) and self._is_being_written(path)
         ]
+        if not open_files:
+            return False
         for path in open_files:
             self.truncated.add(path, files[path], is_open=True)
-        if open_files:
-            waits_for = self.truncated.waits_for(pair.files)
-            self.incomplete.append(Incomplete(pair.name, waits_for, changing=True, pair=pair))
-            with suppress(OutputError):  # else it stays entered until it can be claimed
-                self._state.ledger.withdraw([self._ids[key]])
-                del self._ids[key]
-        return bool(open_files)
+        waits_for = self.truncated.waits_for(pair.files)
+        self.incomplete.append(Incomplete(pair.name, waits_for, changing=True, pair=pair))
+        with suppress(OutputError):  # else it stays entered until it can be claimed
+            self._state.ledger.withdraw([self._ids[key]])
+            del self._ids[key]
+        return True
 
     def _is_being_written(self, path: Path) -> bool:
         return claim_files.is_being_written(self.path, path)
 
     def _is_used(self, style: Path) -> bool:
-        """Return whether jobs were made with the style of an album; the ledger is asked once."""
         if style not in self._used_styles:
             folder = style.parent.relative_to(self.path).as_posix()
             name = "" if folder == "." else safe_path(folder)

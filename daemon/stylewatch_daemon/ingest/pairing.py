@@ -124,10 +124,9 @@ def only_ready(
 
 @dataclass
 class _Parts:
-    """Files that carry the same job's name, or none: those of the folder itself."""
+    """Files that carry the same job's `name`, as written first; with none, those of the folder."""
 
     name: str = ""
-    """The job's name as it was written first."""
     single: defaultdict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     """Content, init, job.yaml and the content's mask, by their roles: one of each is valid."""
     numbered: list[tuple[int, Path]] = field(default_factory=list)
@@ -136,7 +135,6 @@ class _Parts:
     """With the numbers of their styles."""
 
     def add(self, match: re.Match[str], path: Path) -> None:
-        """Add the picture or mask at `path`, whose name is a `match` of _PART."""
         part = match["part"].casefold()
         if part.startswith("style"):
             numbered = self.style_masks if match["mask"] else self.numbered
@@ -148,23 +146,12 @@ class _Parts:
         return next(iter(self.single[role]), None)
 
     def pair(
-        self,
-        name: str,
-        content: Path | None,
-        *,
-        masks: Mapping[str, Path] | None = None,
-        **more: Any,
+        self, name: str, content: Path | None, masks: Mapping[str, Path] = {}, **more: Any
     ) -> Pair:
         """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
-        return Pair(
-            name,
-            content,
-            self.styles,
-            init=self.first("init"),
-            masks={**self.masks, **(masks or {})},
-            job_file=self.first("job"),
-            **more,
-        )
+        init, job_file = self.first("init"), self.first("job")
+        masks = {**self.masks, **masks}
+        return Pair(name, content, self.styles, init, masks, job_file, **more)
 
     def incomplete(
         self, name: str, waits_for: str, folder: Path | None, others: Mapping[Path, str]
@@ -195,14 +182,13 @@ class _Parts:
     def masks(self) -> dict[str, Path]:
         """The masks by role: that of the content, and of styles by their order in the job."""
         order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
-        content: dict[str, Path] = {}
-        for path in self.single[CONTENT_MASK]:
-            content[CONTENT_MASK] = path
-        return content | {
+        styles = {
             f"style-{order[number]}{MASK}": path
             for number, path in self.style_masks
             if number in order
         }
+        content = self.single[CONTENT_MASK]
+        return {CONTENT_MASK: content[-1], **styles} if content else styles
 
     @property
     def missing_styles(self) -> tuple[str, ...]:
@@ -297,7 +283,7 @@ class _FolderPairing:
     def folder_jobs(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
         """Pair the other files: the folder is a job, an album, or neither."""
         own, is_inbox = self.content.own, self.path == self.inbox
-        if own.single["content"] or (own.styles and self.side_of(own.first("job")) == "style"):
+        if self._is_job(own):
             side = "content" if own.single["content"] else "style"
             name = self._name(side) if is_inbox else self._name()
             yield self._job(name, own, None if is_inbox else self.path)
@@ -320,6 +306,11 @@ class _FolderPairing:
         folder = None if self.path == self.inbox else self.path
         return self.content.own.incomplete(self._name(), waits_for, folder, others)
 
+    def _is_job(self, own: _Parts) -> bool:
+        """Return whether a folder with these files is one job, and no album."""
+        is_style = bool(own.styles) and self.side_of(own.first("job")) == "style"
+        return bool(own.single["content"]) or is_style
+
     def _album_around(self) -> _Parts | None:
         """Return the style of the album that the folder is in, if any."""
         for parent in self.path.parents:
@@ -327,10 +318,7 @@ class _FolderPairing:
                 return None
             folder = self.folders.get(parent)
             if folder and folder.own.styles:
-                is_job = (
-                    folder.own.single["content"] or self.side_of(folder.own.first("job")) == "style"
-                )
-                return None if is_job else folder.own
+                return None if self._is_job(folder.own) else folder.own
         return None
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair | Incomplete:
@@ -358,14 +346,13 @@ class _FolderPairing:
     def _lone_picture(
         self, picture: Path, default: Mapping[str, Path]
     ) -> Iterator[Pair | Incomplete]:
-        mask = self._mask_of(picture)
+        name, mask = self._name(picture.stem), self._mask_of(picture)
+        alone = Pair(name, picture, (), masks=mask)
         if self.side_of(None) == "content":
-            yield Pair(self._name(picture.stem), picture, (), masks=mask)
+            yield alone
             return
         if not default:
-            name = self._name(picture.stem)
-            pair = Pair(name, picture, (), masks=mask)
-            yield Incomplete(name, DEFAULT_STYLE.format(shown(picture.stem)), pair=pair)
+            yield Incomplete(name, DEFAULT_STYLE.format(shown(picture.stem)), pair=alone)
         for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
             name = self._name(f"{picture.stem}-{style}" if len(default) > 1 else picture.stem)
             shared = frozenset({path, picture, *mask.values()} if left else {path})

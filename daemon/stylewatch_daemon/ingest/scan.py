@@ -9,7 +9,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.files.identity import DEPTH, Identity, Inodes, Look, identity, look_of
+from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import RECEIPT
 
@@ -30,10 +30,7 @@ _SPECIAL_FILES = (
 
 @dataclass(frozen=True)
 class Listing:
-    """The regular files of an inbox, the paths that were skipped with the reason, and `folders`.
-
-    `folders` are those below the inbox that were scanned, without the inbox itself.
-    """
+    """The regular files of an inbox, skipped paths with the reason, and scanned folders below."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     left: Mapping[Path, str] = field(default_factory=dict)
@@ -68,7 +65,8 @@ class _Walk:
         self.left: dict[Path, str] = {}
         self.folders: dict[Path, Identity] = {}
         self.waiting: list[tuple[Path, Identity, int]] = []
-        self._ignored, self._apart, self._inodes = ignored, apart, Inodes()
+        self._ignored, self._apart = ignored, apart
+        self._lasting: dict[int, bool] = {}
 
     def enter(self, folder: Path, folder_id: Identity, depth: int) -> None:
         """Have `folder` listed later, unless it is to be left alone."""
@@ -96,7 +94,7 @@ class _Walk:
             if stat.S_ISDIR(status.st_mode):
                 self.enter(path, identity(status), depth + 1)
             elif stat.S_ISREG(status.st_mode):
-                self.files[path] = look_of(status, self._inodes)
+                self.files[path] = look_of(status, self._lasting)
             else:
                 kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(status.st_mode))
                 self.left[path] = next(kinds, "not a regular file")
@@ -176,10 +174,7 @@ class TruncatedFiles:
         self._files: dict[Path, _Truncated] = {}
 
     def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
-        """Wait for the file at `path`, which looked like `look`.
-
-        It ends too early or, with `is_open`, a program has it open for writing.
-        """
+        """Wait for a file that ends too early or, with `is_open`, is open for writing."""
         known = self._files.get(path)
         if known is None or known.look != look:
             self._files[path] = _Truncated(look, self._clock(), is_open)

@@ -54,8 +54,8 @@ def files_of(
     return files
 
 
-def check_name(name: str, ignored: tuple[str, ...] = ()) -> str:
-    """Return `name`; raises UsageError if an inbox takes no folder of that name for a job."""
+def check_name(name: str, ignored: tuple[str, ...]) -> None:
+    """Raise UsageError if an inbox takes no folder of that name for a job."""
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
     for pattern in (*IGNORED, *ignored):
@@ -64,7 +64,6 @@ def check_name(name: str, ignored: tuple[str, ...] = ()) -> str:
                 f"an inbox leaves alone names like {name!r} ({pattern}): "
                 "give the job another name with --name"
             )
-    return name
 
 
 def free(name: str, *folders: Path) -> Iterator[str]:

@@ -191,7 +191,6 @@ def load(folder: Path) -> Journal:
 
 
 def _read(folder: Path) -> Any:
-    """Return the record as plain values."""
     for inner in ("", FILES):
         if not stat.S_ISDIR(os.lstat(f"{folder}/{inner}".rstrip("/")).st_mode):
             raise ValueError(f"{inner or 'what should hold it'} is not a folder")

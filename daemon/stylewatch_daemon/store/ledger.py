@@ -183,19 +183,17 @@ class Ledger:
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with schema.translated_errors(self.path):
-            return self._connection.execute(
-                query, [schema.sql_value(one) for one in values]
-            ).fetchall()
+            return self._connection.execute(query, [*map(schema.sql_value, values)]).fetchall()
+
+    def _entries(self, query: str, *values: object) -> list[Entry]:
+        return [*map(_entry, self._rows(query, *values))]
 
     def _value(self, column: str, job_id: str) -> str:
         rows = self._rows(f"SELECT {column} FROM jobs WHERE id = ?", job_id)
         return str(rows[0][0]) if rows else ""
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs are waiting, running, done, refused, failed and cancelled.
-
-        Refused and failed jobs are counted until they are dismissed.
-        """
+        """Return how many jobs there are by the names of COUNTED_AS, without dismissed ones."""
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
@@ -215,8 +213,8 @@ class Ledger:
             ("id", job), ("place", job), ("place", flat_layout.folder(job)), ("name", job)
         ):  # fmt: skip
             query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
-            for row in self._rows(query, value):
-                return _entry(row)
+            for entry in self._entries(query, value):
+                return entry
         return None
 
     def wish(self, job_id: str) -> str:
@@ -242,7 +240,7 @@ class Ledger:
             "SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
             "ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        return [_entry(row) for row in self._rows(query, json.dumps(states), limit)]
+        return self._entries(query, json.dumps(states), limit)
 
     def ended(
         self,
@@ -278,7 +276,7 @@ class Ledger:
         order = f"ORDER BY {key} {direction}, id {direction}"
         ids = f"SELECT id FROM jobs WHERE {which} {order} LIMIT ?"
         query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
-        return [_entry(row) for row in self._rows(query, *values, limit)]
+        return self._entries(query, *values, limit)
 
     def recipes(self, state: JobState) -> list[str]:
         """Return the recipes of the jobs that ended in `state`, by name."""
@@ -286,29 +284,27 @@ class Ledger:
         return [str(row[0]) for row in self._rows(query, state) if row[0]]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Entry]:
-        """List the refused and failed jobs that nobody dismissed, of one outbox or of all.
-
-        The latest come first.
-        """
+        """Return the jobs to be dismissed, of one outbox or of all, the latest first."""
         query = (
             f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
             "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        return [_entry(row) for row in self._rows(query, outbox, limit)]
+        return self._entries(query, outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Entry]:
         """Return the jobs whose content image has this digest, the latest first."""
         query = f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? ORDER BY id DESC LIMIT ?"
-        entries = map(_entry, self._rows(query, sha256, limit))
         return [
-            entry for entry in entries if entry.inputs and entry.inputs[0].get("role") == "content"
+            entry
+            for entry in self._entries(query, sha256, limit)
+            if entry.inputs and entry.inputs[0].get("role") == "content"
         ]
 
     def members(self, series: str) -> list[Entry]:
         """Return the jobs of a series, in their order."""
         query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"
         bounds = (f"{series}.", f"{series}/")  # what lies between begins with the first
-        return [_entry(row) for row in self._rows(query, *bounds, series)]
+        return self._entries(query, *bounds, series)
 
     def done_since(self, time: str) -> int:
         """Return how many jobs were done at that time or later."""
@@ -333,7 +329,7 @@ class Ledger:
     def claimed(self, inbox: str) -> list[Entry]:
         """Return the jobs that are being claimed from that inbox."""
         query = "SELECT * FROM jobs WHERE state = 'claimed' AND inbox = ? ORDER BY id"
-        return [_entry(row) for row in self._rows(query, inbox)]
+        return self._entries(query, inbox)
 
     def open_jobs(self) -> dict[str, str]:
         """Return the claimed jobs that have not ended, in their order: names by id."""
@@ -361,10 +357,7 @@ class Ledger:
     def heads(
         self, held: Held, begun: Collection[str] = (), limit: int = 1
     ) -> dict[str, list[str]]:
-        """Return the ids of the next jobs of each inbox, without `held` ones.
-
-        Those are the queued jobs, and those with the ids `begun`.
-        """
+        """Return the ids of the next jobs of each inbox: queued or `begun`, and not `held`."""
         which, values = _not_held(held)
         query = (
             "SELECT inbox, priority, id FROM jobs INDEXED BY jobs_next WHERE inbox = ? "

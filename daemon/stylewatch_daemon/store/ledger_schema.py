@@ -9,9 +9,6 @@ from pathlib import Path
 from stylewatch_daemon.errors import DamagedError, OutputError, SettingsError
 from stylewatch_daemon.files import atomic
 
-LEAST, MOST = -(1 << 63), (1 << 63) - 1
-"""The integers that SQLite can store."""
-
 _OF_A_ROW = (
     sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError
 )  # fmt: skip
@@ -28,16 +25,13 @@ DECIDED = "('ending', 'refusing', 'failing')"
 WAITING = "('claimed', 'queued')"
 """The states of jobs that wait to be begun, for SQL."""
 
-SERIES_MEMBERS = (
-    "series <> '' AND series <> id AND state IN "
-    "('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
-)
-"""Condition for the jobs of a series that have not ended."""
+_NOT_ENDED = "state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
 
-REQUESTED = (
-    "wish <> '' AND state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
-)
-"""Condition for the jobs with a request that have not ended."""
+SERIES_MEMBERS = f"series <> '' AND series <> id AND {_NOT_ENDED}"
+"""The jobs of a series that have not ended, for SQL."""
+
+REQUESTED = f"wish <> '' AND {_NOT_ENDED}"
+"""The jobs with a request that have not ended, for SQL."""
 
 UNDISMISSED = "state IN ('refused', 'failed') AND dismissed = 0"
 """The refused and failed jobs that the status lists, for SQL."""
@@ -180,7 +174,7 @@ def sql_value(value: object) -> object:
     if isinstance(value, str) and not value.isascii():
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, int):
-        return min(max(value, LEAST), MOST)
+        return min(max(value, -(1 << 63)), (1 << 63) - 1)
     return value
 
 
@@ -198,7 +192,7 @@ def migrate(
             f"the ledger {path} was written by a newer stylewatch (version {current} of its "
             f"tables, this one knows {len(migrations)}): install that one again"
         )
-    if current < 0 or (current == 0 and _tables(connection)):
+    if current < 0 or (current == 0 and _named(connection, "table")):
         raise damaged(path, "it is the database of another program")
     for version in range(current, len(migrations)):
         if current:
@@ -248,10 +242,9 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
         for statements in MIGRATIONS:
             for statement in statements:
                 fresh.execute(statement)
-        wanted, tables = _tables(fresh), _tables(connection)
-        kinds = {table: _columns(fresh, table) for table in wanted}
+        kinds = {table: _columns(fresh, table) for table in _named(fresh, "table")}
         indexes = _named(fresh, "index")
-    if any(tables.get(table) != columns for table, columns in wanted.items()):
+    if any(_columns(connection, table).keys() != kinds[table].keys() for table in kinds):
         raise damaged(path, "its tables are not those of stylewatch")
     if not indexes <= _named(connection, "index") or _named(connection, "trigger"):
         raise damaged(path, "its indexes or triggers are not those of stylewatch")
@@ -264,14 +257,8 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
             raise damaged(path, f"a value in the row {key!r} of {table} has the wrong type")
 
 
-def _tables(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
-    """The columns of each table."""
-    names = _named(connection, "table")
-    return {name: frozenset(_columns(connection, name)) for name in names}
-
-
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
-    """For each column of a table the types, for SQL, that its values may have."""
+    """Return for each column of a table the types, for SQL, that its values may have."""
     query = 'SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)'
     rows = connection.execute(query, [table])
     return {name: f"'{kind.lower()}'" + ("" if full else ", 'null'") for name, kind, full in rows}
@@ -286,10 +273,7 @@ def _back_up(connection: sqlite3.Connection, path: Path) -> None:
     """Copy the whole ledger to `path`: there it is complete, or not at all."""
     half = path.with_name(f".{path.name}")
     half.unlink(missing_ok=True)
-    copy = sqlite3.connect(half)
-    try:
+    with closing(sqlite3.connect(half)) as copy:
         connection.backup(copy)
-    finally:
-        copy.close()
     atomic.sync_file(half)
     atomic.move(half, path)

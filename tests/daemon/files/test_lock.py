@@ -1,5 +1,7 @@
 """Locks, and long copies in a thread of their own."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Event, get_ident
 
@@ -29,50 +31,41 @@ def test_a_held_lock_excludes_others_and_a_shared_one_exclusive_ones(path: Path)
     assert not lock.is_held(path)
 
 
-class Copies(Transfers):
-    """Long work that waits until it `may_continue`."""
-
-    def __init__(self) -> None:
-        self.woken, self.may_continue = Event(), Event()
-        super().__init__(self.woken.set)
-
-    def result(self, key: str = "a", error: Exception | None = None) -> int:
-        """The thread in which the work was done."""
-
-        def work() -> int:
-            self.may_continue.wait()
-            self.step()
-            if error is not None:
-                raise error
-            return get_ident()
-
-        return self.run(key, SMALL, work)
-
-
 @pytest.mark.parametrize("error", [None, OSError(28, "No space left on device")])
 def test_long_work_runs_in_a_thread_and_its_result_is_given_once(error: Exception | None) -> None:
-    copies = Copies()
+    woken, may_continue = Event(), Event()
+    transfers = Transfers(woken.set)
+
+    def work() -> int:
+        may_continue.wait()
+        if error is not None:
+            raise error
+        return get_ident()
+
     for _ in range(2):
         with pytest.raises(InProgressError):
-            copies.result(error=error)
-    assert copies.has("a")
-    copies.may_continue.set()
-    copies.woken.wait()
-    if error is None:
-        assert copies.result() != get_ident()
-    else:
-        with pytest.raises(OSError, match="No space"):
-            copies.result()
-    assert not copies.has("a")
-    copies.close()
+            transfers.run("a", SMALL, work)
+    assert transfers.has("a")
+    may_continue.set()
+    woken.wait()
+    with nullcontext() if error is None else pytest.raises(OSError, match="No space"):
+        assert transfers.run("a", SMALL, work) != get_ident()
+    assert not transfers.has("a")
+    transfers.close()
 
 
 def test_closing_ends_running_work_and_starts_no_other() -> None:
-    copies = Copies()
+    transfers, begun = Transfers(), list[str]()
+
+    def work(key: str) -> None:
+        begun.append(key)
+        while True:
+            transfers.step()
+
     for key in ("a", "b"):
         with pytest.raises(InProgressError):
-            copies.result(key)
-    copies.may_continue.set()
-    copies.close()
+            transfers.run(key, SMALL, partial(work, key))
+    transfers.close()
+    assert "b" not in begun
     with pytest.raises(OutputError, match="next start"):
-        copies.step()
+        transfers.step()

@@ -101,7 +101,7 @@ def test_mistakes_are_named_and_nothing_stays(inbox: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="not a regular file"):
         put(inbox, free("sea"), {"content.jpg": tmp_path}, {})
     assert list(inbox.iterdir()) == []
-    assert check_name("Füße 2026 - 海", ("*.bak",)) == "Füße 2026 - 海"
+    check_name("Füße 2026 - 海", ("*.bak",))
     for name in ("a/b", "..", ".hidden", "-x", "a\nb", "_refused", "", "sea.tmp", "old.bak"):
         with pytest.raises(UsageError, match=r"would do|leaves alone"):
             check_name(name, ("*.BAK",))
