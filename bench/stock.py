@@ -18,7 +18,7 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.store.state_dir import State, entry_of, with_seen
+from stylewatch_daemon.store.state_dir import State, entry_of
 
 KINDS = 8
 """How many job.yaml there are; many jobs have the same."""
@@ -111,4 +111,4 @@ class Stock(State):
         """As intake enters it."""
         fields = queue_entry(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
         pictures = [Picture(name, DIGEST, PIXELS) for role, name in ROLES.items() if role != "job"]
-        return with_seen(entry_of(self._journal(number), **fields), pictures)
+        return entry_of(self._journal(number), pictures, **fields)

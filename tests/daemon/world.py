@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Verdict
 from stylewatch_daemon.ingest.inspection.messages import Refused as InputRefused
 from stylewatch_daemon.model import Picture, Progress, Started
@@ -205,10 +206,10 @@ def run_jobs(pipeline: Pipeline, again: bool = True) -> None:
 
 
 @dataclass
-class FakeInspector:
+class FakeInspector(InspectionClient):
     """Accepts every file; `says` has other verdicts, by the start of a file's text.
 
-    While it is `silent` it returns no verdicts.
+    There is no process. While it is `silent` it returns no verdicts.
     """
 
     says: dict[str, str] = field(default_factory=dict)

@@ -34,35 +34,29 @@ from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state_dir import State, entry_of, with_changed, with_seen
-
-QueueColumns = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
-"""Return the ledger columns that decide about a job's turn, by its job.yaml (None: without one).
-
-The second argument has the sizes of the job's pictures in pixels, that of the content first."""
+from stylewatch_daemon.store.state_dir import State, entry_of
 
 
 class Claimer:
-    """Claims pairs into `state`; `columns_of` reads a job's own settings after inspection.
+    """Claims pairs into `state` by the `settings` that hold now.
 
-    `limits` returns those that hold now: larger files are refused unread. `claimed` are the jobs,
-    by id, that were claimed and are not inspected yet; `copying` those whose files are still being
-    copied.
+    `claimed` are the jobs, by id, that were claimed and are not inspected yet; `copying` those
+    whose files are still being copied.
     """
 
     def __init__(
         self,
         state: State,
-        columns_of: QueueColumns = lambda job_file, sizes: {},
+        settings: Callable[[], ServiceSettings] = ServiceSettings,
         transfers: Transfers | None = None,
-        limits: Callable[[], Limits] = Limits,
     ) -> None:
-        self._state, self._columns_of, self._limits = state, columns_of, limits
+        self._state, self._settings = state, settings
         self._transfers = transfers or Transfers()
         self._kept = KeptInputs(state.ledger, self._transfers)
         self.claimed: dict[str, Journal] = {}
@@ -158,11 +152,10 @@ class Claimer:
             self._state.ledger.enter([entry_of(journal)])
         return None
 
-    def accept(self, journal: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
-        """Queue a claimed job whose `pictures` passed inspection.
+    def accept(self, journal: Journal, pictures: Sequence[Picture]) -> tuple[File, ...]:
+        """Queue a claimed job whose `pictures` passed inspection; remove its originals.
 
-        Its originals are removed unless one has changed since the claim; returns the files that
-        have. Raises OSError.
+        All of them stay if one has changed since the claim; returns those. Raises OSError.
         """
         return self._let_go(replace(journal, state=JobState.QUEUED), pictures)
 
@@ -232,7 +225,7 @@ class Claimer:
             if not file.stays and (self._transfers.has(str(target)) or not target.exists()):
                 if journal.is_copy:  # its record was written after all of its files
                     raise ValueError(f"{file.name} is gone, and was nowhere else")
-                free_bytes = self._limits().free_bytes
+                free_bytes = self._settings().limits.free_bytes
                 claim_files.bring(journal, file, target, self._transfers, free_bytes)
         atomic.sync_folder(folder)
 
@@ -253,7 +246,7 @@ class Claimer:
         """Return why a job is refused for the size of its files; empty if it is not."""
         reasons = []
         for file in filter(self._is_too_large, journal.files):
-            limit = disk_space.amount(self._limits().largest(file.role))
+            limit = disk_space.amount(self._settings().limits.largest(file.role))
             size = disk_space.amount(file.look.size)
             reason = f"{shown(file.source.name)} is {size}; the limit is {limit}"
             if file.role == "content":
@@ -264,8 +257,7 @@ class Claimer:
         return "; ".join(reasons)
 
     def _is_too_large(self, file: File) -> bool:
-        """Return whether a file is too large to be useful in its role, or was when it was seen."""
-        return file.stays or file.look.size > self._limits().largest(file.role)
+        return file.stays or file.look.size > self._settings().limits.largest(file.role)
 
     def _commit(self, journal: Journal) -> None:
         """Rename the claim's folder: from then on it is that of a job."""
@@ -275,37 +267,23 @@ class Claimer:
             if (self._state.jobs / journal.id).exists():  # even if the sync after it failed
                 self.claimed[journal.id] = journal
 
-    def _let_go(self, job: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
+    def _let_go(self, job: Journal, pictures: Sequence[Picture]) -> tuple[File, ...]:
         """Remove the originals, or remember that they stay; then tell the ledger."""
         content = _main(job)
         files = self._state.jobs / job.id / "files"
-        originals = claim_files.remove_originals(job, files)
-        pictures = tuple(pictures)
+        are_gone, changed = claim_files.remove_originals(job, files)
         # Jobs with masks or clips have no shape: they are not batched.
         has_masks = any(file.role.endswith(MASK) for file in job.files)
         has_clip = any(picture.frames > 1 for picture in pictures)
         sizes = [] if has_masks or has_clip else [picture.size for picture in pictures]
-        columns = self._columns_of(self._state.job_file(job), sizes)
+        columns = queue_entry(self._settings(), self._state.job_file(job), sizes)
         with self._state.ledger.together():
-            if originals.gone and job.moves(content):
+            if are_gone and job.moves(content):
                 self._kept.forget(content.source)
             elif not job.is_copy:  # a copy has no original in an inbox
-                self._remember(job, content, pictures)
-            entry = with_seen(entry_of(job, **columns), pictures)
-            self._state.ledger.enter([with_changed(entry, originals.changed)])
-        return originals.changed
-
-    def _remember(self, job: Journal, content: File, pictures: Iterable[Picture]) -> None:
-        folder = self._state.jobs / job.id / "files"
-        sha256 = {picture.name: picture.sha256 for picture in pictures}
-        files = {}
-        for file in job.files:
-            if file.own or file is content:
-                path, digest = folder / file.name, sha256.get(file.name, "")
-                if not digest and (seen := look(path)) is not None and seen.size < SMALL:
-                    digest = atomic.digest(path)
-                files[file.source] = file.look, digest
-        self._kept.remember(key_of(content.source, job.name), content.source, files)
+                self._kept.remember(job, content, files, pictures)
+            self._state.ledger.enter([entry_of(job, pictures, changed, **columns)])
+        return changed
 
     def _put_back(self, journal: Journal, reason: str) -> bool:
         """Put the files back and drop the claim; refuse the job where its folder is gone."""
@@ -337,12 +315,12 @@ class KeptInputs:
     def contains(self, key: str, files: dict[Path, Look]) -> bool:
         """Return whether the job called `key` was claimed with exactly these `files`."""
         known = {file["name"]: file for file in self._ledger.kept(_ascii(key))}
+        times = [file["mtime_ns"] for file in known.values()]
         if set(known) != {str(path) for path in files} or not all(
             self._is_same(known[str(path)], path, seen) for path, seen in files.items()
         ):
             return False
-        have_changed = [file.pop("is_new", False) for file in known.values()]
-        if any(have_changed):
+        if times != [file["mtime_ns"] for file in known.values()]:
             self._ledger.keep(_ascii(key), _ascii(key.partition("\n")[0]), [*known.values()])
         return True
 
@@ -363,20 +341,26 @@ class KeptInputs:
             return True
         except (OSError, InputError):
             return False
-        known |= {"mtime_ns": seen.mtime_ns, "is_new": True}
+        known["mtime_ns"] = seen.mtime_ns
         return bool(digest == known["sha256"])
 
-    def remember(self, key: str, content: Path, files: dict[Path, tuple[Look, str]]) -> None:
-        """Remember the job called `key`, each of its files with its look and its SHA-256.
+    def remember(
+        self, job: Journal, content: File, folder: Path, pictures: Iterable[Picture]
+    ) -> None:
+        """Remember `job`, each of its files, which are in `folder`, with its look and its SHA-256.
 
         Without a SHA-256 (empty) a file is the same as long as its time is.
         """
-        known = [
-            {"name": str(path), "inode": seen.inode, "size": seen.size,
-             "mtime_ns": seen.mtime_ns, "sha256": sha256}
-            for path, (seen, sha256) in files.items()
-        ]  # fmt: skip
-        self._ledger.keep(_ascii(key), _ascii(content), known)
+        sha256 = {picture.name: picture.sha256 for picture in pictures}
+        known: list[dict[str, Any]] = []
+        for file in job.files:
+            if file.own or file is content:
+                path, digest = folder / file.name, sha256.get(file.name, "")
+                if not digest and (seen := look(path)) is not None and seen.size < SMALL:
+                    digest = atomic.digest(path)
+                known.append({"name": str(file.source), **vars(file.look), "sha256": digest})
+        key = key_of(content.source, job.name)
+        self._ledger.keep(_ascii(key), _ascii(content.source), known)
 
     def forget(self, content: Path) -> None:
         """Forget every job with this `content`: the next file of that path is new."""

@@ -14,18 +14,12 @@ from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
-from stylewatch_daemon.ingest.inspection.messages import (
-    CutOff,
-    Fine,
-    Inspector,
-    Question,
-    Refused,
-    Verdict,
-)
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Refused, Verdict
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.queue.finalize import CANCELLED, changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.resolve import Settler, queue_entry
+from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state_dir import State
 
@@ -50,19 +44,14 @@ class Ingest:
         self,
         settings: ServiceSettings,
         state: State,
-        inspector: Inspector,
+        inspector: InspectionClient,
         reporter: Reporter,
         clock: Callable[[], float],
         transfers: Transfers | None = None,
     ) -> None:
         self._state, self._inspector = state, inspector
         self._reporter, self._clock = reporter, clock
-        self._claimer = Claimer(
-            state,
-            lambda job_file, sizes: queue_entry(self._settings, job_file, sizes),
-            transfers,
-            lambda: self._settings.limits,
-        )
+        self._claimer = Claimer(state, lambda: self._settings, transfers)
         self.inboxes: list[Inbox] = []
         self.settled = True
         self._started = clock()
@@ -131,10 +120,7 @@ class Ingest:
         return claimed
 
     def cancel(self, name: str) -> bool:
-        """Cancel the incomplete pairs called `name`, and return whether there were any.
-
-        Raises InProgressError as `Inbox.cancel`.
-        """
+        """Cancel incomplete pairs in all inboxes, as `Inbox.cancel`."""
         return any([*(inbox.cancel(name) for inbox in self.inboxes)])  # of all inboxes
 
     def apply_verdicts(self) -> list[str]:
@@ -172,7 +158,6 @@ class Ingest:
         return False
 
     def _finish_copies(self) -> int:
-        """Finish the claims whose files are copied by now; return how many."""
         claimed = 0
         for job, error in self._claimer.finish_copies():
             if error is None:
@@ -208,7 +193,6 @@ class Ingest:
             self._final.add(job.id)
 
     def _ask(self) -> None:
-        """Ask about as many jobs as may be asked about at a time."""
         while self._waiting and len(self._asked) + len(self._verdicts) < AHEAD:
             inbox = next(iter(self._waiting))
             jobs = self._waiting.pop(inbox)
@@ -326,10 +310,7 @@ class Ingest:
 
     @property
     def is_quiet(self) -> bool:
-        """True if no job is about to be queued, as far as scans show.
-
-        Files that still change QUIET_AFTER seconds after the start are not waited for.
-        """
+        """True if no job is about to be queued, as far as scans show."""
         has_scanned = self._scanned > -float("inf")
         settled = self.settled or self._clock() - self._started >= QUIET_AFTER
         return has_scanned and settled and not (self.is_inspecting or self.has_more)

@@ -20,7 +20,7 @@ from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings, job_overrides, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Member, members
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state_dir import State, entry_of, with_seen
+from stylewatch_daemon.store.state_dir import State, entry_of
 from stylewatch_daemon.worker.messages import Part
 
 WAITS = "its {} jobs are painted first"
@@ -72,7 +72,7 @@ class Series:
         # 2. enter them, and mark the series as divided
         with ledger.together():
             ledger.enter(
-                with_seen(entry_of(replace(job, state=JobState.QUEUED), **wishes), seen)
+                entry_of(replace(job, state=JobState.QUEUED), seen, **wishes)
                 for job, wishes in zip(new, columns, strict=True)
             )
             ledger.change(

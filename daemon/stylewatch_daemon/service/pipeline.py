@@ -12,7 +12,7 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
-from stylewatch_daemon.ingest.inspection.messages import Inspector
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.outbox.retention import Expiry
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
@@ -47,7 +47,7 @@ class Pipeline:
         executor: Executor,
         reporter: Reporter,
         wakeup: Wakeup,
-        inspector: Inspector,
+        inspector: InspectionClient,
         metrics: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.state, self.reporter, self._wakeup = state, reporter, wakeup

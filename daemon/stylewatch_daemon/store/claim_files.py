@@ -7,7 +7,6 @@ replaces one leads nowhere: nothing outside of the inbox is read, moved or remov
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from errno import EIO, EXDEV
 from functools import partial
 from os.path import lexists
@@ -20,14 +19,6 @@ from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 from stylewatch_daemon.store.journal import File, Journal
-
-
-@dataclass(frozen=True)
-class Originals:
-    """Originals after their removal: `gone`, all of them, or some `changed` and all stay."""
-
-    changed: tuple[File, ...] = ()
-    gone: bool = True
 
 
 @contextmanager
@@ -118,18 +109,18 @@ def moves_freely(inbox: Path, path: Path, target: Path, can_go_on: Callable[[Pat
         target.unlink()
 
 
-def remove_originals(journal: Journal, files: Path) -> Originals:
+def remove_originals(journal: Journal, files: Path) -> tuple[bool, tuple[File, ...]]:
     """Remove the originals that were copied to the folder `files`.
 
-    Where one has changed since it was copied, or is still being written, all stay: together they
-    are the pair that is claimed once it has settled.
+    Returns whether they are gone, and those that have changed since they were copied, or are still
+    being written: then all stay, as together they are the pair that is claimed once it has settled.
     """
     copied = [
         file for file in journal.files if journal.moves(file) and (files / file.name).exists()
     ]
     changed = tuple(file for file in copied if _has_changed(journal.inbox, file, files))
     if changed:
-        return Originals(changed, gone=False)
+        return False, changed
     for file in copied:
         try:
             with folder_of(journal.inbox, file.source) as folder:
@@ -140,12 +131,12 @@ def remove_originals(journal: Journal, files: Path) -> Originals:
         except FileNotFoundError:
             continue
         except OSError:  # a folder without write permission: then they stay, and are remembered
-            return Originals(gone=False)
+            return False, ()
     if journal.folder is not None:
         # it may hold other files, or be gone
         with suppress(OSError), folder_of(journal.inbox, journal.folder) as parent:
             os.rmdir(journal.folder.name, dir_fd=parent)
-    return Originals()
+    return True, ()
 
 
 def _has_changed(inbox: Path, file: File, files: Path) -> bool:

@@ -23,7 +23,7 @@ import platform
 import secrets
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,9 +59,6 @@ _FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "
 _FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
 _LOCKS = ("lock", "worker.lock")
 
-UNFINISHED: tuple[str, ...] = ("queued", "running", "ending", "refusing", "failing")
-"""The states of a claimed job that has not ended."""
-
 
 @dataclass(frozen=True)
 class SetAside:
@@ -94,11 +91,7 @@ class State:
         return LedgerWriter.open(self.root / FILE_NAME)
 
     def make(self) -> None:
-        """Make the missing folders, for this user alone.
-
-        Anything that has the name of one of these files or folders and is of another kind is moved
-        away.
-        """
+        """Make the missing folders, for this user alone; move what is in their places away."""
         atomic.make_folder(self.root)
         _restrict(self.root)
         for name in (*_FOLDERS, *_FILES):
@@ -171,7 +164,7 @@ class State:
         with self.ledger.together():
             for cut_off in self.ledger.ids("running"):
                 self.ledger.change(cut_off, state="queued")
-            for gone in self.ledger.ids(*UNFINISHED) - here:
+            for gone in self.ledger.open_jobs().keys() - here:
                 reason = f"its files are no longer in {self.jobs}: drop it again"
                 self.ledger.change(gone, state="failed", reason=aside.get(gone, reason))
 
@@ -301,10 +294,7 @@ class State:
             raise self.quarantine(folder.name, shown(error), trace) from error
 
     def load(self, job_id: str) -> Journal:
-        """Load a claimed job, with what the ledger knows of it.
-
-        Raises QuarantinedError if its record is damaged, and OSError.
-        """
+        """Load a claimed job, with what the ledger knows; raises QuarantinedError, OSError."""
         try:
             job = self._load(self.jobs / job_id)
         except OSError as error:
@@ -406,7 +396,6 @@ class State:
         return [*self.claims.iterdir(), *self.jobs.iterdir()]
 
     def _quarantine_path(self, path: Path) -> Path:
-        """Return a new path below `damaged` for `path`."""
         return self.damaged / f"{path.name[:100]}-{secrets.token_hex(4)}"
 
 
@@ -425,30 +414,37 @@ def _restrict(path: Path) -> None:
 
 
 def _explained(path: Path, name: str, reason: str, trace: str) -> str:
-    """Return the text that explains a job in quarantine."""
     pictures = ""
     with suppress(OSError):
         files = [shown(file.name) for file in sorted((path / FILES).iterdir())[:20]]
         pictures = f"what was dropped: {', '.join(files) or 'nothing'}, in job/{FILES}/\n"
-    return _NOTE.format(reason, name, shown(path.name), now(), pictures, trace)
-
-
-_NOTE = """{}
+    return f"""{reason}
 
 stylewatch set this job aside, and goes on with the others. Nothing was removed: all that there was
 of the job lies in job/, beside this note.
 
-job: {}
-id: {}
-set aside: {}
-{}what to do: drop the pictures into the inbox again, then remove this folder. If that ends in the
+job: {name}
+id: {shown(path.name)}
+set aside: {now()}
+{pictures}\
+what to do: drop the pictures into the inbox again, then remove this folder. If that ends in the
 same way, it is a fault of stylewatch: please report it, with what follows.
 
-{}"""
+{trace}"""
 
 
-def entry_of(job: Journal, **more: Any) -> Entry:
-    """Return the ledger's entry of a new job; `more` has further columns."""
+def entry_of(
+    job: Journal,
+    pictures: Iterable[Picture] = (),
+    changed: Collection[File] = (),
+    **more: Any,
+) -> Entry:
+    """Return the ledger's entry of a new job; `more` has further columns.
+
+    Its inputs get the digests and sizes in pixels of their `pictures`, and a mark where they are
+    `changed`: the originals stay in the inbox.
+    """
+    seen = {picture.name: picture.as_record() for picture in pictures}
     return Entry(
         id=job.id,
         name=job.name,
@@ -462,6 +458,8 @@ def entry_of(job: Journal, **more: Any) -> Entry:
                 "name": file.name,
                 "source": str(file.source),
                 "size": file.look.size,
+                **seen.get(file.name, {}),
+                **({"changed": True} if file in changed else {}),
             }
             for file in job.files
         ),
@@ -473,19 +471,3 @@ def entry_of(job: Journal, **more: Any) -> Entry:
         series=job.series,
         **more,
     )
-
-
-def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
-    """Mark the inputs of `entry` whose originals stay in the inbox, as they changed."""
-    changed = {file.name for file in files}
-    inputs = tuple(
-        {**known, "changed": True} if known["name"] in changed else known for known in entry.inputs
-    )
-    return replace(entry, inputs=inputs)
-
-
-def with_seen(entry: Entry, pictures: Iterable[Picture]) -> Entry:
-    """Add to the inputs of `entry` the digests and sizes in pixels of their `pictures`."""
-    seen = {picture.name: picture.as_record() for picture in pictures}
-    inputs = tuple({**known, **seen.get(known["name"], {})} for known in entry.inputs)
-    return replace(entry, inputs=inputs)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -10,9 +10,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from pydantic import ByteSize
-from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout
-from tests.daemon.faults import fill, killed_at, place_of, tree
+from tests.daemon.faults import fill, killed_at, mounts, place_of, tree
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import FullError, InputError
 from stylewatch_daemon.files import atomic
@@ -21,42 +20,85 @@ from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Picture
-from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.state_dir import State
 
+JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 ALL = {name: name for name in JOB}
+TAKEN = {name.removeprefix("trip/"): name for name in JOB}
+
+BOTH = pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "two_mounts"])
+
+
+class World:
+    """An inbox with `files`, and a state folder."""
+
+    def __init__(self, root: Path, *files: str) -> None:
+        self.inbox, self.outbox, self.state = root / "in", root / "out", State(root / "state")
+        self.state.make()
+        fill(self.inbox, *files)
+
+    def terms(self, after: Any = "archive") -> InboxSettings:
+        return make_inbox(self.inbox, self.outbox, after)
+
+    def claim(
+        self, claimer: Claimer | None = None, after: Any = "archive", job_id: str = "1"
+    ) -> Journal | None:
+        looks = scan(self.inbox).files
+        (job,) = pair(self.inbox, looks, {}).complete
+        return (claimer or Claimer(self.state)).claim(job, looks, self.terms(after), job_id)
+
+    def take(self, after: Any = "archive", job_id: str = "1") -> None:
+        """Claim and accept the pair."""
+        claimer = Claimer(self.state)
+        journal = self.claim(claimer, after, job_id)
+        assert journal is not None
+        claimer.accept(journal, ())
+
+    def is_claimed(self, claimer: Claimer | None = None) -> bool:
+        looks = scan(self.inbox).files
+        (job,) = pair(self.inbox, looks, {}).complete
+        return (claimer or Claimer(self.state)).is_claimed(job, looks)
+
+    def start(self) -> None:
+        """Start the daemon anew; it accepts what was claimed."""
+        self.state.close()
+        self.state.check_jobs()
+        claimer = Claimer(self.state)
+        claimer.recover()
+        for job in claimer.claimed.values():
+            claimer.accept(job, ())
+
+    def held(self) -> list[dict[str, str]]:
+        """Return the files of each claimed job."""
+        return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
+
+    def taken(self) -> dict[str, str]:
+        """Return all claimed files, wherever they are."""
+        return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
+
+    def mounts(self, apart: bool = True) -> AbstractContextManager[None]:
+        return mounts(*([self.inbox, self.state.root] if apart else []))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> ClaimWorld:
-    place = ClaimWorld(tmp_path)
-    fill(place.inbox, *JOB)
-    return place
-
-
-def claim(place: ClaimWorld, claimer: Claimer | None = None, **more: Any) -> Journal | None:
-    files = more.get("files") or scan(place.inbox).files
-    (job,) = pair(place.inbox, files, {}).complete
-    return (claimer or Claimer(place.state)).claim(job, files, place.terms(), "1")
-
-
-def is_claimed(place: ClaimWorld, claimer: Claimer | None = None) -> bool:
-    (job,) = place.pairs()
-    return (claimer or Claimer(place.state)).is_claimed(job, scan(place.inbox).files)
+def place(tmp_path: Path) -> World:
+    return World(tmp_path, *JOB)
 
 
 @BOTH
 def test_the_style_of_an_album_stays_and_is_copied_first(
-    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def copy_checked(name: str, *args: Any) -> str:
         assert (place.inbox / "album/photo.jpg").exists()  # a copy may fail, a rename does not
         return copy(name, *args)
 
-    copy, place = atomic.copy, ClaimWorld(tmp_path)
+    copy, place = atomic.copy, World(tmp_path, "album/style.jpg", "album/photo.jpg")
     monkeypatch.setattr(atomic, "copy", copy_checked)
-    fill(place.inbox, "album/style.jpg", "album/photo.jpg")
-    with layout(place):
+    with place.mounts(apart):
         place.take()
     assert place.held() == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
     assert tree(place.inbox) == {"album/style.jpg": "album/style.jpg"}
@@ -64,23 +106,22 @@ def test_the_style_of_an_album_stays_and_is_copied_first(
 
 @pytest.mark.parametrize(("mask", "frames"), [([], 1), (["trip/content.mask.png"], 1), ([], 2)])
 def test_a_job_with_masks_or_a_clip_has_no_sizes_to_be_batched_by(
-    place: ClaimWorld, mask: list[str], frames: int
+    place: World, mask: list[str], frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(place.inbox, *mask)
-    columns_of = Mock(return_value={})
-    claimer = Claimer(place.state, columns_of)
-    journal = claim(place, claimer)
+    queue_entry, claimer = Mock(return_value={}), Claimer(place.state)
+    monkeypatch.setattr("stylewatch_daemon.ingest.claim.queue_entry", queue_entry)
+    journal = place.claim(claimer)
     assert journal is not None
     names = [file.name for file in journal.files if file.role != "job"]
     claimer.accept(journal, [Picture(name, "0", (4, 4), frames) for name in names])
     is_batched = not mask and frames == 1
-    assert columns_of.call_args.args[1] == ([(4, 4), (4, 4)] if is_batched else [])
+    assert queue_entry.call_args.args[2] == ([(4, 4), (4, 4)] if is_batched else [])
 
 
 def test_files_get_unique_safe_names(tmp_path: Path) -> None:
-    place, odd = ClaimWorld(tmp_path), os.fsdecode(b"-latin\xe9\n.jpg")
-    fill(tmp_path, "styles/Photo.JPG", "in/photo.jpg")
-    fill(place.inbox, odd)
+    place = World(tmp_path, "photo.jpg", os.fsdecode(b"-latin\xe9\n.jpg"))
+    fill(tmp_path, "styles/Photo.JPG")
     files = scan(place.inbox).files
     pairs = pair(place.inbox, files, {"wave": tmp_path / "styles/Photo.JPG"}).complete
     for number, job in enumerate(sorted(pairs, key=lambda job: job.name)):
@@ -89,17 +130,18 @@ def test_files_get_unique_safe_names(tmp_path: Path) -> None:
     assert held == [{"_latin__.jpg", "Photo.JPG"}, {"photo.jpg", "Photo-2.JPG"}]
 
 
-def test_a_pair_that_changed_since_the_scan_stays(place: ClaimWorld) -> None:
+def test_a_pair_that_changed_since_the_scan_stays(place: World) -> None:
     files, path = scan(place.inbox).files, place.inbox / "trip/style.jpg"
     path.unlink()
     path.symlink_to("/etc/passwd")
+    (job,) = pair(place.inbox, files, {}).complete
     with pytest.raises(InputError, match=r"style\.jpg changed"):
-        claim(place, files=files)
+        Claimer(place.state).claim(job, files, place.terms(), "1")
     assert (set(tree(place.inbox)), place.taken()) == (set(JOB), {})
 
 
 def test_originals_that_cannot_be_removed_are_remembered(
-    place: ClaimWorld, monkeypatch: pytest.MonkeyPatch
+    place: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = os.unlink
 
@@ -111,9 +153,9 @@ def test_originals_that_cannot_be_removed_are_remembered(
     with place.mounts():
         monkeypatch.setattr(os, "unlink", refuse)
         place.take()
-    assert is_claimed(place)
+    assert place.is_claimed()
     (place.inbox / "trip/content.jpg").write_text("a new photograph")
-    assert not is_claimed(place)
+    assert not place.is_claimed()
 
 
 # Inputs that are kept
@@ -125,10 +167,12 @@ def test_originals_that_cannot_be_removed_are_remembered(
      ("name", False)],
 )  # fmt: skip
 def test_a_kept_pair_is_the_same_while_its_files_are(
-    change: str, is_known: bool, place: ClaimWorld
+    change: str, is_known: bool, place: World
 ) -> None:
     path = place.inbox / "trip/content.jpg"
-    claimer, journal = place.hold("keep")
+    claimer = Claimer(place.state)
+    journal = place.claim(claimer, "keep")
+    assert journal is not None
     claimer.refuse(journal, "no picture")
     if change == "bytes":
         path.write_text(path.read_text().upper())
@@ -141,14 +185,14 @@ def test_a_kept_pair_is_the_same_while_its_files_are(
         fill(place.inbox, "trip/init.png")
     if change == "name":
         (place.inbox / "trip").rename(place.inbox / "trap")
-    assert is_claimed(place) == is_known
+    assert place.is_claimed() == is_known
 
 
-def test_a_file_that_was_moved_and_comes_back_is_new(place: ClaimWorld) -> None:
+def test_a_file_that_was_moved_and_comes_back_is_new(place: World) -> None:
     place.take(after="keep")
     place.take(after="archive", job_id="2")
     (place.state.jobs / "2/files").rename(place.inbox / "trip")
-    assert not is_claimed(place)
+    assert not place.is_claimed()
 
 
 # Kills
@@ -157,12 +201,11 @@ def test_a_file_that_was_moved_and_comes_back_is_new(place: ClaimWorld) -> None:
 @pytest.mark.parametrize("after", ["archive", "keep"])
 @BOTH
 def test_killed_at_any_change_nothing_is_lost_or_doubled(
-    layout: Layout, after: str, tmp_path: Path
+    apart: bool, after: str, tmp_path: Path
 ) -> None:
     for change in count(1):
-        place = ClaimWorld(tmp_path / str(change))
-        fill(place.inbox, *JOB)
-        with layout(place):
+        place = World(tmp_path / str(change), *JOB)
+        with place.mounts(apart):
             with killed_at(change) as died:
                 place.take(after)
             place.start()
@@ -171,7 +214,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
             assert (in_inbox, jobs) in [(ALL, []), ({}, [TAKEN])], f"killed at change {change}"
         else:
             assert jobs in ([], [TAKEN])
-            assert is_claimed(place) == bool(jobs), f"killed at change {change}"
+            assert place.is_claimed() == bool(jobs), f"killed at change {change}"
         assert list(place.state.claims.iterdir()) == []
         if not died():
             break
@@ -190,33 +233,33 @@ def finished(claimer: Claimer) -> Journal:
 
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_content_may_be_a_long_clip_and_other_files_may_not(
-    moved: bool, place: ClaimWorld
+    moved: bool, place: World, tmp_path: Path
 ) -> None:
     for name in ("content.jpg", "style.jpg"):
         os.truncate(place.inbox / "trip" / name, 2 * LARGEST_PICTURE)
     claimer = Claimer(place.state)
-    with nullcontext() if moved else place.mounts():
-        claim(place, claimer)
+    with place.mounts(not moved):
+        place.claim(claimer)
         job = finished(claimer)
     held = {file.name for file in (place.state.jobs / "1/files").iterdir()}
     assert "content.jpg" in held and "style.jpg" not in held
     reason = claimer.too_large(job)
     assert reason.startswith("style.jpg is 1.1 GB; the limit is 537 MB")
-    lower = Claimer(place.state, limits=lambda: Limits(max_bytes=ByteSize(10**9)))
+    lower = Claimer(place.state, lambda: make_settings((), tmp_path, max_bytes=10**9))
     reason = f"content.jpg is 1.1 GB; the limit is 1.0 GB (limits.max_bytes); {reason}"
     assert lower.too_large(job) == reason
 
 
-def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(place: ClaimWorld) -> None:
+def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(place: World, tmp_path: Path) -> None:
     os.truncate(place.inbox / "trip/content.jpg", LARGEST_PICTURE + 1)
-    claimer = Claimer(place.state, limits=lambda: Limits(free_bytes=10**15))
+    claimer = Claimer(place.state, lambda: make_settings((), tmp_path, free_bytes=10**15))
     with place.mounts(), pytest.raises(FullError, match=r"limits\.free_bytes keeps"):
-        claim(place, claimer)
+        place.claim(claimer)
     assert (set(tree(place.inbox)), place.taken(), claimer.jobs) == (set(JOB), {}, ())
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_long_copy_is_finished_later_also_after_a_kill(killed: bool, place: ClaimWorld) -> None:
+def test_a_long_copy_is_finished_later_also_after_a_kill(killed: bool, place: World) -> None:
     os.truncate(place.inbox / "trip/content.jpg", SMALL + 1)
     woken = Event()
     transfers = Transfers(woken.set)
@@ -224,10 +267,10 @@ def test_a_long_copy_is_finished_later_also_after_a_kill(killed: bool, place: Cl
     with place.mounts():
         if killed:
             with killed_at(12):
-                claim(place)
+                place.claim()
             copying.recover()
-        elif claim(place, copying) is None:  # else it was quick
-            assert is_claimed(place, copying)
+        elif place.claim(copying) is None:  # else it was quick
+            assert place.is_claimed(copying)
             assert list(place.state.jobs.iterdir()) == []
         while copying.copying:
             woken.wait()

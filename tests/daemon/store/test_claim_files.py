@@ -10,7 +10,6 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.store import claim_files
-from stylewatch_daemon.store.claim_files import Originals
 from stylewatch_daemon.store.journal import File, Journal
 
 NAME = "trip/content.jpg"
@@ -99,5 +98,5 @@ def test_nothing_is_removed_or_put_back_through_a_link(place: Place) -> None:
     assert list(elsewhere.iterdir()) == []
     assert claim_files.has_no_way_back(place.journal(), place.held)
     fill(elsewhere, "content.jpg")
-    assert claim_files.remove_originals(place.journal(), place.held) == Originals(gone=False)
+    assert claim_files.remove_originals(place.journal(), place.held) == (False, ())
     assert tree(elsewhere) == {"content.jpg": "content.jpg"}

@@ -50,11 +50,12 @@ RETRY_S = 1.0
 
 
 class InspectionClient:
-    """Answers questions with `entry` (`module:function`), which runs in a child process.
+    """Answers each question once, in any order, until it is closed; no method but that blocks.
 
-    `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`; with
-    `quick`, one that takes longer than that many seconds is inspected again in a second child. An
-    idle child is stopped after `idle_s` seconds.
+    `entry` (`module:function`) answers them in a child process. `wake` is called, from the thread,
+    when there is a verdict. A picture may take `seconds`; with `quick`, one that takes longer than
+    that many seconds is inspected again in a second child. An idle child is stopped after `idle_s`
+    seconds.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class InspectionClient:
 
     @property
     def trouble(self) -> str:
-        """The reason why questions can't be answered now; empty if they can."""
+        """Why questions cannot be answered now; empty where they can."""
         return self._trouble or (self._slow.trouble if self._slow else "")
 
     def ask(self, question: Question) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store.thumbs import SIDE
@@ -72,20 +71,4 @@ class NotNow:
 
 
 Verdict = Fine | Refused | CutOff
-
-
-class Inspector(Protocol):
-    """Answers each question once, in any order, until it is closed."""
-
-    @property
-    def trouble(self) -> str:
-        """Why questions cannot be answered now; empty where they can."""
-
-    def ask(self, question: Question) -> None:
-        """Have the question answered; does not block."""
-
-    def verdicts(self) -> list[Verdict]:
-        """Return the verdicts since the last call; does not block."""
-
-    def close(self) -> None:
-        """Answer no more questions."""
+"""Answer to a question."""
