@@ -7,7 +7,7 @@ from functools import partial
 from itertools import count
 from multiprocessing import Pipe
 from queue import SimpleQueue
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
@@ -106,7 +106,7 @@ class ThreadedExecutor(ABC):
         events: list[AttemptEvent] = []
         while not self._events.empty():  # nobody else takes any
             events.append(self._events.get())
-            if isinstance(events[-1].event, get_args(End)):
+            if isinstance(events[-1].event, End):
                 self._batch_of.pop(events[-1].ticket, None)
         return events
 

@@ -16,8 +16,8 @@ from stylewatch_daemon.worker.messages import AttemptEvent
 
 WORK = "stylewatch_daemon.worker.batch:work"
 
-MAX_IDLE_MEMORY = 2 << 30
-"""Bytes that an idle worker may hold on a machine of any size; torch alone takes half of it."""
+MAX_IDLE_MEMORY = max(2 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+"""Bytes that an idle worker may hold: a quarter of all, or 2 GB, of which torch takes half."""
 
 POLL_EVERY = 0.2
 """Longest wait for a busy worker, in seconds. Time is counted in pieces no longer than that, so a
@@ -41,34 +41,30 @@ class Local(ThreadedExecutor):
         *,
         devices: Sequence[str | None] = (),
         idle_s: float = 60.0,
-        most_memory: int | None = None,
+        most_memory: int = MAX_IDLE_MEMORY,
         wake: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__("workers", wake)
         self._lock, self._work, self._idle_s = lock, work, idle_s
-        self._most_memory = max_idle_memory() if most_memory is None else most_memory
+        self._most_memory = most_memory
         self._adds_devices = not devices
         self._workers = [self._worker(device) for device in devices or (None,)]
         self._scheduler = Scheduler(self._emit, self._workers)
         self.capacity = len(self._workers)
 
     def _worker(self, device: str | None) -> WorkerProcess:
-        return WorkerProcess(device, self._lock, self._work, self._most_memory)
+        return WorkerProcess(self._emit, device, self._lock, self._work, self._most_memory)
 
     def _emit(self, event: AttemptEvent) -> None:
-        if isinstance(event.event, Started):
-            self._add_devices(event.event)
-        super()._emit(event)
-
-    def _add_devices(self, first: Started) -> None:
-        """Add workers for the accelerators that the first worker did not choose itself."""
-        if self._adds_devices and first.accelerators:
+        first = event.event
+        if self._adds_devices and isinstance(first, Started) and first.accelerators:
             self._adds_devices = False
-            for device in first.accelerators:
+            for device in first.accelerators:  # but the one that the first worker chose itself
                 if device != first.device:
                     self._workers.append(self._worker(device))
                     self._scheduler.add(self._workers[-1])
             self.capacity = len(self._workers)
+        super()._emit(event)
 
     def _call(self, method: str, *args: Any) -> None:
         getattr(self._scheduler, method)(*args)
@@ -91,10 +87,10 @@ class Local(ThreadedExecutor):
             self._obey()
         for worker in list(self._workers):
             if any(handle in ready for handle in worker.handles):
-                self._scheduler.emit_all(worker.receive())
+                worker.receive()
             else:
-                self._scheduler.emit_all(worker.add_silence(passed))
-            if worker.is_running and not worker.tickets and _idle(worker) >= self._idle_s:
+                worker.add_silence(passed)
+            if worker.is_running and not worker.tickets and worker.idle_s >= self._idle_s:
                 worker.stop()
 
     def _timeout(self) -> float | None:
@@ -102,14 +98,4 @@ class Local(ThreadedExecutor):
         running = [worker for worker in self._workers if worker.is_running]
         if any(worker.tickets for worker in running):
             return POLL_EVERY
-        return min((max(0.0, self._idle_s - _idle(worker)) for worker in running), default=None)
-
-
-def _idle(worker: WorkerProcess) -> float:
-    """Return the seconds that a worker has been idle."""
-    return time.monotonic() - worker.idle_since
-
-
-def max_idle_memory() -> int:
-    """Return the bytes above which an idle worker is replaced: a quarter of the memory."""
-    return max(MAX_IDLE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+        return min((max(0.0, self._idle_s - worker.idle_s) for worker in running), default=None)

@@ -22,7 +22,7 @@ Emit = Callable[[AttemptEvent], object]
 
 
 class Worker(Protocol):
-    """A worker that runs one batch at a time. Methods return the events that they cause."""
+    """A worker that runs one batch at a time, and emits the events of its attempts."""
 
     @property
     def device(self) -> str | None:
@@ -34,7 +34,7 @@ class Worker(Protocol):
         """The attempts that it runs."""
         ...
 
-    def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
+    def begin(self, orders: Mapping[str, Order]) -> None:
         """Begin a batch, by ticket."""
         ...
 
@@ -42,17 +42,20 @@ class Worker(Protocol):
         """Pass a request on, if it runs that attempt; the last request holds."""
         ...
 
-    def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
+    def drop(self, ticket: str, why: str) -> None:
         """End an attempt now; where it shares its worker, at its next step."""
         ...
 
-    def end(self, why: str) -> Iterable[AttemptEvent]:
+    def end(self, why: str) -> None:
         """End all attempts of the worker now."""
         ...
 
 
 class Scheduler:
-    """Gives waiting batches to free workers, first come, first served; `emit` gets all events."""
+    """Gives waiting batches to free workers, first come, first served.
+
+    `emit` gets the ends of attempts that no worker began.
+    """
 
     def __init__(self, emit: Emit, workers: Iterable[Worker] = ()) -> None:
         self._emit, self._workers = emit, list(workers)
@@ -93,7 +96,7 @@ class Scheduler:
         """End an attempt now."""
         for worker in self._workers:
             if ticket in worker.tickets:
-                self.emit_all(worker.drop(ticket, DROPPED))
+                worker.drop(ticket, DROPPED)
         self._end_waiting([ticket], Lost(DROPPED))
 
     def assign(self) -> None:
@@ -102,7 +105,7 @@ class Scheduler:
             worker = self._free_worker(next(iter(orders.values())).settings.device)
             if worker is not None:
                 self._waiting.remove(orders)
-                self.emit_all(worker.begin(orders))
+                worker.begin(orders)
                 for ticket in orders.keys() & self._wanted.keys():
                     worker.ask(ticket, self._wanted.pop(ticket))
 
@@ -118,13 +121,8 @@ class Scheduler:
     def end_all(self, why: str) -> None:
         """End all attempts, those that run and those that wait, as lost."""
         for worker in self._workers:
-            self.emit_all(worker.end(why))
+            worker.end(why)
         self.fail_waiting(Lost(why))
-
-    def emit_all(self, events: Iterable[AttemptEvent]) -> None:
-        """Emit events of a worker."""
-        for event in events:
-            self._emit(event)
 
     def _free_worker(self, device: str | None) -> Worker | None:
         """A free worker: that of `device` where it has its own, else any."""

@@ -1,6 +1,6 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
-When a worker dies, `WorkerProcess.receive` reads what it sent before, and then ends its attempts:
+When a worker dies, `WorkerProcess.receive` emits what it sent before, and then ends its attempts:
 as Lost if it had taken their orders, else as Failed by a shortage, which costs no attempt.
 """
 
@@ -16,6 +16,7 @@ from statistics import median
 from typing import get_args
 
 from stylewatch_daemon.errors import ShortageError
+from stylewatch_daemon.executors.scheduler import Emit
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
@@ -107,9 +108,11 @@ class WorkerProcess:
     holds while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
     """
 
-    def __init__(self, device: str | None, lock: Path, work: str, most_memory: int) -> None:
-        self.device = device
-        self.idle_since = time.monotonic()
+    def __init__(
+        self, emit: Emit, device: str | None, lock: Path, work: str, most_memory: int
+    ) -> None:
+        self.device, self._emit = device, emit
+        self._idle_since = time.monotonic()
         self._lock, self._work, self._most_memory = lock, work, most_memory
         self._child: Child | None = None
         self._backend = ""
@@ -126,6 +129,11 @@ class WorkerProcess:
         return self._child is not None
 
     @property
+    def idle_s(self) -> float:
+        """Seconds since the last attempt ended."""
+        return time.monotonic() - self._idle_since
+
+    @property
     def tickets(self) -> frozenset[str]:
         """The attempts that are being made."""
         return frozenset(self._running)
@@ -135,8 +143,8 @@ class WorkerProcess:
         """The connections to wait on for events with `multiprocessing.connection.wait`."""
         return [] if self._child is None else [self._child.line]
 
-    def begin(self, orders: Mapping[str, Order]) -> list[AttemptEvent]:
-        """Begin attempts that came together, by ticket; return events only if that failed."""
+    def begin(self, orders: Mapping[str, Order]) -> None:
+        """Begin attempts that came together, by ticket."""
         self._tickets, self._spent = tuple(orders), False
         self._running = {
             ticket: HangTimeout(order.step_timeout_s) for ticket, order in orders.items()
@@ -148,8 +156,7 @@ class WorkerProcess:
         except OSError as error:  # no process to be had, or it died this very moment
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
             reason = f"the worker process could not be used: {why}"
-            return self._lose(Failed(reason, ShortageError.exit_code))
-        return []
+            self._lose(Failed(reason, ShortageError.exit_code))
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to the worker, if it runs that attempt."""
@@ -161,46 +168,42 @@ class WorkerProcess:
             except OSError:
                 return  # its death is an event that comes next
 
-    def receive(self) -> list[AttemptEvent]:
-        """Return the events that have come from the worker, and its death if it is gone.
+    def receive(self) -> None:
+        """Handle the messages that have come from the worker, and its death if it is gone.
 
         At most MAX_EVENTS at once, so that a flood from one worker holds up no other.
         """
-        events: list[AttemptEvent] = []
-        while (child := self._child) is not None and len(events) < MAX_EVENTS:
+        for _ in range(MAX_EVENTS):
+            if (child := self._child) is None:
+                return
             try:
                 if not child.line.poll():
-                    break
-                event = self._receive(child)
+                    return
+                self._receive(child)
             except (EOFError, OSError):
-                events += self._lose(self._end_by_death(_describe_death(child, self._serves)))
+                self._lose(self._end_by_death(_describe_death(child, self._serves)))
             except ValueError as error:
-                events += self._lose(Lost(f"the worker process sent {error}"))
-            else:
-                if event is not None:
-                    self._note(event)
-                    events.append(event)
-        return events
+                self._lose(Lost(f"the worker process sent {error}"))
 
-    def add_silence(self, seconds: float) -> list[AttemptEvent]:
-        """Count more silence of the worker; return the ends of attempts if it is too much."""
+    def add_silence(self, seconds: float) -> None:
+        """Count more silence of the worker; end its attempts if it is too much."""
         alive = [timeout for timeout in self._running.values() if not timeout.add_silence(seconds)]
-        if not self._running or alive:
-            return []
-        silent = max(timeout.silent for timeout in self._running.values())
-        why = f"the worker hung: there was no sign of life for {silent:.0f} s"
-        return self._lose(self._end_by_death(why))
+        if self._running and not alive:
+            silent = max(timeout.silent for timeout in self._running.values())
+            why = f"the worker hung: there was no sign of life for {silent:.0f} s"
+            self._lose(self._end_by_death(why))
 
-    def drop(self, ticket: str, why: str) -> list[AttemptEvent]:
+    def drop(self, ticket: str, why: str) -> None:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
-            return self.end(why)
-        self.ask(ticket, AttemptRequest.CANCEL)
-        return []
+            self.end(why)
+        else:
+            self.ask(ticket, AttemptRequest.CANCEL)
 
-    def end(self, why: str) -> list[AttemptEvent]:
+    def end(self, why: str) -> None:
         """End all attempts now, if there are any, and kill their worker."""
-        return self._lose(Lost(why)) if self._running else []
+        if self._running:
+            self._lose(Lost(why))
 
     def stop(self) -> None:
         """Stop an idle worker, which gives back its memory, also that of the GPU."""
@@ -208,25 +211,26 @@ class WorkerProcess:
             self._child.stop()
             self._child = None
 
-    def _note(self, received: AttemptEvent) -> None:
-        """Record that the worker lives, and perhaps the end of one of its attempts."""
-        ticket, event = received.ticket, received.event
+    def _handle(self, ticket: str, event: Event) -> None:
+        """Emit an event, after recording that the worker lives, and that an attempt has ended."""
         for timeout in self._running.values():
             timeout.silent = 0.0
         self._running[ticket].note(event)
-        if isinstance(event, get_args(End)):
+        if isinstance(event, End):
             del self._running[ticket]
             self._spent |= isinstance(event, Failed) and event.recycle
-            self.idle_since = time.monotonic()
+            self._idle_since = time.monotonic()
             if self._spent and not self._running:
                 self._kill()
+        self._emit(AttemptEvent(ticket, event))
 
-    def _lose(self, end: Lost | Failed) -> list[AttemptEvent]:
-        """Kill the process; return `end` for each of its attempts."""
+    def _lose(self, end: Lost | Failed) -> None:
+        """Kill the process; `end` is that of each of its attempts."""
         self._kill()
         lost, self._running = list(self._running), {}
-        self.idle_since = time.monotonic()
-        return [AttemptEvent(ticket, end) for ticket in lost]
+        self._idle_since = time.monotonic()
+        for ticket in lost:
+            self._emit(AttemptEvent(ticket, end))
 
     def _end_by_death(self, why: str) -> Lost | Failed:
         """Return the end of the attempts of a process that is gone.
@@ -257,20 +261,20 @@ class WorkerProcess:
             self._child = Child(_SERVE, self._work, self._lock, name=NAME)
         return self._child
 
-    def _receive(self, child: Child) -> AttemptEvent | None:
-        """Return the event that has come; None if the worker only says that it is ready.
+    def _receive(self, child: Child) -> None:
+        """Handle the message that has come.
 
         Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
         """
         raw = child.line.recv_bytes(MAX_MESSAGE)
         self._serves = True
         if raw == READY:
-            return None
+            return
         event: Event = decode(raw[1:], *get_args(Event))
         ticket = next(iter(self._tickets[raw[0] :]), "")
         if ticket not in self._running:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
-        return AttemptEvent(ticket, event)
+        self._handle(ticket, event)
 
 
 def _memory(pid: int) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
@@ -29,14 +28,8 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state_dir import State
 
-
-class ExecutorFactory(Protocol):
-    """Makes an executor that calls `wake`, in any thread, when there are new events."""
-
-    def __call__(self, *, wake: Callable[[], object]) -> Executor:
-        """Return a new executor."""
-        ...
-
+ExecutorFactory = Callable[..., Executor]
+"""Makes an executor that calls the argument `wake`, in any thread, when there are new events."""
 
 LOCK_WITHIN = 0.5
 """Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""

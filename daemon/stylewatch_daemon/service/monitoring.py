@@ -164,14 +164,6 @@ class Metrics(Reporter):
         """Forget an earlier attempt: the first step has no start to be measured from."""
         self._forget(job)
 
-    def stopped(self, job: str, step: int, unit: str) -> None:
-        """Forget the progress of a job that continues at the next start."""
-        self._forget(job)
-
-    def paused(self, what: str, reason: str) -> None:
-        """Forget the progress of a job that continues later."""
-        self._forget(what)
-
     def _forget(self, job: str) -> None:
         self._progress.pop(job, None)
 

@@ -151,10 +151,10 @@ def test_a_fault_of_ours_loses_what_runs_and_no_more(
 ) -> None:
     receive, faults = WorkerProcess.receive, [ZeroDivisionError("by zero")]
 
-    def broken(worker: WorkerProcess) -> list[AttemptEvent]:
+    def broken(worker: WorkerProcess) -> None:
         if faults:
             raise faults.pop()
-        return receive(worker)
+        receive(worker)
 
     monkeypatch.setattr(WorkerProcess, "receive", broken)
     listener = make()
@@ -168,14 +168,18 @@ def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
-    worker = WorkerProcess(None, tmp_path / "lock", WORK, most_memory=1 << 40)
+    events: list[AttemptEvent] = []
+    worker = WorkerProcess(events.append, None, tmp_path / "lock", WORK, most_memory=1 << 40)
     worker.begin({ticket: order("until stopped") for ticket in "ab"})
-    for _ in range(9):
-        while not (events := worker.receive()):
+    for count in range(1, 10):
+        while len(events) < count:
             wait(worker.handles)
-        assert len(events) == 1
-        assert worker.add_silence(40.0) == []
-    ends = [event for _ in range(99) for event in worker.add_silence(40.0)]
+            worker.receive()
+        worker.add_silence(40.0)
+        assert len(events) == count
+    for _ in range(99):
+        worker.add_silence(40.0)
+    ends = events[9:]
     assert [event.ticket for event in ends] == ["a", "b"]
     assert isinstance(ends[0].event, Lost)
     assert "hung" in ends[0].event.reason
@@ -198,35 +202,30 @@ SECOND_SIZE = (step(3, 70), step(4, 100), step(5, 120), step(6, 140), step(7, 10
 @pytest.mark.parametrize(
     ("events", "timeout", "wanted", "limit"),
     [
-        (FAST, None, AttemptRequest.GO_ON, 60),
-        ((*SLOW, *SECOND_SIZE), None, AttemptRequest.GO_ON, 200),
-        (SLOW, 7, AttemptRequest.GO_ON, 7),
+        (FAST, None, "", 60),
+        ((*SLOW, *SECOND_SIZE), None, "", 200),
+        (SLOW, 7, "", 7),
         # loading, another size, the final files and a checkpoint take ten times as long
-        ((STARTED,), 3, AttemptRequest.GO_ON, 30),
-        ((*FAST, step(3, 1.5)), None, AttemptRequest.GO_ON, 600),
-        (
-            (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "")),
-            None,
-            AttemptRequest.GO_ON,
-            600,
-        ),
-        ((*FAST, Saving()), 3, AttemptRequest.GO_ON, 30),
+        ((STARTED,), 3, "", 30),
+        ((*FAST, step(3, 1.5)), None, "", 600),
+        ((STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "")), None, "", 600),
+        ((*FAST, Saving()), 3, "", 30),
         # an attempt that began again loads again, and its earlier steps do not count
-        ((*SLOW, STARTED), None, AttemptRequest.GO_ON, 600),
-        ((*SLOW, *FAST), None, AttemptRequest.GO_ON, 60),
+        ((*SLOW, STARTED), None, "", 600),
+        ((*SLOW, *FAST), None, "", 60),
         # a request to stop leaves nothing to wait for but a checkpoint
-        ((STARTED,), None, AttemptRequest.STOP, 60),
-        ((STARTED, Saving()), None, AttemptRequest.STOP, 600),
-        (FAST, None, AttemptRequest.FINISH, 600),
+        ((STARTED,), None, "stop", 60),
+        ((STARTED, Saving()), None, "stop", 600),
+        (FAST, None, "finish", 600),
     ],
 )
 def test_limit_of_silence(
-    events: tuple[Event, ...], timeout: float | None, wanted: AttemptRequest, limit: float
+    events: tuple[Event, ...], timeout: float | None, wanted: str, limit: float
 ) -> None:
     hang = HangTimeout(timeout)
     for event in events:
         hang.note(event)
-    hang.asked = wanted
+    hang.asked = AttemptRequest(wanted)
     assert not hang.add_silence(limit - 1)
     assert hang.add_silence(2)
     hang.note(step(8, 0))

@@ -3,7 +3,6 @@
 import threading
 from collections import defaultdict
 from pathlib import Path
-from typing import get_args
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
@@ -58,4 +57,4 @@ class Listener:
             self.events[received.ticket].append(received.event)
 
     def ends(self, ticket: str) -> list[Event]:
-        return [event for event in self.events[ticket] if isinstance(event, get_args(End))]
+        return [event for event in self.events[ticket] if isinstance(event, End)]

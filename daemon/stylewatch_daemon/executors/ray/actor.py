@@ -23,8 +23,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
+from stylewatch_daemon.executors.ray.messages import PIECE, pack, versions
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Failed, Order
@@ -34,8 +35,6 @@ HEARTBEAT = 2.0
 
 _NEVER = 1e6
 """Seconds after which an idle worker would be ended; it ends with its actor."""
-
-_CANNOT_WRITE = 73
 
 INPUTS = ".inputs"
 
@@ -56,11 +55,11 @@ class WorkerActor:
         self._has_news = asyncio.Event()
         self._local = Local(folder / "worker.lock", work, devices=(None,), idle_s=_NEVER)
 
-    async def hello(self) -> Hello:
-        """Return the program and the machine of this actor."""
+    async def hello(self) -> tuple[str, ...]:
+        """Return the machine of this actor, and its versions."""
         loop = asyncio.get_running_loop()
         self._local.wake = lambda: loop.call_soon_threadsafe(self._take_events)
-        return Hello(Program.running(), platform.node())
+        return platform.node(), *versions()
 
     async def begin(self, piece: bytes, last: bool) -> None:
         """Take the next piece of pickled orders by ticket; the `last` piece begins them."""
@@ -72,7 +71,7 @@ class WorkerActor:
         for ticket, order in list(orders.items()):
             if (path := missing(order)) is not None:
                 reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._send(AttemptEvent(ticket, Failed(reason, _CANNOT_WRITE)))
+                self._send(AttemptEvent(ticket, Failed(reason, OutputError.exit_code)))
                 del orders[ticket]
         if orders:
             self._local.submit(orders)

@@ -6,21 +6,19 @@ a machine that others keep, while another has nothing to do.
 
 import asyncio
 import pickle
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import share
 from stylewatch_daemon.executors.ray.clip_scheduler import ClipScheduler
 from stylewatch_daemon.executors.ray.messages import (
-    NOT_THERE,
     PIECE,
     ActorOptions,
-    Hello,
-    Program,
     Stream,
     unpack,
+    versions,
 )
 from stylewatch_daemon.executors.scheduler import DROPPED, Emit
 from stylewatch_daemon.settings.sections import Demand, Machine
@@ -67,53 +65,48 @@ class ActorClient:
 
     def __init__(self, actor: ActorHandle, emit: Emit, silent_s: float) -> None:
         self.tickets: set[str] = set()
-        self._actor, self._emit, self._silent_s = actor, emit, silent_s
+        self.actor, self._emit, self._silent_s = actor, emit, silent_s
         self._batch: Mapping[str, Order] = {}
         self._has_batch = asyncio.Event()
         self._requests: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
         """Calls that the actor gets once it has the batch."""
 
-    def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
+    def begin(self, orders: Mapping[str, Order]) -> None:
         """Leave a batch to `run`."""
         self.tickets, self._batch = set(orders), orders
         self._has_batch.set()
-        return ()
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on; the last one holds."""
         if ticket in self.tickets:
             self._requests.put_nowait(("ask", ticket, wanted))
 
-    def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
+    def drop(self, ticket: str, why: str) -> None:
         """End an attempt; its End follows."""
         self._requests.put_nowait(("drop", ticket))
-        return ()
 
-    def end(self, why: str) -> Iterable[AttemptEvent]:
+    def end(self, why: str) -> None:
         """End the actor, and all that it runs."""
-        self._actor.end()
-        return self._all_ended(Lost(why))
+        self.actor.end()
+        self._end_all(Lost(why))
 
     async def connect(self) -> None:
         """Wait until the actor is there, however long the cluster is busy.
 
         Raises UnavailableError: it cannot start, or runs another version.
         """
-        hello: Hello = await self._actor.call("hello")
-        if hello.program != (own := Program.running()):
+        machine, *theirs = await self.actor.call("hello")
+        if theirs != (own := list(versions())):
             raise UnavailableError(
-                f"the machine {hello.machine} of the cluster has stylewatch "
-                f"{hello.program.stylewatch} with Python {hello.program.python}, and this one "
-                f"{own.stylewatch} with {own.python}: install the same on all"
+                f"the machine {machine} of the cluster has stylewatch {theirs[0]} with Python "
+                f"{theirs[1]}, and this one {own[0]} with {own[1]}: install the same on all"
             )
 
     async def has_work(self, idle_s: float) -> bool:
         """Wait for a batch; False where none comes within `idle_s` seconds."""
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._has_batch.wait(), idle_s)
-        except TimeoutError:
-            return self._has_batch.is_set()
-        return True
+        return self._has_batch.is_set()
 
     async def run(self) -> None:
         """Run the batch; raises UnavailableError once the actor is lost.
@@ -130,7 +123,7 @@ class ActorClient:
                 is_last = start + PIECE >= len(content)
                 await self._call("begin", content[start : start + PIECE], is_last)
         except UnavailableError as error:
-            self._end_all(Failed(str(error), NOT_THERE))
+            self._end_all(Failed(str(error), error.exit_code))
             raise
         sending = asyncio.ensure_future(self._send_requests())
         try:
@@ -160,14 +153,14 @@ class ActorClient:
         while batch and batch is self.tickets:  # the last End may cause the next batch to begin
             for message in stream.feed(await self._call("events")):
                 ticket, event = unpack(message)
-                if ticket not in self.tickets or not isinstance(event, get_args(Event)):
+                if ticket not in self.tickets or not isinstance(event, Event):
                     raise ValueError(f"the machine of the cluster sent {message[:80]!r}")
-                if isinstance(event, get_args(End)):
+                if isinstance(event, End):
                     self.tickets.discard(ticket)
                 self._emit(AttemptEvent(ticket, event))
 
     async def _call(self, name: str, *args: Any) -> Any:
-        return await self._actor.call(name, *args, within=self._silent_s)
+        return await self.actor.call(name, *args, within=self._silent_s)
 
     async def _send_requests(self) -> None:
         """Pass requests on in their order, until canceled; if the actor is lost, `run` notices."""
@@ -181,12 +174,9 @@ class ActorClient:
             self._emit(AttemptEvent(ticket, end))
 
     def _end_all(self, end: Failed | Lost) -> None:
-        for event in self._all_ended(end):
-            self._emit(event)
-
-    def _all_ended(self, end: Failed | Lost) -> list[AttemptEvent]:
         tickets, self.tickets = self.tickets, set()
-        return [AttemptEvent(ticket, end) for ticket in tickets]
+        for ticket in tickets:
+            self._emit(AttemptEvent(ticket, end))
 
 
 StartActor = Callable[[str], ActorHandle]
@@ -226,8 +216,8 @@ class ActorPool(ClipScheduler):
     def close(self) -> None:
         """End all actors; no other is started. Their attempts are ended by the supervisor."""
         self._machines = None
-        for worker in list(self._machine_of):
-            worker.end("the daemon left")
+        for worker in self._machine_of:
+            worker.actor.end()
 
     def _start_actors(self) -> None:
         """Request as many actors as there are batches that wait, and places."""
@@ -235,7 +225,7 @@ class ActorPool(ClipScheduler):
             return
         if not self.places:
             reason = self._demand.impossible(self._machines)
-            self.fail_waiting(Failed(reason, NOT_THERE))
+            self.fail_waiting(Failed(reason, UnavailableError.exit_code))
             for worker in self._starting:
                 self._tasks[worker].cancel()
         while self.waiting > len(self._starting) and len(self._machine_of) < self.places:
@@ -262,10 +252,10 @@ class ActorPool(ClipScheduler):
                 self.assign()
         except UnavailableError as error:
             if worker in self._starting:
-                self.fail_next(Failed(str(error), NOT_THERE))
+                self.fail_next(Failed(str(error), error.exit_code))
         finally:
             self._starting.discard(worker)
             del self._machine_of[worker], self._tasks[worker]
             self.remove(worker)
-            self.emit_all(worker.end(DROPPED))
+            worker.end(DROPPED)
             self._start_actors()

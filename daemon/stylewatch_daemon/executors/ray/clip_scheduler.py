@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from stylewatch_daemon.executors.ray.messages import NOT_THERE
+from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.scheduler import Emit, Scheduler
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
@@ -95,7 +95,8 @@ class ClipAttempt:
     def end_part(self, part: str, end: End) -> None:
         """Note that a part has ended; one whose machine is not to be had is left to the others."""
         self.running.remove(part)
-        if isinstance(end, Failed) and end.exit_code == NOT_THERE and part not in self._first:
+        is_missing = isinstance(end, Failed) and end.exit_code == UnavailableError.exit_code
+        if is_missing and part not in self._first:
             return
         if isinstance(end, Refused | Failed | Lost):
             self.failure = self.failure or end

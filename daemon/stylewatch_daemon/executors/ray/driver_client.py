@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.messages import (
-    NOT_THERE,
     ActorOptions,
     Capacity,
     ClusterLost,
@@ -119,7 +119,7 @@ class Cluster(ThreadedExecutor):
             self.capacity = max(1, message.places)
             self.wake()
         elif ticket in self._running:
-            if isinstance(message, get_args(End)):
+            if isinstance(message, End):
                 self._running.remove(ticket)
             self._emit(AttemptEvent(ticket, message))
 
@@ -134,7 +134,7 @@ class Cluster(ThreadedExecutor):
             self._driver.kill()
         self._driver = None
         self.capacity = 1
-        self._end_all(Failed(reason, NOT_THERE))
+        self._end_all(Failed(reason, UnavailableError.exit_code))
 
     def _leave(self, why: str) -> None:
         self._end_all(Lost(why))

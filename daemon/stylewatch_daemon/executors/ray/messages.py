@@ -15,9 +15,6 @@ from stylewatch_daemon.worker.messages import Event
 PIECE = 64 << 10
 """Bytes that are sent at once; Ray stores what is over 100 kB."""
 
-NOT_THERE = 69
-"""Exit code of an attempt that failed since the cluster cannot be used."""
-
 
 @dataclass(frozen=True)
 class ActorOptions:
@@ -29,27 +26,6 @@ class ActorOptions:
     work: str
     idle_s: float = 60.0
     silent_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class Program:
-    """Versions that must be the same on both sides for messages to mean the same."""
-
-    stylewatch: str
-    python: str
-
-    @classmethod
-    def running(cls) -> "Program":
-        """Return the versions of this process."""
-        return cls(version("stylewatch"), ".".join(platform.python_version_tuple()[:2]))
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The program that an actor runs, and its machine."""
-
-    program: Program
-    machine: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +43,11 @@ class ClusterLost:
 
 
 Message = Event | Capacity | ClusterLost
+
+
+def versions() -> tuple[str, str]:
+    """Return the versions of stylewatch and Python: with others, messages mean something else."""
+    return version("stylewatch"), ".".join(platform.python_version_tuple()[:2])
 
 
 def pack(message: Message, ticket: str = "") -> bytes:

@@ -83,8 +83,7 @@ class ActorHandle:
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
         """The answer of its method; raises UnavailableError where none comes `within` seconds."""
         try:
-            answer = getattr(self._handle, name).remote(*args)
-            return await asyncio.wait_for(_wait(answer), within)
+            return await asyncio.wait_for(getattr(self._handle, name).remote(*args), within)
         except TimeoutError:
             reason = f"gave no sign of life for {within:.0f} s"
             raise UnavailableError(f"the machine of the cluster {reason}") from None
@@ -96,10 +95,6 @@ class ActorHandle:
     def end(self) -> None:
         """End it, and what it does, at once."""
         ray.kill(self._handle, no_restart=True)
-
-
-async def _wait(answer: Any) -> Any:
-    return await answer
 
 
 def explain(error: BaseException) -> str:

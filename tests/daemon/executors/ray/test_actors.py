@@ -16,7 +16,6 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
-from stylewatch_daemon.executors.ray.messages import Hello, Program
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
@@ -55,8 +54,8 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
 
 
 def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hello(self: WorkerActor) -> Hello:
-        return Hello(Program("9.9", "3.11"), "host-7")
+    async def hello(self: WorkerActor) -> tuple[str, ...]:
+        return "host-7", "9.9", "3.11"
 
     async def scenario(world: World) -> None:
         world.pool.look([FIRST])

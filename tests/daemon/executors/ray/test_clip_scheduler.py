@@ -8,7 +8,6 @@ from tests.daemon.worker.works import FRAMES
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.clip_scheduler import balanced
 from stylewatch_daemon.executors.ray.messages import ActorOptions
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.sections import Demand
@@ -59,9 +58,9 @@ def test_scenes_are_painted_in_two_places_and_joined() -> None:
         assert await ends(world) == [Done({"state": "done"})]
         events = world.of("a")
         assert {event.path for event in events if isinstance(event, Staged)} == {
-            "nowhere/.clip/part-0.npz (1,)",
-            "nowhere/.clip/part-1.npz (5, 7)",
-        }
+            "nowhere/.clip/part-0.npz (6,)",
+            "nowhere/.clip/part-1.npz (1, 3)",
+        }, "parts of similar length"
         started = [event.device for event in events if isinstance(event, Started)]
         assert started == ["cpu"], "parts do not start the attempt again"
         progress = [event for event in events if isinstance(event, Progress)]
@@ -88,28 +87,31 @@ def test_a_single_place_paints_the_whole_clip() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("wanted", [AttemptRequest.STOP, AttemptRequest.CANCEL])
-def test_a_clip_that_is_to_stop_ends_once_its_parts_have(wanted: AttemptRequest) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "end"),
+    [
+        (AttemptRequest.STOP, Stopped(3)),
+        (AttemptRequest.CANCEL, Stopped(3)),
+        (AttemptRequest.FINISH, FINISHED),
+    ],
+)
+def test_a_clip_that_is_to_end_does_so_once_its_parts_have(
+    wanted: AttemptRequest, end: End
+) -> None:
     async def scenario(world: World) -> None:
         await until_two_parts_run(world)
         world.pool.ask("a", wanted)
-        assert await ends(world) == [Stopped(3)]
+        assert await ends(world) == [end]
 
     run(scenario)
 
 
-def test_a_clip_is_finished_with_what_its_parts_have_painted() -> None:
-    async def scenario(world: World) -> None:
-        await until_two_parts_run(world)
-        world.pool.ask("a", AttemptRequest.FINISH)
-        assert await ends(world) == [FINISHED]
-
-    run(scenario)
-
-
-@pytest.mark.parametrize(
+stop_or_finish = pytest.mark.parametrize(
     ("wanted", "end"), [(AttemptRequest.STOP, Stopped(1)), (AttemptRequest.FINISH, FINISHED)]
 )
+
+
+@stop_or_finish
 def test_a_clip_is_not_divided_once_it_is_to_end(wanted: AttemptRequest, end: End) -> None:
     async def scenario(world: World) -> None:
         world.pool.look([FIRST, SECOND])
@@ -122,9 +124,7 @@ def test_a_clip_is_not_divided_once_it_is_to_end(wanted: AttemptRequest, end: En
     run(scenario)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "end"), [(AttemptRequest.STOP, Stopped(1)), (AttemptRequest.FINISH, FINISHED)]
-)
+@stop_or_finish
 def test_requests_reach_a_clip_whose_parts_wait(wanted: AttemptRequest, end: End) -> None:
     async def scenario(world: World) -> None:
         await until_parts_wait(world, "endless clip")
@@ -186,8 +186,3 @@ def test_a_clip_that_is_given_up_takes_its_parts_along() -> None:
         assert await ends(world) == [Lost("it was given up")]
 
     run(scenario)
-
-
-def test_parts_are_of_similar_length() -> None:
-    scenes = [(0, 3), (3, 9), (12, 3), (15, 1), (16, 4)]
-    assert balanced(scenes, 2) == [[(3, 9), (15, 1)], [(0, 3), (12, 3), (16, 4)]]

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -164,8 +162,3 @@ def test_a_driver_reports_the_places_and_leaves_when_the_connection_closes(
         assert driver._process.wait(60) == 0
     finally:
         driver.kill()
-
-
-def test_the_daemon_does_not_load_ray() -> None:
-    program = "import sys, stylewatch_daemon.service.daemon; sys.exit('ray' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
