@@ -169,7 +169,7 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class PaintsMany(Protocol):
+class PaintsMany(Backend, Protocol):
     """A Backend that can run several tasks at once, where that is faster than in turn."""
 
     def paint_many(

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
 
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
@@ -13,7 +12,7 @@ from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Sto
 from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun
-from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
+from stylewatch_plugins.contract import PaintsMany, Pixels, Step, Wish
 from stylewatch_plugins.errors import BackendError, error_kind
 
 IndexedEvent = tuple[int, Event]
@@ -47,11 +46,7 @@ def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]
         yield from _run_alone(index, orders[index], asks[index], too_many)
 
 
-class _BatchBackend(Backend, PaintsMany, Protocol):
-    """A backend that runs several jobs at once."""
-
-
-def _batch_backend(order: Order) -> _BatchBackend | None:
+def _batch_backend(order: Order) -> PaintsMany | None:
     """The backend of `order`, if it runs several; a missing one is reported by each order."""
     try:
         backend = load_backend(order, {})
@@ -82,7 +77,7 @@ class _Batch:
     memory did not suffice, or 0.
     """
 
-    def __init__(self, backend: _BatchBackend, orders: dict[int, tuple[Order, Ask]]) -> None:
+    def __init__(self, backend: PaintsMany, orders: dict[int, tuple[Order, Ask]]) -> None:
         self.left: list[int] = []
         self.too_many = 0
         self._backend, self._orders = backend, orders

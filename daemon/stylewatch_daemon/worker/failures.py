@@ -15,8 +15,6 @@ from stylewatch_painter.errors import (
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError, error_kind
 
-NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
-
 _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
 _REASONS = {
@@ -45,20 +43,21 @@ def _own_end(error: Exception) -> Refused | Failed:
     # a picture that was decoded before and cannot be read any more is no bad picture
     unreadable = isinstance(error, PictureError) and _is_of_disk(error.__cause__)
     if unreadable or isinstance(error, _MISSING):
-        return Failed(str(error), NOT_THERE)
+        return Failed(str(error), UnavailableError.exit_code)
     if isinstance(error, _REFUSED):
         return Refused(str(error))
     if isinstance(error, SaveError | OutputError):
-        return Failed(str(error), CANNOT_WRITE)
+        return Failed(str(error), OutputError.exit_code)
     if isinstance(error, OSError) and _is_of_disk(error):
         reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
-        return Failed(reason, CANNOT_WRITE)
+        return Failed(reason, OutputError.exit_code)
     if (kind := error_kind(error)) is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
-        return Failed(_REASONS[kind].format(message), NOT_THERE, recycle=True)
+        reason = _REASONS[kind].format(message)
+        return Failed(reason, UnavailableError.exit_code, recycle=True)
     trace = "".join(traceback.format_exception(error))
     author = registry.author(error) or "our own"
-    return Failed(f"a fault of {author}, {type(error).__name__}: {error}", OUR_FAULT, trace)
+    return Failed(f"a fault of {author}, {type(error).__name__}: {error}", trace=trace)
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

@@ -132,14 +132,8 @@ class ClipPainter:
     Raises CheckpointError where the checkpoint is of another clip, damaged, or frames are missing.
     """
 
-    def __init__(
-        self,
-        job: ClipJob,
-        backend: Backend,
-        saved: Checkpoint | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.job, self._backend, self._clock = job, backend, clock
+    def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
+        self.job, self._backend = job, backend
         self.state = state = ClipState.load(saved) if saved else ClipState(job.identity)
         if state.identity != job.identity:
             raise CheckpointError("this checkpoint belongs to another clip, or other settings")
@@ -147,7 +141,7 @@ class ClipPainter:
         kept += [path for scene in state.scenes for path in open_files(job, scene)]
         if not all(path.is_file() for path in kept):
             raise CheckpointError("painted frames that this checkpoint refers to are missing")
-        self._began = clock() - state.seconds
+        self._began = time.monotonic() - state.seconds
         self._at_once = job.at_once if isinstance(backend, PaintsMany) else 1
         self._losses = Losses(0.0)
         self._shown: Collection[int] = ()
@@ -156,7 +150,7 @@ class ClipPainter:
     @property
     def unfinished(self) -> list[Scene]:
         """The scenes that this job has to paint, and that are not complete."""
-        chosen = self.job.scenes
+        chosen = self.job.order.scenes
         return [
             scene
             for scene in self.state.scenes
@@ -181,7 +175,7 @@ class ClipPainter:
             yield from self._find_scenes(ask)
             if not self.state.scenes:  # stopped
                 return
-        if self.job.divide and len(self.unfinished) > 1:
+        if self.job.order.divide and len(self.unfinished) > 1:
             yield replace(self._step(), checkpoint=self.state.save())
             return
         self._shown = shown_frames(self.job, self.state.scenes)
@@ -210,7 +204,7 @@ class ClipPainter:
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, as if it had a single scene."""
-        content = resize(next(clip.frames(self.job.path, self.job.limits)).pixels, self.job.size)
+        content = resize(next(self.job.frames()).pixels, self.job.size)
         still = self.job.still(content, 0)
         whole = np.ones(content.shape[:2], np.float32)
         blank = Known(content, whole, whole, whole)
@@ -228,7 +222,7 @@ class ClipPainter:
         return {
             "frames": sum(scene.done for scene in scenes),
             "seconds": round(float(Fraction(scenes[-1].ends)), 3),
-            "format": self.job.format,
+            "format": self.job.order.settings.clip.format,
             "scenes": [scene.record for scene in scenes],
         }
 
@@ -244,12 +238,12 @@ class ClipPainter:
         """Join all segments in the file `target`; return warnings."""
         job, scenes = self.job, self.state.so_far
         segments = [segment_file(job, first) for scene in scenes for first in scene.segments]
-        return clip.join(target, segments, job.format, job.path)
+        return clip.join(target, segments, job.order.settings.clip.format, job.order.main)
 
     def _find_scenes(self, ask: Callable[[], Wish]) -> Iterator[Step]:
         """Look at the whole clip; a request to stop leaves no scenes."""
         starts = []
-        for frame, is_cut in with_cuts(clip.frames(self.job.path, self.job.limits)):
+        for frame, is_cut in with_cuts(self.job.frames()):
             if ask() is Wish.STOP:
                 return
             if is_cut:
@@ -289,7 +283,16 @@ class ClipPainter:
     ) -> Generator[Step, None, list[Stage]]:
         """Paint frames at once; their last stages, fewer if it was stopped."""
         stages: dict[int, Stage] = {}
-        for number, step in self._steps(tasks, lambda: _unless_stopped(ask())):
+
+        def wish() -> Wish:  # only a request to stop interrupts a frame
+            return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
+
+        steps: Iterator[tuple[int, Step | Exception]]
+        if len(tasks) > 1 and isinstance(self._backend, PaintsMany):
+            steps = self._backend.paint_many(tasks, [wish] * len(tasks))
+        else:
+            steps = ((0, step) for step in self._backend.paint(tasks[0], wish))
+        for number, step in steps:
             if isinstance(step, Exception):
                 raise step
             if isinstance(step, Stage) and step.step == step.steps:
@@ -297,16 +300,6 @@ class ClipPainter:
             self._losses = step.losses
             yield self._step()
         return [stages[number] for number in sorted(stages)]
-
-    def _steps(
-        self, tasks: Sequence[Task], wish: Callable[[], Wish]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        if len(tasks) > 1 and isinstance(self._backend, PaintsMany):
-            yield from self._backend.paint_many(tasks, [wish] * len(tasks))
-        else:
-            for number, task in enumerate(tasks):
-                for step in self._backend.paint(task, wish):
-                    yield number, step
 
     def _kept(self, painters: Mapping[int, ScenePainter], wanted: Wish) -> Iterator[Step]:
         """Encode complete segments, and yield the step of each frame that was painted at once.
@@ -342,7 +335,7 @@ class ClipPainter:
     def _step(self) -> Step:
         """The step after the frames so far."""
         state = self.state
-        state.seconds = self._clock() - self._began
+        state.seconds = time.monotonic() - self._began
         steps = self.job.steps(self.job.clip.frames)
         return Step(state.steps, steps, self.job.size, self._losses, state.seconds)
 
@@ -350,8 +343,3 @@ class ClipPainter:
 def even(size: Size) -> Size:
     """The nearest size whose sides are even, as most formats of clips need them."""
     return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
-
-
-def _unless_stopped(wish: Wish) -> Wish:
-    """Only a request to stop interrupts a frame."""
-    return Wish.STOP if wish is Wish.STOP else Wish.GO_ON

@@ -24,9 +24,10 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.disk_need import REFERENCES, SEGMENT
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.images import clip, flow
-from stylewatch_painter.images.clip import Clip, ClipLimits, Format, Frame
+from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
@@ -49,35 +50,38 @@ LITTLE_BETTER = 0.001
 _COARSE = 0.25
 """The smallest scale at which such frames are painted first."""
 
+_BEFORE, _PAINTED = ".before", ".painted"
+"""Kinds of files for the backward pass: a frame of the clip in the output's size, and the same as
+it was painted, with its maturity as alpha."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipJob:
-    """A clip to paint: its file, what that holds, and how its frames are prepared and written.
+    """A clip to paint: its order, what its file holds, and how its frames are prepared and shown.
 
     `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
-    the output's size, without other stages than the last. `shown` gives the frame to write, of a
+    the output's `size`, without other stages than the last. `shown` gives the frame to write, of a
     painted frame and the clip's own. Both take the frame's number, too: masks may differ from frame
-    to frame. Painted frames and segments are kept below `staging`.
-    `identity` is a digest of all that determines the result. With `backward` each frame is painted
-    twice. Frames of up to `at_once` scenes are painted together. `scenes` has the first frames of
-    those scenes that are to be painted; none: all. With `divide`, nothing is painted if several
-    scenes are unfinished.
+    to frame. `identity` is a digest of all that determines the result. Frames of up to `at_once`
+    scenes are painted together.
     """
 
-    path: Path
-    limits: ClipLimits
+    order: Order
     clip: Clip
     size: Size
-    format: Format
-    quality: int
-    staging: Path
     identity: str
     still: Callable[[Pixels, int], Task]
     shown: Callable[[Pixels, Pixels, int], Pixels]
-    backward: bool = False
-    at_once: int = 1
-    scenes: tuple[int, ...] = ()
-    divide: bool = False
+    at_once: int
+
+    @property
+    def backward(self) -> bool:
+        """True if each frame is painted twice."""
+        return self.order.settings.clip.backward
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The frames of the clip from a number on; raises as `clip.frames` does."""
+        return clip.frames(self.order.main, self.order.clip_limits, first)
 
     def steps(self, frames: int) -> int:
         """Number of times that so many frames are painted."""
@@ -176,7 +180,7 @@ class ScenePainter:
             if self._draft is not None:
                 return self._draft
         if self._frames is None:
-            self._frames = clip.frames(self.job.path, self.job.limits, self.scene.next)
+            self._frames = self.job.frames(self.scene.next)
         return self._next(next(self._frames))
 
     @property
@@ -193,12 +197,13 @@ class ScenePainter:
         numbers = range(scene.open_from, scene.next)
         times = [(Fraction(at), Fraction(lasts)) for at, lasts in scene.times]
         frames = (
-            Frame(number, at, lasts, _read(shown_file(job, number)))
+            Frame(number, at, lasts, _read(frame_file(job, number)))
             for number, (at, lasts) in zip(numbers, times, strict=True)
         )
         whole = segment_file(job, scene.open_from)
         part = whole.with_suffix(".part")
-        clip.write_segment(part, frames, job.format, job.quality)
+        settings = job.order.settings
+        clip.write_segment(part, frames, settings.clip.format, settings.quality)
         atomic.sync_file(part)
         atomic.move(part, whole)
         files = open_files(job, scene)
@@ -259,9 +264,9 @@ class ScenePainter:
         self._show(frame.number, content, painted.picture)
         if self.job.backward:
             plane = reference.maturity[..., None]
-            self._stage(before_file, frame.number, reference.frame)
+            self._stage(frame.number, reference.frame, _BEFORE)
             both = np.concatenate([reference.painted, plane], axis=-1)
-            self._stage(painted_file, frame.number, both)
+            self._stage(frame.number, both, _PAINTED)
             if self._is_full:
                 self._revised(frame.number, reference)
                 self._advance()
@@ -269,8 +274,8 @@ class ScenePainter:
     def _revision(self) -> Draft | None:
         """The frame before the one that the backward pass was at; None if it stays as it is."""
         number = self.scene.later[0][0] - 1
-        before = _read(before_file(self.job, number))
-        own, age = np.split(_read(painted_file(self.job, number)), [3], axis=-1)
+        before = _read(frame_file(self.job, number, _BEFORE))
+        own, age = np.split(_read(frame_file(self.job, number, _PAINTED)), [3], axis=-1)
         known = flow.known(before, [later for _, later in self.scene.later])
         # where the later frame is finished further, and only there, it is taken over
         own_maturity: Plane = age[..., 0].astype(np.float32) / np.float32(255)
@@ -332,11 +337,13 @@ class ScenePainter:
     def _show(self, number: int, content: Pixels, painted: Pixels) -> None:
         """Keep the file of a painted frame as it is shown."""
         self.number, self.picture = number, self.job.shown(painted, content, number)
-        self._stage(shown_file, number, rounded(self.picture))
+        self._stage(number, rounded(self.picture))
 
-    def _stage(self, path: Callable[[ClipJob, int], Path], number: int, frame: Bytes) -> None:
-        name = path(self.job, number).relative_to(self.job.staging)
-        publish.stage(self.job.staging, str(name), _png(frame))
+    def _stage(self, number: int, frame: Bytes, kind: str = "") -> None:
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, "PNG", compress_level=1)
+        name = f"{CLIP_FOLDER}/{frame_file(self.job, number, kind).name}"
+        publish.stage(self.job.order.staging, name, content.getvalue())
 
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
@@ -373,31 +380,21 @@ def shown_frames(job: ClipJob, scenes: Sequence[Scene]) -> set[int]:
     return {*{number // SEGMENT: number for number in reversed(numbers)}.values(), segments[-1][-1]}
 
 
-def shown_file(job: ClipJob, number: int) -> Path:
-    """The path of a painted frame as it is shown."""
-    return job.staging / CLIP_FOLDER / f"{number:08}.png"
-
-
-def before_file(job: ClipJob, number: int) -> Path:
-    """The path of a frame as it is in the clip, in the output's size, for the backward pass."""
-    return shown_file(job, number).with_suffix(".before.png")
-
-
-def painted_file(job: ClipJob, number: int) -> Path:
-    """The path of a frame as it was painted, with its maturity as alpha, for the backward pass."""
-    return shown_file(job, number).with_suffix(".painted.png")
+def frame_file(job: ClipJob, number: int, kind: str = "") -> Path:
+    """The path of a painted frame as it is shown, or of one of the other kinds."""
+    return job.order.staging / CLIP_FOLDER / f"{number:08}{kind}.png"
 
 
 def segment_file(job: ClipJob, first: int) -> Path:
     """The path of a segment by its first frame."""
-    return job.staging / CLIP_FOLDER / f"segment-{first:08}.nut"
+    return job.order.staging / CLIP_FOLDER / f"segment-{first:08}.nut"
 
 
 def open_files(job: ClipJob, scene: Scene) -> list[Path]:
     """The files of the open segment's frames."""
-    kinds = (shown_file, before_file, painted_file) if job.backward else (shown_file,)
+    kinds = ("", _BEFORE, _PAINTED) if job.backward else ("",)
     numbers = range(scene.open_from, scene.next)
-    return [path(job, number) for number in numbers for path in kinds]
+    return [frame_file(job, number, kind) for number in numbers for kind in kinds]
 
 
 def _reference(content: Pixels, painted: Pixels, maturity: Plane) -> Reference:
@@ -412,9 +409,3 @@ def rounded(picture: Pixels) -> Bytes:
 def _read(path: Path) -> Bytes:
     with Image.open(path) as image:
         return np.asarray(image)
-
-
-def _png(frame: Bytes) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "PNG", compress_level=1)
-    return content.getvalue()

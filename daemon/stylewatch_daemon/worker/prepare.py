@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def prepare(
         recipe = book.change(recipe, {"start": "picture"})
 
     # Backend and pictures
-    source = clip_of(order)
+    source = inspect(order.main, order.clip_limits) if order.is_clip else None
     with ThreadPoolExecutor(1) as thread:  # decodes while torch is imported, which takes seconds
         pictures = thread.submit(_read, order, recipe, style_size, source)
         backend = load_backend(order, decided or {})
@@ -185,23 +185,9 @@ def _as_clip(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
     wanted = order.batch or best_batch(first.backend.provenance(first.task).device)
-    job = ClipJob(
-        path=order.main,
-        limits=order.clip_limits,
-        clip=source,
-        size=size,
-        format=settings.clip.format,
-        quality=settings.quality,
-        staging=order.staging,
-        identity=identity.hexdigest(),
-        still=still,
-        shown=shown,
-        backward=settings.clip.backward,
-        # the frames of a mask are read in their order
-        at_once=1 if first.regions.content_mask else min(wanted, BEST_BATCH),
-        scenes=order.scenes,
-        divide=order.divide,
-    )
+    # the frames of a mask are read in their order
+    at_once = 1 if first.regions.content_mask else min(wanted, BEST_BATCH)
+    job = ClipJob(order, source, size, identity.hexdigest(), still, shown, at_once)
     return replace(
         first,
         # frames come with their colors and the clip's own parts
@@ -321,8 +307,8 @@ class ColorTransfer:
             pixels = lit_like(style.pixels, content.pixels, space, (style.alpha, content.alpha))
             note = f"reduced to its luminance, like the content's in mean and deviation ({space})"
         else:
-            own = Spread.of(style.pixels, space, style.alpha)
-            pixels = recolored(style.pixels, own, self._spread, space)
+            own, wanted = (Spread.of(of.pixels, space, of.alpha) for of in (style, content))
+            pixels = recolored(style.pixels, own, wanted, space)
             note = f"recolored by mean and covariance of the content's colors ({space})"
         return replace(style, pixels=pixels, converted=(*style.converted, note))
 
@@ -337,12 +323,6 @@ class ColorTransfer:
     @property
     def _changes_styles(self) -> bool:
         return self.settings.color in ("match", "luminance")
-
-    @cached_property
-    def _spread(self) -> Spread:
-        if self.content is None:
-            raise ValueError("there is no content picture")
-        return Spread.of(self.content.pixels, self.settings.color_space, self.content.alpha)
 
 
 def _read(
@@ -386,11 +366,6 @@ def _read(
         for path, size in zip(order.styles, style_size, strict=True)
     ]
     return content, init, styles
-
-
-def clip_of(order: Order) -> Clip | None:
-    """Describe the content of `order` if it is a clip."""
-    return inspect(order.main, order.clip_limits) if order.is_clip else None
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,7 +28,6 @@ from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 _FIRST_COLUMNS = ("step", "width", "height", "seconds")
 _MIN_DIGITS = 4  # of a stage's number
 _WITH_DIGIT = 10  # seconds below which a time has a digit after the point
-_TAKEN_BACK = "steps that led far uphill, and were taken back: {count}"
 
 
 @dataclass(eq=False)
@@ -98,7 +96,8 @@ class Recorder:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on differences between the result and what was asked for."""
-        warnings = (
+        back = f"steps that led far uphill, and were taken back: {self.taken_back}"
+        return (
             *self.prepared.task.recipe.notes,
             *self.provenance.warnings,
             *self.prepared.regions.warnings,
@@ -108,10 +107,8 @@ class Recorder:
             *enlarged_start(self.prepared.task, self.order.settings.from_step),
             *limited_size(self.prepared.task, self.order.settings),
             *self._missing,
+            *([back] if self.taken_back else []),
         )
-        if self.taken_back:
-            return (*warnings, _TAKEN_BACK.format(count=self.taken_back))
-        return warnings
 
     @staticmethod
     def merged(main: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -279,7 +276,7 @@ class Recorder:
             "started": self.started,
             "finished": datetime.now(UTC),
             "seconds": round(self.seconds, 3),
-            "version": _version(),
+            "version": version("stylewatch"),
         }
         return Receipt.model_validate(plain)
 
@@ -350,11 +347,6 @@ def _duration(seconds: float) -> str:
     if minutes:
         return f"{minutes}:{rest:02} min"
     return f"{seconds:.1f} s" if seconds < _WITH_DIGIT else f"{rest} s"
-
-
-@cache
-def _version() -> str:
-    return version("stylewatch")  # this reads a file
 
 
 def _columns(losses: Losses) -> dict[str, float]:

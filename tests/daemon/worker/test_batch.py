@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def together(orders: Sequence[Order], *wishes: Sequence[Wish]) -> list[list[Even
     for index, event in batch.work(orders, [ask.__next__ for ask in asks[: len(orders)]]):
         events[index].append(event)
     for own in events:
-        assert [event for event in own if isinstance(event, get_args(End))] == own[-1:]
+        assert [event for event in own if isinstance(event, End)] == own[-1:]
     return events
 
 

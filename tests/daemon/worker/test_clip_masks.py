@@ -13,20 +13,23 @@ from tests.daemon.worker.test_paint_clip import (
     COUNT,
     CUT,
     SIZE,
-    asking,
     clip_order,
+    clip_painter,
+    continued,
+    damaged,
     lossless,
     recorded,
     shown,
+    stopped,
     view,
 )
 from tests.painter.films import film as write_film
 from tests.painter.images.test_clip import animation
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import paint_scene, regions, run_job
-from stylewatch_daemon.worker.messages import Order, Stopped
+from stylewatch_daemon.worker.messages import Order
+from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.regions import MaskFrames
 from stylewatch_painter.algorithm.task import Prior
@@ -34,8 +37,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits, Frame
 from stylewatch_painter.images.masks import WHITE
-from stylewatch_painter.stage import Bytes, go_on
-from stylewatch_plugins.contract import Wish
+from stylewatch_painter.stage import Bytes, Regions, go_on
 
 LIMITS = ClipLimits(10_000, 100, 60)
 WIDE = 16
@@ -51,6 +53,13 @@ def moving(number: int, color: tuple[int, int, int] = WHITE) -> Bytes:
 
 def with_mask(given: Order, mask: Path) -> Order:
     return replace(given, masks={"content-mask": mask})
+
+
+def regions_of(painter: ClipPainter, number: int) -> Regions:
+    """The mask of the task for a frame."""
+    weights = painter.job.still(view(0).astype(np.float32), number).content_mask
+    assert weights is not None
+    return weights
 
 
 @pytest.fixture
@@ -79,12 +88,9 @@ def test_each_frame_is_painted_in_its_own_region(given: Order) -> None:
 
 def test_edges_are_soft_in_each_frame(given: Order) -> None:
     soft = given.settings.mask.model_copy(update={"feather": "4"})
-    painter = prepare(with_settings(given, mask=soft)).clip
-    assert painter is not None
+    painter = clip_painter(with_settings(given, mask=soft))
     for number in (0, 5):
-        row = painter.job.still(view(0).astype(np.float32), number).content_mask
-        assert row is not None
-        edge = row[0, 4 * number + WIDE - 4 : 4 * number + WIDE + 4, 0]
+        edge = regions_of(painter, number)[0, 4 * number + WIDE - 4 : 4 * number + WIDE + 4, 0]
         assert (np.diff(edge) < 0).all() and 0.4 < edge[3:5].mean() < 0.6
 
 
@@ -97,26 +103,25 @@ def test_stopped_it_continues_with_the_mask_of_the_next_frame(
     (tmp_path / "whole/staging").mkdir(parents=True)
     whole = replace(given, staging=tmp_path / "whole/staging", checkpoint=tmp_path / "whole/c.npz")
     painted(whole)
-    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + at * 3))
-    assert isinstance(end, Stopped) and 0 < end.step < COUNT
-    started, *_ = painted(given)
-    assert isinstance(started, Started) and started.step == end.step
+    step = stopped(given, after=COUNT + at * 3)
+    assert 0 < step < COUNT and continued(given) == step
     assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
 def test_scenes_with_such_a_mask_are_painted_one_after_the_other(given: Order) -> None:
     """Its frames are decoded in their order; without it so many scenes are painted at once."""
     for order, at_once in ((given, 1), (replace(given, masks={}), 4)):
-        painter = prepare(replace(order, batch=4)).clip
-        assert painter is not None and painter.job.at_once == at_once
+        assert clip_painter(replace(order, batch=4)).job.at_once == at_once
 
 
-def test_with_another_mask_it_starts_anew(given: Order, tmp_path: Path) -> None:
-    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 9))
-    assert isinstance(end, Stopped) and end.step > 0
+@pytest.mark.parametrize("changed", ["clip", "mask"])
+def test_with_another_clip_or_mask_it_starts_anew(
+    changed: str, given: Order, tmp_path: Path
+) -> None:
+    assert stopped(given, after=COUNT + 9) > 0
     other = lossless(tmp_path / "other.mkv", [moving(0)] * COUNT)
-    started, *_ = painted(with_mask(given, other))
-    assert isinstance(started, Started) and started.step == 0
+    given = with_mask(given, other) if changed == "mask" else replace(given, content=other)
+    assert continued(given) == 0
 
 
 def test_a_color_that_appears_late_is_a_region_of_the_whole_clip(
@@ -126,11 +131,10 @@ def test_a_color_that_appears_late_is_a_region_of_the_whole_clip(
     frames = [moving(number, (220, 30, 30)) for number in range(COUNT)]
     frames[CUT][:, :12] = (30, 60, 220)
     mask = write_film(tmp_path / "mask.mp4", frames=frames, options={"crf": "28"})
-    prepared = prepare(with_mask(given, mask))
-    assert prepared.clip is not None
+    painter = clip_painter(with_mask(given, mask))
     for number in range(COUNT):
-        weights = prepared.clip.job.still(view(0).astype(np.float32), number).content_mask
-        assert weights is not None and weights.shape == (*SIZE[::-1], 2)
+        weights = regions_of(painter, number)
+        assert weights.shape == (*SIZE[::-1], 2)
         shares = weights.mean(axis=(0, 1))
         wide = min(WIDE, SIZE[0] - 4 * number)
         assert shares == pytest.approx([12 / 48 * (number == CUT), wide / 48], abs=0.03), number
@@ -152,8 +156,7 @@ def test_frames_without_a_region_get_no_style(
         "all": [moving(2)] * 4,
     }.items():
         mask = lossless(tmp_path / f"{name}.mkv", masks)
-        painter = prepare(with_mask(replace(given, content=film), mask)).clip
-        assert painter is not None
+        painter = clip_painter(with_mask(replace(given, content=film), mask))
         tasks.clear()
         assert all(np.isfinite(step.losses.total) for step in painter.paint(go_on, go_on))
         priors = [task.prior for task in tasks]
@@ -209,16 +212,12 @@ def test_transparent_parts_are_in_no_region(given: Order, tmp_path: Path) -> Non
         prepared = prepare(with_mask(given, mask))
         assert prepared.inputs[-1].converted[-1] == "transparent parts laid over black"
         assert prepared.clip is not None
-        weights = prepared.clip.job.still(view(0).astype(np.float32), 3).content_mask
-        assert weights is not None
+        weights = regions_of(prepared.clip, 3)
         assert weights[0, :, 0] == pytest.approx(moving(3)[0, :, 0] / 255)
 
 
 def test_damaged_frames_show_the_one_before(given: Order, tmp_path: Path) -> None:
-    frames = [moving(number) for number in range(COUNT)]
-    mask = write_film(tmp_path / "mask.mov", "png", frames=frames, pix_fmt="rgb24")
-    *before, rest = mask.read_bytes().split(b"IHDR", 3)
-    mask.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))  # that of the third frame
+    mask = damaged(tmp_path / "mask.mov", [moving(number) for number in range(COUNT)])
     prepared = prepare(with_mask(given, mask))
     assert prepared.regions.warnings == (
         "damaged frames of mask.mov, which show the one before: 1",

@@ -23,8 +23,8 @@ from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import Divided, Done, Order, Staged, Stopped
-from stylewatch_daemon.worker.paint_clip import even
+from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Staged, Stopped
+from stylewatch_daemon.worker.paint_clip import ClipPainter, even
 from stylewatch_daemon.worker.paint_scene import following
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm.task import Task
@@ -70,10 +70,32 @@ def given(tmp_path: Path, pictures: Path, film: Path) -> Order:
     return clip_order(tmp_path / "job", pictures, film)
 
 
-def asking(wish: Wish, after: int) -> Callable[[], Wish]:
-    """Answer to go on so many times, and from then on `wish`."""
+def asked(given: Order, wish: Wish, after: int) -> Event:
+    """The end of an attempt that is asked for `wish` once it was told so often to go on."""
     wishes = chain(repeat(Wish.GO_ON, after), repeat(wish))
-    return lambda: next(wishes)
+    *_, end = run_job.work(given, lambda: next(wishes))
+    return end
+
+
+def stopped(given: Order, after: int) -> int:
+    """The step at which an attempt stops, when asked as in `asked`."""
+    end = asked(given, Wish.STOP, after)
+    assert isinstance(end, Stopped)
+    return end.step
+
+
+def continued(given: Order) -> int:
+    """The step from which a new attempt continues; it paints the clip to the end."""
+    started, *_, end = painted(given)
+    assert isinstance(started, Started) and isinstance(end, Done)
+    return started.step
+
+
+def clip_painter(given: Order) -> ClipPainter:
+    """The painter of an order for a clip."""
+    painter = prepare(given).clip
+    assert painter is not None
+    return painter
 
 
 @pytest.fixture
@@ -81,6 +103,13 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments have three frames, and each frame is followed by a checkpoint if one is wanted."""
     monkeypatch.setattr(paint_scene, "SEGMENT", 3)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
+
+
+@pytest.fixture
+def whole(tmp_path: Path, pictures: Path, film: Path) -> Order:
+    """An order like `given` that was painted without an interruption."""
+    painted(whole := clip_order(tmp_path / "whole", pictures, film))
+    return whole
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
@@ -100,14 +129,15 @@ def shown(path: Path) -> list[Bytes]:
     return [frame.pixels for frame in clip.frames(path, LIMITS)]
 
 
-def test_frames_are_steps_and_the_clip_has_them_all(given: Order, film: Path) -> None:
+def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film: Path) -> None:
     started, *events = painted(given)
     assert isinstance(started, Started)
     assert (started.sizes, started.steps) == ((SIZE,), COUNT)
     assert isinstance(events[-1], Done)
     steps = [event.step for event in events if isinstance(event, Progress)]
     assert steps == sorted(steps) and {*steps} == {*range(COUNT + 1)}
-    assert [row["step"] for row in table(given)] == [str(n + 1) for n in range(COUNT)]
+    rows = table(given)
+    assert [row["step"] for row in rows] == [str(n + 1) for n in range(COUNT)]
     names = [event.path for event in events if isinstance(event, Staged)]
     assert names == ["stages/0001.png", "losses.csv", "stages/0008.png", "losses.csv",
                      "final.mkv", "receipt.json"]  # fmt: skip
@@ -118,14 +148,10 @@ def test_frames_are_steps_and_the_clip_has_them_all(given: Order, film: Path) ->
     assert all(
         np.abs(frame.pixels.astype(int) - view(n)).mean() > 5 for n, frame in enumerate(frames)
     )
-
-
-def test_a_scene_begins_at_a_cut(given: Order) -> None:
-    painted(given)
+    # a scene begins at the cut
     record = receipt(given)["clip"]
     assert (record["frames"], record["seconds"], record["format"]) == (COUNT, COUNT / RATE, "mkv")
     assert [(scene["first"], scene["frames"]) for scene in record["scenes"]] == [(0, 5), (5, 3)]
-    rows = table(given)
     totals = [float(row["total"]) for row in rows]
     assert record["scenes"][1]["total"] == pytest.approx(np.mean(totals[CUT:]), rel=1e-6)
     assert record["scenes"][1]["losses"]["total"] == pytest.approx(totals[CUT], rel=1e-6)
@@ -164,10 +190,9 @@ def test_a_clip_continues_with_the_frame_it_was_at(
         for name in ("job", "whole")
     )
     painted(whole)
-    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + at * (5 if backward else 3)))
-    assert isinstance(end, Stopped) and end.step < COUNT * (2 if backward else 1)
-    started, *_ = painted(given)
-    assert isinstance(started, Started) and started.step == end.step
+    step = stopped(given, after=COUNT + at * (5 if backward else 3))
+    assert step < COUNT * (2 if backward else 1)
+    assert continued(given) == step
     results, expected = files(given), files(whole)
     for name in {*expected} - {"receipt.json"}:
         assert results[name] == expected[name], name
@@ -176,10 +201,8 @@ def test_a_clip_continues_with_the_frame_it_was_at(
 
 @pytest.mark.usefixtures("short_segments")
 def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
-    tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pictures: Path, film: Path, whole: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
-
     class KilledError(Exception):
         pass
 
@@ -202,36 +225,21 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
 @pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("kind", ["png", "nut"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
-    kind: str, given: Order, tmp_path: Path, pictures: Path, film: Path
+    kind: str, given: Order, whole: Order
 ) -> None:
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 15))
-    assert isinstance(end, Stopped) and 3 < end.step < COUNT
+    assert 3 < stopped(given, after=COUNT + 15) < COUNT
     next((given.staging / CLIP_FOLDER).glob(f"*.{kind}")).unlink()
-    started, *_ = painted(given)
-    assert isinstance(started, Started) and started.step == 0
+    assert continued(given) == 0
     assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
 def test_finish_gives_the_clip_so_far(given: Order) -> None:
-    *_, end = run_job.work(given, asking(Wish.FINISH, after=COUNT + 14))
+    end = asked(given, Wish.FINISH, after=COUNT + 14)
     assert isinstance(end, Done) and end.receipt["state"] == "finished"
     count = end.receipt["clip"]["frames"]
     assert 1 <= count < COUNT
     assert len(shown(given.staging / "final.mkv")) == count
     assert receipt(given)["clip"]["seconds"] == pytest.approx(count / RATE)
-
-
-@pytest.mark.usefixtures("short_segments")
-def test_files_of_frames_go_once_they_are_encoded(given: Order) -> None:
-    most = 0
-    for _ in run_job.work(given, lambda: Wish.GO_ON):
-        most = max(most, len(list((given.staging / CLIP_FOLDER).glob("*.png"))))
-    assert most == 3
-    segments = (given.staging / CLIP_FOLDER).glob("*.nut")
-    assert sorted(path.name for path in segments) == [
-        f"segment-0000000{first}.nut" for first in (0, 3, CUT)
-    ]
 
 
 def test_a_long_clip_takes_as_much_space_as_a_short_one(
@@ -257,24 +265,20 @@ def test_a_long_clip_takes_as_much_space_as_a_short_one(
     assert late[1] - early[1] <= 36 * 1024
 
 
-def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
-    frames = [view(number) for number in range(4)]
-    film = write_film(tmp_path / "film.mov", "png", frames=frames, pix_fmt="rgb24")
+def damaged(path: Path, frames: Sequence[Bytes]) -> Path:
+    """A film whose third frame cannot be decoded."""
+    film = write_film(path, "png", frames=frames, pix_fmt="rgb24")
     *before, rest = film.read_bytes().split(b"IHDR", 3)
-    film.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))  # that of the third frame
+    film.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))
+    return film
+
+
+def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
+    film = damaged(tmp_path / "film.mov", [view(number) for number in range(4)])
     painted(given := clip_order(tmp_path / "job", pictures, film))
     record = receipt(given)
     assert record["clip"]["frames"] == 4
     assert "damaged frames of the clip, which show the one before: 1" in record["warnings"]
-
-
-def test_another_clip_starts_anew(given: Order, tmp_path: Path) -> None:
-    *_, end = run_job.work(given, asking(Wish.STOP, after=COUNT + 14))
-    assert isinstance(end, Stopped) and end.step > 0
-    other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
-    started, *_ = painted(replace(given, content=other))
-    assert isinstance(started, Started) and started.step == 0
-    assert receipt(given)["clip"]["scenes"][0]["frames"] == 2
 
 
 @pytest.mark.parametrize("color", ["content", "luminance"])
@@ -375,9 +379,8 @@ def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
 ) -> None:
     monkeypatch.setattr(paint_scene, "REFERENCE_EVERY", 2)
     monkeypatch.setattr(paint_scene, "REFERENCES", 1)
-    painter = prepare(given).clip
-    assert painter is not None
     kept = {}
+    painter = clip_painter(given)
     for step in painter.paint(go_on, go_on):
         references = [scene.references for scene in painter.state.scenes if scene.done]
         kept[step.step] = [number for number, _ in references[-1]] if references else []
@@ -393,8 +396,7 @@ def test_what_came_into_view_lately_may_still_change(
     later = view(0).copy()
     later[8:24, 16:32] = view(CUT)[8:24, 16:32]
     film = lossless(tmp_path / "film.mkv", [view(0), *[later] * 3])
-    painter = prepare(clip_order(tmp_path / "job", pictures, film)).clip
-    assert painter is not None
+    painter = clip_painter(clip_order(tmp_path / "job", pictures, film))
     tasks = recorded(monkeypatch)
     assert len(list(painter.paint(go_on, go_on))) > 4
     first, *rest = (task.prior for task in tasks)
@@ -430,50 +432,39 @@ def test_the_backward_pass_finishes_what_came_into_view_lately(
     assert 7 < counts[1] <= 11, "the first two frames show nothing of it"
 
 
-def test_frames_of_several_scenes_are_painted_at_once(
-    given: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_frames_of_several_scenes_are_painted_at_once_where_memory_suffices(
+    has_memory: bool, given: Order, whole: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painted(alone := clip_order(tmp_path / "alone", pictures, film))
     counts = []
 
     def painted_tasks(
         self: TorchAutograd, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
     ) -> Iterator[tuple[int, Step | Exception]]:
         counts.append(len(tasks))
+        if not has_memory:
+            raise MemoryError
         return paint_many(self, tasks, wishes)
 
     paint_many = TorchAutograd.paint_many
     monkeypatch.setattr(TorchAutograd, "paint_many", painted_tasks)
-    *_, end = painted(given := replace(given, batch=4))
-    assert isinstance(end, Done)
-    assert counts == [2, 2, 2], "the second scene has three frames"
-    frames, expected = (np.stack(shown(x.staging / "final.mkv")) for x in (given, alone))
-    assert np.abs(frames.astype(int) - expected).mean() < 1
-    assert receipt(given)["clip"]["scenes"][1]["first"] == CUT
-
-
-def test_fewer_scenes_at_once_where_memory_does_not_suffice(
-    given: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    painted(alone := clip_order(tmp_path / "alone", pictures, film))
-
-    def painted_tasks(
-        self: TorchAutograd, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        raise MemoryError
-
-    monkeypatch.setattr(TorchAutograd, "paint_many", painted_tasks)
     painted(given := replace(given, batch=4))
-    assert files(given)["final.mkv"] == files(alone)["final.mkv"]
+    frames, expected = (np.stack(shown(x.staging / "final.mkv")) for x in (given, whole))
+    if has_memory:
+        assert counts == [2, 2, 2], "the second scene has three frames"
+        assert np.abs(frames.astype(int) - expected).mean() < 1
+        assert receipt(given)["clip"]["scenes"][1]["first"] == CUT
+    else:
+        np.testing.assert_array_equal(frames, expected)
 
 
 def divided(order: Order) -> list[Order]:
     """The orders for the scenes of a clip, one for each."""
-    *_, end = run_job.work(replace(order, divide=True), lambda: Wish.GO_ON)
-    assert isinstance(end, Divided)
+    end = painted(replace(order, divide=True))[-1]
+    assert end == Divided(((0, CUT), (CUT, COUNT - CUT)))
     return [
         replace(order, scenes=(first,), checkpoint=order.staging / CLIP_FOLDER / f"part-{n}.npz")
-        for n, (first, _) in enumerate(end.scenes)
+        for n, first in enumerate((0, CUT))
     ]
 
 
@@ -483,18 +474,12 @@ def on_cluster(given: Order) -> Order:
     return replace(given, checkpoint=given.staging / CHECKPOINT)
 
 
-def test_scenes_that_others_have_painted_are_joined(
-    on_cluster: Order, tmp_path: Path, pictures: Path, film: Path
-) -> None:
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
-    *_, end = run_job.work(replace(on_cluster, divide=True), lambda: Wish.GO_ON)
-    assert end == Divided(((0, CUT), (CUT, COUNT - CUT)))
-    for part, steps in zip(reversed(divided(on_cluster)), (COUNT - CUT, CUT), strict=True):
-        *_, end = run_job.work(part, lambda: Wish.GO_ON)
-        assert end == Stopped(steps)
-    started, *_, end = painted(on_cluster)
-    assert isinstance(started, Started) and started.step == COUNT
-    assert isinstance(end, Done) and end.receipt["state"] == "done"
+def test_scenes_that_others_have_painted_are_joined(on_cluster: Order, whole: Order) -> None:
+    parts = divided(on_cluster)
+    for part, steps in zip(reversed(parts), (COUNT - CUT, CUT), strict=True):
+        assert painted(part)[-1] == Stopped(steps)
+    assert continued(on_cluster) == COUNT
+    assert receipt(on_cluster)["state"] == "done"
     results, expected = (
         {name: data for name, data in files(each).items() if not name.startswith(".")}
         for each in (on_cluster, whole)
@@ -507,18 +492,15 @@ def test_scenes_that_others_have_painted_are_joined(
 
 
 def test_what_parts_have_painted_goes_on_where_they_stopped(
-    on_cluster: Order, tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+    on_cluster: Order, whole: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
     for part in divided(on_cluster):
-        *_, end = run_job.work(part, asking(Wish.STOP, after=8))
-        assert isinstance(end, Stopped) and end.step > 0
+        assert stopped(part, after=8) > 0
     run_job.adopt_parts(on_cluster)
     before = run_job.load_snapshot(on_cluster).record
     assert before["step"] > 2
-    started, *_ = painted(on_cluster)
-    assert isinstance(started, Started) and started.step == before["step"]
+    assert continued(on_cluster) == before["step"]
     assert files(on_cluster)["final.mkv"] == files(whole)["final.mkv"]
 
 
@@ -543,6 +525,5 @@ def test_parts_of_another_clip_are_left_out(on_cluster: Order, tmp_path: Path) -
     for part in divided(on_cluster):
         painted(part)
     other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
-    started, *_ = painted(replace(on_cluster, content=other))
-    assert isinstance(started, Started) and started.step == 0
+    assert continued(replace(on_cluster, content=other)) == 0
     assert receipt(on_cluster)["clip"]["frames"] == 2
