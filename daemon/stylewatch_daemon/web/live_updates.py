@@ -45,7 +45,8 @@ class _Viewer:
     async def take(self, seconds: float) -> bytes:
         """Wait for the next messages, and so many seconds at most; then it is a BEAT."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.news.wait()
         self.news.clear()
         messages, self.pending = self.pending, {}
         return b"".join(messages.values()) or BEAT

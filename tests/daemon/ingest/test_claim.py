@@ -20,8 +20,10 @@ from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Picture
+from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state_dir import State
 
@@ -233,10 +235,12 @@ def finished(claimer: Claimer) -> Journal:
 
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_content_may_be_a_long_clip_and_other_files_may_not(
-    moved: bool, place: World, tmp_path: Path
+    moved: bool, place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (sections, claim_files):
+        monkeypatch.setattr(module, "LARGEST_PICTURE", 1_000_000)
     for name in ("content.jpg", "style.jpg"):
-        os.truncate(place.inbox / "trip" / name, 2 * LARGEST_PICTURE)
+        os.truncate(place.inbox / "trip" / name, 2_000_000)
     claimer = Claimer(place.state)
     with place.mounts(not moved):
         place.claim(claimer)
@@ -244,9 +248,9 @@ def test_a_content_may_be_a_long_clip_and_other_files_may_not(
     held = {file.name for file in (place.state.jobs / "1/files").iterdir()}
     assert "content.jpg" in held and "style.jpg" not in held
     reason = claimer.too_large(job)
-    assert reason.startswith("style.jpg is 1.1 GB; the limit is 537 MB")
-    lower = Claimer(place.state, lambda: make_settings((), tmp_path, max_bytes=10**9))
-    reason = f"content.jpg is 1.1 GB; the limit is 1.0 GB (limits.max_bytes); {reason}"
+    assert reason.startswith("style.jpg is 2.0 MB; the limit is 1.0 MB")
+    lower = Claimer(place.state, lambda: make_settings((), tmp_path, max_bytes=1_500_000))
+    reason = f"content.jpg is 2.0 MB; the limit is 1.5 MB (limits.max_bytes); {reason}"
     assert lower.too_large(job) == reason
 
 

@@ -87,7 +87,8 @@ class WorkerActor:
     async def events(self) -> bytes:
         """Return the next piece of the stream of events; empty where none came for a while."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_news.wait(), HEARTBEAT)
+            async with asyncio.timeout(HEARTBEAT):
+                await self._has_news.wait()
         piece = bytes(self._outgoing[:PIECE])
         del self._outgoing[:PIECE]
         if not self._outgoing:

@@ -105,7 +105,8 @@ class ActorClient:
     async def has_work(self, idle_s: float) -> bool:
         """Wait for a batch; False where none comes within `idle_s` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_batch.wait(), idle_s)
+            async with asyncio.timeout(idle_s):
+                await self._has_batch.wait()
         return self._has_batch.is_set()
 
     async def run(self) -> None:
