@@ -16,9 +16,9 @@ def import_uncollected(name: str) -> ModuleType:
     """Import a module without searching its objects for garbage, now or later.
 
     Classes and functions stay until the process ends. Searching through those of torch takes a
-    sixth of its import. The import runs on the empty stack of a thread: where a loop of torch met
-    the end of a piece of Python's stack, each of its calls mapped another piece, in all a tenth of
-    the import.
+    sixth of its import. The import runs in a thread, whose stack is empty: below the
+    stack of a command, Python mapped and unmapped a piece of its stack 13,000 times, as a loop of
+    torch happened to call functions across the end of a piece.
     """
     if name in sys.modules:
         return sys.modules[name]

@@ -63,7 +63,10 @@ class Plan:
 
 
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:
-    """Plan a job before a backend is loaded, in the empty folder `scratch`; raises its mistakes."""
+    """Plan a job before a backend is loaded; `scratch` is an empty folder.
+
+    Raises UsageError, SettingsError, InputError or RecipeError.
+    """
     repeated = replay.read(request.receipt) if request.receipt else None
     pictures = request.pictures or (repeated.pictures() if repeated else ())
     place = output_target.named(request.output) if request.output else None
@@ -253,7 +256,10 @@ def _check_file(path: Path) -> None:
 
 
 def note_size_limit(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
-    """Note an output below the size asked for; `most` is the limit of pixels of `content`."""
+    """Print a remark if the output of a job stays below the size that it asks for.
+
+    `most` is the limit of pixels. A picture that can't be read is reported where it is used.
+    """
     from stylewatch_painter.images.read import picture_size
 
     if content is not None and job.size is not None:

@@ -223,7 +223,10 @@ def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
-    """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml."""
+    """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
+
+    Raises UsageError for a missing `=`, a value that is not YAML, and an unknown key.
+    """
     return dict(_parse_set(text) for text in sets or ())
 
 

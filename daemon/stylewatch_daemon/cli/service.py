@@ -203,7 +203,10 @@ def _nvidia(settings: Config) -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """Values for the units; `program`: its folders; `nvidia`: jobs run on such a GPU."""
+    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
+
+    `nvidia`: jobs run on an NVIDIA GPU.
+    """
 
     command: Path
     config: Path

@@ -135,7 +135,10 @@ def _start_command(source: Path, config_file: Path | None, state: Path | None) -
 
 
 def plain_inboxes(settings: Config) -> list[dict[str, Any]]:
-    """Return the inboxes in the form of `status.json`, each with the number of its files."""
+    """Return the inboxes in the form of `status.json`, each with the number of its files.
+
+    Raises ShortageError where an inbox cannot be read now.
+    """
     return [
         {
             "path": str(inbox.path),

@@ -138,7 +138,10 @@ def service_settings(config: Config, overrides: Mapping[str, Any]) -> ServiceSet
 
 
 def shipped(name: str) -> Path:
-    """Find what ships, in the package or at a checkout's root; raises UnavailableError."""
+    """Find the file or folder `name` that ships: in the package, or at a checkout's root.
+
+    Raises UnavailableError where it is in neither.
+    """
     package = Path(__file__).parents[1]
     for path in (package / "shipped" / name, package.parents[1] / name):
         if path.exists():
@@ -320,7 +323,10 @@ def absolute(path: Path, base: Path) -> Path:
 
 @dataclass(frozen=True)
 class WebPage:
-    """A page at `address` for a daemon with `settings` (without alert URLs), behind a `token`."""
+    """A page to serve at `address`, for a daemon with these `settings` (without alert URLs).
+
+    With a `token`, only visitors who know it have access.
+    """
 
     address: Address
     settings: Config
@@ -328,7 +334,10 @@ class WebPage:
 
 
 def web_page(settings: Config) -> WebPage | None:
-    """Return the page to serve, if any; raises SettingsError where it cannot be served."""
+    """Return the page to serve; None where `web.listen` is not set.
+
+    Raises SettingsError where its packages are missing or the token cannot be used.
+    """
     web = settings.web
     if web.listen is None:
         return None

@@ -252,7 +252,10 @@ def name_fields(
 
 
 def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a folder's path, made safe; raises InputError where it is too long."""
+    """Fill in a folder's path, made safe; empty parts are dropped, and an empty path is the name.
+
+    Raises InputError where the path is too long.
+    """
     path = safe_path(_fill(pattern, fields) or fields["name"])
     if len(path.encode()) > LONGEST_PATH:
         raise InputError(
@@ -463,7 +466,10 @@ class JobSettings(Strict):
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
 
     def style_shares(self, count: int) -> tuple[float, ...]:
-        """Return the weight of each of `count` styles; raises SettingsError for another number."""
+        """Return the weight of each of `count` styles, 1 each where none is set.
+
+        Raises SettingsError where there are more or fewer weights than styles.
+        """
         weights = self.style_weights
         if weights is None or not count:
             return (1.0,) * count
@@ -475,7 +481,10 @@ class JobSettings(Strict):
         return weights
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
-        """Return the size of each of `count` styles that is not the recipe's; raises likewise."""
+        """Return the size of each of `count` styles, as far as it is not the recipe's.
+
+        Raises SettingsError where there are more or fewer sizes than styles.
+        """
         sizes = self.style_size
         if isinstance(sizes, tuple) and count and len(sizes) != count:
             raise SettingsError(

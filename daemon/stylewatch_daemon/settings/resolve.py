@@ -33,7 +33,10 @@ class Settler:
     _cache: dict[bytes, JobSettings] = field(default_factory=dict)
 
     def settle(self, job_file: Path | None) -> JobSettings:
-        """Return the settings of the job with this job.yaml; SettingsError lists every mistake."""
+        """Return the settings of the job with this job.yaml.
+
+        Raises SettingsError, which lists every mistake in the file with its line.
+        """
         text = b"" if job_file is None else _read_start(job_file)
         job = self._cache.get(text)
         if job is None:
@@ -119,7 +122,10 @@ def queue_entry(
 def only_side(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> Side | None:
-    """Return the `only` of the job with this job.yaml (in `folder`), as far as it can be read."""
+    """Return the `only` of the job with this job.yaml, or the default if it cannot be read.
+
+    With a handle of its `folder` the file is opened there.
+    """
     return _settle_leniently(settings, job_file, folder).only
 
 
@@ -137,7 +143,10 @@ def _settle_leniently(
 
 
 def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
-    """Return a sentence if the output is smaller than `job` asks for, as its `content` is."""
+    """Return a sentence if the output is smaller than `job` asks for, as its `content` is.
+
+    There is none where the job says whether pictures are enlarged.
+    """
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)
     asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)

@@ -355,7 +355,10 @@ class Alerts(Strict):
         return bool(self.urls) or self.urls_file is not None
 
     def targets(self) -> "Alerts":
-        """Return these settings with the URLs of `urls_file`, too, each once; SettingsError."""
+        """Return these settings with the URLs of `urls_file`, too, each URL once.
+
+        Raises SettingsError where apprise is missing or the file cannot be read.
+        """
         in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
         urls = tuple(dict.fromkeys([*self.urls, *in_file]))
         if self.wanted and find_spec("apprise") is None:

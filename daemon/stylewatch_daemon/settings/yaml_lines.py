@@ -120,7 +120,10 @@ def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
 
 
 def parse(text: str, file_name: str) -> Document:
-    """Parse `text`, a mapping with text for keys (empty: no keys); raises SettingsError."""
+    """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
+
+    Raises SettingsError where it is not YAML, has a key twice, or goes beyond a limit.
+    """
     with refusing(SettingsError, file_name):
         node = _compose(text, file_name)
         if node is None or node.tag == _NULL:
@@ -216,7 +219,10 @@ class _Walk:
 
 
 def check(model: type[Model], document: Document) -> Model:
-    """Check `document` against `model`; SettingsError has every mistake, one line each."""
+    """Check `document` against `model`.
+
+    Raises SettingsError with every mistake at once, one line each.
+    """
     with refusing(SettingsError, document.file_name):
         try:
             return model.model_validate(document.plain)

@@ -193,7 +193,10 @@ class Ledger:
         return str(rows[0][0]) if rows else ""
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs there are by the names of COUNTED_AS, without dismissed ones."""
+        """Return how many jobs are waiting, running, done, refused, failed and cancelled.
+
+        Refused and failed jobs are counted until they are dismissed.
+        """
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count

@@ -91,7 +91,11 @@ class State:
         return LedgerWriter.open(self.root / FILE_NAME)
 
     def make(self) -> None:
-        """Make the missing folders, for this user alone; move what is in their places away."""
+        """Make the missing folders, for this user alone.
+
+        Anything that has the name of one of these files or folders and is of another kind is moved
+        away.
+        """
         atomic.make_folder(self.root)
         _restrict(self.root)
         for name in (*_FOLDERS, *_FILES):
@@ -294,7 +298,10 @@ class State:
             raise self.quarantine(folder.name, shown(error), trace) from error
 
     def load(self, job_id: str) -> Journal:
-        """Load a claimed job, with what the ledger knows; raises QuarantinedError, OSError."""
+        """Load a claimed job, with what the ledger knows of it.
+
+        Raises QuarantinedError if its record is damaged, and OSError.
+        """
         try:
             job = self._load(self.jobs / job_id)
         except OSError as error:

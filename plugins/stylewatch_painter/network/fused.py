@@ -22,8 +22,8 @@ weights; packing them anew for each convolution adds a fifth to the time of a st
 pixels, and 5 percent at 0.25 megapixels."""
 
 _USES_BEFORE_KEPT = 3
-"""Uses of a layer's filters before they are kept: the first pass over so much fresh memory takes
-longer than to pack them anew for the targets of a content and a style and for one step."""
+"""Uses of a layer's filters before they are kept. A job of one step uses them three times, for both
+targets and the step: fresh memory for all layers costs it more than packing them each time."""
 
 
 @dataclass(eq=False)

@@ -209,7 +209,7 @@ def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> N
 
 
 def data(root: Path, *jobs: Entry) -> PageData:
-    """What the pages show, after `jobs` were entered."""
+    """Enter `jobs`, and return the data of the pages that show them."""
     enter(root / "state", *jobs)
     return PageData(settings(root), Reader(root / "state"))
 
