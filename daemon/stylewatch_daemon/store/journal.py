@@ -74,8 +74,7 @@ class File:
 class Attempt:
     """An attempt at a job, recorded before it begins: an `ended` of None means it was cut off.
 
-    It began after `step`, by the checkpoint; times are UTC, ISO 8601. `boot` is always
-    empty (a column of the ledger that nothing needs any more), `pid` the daemon's.
+    It began after `step`, by the checkpoint; times are UTC, ISO 8601; `pid` is the daemon's.
     """
 
     started: str
@@ -86,7 +85,6 @@ class Attempt:
     how: str = AttemptEnd.CUT_OFF
     """An AttemptEnd, as the ledger has it."""
     reason: str = ""
-    boot: str = ""
     pid: int = 0
     together: int = 1
     """Number of jobs in its batch."""

@@ -124,6 +124,8 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     ),
     # The jobs of a photo, by its digest.
     (f"CREATE INDEX jobs_of_picture ON jobs ({FIRST_DIGEST}, id)",),
+    # Nothing needs the kernel's id of the machine's start.
+    ("ALTER TABLE attempts DROP COLUMN boot",),
 )
 
 

@@ -57,7 +57,8 @@ class Previews:
         may_ask = len(self._pending) < MAX_PENDING and sha256 not in self._failed
         if preview is None and may_ask:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._ask(path, sha256, side)), TIMEOUT_S)
+                async with asyncio.timeout(TIMEOUT_S):
+                    await asyncio.shield(self._ask(path, sha256, side))
             preview = self.known(sha256, side)
         return preview
 

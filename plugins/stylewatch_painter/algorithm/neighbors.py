@@ -243,8 +243,10 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), settings)
         maps = [features(network, picture, layers, shown) for picture in turned]
-        masks = [] if style.mask is None else _turned(planes(style.mask), settings)
-        usable = [flags(mask, width_height(x)) for mask, x in zip(masks, turned, strict=False)]
+        usable = []
+        if style.mask is not None:
+            masks = _turned(planes(style.mask), settings)
+            usable = [flags(mask, width_height(x)) for mask, x in zip(masks, turned, strict=True)]
         by_style.append(
             LayerTarget(
                 layers,

@@ -87,6 +87,7 @@ class WorkerActor:
     async def events(self) -> bytes:
         """Return the next piece of the stream of events; empty where none came for a while."""
         with suppress(TimeoutError):
+            # `asyncio.wait_for` of Python 3.11 may lose the cancellation of a call
             async with asyncio.timeout(HEARTBEAT):
                 await self._has_news.wait()
         piece = bytes(self._outgoing[:PIECE])

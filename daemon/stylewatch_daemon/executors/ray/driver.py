@@ -73,11 +73,12 @@ class _Driver:
         """Report the number of places again and again, or that the cluster cannot be used."""
         address = self._demand.address
         try:
-            connect = asyncio.to_thread(self._ray.connect, address)
-            await asyncio.wait_for(connect, CONNECT_WITHIN)
+            async with asyncio.timeout(CONNECT_WITHIN):
+                await asyncio.to_thread(self._ray.connect, address)
             while True:
-                look = asyncio.to_thread(self._ray.machines)
-                self._pool.look(await asyncio.wait_for(look, self._silent_s))
+                async with asyncio.timeout(self._silent_s):
+                    machines = await asyncio.to_thread(self._ray.machines)
+                self._pool.look(machines)
                 self._send(Capacity(self._pool.places))
                 await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:

@@ -83,7 +83,8 @@ class ActorHandle:
     async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
         """The answer of its method; raises UnavailableError where none comes `within` seconds."""
         try:
-            return await asyncio.wait_for(getattr(self._handle, name).remote(*args), within)
+            async with asyncio.timeout(within):
+                return await getattr(self._handle, name).remote(*args)
         except TimeoutError:
             reason = f"gave no sign of life for {within:.0f} s"
             raise UnavailableError(f"the machine of the cluster {reason}") from None
