@@ -119,12 +119,14 @@ class Canvas:
         A share of the content's own fine detail is added: with 1 the change from the content so far
         is enlarged and added to the content. With a prior the change from the start is enlarged.
         """
+        return self._enlarged(u, size, self.task.detail_share(size))
+
+    def _enlarged(self, u: Tensor, size: Size, share: float) -> Tensor:
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
         if self.task.prior is not None:
             return self.start(size) + self._scaled_up(u - self.start(small), size)
-        share = self.task.detail_share(size)
         if share:
             here, there = self.content(small), self.content(size)
             if here is not None and there is not None:
@@ -146,8 +148,14 @@ class Canvas:
         return pixels
 
     def finished(self, u: Tensor) -> Pixels:
-        """The picture to show of u at the final size."""
-        pixels, task = self.pixels(u), self.task
+        """The picture to show of u, at the final size.
+
+        A painting that starts from the content and is still small has all of its fine detail.
+        """
+        task = self.task
+        from_content = task.recipe.schedule.start == "content"
+        share = 1.0 if from_content else task.detail_share(task.final)
+        pixels = self.pixels(self._enlarged(u, task.final, share))
         if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
             return pixels
         content = self._resized(task.content, task.final)

@@ -314,8 +314,7 @@ class _Reporter:
 
     def _with_picture(self, row: int, step: Step) -> Stage:
         canvas, u = self._state.canvases[row], self._state.shown()[row : row + 1]
-        picture = canvas.finished(canvas.enlarged(u, canvas.task.final))
-        return Stage(**vars(step), picture=picture)
+        return Stage(**vars(step), picture=canvas.finished(u))
 
     def _step_seconds(self, count: int) -> list[float]:
         """When each of the last `count` steps ended, in seconds; updates the state's seconds."""

@@ -108,6 +108,17 @@ def test_enlarging_keeps_content_detail(share: float) -> None:
     assert error < 1e-4 if share else error > 10
 
 
+@pytest.mark.parametrize(("start", "is_sharp"), [("content", True), ("noise", False)])
+def test_stage_of_a_small_painting_has_the_fine_detail_of_what_it_starts_from(
+    start: str, is_sharp: bool
+) -> None:
+    made = canvas(small.task("best", {"start": start}))
+    large, half = made.content(WHOLE), made.content(HALF)
+    assert large is not None and half is not None
+    error = np.abs(made.finished(half + 7) - made.pixels(large + 7)).max()
+    assert error < 1e-3 if is_sharp else error > 10
+
+
 def test_enlarging_with_a_prior_keeps_what_it_starts_from() -> None:
     """Only the change is enlarged, however fine the start is and whatever `keep_detail` says."""
     prior = Prior(small.picture(4), np.ones((2, 2), np.float32), 1.0)
@@ -164,4 +175,5 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     np.testing.assert_array_equal(here.finished(u), expected)
     off = replace(made, recipe=change(made.recipe, {"match_chroma": False}))
     for task in (off, replace(made, content=None), replace(made, styles=())):
+        u = here.units(small.picture(6, *task.final))
         np.testing.assert_array_equal(canvas(task).finished(u), here.pixels(u))
