@@ -58,6 +58,7 @@ class OnnxVgg(VggBackend):
     """Runs in ONNX Runtime; graphs are built and loaded with the first task."""
 
     name = "onnx"
+    keeps_freed_blocks = False
     options_model = Options
 
     def __init__(self, options: Mapping[str, object]) -> None:
