@@ -1,5 +1,6 @@
 """Memory of this process and of the machine."""
 
+import ctypes
 import gc
 import re
 import sys
@@ -40,6 +41,14 @@ def resident() -> int:
     except OSError:
         return 0
     return pages * 4096
+
+
+def give_back_freed() -> None:
+    """Collect garbage and return all freed memory to the system."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # where the C library is not glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def available() -> float:

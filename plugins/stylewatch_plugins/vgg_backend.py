@@ -1,7 +1,6 @@
 """The common part of the backends that use VGG and the painter's loop: options and memory."""
 
 import ctypes
-import gc
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat
-from stylewatch_painter.process_memory import available
+from stylewatch_painter.process_memory import available, give_back_freed
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -133,11 +132,11 @@ class VggBackend(ABC):
         return self._memory_plans[task]
 
     def _has_memory_to_spare(self, task: Task) -> bool:
-        """Check that `task` may take a quarter more memory of this machine than it needs."""
+        """Check that `task` may take half as much memory again as it needs."""
         on_cpu = self._device.type == "cpu"
         if self._wanted.limit is not None or not on_cpu or not self.keeps_freed_blocks:
             return False
-        return 1.25 * fitting.needed(task, UNLIMITED, self._map_format) < available()
+        return 1.5 * fitting.needed(task, UNLIMITED, self._map_format) < available()
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; None if it is there."""
@@ -194,8 +193,8 @@ def give_back_large_blocks() -> None:
 def keep_large_blocks() -> None:
     """Make the C library keep freed blocks of any size for the next ones; only with glibc.
 
-    Feature maps are allocated and freed at every step. At 1 megapixel the kernel took a quarter of
-    the processor's time to map their pages; kept, they need a sixth more memory.
+    Feature maps are allocated and freed at every step. At 4 megapixels the kernel took a quarter of
+    the processor's time to map their pages; kept, they need up to half as much memory again.
     """
     _tell_allocator({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _UNUSED})
 
@@ -206,11 +205,3 @@ def _tell_allocator(settings: Mapping[int, int]) -> None:
             mallopt = ctypes.CDLL(None).mallopt
             for parameter, value in settings.items():
                 mallopt(parameter, value)
-
-
-def give_back_freed() -> None:
-    """Collect garbage and return all freed memory to the system."""
-    gc.collect()
-    if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # where the C library is not glibc
-            ctypes.CDLL(None).malloc_trim(0)
