@@ -46,6 +46,11 @@ def resident() -> int:
 def give_back_freed() -> None:
     """Collect garbage and return all freed memory to the system."""
     gc.collect()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system, but for that of garbage; only with glibc."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # where the C library is not glibc
             ctypes.CDLL(None).malloc_trim(0)

@@ -17,7 +17,7 @@ from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat
-from stylewatch_painter.process_memory import available, give_back_freed
+from stylewatch_painter.process_memory import available, give_back_freed, trim_heap
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -122,7 +122,10 @@ class VggBackend(ABC):
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
         if task not in self._memory_plans:
-            give_back_freed()  # what it took to read the pictures, and what the last task left
+            if self._wanted.limit is None:
+                trim_heap()  # what the last task left
+            else:
+                give_back_freed()  # and what it took to read the pictures
             memory_plan = fitting.memory_plan(task, self._wanted, self._device, self._map_format)
             if memory_plan != UNLIMITED or task.recipe.objective.needs_whole_picture:
                 give_back_large_blocks()  # otherwise holes stay that no feature map fits into

@@ -19,7 +19,7 @@ from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, searches_line
 from stylewatch_painter.errors import DivergedError, PainterError
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.process_memory import give_back_freed
+from stylewatch_painter.process_memory import trim_heap
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
 Ask = Callable[[], Wish]
@@ -91,7 +91,7 @@ def paint_batch(
         if state.members and not state.left and state.level + 1 < len(state.levels):
             state.next_level()
             if network.device.type == "cpu":
-                give_back_freed()  # the next maps are larger and fit into no hole
+                trim_heap()  # the next maps are larger and fit into no hole
 
 
 def paint_many(
