@@ -17,11 +17,11 @@ from torch import Tensor
 from stylewatch_painter.algorithm.caches import DiskCache, StyleCache
 from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.process_memory import give_back_large_blocks
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
-from stylewatch_plugins.vgg_backend import give_back_large_blocks
 
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),

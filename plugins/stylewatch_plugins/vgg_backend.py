@@ -1,10 +1,7 @@
 """The common part of the backends that use VGG and the painter's loop: options and memory."""
 
-import ctypes
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
@@ -17,7 +14,13 @@ from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat
-from stylewatch_painter.process_memory import available, give_back_freed, trim_heap
+from stylewatch_painter.process_memory import (
+    available,
+    give_back_freed,
+    give_back_large_blocks,
+    keep_large_blocks,
+    trim_heap,
+)
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -28,10 +31,7 @@ from stylewatch_plugins.contract import (
     check_options,
 )
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # as <malloc.h> of glibc has them
-_LARGE = 1 << 20  # bytes: less than the maps of any large picture, more than all other blocks
-_MAPPED_BLOCKS = 1 << 16  # blocks that are mapped by themselves, as glibc has it
-_UNUSED = 1 << 30  # bytes that may stay at the end of the heap
+_HOLES = 1.5  # times the memory of a painting that keeps freed blocks; 1.47 at 4 megapixels
 _NO_VGG16 = (
     "the recipe asks for VGG16, which is not installed, so it runs on VGG19; "
     "`stylewatch weights fetch vgg16-caffe` installs VGG16"
@@ -59,7 +59,7 @@ class VggBackend(ABC):
     options_model: ClassVar[type[VggOptions]]
     capabilities = Capabilities(masks=True, memory=True)
     keeps_freed_blocks: ClassVar[bool] = True
-    """Whether memory to spare is used for speed."""
+    """Whether freed feature maps may stay in the process for the next step."""
     version: str
 
     def __init__(self, options: Mapping[str, object]) -> None:
@@ -123,23 +123,25 @@ class VggBackend(ABC):
         """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
         if task not in self._memory_plans:
             if self._wanted.limit is None:
-                trim_heap()  # what the last task left
+                trim_heap()  # this task may use what the last one left
             else:
-                give_back_freed()  # and what it took to read the pictures
+                give_back_freed()  # garbage counts against the limit, too
             memory_plan = fitting.memory_plan(task, self._wanted, self._device, self._map_format)
-            if memory_plan != UNLIMITED or task.recipe.objective.needs_whole_picture:
-                give_back_large_blocks()  # otherwise holes stay that no feature map fits into
-            elif self._has_memory_to_spare(task):
-                keep_large_blocks()
+            self._choose_freed_blocks(task, memory_plan)
             self._memory_plans[task] = memory_plan
         return self._memory_plans[task]
 
-    def _has_memory_to_spare(self, task: Task) -> bool:
-        """Check that `task` may take half as much memory again as it needs."""
+    def _choose_freed_blocks(self, task: Task, memory_plan: MemoryPlan) -> None:
+        """Keep freed feature maps where there is enough memory; return them where it is scarce."""
+        is_scarce = memory_plan != UNLIMITED or task.recipe.objective.needs_whole_picture
         on_cpu = self._device.type == "cpu"
-        if self._wanted.limit is not None or not on_cpu or not self.keeps_freed_blocks:
-            return False
-        return 1.5 * fitting.needed(task, UNLIMITED, self._map_format) < available()
+        if not is_scarce and self._wanted.limit is None and on_cpu and self.keeps_freed_blocks:
+            with_holes = _HOLES * fitting.needed(task, memory_plan, self._map_format)
+            is_scarce = with_holes > available()
+            if not is_scarce:
+                keep_large_blocks()
+        if is_scarce:
+            give_back_large_blocks()
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; None if it is there."""
@@ -180,31 +182,3 @@ class VggBackend(ABC):
         return weights.choose(
             self._options.weights, objective.network.architecture, objective.all_layers
         )
-
-
-def give_back_large_blocks() -> None:
-    """Make the C library return freed blocks of 1 MB and more to the system at once.
-
-    glibc stops doing so for sizes that were freed before; feature maps of many sizes then leave
-    holes that nothing else fits into. Without glibc this does nothing.
-    """
-    _tell_allocator(
-        {_M_MMAP_MAX: _MAPPED_BLOCKS, _M_MMAP_THRESHOLD: _LARGE, _M_TRIM_THRESHOLD: _LARGE}
-    )
-
-
-def keep_large_blocks() -> None:
-    """Make the C library keep freed blocks of any size for the next ones; only with glibc.
-
-    Feature maps are allocated and freed at every step. At 4 megapixels the kernel took a quarter of
-    the processor's time to map their pages; kept, they need up to half as much memory again.
-    """
-    _tell_allocator({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _UNUSED})
-
-
-def _tell_allocator(settings: Mapping[int, int]) -> None:
-    if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # where the C library is not glibc
-            mallopt = ctypes.CDLL(None).mallopt
-            for parameter, value in settings.items():
-                mallopt(parameter, value)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -481,8 +482,11 @@ def test_memory_left_by_earlier_jobs_is_measured_before_pictures_are_read(
 # A cycle is freed by the collector only; the last small block pins all below it.
 FREED = """
 import os
-from stylewatch_painter.process_memory import give_back_freed
-from stylewatch_plugins.vgg_backend import give_back_large_blocks, keep_large_blocks
+from stylewatch_painter.process_memory import (
+    give_back_freed,
+    give_back_large_blocks,
+    keep_large_blocks,
+)
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -526,27 +530,28 @@ def test_freed_memory_is_kept_or_returned_to_the_system() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "free", "is_kept"),
+    ("make", "options", "free", "chosen"),
     [
-        (TorchAutograd, {}, 1.6, True),
-        (TorchAutograd, {}, 1.4, False),
-        (TorchAutograd, {"memory": 10**11}, 1.6, False),
-        (TorchAutograd, {"tile": 48}, 1.6, False),
-        (OnnxVgg, {}, 1.6, False),
+        (TorchAutograd, {}, 1.6, ["trim_heap", "keep_large_blocks"]),
+        (TorchAutograd, {}, 1.4, ["trim_heap", "give_back_large_blocks"]),
+        (TorchAutograd, {"memory": 10**11}, 1.6, ["give_back_freed"]),
+        (TorchAutograd, {"tile": 48}, 1.6, ["trim_heap", "give_back_large_blocks"]),
+        (OnnxVgg, {}, 1.6, ["trim_heap"]),
     ],
 )
-def test_freed_blocks_are_kept_where_there_is_memory_to_spare(
+def test_freed_blocks_are_kept_where_there_is_enough_memory(
     make: Make,
     options: Mapping[str, object],
     free: float,
-    is_kept: bool,
+    chosen: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the memory that the task needs, `free` times as much is available."""
-    keep, task = Mock(), sample()
-    monkeypatch.setattr(vgg_backend, "keep_large_blocks", keep)
+    """`free`: times the memory that the task needs."""
+    called, task = list[str](), sample()
     backend = make({**EXACT, **options})
+    for name in ("trim_heap", "give_back_freed", "give_back_large_blocks", "keep_large_blocks"):
+        monkeypatch.setattr(vgg_backend, name, partial(called.append, name))
     needs = needed(task, UNLIMITED, backend._map_format)
     monkeypatch.setattr(vgg_backend, "available", lambda: free * needs)
     backend.provenance(task)
-    assert keep.called is is_kept
+    assert called == chosen

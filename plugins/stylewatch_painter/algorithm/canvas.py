@@ -113,20 +113,20 @@ class Canvas:
                     raise RecipeError("start: picture needs a picture to start from (init)")
                 return self.units(self._resized(self.task.init, size))
 
-    def enlarged(self, u: Tensor, size: Size) -> Tensor:
+    def enlarged(self, u: Tensor, size: Size, share: float | None = None) -> Tensor:
         """Enlarge u to `size`.
 
-        A share of the content's own fine detail is added: with 1 the change from the content so far
-        is enlarged and added to the content. With a prior the change from the start is enlarged.
+        A share of the content's own fine detail is added, by default the task's: with 1 the change
+        from the content so far is enlarged and added to the content. With a prior the change from
+        the start is enlarged.
         """
-        return self._enlarged(u, size, self.task.detail_share(size))
-
-    def _enlarged(self, u: Tensor, size: Size, share: float) -> Tensor:
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
         if self.task.prior is not None:
             return self.start(size) + self._scaled_up(u - self.start(small), size)
+        if share is None:
+            share = self.task.detail_share(size)
         if share:
             here, there = self.content(small), self.content(size)
             if here is not None and there is not None:
@@ -150,12 +150,11 @@ class Canvas:
     def finished(self, u: Tensor) -> Pixels:
         """The picture to show of u, at the final size.
 
-        A painting that starts from the content and is still small has all of its fine detail.
+        A smaller u gets all of the content's fine detail if the painting starts from the content.
         """
         task = self.task
-        from_content = task.recipe.schedule.start == "content"
-        share = 1.0 if from_content else task.detail_share(task.final)
-        pixels = self.pixels(self._enlarged(u, task.final, share))
+        share = 1.0 if task.recipe.schedule.start == "content" else None
+        pixels = self.pixels(self.enlarged(u, task.final, share))
         if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
             return pixels
         content = self._resized(task.content, task.final)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import nan
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -221,6 +222,13 @@ def test_steps_before_a_late_divergence_are_reported(
     with pytest.raises(DivergedError, match="no longer a number at step 3"):
         reported(steps)
     assert [step.step for step in steps] == [1, 2]
+
+
+def test_freed_memory_is_returned_between_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    trim = Mock()
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.trim_heap", trim)
+    sizes = {step.size for step in painted(painting({"scales": [{"scale": 0.5, "steps": 1}]}))}
+    assert sizes == {HALF, WHOLE} and trim.call_count == 1
 
 
 def test_convergence_needs_the_relative_decrease() -> None:
