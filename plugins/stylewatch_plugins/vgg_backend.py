@@ -133,14 +133,12 @@ class VggBackend(ABC):
 
     def _choose_freed_blocks(self, task: Task, memory_plan: MemoryPlan) -> None:
         """Keep freed feature maps where there is enough memory; return them where it is scarce."""
-        is_scarce = memory_plan != UNLIMITED or task.recipe.objective.needs_whole_picture
         on_cpu = self._device.type == "cpu"
-        if not is_scarce and self._wanted.limit is None and on_cpu and self.keeps_freed_blocks:
-            with_holes = _HOLES * fitting.needed(task, memory_plan, self._map_format)
-            is_scarce = with_holes > available()
-            if not is_scarce:
-                keep_large_blocks()
-        if is_scarce:
+        may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
+        with_holes = _HOLES * fitting.needed(task, memory_plan, self._map_format)
+        if memory_plan == UNLIMITED and may_keep and with_holes <= available():
+            keep_large_blocks()
+        elif memory_plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
             give_back_large_blocks()
 
     def _device_problem(self, library: str) -> str | None:

@@ -31,7 +31,7 @@ JOB: Mapping[str, Any] = {
     "set": {
         "scales": [], "upscale_steps": 2, "ema_decay": 0.5,
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
-        "objective.tv": {"loss": "nine_point", "weight": 0.1},
+        "objective.tv": {"loss": "nine_point", "weight": 0.1}, "objective.neighbors.largest": 40,
     },
 }  # fmt: skip
 EXACT: Mapping[str, Any] = {"device": "cpu", "precision": "fp32", "tile": 24}

@@ -91,7 +91,7 @@ class OomFallback:
         """Tiles half as long, where the backend and the recipe have any: the result is the same."""
         task = prepared.task
         tile = prepared.backend.provenance(task).decided.get("tile")
-        if tile is None or task.recipe.objective.needs_whole_picture:
+        if tile is None or task.final_terms.needs_whole_picture:
             return None
         longest = max(task.final)
         half = (longest if tile == "none" else min(int(tile), longest)) // 2

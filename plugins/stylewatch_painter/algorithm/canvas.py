@@ -230,7 +230,7 @@ def check_pictures(task: Task) -> None:
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
     objective = task.recipe.objective
-    if objective.neighbors is not None and (task.content is None or not task.styles):
+    if task.final_terms.neighbors is not None and (task.content is None or not task.styles):
         missing = "content" if task.content is None else "style"
         raise PictureError(
             f"recipe {task.recipe.name} matches a content with a style, and there is no {missing}: "

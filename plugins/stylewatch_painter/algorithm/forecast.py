@@ -222,23 +222,32 @@ def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations
     """Time evaluations at small sizes and small searches; return whether the times are reliable."""
     final, points, any_busy = task.levels()[-1], [], False
     kinds = (False, True) if task.recipe.objective.coarse else (False,)
-    finals = [replace(final, is_coarse=is_coarse) for is_coarse in kinds]
-    features = {search.features for level in finals for search in _searches(task, level)}
+    trials = [
+        {_trial(task, replace(final, is_coarse=kind), side) for side in _TRIAL_SIDES[kind]}
+        for kind in kinds
+    ]
+    # of the small sizes: they match neighbors even where the final size does not
+    features = {
+        search.features
+        for of_kind in trials
+        for trial in of_kind
+        for search in _searches(task, trial)
+    }
     durations = Durations(
         (), (), {count: _search_time(count, network.device, clock) for count in features}
     )
-    for level in finals:
-        trials = []
-        for trial in {_trial(task, level, side) for side in _TRIAL_SIDES[level.is_coarse]}:
+    for of_kind in trials:
+        timed = []
+        for trial in of_kind:
             (pixels, first, seconds), busy = _timed(task, network, trial, clock)
             searching = durations.searching(_searches(task, trial))
             if task.terms(trial).matches_layers:
                 seconds -= searching
             else:
                 first -= searching
-            trials.append((pixels, max(0.0, first), max(0.0, seconds)))
+            timed.append((pixels, max(0.0, first), max(0.0, seconds)))
             any_busy |= busy
-        points.append(tuple(sorted(trials)))
+        points.append(tuple(sorted(timed)))
     fine, coarse = points[0], points[-1]
     return replace(durations, fine=fine, coarse=coarse, busy=any_busy), not any_busy
 
@@ -318,7 +327,9 @@ def _padded_pixels(size: tuple[int, int], network: recipe.Network) -> int:
 
 def _pixels_evaluated(level: Level, task: Task, memory_plan: MemoryPlan) -> float:
     """Pixels that one evaluation processes, with halos and both passes."""
-    parts = tiles(level.size, memory_plan.tile, task.recipe.objective.layers)
+    terms = task.terms(level)
+    tile = None if terms.needs_whole_picture else memory_plan.tile
+    parts = tiles(level.size, tile, terms.layers)
     if len(parts) == 1:
         return _padded_pixels(level.size, task.recipe.objective.network)
     passes = _TILE_PASSES if memory_plan.keeps_content else _TILE_PASSES + _CONTENT_PASS
@@ -346,16 +357,18 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
         ),
         default=0,
     )
-    if objective.neighbors is not None:
+    terms = task.final_terms
+    if terms.neighbors is not None:
         return matched
+    each = map_bytes(terms, objective.network.pool, map_format)
     # the last sizes of an upscaled painting have few steps and so a short history
     vectors = max(_vectors(task, memory_plan, level) for level in task.levels())
     vectors += pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
-        maps = _padded_pixels(task.final, objective.network) * map_bytes(objective, map_format)
+        maps = _padded_pixels(task.final, objective.network) * each
         return max(matched, maps + vectors + _transport_bytes(task))
-    side = memory_plan.tile + 2 * (halo(objective.layers) + border(objective.network))
-    maps = min(side, width) * min(side, height) * map_bytes(objective, map_format)
+    side = memory_plan.tile + 2 * (halo(terms.layers) + border(objective.network))
+    maps = min(side, width) * min(side, height) * each
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
     planes = 0 if task.content_mask is None else region_count(task.content_mask)
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
@@ -371,7 +384,7 @@ def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     if neighbors is None:
         return 0
     maps = _padded_pixels(level.size, objective.network) * map_bytes(
-        objective, map_format, coarse=level.is_coarse
+        task.terms(level), objective.network.pool, map_format
     )
     if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
         maps += round(math.prod(level.size) * _values(neighbors.layers) * _FLOAT)
@@ -436,10 +449,7 @@ def _transport_bytes(task: Task) -> int:
 
 
 def map_bytes(
-    objective: recipe.Objective,
-    map_format: MapFormat = MapFormat.FLOAT32,
-    *,
-    coarse: bool = False,
+    terms: recipe.Terms, pool: recipe.Pool, map_format: MapFormat = MapFormat.FLOAT32
 ) -> int:
     """Peak bytes of the feature maps in an evaluation, for each pixel of the picture.
 
@@ -450,7 +460,7 @@ def map_bytes(
     for an index, and in the first block one more map and its pooled one exist at once. This is for
     VGG19; VGG16 takes slightly less.
     """
-    layers = objective.at(coarse=coarse).layers
+    layers = terms.layers
     chain = layers_up_to(layers)
     if map_format is MapFormat.FUSED:
         sizes = {layer: _channels(layer) / float(4 ** pools_before(layer)) for layer in chain}
@@ -464,7 +474,7 @@ def map_bytes(
     for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
         values = _channels(layer) / 4 ** pools_before(layer)
         total += values * (2 * value if layer in layers else sign)
-        if objective.network.pool == "max" and pools_before(after) > pools_before(layer):
+        if pool == "max" and pools_before(after) > pools_before(layer):
             total += values / 4 * _INDEX
     return round(total)
 
@@ -541,7 +551,7 @@ def memory_plan(
         width, height = task.final
         undivided = (
             f" (recipe {task.recipe.name} cannot be divided into tiles)"
-            if task.recipe.objective.needs_whole_picture
+            if task.final_terms.needs_whole_picture
             else ""
         )
         raise PictureError(
@@ -584,7 +594,7 @@ def _memory_plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
     settings, tile = task.recipe.schedule.optimizer, wanted.tile
-    if task.recipe.objective.needs_whole_picture:
+    if task.final_terms.needs_whole_picture:
         tile = "none"
     histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
     none_at_all: list[int | None] = []

@@ -165,8 +165,21 @@ class Task:
         return style.weight / sum(other.weight for other in self.styles)
 
     def terms(self, level: Level) -> Terms:
-        """The terms of the objective at `level`."""
-        return self.recipe.objective.at(coarse=level.is_coarse)
+        """The terms of the objective at `level`.
+
+        Without a content or a style there is nothing to match, and a frame that follows another one
+        has its strokes already: other terms remain, if any.
+        """
+        terms = self.recipe.objective.at(coarse=level.is_coarse).up_to(max(level.size))
+        if self.content is None or not self.styles or self.prior is not None:
+            others = terms.model_copy(update={"neighbors": None})
+            return others if others.layers else terms
+        return terms
+
+    @property
+    def final_terms(self) -> Terms:
+        """The terms of the objective at the final size."""
+        return self.terms(self.levels()[-1])
 
     def grain(self, style: Style, level_scale: float) -> float:
         """The scale, at most `level_scale`, at which shallow layers see `style`.

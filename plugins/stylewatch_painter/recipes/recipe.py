@@ -28,6 +28,7 @@ LayerName = Literal[
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 
 Architecture = Literal["vgg16", "vgg19"]
+Pool = Literal["max", "average"]
 
 ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
     "vgg16": tuple(layer for layer in LAYERS if not layer.endswith("_4")),
@@ -55,7 +56,8 @@ Positive = Annotated[float, Field(gt=0, le=_MAX_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 SomeSteps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
-SideLength = Annotated[int, Field(gt=0, lt=1_000_000)]
+_ANY_SIDE = 999_999
+SideLength = Annotated[int, Field(gt=0, le=_ANY_SIDE)]
 """Pixels."""
 
 _SIDE = "[1-9][0-9]{0,5}"
@@ -106,7 +108,7 @@ class Network(Strict):
 
     architecture: Architecture = "vgg19"
     """`vgg16`: VGG16 where its weights are installed, otherwise VGG19; see `weights.choose`."""
-    pool: Literal["max", "average"] = "max"
+    pool: Pool = "max"
     pool_edge: Literal["floor", "ceil"] = "floor"
     pixel_range: Positive = 255.0
     """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
@@ -137,6 +139,8 @@ class Neighbors(Strict):
     each: Literal["column", "layer"] = "column"
     """Match hypercolumns once, with the pictures that a scale starts from; or match the features of
     each layer by themselves, anew in every step, at positions drawn by chance."""
+    largest: SideLength = _ANY_SIDE
+    """Long side in pixels up to which a size has this term."""
 
 
 class Transport(Strict):
@@ -208,7 +212,17 @@ class Terms(Strict):
     def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
+        if not self.up_to(_ANY_SIDE).layers:
+            raise ValueError(
+                "neighbors.largest leaves larger sizes without a layer: give content or style one"
+            )
         return self
+
+    def up_to(self, side: int) -> Self:
+        """The terms that a size with this long side has, in pixels."""
+        if self.neighbors is None or side <= self.neighbors.largest:
+            return self
+        return self.model_copy(update={"neighbors": None})
 
     @property
     def layers(self) -> frozenset[LayerName]:
@@ -230,7 +244,7 @@ class Terms(Strict):
 class CoarseTerms(Terms):
     """The terms at the coarser scales that are small enough."""
 
-    largest: SideLength = 999_999
+    largest: SideLength = _ANY_SIDE
     """Long side in pixels up to which a scale has these terms."""
 
 

@@ -152,7 +152,8 @@ def test_on_the_cpu_it_continues_from_its_checkpoint(
 
 
 def test_tiles_become_smaller_first_unless_they_are_set(room: Room, given: Given) -> None:
-    room.has_tiles, room.pixels, job = True, 8 * 8, given("smaller")
+    fields = {"objective.neighbors": None}
+    room.has_tiles, room.pixels, job = True, 8 * 8, given("smaller", fields=fields)
     assert isinstance(painted(job)[-1], Done)
     record = receipt(job)
     assert record["size"] == [32, 24]
@@ -166,14 +167,13 @@ def test_tiles_become_smaller_first_unless_they_are_set(room: Room, given: Given
     ):
         room.tried = []
         with pytest.raises(torch.OutOfMemoryError):
-            painted(replace(given("smaller", name), backend_options=options))
+            painted(replace(given("smaller", name, fields=fields), backend_options=options))
         assert [tile for _, tile, _ in room.tried][: len(tries)] == tries
 
 
 def test_recipe_that_cannot_be_divided_gets_smaller_instead(room: Room, given: Given) -> None:
     room.has_tiles, room.pixels = True, 200
-    fields = {"objective.neighbors": {"layers": {"conv1_1": 1}}}
-    assert isinstance(painted(given("smaller", fields=fields))[-1], Done)
+    assert isinstance(painted(given("smaller"))[-1], Done)
     assert [tried[1:] for tried in room.tried] == [
         ("none", (32, 24)),
         ("none", (23, 17)),
@@ -185,7 +185,7 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     tmp_path: Path, given: Given
 ) -> None:
     """A quarter of the size takes so much less that it does not matter what torch sets aside."""
-    fields = {"enlarge": True, "smallest": 1000}
+    fields = {"enlarge": True, "smallest": 1000, "objective.neighbors": None}
     settings = {"backend": "torch", "device": "cpu", "size": "1400", "steps": 1}
     job = given("wait", fields=fields, **settings)
     job = replace(job, name="700000000", backend_options={"tile": "none"})  # with 700 MB

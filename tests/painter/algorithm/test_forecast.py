@@ -45,7 +45,7 @@ def test_maps_by_layer() -> None:
     ):
         style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
         objective = Objective.model_validate({"network": {"pool": pool}, "style": style})
-        assert map_bytes(objective) == expected
+        assert map_bytes(objective, objective.network.pool) == expected
 
 
 def test_compiled_convolutions_hold_each_map_once() -> None:
@@ -53,7 +53,8 @@ def test_compiled_convolutions_hold_each_map_once() -> None:
     style = {"gram": "mean", "loss": "mean", "layers": {"conv1_1": 1.0, "conv2_1": 1.0}}
     objective = Objective.model_validate({"style": style})
     values = 64 + 64 + 128 // 4
-    assert map_bytes(objective, MapFormat.FUSED) == (64 + 32) * 4 + values * 3 / 8 + 80 * 4
+    each = map_bytes(objective, "max", MapFormat.FUSED)
+    assert each == (64 + 32) * 4 + values * 3 / 8 + 80 * 4
 
 
 def test_vectors_and_evaluations_by_optimizer() -> None:
@@ -111,7 +112,7 @@ def test_forecast_interpolates_between_pixels_and_multiplies_by_steps(
     assert expected.seconds == pytest.approx(half * (3 + 1) + full * (4 + 1), rel=1e-3)
     assert not expected.busy
     schedule = task.recipe.schedule
-    each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
+    each = map_bytes(task.final_terms, "max") + optimizer_bytes(schedule.optimizer, schedule.steps)
     assert expected.memory == 1000 + 1050 * 900 * each
 
 
@@ -170,7 +171,7 @@ def test_tiled_maps_cover_tile_and_halo() -> None:
     pixels, objective = 2100 * 1800, task.recipe.objective
     vectors = optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
-    maps = (1024 + 160) ** 2 * map_bytes(objective)
+    maps = (1024 + 160) ** 2 * map_bytes(objective, "max")
     assert needed(task, MemoryPlan(1024), MapFormat.FLOAT32) == kept + maps
     assert needed(task, MemoryPlan(16), MapFormat.FLOAT32) == kept + pixels * 4 * 12
     recomputed = needed(task, MemoryPlan(1024, keeps_content=False), MapFormat.FLOAT32)
@@ -187,7 +188,7 @@ def test_samples_take_the_same_memory_at_every_size() -> None:
     content = pixels * (64 + 128 // 4 + 2 * 3) * 4
     style = length * 5000 + length**2
     working = 2 * 5 * 1024 * length + 2 * 5000 * length + 3 * 1024 * 5000 + 4 * length**2
-    each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, 250)
+    each = map_bytes(task.final_terms, "max") + optimizer_bytes(task.recipe.schedule.optimizer, 250)
     expected = pixels * each + content + (style + working) * 4
     assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
 
@@ -277,12 +278,12 @@ def test_search_for_neighbors_by_hand() -> None:
     objective, pixels = task.recipe.objective, 64 * 48
     at_column = columns * value + max(
         (2 * candidates + 3 * columns) * value + columns * candidates * 4,
-        pixels * map_bytes(objective) + 2 * columns * value,
+        pixels * map_bytes(objective, "max") + 2 * columns * value,
     )
     held = 4 * (64 * 55) * (64 + 128 / 4) * 4
     samples = 5 * pixels * (64 + 128 / 4) * 4
     search = pixels * 4 * (64 * 55) * 4  # less than a block
-    at_layer = held + pixels * map_bytes(objective) + samples + 3 * 4 * (64 * 55) * 64 * 4
+    at_layer = held + pixels * map_bytes(objective, "max") + samples + 3 * 4 * (64 * 55) * 64 * 4
     vectors = pixels * 8 * 3 * 4
     assert search > SEARCH_BYTES
     expected = max(at_column, at_layer + 2 * SEARCH_BYTES) + vectors
@@ -332,6 +333,21 @@ def test_searches_are_timed_by_themselves(
     timed(seconds_of)
     seconds = (9 + 1) + by_column + (1 + by_layer) * (4 + 1)
     assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-2)
+
+
+def test_final_size_above_the_largest_match_needs_no_search(
+    timed: Callable[[Seconds], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_search_time", lambda *_: 1e-7)
+    timed(lambda _: 100.0)
+    with_match, without = (
+        small.task("best", {"size": "512x384", "fit": "stretch", "enlarge": True, "scales": [],
+                            "objective.neighbors.largest": largest, "steps": 4})
+        for largest in (512, 511)
+    )  # fmt: skip
+    (search,) = module._searches(with_match, with_match.levels()[-1])
+    seconds = [forecast(task, small.network()).seconds for task in (with_match, without)]
+    assert seconds[0] - seconds[1] == pytest.approx(1e-7 * search.queries * search.candidates)
 
 
 @pytest.mark.parametrize("name", ["nnst", "strotss"])

@@ -26,7 +26,7 @@ from stylewatch_painter.algorithm.neighbors import (
 )
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, pools_before
-from stylewatch_painter.algorithm.task import MemoryPlan, Task
+from stylewatch_painter.algorithm.task import MemoryPlan, Prior, Task
 from stylewatch_painter.algorithm.tiles import features
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import find
@@ -328,8 +328,27 @@ def test_each_style_is_matched_with_its_share(at: Any) -> None:
 
 
 def test_match_of_the_final_size_needs_content_and_style() -> None:
-    """Also where the recipe has another term that needs only one of them."""
-    for changes in ({}, {"objective.style": find("gram").objective.style}):
-        for missing, fields in (("content", {"content": None}), ("style", {"styles": 0})):
-            with pytest.raises(PictureError, match=f"there is no {missing}: give both"):
-                painted(by_layers(changes, **fields))
+    """Without another term; with one, that paints alone."""
+    for missing, fields in (("content", {"content": None}), ("style", {"styles": 0})):
+        with pytest.raises(PictureError, match=f"there is no {missing}: give both"):
+            painted(by_layers(**fields))
+    style = find("gram").objective.style
+    assert style is not None
+    (*_, last) = painted(by_layers({"objective.style": style, "start": "noise"}, content=None))
+    assert {term for terms in last.losses.style.values() for term in terms} == set(style.layers)
+
+
+def test_sizes_above_the_largest_have_no_match() -> None:
+    made = task({"objective.coarse": None, "objective.neighbors.largest": 16})
+    half, whole = made.levels()
+    assert made.terms(half).neighbors is not None and made.terms(half).needs_whole_picture
+    assert made.terms(whole).neighbors is None and not made.final_terms.needs_whole_picture
+
+
+def test_frame_that_follows_another_one_keeps_its_strokes() -> None:
+    """It matches only where there is no other term."""
+    prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
+    assert task().final_terms.neighbors is not None
+    frame = task(prior=prior)
+    assert frame.final_terms.neighbors is None
+    assert frame.terms(frame.levels()[0]).neighbors is not None

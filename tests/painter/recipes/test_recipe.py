@@ -40,8 +40,11 @@ def test_size_has_one_of_six_forms() -> None:
          "objective.content.layers: unknown key 'conv4_22'; did you mean 'conv4_2'?"),
         ({"objective.content.layers.conv4_2": -1},
          "objective.content.layers.conv4_2: input should be greater than or equal to 0, got -1"),
-        ({"objective.content": None, "objective.style": None},
+        ({"objective.content": None, "objective.style": None, "objective.neighbors": None},
          "objective: the objective names no layer: give content or style at least one"),
+        ({"objective.content": None, "objective.style": None},
+         "objective: neighbors.largest leaves larger sizes without a layer: give content or style"
+         " one"),
         ({"objective.tv": {"loss": "squared", "weight": 1, "gradient_weight": 2}},
          "objective.tv: tv takes a weight or a gradient_weight, not both"),
         ({"objective.network.architecture": "vgg16", "objective.content.layers": {"conv4_4": 1}},
