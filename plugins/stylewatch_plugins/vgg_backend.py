@@ -59,7 +59,7 @@ class VggBackend(ABC):
     options_model: ClassVar[type[VggOptions]]
     capabilities = Capabilities(masks=True, memory=True)
     keeps_freed_blocks: ClassVar[bool] = True
-    """Whether freed feature maps may stay in the process for the next step."""
+    """Keep freed feature maps for the next step where memory allows it."""
     version: str
 
     def __init__(self, options: Mapping[str, object]) -> None:
