@@ -211,34 +211,35 @@ _FILE = TypeAdapter(dict[str, Durations])
 
 def _key(task: Task, network: FeatureMaps) -> str:
     """The key of a task's times: device, libraries, format of maps, and a digest of its terms."""
-    regions = region_count(task.content_mask)
-    objective = task.recipe.objective.model_dump_json(exclude={"strength"})
-    maps = f"{network.map_format if isinstance(network, Vgg19) else type(network).__name__}"
-    terms = f"{objective} {len(task.styles)} {regions} {task.content is None}"
-    return f"{place(network.device)}, {maps}, {hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+    maps = network.map_format if isinstance(network, Vgg19) else type(network).__name__
+    terms = (
+        task.recipe.objective.model_dump_json(exclude={"strength"}),
+        task.recipe.schedule.model_dump_json(
+            include={"optimizer", "style_size", "style_scale", "stroke"}
+        ),
+        _kinds(task),
+        len(task.styles),
+        region_count(task.content_mask),
+        task.content is None,
+        task.prior is None,
+    )
+    digest = hashlib.sha256(repr(terms).encode()).hexdigest()[:16]
+    return f"{place(network.device)}, {maps}, {digest}"
+
+
+def _kinds(task: Task) -> list[bool]:
+    """The values of `Level.is_coarse` at the sizes of the painting."""
+    return sorted({level.is_coarse for level in task.levels()})
 
 
 def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations, bool]:
     """Time evaluations at small sizes and small searches; return whether the times are reliable."""
-    final, points, any_busy = task.levels()[-1], [], False
-    kinds = (False, True) if task.recipe.objective.coarse else (False,)
-    trials = [
-        {_trial(task, replace(final, is_coarse=kind), side) for side in _TRIAL_SIDES[kind]}
-        for kind in kinds
-    ]
-    # of the small sizes: they match neighbors even where the final size does not
-    features = {
-        search.features
-        for of_kind in trials
-        for trial in of_kind
-        for search in _searches(task, trial)
-    }
-    durations = Durations(
-        (), (), {count: _search_time(count, network.device, clock) for count in features}
-    )
-    for of_kind in trials:
+    final, points, any_busy = task.levels()[-1], {}, False
+    times = {count: _search_time(count, network.device, clock) for count in _matched_features(task)}
+    durations = Durations((), (), times)
+    for kind in _kinds(task):
         timed = []
-        for trial in of_kind:
+        for trial in {_trial(task, replace(final, is_coarse=kind), x) for x in _TRIAL_SIDES[kind]}:
             (pixels, first, seconds), busy = _timed(task, network, trial, clock)
             searching = durations.searching(_searches(task, trial))
             if task.terms(trial).matches_layers:
@@ -247,9 +248,19 @@ def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations
                 first -= searching
             timed.append((pixels, max(0.0, first), max(0.0, seconds)))
             any_busy |= busy
-        points.append(tuple(sorted(timed)))
-    fine, coarse = points[0], points[-1]
+        points[kind] = tuple(sorted(timed))
+    fine, coarse = points[False], points.get(True, ())
     return replace(durations, fine=fine, coarse=coarse, busy=any_busy), not any_busy
+
+
+def _matched_features(task: Task) -> set[int]:
+    """The number of features that rows have in the searches of any size."""
+    objective, counts = task.recipe.objective, set[int]()
+    for terms in (objective, objective.coarse):
+        if terms is not None and terms.neighbors is not None:
+            channels = [_channels(layer) for layer in terms.neighbors.layers]
+            counts.update([sum(channels)] if terms.neighbors.each == "column" else channels)
+    return counts
 
 
 def _search_time(features: int, device: torch.device, clock: Clock) -> float:
@@ -311,10 +322,11 @@ def evaluations(settings: Settings, steps: int) -> float:
 
 def _trial(task: Task, final: Level, side: int) -> Level:
     """The final level at a small size, at which no feature map is empty."""
-    objective = task.recipe.objective
+    objective, (width, height) = task.recipe.objective, final.size
     least = least_side(objective.network, objective.all_layers)
-    scale = max(side / max(final.size), least / min(final.size))
-    width, height = final.size
+    styles = [task.style_size(style, final.scale) for style in task.styles]
+    narrowest = min(side for size in (final.size, *styles) for side in size)
+    scale = max(side / max(final.size), least / narrowest)
     size = max(least, round(width * scale)), max(least, round(height * scale))
     return replace(final, size=size, scale=scale * final.scale)
 
@@ -340,33 +352,33 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     """Peak memory of a painting in bytes, beyond its input pictures.
 
     It is the sum of the feature maps that exist at once, and the optimizer's vectors; with tiles
-    also the content maps that are kept, and the vectors of a step. Where neighbors are matched, a
+    also the content maps that are kept, and the vectors of a step. Where positions are compared, a
     coarse size can take more than the final one.
     """
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
     averaged = _AVERAGED if schedule.ema_decay else 0
-    matched = max(
+    undivided = max(
         (
-            _matching_bytes(task, level, map_format)
+            _undivided_bytes(task, level, map_format)
             + _vectors(task, memory_plan, level)
             + math.prod(level.size) * averaged
             for level in task.levels()
-            if task.terms(level).neighbors is not None
+            if task.terms(level).needs_whole_picture
         ),
         default=0,
     )
     terms = task.final_terms
-    if terms.neighbors is not None:
-        return matched
+    if terms.needs_whole_picture:
+        return undivided
     each = map_bytes(terms, objective.network.pool, map_format)
     # the last sizes of an upscaled painting have few steps and so a short history
     vectors = max(_vectors(task, memory_plan, level) for level in task.levels())
     vectors += pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
         maps = _padded_pixels(task.final, objective.network) * each
-        return max(matched, maps + vectors + _transport_bytes(task))
+        return max(undivided, maps + vectors)
     side = memory_plan.tile + 2 * (halo(terms.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * each
     content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
@@ -374,18 +386,17 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
     tiled = vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
-    return max(matched, tiled)
+    return max(undivided, tiled)
 
 
-def _matching_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
-    """Peak bytes at a size where neighbors are matched, without the optimizer's vectors."""
-    objective = task.recipe.objective
-    neighbors = task.terms(level).neighbors
+def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
+    """Peak bytes at a size whose positions are compared, without the optimizer's vectors."""
+    terms, network = task.terms(level), task.recipe.objective.network
+    maps = _padded_pixels(level.size, network) * map_bytes(terms, network.pool, map_format)
+    maps += _transport_bytes(task, level)
+    neighbors = terms.neighbors
     if neighbors is None:
-        return 0
-    maps = _padded_pixels(level.size, objective.network) * map_bytes(
-        task.terms(level), objective.network.pool, map_format
-    )
+        return maps
     if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
         maps += round(math.prod(level.size) * _values(neighbors.layers) * _FLOAT)
     searches = _searches(task, level)
@@ -409,9 +420,12 @@ def _sampled_bytes(searches: Collection[_Search]) -> float:
     """Bytes of the samples in a match of single layers: of all layers, and of a search in one."""
     kept = sum(_SAMPLES * search.queries * search.features * _FLOAT for search in searches)
     largest = max(
-        _BLOCKS * min(SEARCH_BYTES, search.queries * search.candidates * _FLOAT)
-        + 3 * search.candidates * search.features * _FLOAT
-        for search in searches
+        (
+            _BLOCKS * min(SEARCH_BYTES, search.queries * search.candidates * _FLOAT)
+            + 3 * search.candidates * search.features * _FLOAT
+            for search in searches
+        ),
+        default=0,  # without a style, which is refused once the pictures are checked
     )
     return kept + largest
 
@@ -434,12 +448,12 @@ def content_bytes(objective: recipe.Objective) -> int:
     return round(_values(layers) * _FLOAT)
 
 
-def _transport_bytes(task: Task) -> int:
+def _transport_bytes(task: Task, level: Level) -> int:
     """Bytes of the content's maps that are sampled, and of the samples, whatever the size."""
-    settings, regions = task.recipe.objective.transport, region_count(task.content_mask)
+    settings, regions = task.terms(level).transport, region_count(task.content_mask)
     if settings is None:
         return 0
-    content = math.prod(task.final) * (round(_values(settings.layers) * _FLOAT) + 2 * _PICTURE)
+    content = math.prod(level.size) * (round(_values(settings.layers) * _FLOAT) + 2 * _PICTURE)
     length = 3 + sum(map(_channels, settings.layers))
     kept = len(task.styles) * regions * length * (settings.style_samples + length)
     hypercolumn_sets = (1 + regions) * 5 * settings.samples * length

@@ -28,7 +28,7 @@ from stylewatch_painter.algorithm.forecast import (
 )
 from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Prior, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import MapFormat
 from stylewatch_painter.recipes.book import change, find
@@ -371,3 +371,67 @@ def test_forecast_of_a_match_needs_no_tiles(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "_TRIAL_SIDES", {False: (24, 48), True: (24,)})
     expected = forecast(matching({"conv1_1": 1, "conv2_1": 1}), small.network())
     assert expected.seconds > 0 and expected.tile is None
+
+
+@pytest.mark.parametrize("name", ["best", "nnst"])
+def test_memory_without_a_style_can_be_planned(name: str) -> None:
+    """The refusal of what cannot be painted without one comes later, with the pictures."""
+    assert needed(replace(small.task(name), styles=()), UNLIMITED, MapFormat.FLOAT32) > 0
+
+
+ENLARGED: dict[str, Any] = {"size": "512x384", "fit": "stretch", "enlarge": True, "scales": [{"scale": 0.5,
+            "steps": 1}], "steps": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fields"),
+    [
+        ("best", {"start": "noise"}, {"content": None}),
+        ("best", {"objective.style": None}, {"styles": ()}),
+        ("best", {"stroke": 0.125}, {}),
+        ("gram", {"style_scale": 0.1}, {}),
+        ("best", {"objective.neighbors.largest": 20, "size": "20x20", "scales": []}, {}),
+    ],
+)
+def test_whatever_can_be_painted_can_be_forecast(
+    name: str,
+    changes: dict[str, Any],
+    fields: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a side, with a style far smaller than the picture, above and below trial sizes."""
+    monkeypatch.setattr(module, "_TRIAL_SIDES", {False: (24, 48), True: (16, 24)})
+    task = replace(small.task(name, {**ENLARGED, "style_size": "side", **changes}), **fields)
+    assert forecast(task, small.network()).seconds > 0
+
+
+def test_times_of_another_kind_of_painting_are_not_used(
+    timed: Callable[[Seconds], list[tuple[int, int]]],
+) -> None:
+    """A frame matches no neighbors, a smaller style takes less time, and so do some optimizers."""
+    sizes = timed(lambda level: 1.0)
+    still = small.task("best", ENLARGED)
+    prior = Prior(small.picture(3), np.ones((small.HEIGHT, small.WIDTH), np.float32), 1.0)
+    changed: list[dict[str, Any]] = [
+        {"style_scale": 0.5},
+        {"optimizer": find("pastiche").schedule.optimizer},
+    ]
+    others = [small.task("best", {**ENLARGED, **changes}) for changes in changed]
+    for task in (still, replace(still, prior=prior), *others):
+        sizes.clear()
+        for _ in range(2):
+            forecast(task, small.network())
+        assert len(sizes) == 4, "trials, once for each kind"
+
+
+def test_samples_at_a_coarse_size_count() -> None:
+    """Even where the final size is painted in tiles."""
+    large = {"size": "3000x2000", "fit": "stretch", "enlarge": True,
+             "scales": [{"scale": 0.5, "steps": 1}]}  # fmt: skip
+    gram = small.task("gram", large)
+    transport = find("strotss").objective.transport
+    sampled = small.task("gram", {**large, "objective.coarse": {"transport": transport},
+                                  "objective.strength_by": "weight"})  # fmt: skip
+    tiled = MemoryPlan(256, 3)
+    needs = [needed(task, tiled, MapFormat.FLOAT32) for task in (gram, sampled)]
+    assert needs[1] > needs[0]
