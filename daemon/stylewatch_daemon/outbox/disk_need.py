@@ -13,7 +13,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
+from stylewatch_painter.recipes.recipe import Adam, Lbfgs, Recipe, Rmsprop, Schedule
 
 _COLORS = 3
 _FLOAT = 4
@@ -84,7 +84,7 @@ def need(
     painted += len(settings.artifacts) * _ARTIFACT
     if frames > 1:
         return _clip_need(pixels, each, frames, inputs, settings)
-    checkpoint = pixels * _COLORS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
+    checkpoint = pixels * _COLORS * _FLOAT * _arrays(recipe) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 
 
@@ -116,15 +116,25 @@ def most_pixels(schedule: Schedule) -> float:
     return int(columns) * int(rows) if columns and rows else WIDEST * int(columns or rows) ** 2
 
 
-def _vectors(schedule: Schedule) -> int:
-    """Return the number of arrays in a checkpoint: the picture, and the optimizer's state."""
-    averaged = 1 if schedule.ema_decay else 0
+def _arrays(recipe: Recipe) -> int:
+    """Return the number of arrays in a checkpoint, at most.
+
+    These are the picture, the one that its scale started from, the average, and the optimizer's
+    state. A pyramid has a third more coefficients than pixels, and as many of each moment.
+    """
+    schedule, objective = recipe.schedule, recipe.objective
+    of_terms = (objective, objective.coarse)
+    needs_start = any(terms is not None and terms.needs_start for terms in of_terms)
+    arrays = 1 + needs_start + (1 if schedule.ema_decay else 0)
     match schedule.optimizer:
-        case Lbfgs(history=history):
-            return 2 * min(history, schedule.most_steps) + 3 + averaged
-        case Sgd():
-            return 1 + averaged
-    return 3 + averaged
+        case Lbfgs(history=history, step_back=step_back):
+            pairs = min(history, schedule.most_steps)
+            return arrays + 2 * pairs + (2 if step_back is None else 4)
+        case Adam(pyramid=pyramid):
+            return arrays + (4 if pyramid else 2)
+        case Rmsprop(pyramid=pyramid):
+            return arrays + (3 if pyramid else 1)
+    return arrays
 
 
 def check_job(job: Journal, folder: Path, settings: JobSettings, service: ServiceSettings) -> None:

@@ -161,12 +161,13 @@ class PaintState:
 
     def _begin_size(self) -> None:
         """Start a new optimizer, stop criterion and average for the pictures `u`."""
-        recipe = self.canvases[0].task.recipe
-        self.optimizer = self.canvases[0].new_optimizer(self.levels[self.level])
+        task, level = self.canvases[0].task, self.levels[self.level]
+        recipe = task.recipe
+        self.optimizer = self.canvases[0].new_optimizer(level)
         self.convergence = Convergence(recipe.schedule.tolerance)
         decay = recipe.schedule.ema_decay
         self.average = MovingAverage.of(self.u, decay) if decay else None
-        self.begun = self.u.clone() if recipe.objective.needs_start else None
+        self.begun = self.u.clone() if task.terms(level).needs_start else None
 
     def keep(self, rows: list[int]) -> None:
         """Drop all paintings but these."""

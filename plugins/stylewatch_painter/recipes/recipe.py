@@ -133,7 +133,7 @@ class Neighbors(Strict):
     weight: Weight = 1.0
     content_share: Share = 0.75
     """Share of the content in the picture that is matched; the rest is the one a scale starts from.
-    The coarsest scale matches the content alone."""
+    With `start: content` the coarsest scale matches the content alone."""
     rotations: bool = False
     """Search the style turned by 90, 180 and 270 degrees too."""
     each: Literal["column", "layer"] = "column"
@@ -240,6 +240,12 @@ class Terms(Strict):
         """True if each layer is matched by itself, anew in every step."""
         return self.neighbors is not None and self.neighbors.each == "layer"
 
+    @property
+    def needs_start(self) -> bool:
+        """True if targets depend on the picture that the size starts from."""
+        match = self.neighbors
+        return match is not None and match.each == "column" and match.content_share < 1
+
 
 class CoarseTerms(Terms):
     """The terms at the coarser scales that are small enough."""
@@ -253,7 +259,7 @@ class Objective(Terms):
 
     network: Network = Network()
     coarse: CoarseTerms | None = None
-    """Other terms for the scales before the final size; they need a content."""
+    """Other terms for the scales before the final size; they need a content and a style."""
     temporal: Weight = 60.0
     """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
     scene's first frame; see `losses.temporal_value`."""
@@ -297,12 +303,6 @@ class Objective(Terms):
     def at(self, *, coarse: bool) -> Terms:
         """The terms of a coarse level, or of any other."""
         return self.coarse if coarse and self.coarse is not None else self
-
-    @property
-    def needs_start(self) -> bool:
-        """True if targets depend on the pictures that scales start from."""
-        matches = (terms.neighbors for terms in (self, self.coarse) if terms is not None)
-        return any(match is not None and match.content_share < 1 for match in matches)
 
     @property
     def all_layers(self) -> frozenset[LayerName]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.algorithm import neighbors
+from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.neighbors import (
     LayerTarget,
     Target,
@@ -26,6 +27,7 @@ from stylewatch_painter.algorithm.neighbors import (
 )
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level, pools_before
+from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import MemoryPlan, Prior, Task
 from stylewatch_painter.algorithm.tiles import features
 from stylewatch_painter.errors import PictureError
@@ -222,6 +224,24 @@ def test_resumed_painting_is_byte_identical(make: Any, monkeypatch: pytest.Monke
     damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
     with pytest.raises(Exception, match="lacks 'begun'"):
         painted(replace(made, resume=damaged))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sizes"),
+    [
+        (task(), [True, True]),
+        (task({"objective.neighbors.largest": 16}), [True, False]),
+        (by_layers(), [True, True, False]),
+    ],
+)
+def test_start_of_a_size_is_kept_where_it_is_matched(changed: Task, sizes: list[bool]) -> None:
+    network = small.network()
+    state = PaintState.start([Canvas(changed, network.mean, network.device)])
+    kept_starts = ["begun" in state.save(0)]
+    for _ in state.levels[1:]:
+        state.next_level()
+        kept_starts.append("begun" in state.save(0))
+    assert kept_starts == sizes
 
 
 @pytest.mark.parametrize(("make", "tolerance"), [(task, 0.05), (by_layers, 0.5)])
