@@ -265,7 +265,8 @@ class _StyleGrams:
         if style.mask is not None:
             plain = f"{style.mask.shape}".encode() + np.ascontiguousarray(style.mask).tobytes()
             mask = hashlib.sha256(plain).digest()
-        picture = (style.digest, size, schedule.resample, schedule.eight_bit, mask)
+        decoded = style.picture.shape  # smaller than the file where the painting is small
+        picture = (style.digest, decoded, size, schedule.resample, schedule.eight_bit, mask)
         settings = network.model_dump_json(), self.network.exact is self.network
         key = (*picture, *settings, self.losses.gram, tuple(layers), tile)
         return self._grams(self.cache.get(key, compute))

@@ -79,7 +79,7 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
         is_below = round(coarser.scale * max(final)) < schedule.smallest
         if is_below and schedule.below_smallest == "skip":
             continue
-        scale = max(coarser.scale, schedule.smallest / max(final))
+        scale = max(coarser.scale, min(1.0, schedule.smallest / max(final)))
         has_other_terms = coarser.scale == 1 and max(final) <= largest
         if (scale < 1 or has_other_terms) and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + coarser.steps

@@ -140,6 +140,9 @@ def test_style_with_digest_is_computed_once() -> None:
     ]
     for computed, change_ in enumerate(changes, start=4):
         assert cached(cache, small.task("gram", change_), "a") == computed
+    (style,) = task.styles
+    decoded_smaller = replace(style, picture=style.picture[::2, ::2], size_of_file=style.own)
+    assert cached(cache, replace(task, styles=(decoded_smaller,)), "a") == 10
 
 
 def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:

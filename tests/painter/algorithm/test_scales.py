@@ -126,6 +126,8 @@ def test_style_sizes_by_rule_and_scale() -> None:
         ("gram", {}, (296, 222), [(112, 40), (148, 12), (296, 14)]),
         # conv5_1 is behind four pools: 15 pixels, halved four times, are none
         ("gram", {"smallest": 1}, (1000, 30), [(1000, 14)]),
+        # a scale of 1 that is raised stays the final size; others are then no scales
+        ("nnst", {"smallest": 112}, (100, 75), [(100, 199), (100, 199)]),
         # 1000 steps at the first size, wherever that is; 500 at each of the others.
         # 600 / 2^(5/2) is 106.07, and 362 / 2^(3/2) is 127.99, which is rounded to 128
         ("crowson", {}, (600, 400), [(150, 1000), (212, 500), (300, 500), (424, 500), (600, 500)]),
