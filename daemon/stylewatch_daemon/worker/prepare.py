@@ -114,7 +114,6 @@ def prepare(
             )
         ),
         init=None if init is None else colors.content_pixels(init.pixels),
-        alpha=None if content is None else content.alpha,
         seed=settings.seed,
         resume=None if source else resume,
         content_size=None if content is None else content.size_of_file,

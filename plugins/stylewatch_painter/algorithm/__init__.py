@@ -4,6 +4,7 @@
 - `paint`, `state`: the loop over the steps, batches, reports; what a checkpoint contains
 - `objective`: loss terms and gradient of a batch at one size; the targets P and A
 - `gram`, `losses`: the Gram matrix; content, style and smoothness losses by the paper's letters
+- `neighbors`, `transport`: losses that compare positions: nearest neighbors, optimal transport
 - `tiles`: tiles of large pictures, padding, the regions of masks
 - `optimizers`, `lbfgs`: Adam, gradient descent, Fourier filters; L-BFGS with its line search
 - `canvas`: pictures in the size and units of the network, and the start

@@ -111,22 +111,20 @@ class Task:
 
     `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes; they are
     resized to the size of the recipe. Without `content` the content loss is left out, without
-    `styles` the style loss. `alpha` (of the content) is float32 (height, width), 0..1.
-    `content_size` and `init_size` are those of the files, where pictures were decoded smaller:
-    sizes and shapes follow them.
+    `styles` the style loss. `content_size` and `init_size` are those of the files, where pictures
+    were decoded smaller: sizes and shapes follow them.
 
     `content_mask`, of the content's shape in any size, divides the painting: region r follows
     region r of each style. All masks of a task have the same R regions; a style without a mask
-    serves every region, a painting without one is a single region. Outside of the regions only the
-    content loss acts; in a frame of a clip regions may be empty, even all of them. With `prior` the
-    temporal loss is added.
+    serves every region, a painting without one is a single region. Outside of the regions no style
+    acts: the content loss remains, and hypercolumns follow those of the content. In a frame of a
+    clip regions may be empty, even all of them. With `prior` the temporal loss is added.
     """
 
     recipe: Recipe
     content: Pixels | None
     styles: tuple[Style, ...]
     init: Pixels | None = None
-    alpha: Plane | None = None
     content_mask: Regions | None = None
     seed: int = 0
     resume: Checkpoint | None = None

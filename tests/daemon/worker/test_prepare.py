@@ -87,12 +87,14 @@ def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
     Image.new("RGBA", (20, 10), (10, 20, 30, 51)).save(pictures / "clear.png")
     clear = pictures / "clear.png"
     prepared = prepare(replace(given, content=clear, styles=(clear,)))
-    assert prepared.task.alpha is not None and prepared.task.alpha.shape == (10, 20)
+    content = prepared.output.content
+    assert content is not None and content.alpha is not None and content.alpha.shape == (10, 20)
     assert prepared.inputs[0].converted
     mask = prepared.task.styles[0].mask
     assert mask is not None and np.allclose(mask, 0.2)
-    opaque = prepare(given).task
-    assert opaque.alpha is None is opaque.styles[0].mask
+    opaque = prepare(given)
+    assert opaque.output.content is not None and opaque.output.content.alpha is None
+    assert opaque.task.styles[0].mask is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
         prepare(with_settings(content, color="match"))
     style = with_settings(replace(given, content=ABSENT), only="style", size="48x16")
     prepared = prepare(style)
-    assert prepared.task.content is None is prepared.task.alpha
+    assert prepared.task.content is None
     assert prepared.task.final == (48, 16)
     assert [record.role for record in prepared.inputs] == ["style-1"]
     with pytest.raises(SettingsError, match="add one, or leave out only: style"):

@@ -379,8 +379,13 @@ def test_memory_without_a_style_can_be_planned(name: str) -> None:
     assert needed(replace(small.task(name), styles=()), UNLIMITED, MapFormat.FLOAT32) > 0
 
 
-ENLARGED: dict[str, Any] = {"size": "512x384", "fit": "stretch", "enlarge": True, "scales": [{"scale": 0.5,
-            "steps": 1}], "steps": 1}  # fmt: skip
+ENLARGED: dict[str, Any] = {
+    "size": "512x384",
+    "fit": "stretch",
+    "enlarge": True,
+    "scales": [{"scale": 0.5, "steps": 1}],
+    "steps": 1,
+}
 
 
 @pytest.mark.parametrize(
