@@ -69,6 +69,10 @@ class Claimer:
         """The jobs that are claimed or being copied, and do not queue yet."""
         return (*self.claimed.values(), *self.copying.values())
 
+    def copies(self, path: Path) -> bool:
+        """Return whether a job needs `path` until its files are copied."""
+        return any(file.source == path for job in self.copying.values() for file in job.files)
+
     def is_claimed(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Return whether this very pair was claimed before and is still in the inbox."""
         own = _looks_of_own(pair, looks)
@@ -261,11 +265,13 @@ class Claimer:
 
     def _commit(self, journal: Journal) -> None:
         """Rename the claim's folder: from then on it is that of a job."""
+        job = self._state.jobs / journal.id
         try:
-            atomic.rename_folder(self._state.claims / journal.id, self._state.jobs / journal.id)
-        finally:
-            if (self._state.jobs / journal.id).exists():  # even if the sync after it failed
-                self.claimed[journal.id] = journal
+            atomic.rename_folder(self._state.claims / journal.id, job)
+        except OSError:
+            if not job.exists():  # else the sync failed: after a power cut it is claimed again
+                raise
+        self.claimed[journal.id] = journal
 
     def _let_go(self, job: Journal, pictures: Sequence[Picture]) -> tuple[File, ...]:
         """Remove the originals, or remember that they stay; then tell the ledger."""

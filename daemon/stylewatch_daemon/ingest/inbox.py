@@ -6,7 +6,7 @@ no other inbox's jobs have to wait for it.
 
 import logging
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -137,6 +137,10 @@ class Inbox:
         self._used_styles = {
             style: used for style, used in self._used_styles.items() if style in files
         }
+        self._sides = {
+            path: side for path, side in self._sides.items() if path is None or path in files
+        }
+        self._retry_at = {path: at for path, at in self._retry_at.items() if path in files}
         pairing = pair(self.path, files, default, self._side_of, self._is_used)
         self.entered_files = files
         changing = files.keys() - self._settled
@@ -207,7 +211,7 @@ class Inbox:
         """Remove and return the next pair that can be claimed now, with its job's id."""
         while self.pending:
             key, pair = self.pending.popleft()
-            if self._waits_for_writers(key, pair):
+            if self._waits_for_writers(key, pair) or self._waits_for_copies(pair):
                 continue
             if self._retry_at.get(pair.main, 0.0) <= self._clock():
                 return pair, self._ids[key]
@@ -294,6 +298,10 @@ class Inbox:
             del self._ids[key]
         return True
 
+    def _waits_for_copies(self, pair: Pair) -> bool:
+        """Return whether other jobs still copy a file that this one would move away."""
+        return any(self._claimer.copies(path) for path in pair.files if path not in pair.shared)
+
     def _is_being_written(self, path: Path) -> bool:
         return claim_files.is_being_written(self.path, path)
 
@@ -322,19 +330,23 @@ class Inbox:
 
 
 def library(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return the pictures in `folder`, by name: the one called `wanted`, or each one for `all`."""
+    """Return the pictures in `folder`, by name: the one called `wanted`, or each one for `all`.
+
+    Names are without suffixes, except those of pictures that differ in nothing else.
+    """
     if not folder.is_dir():
         return {}
-    pictures = {
-        path.stem: path.resolve()
+    pictures = [
+        path
         for path in sorted(folder.iterdir())
         if path.suffix[1:].casefold() in PICTURE_SUFFIXES
         and not path.stem.casefold().endswith(".mask")
         and path.is_file()
-    }
-    if wanted == "all":
-        return pictures
-    return {name: path for name, path in pictures.items() if wanted in (name, path.name)}
+    ]
+    if wanted != "all":
+        return {p.stem: p.resolve() for p in pictures if wanted in (p.stem, p.name)}
+    stems = Counter(path.stem for path in pictures)
+    return {p.stem if stems[p.stem] == 1 else p.name: p.resolve() for p in pictures}
 
 
 def new_id() -> str:

@@ -4,7 +4,7 @@ Inboxes take turns, and few jobs are inspected at a time: a single picture need 
 five hundred that came before it into another inbox.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Refused, Verdict
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.queue.finalize import CANCELLED, changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
@@ -30,7 +30,8 @@ QUIET_AFTER = 60.0
 """Seconds after the start from which files that change keep no job from being run."""
 
 AHEAD = 16
-"""How many questions are asked at a time: enough that their verdicts share a sync of the ledger."""
+"""How many questions are asked at a time: enough that their verdicts share a sync of the ledger.
+And how many jobs of an inbox have files that are being copied."""
 
 
 class Ingest:
@@ -52,6 +53,8 @@ class Ingest:
         self._state, self._inspector = state, inspector
         self._reporter, self._clock = reporter, clock
         self._claimer = Claimer(state, lambda: self._settings, transfers)
+        self._copied: dict[str, Pair] = {}
+        """The pairs whose files are being copied, by the ids of their jobs."""
         self.inboxes: list[Inbox] = []
         self.settled = True
         self._started = clock()
@@ -152,6 +155,9 @@ class Ingest:
                 inbox.not_claimed(pair, error)
             if job or job_id in self._state.quarantined or self._state.has(job_id):
                 inbox.claimed(pair, job)
+            if job_id in self._claimer.copying:
+                self._copied[job_id] = pair
+                return False
             if job is not None:
                 self._inspect(job, final=inbox.truncated.gave_up(pair.files))
                 return True
@@ -160,20 +166,31 @@ class Ingest:
     def _finish_copies(self) -> int:
         claimed = 0
         for job, error in self._claimer.finish_copies():
+            self.settled = False  # other jobs may have waited for the copy of a file they share
+            pair = self._copied.pop(job.id, None)
+            inboxes = [inbox for inbox in self.inboxes if inbox.path == job.inbox]
             if error is None:
                 sources = [file.source for file in job.files]
-                inboxes = [inbox for inbox in self.inboxes if inbox.path == job.inbox]
                 self._reporter.taken(job.name)
                 self._inspect(job, final=any(i.truncated.gave_up(sources) for i in inboxes))
                 claimed += 1
+            elif pair is not None:
+                for inbox in inboxes:
+                    inbox.not_claimed(pair, error)
             elif isinstance(error, OSError):
                 self._reporter.paused(job.name, str(error))
         return claimed
 
     def _claimable(self) -> list[Inbox]:
-        """Return the inboxes with pending pairs whose claimed jobs are all being inspected."""
+        """Return the inboxes with pending pairs whose claimed jobs are all being inspected.
+
+        Files of AHEAD jobs are copied at a time.
+        """
+        copying = Counter(job.inbox for job in self._claimer.copying.values())
         return [
-            inbox for inbox in self.inboxes if inbox.pending and inbox.path not in self._waiting
+            inbox
+            for inbox in self.inboxes
+            if inbox.pending and inbox.path not in self._waiting and copying[inbox.path] < AHEAD
         ]
 
     # Inspection

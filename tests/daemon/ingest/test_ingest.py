@@ -1,9 +1,10 @@
 """Complete, settled pairs of inboxes are entered, claimed, inspected and queued."""
 
 import errno
+import os
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,15 +14,30 @@ from tests.daemon.disks import same_folder
 from tests.daemon.faults import fill, mounts, tree, waiting
 from tests.daemon.world import FakeInspector, changed_settings, make_inbox, make_settings
 
-from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.errors import InProgressError, InputError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.inbox import MAX_NOTES, Inbox, library
 from stylewatch_daemon.ingest.ingest import AHEAD, Ingest
 from stylewatch_daemon.ingest.inspection.messages import CutOff
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.state_dir import State
+
+
+class HeldTransfers(Transfers):
+    """Long copies end, or fail with an `error`, once they are no longer `held`."""
+
+    held = True
+    error: Exception | None = None
+
+    def run(self, key: str, size: int, work: Callable[[], Any]) -> Any:
+        if size >= SMALL and self.held:
+            raise InProgressError(key)
+        if size >= SMALL and self.error is not None:
+            raise self.error
+        return work()
 
 
 class World(Reporter):
@@ -30,6 +46,7 @@ class World(Reporter):
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root, self.path, self.outbox = root, root / "in", root / "out"
         self.state, self.inspector, self.now = State(root / "state"), FakeInspector(), 0.0
+        self.transfers = HeldTransfers()
         self.skipped: list[str] = []
         self.paused_names: list[str] = []
         self.claimed: list[str] = []
@@ -45,7 +62,9 @@ class World(Reporter):
         self.state.close()
         self.state.make()
         self.state.check_jobs()
-        self.ingest = Ingest(self.settings, self.state, self.inspector, self, lambda: self.now)
+        self.ingest = Ingest(
+            self.settings, self.state, self.inspector, self, lambda: self.now, self.transfers
+        )
         self.ingest.recover()
 
     @property
@@ -160,6 +179,10 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
     (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
     assert library(styles, "wave") == {"wave": tmp_path / "far/picture.png"}
     assert library(styles, "day") == library(tmp_path / "gone", "all") == {}
+    fill(tmp_path, "twice/night.jpg", "twice/night.png", "twice/wave.jpg")
+    assert set(library(tmp_path / "twice", "all")) == {"night.jpg", "night.png", "wave"}
+    for name in ("night.jpg", "night.png"):
+        assert library(tmp_path / "twice", name) == {"night": tmp_path / "twice" / name}
     world = World(tmp_path, default_style="all", styles=styles)
     for _ in range(2):
         fill(world.path, "photo.jpg")
@@ -170,6 +193,86 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
     world.run()
     assert [path.name for path in world.inspector.asked[-1].growing] == ["sea.jpg"]
     assert (world.states["sea-night"], world.ingest.awaits_rest) == ("refusing", False)
+
+
+# Long copies
+
+
+def long(path: Path) -> Path:
+    """Make a file so long that it is copied in another thread."""
+    os.truncate(path, SMALL + 1)
+    return path
+
+
+def test_the_last_job_with_a_long_picture_waits_until_the_others_have_copied_it(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "styles/day.jpg", "styles/night.jpg", "styles/wave.jpg")
+    world = World(tmp_path, default_style="all", styles=tmp_path / "styles")
+    fill(world.path, "photo.jpg")
+    photo = long(world.path / "photo.jpg")
+    assert (world.run(), photo.exists(), world.ingest.is_inspecting) == ([], True, True)
+    assert (world.run(), photo.exists()) == ([], True), "also after another scan"
+    world.transfers.held = False
+    assert world.run() == ["photo-day", "photo-night"] and not world.ingest.settled
+    assert world.run() == ["photo-wave"]
+    assert set(world.states) == {"photo-day", "photo-night", "photo-wave"}
+    assert not photo.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), InputError("content.jpg changed")]
+)
+def test_a_long_copy_that_fails_is_tried_again_later(error: Exception, world: World) -> None:
+    """Until then the status names its pair."""
+    world.drop("a")
+    long(world.path / "a/content.jpg")
+    with mounts(world.path, world.root / "state"):
+        world.run()
+        world.transfers.held, world.transfers.error = False, error
+        world.ingest.claim()
+        assert not world.ingest.settled
+        reasons = [*world.inbox.trouble.values(), *world.incomplete_pairs.values()]
+        assert [error.args[-1] in reason for reason in reasons] == [True]
+        world.transfers.error = None
+        world.now += 60
+        assert world.run() == ["a"]
+
+
+def test_few_long_copies_are_begun_at_a_time(world: World) -> None:
+    jobs = [f"job-{n:02}" for n in range(AHEAD + 2)]
+    world.drop(*jobs)
+    for job in jobs:
+        long(world.path / job / "content.jpg")
+    with mounts(world.path, world.root / "state"):
+        world.run()
+        assert len(list(world.state.claims.iterdir())) == AHEAD
+        assert len(world.ingest.not_queued) == AHEAD + 2 and not world.ingest.has_more
+        world.transfers.held = False
+        while world.ingest.is_inspecting or world.ingest.has_more:
+            world.ingest.claim()
+            world.ingest.apply_verdicts()
+    assert sorted(world.states) == jobs
+
+
+def test_after_each_long_copy_other_work_gets_its_turn(world: World) -> None:
+    jobs = ["a", "b", "c"]
+    world.drop(*jobs)
+    for job in jobs:
+        long(world.path / job / "content.jpg")
+    world.scan()
+    world.ingest.enter()
+    real, passed = world.ingest._claim_next, []
+
+    def slow(inbox: Inbox) -> bool:
+        world.now += 1
+        passed.append(inbox.path.name)
+        return real(inbox)
+
+    with mounts(world.path, world.root / "state"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.ingest, "_claim_next", slow)
+        world.ingest.claim()
+    assert len(list(world.state.claims.iterdir())) == len(passed) == 1
 
 
 # Canceled incomplete pairs
@@ -299,6 +402,34 @@ def test_a_pair_that_cannot_be_claimed_stops_no_other_and_is_tried_again_later(
     monkeypatch.undo()
     world.now += 60
     assert world.run() == ["a"]
+
+
+def test_a_job_whose_claim_was_complete_but_not_synced_is_inspected(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may undo the last rename, and the next start makes it again."""
+    world.drop("a")
+    rename_folder = atomic.rename_folder
+
+    def unsynced(source: Path, target: Path) -> None:
+        rename_folder(source, target)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(atomic, "rename_folder", unsynced)
+    assert world.run() == ["a"]
+    assert (world.states, world.ingest.not_queued) == ({"a": "queued"}, ())
+
+
+def test_what_is_known_of_files_is_forgotten_with_them(world: World) -> None:
+    world.drop("a")
+    (world.path / "a/job.yaml").write_text("only: style\n")
+    world.ingest.scan()
+    world.ingest.enter()
+    world.inbox.not_claimed(Pair("a", world.path / "a/content.jpg", ()), OSError(errno.EIO, "x"))
+    assert world.path / "a/job.yaml" in world.inbox._sides and world.inbox._retry_at
+    shutil.rmtree(world.path / "a")
+    world.run()
+    assert not (world.inbox._sides or world.inbox._retry_at)
 
 
 def test_an_unexpected_error_stops_one_inbox_and_is_logged_once(
