@@ -20,7 +20,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
+from stylewatch_daemon.errors import (
+    DamagedError,
+    QuarantinedError,
+    ShortageError,
+    UnavailableError,
+)
 from stylewatch_daemon.files import disk_space, shortages
 from stylewatch_daemon.model import JobState, Started, best_batch
 from stylewatch_daemon.outbox.publish import Outbox
@@ -160,11 +165,10 @@ class JobQueue:
     def next(self, retry: bool) -> Journal | None:
         """Return the job whose turn it is, except those that run alone (see `next_alone`).
 
-        A job whose record is damaged is set aside, and it is the next job's turn. Raises OSError.
+        A job whose record is damaged is set aside, and it is the next job's turn.
         """
         while (job_id := self._next_id(retry)) is not None:
-            with suppress(QuarantinedError):
-                job = self._state.load(job_id)
+            if (job := self._load(job_id)) is not None:
                 how = retry_after(job.attempts, self._attempts)
                 if job.state != JobState.QUEUED or how is not RetryMode.ALONE:
                     return job
@@ -173,7 +177,7 @@ class JobQueue:
         return None
 
     def next_alone(self, retry: bool) -> Journal | None:
-        """Return the next job that runs alone, once `next` has none; raises OSError."""
+        """Return the next job that runs alone, once `next` has none."""
         job, alone = None, self._alone
         while alone and job is None:
             self._alone, self._heads = set(), None
@@ -181,9 +185,23 @@ class JobQueue:
             self._alone, self._heads = alone, None
             if job_id is None:
                 return None
-            with suppress(QuarantinedError):
-                job = self._state.load(job_id)
+            job = self._load(job_id)
         return job
+
+    def _load(self, job_id: str) -> Journal | None:
+        """Load a job; return None if it is set aside, or if the machine is short of something.
+
+        Raises DamagedError.
+        """
+        try:
+            return self._state.load(job_id)
+        except QuarantinedError:
+            return None
+        except DamagedError:
+            raise
+        except OSError:
+            self._wait(job_id, *_shortage())
+            return None
 
     def _next_id(self, retry: bool) -> str | None:
         if retry:
@@ -206,12 +224,10 @@ class JobQueue:
             return []
         self.refresh()
         ids = self._state.ledger.decided(self._begun, self._held(retry))
-        self._begun.difference_update(ids)
-        self._taken.update(ids)
-        jobs = []
-        for job_id in ids:
-            with suppress(QuarantinedError):
-                jobs.append(self._state.load(job_id))
+        jobs = [job for job_id in ids if (job := self._load(job_id)) is not None]
+        loaded = {job.id for job in jobs}
+        self._begun -= loaded
+        self._taken |= loaded
         return jobs
 
     def companions(self, job: Journal, most: int, workers: int, retry: bool) -> list[Journal]:
@@ -220,7 +236,7 @@ class JobQueue:
         Inboxes take turns, and each of their jobs is a turn: an inbox whose jobs do not fit is owed
         as many, and comes next. Only jobs with the priority of their inbox's next job are taken. So
         a job that does not fit waits for one batch, for each job that was before it, and longer for
-        none. Where several `workers` are idle each gets its share. Raises OSError.
+        none. Where several `workers` are idle each gets its share.
         """
         self._heads = None
         alike = self._state.ledger.alike(job.shape, self._held(retry, job.id), most * workers)
@@ -231,8 +247,7 @@ class JobQueue:
             if inbox is None:
                 break
             self._turns.took(inbox, in_turn=False)
-            with suppress(QuarantinedError):
-                companion = self._state.load(alike[inbox].pop(0))
+            if (companion := self._load(alike[inbox].pop(0))) is not None:
                 self._taken.add(companion.id)
                 chosen.append(companion)
         return chosen
@@ -268,7 +283,7 @@ class JobQueue:
             # its end may be settled, or the ledger may not know that it waits
             self._begun.add(job.id)
             self._put_off.begin(job.id)
-            self._wait(job, outcome)
+            self._wait(job.id, *self._obstacle(job, outcome))
         elif kind != OutcomeKind.STOPPED:
             self._crashed.forget(job.id)
             self._put_off.forget(job.id)
@@ -292,11 +307,10 @@ class JobQueue:
             times.append(max(0.0, self._probe_at - self._clock()))
         return min((seconds for seconds in times if seconds is not None), default=None)
 
-    def _wait(self, job: Journal, outcome: Outcome) -> None:
-        """Make everything that depends on the obstacle of `job` wait, and watch the obstacle."""
-        obstacle, probe = self._obstacle(job, outcome)
-        self._waits_for[job.id] = obstacle
-        if obstacle != job.id:
+    def _wait(self, job_id: str, obstacle: str, probe: Callable[[], bool] | None) -> None:
+        """Make everything that depends on the obstacle of a job wait, and watch the obstacle."""
+        self._waits_for[job_id] = obstacle
+        if obstacle != job_id:
             self._outside.begin(obstacle)
         if probe is None:
             self._probes.pop(obstacle, None)
@@ -310,7 +324,7 @@ class JobQueue:
         if outcome.exit_code == UnavailableError.exit_code:
             return job.needs, None
         if outcome.exit_code == ShortageError.exit_code:
-            return MACHINE, shortages.is_short if shortages.is_short() else None
+            return _shortage()
         if outcome.lacks is not None:
             return job.id, partial(_lacks_room, *outcome.lacks)
 
@@ -353,6 +367,11 @@ class JobQueue:
         held = {*busy, *self._taken, *self._alone, *put_off, *self._crashed.held()}
         held |= {*self._state.ledger.divided(), *self._state.quarantined}
         return Held(held, outside, outside)
+
+
+def _shortage() -> tuple[str, Callable[[], bool] | None]:
+    """Return MACHINE, and a check whether it is short of something if that can be seen."""
+    return MACHINE, shortages.is_short if shortages.is_short() else None
 
 
 def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:

@@ -137,7 +137,7 @@ class Pipeline:
         for job_id in job_ids:
             self.queue.entered(job_id)
             if self.state.ledger.wish(job_id) == "cancel":  # asked for during inspection
-                with suppress(QuarantinedError):
+                with suppress(QuarantinedError, OSError):  # else it ends once it is begun
                     self._cancel(self.state.load(job_id))
         if job_ids:
             self._start_decided()

@@ -1,5 +1,8 @@
 """The order of jobs, and the obstacles that make some of them wait and no others."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import BEST_BATCH, JobState, Started
+from stylewatch_daemon.model import BEST_BATCH, AttemptEnd, JobState, Started
 from stylewatch_daemon.queue.job_queue import (
     PAUSE,
     PROBE_EVERY,
@@ -19,7 +22,7 @@ from stylewatch_daemon.queue.job_queue import (
 )
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.store import journal
-from stylewatch_daemon.store.journal import File, Journal
+from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state_dir import State, entry_of
 
 
@@ -66,6 +69,17 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let this process open no further file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_jobs_run_by_priority_and_then_in_order(world: World) -> None:
@@ -183,6 +197,38 @@ def test_jobs_that_lack_room_go_on_once_there_is_enough(
     room = 1 << 30
     world.now += PROBE_EVERY
     assert world.run(1) == ["3"]
+
+
+def test_jobs_wait_while_their_records_cannot_be_opened(world: World) -> None:
+    decided = world.add("1")
+    first, *_ = [world.add(job_id, shape="s") for job_id in ("2", "3")]
+    world.state.ledger.change("1", state="refusing")
+    world.queue = JobQueue(world.state, {}, lambda: world.now, lambda: 1.0)
+    with no_descriptors():
+        assert world.queue.decided(retry=True) == []
+        assert world.queue.companions(first, 1, 1, retry=True) == []
+        world.now += PAUSE.first
+        assert world.queue.next(retry=True) is None
+    assert world.queue.next(retry=True) is None
+    assert world.queue.soonest() == PROBE_EVERY
+    world.now += PROBE_EVERY
+    assert world.queue.next(retry=True) is not None
+    assert [job.id for job in world.queue.decided(retry=True)] == [decided.id]
+    assert world.run(2) == ["2", "3"]
+    assert world.state.set_aside() == []
+
+
+def test_a_job_that_runs_alone_waits_while_its_record_cannot_be_opened(world: World) -> None:
+    cut_off = Attempt("2026-01-01T00:00:00+00:00", how=AttemptEnd.CUT_OFF)
+    world.state.save(world.add("1"), attempts=(cut_off,) * 3)
+    assert world.queue.next(retry=True) is None
+    with no_descriptors():
+        assert world.queue.next_alone(retry=True) is None
+    world.now += PAUSE.first
+    assert world.run(1) == []
+    alone = world.queue.next_alone(retry=True)
+    assert alone is not None
+    assert alone.id == "1"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The pipeline brings every pair of an inbox to the outbox, and publishes the status."""
 
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jo
 
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.store import ledger_writer, requests
+from stylewatch_daemon.store import journal, ledger_writer, requests
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")
@@ -74,6 +75,28 @@ def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled(
         assert pipeline.next_job() is None
     assert place.state.ledger.counts()["cancelled"] == 2
     assert (place.outbox / "_refused/a-2/reason.txt").read_text() == "cancelled\n"
+
+
+def test_a_cancellation_during_inspection_waits_for_file_descriptors(
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    fill(place.inbox, *A)
+    pipeline = place.start()
+    place.inspector.silent = True
+    enter_all(pipeline)
+    (job,) = place.state.ledger.ids("claimed")
+    requests.leave(place.state.root, "cancel", job=job)
+    pipeline.control.act()
+    place.inspector.silent = False
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "load", fail)
+        pipeline.claim()
+    assert place.state.ledger.counts()["waiting"] == 1
+    run_jobs(pipeline)
+    assert place.state.ledger.counts()["cancelled"] == 1
 
 
 def test_a_pair_that_was_submitted_as_a_whole_is_claimed_without_a_wait(place: DaemonWorld) -> None:
