@@ -84,8 +84,8 @@ def echo_json(plain: object) -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr, each line with the program's name."""
-    with suppress(BrokenPipeError):
+    """Print a remark on stderr, each line with the program's name, if that can be written."""
+    with suppress(OSError):
         for line in text.splitlines():
             print(f"stylewatch: {line}", file=sys.stderr, flush=True)
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from stylewatch_daemon.cli.exit_codes import note
@@ -79,7 +79,8 @@ def moving_lines() -> Iterator[Begin]:
     try:
         yield lambda name: _MovingLine(bar, name)
     finally:
-        bar.stop()
+        with suppress(OSError):  # the terminal may be closed
+            bar.stop()
 
 
 class _MovingLine:

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor, systemd_socket
-from stylewatch_daemon.worker.messages import Done, Staged
+from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 
 def run(
@@ -116,14 +116,14 @@ class _LogReporter(Reporter):
 
     def job_started(self, job: str, started: Started) -> None:
         self._displays[job] = self._begin(job)
-        self._displays[job](started)
+        self._show(job, started)
 
     def progress(self, job: str, progress: Progress) -> None:
-        self._displays[job](progress)
+        self._show(job, progress)
 
     def staged(self, job: str, path: Path) -> None:
         if job in self._displays and path.parent.name == "stages":
-            self._displays[job](Staged(f"stages/{path.name}", sha256=""))
+            self._show(job, Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def done(self, job: str, folder: Path) -> None:
@@ -168,6 +168,10 @@ class _LogReporter(Reporter):
         self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
 
     def _end(self, job: str) -> None:
-        display = self._displays.pop(job, None)
-        if display is not None:
-            display(Done({}))
+        if job in self._displays:
+            self._show(job, Done({}))
+            del self._displays[job]
+
+    def _show(self, job: str, event: Event) -> None:
+        with suppress(OSError):  # the terminal may be closed
+            self._displays[job](event)

@@ -72,7 +72,7 @@ class _Stderr(logging.Handler):
     """Write to the current stderr: a progress line replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(BrokenPipeError):  # the daemon continues though nobody reads its log
+        with suppress(OSError):  # the daemon continues though its log cannot be written
             print(self.format(record), file=sys.stderr, flush=True)
 
 

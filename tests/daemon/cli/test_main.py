@@ -12,10 +12,11 @@ import pytest
 import torch
 import typer
 from tests.daemon.cli.conftest import Run
+from tests.daemon.disks import full_stream
 
 from stylewatch_daemon import errors
-from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, explain
-from stylewatch_daemon.cli.main import make_app
+from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, USAGE, explain
+from stylewatch_daemon.cli.main import call, make_app
 from stylewatch_painter import errors as painter
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import errors as plugins
@@ -106,6 +107,12 @@ def test_a_closed_pipe_ends_the_command_silently() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == BROKEN_PIPE
+
+
+def test_an_error_that_cannot_be_printed_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_stream() as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert call(["weights", "--no-such-option"]) == USAGE
 
 
 EXIT = """

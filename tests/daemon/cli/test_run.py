@@ -1,8 +1,11 @@
 """`stylewatch run`, and its report in the log and on a terminal."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,23 @@ def test_every_event_is_logged_quiet_logs_only_errors_and_a_terminal_has_a_movin
     with reporting(Log(), quiet=quiet) as reporter:
         report_all(reporter)
     assert ("step 2/15" in stderr.getvalue()) == (not quiet)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_closed_terminal_stops_nothing(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    stream = os.fdopen(slave, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with reporting(Log(), quiet=quiet) as reporter:
+        reporter.job_started("first", STARTED)
+        os.close(master)
+        with pytest.raises(OSError, match="Input/output error"):
+            print("x", file=stream, flush=True)
+        report_all(reporter)
+        reporter.stopped("first", 1, "step")
+    monkeypatch.undo()
+    with suppress(OSError):
+        stream.close()
 
 
 def test_plain_lines_have_progress_at_intervals() -> None:

@@ -4,9 +4,11 @@ import json
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
+from tests.daemon.disks import full_stream
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.service.monitoring import LOGGER, Manager, Metrics, logging_as
@@ -42,6 +44,12 @@ def test_the_log_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads(capsys.readouterr().err)
     assert record.pop("time").endswith("+00:00")
     assert record == {"level": "error", "event": "failed: über", **FAULT}
+
+
+def test_a_log_on_a_full_disk_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_stream() as full, logging_as(Log(), quiet=False) as log:
+        monkeypatch.setattr(sys, "stderr", full)
+        log.error("c", extra=FAULT)
 
 
 def test_steps_are_timed_within_an_attempt() -> None:
