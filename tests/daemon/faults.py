@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,6 +74,16 @@ def mounts(*roots: Path) -> Iterator[None]:
         for name in ("rename", "replace", "link"):
             patch.setattr(os, name, apart(getattr(os, name)))
         yield
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """Let no thread be started: each would need more memory than there is."""
+    before = threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 @contextmanager

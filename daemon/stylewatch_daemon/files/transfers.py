@@ -6,6 +6,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.files import shortages
 
 SMALL = 8 << 20
 """Bytes; smaller files are copied at once."""
@@ -21,7 +22,7 @@ class Transfers:
 
     def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
         self._wake, self._closing = wake, Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="transfers")
+        self._thread = _new_thread()
         self._begun: dict[str, Future[Any]] = {}
 
     def has(self, key: str) -> bool:
@@ -32,12 +33,17 @@ class Transfers:
         """Return the result of `work`, which handles `size` bytes, or raise its error.
 
         Raises InProgressError while long work runs; a later call with the same `key` gets the
-        result, once.
+        result, once. Raises ShortageError if no thread can be started.
         """
         if key not in self._begun:
             if size < SMALL:
                 return work()
-            self._begun[key] = future = self._thread.submit(work)
+            try:
+                future = self._thread.submit(work)
+            except RuntimeError as error:
+                self._thread = _new_thread()  # the other one still has `work` in its queue
+                raise shortages.no_process(error) from error
+            self._begun[key] = future
             future.add_done_callback(lambda _: self._wake())
         if not self._begun[key].done():
             raise InProgressError(key)
@@ -57,3 +63,7 @@ class Transfers:
         """End running copies; no other begins."""
         self._closing.set()
         self._thread.shutdown(cancel_futures=True)
+
+
+def _new_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="transfers")

@@ -27,6 +27,7 @@ from stylewatch_daemon.errors import (
     InputError,
     OutputError,
     QuarantinedError,
+    ShortageError,
 )
 from stylewatch_daemon.files import atomic, disk_space, shortages
 from stylewatch_daemon.files.identity import Look, look
@@ -343,7 +344,7 @@ class KeptInputs:
         work = partial(atomic.digest, path)
         try:
             digest = self._transfers.run(f"digest of {path} {seen}", seen.size, work)
-        except InProgressError:
+        except (InProgressError, ShortageError):
             return True
         except (OSError, InputError):
             return False

@@ -6,8 +6,9 @@ from pathlib import Path
 from threading import Event, get_ident
 
 import pytest
+from tests.daemon.faults import no_threads
 
-from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError, ShortageError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 
@@ -52,6 +53,26 @@ def test_long_work_runs_in_a_thread_and_its_result_is_given_once(error: Exceptio
         assert transfers.run("a", SMALL, work) != get_ident()
     assert not transfers.has("a")
     transfers.close()
+
+
+def test_long_work_that_gets_no_thread_runs_later_and_once() -> None:
+    woken, may_continue, begun = Event(), Event(), list[str]()
+    transfers = Transfers(woken.set)
+
+    def work() -> None:
+        begun.append("a")
+        may_continue.wait()
+
+    with no_threads(), pytest.raises(ShortageError, match="no process or thread can be started"):
+        transfers.run("a", SMALL, work)
+    assert not transfers.has("a")
+    with pytest.raises(InProgressError):
+        transfers.run("a", SMALL, work)
+    may_continue.set()
+    woken.wait()
+    transfers.run("a", SMALL, work)
+    transfers.close()
+    assert begun == ["a"]
 
 
 def test_closing_ends_running_work_and_starts_no_other() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, place_of, tree
+from tests.daemon.faults import fill, killed_at, mounts, no_threads, place_of, tree
 from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import FullError, InputError
@@ -188,6 +188,19 @@ def test_a_kept_pair_is_the_same_while_its_files_are(
     if change == "name":
         (place.inbox / "trip").rename(place.inbox / "trap")
     assert place.is_claimed() == is_known
+
+
+def test_a_long_kept_file_is_the_same_while_no_thread_can_read_it(
+    place: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, claimer = place.inbox / "trip/content.jpg", Claimer(place.state)
+    journal = place.claim(claimer, "keep")
+    assert journal is not None
+    claimer.accept(journal, [Picture(path.name, atomic.digest(path), (4, 4))])
+    os.utime(path, ns=(1, 1))
+    monkeypatch.setattr("stylewatch_daemon.files.transfers.SMALL", 0)
+    with no_threads():
+        assert place.is_claimed()
 
 
 def test_a_file_that_was_moved_and_comes_back_is_new(place: World) -> None:
