@@ -39,15 +39,20 @@ class Outlived(Spot):
     bytes: int
 
 
-def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlived]:
+def outlived(
+    outbox: Path,
+    retention: Retention,
+    now: float,
+    leaving: Callable[[], bool] = lambda: False,
+) -> Iterator[Outlived]:
     """Yield the files under `outbox` that `retention` would remove at `now` (Unix time, seconds).
 
-    Files in use are hashed; what cannot be read is skipped.
+    Files in use are hashed; what cannot be read is skipped. The search ends when `leaving`.
     """
     if not retention.of_files:
         return
     days: dict[job_files.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
-    for place in _jobs(outbox):
+    for place in _jobs(outbox, leaving):
         for part, kept in days.items():
             if kept == "keep" or not (outbox / place / part).is_dir():
                 continue
@@ -79,18 +84,25 @@ def prune(
     reporter: Reporter | None = None,
     leaving: Callable[[], bool] = lambda: False,
 ) -> list[Outlived]:
-    """Remove the files whose retention is over, until `leaving`, and return and report them."""
+    """Remove the files whose retention is over, until `leaving`, and return and report them.
+
+    Of the files that cannot be removed, the first is reported.
+    """
     reporter = reporter or Reporter()
     removed: list[Outlived] = []
-    files = (file for outbox in outboxes for file in outlived(outbox, retention, time.time()))
-    try:
-        for file in files:
-            if leaving():
-                break
+    errors: list[OutputError] = []
+    now = time.time()
+    files = (file for outbox in outboxes for file in outlived(outbox, retention, now, leaving))
+    for file in files:
+        if leaving():
+            break
+        try:
             remove(file)
             removed.append(file)
-    except OutputError as error:
-        reporter.paused("prune", str(error))
+        except OutputError as error:
+            errors.append(error)
+    if errors:
+        reporter.paused("prune", str(errors[0]))
     if removed:
         reporter.pruned(len(removed), sum(file.bytes for file in removed))
     return removed
@@ -178,10 +190,10 @@ def forgotten_before(days: int) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
 
 
-def _jobs(outbox: Path) -> Iterator[str]:
-    """Yield the folders in `outbox` with a receipt or a note; no link is followed."""
+def _jobs(outbox: Path, leaving: Callable[[], bool]) -> Iterator[str]:
+    """Yield the folders in `outbox` with a receipt or a note, until `leaving`; follow no link."""
     places = [""]
-    while places:
+    while places and not leaving():
         place = places.pop()
         try:
             with safe_dirs.opened(outbox, place) as handle, os.scandir(handle) as entries:

@@ -6,10 +6,11 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.disks import deep_tree
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, place_of, tree
 from tests.daemon.store.test_ledger import entry
 from tests.daemon.world import make_finished_job
 
@@ -115,6 +116,41 @@ def test_pruning_ends_when_the_daemon_stops_and_reports_errors(
     prune([tmp_path], Retention(inputs=0), recorder)
     assert recorder.errors == [f"{job}/inputs/content.jpg cannot be removed: Permission denied"]
     assert recorder.removed == [(1, size)]
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_once(name: str, *args: Any, **more: Any) -> None:
+        if name == "content.jpg" and not errors:
+            errors.append(name)
+            raise PermissionError(13, "Permission denied")
+        unlink(name, *args, **more)
+
+    unlink, errors, recorder = os.unlink, list[str](), Recorder()
+    jobs = [make_finished_job(tmp_path / outbox, "job", 3) for outbox in ("first", "second")]
+    monkeypatch.setattr(os, "unlink", fails_once)
+    prune([job.parent for job in jobs], AT_ONCE, recorder)
+    assert [names(job) for job in jobs] == [REST | {"inputs/content.jpg"}, REST]
+    assert recorder.errors == [f"{jobs[0]}/inputs/content.jpg cannot be removed: Permission denied"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_daemon_that_stops_waits_for_one_folder_at_most(
+    finished: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recorded(folder: int) -> Any:
+        searched.append(place_of(folder))
+        return scandir(folder)
+
+    for number in range(5):
+        make_finished_job(tmp_path, f"job-{number}", 0)
+        if not finished:
+            (tmp_path / f"job-{number}/receipt.json").unlink()
+    scandir, searched = os.scandir, list[Path]()
+    monkeypatch.setattr(os, "scandir", recorded)
+    prune([tmp_path], Retention(stages=1), None, lambda: len(searched) > 1)
+    assert searched == [tmp_path, tmp_path / "job-0"]
 
 
 @pytest.mark.parametrize("at", ["album", "album/job/stages", "album/job/receipt.json"])
