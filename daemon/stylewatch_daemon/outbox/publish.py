@@ -5,6 +5,7 @@ Files are made in `.staging`, on the outbox's own mount, and renamed into place.
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedWriter
@@ -200,6 +201,16 @@ class Outbox:
             return
         with self._writing(), self._staging() as staging, self._staging("trash") as trash:
             safe_dirs.discard(staging, job_id, trash)
+
+    def empty_trash(self) -> None:
+        """Remove what a kill left of staging folders that were being removed."""
+        with (
+            suppress(OSError, RecursionError),
+            safe_dirs.opened(self.root, f"{STAGING}/trash") as trash,
+            os.scandir(trash) as entries,
+        ):
+            for name in [entry.name for entry in entries]:
+                shutil.rmtree(name, ignore_errors=True, dir_fd=trash)
 
     def can_link(self, path: Path) -> bool:
         """Return whether the file `path` can be linked here, and need not be copied."""

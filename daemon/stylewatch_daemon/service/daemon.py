@@ -19,6 +19,7 @@ from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.ingest.inspection.client import QUICK, InspectionClient
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
@@ -144,6 +145,8 @@ def _running(
         inspector = InspectionClient(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
             state.check_jobs()
+            for outbox in settings.outboxes:
+                Outbox(outbox).empty_trash()
             pipeline = Pipeline(
                 settings, state, executor, reporters, wakeup, inspector, metrics.plain
             )

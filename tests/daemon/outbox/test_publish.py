@@ -89,6 +89,22 @@ def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) 
         stage(staging, "final.png", b"painted")
 
 
+def test_the_trash_is_emptied_where_it_is_and_not_through_a_link(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    outbox.empty_trash()
+    assert not outbox.root.exists()
+    fill(tmp_path, "mine/photo.jpg", "out/.staging/trash/left/final.png")
+    (outbox.root / ".staging/trash/link").symlink_to(tmp_path / "mine")
+    outbox.empty_trash()
+    assert not (outbox.root / ".staging/trash/left").exists()
+    (outbox.root / ".staging").rename(outbox.root / "elsewhere")
+    (outbox.root / ".staging").mkdir()
+    (outbox.root / ".staging/trash").symlink_to(tmp_path)
+    outbox.empty_trash()
+    assert (tmp_path / "mine/photo.jpg").exists()
+
+
 def test_all_files_are_synced_before_the_receipt_gets_its_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, killed_at
 from tests.daemon.world import (
     FakeExecutor,
     changed_settings,
@@ -20,6 +20,7 @@ from tests.daemon.world import (
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import daemon as service
@@ -108,6 +109,18 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     with pytest.raises(SettingsError, match=reason):
         once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "out")
+    for job_id, last_change in (("1", 99), ("2", 2)):
+        fill(outbox.staging(job_id), "final.png", "stages/1.png")
+        with killed_at(last_change):
+            outbox.clear(job_id)
+    (left,) = (outbox.root / ".staging/trash").iterdir()
+    assert {path.name for path in left.rglob("*.png")} == {"final.png", "1.png"}
+    assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
+    assert not left.exists()
 
 
 def test_the_supervisor_loads_no_large_library(tmp_path: Path) -> None:
