@@ -305,13 +305,19 @@ class Pipeline:
             self.status.publish(self._snapshot())
 
     def _snapshot(self, leaving: bool = False) -> Snapshot:
+        running = {
+            attempt.job.id: (attempt.job.outbox, attempt.running)
+            for attempt in self.dispatcher.attempts.values()
+        }
         return Snapshot(
             inboxes=self.ingest.inboxes,
-            running={
-                attempt.job.id: (attempt.job.outbox, attempt.running)
-                for attempt in self.dispatcher.attempts.values()
-            },
-            outcomes=self.outcomes.values(),
+            running=running,
+            # A completed step, not the start, shows that what a job waited for is gone.
+            outcomes=[
+                outcome
+                for job_id, outcome in self.outcomes.items()
+                if job_id not in running or running[job_id][1].loss is None
+            ],
             paused=self.control.paused,
             leaving=leaving,
             trouble=self.ingest.trouble,

@@ -9,9 +9,11 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store import journal, ledger_writer, requests
+from stylewatch_daemon.worker.messages import Failed
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")
@@ -110,6 +112,22 @@ def test_a_pair_that_was_submitted_as_a_whole_is_claimed_without_a_wait(place: D
         pipeline.enter()
     assert not list((place.state.root / requests.FOLDER).iterdir())
     assert {name.split("/")[0] for name in tree(place.inbox)} == {"a"}, "once, and never again"
+
+
+def test_a_job_that_waited_is_in_the_way_until_its_next_step(place: DaemonWorld) -> None:
+    fill(place.inbox, *A)
+    place.executor.endings = [Failed("the disk is full", OutputError.exit_code)]
+    waits, pipeline = "In the way:\n  a: the disk is full", place.run()
+    assert waits in place.status
+    pipeline.apply_settings(place.settings)  # this ends the wait
+    pipeline.start_jobs()
+    pipeline.handle_worker_events()
+    pipeline.update_status()
+    assert "Painting:\n  a: being prepared" in place.status and waits in place.status
+    for _ in ("a stage of the first attempt", "the next step"):
+        pipeline.handle_worker_events()
+    pipeline.update_status()
+    assert "Painting:\n  a: step 2 of 2" in place.status and waits not in place.status
 
 
 def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
