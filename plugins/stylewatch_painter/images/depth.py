@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL import TiffImagePlugin as Tiff
 
+from stylewatch_painter.images.metadata import orientation_of
+
 _PNG_BITS_AT = 24
 _TWELVE = 12
 _BAND = 1 << 20  # pixels of a strip, about
@@ -117,6 +119,7 @@ def _read_as(raw: str, image: Image.Image) -> Image.Image:
         arguments = (raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw
         tiles[at] = tile._replace(args=arguments)
     image.load()
+    orientation_of(image)  # so that Pillow does not raise over damaged EXIF
     ImageOps.exif_transpose(image, in_place=True)
     return image
 

@@ -107,7 +107,12 @@ def orientation_of(image: Image.Image) -> int:
 
     Some of Pillow's readers rotate the picture themselves when it is loaded.
     """
-    stored = image.getexif().get(Base.Orientation, 1)
+    if image.format == "PNG" and "exif" not in image.info:
+        image.load()  # EXIF may follow the pixels, whose damage is no matter of EXIF
+    try:
+        stored = image.getexif().get(Base.Orientation, 1)
+    except Exception:  # over broken bytes nearly anything is raised; `tags_of` notes it
+        stored = 1
     orientation = image.info.get("original_orientation") or stored
     return orientation if orientation in range(2, 9) else 1
 
@@ -115,7 +120,10 @@ def orientation_of(image: Image.Image) -> int:
 def tags_of(image: Image.Image) -> Tags:
     """The metadata of a loaded picture; damaged metadata is left out."""
     dpi = _dpi(image.info.get("dpi"))
+    fresh = Image.new("1", (1, 1))
+    fresh.info = image.info
     try:
+        fresh.getexif()  # at the second look Pillow shows damaged EXIF as empty
         exif = image.getexif()
         main, shot = dict(exif), exif.get_ifd(IFD.Exif)
         place = exif.get_ifd(IFD.GPSInfo)

@@ -121,6 +121,12 @@ def test_every_frame_of_an_animation_is_read_from_any_number(tmp_path: Path, kin
     assert "is more than" not in refusal(path, ClipLimits(100_000, 19, 60))
 
 
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_damaged_exif_costs_no_animation(tmp_path: Path, kind: str) -> None:
+    clip, shown = read(animation(tmp_path / f"a.{kind}", 3, exif=b"Exif\0\0garbage"))
+    assert clip.size == SIZE and len(shown) == 3
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_frames_keep_their_uneven_times(tmp_path: Path, ending: str) -> None:
     ticks = [0, 40, 55, 200, 201, 900]

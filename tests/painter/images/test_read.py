@@ -13,6 +13,7 @@ from zlib import compress
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tests.painter import deep, profiles
 from tests.painter.files import exact, floats, near, raster, refusal, saved
 
@@ -117,6 +118,34 @@ def test_too_large_picture_is_refused_by_its_header() -> None:
         head = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
         data = deep.chunked((b"IHDR", head), (b"IDAT", compress(b"\0")))
         assert refusal(data) == f"photo is {shown}"
+
+
+@pytest.mark.parametrize("name", ["a.png", "deep.png", "text.png", "a.webp", "a.jpg"])
+def test_damaged_exif_costs_no_picture_and_is_noted(name: str, tmp_path: Path) -> None:
+    image, garbage = noise(), b"Exif\0\0garbage"
+    if name == "deep.png":
+        data = deep.png(deep.values())[:-12]
+        data += deep.chunked((b"eXIf", b"garbage"))[8:]
+    elif name == "text.png":
+        text = PngInfo()
+        text.add_text("Raw profile type exif", "\nexif\n 4\nno hex\n")
+        data = saved(image, "PNG", pnginfo=text)
+    else:
+        image.save(tmp_path / name, exif=garbage)
+        data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data)
+    picture = read(tmp_path / name)
+    assert picture.tags.damaged and picture.converted == ()
+    assert picture_size(tmp_path / name) == picture.size
+    (tmp_path / name).write_bytes(saved(image, "JPEG", exif=Image.Exif().tobytes()))
+    assert not read(tmp_path / name).tags.damaged, "EXIF without any tag is not damaged"
+
+
+def test_damaged_pixels_are_refused_whatever_reads_them_first() -> None:
+    """Pillow reads the pixels of a PNG to find the EXIF after them."""
+    head = struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0)
+    body = compress(bytes(40 * (1 + 3 * 60)))[:10] + b"garbage"
+    assert "damaged" in refusal(deep.chunked((b"IHDR", head), (b"IDAT", body)))
 
 
 @pytest.mark.parametrize("format", ["TIFF", "PNG", "WEBP", "GIF", "MPO"])

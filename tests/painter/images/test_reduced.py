@@ -140,6 +140,12 @@ def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, for
     assert small.image.info["icc_profile"] == profile
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_of_a_large_picture_is_noted(format: str) -> None:
+    data = saved(Image.fromarray(shades()), format, exif=b"Exif\0\0garbage")
+    assert raster(data, NeededSize(long_side(30))).tags.damaged
+
+
 def test_nearest_mixes_no_colors() -> None:
     """As for masks."""
     values = np.zeros((800, 900, 3), dtype=np.uint8)
