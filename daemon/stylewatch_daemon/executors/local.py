@@ -27,7 +27,7 @@ machine that slept makes no worker look hung."""
 class Local(ThreadedExecutor):
     """Workers for `devices` (None: the one that the backend prefers).
 
-    By default there is one, then one for each accelerator that it finds. `work` names, as
+    By default there is one, then one for each accelerator, once a job ran on one. `work` names, as
     `module:function`, the code that runs in them; `lock` is a file that each holds while it lives.
     Workers are started when they are first needed. One that crashed, or that holds more than
     `most_memory` bytes while idle, is replaced for the next order. One that hangs is killed; one
@@ -57,13 +57,18 @@ class Local(ThreadedExecutor):
 
     def _emit(self, event: AttemptEvent) -> None:
         first = event.event
-        if self._adds_devices and isinstance(first, Started) and first.accelerators:
-            self._adds_devices = False
-            for device in first.accelerators:  # but the one that the first worker chose itself
-                if device != first.device:
-                    self._workers.append(self._worker(device))
-                    self._scheduler.add(self._workers[-1])
-            self.capacity = len(self._workers)
+        if self._adds_devices and isinstance(first, Started):
+            kind, _, number = first.device.partition(":")
+            names = (device for device in first.accelerators if kind == device.partition(":")[0])
+            own = next((name for name in names if name == first.device or not number), None)
+            if own is not None:
+                self._adds_devices = False
+                self._workers[0].device = own  # the others leave this one to it
+                for device in first.accelerators:
+                    if device != own:
+                        self._workers.append(self._worker(device))
+                        self._scheduler.add(self._workers[-1])
+                self.capacity = len(self._workers)
         super()._emit(event)
 
     def _call(self, method: str, *args: Any) -> None:

@@ -146,6 +146,20 @@ def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make:
     assert listener.executor.free() == 3
 
 
+@pytest.mark.parametrize(("first", "own"), [("gpu:0", "gpu:0"), ("gpu", "gpu:0"), ("gpu:1",) * 2])
+def test_the_first_worker_is_that_of_the_first_gpu_that_it_used(
+    first: str, own: str, make: Make
+) -> None:
+    listener = make()
+    listener.run("cpu", "find gpus", device="cpu")
+    assert listener.executor.free() == 1
+    listener.run("gpu", "find gpus", device=first)
+    assert listener.executor.free() == 3
+    assert receipt(listener, "any")["device"] == own
+    for gpu in ("gpu:0", "gpu:1", "gpu:2"):
+        assert receipt(listener, gpu, device=gpu)["device"] == gpu
+
+
 def test_a_fault_of_ours_loses_what_runs_and_no_more(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,8 @@ def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
         yield from clip(order, wish)
         return
     if order.name == "find gpus":
-        yield Started("fake", "gpu:0", (), (), accelerators=("gpu:0", "gpu:1", "gpu:2"))
+        gpus = ("gpu:0", "gpu:1", "gpu:2")
+        yield Started("fake", order.settings.device or "gpu:0", (), (), accelerators=gpus)
     yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
     if order.name in ("paint", "find gpus"):
         yield Done({"pid": os.getpid(), "device": order.device})
