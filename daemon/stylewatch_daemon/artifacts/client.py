@@ -157,5 +157,6 @@ def weights_of(*records: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield f"style.{name}", float(value["weight"])
             else:
                 yield from ((f"{name}.{layer}", float(t["weight"])) for layer, t in value.items())
-        if losses.get("tv"):
-            yield "tv", float(losses["tv"]["weight"])
+        for name in ("tv", "temporal"):
+            if losses.get(name):
+                yield name, float(losses[name]["weight"])
