@@ -453,14 +453,18 @@ def _from_8_bits(image: Image.Image, profile: bytes | None, conversions: list[st
 def _from_exact(
     values: NDArray[np.uint16], profile: bytes | None, conversions: list[str]
 ) -> Pixels | None:
-    """Convert colors of 16 bits to sRGB; None if their profile is only supported in 8 bits."""
+    """Convert colors of 16 bits to sRGB; None if their profile needs 8 bits or is damaged."""
     if profile is None or icc.is_srgb(profile):
         pixels = values.astype(np.float32)
         pixels *= np.float32(255 / _WHITE_16)
         return pixels
+    try:
+        phrase = icc.phrase(profile)
+    except icc.ProfileError:
+        return None
     converted = icc.exact_to_srgb(values, profile)
     if converted is not None:
-        conversions.append(icc.phrase(profile))
+        conversions.append(phrase)
     return converted
 
 

@@ -325,6 +325,24 @@ def test_16_bits_are_kept_or_cut_and_follow_their_profile() -> None:
     assert "16 bits a channel cut to 8" in to_floats(decoded)[2]
 
 
+def test_a_profile_with_a_damaged_head_is_left_out_of_8_and_16_bits_alike(tmp_path: Path) -> None:
+    """Curves and matrix of this profile are whole, so that 16 bits could follow it."""
+    profile = bytearray(profiles.rgb())
+    profile[36:40] = b"oops"
+    values = deep.values()
+    deep_image = deep.png(values)[:-12]
+    chunks = deep.chunked((b"iCCP", b"hand made\0\0" + compress(bytes(profile))))[8:-12]
+    after_head = 8 + 12 + 13
+    data = deep_image[:after_head] + chunks + deep_image[after_head:] + deep.chunked()[8:]
+    (tmp_path / "deep.png").write_bytes(data)
+    image = Image.fromarray((values >> 8).astype(np.uint8))
+    image.save(tmp_path / "plain.png", icc_profile=bytes(profile))
+    left_out = "color profile left out, it is damaged or does not fit: taken as sRGB"
+    both = [read(tmp_path / name) for name in ("plain.png", "deep.png")]
+    assert [picture.converted[-1] for picture in both] == [left_out] * 2
+    assert np.abs(both[0].pixels - both[1].pixels).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "depth", "white"),
     [
