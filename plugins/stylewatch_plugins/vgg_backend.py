@@ -60,12 +60,13 @@ class VggBackend(ABC):
     capabilities = Capabilities(masks=True, memory=True)
     keeps_freed_blocks: ClassVar[bool] = True
     """Keep freed feature maps for the next step where memory allows it."""
+    _threads: ClassVar[tuple[int, int]] = (0, 0)
+    """The threads of the process without the option, and those that were set last."""
     version: str
 
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options: Any = check_options(self.name, self.options_model, options)
-        if self._options.threads is not None:
-            torch.set_num_threads(self._options.threads)
+        self._set_threads()
         left = 0
         if self._options.memory is not None:  # now, before the pictures of the first task are read
             give_back_freed()
@@ -74,6 +75,17 @@ class VggBackend(ABC):
             self._options.tile, self._options.history, self._options.memory, left
         )
         self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
+
+    def _set_threads(self) -> None:
+        """Set the threads of the process; without the option, undo that of another backend."""
+        usual, last = VggBackend._threads
+        current = torch.get_num_threads()
+        if current != last:  # set by the caller
+            usual = current
+        wanted = self._options.threads or usual
+        if wanted != current:
+            torch.set_num_threads(wanted)
+        VggBackend._threads = usual, wanted
 
     @abstractmethod
     def devices(self) -> tuple[Device, ...]:

@@ -145,6 +145,24 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     assert "there it remembers 3" in saving.warnings[0]
 
 
+@BACKENDS
+def test_threads_hold_until_a_backend_without_them(make: Make) -> None:
+    """It gets the number that was there before, or that the caller has set since."""
+    usual = torch.get_num_threads()
+    try:
+        for more in (1, 2):
+            make({**EXACT, "threads": usual + more})
+            assert torch.get_num_threads() == usual + more
+        make(EXACT)
+        assert torch.get_num_threads() == usual
+        make({**EXACT, "threads": usual + 1})
+        torch.set_num_threads(usual + 3)
+        make(EXACT)
+        assert torch.get_num_threads() == usual + 3
+    finally:
+        torch.set_num_threads(usual)
+
+
 @pytest.mark.usefixtures("small_network")
 def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
