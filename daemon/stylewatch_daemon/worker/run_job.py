@@ -131,6 +131,8 @@ def _attempt(
     if order.checkpoint is not None:
         kept = load_snapshot(order) if further.size == fallback.size else EMPTY
         record = {**kept.record, "relief": further.as_json()}
+        if further.device != fallback.device:
+            record.pop("decided", None)  # they suit the device without memory
         checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return further
 

@@ -48,7 +48,8 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
         def __init__(self, options: Mapping[str, object]) -> None:
             super().__init__({})
             self._device = str(options.get("device", "gpu"))
-            self._tile = str(options.get("tile", "none"))
+            auto = "32" if self._device == "cpu" else "none"
+            self._tile = str(options.get("tile", auto))
 
         def devices(self) -> tuple[Device, ...]:
             return (Device("gpu", "a small one"), Device("cpu", "the processor"))
@@ -134,11 +135,12 @@ def test_a_smaller_job_continues_at_its_size_to_the_same_bytes(room: Room, given
 def test_on_the_cpu_it_continues_from_its_checkpoint(
     room: Room, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room.at_step, job = 6, given("cpu")
+    """With its own choices in place of those of the GPU."""
+    room.at_step, room.has_tiles, job = 6, True, given("cpu")
     monkeypatch.setattr(run_job, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0.0)
     events = painted(job)
-    assert [device for device, _, _ in room.tried] == ["gpu", "cpu"]
+    assert [tried[:2] for tried in room.tried] == [("gpu", "none"), ("cpu", "32")]
     assert [event.step for event in events if isinstance(event, Started)] == [0, 5]
     assert [event.step for event in events if isinstance(event, Progress)] == list(range(1, 9))
     record = receipt(job)
