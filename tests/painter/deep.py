@@ -22,12 +22,15 @@ def chunked(*chunks: tuple[bytes, bytes]) -> bytes:
     )
 
 
-def png(picture: Deep) -> bytes:
-    """A PNG without filters, of gray with alpha (2 channels), RGB (3) or RGBA (4)."""
+def png(picture: Deep, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG without filters, of gray with alpha (2 channels), RGB (3) or RGBA (4).
+
+    `chunks` come before the pixels.
+    """
     height, width, channels = picture.shape
     head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture)
-    return chunked((b"IHDR", head), (b"IDAT", zlib.compress(rows)))
+    return chunked((b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)))
 
 
 def tiff(picture: Deep, *, big: bool = False, packed: bool = False) -> bytes:

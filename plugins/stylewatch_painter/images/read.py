@@ -477,6 +477,8 @@ def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
     elif exact is not None and exact.shape[-1] == len("RGBA"):
         alpha = exact[..., 3].astype(np.float32)
         alpha /= np.float32(_WHITE_16)
+    elif exact is not None and isinstance(key, tuple):  # Pillow compares it with 8 bits
+        alpha = (exact != np.array(key, np.uint16)).any(axis=-1).astype(np.float32)
     elif image.has_transparency_data and image.mode not in WIDE:
         clear = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = _floats(clear.getchannel("A"))

@@ -145,10 +145,10 @@ def reduced(
     size = stored[::-1] if is_turned_here and turn in _SWAPPED else image.size
     has_key = "transparency" in image.info
     factor = needed_size.factor(size) // draft * draft
-    # a gray value of 16 bits that is transparent would vanish in the means
-    if factor == 1 or (image.mode.startswith(_GRAY_16) and has_key):
-        return None
     depth = depth_of(image, data)
+    # a single transparent color of 16 bits would vanish in the means
+    if factor == 1 or (has_key and depth.bits == bit_depth.BITS):
+        return None
     is_exact = uncut and needed_size.reduce == "box" and depth.bits == bit_depth.BITS
     pieces: Iterator[_Piece]
     if split is not None:

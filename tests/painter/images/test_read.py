@@ -280,6 +280,17 @@ def test_single_transparent_color_becomes_alpha(mode: str, other: Any, key: Any)
     assert conversions[-1] == FILLED
 
 
+@pytest.mark.parametrize("key", [(1, 2, 3), (300, 2, 65_000), (257, 514, 771)])
+def test_a_single_transparent_color_of_16_bits_is_exact(
+    key: tuple[int, ...], tmp_path: Path
+) -> None:
+    near_key, high_bytes = np.add(key, (0, 0, 1)), np.right_shift(key, 8)
+    values = np.array([[key, near_key, high_bytes, (65_535,) * 3]], np.uint16)
+    (tmp_path / "a.png").write_bytes(deep.png(values, (b"tRNS", struct.pack(">3H", *key))))
+    alpha = read(tmp_path / "a.png").alpha
+    assert alpha is not None and alpha.tolist() == [[0, 1, 1, 1]]
+
+
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_cmyk_lab_and_ycbcr_become_srgb(format: str) -> None:
     # In a JPEG the inks are stored inverted, as Adobe's programs do.
@@ -330,10 +341,7 @@ def test_a_profile_with_a_damaged_head_is_left_out_of_8_and_16_bits_alike(tmp_pa
     profile = bytearray(profiles.rgb())
     profile[36:40] = b"oops"
     values = deep.values()
-    deep_image = deep.png(values)[:-12]
-    chunks = deep.chunked((b"iCCP", b"hand made\0\0" + compress(bytes(profile))))[8:-12]
-    after_head = 8 + 12 + 13
-    data = deep_image[:after_head] + chunks + deep_image[after_head:] + deep.chunked()[8:]
+    data = deep.png(values, (b"iCCP", b"hand made\0\0" + compress(bytes(profile))))
     (tmp_path / "deep.png").write_bytes(data)
     image = Image.fromarray((values >> 8).astype(np.uint8))
     image.save(tmp_path / "plain.png", icc_profile=bytes(profile))

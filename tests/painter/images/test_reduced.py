@@ -91,6 +91,13 @@ def test_every_mode_is_reduced(mode: str, format: str) -> None:
     check_boxes(saved(image, format, **options))
 
 
+def test_a_single_transparent_color_of_16_bits_is_exact_in_large_pictures() -> None:
+    values = deep.values(shape=(50, 60))
+    data = deep.png(values, (b"tRNS", values[3, 5].astype(">u2").tobytes()))
+    _, alpha, _ = to_floats(raster(data, NeededSize(long_side(10)), uncut=True))
+    assert alpha is not None and np.argwhere(alpha == 0).tolist() == [[3, 5]]
+
+
 def test_16_bits_strips_and_tiles_are_reduced_exactly() -> None:
     for channels in (2, 4):
         check_boxes(deep.png(shades(channels).astype(np.uint16) * 257), uncut=True)
