@@ -19,7 +19,7 @@ from stylewatch_daemon.store.journal import CONTENT_MASK
 from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, sheet
-from stylewatch_painter.images.encode import encode
+from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.read import decoded, decoding, read, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side
 from stylewatch_painter.stage import Pixels
@@ -91,8 +91,8 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
         data = _read(part, shown)
         with decoding(shown.name, data):
             raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(sheet.SIDE)))
-            pixels, _, _ = to_floats(raster)
-        return str(path), sheet.shrunk(pixels)
+            pixels, alpha, _ = to_floats(raster)
+        return str(path), sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha))
     return None
 
 

@@ -54,6 +54,15 @@ def test_the_sheet_has_the_pictures_and_the_receipt_is_last(given: Order, tmp_pa
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 
 
+def test_transparent_parts_are_white(given: Order, tmp_path: Path) -> None:
+    half = Image.new("RGBA", (48, 36), (*RED, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 24, 36))
+    half.save(tmp_path / "out/a/seed=1/final.png")
+    draw(given)
+    with Image.open(given.staging / "sheet.png") as sheet:
+        assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 24 * 36
+
+
 def test_of_a_clip_the_sheet_has_the_last_key_frame(given: Order, tmp_path: Path) -> None:
     place = tmp_path / "out/a/seed=1"
     (place / "stages").mkdir()
