@@ -32,7 +32,9 @@ def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]
     fresh = [
         index
         for index, order in enumerate(orders)
-        if run_job.load_snapshot(order) is checkpoint.EMPTY and not order.is_clip
+        if len(orders) > 1
+        and not order.is_clip
+        and run_job.load_snapshot(order) is checkpoint.EMPTY
     ]
     backend = _batch_backend(orders[fresh[0]]) if len(fresh) > 1 else None
     if backend is not None:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from tests.daemon.worker.orders import files, order, painted, receipt, with_settings
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker import batch
+from stylewatch_daemon.worker import batch, checkpoint
 from stylewatch_daemon.worker.messages import (
     Done,
     End,
@@ -110,6 +111,17 @@ def test_a_stopped_order_ends_at_its_step_and_continues_alone(orders: list[Order
     assert starts(again) == [(1, 0)]
     assert isinstance(again[0], Started) and again[0].step == 3
     assert left_by(orders[0]) == alone(orders[0])
+
+
+def test_a_single_order_reads_its_checkpoint_once(
+    orders: list[Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together(orders[:1], after(4, Wish.STOP))
+    read = Mock(side_effect=checkpoint.load)
+    monkeypatch.setattr(checkpoint, "load", read)
+    (again,) = together(orders[:1])
+    assert isinstance(again[0], Started) and again[0].step == 3
+    assert read.call_count == 1
 
 
 def test_an_order_whose_files_cannot_be_written_ends_alone(orders: list[Order]) -> None:
