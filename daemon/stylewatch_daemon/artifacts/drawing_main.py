@@ -155,6 +155,8 @@ def job_sheet(request: ArtifactRequest) -> bytes:
     chosen = [request.stages[number] for number in evenly(len(request.stages), count)]
 
     def cell(source: Source) -> sheet.Cell:
+        if source is request.final:
+            return sheet.Cell(source.label, final)
         return sheet.Cell(source.label, thumbnail(source, side, request.max_pixels))
 
     stages = [stage for stage in map(cell, chosen) if stage.picture is not None]

@@ -5,6 +5,7 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from stylewatch_daemon.artifacts.drawing_main import draw, job_sheet, thumbnail
 from stylewatch_daemon.settings.job import ARTIFACTS
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
+from stylewatch_painter.images.read import file_bytes
 from stylewatch_painter.images.sheet import Cell
 from stylewatch_painter.stage import Pixels
 
@@ -160,3 +162,10 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
     job_sheet(painting(tmp_path, stages=60))
     assert [len(row) for row in rows] == [3, 3, 3, 3]
     assert rows[1][0] == "step 1" and rows[-1][-1] == "step 60"
+
+
+def test_a_sheet_reads_each_picture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(side_effect=file_bytes)
+    monkeypatch.setattr(drawing_main, "file_bytes", read)
+    job_sheet(painting(tmp_path, stages=3))
+    assert len(read.mock_calls) == len({path for (path,), _ in read.call_args_list}) == 6
