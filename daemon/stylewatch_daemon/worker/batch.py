@@ -84,7 +84,7 @@ class _Batch:
         self.too_many = 0
         self._backend, self._orders = backend, orders
         self._runs: dict[int, JobRun] = {}
-        self._styles: dict[str, Pixels] = {}
+        self._styles: dict[tuple[str, tuple[int, ...]], Pixels] = {}
 
     def run(self) -> Iterator[IndexedEvent]:
         """Run the orders; the events of each, and an End of all that are not left."""
@@ -112,14 +112,14 @@ class _Batch:
     def _prepared(self, order: Order) -> Prepared:
         """The prepared order, with one array for a style, however many orders have it.
 
+        A style that is decoded at several sizes has an array for each.
         The backend is the one that runs them all: it decides on each in view of the others.
         """
         prepared = prepare(order)
         styles = tuple(
-            replace(
-                style, picture=self._styles.setdefault(style.digest or style.name, style.picture)
-            )
+            replace(style, picture=self._styles.setdefault(key, style.picture))
             for style in prepared.task.styles
+            for key in [(style.digest or style.name, style.picture.shape)]
         )
         task = replace(prepared.task, styles=styles)
         return replace(prepared, backend=self._backend, task=task)

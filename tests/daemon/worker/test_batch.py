@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, with_settings
 
 from stylewatch_daemon.model import Progress, Started
@@ -24,6 +25,7 @@ from stylewatch_daemon.worker.messages import (
     Stopped,
 )
 from stylewatch_painter.errors import DivergedError
+from stylewatch_painter.images import reduced
 from stylewatch_plugins import numpy_loop, registry
 from stylewatch_plugins.contract import Step, Task, Wish
 from stylewatch_plugins.sketch import Sketch
@@ -150,6 +152,23 @@ def test_an_error_in_place_of_a_step_ends_that_order_and_one_of_the_backend_all(
         end = events[number][-1]
         assert isinstance(end, Failed)
         assert "ZeroDivisionError: a bug" in end.trace
+
+
+def test_a_style_that_is_decoded_at_two_sizes_is_two_pictures(
+    orders: list[Order], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a batch, too, each order has its own."""
+    Image.new("RGB", (200, 160), (90, 20, 20)).save(pictures / "style.jpg")
+    shapes: list[tuple[int, ...]] = []
+
+    def paint_many(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
+        shapes.extend(style.picture.shape for task in tasks for style in task.styles)
+        return numpy_loop.by_turns(list(map(self.paint, tasks, wishes)))
+
+    monkeypatch.setattr(Sketch, "paint_many", paint_many)
+    monkeypatch.setattr(reduced, "WHOLE", 100)
+    together([orders[0], with_settings(orders[1], style_size="64"), orders[2]])
+    assert shapes == [(80, 100, 3), (160, 200, 3), (80, 100, 3)]
 
 
 def runs_out(of_all: bool) -> Callable[[Sketch, Sequence[Task], Sequence[Ask]], Steps]:
