@@ -145,7 +145,8 @@ def call(arguments: Sequence[str]) -> int:
     except Exception as error:
         if (usage := getattr(error, "format_message", None)) is None:  # typer's errors all have it
             raise
-        _print_error(" ".join(usage().split()))
+        if text := " ".join(usage().split()):  # if a command is missing, typer has printed its help
+            _print_error(text)
         return USAGE
     return code if isinstance(code, int) else 0
 

@@ -107,6 +107,12 @@ def test_errors_have_exit_codes(
     assert message in capsys.readouterr().err
 
 
+def test_without_a_command_there_is_only_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call([]) == 64
+    shown = capsys.readouterr()
+    assert "Usage: stylewatch-export" in shown.out and shown.err == ""
+
+
 def test_graphs_of_vgg16_are_built_and_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ def verify(
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
 
-    names = [name] if name else installed()
+    names = installed() if name is None else [locate(name).name]
     wrong = []
     for each in names:
         try:

@@ -64,6 +64,9 @@ def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, 
     ended = run("weights", "verify")
     assert ended.code == 69 and "bundled: wrong" in ended.out and "trained: OK" in ended.out
     assert ended.err == "stylewatch: 1 of 3 weights are damaged: bundled\n"
+    ended = run("weights", "verify", "unknown")
+    assert (ended.code, ended.out) == (69, "")
+    assert ended.err.startswith("stylewatch: there are no weights 'unknown'; ")
 
 
 def test_fetch_shows_its_progress_and_the_file(
