@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -250,9 +251,12 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        problem = "is a folder, not a picture" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} {problem}")
+    try:
+        if not path.is_file():
+            problem = "is a folder, not a picture" if path.is_dir() else "does not exist"
+            raise InputError(f"{path} {problem}")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def note_size_limit(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
@@ -286,7 +290,7 @@ def init_picture(job: JobOptions) -> Path | None:
     if job.init is None or job.init in _STARTS:
         return None
     path = Path(job.init)
-    if not path.exists() and path.name == job.init and not path.suffix:
+    if not lexists(path) and path.name == job.init and not path.suffix:
         raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {job.init!r}")
     _check_file(path)
     return path

@@ -34,25 +34,31 @@ class Place:
 
 def named(out: str) -> Place:
     """Return the target of `-o OUT`: an existing folder, one that ends in `/`, or by its suffix."""
-    path = Path(out).expanduser()
+    try:
+        path = Path(out).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise UsageError(f"{out} cannot be used: {error}") from error
     suffix = path.suffix.lower()
-    if out.endswith(("/", os.sep)) or path.is_dir():
-        return Place(path)
+    with reporting_write_errors(path):
+        if out.endswith(("/", os.sep)) or path.is_dir():
+            return Place(path)
     if suffix in _UNSUPPORTED:
         raise UsageError(f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}")
     return Place(path, FORMATS.get(suffix))
 
 
-def unnamed(name: str, picture_format: str) -> Place:
-    """Return the picture `name` in the current folder, numbered if that exists."""
-    paths = (Path(f"{candidate}.{picture_format}") for candidate in candidates(name))
-    return Place(next(path for path in paths if not path.exists()), picture_format)
+def unnamed(name: str, suffix: str) -> Place:
+    """Return the file `name` in the current folder, numbered if that exists."""
+    paths = (Path(f"{candidate}.{suffix}") for candidate in candidates(name))
+    with reporting_write_errors(Path(name)):
+        return Place(next(path for path in paths if not path.exists()), suffix)
 
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise OutputError where `path` exists, unless `force`."""
-    if path.exists() and not force:
-        raise OutputError(f"{path} is already there; --force replaces it")
+    with reporting_write_errors(path):
+        if path.exists() and not force:
+            raise OutputError(f"{path} is already there; --force replaces it")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
+from os.path import lexists
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Annotated
@@ -19,11 +20,11 @@ import typer
 from stylewatch_daemon.artifacts.client import Drawn, Source, ThumbnailRequest, drawn, evenly
 from stylewatch_daemon.cli import options, replay
 from stylewatch_daemon.cli.exit_codes import echo
-from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors
+from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors, unnamed
 from stylewatch_daemon.cli.status import state_folder, view_of
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, flat_layout
-from stylewatch_daemon.files.names import JOBS, candidates, safe, shown
+from stylewatch_daemon.files.names import JOBS, safe, shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
@@ -63,17 +64,17 @@ def report(
     folder = Path(job).expanduser()
     if folder.name == RECEIPT:
         folder = folder.parent
-    if (folder / RECEIPT).is_file():
+    if lexists(folder / RECEIPT):
         thumbnails = folder  # no daemon: there are no thumbnails
         view = view_of_folder(folder)
     else:
         thumbnails = state_folder(config_file, state)
         view = view_of(thumbnails, job)
     receipt = receipt_of(view)
-    names = (Path(f"{name}.html") for name in candidates(f"{safe(view.name)}-report"))
-    path = output or next(name for name in names if not name.exists())
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file, as {path / 'report.html'}")
+    path = output or unnamed(f"{safe(view.name)}-report", "html").path
+    with reporting_write_errors(path):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: name a file, as {path / 'report.html'}")
     check_free(path, force=force)
     content = page(view, receipt, figures(view, receipt, thumbnails)).encode()
     with reporting_write_errors(path):

@@ -53,6 +53,7 @@ def state_folder(config_file: Path | None, state: Path | None) -> Path:
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger | None]:
     """Open the ledger for reading; None where there is none yet. Raises OutputError."""
+    _ = status_json.is_at_work(state)  # raises OutputError where the folder cannot be read
     path = state / FILE_NAME
     if not path.exists():
         yield None

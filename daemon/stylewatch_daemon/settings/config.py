@@ -173,8 +173,11 @@ def find() -> Path:
                     f"sent elsewhere: pass `--config {local}` to use it, or go to another folder"
                 )
             return local.absolute()
-    machine_file = Path("/etc/stylewatch/config.yaml")
-    return next((path for path in (user_file(), machine_file) if path.is_file()), last)
+    for path in (user_file(), Path("/etc/stylewatch/config.yaml")):
+        with suppress(OSError):  # where this user may not look into its folder
+            if path.is_file():
+                return path
+    return last
 
 
 def load(

@@ -8,6 +8,7 @@ from tests.daemon.cli.conftest import Run
 from tests.painter.films import film
 
 SKETCH = ("--backend", "sketch", "--size", "32")
+LONG = "x" * 300
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,11 @@ SKETCH = ("--backend", "sketch", "--size", "32")
         ("try content.jpg style.jpg --sweep strength=7", 64, "strength"),
         ("render", 64, "render takes a photograph and at least one style"),
         ("render content.jpg absent.jpg", 65, "absent.jpg does not exist"),
+        (f"render {LONG}.jpg style.jpg", 65, ".jpg cannot be read: File name too long"),
+        (f"render content.jpg style.jpg --init {LONG}.jpg", 65, ".jpg cannot be read: File name"),
+        (f"render content.jpg style.jpg -o {LONG}.png", 73, ".png cannot be written: File name"),
+        ("render content.jpg style.jpg -o '~nobody-here/a.png'", 64,
+         "~nobody-here/a.png cannot be used: Could not determine home directory"),
         ("render content.jpg style.jpg --init nose", 64, "--init takes content, style, "),
         ("render content.jpg style.jpg --artifact sheet -o a.png", 64, "--artifact needs a folder"),
         ("render content.jpg style.jpg --save-start", 64, "--save-start needs a folder"),

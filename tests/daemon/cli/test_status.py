@@ -242,3 +242,13 @@ def test_an_incomplete_pair_is_summed_up_unless_a_job_of_its_name_is_open(
     assert "state    refused" in run("show", "id-a trip", "--state", tmp_path).lines
     enter(tmp_path, entry("a trip", "queued"))
     assert "state    queued" in run(*show).lines
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+def test_a_state_folder_that_cannot_be_read_is_named(
+    command: str, tmp_path: Path, run: Run
+) -> None:
+    folder = tmp_path / ("x" * 300)
+    ended = run(command, "sea", "--state", folder)
+    reason = f"stylewatch: the state folder {folder} cannot be read (File name too long): "
+    assert (ended.code, ended.out) == (73, "") and ended.err.startswith(reason)

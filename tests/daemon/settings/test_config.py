@@ -82,17 +82,21 @@ def test_a_file_of_the_current_folder_that_is_of_another_program_or_user_is_name
         config.find()
 
 
-def test_a_current_folder_that_is_closed_to_this_user_is_no_problem(
+def test_a_folder_that_is_closed_to_this_user_is_no_problem(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    closed = [Path("config.yaml")]
+
     def is_file(path: Path) -> bool:
-        if path == Path("config.yaml"):
+        if path in closed:
             raise PermissionError
         return True
 
     Path("config.yaml").write_text("limits: {attempts: 8}")
     monkeypatch.setattr(Path, "is_file", is_file)
     assert config.find() == config.user_file()
+    closed.append(config.user_file())
+    assert config.find() == Path("/etc/stylewatch/config.yaml")
 
 
 def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
