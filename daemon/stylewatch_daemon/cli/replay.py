@@ -92,9 +92,15 @@ class Replay:
             files["artifacts"] = files["keep"]
         if files.get("stages"):
             files["stages"] = StageSettings(size=files["stages"].size)
+        backend, clip = self.receipt.backend.name, self.receipt.clip
+        recorded = (
+            clip.model_dump(include={"format", "backward"}, exclude_none=True) if clip else {}
+        )
         return JobSettings(
             seed=self.receipt.seed,
-            backend=self.receipt.backend.name,
+            backend=backend,
+            device=base.device if base.backend == backend else None,
+            clip=base.clip.model_copy(update=recorded),
             style_weights=weights if weights and len(weights) == count else None,
             style_size=sizes if sizes and len(sizes) == count else None,
             only=only,

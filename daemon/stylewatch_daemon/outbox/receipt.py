@@ -162,11 +162,12 @@ class SceneRecord(_Record):
 
 
 class ClipRecord(_Record):
-    """A clip: the frames and seconds that were painted, its format, and its scenes."""
+    """A clip: the frames and seconds that were painted, its settings, and its scenes."""
 
     frames: int
     seconds: float
     format: Literal["mp4", "webm", "mkv"]
+    backward: bool | None = None
     scenes: tuple[SceneRecord, ...]
 
 

@@ -220,9 +220,9 @@ class ClipPainter:
         """The clip so far, as the receipt has it."""
         scenes = self.state.so_far
         return {
+            **self.job.order.settings.clip.model_dump(),
             "frames": sum(scene.done for scene in scenes),
             "seconds": round(float(Fraction(scenes[-1].ends)), 3),
-            "format": self.job.order.settings.clip.format,
             "scenes": [scene.record for scene in scenes],
         }
 
