@@ -108,6 +108,7 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
     try:
         loaded = config.load(path, overrides)
         settings = service_settings(loaded, overrides)
+        web_page(loaded)
     except SettingsError as error:
         yield from (mend("settings", line, error.exit_code) for line in str(error).splitlines())
         return

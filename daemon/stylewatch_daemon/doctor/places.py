@@ -8,16 +8,17 @@ from os.path import lexists
 from pathlib import Path
 
 from stylewatch_daemon.doctor.finding import Finding, Verdict, mend, note, ok
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.files import atomic, disk_space, mounts
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ingest import watcher
+from stylewatch_daemon.ingest.inbox import check_default_style
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Inbox
+from stylewatch_daemon.settings.sections import Inbox, Pairing
 from stylewatch_daemon.store import ledger
 from stylewatch_daemon.store.state_dir import REASON, State
 
@@ -41,6 +42,7 @@ def check(settings: ServiceSettings) -> Iterator[Finding]:
         yield from _inbox(inbox, settings, table)
     for outbox in settings.outboxes:
         yield _outbox(outbox, settings, table)
+    yield from _style_library(settings.pairing)
     yield _state(state.root, table)
     yield from _ledger(state.root / ledger.FILE_NAME)
     yield from _damaged_jobs(state)
@@ -135,6 +137,17 @@ def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
     except OutputError as error:
         return mend(what, str(error), _CANNOT_WRITE)
     return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
+
+
+def _style_library(pairing: Pairing) -> Iterator[Finding]:
+    """Report a default style that is not in the library."""
+    try:
+        check_default_style(pairing)
+    except SettingsError as error:
+        yield mend("style library", str(error), error.exit_code)
+    except OSError as error:
+        words = f"{pairing.styles} cannot be read: {error.strerror}"
+        yield mend("style library", words, SettingsError.exit_code)
 
 
 def _state(folder: Path, table: str) -> Finding:

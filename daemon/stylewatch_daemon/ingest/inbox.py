@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError, SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
@@ -27,6 +27,7 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.settings.sections import Pairing
 from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
@@ -347,6 +348,16 @@ def library(folder: Path, wanted: str) -> dict[str, Path]:
         return {p.stem: p.resolve() for p in pictures if wanted in (p.stem, p.name)}
     stems = Counter(path.stem for path in pictures)
     return {p.stem if stems[p.stem] == 1 else p.name: p.resolve() for p in pictures}
+
+
+def check_default_style(pairing: Pairing) -> None:
+    """Raise SettingsError where the style library does not have the default style."""
+    default = pairing.default_style
+    if default is not None and not library(pairing.styles, default):
+        raise SettingsError(
+            f"pairing.default_style is {default!r}, and there is no such picture in the style "
+            f"library {pairing.styles}"
+        )
 
 
 def new_id() -> str:

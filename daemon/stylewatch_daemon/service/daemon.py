@@ -15,7 +15,7 @@ from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
 from stylewatch_daemon.ingest import submit
-from stylewatch_daemon.ingest.inbox import library
+from stylewatch_daemon.ingest.inbox import check_default_style
 from stylewatch_daemon.ingest.inspection.client import QUICK, InspectionClient
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
@@ -192,12 +192,7 @@ def _prepare(settings: ServiceSettings, state: State) -> None:
     settings.check()
     if settings.executor.cluster is not None:
         settings.executor.cluster.check()
-    default = settings.pairing.default_style
-    if default is not None and not library(settings.pairing.styles, default):
-        raise SettingsError(
-            f"pairing.default_style is {default!r}, and there is no such picture in the style "
-            f"library {settings.pairing.styles}"
-        )
+    check_default_style(settings.pairing)
     try:
         state.make()
         for inbox in settings.inboxes:

@@ -89,6 +89,9 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     monkeypatch.setattr(backends, "run", lambda *_, **__: missing)
     ended = run("doctor", "--config", file)
     assert ended.code == 69 and "mend  backend sketch: missing?[31m" in ended.out
+    file.write_text("web: {listen: '0.0.0.0:8787', token_file: absent}\n")
+    ended = run("doctor", "--config", file)
+    assert ended.code == 78 and ended.out.startswith("mend  settings: web.token_file: ")
     file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n")
     ended = run("doctor", "--config", file)
     assert ended.code == 78

@@ -135,3 +135,12 @@ def test_ignored_files_and_damaged_jobs_are_named_with_the_reason(world: World) 
     world.expect("job", "note", 0, "job.json cannot be read: No such file")
     finding = world.findings()["job"]
     assert finding.what == "job 7" and "then remove that folder" in finding.words
+
+
+def test_a_default_style_that_is_not_in_the_library_is_a_problem(
+    world: World, tmp_path: Path
+) -> None:
+    values = {"styles": tmp_path / "styles", "default_style": "night"}
+    world.expect("style", "mend", 78, "'night', and there is no such picture", **values)
+    fill(tmp_path, "styles/night.jpg")
+    assert "style" not in world.findings(**values)
