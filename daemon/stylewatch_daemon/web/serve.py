@@ -95,6 +95,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
             *upload.ROUTES,
             *pages.ROUTES,
             *pictures.ROUTES,
+            Route("/jobs/{job:path}", pages.job),  # last: a name may contain slashes
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],

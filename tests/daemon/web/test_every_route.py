@@ -25,7 +25,7 @@ from tests.daemon.web.world import (
 from stylewatch_daemon.web import access, actions, doctor_runner
 from stylewatch_daemon.web.serve import application
 
-PARAMETERS = {"job": "id-sea", "side": "320", "what": "final", "name": "wave"}
+PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final", "name": "wave"}
 """Values for the variable parts of a path, so that each route leads to something."""
 
 PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}

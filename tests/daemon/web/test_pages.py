@@ -1,5 +1,6 @@
 """The records behind the pages, and the pages: without scripts, below any path, in parts."""
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from tests.daemon.web.world import (
     finished_job,
     picture,
     publish,
+    receipt,
     settings,
     sha256,
     write,
@@ -154,6 +156,25 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
         assert page.get(path).status_code == 404
     assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
+
+
+def test_a_series_links_to_its_jobs_and_a_retry_to_the_job_before_it(tmp_path: Path) -> None:
+    part = {"name": "seed=1", "state": "done"}
+    series = finished_job(tmp_path, "album/waves", retry_of="album/sea")
+    plain = receipt("waves") | {"sweep": {"seed": [1]}, "jobs": [part]}
+    for key in ("recipe", "backend", "losses", "attempts"):
+        del plain[key]
+    write(tmp_path / "out/album/waves/receipt.json", json.dumps(plain).encode())
+    series = replace(series, id="id-waves")
+    jobs = (entry("album/waves/seed=1", id="id-1"), entry("album/sea", id="id-sea"))
+    page = client(tmp_path, series, *jobs)
+    text = page.get("/jobs/id-waves").text
+    for name, job in (("seed=1", "id-1"), ("album/sea", "id-sea")):
+        link = re.search(rf'<a href="([^"]*)">{name}</a>', text)
+        assert link is not None
+        answer = page.get(link[1])
+        assert (answer.status_code, answer.headers.get("location")) == (302, f"/jobs/{job}")
+    assert page.get("/jobs/album/nothing").status_code == 404
 
 
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
