@@ -249,8 +249,10 @@ def try_(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Paint small variants of a picture on one sheet, and print the command for each."""
+    only = config.load(config_file, build_order.overrides_of(job)).job.only
+    build_order.check_pictures("try", pictures, only)
     place = (
-        output_target.unnamed(f"{build_order.default_name(pictures, job.only)}-try", "png")
+        output_target.unnamed(f"{build_order.default_name(pictures, only)}-try", "png")
         if output is None
         else output_target.named(output)
     )

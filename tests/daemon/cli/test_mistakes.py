@@ -40,6 +40,8 @@ LONG = "x" * 300
          "name a picture, as sheet.png, not sheets/"),
         ("try content.jpg style.jpg -o style.jpg", 73,
          "style.jpg is already there; --force replaces it"),
+        ("try content.jpg", 64, "try takes a photograph and at least one style"),
+        ("try content.jpg --set only=style --sweep strength=7", 64, "strength"),
         ("try content.jpg style.jpg --sweep strength=7", 64, "strength"),
         ("render", 64, "render takes a photograph and at least one style"),
         ("render content.jpg absent.jpg", 65, "absent.jpg does not exist"),
