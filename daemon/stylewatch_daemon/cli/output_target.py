@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError, UsageError
+from stylewatch_daemon.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.job import FORMATS
+from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")
 """The FORMATS of clips."""
@@ -66,7 +67,7 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
     """Raise OutputError where `path` cannot be written."""
     try:
         yield
-    except OutputError:
+    except (DaemonError, PainterError):
         raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error

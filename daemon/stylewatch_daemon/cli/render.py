@@ -256,7 +256,7 @@ def try_(
         if output is None
         else output_target.named(output)
     )
-    if place.format is None:
+    if place.format is None or place.format in output_target.CLIPS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(place.path, force=force)
     series = members(build_order.parse_sweep(job.sweep)) if job.sweep else VARIANTS
@@ -362,7 +362,7 @@ def figure(
     """Draw what each layer keeps of CONTENT, and of the style of STYLE."""
     build_order.check_pictures("figure", (content, style), None)
     place = output_target.named(output)
-    if place.format is None:
+    if place.format is None or place.format in output_target.CLIPS:
         raise UsageError(f"figure draws a picture: name one, as layers.png, not {output}")
     output_target.check_free(place.path, force=force)
     if steps == 0:

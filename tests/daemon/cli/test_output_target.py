@@ -8,8 +8,9 @@ from tests.daemon.cli.conftest import files
 from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.cli import output_target
-from stylewatch_daemon.cli.output_target import named, opened
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.cli.output_target import named, opened, reporting_write_errors
+from stylewatch_daemon.errors import OutputError, ShortageError
+from stylewatch_painter.errors import SaveError
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,15 @@ def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(here: Path) -
     formats = {"a.png": "png", "b/a.JPEG": "jpg", "a.b": None, "a.png/": None, "odd.png": None}
     assert {name: named(name).format for name in formats} == formats
     assert output_target.unnamed("odd", "png").path == Path("odd-2.png")
+
+
+@pytest.mark.parametrize("error", [SaveError, ShortageError, OutputError])
+def test_errors_with_a_sentence_of_their_own_pass(error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^why$"), reporting_write_errors(Path("a.png")):
+        raise error("why")
+    sentence = r"a\.png cannot be written: Is a directory"
+    with pytest.raises(OutputError, match=sentence), reporting_write_errors(Path("a.png")):
+        raise IsADirectoryError(21, "Is a directory")
 
 
 @pytest.mark.parametrize(
