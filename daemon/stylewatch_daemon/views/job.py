@@ -20,7 +20,7 @@ from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import progress_unit
 from stylewatch_daemon.outbox.job_files import stages
-from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
+from stylewatch_daemon.outbox.receipt import PartRecord, Receipt, SeriesReceipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
 from stylewatch_daemon.store.journal import CONTENT_MASK, MASK, Attempt
@@ -271,8 +271,8 @@ def job_view(
         changes=tuple(_changes(entry)),
         losses=tuple(_losses(receipt)),
         files=tuple(_files(receipt)),
-        warnings=tuple(map(shown, getattr(receipt, "warnings", ()))),
-        jobs=tuple((shown(job.name), shown(job.state)) for job in getattr(receipt, "jobs", ())),
+        warnings=tuple(map(shown, _warnings(receipt))),
+        jobs=tuple((shown(job.name), shown(job.state)) for job in _jobs(receipt)),
         steps=tuple(stages(entry)),
         curve=loss_curve(entry, now.get("steps", 0), recent, receipt),
     )
@@ -419,7 +419,7 @@ def _log(
             yield LogLine(attempt.ended, f"attempt {number} ended, {row.outcome}{reason}")
     if receipt is not None:
         ended = receipt.finished.isoformat(timespec="seconds")
-        for warning in getattr(receipt, "warnings", ()):
+        for warning in _warnings(receipt):
             yield LogLine(ended, f"warning: {in_a_line(warning)}")
     if entry.finished:
         reason = in_a_line(entry.reason)
@@ -484,6 +484,14 @@ def _losses(receipt: AnyReceipt | None) -> Iterator[Row]:
         plain = receipt.losses.model_dump(exclude_none=True)
         yield from ((shown(name), *numbers) for name, *numbers in terms(plain))
         yield "total", "", "", f"{receipt.losses.total:.6g}"
+
+
+def _warnings(receipt: AnyReceipt | None) -> tuple[str, ...]:
+    return receipt.warnings if isinstance(receipt, Receipt) else ()
+
+
+def _jobs(receipt: AnyReceipt | None) -> tuple[PartRecord, ...]:
+    return receipt.jobs if isinstance(receipt, SeriesReceipt) else ()
 
 
 def _files(receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:

@@ -91,6 +91,10 @@ def test_a_job_may_be_a_series_have_an_invalid_receipt_or_no_files(tmp_path: Pat
     view = job_view(job)
     assert (view.jobs, view.losses) == ((("sea-1", "done"),), ())
     assert dict(view.facts)["time"] == "1 min 1 s"
+    write(tmp_path / "out/sea/receipt.json", json.dumps({**plain, "warnings": 3}).encode())
+    assert job_view(job).warnings == ()
+    write(tmp_path / "out/sea/receipt.json", json.dumps({**receipt("sea"), "jobs": 3}).encode())
+    assert job_view(job).jobs == ()
     plain = {"losses": [], "recipe": 3}
     write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
     view = job_view(job)
