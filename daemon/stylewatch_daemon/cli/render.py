@@ -2,7 +2,7 @@
 
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from json import dumps as json_text
@@ -261,7 +261,7 @@ def try_(
     output_target.check_free(place.path, force=force)
     series = members(build_order.parse_sweep(job.sweep)) if job.sweep else VARIANTS
     small = replace(job, size=job.size or TRY_SIZE, sweep=None)
-    large = replace(small, preview=small.size, size=LARGE_SIZE)  # with the small one's composition
+    large = _enlarged(small)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         run, painted = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
         labels = [
@@ -333,11 +333,27 @@ def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Fr
         raise PictureError(f"{mask.name} is black all over: what is to be a region must be white")
 
 
+def _enlarged(small: JobOptions) -> JobOptions:
+    """Return the options of a large picture with the composition of the small one."""
+    size = build_order.overrides_of(small)["job.size"]
+    preview = None if size is None else str(size)
+    return _without_sets(replace(small, preview=preview, size=LARGE_SIZE), ("size", "preview"))
+
+
+def _without_sets(job: JobOptions, names: Iterable[str]) -> JobOptions:
+    """Leave out each `--set` of these settings, which would beat their options."""
+    keys = {f"job.{name}" for name in names}
+    sets = job.sets or ()
+    kept = [text for text in sets if options.full_key(text.partition("=")[0].strip()) not in keys]
+    return replace(job, sets=kept)
+
+
 def _command(
     pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
     own = {key: value for key, value in values.items() if key in vars(large)}
     sets = [f"{key}={json_text(value)}" for key, value in values.items() if key not in own]
+    large = _without_sets(large, own)
     large = replace(large, sets=[*(large.sets or ()), *sets], **own)
     words = ["stylewatch", "render", *map(str, pictures), *options.words_of(large)]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))

@@ -210,6 +210,18 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
         assert picture.format == "JPEG"
 
 
+def test_the_command_of_a_variant_sets_nothing_that_would_beat_its_options(
+    here: Path, run: Run
+) -> None:
+    sets = ("size=24", "preview=9", "strength=0.3", "format=jpg")
+    words = [word for text in sets for word in ("--set", text)]
+    ended = run("try", *PAIR, *SMALL, *words, "--sweep", "strength=0.5")
+    assert ended.lines[0] == "1: strength 0.5", ended.err
+    command = shlex.split(ended.lines[1])
+    assert {"--set", "format=jpg"} < {*command} and not {*sets[:3]} & {*command}
+    assert "--preview 24 " in ended.lines[1] and "--strength 0.5 " in ended.lines[1]
+
+
 def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:
     scenes = [flat(color) for color in ((200, 40, 40),) * 3 + ((30, 60, 190),) * 3]
     write_film(here / "film.mkv", "ffv1", frames=scenes, pix_fmt="bgr0")
