@@ -182,7 +182,14 @@ def _in_folder(folder: Path, member: Member, plan: Plan) -> Plan:
 
 def parse_sweep(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
     """Parse `--sweep KEY=V1,V2 ...` into the form of job.yaml; raises UsageError."""
-    fields = dict(_parse_field(text) for text in sweeps or ())
+    fields: dict[str, list[Any]] = {}
+    for text in sweeps or ():
+        key, values = _parse_field(text)
+        if key in fields:
+            raise UsageError(
+                f"--sweep {key} is given twice: give all values at once, as {key}=V1,V2"
+            )
+        fields[key] = values
     try:
         return _SWEEP.validate_python(fields)
     except ValidationError as error:
@@ -198,7 +205,7 @@ def _parse_field(text: str) -> tuple[str, list[Any]]:
         parsed = yaml_lines.value(f"[{values}]")
     except SettingsError as error:
         raise UsageError(f"--sweep {key}: {error}") from error
-    full = options.full_key(key.strip())
+    full = options.full_key(key.strip(), "--sweep")
     if not full.startswith("job."):
         raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
     return re.sub(r"^job\.(set\.)?", "", full), parsed

@@ -245,8 +245,8 @@ def _parse_set(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {key}: {error}") from error
 
 
-def full_key(key: str) -> str:
-    """Return the dotted key of config.yaml for a `key` of `--set`."""
+def full_key(key: str, option: str = "--set") -> str:
+    """Return the dotted key of config.yaml for a `key` of `--set`, or of that `option`."""
     head, dot, _ = key.partition(".")
     if head in Settings.model_fields:
         return key
@@ -259,4 +259,4 @@ def full_key(key: str) -> str:
     plain = Settings().model_dump(exclude={"job", "inboxes"})
     known = {*Settings.model_fields, *book.dotted(plain), *JobSettings.model_fields,
              *Schedule.model_fields, *_RECIPE_PARTS}  # fmt: skip
-    raise UsageError(f"--set: {nearest(head, known)}")
+    raise UsageError(f"{option}: {nearest(head, known)}")
