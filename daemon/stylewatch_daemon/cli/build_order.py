@@ -123,11 +123,15 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
     settings = config.override(base, {**overrides, **request.member})
     if place is not None and place.format is None:
         return settings
-    for option in ("artifact", "save_start"):
-        if getattr(request.options, option):
-            name = option.replace("_", "-")
-            raise UsageError(f"--{name} needs a folder as output: name one, as -o painting/")
+    if option := _folder_option(request.options):
+        raise UsageError(f"{option} needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
+
+
+def _folder_option(job: JobOptions) -> str | None:
+    """Return the option, if any, whose files only the folder of a single job can have."""
+    options_ = {"--artifact": job.artifact, "--save-start": job.save_start}
+    return next((option for option, value in options_.items() if value), None)
 
 
 def _output(
@@ -165,6 +169,10 @@ def plan_series(
     place = output_target.named(request.output) if request.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
+    if option := _folder_option(request.options):
+        raise UsageError(
+            f"{option}: a series has only its final pictures and their sheet: leave it out"
+        )
     plans = []
     for number, member in enumerate(series):
         own_scratch = scratch / str(number)
