@@ -37,7 +37,10 @@ COUNTED = (
 )
 """SQL for the number of jobs of an inbox and an outbox in each state, without dismissed ones."""
 
-ENDED_BEFORE = "state IN ('done', 'refused', 'failed', 'cancelled') AND finished < ?"
+_ENDED = "state IN ('done', 'refused', 'failed', 'cancelled')"
+"""The jobs that ended, for SQL."""
+
+ENDED_BEFORE = f"{_ENDED} AND finished < ?"
 """The jobs that ended before a time, for SQL."""
 
 COUNTED_AS: Mapping[str, str] = {
@@ -201,6 +204,11 @@ class Ledger:
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
         return counts
+
+    def ended_counts(self) -> dict[str, int]:
+        """Return how many jobs ended in each state, dismissed ones included, without zeros."""
+        query = f"SELECT state, count(*) FROM jobs WHERE {_ENDED} GROUP BY state"
+        return dict(map(tuple, self._rows(query)))
 
     def check(self) -> None:
         """Raise DamagedError where the file, its tables or their rows are damaged."""

@@ -116,6 +116,7 @@ def gallery(request: Request) -> Response:
         entries = ledger.ended(state, GALLERY_PAGE + 1, search, after)
         recipes = ledger.recipes(state)
         recent = ledger.ended(state, RECENT_STYLES)
+        counts = ledger.ended_counts()
     cards, more = entries[:GALLERY_PAGE], entries[GALLERY_PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}
     next_page = f"{search.key_of(cards[-1])}~{cards[-1].id}" if more else ""
@@ -123,7 +124,7 @@ def gallery(request: Request) -> Response:
     page = {
         "state": state,
         "cards": [here.data.card(entry) for entry in cards],
-        "counts": here.reader.published()["counts"],
+        "counts": {other: counts.get(other, 0) for other in ENDED},
         "fields": known,
         "recipes": sorted({*recipes, search.recipe} - {""}),
         "styles": {search.style: "the selected style", **styles} if search.style else styles,

@@ -78,6 +78,7 @@ def plans_of(ledger: LedgerWriter, query: str, *arguments: Any) -> list[str]:
     [
         ("waiting", ("/out", 5), ""),
         ("counts", (), ""),
+        ("ended_counts", (), "jobs_by_state"),
         ("heads", (Held(),), "jobs_next"),
         ("alike", ("s", Held(), 5), "jobs_alike"),
         ("undismissed", (5,), "jobs_undismissed"),
@@ -111,6 +112,7 @@ def test_jobs_by_state_are_counted_and_listed(ledger: LedgerWriter) -> None:
     assert (ledger.done_since("2026"), ledger.done_since("2027")) == (1, 0)
     ledger.dismiss(["refused"])
     assert ledger.counts()["refused"] == 0
+    assert ledger.ended_counts() == {"done": 1, "refused": 1, "cancelled": 1}
     ledger.enter(entry(job_id, place=f"p{job_id}", outbox="/far") for job_id in "123")
     assert ledger.waiting("/far", 2) == ({"1": "p1", "2": "p2"}, 3)
 

@@ -90,7 +90,8 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     count = 2 * GALLERY_PAGE
     times = [f"2026-01-02T12:{n // 30:02}:00+00:00" for n in range(count)]
     ended = [entry(f"{n:03}", finished=time) for n, time in enumerate(times)]
-    page = client(tmp_path, *ended, entry("gone", "cancelled", finished="2026"))
+    bad = entry("bad", "refused", finished="2026", dismissed=True)
+    page = client(tmp_path, *ended, entry("gone", "cancelled", finished="2026"), bad)
     address, seen = "/gallery?state=done", []
     while address:
         text = page.get(address, headers=BROWSER).text
@@ -99,6 +100,9 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
         address = older[1].replace("&amp;", "&") if older else ""
     assert seen == [f"{n:03}" for n in range(count - 1, -1, -1)]
     assert "id-gone" in page.get("/gallery?state=cancelled").text
+    text = page.get("/gallery").text
+    tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', text)
+    assert tabs == [("done", str(count)), ("failed", "0"), ("refused", "1"), ("cancelled", "1")]
     assert page.get("/gallery?state=running").status_code == 404
 
 
