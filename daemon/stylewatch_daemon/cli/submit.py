@@ -14,7 +14,7 @@ from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
 from stylewatch_daemon.cli.status import find
-from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ingest import submit as submission
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.settings import config
@@ -70,10 +70,26 @@ def submit(
     echo(submitted)
     if not quiet:
         build_order.note_size_limit(settings.job, recipe, content, settings.limits.max_pixels)
+    if others := _other_inboxes(folder, place):
+        if wait or not quiet:
+            note(
+                f"{submitted} waits in {place}, which the running daemon does not watch: add that "
+                f"inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
+            )
+        raise typer.Exit(RETRY_LATER if wait else 0)
     if wait:
         raise typer.Exit(follow(folder, submitted, quiet=quiet))
     if not (quiet or status_json.is_at_work(folder)):
         note(f"it waits in {place}: no daemon is running with the state folder {folder}")
+
+
+def _other_inboxes(state: Path, inbox: Path) -> list[str]:
+    """Return what the running daemon watches; nothing if that is unknown, or has `inbox`."""
+    published = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    watched = [each["path"] for each in published.get("inboxes", ())]
+    # status.json has paths as they are safe to print
+    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
+    return [] if is_watched else watched
 
 
 def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Any]]:

@@ -102,3 +102,25 @@ def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final
     for state, code in (("refused", 65), ("cancelled", 75), ("done", 0)):
         enter(tmp_path, entry("sea", state))
         assert submit.follow(tmp_path, "sea", quiet=True) == code
+
+
+def test_an_inbox_that_the_running_daemon_does_not_watch_is_named(
+    inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[str] = []
+    monkeypatch.setattr(submit, "follow", lambda state, job, quiet: followed.append(job))
+    state, link = inbox.parent / "state", inbox.parent / "link"
+    link.symlink_to(inbox)
+    reason = f"content-style waits in {inbox}, which the running daemon does not watch: "
+    publish(state, Status(), inboxes=[(inbox.parent / "other", inbox.parent / "out")])
+    assert "no daemon is running" in run(*PAIR, "--name", "sea").err
+    with lock.held(state / "lock"):
+        ended = run(*PAIR)
+        assert ended.code == 0 and reason in ended.err and "other with --inbox" in ended.err
+        assert run(*PAIR, "--quiet").err == ""
+        ended = run(*PAIR, "--wait", "--name", "lake")
+        assert ended.code == 75 and "lake waits in" in ended.err and not followed
+        for watched in ([], [(link, inbox.parent / "out")]):
+            publish(state, Status(), inboxes=watched)
+            ended = run(*PAIR, "--wait")
+            assert (ended.code, ended.err) == (0, "") and followed.pop()
