@@ -2,15 +2,17 @@
 
 import ctypes
 import gc
+import os
 import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-_GROUP = Path("/sys/fs/cgroup")
+_GROUP, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # as <malloc.h> of glibc has them
 _LARGE = 1 << 20  # bytes: less than the maps of any large picture, more than all other blocks
 _MAPPED_BLOCKS = 1 << 16  # number of blocks that may be mapped by themselves; glibc's default
@@ -44,7 +46,7 @@ def resident() -> int:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return 0
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def give_back_freed() -> None:
@@ -86,20 +88,45 @@ def _call_glibc(function: str, *arguments: int) -> None:
 
 
 def available() -> float:
-    """Bytes that can still be allocated, by machine and control group; inf if unknown."""
+    """Bytes that can still be allocated, by machine and control groups; inf if unknown.
+
+    What the groups hold of files counts as free, as in `MemAvailable`: it is dropped when needed.
+    """
     free = _of_machine("MemAvailable")
-    with suppress(OSError, ValueError):  # without a limit the file contains `max`
-        limit = int((_GROUP / "memory.max").read_text(encoding="ascii"))
-        free = min(free, limit - int((_GROUP / "memory.current").read_text(encoding="ascii")))
+    for group in _groups():
+        limit = min(_limit(group / "memory.max"), _limit(group / "memory.high"))
+        with suppress(OSError, ValueError):
+            used = int((group / "memory.current").read_text(encoding="ascii"))
+            stat = (group / "memory.stat").read_text(encoding="ascii")
+            files = sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", stat, re.MULTILINE)))
+            free = min(free, limit - used + files)
     return free
 
 
 def installed() -> float:
-    """Bytes of memory of the machine or the control group; inf if unknown."""
-    total = _of_machine("MemTotal")
+    """Bytes of memory of the machine or its smallest control group; inf if unknown."""
+    limits = (_limit(group / "memory.max") for group in _groups())
+    return min(_of_machine("MemTotal"), *limits)
+
+
+def _groups() -> Iterator[Path]:
+    """Yield the control groups (version 2) of this process, from its own to the root."""
+    own = ""
+    with suppress(OSError):
+        lines = _OWN_GROUP.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    path = _GROUP / own
+    while path != _GROUP:
+        yield path
+        path = path.parent
+    yield _GROUP
+
+
+def _limit(file: Path) -> float:
+    """Return the bytes in a file of a control group; inf without a limit, where it says `max`."""
     with suppress(OSError, ValueError):
-        total = min(total, int((_GROUP / "memory.max").read_text(encoding="ascii")))
-    return total
+        return int(file.read_text(encoding="ascii"))
+    return float("inf")
 
 
 def _of_machine(field: str) -> float:
