@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import cpu_rows, publish, reach, table
 from bench.common import ROOT, names, pair_of, with_pair_options
-from bench.rows import Measure, Setting, measure_all
+from bench.rows import Measure, Setting, measure_all, with_known_rows
 
 MEASURES: tuple[Measure[Setting], ...] = (
     *cpu_rows.STEPS,
@@ -45,11 +45,7 @@ def arguments(words: list[str]) -> Namespace:
     parser.add_argument("--steps", type=int, default=8, help="steps that are timed in a row")
     publish_help = "measure nothing: put the last results into docs/benchmark.md"
     parser.add_argument("--publish", action="store_true", help=publish_help)
-    options = parser.parse_args(words)
-    known = {row.key for measure in MEASURES for row in measure.rows}
-    if unknown := {*options.only} - known:
-        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    return options
+    return with_known_rows(parser, words, MEASURES)
 
 
 def prepare(options: Namespace, scratch: Path) -> Setting:

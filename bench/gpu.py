@@ -13,7 +13,7 @@ import torch
 from bench import table
 from bench.common import names, pair_of, with_pair_options
 from bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, tasks
-from bench.rows import measure_all
+from bench.rows import measure_all, with_known_rows
 
 from stylewatch_painter.images.read import read
 
@@ -42,7 +42,7 @@ def arguments(words: list[str]) -> Namespace:
     parser = with_pair_options(ArgumentParser(prog="python -m bench.gpu", description=__doc__))
     parser.add_argument("--batch", type=int, default=8, help="paintings at once")
     parser.add_argument("--devos", action="store_true", help="paint `devos` once, measure nothing")
-    return parser.parse_args(words)
+    return with_known_rows(parser, words, MEASURES)
 
 
 def prepare(options: Namespace, folder: Path) -> Setting:

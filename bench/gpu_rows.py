@@ -139,11 +139,14 @@ def from_start(setting: Setting) -> Iterator[Reading]:
 
 
 def fraction(setting: Setting) -> Iterator[Reading]:
-    """The speed of steps of `best`, of a batch and of one alone, beside the ceiling."""
+    """The speed of steps of `gram`, of a batch and of one alone, beside the ceiling.
+
+    `work` counts the layers up to conv5_1, which `gram` ends with, and no neighbors.
+    """
     ceiling = matmul(setting)
     step_alone = {"scales": [], "save_every": setting.long, "size": setting.box, "fit": "stretch",
                   "enlarge": True}  # fmt: skip
-    recipe = book.change(book.find("best"), step_alone)
+    recipe = book.change(book.find("gram"), step_alone)
     (one,) = tasks(setting, recipe, 1)
     flop = work(*one.final)
     batch = setting.batch * flop / per_step(setting, "auto", recipe, setting.batch) / 1e12

@@ -2,7 +2,7 @@
 
 import statistics
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,17 @@ def in_turn(
             except RuntimeError as error:  # the others are still measured
                 print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
             yield {key: found for key, found in figures.items() if found.values}
+
+
+def with_known_rows(
+    parser: ArgumentParser, words: Sequence[str], measures: Sequence[Measure[Any]]
+) -> Namespace:
+    """Parse a command line, and refuse rows in `--only` that no measure has."""
+    options = parser.parse_args(words)
+    known = {row.key for measure in measures for row in measure.rows}
+    if unknown := {*options.only} - known:
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    return options
 
 
 def measure_all(

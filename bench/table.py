@@ -61,7 +61,9 @@ def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for key, found in figures.items():
-        where = kept if found.row.must is not None else kept.setdefault("beside", {})
+        beside = kept.setdefault("beside", {})
+        where, other = (beside, kept) if found.row.must is None else (kept, beside)
+        other.pop(key, None)  # from when it had a goal, or had none
         where[key] = {**found.as_json(), "measured": now}
     kept["about"] = about
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,12 @@
 import json
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench import __main__ as bench
-from bench import common, gpu_rows, publish, table
+from bench import common, gpu, gpu_rows, publish, table
 from bench.reach import CURVES
 from bench.rows import Figures, Measure, Reading, Row, in_turn, measure_all
 
@@ -89,6 +90,9 @@ def test_the_table_has_medians_spreads_and_goals_and_older_rows_stay(results: Pa
     again = table.keep(results / table.CPU, {"bad": Figures(BAD.row, [0.25])}, table.machine())
     assert (again["bad"]["median"], again["good_s"]["median"]) == (0.25, 1.5)
     assert "cores (" in again["about"]["machine"]
+    without_goal = Figures(replace(BAD.row, must=None, aim=None), [0.5])
+    again = table.keep(results / table.CPU, {"bad": without_goal}, table.machine())
+    assert "bad" not in again and again["beside"]["bad"]["median"] == 0.5
 
 
 def test_the_page_gets_its_block_and_keeps_the_rest(results: Path, tmp_path: Path) -> None:
@@ -119,3 +123,6 @@ def test_a_real_row_is_measured(
     with pytest.raises(SystemExit):
         bench.main(["--only", "step_rat"])
     assert "no row step_rat; there are best_4mp_s, best_s" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        gpu.main(["--only", "devos_s"])
+    assert "no row devos_s; there are " in capsys.readouterr().err
