@@ -59,6 +59,7 @@ def import_file(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_suffix(".lock")):
+            _check_free(file)  # another import may have taken the name
             store.write(target, tensors, file.metadata())
     except OSError as error:
         raise SaveError(f"the weights cannot be kept as {target}: {error}") from error
@@ -176,8 +177,11 @@ def fetch(name: str) -> Iterator[Progress]:
         return
     folder = data_folder() / "downloads"
     yield from download(entry, folder)
-    import_file(folder / entry.file_name, name=name)
-    (folder / entry.file_name).unlink()
+    file = folder / entry.file_name
+    with FileLock(folder / f"{file.name}.lock"):
+        if file.exists():  # else another process that fetches it was faster
+            import_file(file, name=name)
+            file.unlink()
 
 
 def download(entry: Known, folder: Path) -> Iterator[Progress]:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from tests.painter import networks
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import weights
+from stylewatch_painter.network import importer, weights
 from stylewatch_painter.network.importer import Progress, download, fetch, import_file
 from stylewatch_painter.network.store import load, verify
 from stylewatch_painter.network.weights import Known
@@ -250,3 +250,19 @@ def test_downloaded_weights_are_imported_once(
     assert not (home / "downloads" / "file.bin").exists()
     assert list(fetch("little")) == []
     assert len(server.asked) == 1
+
+
+def test_weights_that_another_process_fetched_meanwhile_are_used(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
+    monkeypatch.setattr(weights, "CATALOGUE", [entry_of(server, server.body)])
+
+    def download_twice(entry: Known, folder: Path) -> Iterator[Progress]:
+        yield from download(entry, folder)
+        monkeypatch.setattr(importer, "download", download)
+        list(fetch(entry.name))
+
+    monkeypatch.setattr(importer, "download", download_twice)
+    assert list(fetch("little"))
+    assert weights.locate("little").sha256 == weights.CATALOGUE[0].digest
