@@ -67,19 +67,29 @@ def kept(
     key: str,
     measure: Callable[[], tuple[Measured, bool]],
 ) -> Measured:
-    """Return the entry `key` of a file, or measure it, and add it to the file if it is to last."""
-    known: dict[str, Measured] = {}
-    with suppress(OSError, ValidationError):
-        known = entries.validate_json(file.read_bytes())
-    if key not in known:
-        known[key], lasts = measure()
-        beside = file.with_name(f"{file.name}.{os.getpid()}")
-        with suppress(OSError):  # the next process measures again
-            if lasts:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                beside.write_bytes(entries.dump_json(known, indent=1))
-                beside.replace(file)
-    return known[key]
+    """Return the entry `key` of a file, or measure it, and add it to the file if it is to last.
+
+    If another process adds it meanwhile, that entry counts.
+    """
+
+    def read() -> dict[str, Measured]:
+        with suppress(OSError, ValidationError):
+            return entries.validate_json(file.read_bytes())
+        return {}
+
+    if key in (known := read()):
+        return known[key]
+    measured, lasts = measure()
+    if not lasts:
+        return measured
+    known = read()
+    entry = known.setdefault(key, measured)
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):  # the next process measures again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(entries.dump_json(known, indent=1))
+        beside.replace(file)
+    return entry
 
 
 def place(device: torch.device) -> str:

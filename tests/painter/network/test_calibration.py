@@ -1,9 +1,11 @@
 """The fastest precision and tiles of a device, measured once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from stylewatch_painter.network import calibration, kernels
 from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan, measured
@@ -78,6 +80,21 @@ def test_a_device_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert calibrated(CPU, "tf32") == Calibration("tf32"), "not measured"
     assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]
     assert "another GPU, torch 1.0" in file.read_text(), "other devices keep theirs"
+
+
+def test_times_that_another_process_adds_meanwhile_are_kept(tmp_path: Path) -> None:
+    file, entries = tmp_path / "times.json", TypeAdapter(dict[str, float])
+
+    def measure(key: str, value: float) -> Callable[[], tuple[float, bool]]:
+        def measured() -> tuple[float, bool]:
+            calibration.kept(file, entries, key, lambda: (value, True))
+            return 9.0, True
+
+        return measured
+
+    assert calibration.kept(file, entries, "cpu", measure("gpu", 1.0)) == 9.0
+    assert calibration.kept(file, entries, "both", measure("both", 2.0)) == 2.0
+    assert entries.validate_json(file.read_bytes()) == {"gpu": 1.0, "cpu": 9.0, "both": 2.0}
 
 
 @pytest.mark.parametrize(
