@@ -138,6 +138,8 @@ def call(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except (PainterError, BackendError, OSError) as error:
         _print_error(str(error))
+        if isinstance(error, OSError) and arguments[:1] != ["build"]:  # the others write nothing
+            return NO_INPUT
         return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
     except ImportError as error:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")

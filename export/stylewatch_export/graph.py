@@ -192,11 +192,15 @@ def write(path: Path, model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file:
-        file.write(sealed(model.SerializeToString(deterministic=True)))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(sealed(model.SerializeToString(deterministic=True)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:

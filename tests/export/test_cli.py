@@ -96,6 +96,7 @@ def test_verify_ends_with_65_for_a_wrong_graph(
         (["build", "--precision", "int8"], 64, "int8"),
         (["build", "-o", "/dev/null/folder", *LAYERS], 73, "Not a directory"),
         (["show", "nowhere.features.onnx"], 66, "nowhere.features.onnx"),
+        (["show", str(Path(__file__).parent)], 66, "Is a directory"),
         (["verify", "some.onnx"], 64, "is called neither NAME.features.onnx nor"),
         (["explain"], 64, "explain"),
     ],

@@ -71,11 +71,15 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
     digests = {name: sha256(tensor.data).hexdigest() for name, tensor in solid.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file:
-        file.write(save(solid, {**about, "digests": json.dumps(digests)}))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(save(solid, {**about, "digests": json.dumps(digests)}))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -141,6 +141,7 @@ def test_write_and_read_are_exact_and_a_failed_write_keeps_the_old_file(
     with pytest.raises(OSError, match="No space"):
         store.write(path, network(1), ABOUT)
     assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
