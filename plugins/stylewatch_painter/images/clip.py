@@ -721,7 +721,7 @@ def join(
         stream.time_base = Fraction(1, rate)
         sound: Iterable[Any] = ()
         if audio is not None and _kind_of(audio) != _ANIMATED:
-            sound = _sound(audio, container, output, end, warnings)
+            sound = _rising(_sound(audio, container, output, end, warnings))
         # merging takes the first packet of each before the head is written with both streams
         pictures = chain.from_iterable(part.packets(stream) for part in parts)
         for packet in merge(pictures, sound, key=lambda packet: packet.dts * packet.time_base):
@@ -818,3 +818,14 @@ def _during(
             return
         if packet.pts + ((early and packet.duration) or 0) >= 0:
             yield packet
+
+
+def _rising(packets: Iterable[Any]) -> Iterator[Any]:
+    """Move each packet behind the one before: muxers refuse times that do not rise."""
+    last: int | None = None
+    for packet in packets:
+        if last is not None and packet.dts <= last:
+            packet.dts = last + 1
+            packet.pts = max(packet.pts, packet.dts)
+        last = packet.dts
+        yield packet

@@ -188,6 +188,26 @@ def test_damaged_sound_is_left_out(tmp_path: Path) -> None:
     assert read(path)[0].frames == 12
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_packets_of_sound_may_share_a_time(tmp_path: Path, format: Format) -> None:
+    original = film(tmp_path / "a.mkv", sound="aac")
+    with av.open(str(original)) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
+        streams = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.pts is None:
+                continue
+            if packet.stream.type == "audio" and packet.pts == 85:
+                packet.pts = packet.dts = 64
+            packet.stream = streams[packet.stream_index]
+            target.mux(packet)
+    times = [time for _, time, _ in packets(tmp_path / "b.mkv", "audio")]
+    assert times.count(0.064) == 2
+    path, _ = joined(tmp_path, format, made(NTSC), audio=tmp_path / "b.mkv")
+    times = [time for _, time, _ in packets(path, "audio")]
+    assert times == sorted(times) and times[-1] > 0.35
+    assert read(path)[0].frames == 12
+
+
 def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
     one = film(tmp_path / "a.mp4", sound="aac")
     with av.open(str(one)) as source, av.open(str(tmp_path / "two.mp4"), "w") as target:
