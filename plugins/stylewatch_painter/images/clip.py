@@ -17,7 +17,7 @@ from fractions import Fraction
 from heapq import merge
 from importlib.util import find_spec
 from io import SEEK_END
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -795,10 +795,14 @@ def _encoded(
     """Decode the packets of a track, and encode them for a new one of `container`."""
     layout = "mono" if decoder.layout.nb_channels == 1 else "stereo"
     target = container.add_stream(output.fallback, _SAMPLES, layout=layout)
-    for packet in packets:
-        for samples in _decoded(decoder, packet):
-            if samples.pts is not None and samples.pts >= 0:
-                yield from target.encode(samples)
+    pieces = chain.from_iterable(_decoded(decoder, packet) for packet in packets)
+    heard = (piece for piece in pieces if piece.pts is not None and piece.pts >= 0)
+    # a resampler takes no other kind of samples than its first; None gets the rest out of it
+    for _, alike in groupby(heard, lambda s: (s.format.name, s.layout.name, s.sample_rate)):
+        resampler = _pyav().AudioResampler(target.codec_context.format, layout, _SAMPLES)
+        for samples in chain(alike, [None]):
+            for resampled in resampler.resample(samples):
+                yield from target.encode(resampled)
     yield from target.encode(None)
 
 

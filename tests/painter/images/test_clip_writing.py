@@ -208,6 +208,29 @@ def test_packets_of_sound_may_share_a_time(tmp_path: Path, format: Format) -> No
     assert read(path)[0].frames == 12
 
 
+def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> None:
+    original = film(tmp_path / "a.mkv", frames=5, sound="libmp3lame")
+    with av.open(str(tmp_path / "b.mkv"), "w") as target:
+        with av.open(str(original)) as source:
+            streams = [target.add_stream_from_template(stream) for stream in source.streams]
+            for packet in source.demux():
+                if packet.pts is not None:
+                    packet.stream = streams[packet.stream_index]
+                    target.mux(packet)
+        mono: Any = av.CodecContext.create("libmp3lame", "w")
+        mono.sample_rate, mono.layout, mono.format = 44_100, "mono", "s16p"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 22_050), np.int16), "s16p", "mono")
+        silence.sample_rate, silence.pts, silence.time_base = 44_100, 0, Fraction(1, 44_100)
+        for packet in [*mono.encode(silence), *mono.encode(None)]:
+            packet.pts = packet.dts = packet.pts + 44_100 // 4
+            packet.stream = streams[1]
+            target.mux(packet)
+    path, warnings = joined(tmp_path, "webm", made(NTSC), audio=tmp_path / "b.mkv")
+    assert len(warnings) == 1 and "the sound was encoded anew, as" in warnings[0]
+    times = [time for _, time, _ in packets(path, "audio")]
+    assert times == sorted(times) and times[-1] > 0.35 and len(times) > 15
+
+
 def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
     one = film(tmp_path / "a.mp4", sound="aac")
     with av.open(str(one)) as source, av.open(str(tmp_path / "two.mp4"), "w") as target:
