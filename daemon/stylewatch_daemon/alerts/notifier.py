@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -183,8 +183,10 @@ class Notifier(Reporter):
 
     def _wake(self) -> None:
         if self._targets.urls and self._thread is None and not self._events.is_empty:
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, daemon=True)
+            with suppress(RuntimeError):  # no thread to spare: the next event tries again
+                thread.start()
+                self._thread = thread
         self._changed.notify_all()
 
     def _run(self) -> None:

@@ -182,8 +182,15 @@ class Supervisor(Reporter):
     def watching(self, inboxes: Sequence[Path]) -> None:
         """Start the thread once the daemon is at work."""
         if self._thread is None and self._page is not None:
-            self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                why = shortages.no_process(error)
+                self._warn(f"the page cannot be served ({why}): painting goes on, and it is "
+                           "tried again when the settings are reloaded")  # fmt: skip
+            else:
+                self._thread = thread
 
     def close(self) -> None:
         """Stop the page's process and the thread."""

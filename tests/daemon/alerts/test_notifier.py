@@ -120,6 +120,23 @@ def test_events_within_the_interval_are_one_message() -> None:
     ]
 
 
+def test_without_a_thread_to_spare_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    apprise = Apprise()
+    alerts = Notifier(to(ONE, every_s=1000), apprise)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        alerts.blocked({"sky": FULL})
+        alerts.done("sea", OUT)
+    alerts.done("sun", OUT)
+    alerts.leave(60)
+    assert [text.splitlines() for _, text in apprise.sent] == [
+        ["done: sea", "done: sun", f"waiting: sky: {FULL}"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("urls", "answers", "sent"),
     [

@@ -186,6 +186,24 @@ def test_new_settings_hold_once_they_are_known_to_be_right_and_a_killed_page_is_
     until(lambda: not (tmp_path / "b.sock").exists())
 
 
+def test_without_a_thread_to_spare_there_is_no_page_until_it_is_tried_again(
+    tmp_path: Path,
+    supervisors: list[Supervisor],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        running = start(supervisors, page_at(tmp_path))
+    (line,) = caplog.messages
+    assert "TasksMax=" in line and "painting goes on" in line
+    running.watching([])
+    assert server_id(tmp_path) != os.getpid()
+
+
 PROGRAM = """
 from stylewatch_daemon.cli.main import call
 import sys
