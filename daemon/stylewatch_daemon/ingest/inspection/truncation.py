@@ -232,6 +232,8 @@ def _plain(data: bytes) -> int:
     return len(data) + (sum(1 for _ in re.finditer(rb"\S+", data[at:])) < values)
 
 
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
 _FORMATS: tuple[tuple[bytes, int, Callable[[Any], int], str], ...] = (
     (b"\xff\xd8\xff", 0, _jpeg, "marked"),
     (b"\x89PNG\r\n\x1a\n", 0, _png, "marked"),
@@ -242,7 +244,7 @@ _FORMATS: tuple[tuple[bytes, int, Callable[[Any], int], str], ...] = (
     (b"MM\0+", 0, _tiff, "stated"),
     (b"GIF8", 0, _gif, "marked"),
     (b"BM", 0, _bmp, ""),
-    *((kind, 4, _boxes, "") for kind in (b"ftyp", b"moov", b"mdat", b"wide")),
+    *((kind, 4, _boxes, "") for kind in _FIRST_BOXES),
     (b"\x1aE\xdf\xa3", 0, _ebml, ""),
     *((b"P%d" % number, 0, _plain, "") for number in range(1, 7)),
 )
