@@ -207,7 +207,7 @@ def _tiff(data: bytes) -> int:
         if value_at + size * count > len(data):
             return len(data) + 1
         last = max(last, value_at + size * count)
-        if what := _STRIPS.get(number(at, 2)):
+        if size and (what := _STRIPS.get(number(at, 2))):
             values[what] = [number(value_at + size * index, size) for index in range(count)]
     strips = zip(values.get("at", []), values.get("bytes", []), strict=False)
     return max(last, *(at + length for at, length in strips), 0)

@@ -1,5 +1,6 @@
 """Truncated files are told from damaged ones, for every kind of picture and film."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_plain_pictures_end_where_there_are_enough_values(text: bytes) -> None:
 )
 def test_a_damaged_file_is_not_cut_off(data: bytes) -> None:
     assert (is_cut_off(data), can_be_read(data)) == (False, False)
+
+
+def test_a_tag_of_an_unknown_type_takes_no_memory() -> None:
+    tag = b"".join(part.to_bytes(size, "little") for part, size in ((325, 2), (0, 2), (1 << 20, 4)))
+    data = (b"II*\0\x08\0\0\0\x01\0" + tag).ljust(100, b"\x01")
+    tracemalloc.start()
+    try:
+        assert not is_cut_off(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", CAMERAS)
