@@ -70,7 +70,10 @@ risk with untrusted files."""
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders for the alpha of WebM, which FFmpeg's own skip."""
 
-_SOUND = "aac,ac3,alac,eac3,flac,mp3,mp3float,opus,libopus,vorbis,pcm_s16le,pcm_s16be,pcm_s24le"
+_SOUND = (
+    "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_f32le"
+)
 
 _MAX_STREAMS = 64
 _PROBED = 5_000_000
@@ -782,6 +785,8 @@ def _sound(
             for packet in packets:
                 packet.stream = target
                 yield packet
+        elif codec.name not in _SOUND.split(","):
+            warnings.append(f"the sound is left out, as {codec.long_name} is not decoded")
         else:
             warnings.append(
                 f"the sound was encoded anew, as {output.container} cannot hold {codec.long_name}"

@@ -231,6 +231,23 @@ def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> No
     assert times == sorted(times) and times[-1] > 0.35 and len(times) > 15
 
 
+@pytest.mark.parametrize(
+    ("sound", "warning"),
+    [
+        ("wavpack", "the sound is left out, as WavPack is not decoded"),
+        ("mp2", "the sound was encoded anew, as webm cannot hold MP2 (MPEG audio layer 2)"),
+        ("pcm_f32le", "the sound was encoded anew, as webm cannot hold PCM 32-bit floating point"),
+    ],
+)
+def test_sound_is_decoded_by_few_decoders(tmp_path: Path, sound: str, warning: str) -> None:
+    original = film(tmp_path / "a.mkv", sound=sound)
+    path, (text,) = joined(tmp_path, "webm", made(NTSC), audio=original)
+    assert text.startswith(warning)
+    assert inspect(path, LIMITS).has_audio == (sound != "wavpack")
+    path, warnings = joined(tmp_path, "mkv", made(NTSC), audio=original)
+    assert warnings == () and inspect(path, LIMITS).has_audio
+
+
 def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
     one = film(tmp_path / "a.mp4", sound="aac")
     with av.open(str(one)) as source, av.open(str(tmp_path / "two.mp4"), "w") as target:
