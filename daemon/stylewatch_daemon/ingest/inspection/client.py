@@ -196,7 +196,7 @@ class InspectionClient:
         if self._tries[question.job] < TRIES:
             self._questions.put(question)
         elif error.file:
-            advice = "make it smaller, or save it as PNG or JPEG"
+            advice = "make it smaller or shorter, or save it in another format"
             self._deliver(Refused(question.job, f"{error}, {TRIES} times: {advice}"))
         else:  # the child fails before it opens a file: the worker shows whether it is good
             self._deliver(Fine(question.job, ()))
