@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Fine, Question
+from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.state_dir import PREVIEWS
 
@@ -31,11 +32,11 @@ _SWEEP_EVERY = 64
 
 
 class Previews:
-    """The previews of a state folder; pictures of more than `max_pixels` have none."""
+    """The previews of a state folder; pictures and clips beyond `limits` have none."""
 
-    def __init__(self, state: Path, max_pixels: int) -> None:
+    def __init__(self, state: Path, limits: Limits) -> None:
         self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
-        self._max_pixels = max_pixels
+        self._limits = limits
         self._inspector: InspectionClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}
@@ -71,7 +72,17 @@ class Previews:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._inspector = InspectionClient(self._wake, entry=ENTRY)
                 weakref.finalize(self, self._inspector.close)  # else its process outlives this one
-            self._inspector.ask(Question(key, (path,), self._max_pixels, self.folder, side=side))
+            self._inspector.ask(
+                Question(
+                    key,
+                    (path,),
+                    self._limits.max_pixels,
+                    self.folder,
+                    side=side,
+                    max_frames=self._limits.max_frames,
+                    max_seconds=self._limits.max_seconds,
+                )
+            )
         return self._pending[key]
 
     def _wake(self) -> None:

@@ -11,15 +11,27 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.daemon.web.world import STEPS, client, enter, finished_job, picture, sha256, write
+from tests.daemon.web.world import (
+    HERE,
+    STEPS,
+    client,
+    enter,
+    finished_job,
+    picture,
+    settings,
+    sha256,
+    write,
+)
 
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import Question
+from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.store.state_dir import PREVIEWS
 from stylewatch_daemon.views.output_files import all_files
 from stylewatch_daemon.web import pictures, previews
 from stylewatch_daemon.web.pictures import SIDES
 from stylewatch_daemon.web.previews import Previews, sweep
+from stylewatch_daemon.web.serve import application
 
 
 @pytest.fixture
@@ -188,6 +200,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Question] = []
+    limits = Limits(max_pixels=10_000)
     really_ask = InspectionClient.ask
 
     def ask(client: InspectionClient, question: Question) -> None:
@@ -196,7 +209,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
 
     async def body() -> None:
         monkeypatch.setattr(previews, "TIMEOUT_S", 60.0)
-        made = Previews(tmp_path, 10_000)
+        made = Previews(tmp_path, limits)
         for path, digest, preview, times in (
             (tmp_path / "a", tiff, tmp_path / PREVIEWS / f"{tiff}-512.jpg", 1),
             (tmp_path / "b", text, None, 1), (tmp_path / "a", "12ab", None, 2),
@@ -207,7 +220,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
             assert await made.get(path, digest, 512) == preview
             assert len(asked) == times
         monkeypatch.setattr(previews, "TIMEOUT_S", 0.0)
-        assert await Previews(tmp_path, 10_000).get(tmp_path / "a", tiff, 1600) is None
+        assert await Previews(tmp_path, limits).get(tmp_path / "a", tiff, 1600) is None
 
     monkeypatch.setattr(InspectionClient, "ask", ask)
     tiff = sha256(write(tmp_path / "a", picture(9, "TIFF", side=900)))
@@ -216,7 +229,21 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
     with Image.open(tmp_path / PREVIEWS / f"{tiff}-512.jpg") as small:
         assert (small.format, small.size[0]) == ("JPEG", 512)
     write(tmp_path / "thumbs/12ab.jpg", b"made by the inspection")
-    assert Previews(tmp_path, 100).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
+    assert Previews(tmp_path, limits).known("12ab", SIDES[0]) == tmp_path / "thumbs/12ab.jpg"
+
+
+def test_a_preview_has_the_limits_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+    monkeypatch.setattr(InspectionClient, "ask", lambda _, question: asked.append(question))
+    monkeypatch.setattr(previews, "TIMEOUT_S", 0.1)
+    enter(tmp_path / "state", finished_job(tmp_path))
+    limits = Limits(max_pixels=1_000_000, max_frames=9, max_seconds=7.5)
+    app = application(settings(tmp_path).model_copy(update={"limits": limits}), None)
+    TestClient(app, HERE).get("/jobs/id-sea/small/512/final")
+    (question,) = asked
+    assert (question.max_pixels, question.max_frames, question.max_seconds) == (1_000_000, 9, 7.5)
 
 
 def test_a_preview_is_sent_or_a_blank_in_its_place(page: TestClient, tmp_path: Path) -> None:
