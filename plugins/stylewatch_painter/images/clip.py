@@ -72,7 +72,7 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 _SOUND = (
     "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
-    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_f32le"
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_f32le"
 )
 
 _MAX_STREAMS = 64

@@ -236,6 +236,10 @@ def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> No
     [
         ("wavpack", "the sound is left out, as WavPack is not decoded"),
         ("mp2", "the sound was encoded anew, as webm cannot hold MP2 (MPEG audio layer 2)"),
+        (
+            "pcm_s24be",
+            "the sound was encoded anew, as webm cannot hold PCM signed 24-bit big-endian",
+        ),
         ("pcm_f32le", "the sound was encoded anew, as webm cannot hold PCM 32-bit floating point"),
     ],
 )
