@@ -6,7 +6,6 @@ features, averages spread evenly, maxima to the position they came from (the fir
 `MaxPool` counts its indices).
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -190,17 +189,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
 def write(path: Path, model: onnx.ModelProto) -> None:
     """Check `model` and write it with its seal, atomically."""
     onnx.checker.check_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(sealed(model.SerializeToString(deterministic=True)))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    store.write_file(path, sealed(model.SerializeToString(deterministic=True)))
 
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:

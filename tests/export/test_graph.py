@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from itertools import product
 from pathlib import Path
 
@@ -122,9 +123,13 @@ def test_graph_is_flushed_to_disk_before_it_replaces_the_old_one(
     built = graph.features(little.plan(), little.arrays(monkeypatch))
     model, fsync = built.SerializeToString(deterministic=True), os.fsync
     flushed: list[bool] = []
+    folders: list[bool] = []
 
     def check(descriptor: int) -> None:
         fsync(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            folders.append(path.read_bytes() == sealed(model))
+            return
         written = path.with_name(f".{path.name}.part").read_bytes()
         flushed.append(written == sealed(model) and path.read_bytes() == b"old")
         if len(flushed) == 1:
@@ -135,7 +140,7 @@ def test_graph_is_flushed_to_disk_before_it_replaces_the_old_one(
         graph.write(path, built)
     assert path.read_bytes() == b"old"
     graph.write(path, built)
-    assert flushed == [True, True]
+    assert (flushed, folders) == ([True, True], [True]), "the folder, too, once it has the file"
     assert path.read_bytes() == sealed(model)
 
 

@@ -69,11 +69,19 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
     """
     solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     digests = {name: sha256(tensor.data).hexdigest() for name, tensor in solid.items()}
+    write_file(path, save(solid, {**about, "digests": json.dumps(digests)}))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically; nothing is left of one that cannot be written. Raises OSError.
+
+    The caller must hold a lock against other writers.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
-            file.write(save(solid, {**about, "digests": json.dumps(digests)}))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
