@@ -90,7 +90,7 @@ def _call_glibc(function: str, *arguments: int) -> None:
 def available() -> float:
     """Bytes that can still be allocated, by machine and control groups; inf if unknown.
 
-    What the groups hold of files counts as free, as in `MemAvailable`: it is dropped when needed.
+    Cached files count as free, as in `MemAvailable`: the system drops them when it needs memory.
     """
     free = _of_machine("MemAvailable")
     for group in _groups():

@@ -30,8 +30,8 @@ QUIET_AFTER = 60.0
 """Seconds after the start from which files that change keep no job from being run."""
 
 AHEAD = 16
-"""How many questions are asked at a time: enough that their verdicts share a sync of the ledger.
-And how many jobs of an inbox have files that are being copied."""
+"""How many questions are asked at a time: enough that their verdicts share a sync of the ledger. It
+is also the number of jobs of an inbox whose files are copied at a time."""
 
 
 class Ingest:
@@ -167,7 +167,7 @@ class Ingest:
         claimed = 0
         for job, error in self._claimer.finish_copies():
             self.settled = False  # other jobs may have waited for the copy of a file they share
-            pair = self._copied.pop(job.id, None)
+            pair = self._copied.get(job.id)
             inboxes = [inbox for inbox in self.inboxes if inbox.path == job.inbox]
             if error is None:
                 sources = [file.source for file in job.files]
@@ -179,6 +179,8 @@ class Ingest:
                     inbox.not_claimed(pair, error)
             elif isinstance(error, OSError):
                 self._reporter.paused(job.name, str(error))
+        copying = self._claimer.copying  # not those that were set aside
+        self._copied = {id_: pair for id_, pair in self._copied.items() if id_ in copying}
         return claimed
 
     def _claimable(self) -> list[Inbox]:

@@ -132,7 +132,7 @@ def _attempt(
         kept = load_snapshot(order) if further.size == fallback.size else EMPTY
         record = {**kept.record, "relief": further.as_json()}
         if further.device != fallback.device:
-            record.pop("decided", None)  # they suit the device without memory
+            record.pop("decided", None)  # they were chosen for the other device
         checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return further
 

@@ -108,7 +108,7 @@ def orientation_of(image: Image.Image) -> int:
     Some of Pillow's readers rotate the picture themselves when it is loaded.
     """
     if image.format == "PNG" and "exif" not in image.info:
-        image.load()  # EXIF may follow the pixels, whose damage is no matter of EXIF
+        image.load()  # EXIF may follow the pixels, and damaged pixels must raise
     try:
         stored = image.getexif().get(Base.Orientation, 1)
     except Exception:  # over broken bytes nearly anything is raised; `tags_of` notes it
