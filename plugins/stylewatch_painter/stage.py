@@ -48,6 +48,11 @@ class Term:
     weight: float
     gradient_weight: float | None = None
 
+    @property
+    def weighted(self) -> float:
+        """What the term adds to the total: value x weight."""
+        return self.value * self.weight
+
     def as_json(self) -> dict[str, float]:
         """Plain `value`, `weight` and, if it is set, `gradient_weight`."""
         return {name: number for name, number in vars(self).items() if number is not None}

@@ -75,7 +75,7 @@ class Targets:
             *content.values(),
             *(term for layers in style.values() for term in layers.values()),
         ]
-        return Losses(sum(term.value * term.weight for term in terms), content, style)
+        return Losses(sum(term.weighted for term in terms), content, style)
 
     def gradient(self, picture: Pixels) -> Colors:
         """Compute M times the gradient of the total for each color, (M, 3)."""

@@ -1,9 +1,8 @@
 """Have artifacts drawn by a child process, which gives back the memory that this takes."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 from stylewatch_daemon.processes.child import Child
 
@@ -31,13 +30,12 @@ class LossTable:
 
     Columns are as in losses.csv, `total` and the terms; a row has the step, the width and the
     height of the picture, the seconds, then a value for each column, None for a term that the step
-    does not have. `weights` say how much each term counts, 1 where it is not named. `stages` are
-    the steps of the stages. The steps of a clip are frames, by their `unit`.
+    does not have. `stages` are the steps of the stages. The steps of a clip are frames, by their
+    `unit`.
     """
 
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[float | None]] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)
     stages: Sequence[int] = ()
     unit: str = "step"
 
@@ -142,21 +140,3 @@ def evenly(count: int, limit: int) -> list[int]:
     if limit == 1:
         return [count - 1]
     return [round(number * (count - 1) / (limit - 1)) for number in range(limit)]
-
-
-def weights_of(*records: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield each term of a receipt's `losses`, by its column in losses.csv, with its weight.
-
-    Small scales can have other terms than the final size, so each stage has a record of its own.
-    """
-    for losses in records:
-        for layer, term in losses["content"].items():
-            yield f"content.{layer}", float(term["weight"])
-        for name, value in losses["style"].items():
-            if "weight" in value:
-                yield f"style.{name}", float(value["weight"])
-            else:
-                yield from ((f"{name}.{layer}", float(t["weight"])) for layer, t in value.items())
-        for name in ("tv", "temporal"):
-            if losses.get(name):
-                yield name, float(losses[name]["weight"])

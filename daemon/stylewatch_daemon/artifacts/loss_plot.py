@@ -54,7 +54,7 @@ def _draw_terms(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
     terms = [
         (column, name)
         for column, name in enumerate(losses.columns, start=_HEAD)
-        if name != "total" and losses.weights.get(name, 1.0) > 0
+        if name != "total" and np.any(table[:, column] > 0)  # else it acts on the gradient only
     ]
     shades_of_styles = cycle(_STYLES)
     sides = dict.fromkeys(name.partition(".")[0] for _, name in terms)
@@ -63,9 +63,10 @@ def _draw_terms(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
         shades = _SHADES.get(side) or next(shades_of_styles)
         tones = colormaps[shades](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
         for (column, name), tone in zip(columns, tones[1:], strict=True):
-            values = table[:, column] * losses.weights.get(name, 1.0)
             label = _label(side, columns) if (column, name) == columns[-1] else None
-            axes.plot(table[:, 0], _above_zero(values), color=tone, linewidth=1.8, label=label)
+            axes.plot(
+                table[:, 0], _above_zero(table[:, column]), color=tone, linewidth=1.8, label=label
+            )
 
 
 def _label(side: str, columns: Sequence[tuple[int, str]]) -> str:

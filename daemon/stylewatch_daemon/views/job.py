@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.artifacts.client import weights_of
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.disk_space import amount
@@ -35,6 +34,8 @@ WIDTH, HEIGHT = 320, 96
 _MARGIN = 4
 _MIN_DECADES = 0.1
 _MAX_POINTS = 160
+_NO_TERMS = ("step", "width", "height", "seconds", "total")
+"""Columns of losses.csv."""
 
 Point = tuple[int, float]
 """A step and its loss."""
@@ -274,7 +275,7 @@ def job_view(
         warnings=tuple(map(shown, _warnings(receipt))),
         jobs=tuple((shown(job.name), shown(job.state)) for job in _jobs(receipt)),
         steps=tuple(stages(entry)),
-        curve=loss_curve(entry, now.get("steps", 0), recent, receipt),
+        curve=loss_curve(entry, now.get("steps", 0), recent),
     )
 
 
@@ -338,27 +339,14 @@ def _as_yaml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def loss_curve(
-    entry: Entry,
-    steps: int = 0,
-    recent: Sequence[Point] = (),
-    receipt: AnyReceipt | None = None,
-) -> Curve | None:
-    """Draw the losses of a job of `steps` steps; each term too where the receipt has weights."""
+def loss_curve(entry: Entry, steps: int = 0, recent: Sequence[Point] = ()) -> Curve | None:
+    """Draw the losses of a job of `steps` steps, and what each term adds to them."""
     lines = parse(read_losses(entry))
     total = lines.get("total", ())
+    terms = {name: line for name, line in lines.items() if name not in _NO_TERMS}
     written = total[-1][0] if total else 0
-    shares: Mapping[str, float] = {}
-    if isinstance(receipt, Receipt):
-        records = (*(stage.losses for stage in receipt.stages), receipt.losses)
-        shares = dict(weights_of(*(losses.model_dump(exclude_none=True) for losses in records)))
-    weighted = {
-        name: [(step, share * loss) for step, loss in lines[name]]
-        for name, share in shares.items()
-        if name in lines
-    }
     points = [*total, *(point for point in recent if point[0] > written)]
-    return curve(points, steps, weighted, progress_unit(entry.frames))
+    return curve(points, steps, terms, progress_unit(entry.frames))
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

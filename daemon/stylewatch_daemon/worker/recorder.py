@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn, weights_of
+from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
@@ -299,7 +299,6 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
         losses=LossTable(
             recorder.columns,
             recorder.table(),
-            dict(weights_of(*(stage["losses"] for stage in recorder.stages))),
             [stage["step"] for stage in recorder.stages],
             recorder.prepared.unit,
         ),
@@ -350,12 +349,15 @@ def _duration(seconds: float) -> str:
 
 
 def _columns(losses: Losses) -> dict[str, float]:
-    """The columns of losses.csv: the total, then the value of each term."""
+    """The columns of losses.csv: the total, then what each term adds to it.
+
+    Weights may differ between the sizes of a job, so values alone could not be compared.
+    """
     columns = {"total": losses.total}
-    columns |= {f"content.{layer}": term.value for layer, term in losses.content.items()}
+    columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
         name = "style" if len(losses.style) == 1 else style
-        columns |= {f"{name}.{layer}": term.value for layer, term in layers.items()}
+        columns |= {f"{name}.{layer}": term.weighted for layer, term in layers.items()}
     others = {"tv": losses.tv, "temporal": losses.temporal}
-    columns |= {name: term.value for name, term in others.items() if term is not None}
+    columns |= {name: term.weighted for name, term in others.items() if term is not None}
     return columns

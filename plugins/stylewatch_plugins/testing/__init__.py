@@ -190,7 +190,7 @@ class BackendConformance(ABC):
     ) -> None:
         """With every side of the objective in use."""
         for step in painted(backend, sample({**SMALL_FIRST, **recipe})):
-            total = sum(term.value * term.weight for term in terms(step.losses))
+            total = sum(term.weighted for term in terms(step.losses))
             assert step.losses.total == pytest.approx(total, rel=self.closeness)
             assert step.losses.content and step.losses.style
 

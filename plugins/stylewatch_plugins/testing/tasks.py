@@ -154,7 +154,7 @@ def two_regions(first: str) -> Task:
 def weighed(losses: Losses, side: str) -> float:
     """Sum what one side of the objective, `content` or `style`, adds to the total."""
     part = Losses(0.0, losses.content) if side == "content" else Losses(0.0, {}, losses.style)
-    return sum(term.value * term.weight for term in terms(part))
+    return sum(term.weighted for term in terms(part))
 
 
 def everything() -> Task:

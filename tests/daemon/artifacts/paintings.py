@@ -28,11 +28,11 @@ def source(
 def losses() -> LossTable:
     """Losses of 12 steps that fall, over two sizes, with a stage every fourth step."""
     rows = tuple(
-        (step, *((24, 18) if step <= 6 else (48, 36)), 0.1 * step, 9 / step, 2 / step, 1 / step)
+        (step, *((24, 18) if step <= 6 else (48, 36)), 0.1 * step, 9 / step, 1 / step, 2 / step)
         for step in range(1, 13)
     )
     columns = ("total", "content.conv4_2", "style.conv1_1")
-    return LossTable(columns, rows, {"content.conv4_2": 0.5, "style.conv1_1": 2.0}, (4, 8, 12))
+    return LossTable(columns, rows, (4, 8, 12))
 
 
 def painting(folder: Path, stages: int = 3, wanted: Sequence[str] = ()) -> ArtifactRequest:

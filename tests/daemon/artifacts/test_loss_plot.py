@@ -29,7 +29,7 @@ def plot(monkeypatch: pytest.MonkeyPatch) -> Plot:
     return plot
 
 
-def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
+def test_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
     figure, lines = plot(losses())
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
@@ -40,8 +40,8 @@ def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
     borders = [line for line in axes.get_lines() if np.array_equal(line.get_xdata(), [6.5, 6.5])]
     assert len(borders) == 1
     assert axes.get_xlabel() == "step"
-    weights = {**losses().weights, "style.conv1_1": 0.0}
-    figure, lines = plot(replace(losses(), weights=weights, unit="frame"))
+    rows = tuple((*row[:-1], 0.0) for row in losses().rows)  # a term of the gradient alone
+    figure, lines = plot(replace(losses(), rows=rows, unit="frame"))
     assert not [name for name in lines if name.startswith("style")]
     assert figure.axes[0].get_xlabel() == "frame"
 

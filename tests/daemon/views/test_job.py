@@ -138,19 +138,11 @@ def test_a_curve_has_few_points_and_only_valid_values() -> None:
 
 
 def test_terms_of_single_sizes_are_drawn_where_they_are(tmp_path: Path) -> None:
-    """Empty cells have no points, and weights of earlier terms are those of their stages.
-
-    The first frame of a clip has no temporal loss.
-    """
+    """Empty cells have no points: the first frame of a clip has no temporal loss."""
     job = finished_job(tmp_path)
-    plain = receipt("sea")
-    style = {"neighbors": {"weight": 2, "value": 3}}
-    plain["stages"][0] |= {"losses": {"total": 6, "content": {}, "style": style}}
-    plain["losses"] |= {"temporal": {"weight": 60, "value": 0.1}}
-    write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
-    table = "step,total,style.neighbors,content.conv4_2,temporal\n1,9,3,,\n2,5,,4,.1\n3,4,,3,.1\n"
+    table = "step,total,style.neighbors,content.conv4_2,temporal\n1,9,9,,\n2,5,,4,1\n3,4,,3.5,.5\n"
     write(tmp_path / "out/sea/losses.csv", table.encode())
-    assert parse(table)["style.neighbors"] == [(1, 3.0)]
+    assert parse(table)["style.neighbors"] == [(1, 9.0)]
     line = job_view(job).curve
     assert line is not None and line.last == (3, 4.0)
     assert [(name, len(places(path))) for name, path in line.terms] == [

@@ -45,7 +45,9 @@ def test_names_of_stages_sort(given: Order) -> None:
     assert names == ["00005.png", "0005.png", "123456.png"]
 
 
-def test_the_table_has_a_row_for_each_step_and_a_column_for_each_term(given: Order) -> None:
+def test_the_table_has_what_each_term_adds_to_the_total_in_each_step(
+    given: Order,
+) -> None:
     recorder = Recorder.begin(given, prepare(given), {})
     for step in (1, 2, 3):
         recorder.add(stage(step, 4, replace(LOSSES, total=0.1 + 0.2)))
@@ -53,24 +55,23 @@ def test_the_table_has_a_row_for_each_step_and_a_column_for_each_term(given: Ord
     rows = table(given)
     assert rows[0] == {
         "step": "1", "width": "3", "height": "2", "seconds": "1.235", "total": str(0.1 + 0.2),
-        "content.conv4_2": "2.0", "style.conv1_1": "2.0", "style.conv2_1": "2.0",
+        "content.conv4_2": "1.0", "style.conv1_1": "1.0", "style.conv2_1": "1.0",
     }  # fmt: skip
     assert [row["step"] for row in rows] == ["1", "2", "3"]
 
 
 def test_terms_of_single_sizes_have_columns_of_their_own(given: Order) -> None:
     """Small scales of `best` match neighbors, and the final size has other terms."""
-    coarse = Losses(2.0, {}, {"style-1": {"neighbors": Term(2.0, 0.25)}})
+    coarse = Losses(0.5, {}, {"style-1": {"neighbors": Term(2.0, 0.25)}})
     recorder = recorded(given, stage(1, 2, coarse))
     recorder = Recorder.begin(given, prepare(given), recorder.remember())
     recorder.add(stage(2, 2))
     recorder.stage(stage(2, 2))
     first, last = (dict(list(row.items())[4:]) for row in table(given))
-    layers = {"content.conv4_2": "2.0", "style.conv1_1": "2.0", "style.conv2_1": "2.0"}
-    assert first == {"total": "2.0", "style.neighbors": "2.0"} | dict.fromkeys(layers, "")
+    layers = {"content.conv4_2": "1.0", "style.conv1_1": "1.0", "style.conv2_1": "1.0"}
+    assert first == {"total": "0.5", "style.neighbors": "0.5"} | dict.fromkeys(layers, "")
     assert last == {"total": "3.0", "style.neighbors": ""} | layers
     losses = module.artifact_request(recorder, stage(2, 2), "final.png", "").losses
-    assert losses.weights == {"style.neighbors": 0.25} | dict.fromkeys(layers, 0.5)
     columns, rows = np.arange(4 + len(losses.columns)), np.array(losses.rows, dtype=float)
     assert np.array_equal(np.isnan(rows), [columns > 5, columns == 5])
     assert loss_plot.draw(losses).startswith(b"\x89PNG")
