@@ -130,7 +130,7 @@ def _receive(child: Child, deadline: float) -> Drawn:
         return Drawn(header.name, problem=header.problem)
     if not child.line.poll(max(0.0, deadline - time.monotonic())):
         raise TimeoutError
-    return Drawn(header.name, child.line.recv_bytes(MAX_FILE))
+    return Drawn(header.name, child.receive_bytes(MAX_FILE))
 
 
 def evenly(count: int, limit: int) -> list[int]:

@@ -23,7 +23,7 @@ from stylewatch_daemon.executors.ray.messages import (
 )
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
+from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Alerts, Demand
 from stylewatch_painter.installation import install_command
@@ -165,7 +165,7 @@ def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
         try:
             with suppress(EOFError, OSError, ValueError):
                 if driver.line.poll(CLUSTER_TIMEOUT_S):
-                    _, word = unpack(driver.line.recv_bytes(MAX_MESSAGE))
+                    _, word = unpack(driver.receive_bytes())
         finally:
             driver.kill()
     if isinstance(word, Capacity | ClusterLost):

@@ -19,7 +19,7 @@ from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.executors.scheduler import Emit
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
+from stylewatch_daemon.processes.child import Child, decode
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptEvent,
@@ -266,7 +266,7 @@ class WorkerProcess:
 
         Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
         """
-        raw = child.line.recv_bytes(MAX_MESSAGE)
+        raw = child.receive_bytes()
         self._serves = True
         if raw == READY:
             return

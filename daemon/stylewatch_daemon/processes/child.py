@@ -8,6 +8,8 @@ expected records is built.
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT = 2.0
 """Seconds that a process gets to exit before it is killed."""
+
+HALF_MESSAGE_S = 60
+"""Seconds of silence in the middle of a message after which its rest is no longer awaited."""
 
 MAX_MESSAGE = 64 << 20
 """Bytes of a message from a child; the receipt of many thousand stages is the longest."""
@@ -65,6 +70,7 @@ class Child:
                 self.line, theirs = Pipe()
                 on_failure.callback(self.line.close)
                 with theirs:
+                    _limit_silence(self.line)
                     lifeline, self._lifeline = Pipe(duplex=False)
                     on_failure.callback(self._lifeline.close)
                     with lifeline:
@@ -103,7 +109,18 @@ class Child:
         """
         if not self.line.poll(timeout):
             raise TimeoutError
-        return decode(self.line.recv_bytes(MAX_MESSAGE), *kinds)
+        return decode(self.receive_bytes(), *kinds)
+
+    def receive_bytes(self, most: int = MAX_MESSAGE) -> bytes:
+        """Return the next message as it is, of `most` bytes at most; `line` is ready to be read.
+
+        Raises EOFError or OSError if the process closed the connection, ValueError if the message
+        ends halfway.
+        """
+        try:
+            return self.line.recv_bytes(most)
+        except BlockingIOError as error:
+            raise ValueError(f"half a message, then nothing for {HALF_MESSAGE_S} s") from error
 
     def exit_reason(self) -> str:
         """Describe how the process ended; empty if it still runs after STOP_TIMEOUT."""
@@ -130,6 +147,13 @@ class Child:
         self._process.wait()
         self.line.close()
         self._lifeline.close()
+
+
+def _limit_silence(line: Connection) -> None:
+    """Let a read that waits for longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
+    timeval = struct.pack("ll", HALF_MESSAGE_S, 0)
+    with socket.fromfd(line.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def received(pipe: Connection) -> Any:

@@ -17,6 +17,7 @@ from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
 from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.processes import child
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -74,11 +75,13 @@ def test_a_process_is_started_for_work_and_serves_one_backend_until_it_is_lost(m
         ("close files", "the worker process "),  # it may find out by itself, and end
         ("close the line", "cut itself off"),
         ("write into the line", "an invalid message"),
+        ("write half a message", "sent half a message"),
     ],
 )
 def test_a_worker_that_leaves_or_spoils_the_connection_is_lost(
-    how: str, why: str, make: Make
+    how: str, why: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(child, "HALF_MESSAGE_S", 1)
     step, lost = make().run("1", how)
     assert isinstance(step, Progress), "what it sent before comes first"
     assert isinstance(lost, Lost)

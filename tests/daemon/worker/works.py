@@ -27,6 +27,8 @@ from stylewatch_plugins.contract import Wish
 
 WORK = "tests.daemon.worker.works:work"
 PAINTED = "a/job"
+SPOILED = ("close files", "close the line", "write into the line", "write half a message")
+"""What the worker does to its connection."""
 SCENES = {1: 2, 3: 3, 6: 4}
 """The scenes of a clip that are not painted: their first frames, and their frames."""
 FRAMES = 10
@@ -75,7 +77,7 @@ def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
         yield from until_asked(wish)
     elif order.name == "unspeakable":
         yield Done({"receipt": lambda: None})
-    elif order.name in ("close files", "close the line", "write into the line"):
+    elif order.name in SPOILED:
         spoil(order.name)
     else:
         fail(order.name)
@@ -134,6 +136,8 @@ def spoil(how: str) -> None:
             os.close(fd)
         elif how == "write into the line":
             os.write(fd, struct.pack("!i", 4) + b"oops")
+        elif how == "write half a message":
+            os.write(fd, struct.pack("!i", 8) + b"oops")
     signal.pause()
 
 

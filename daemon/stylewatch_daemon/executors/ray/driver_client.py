@@ -21,7 +21,7 @@ from stylewatch_daemon.executors.ray.messages import (
     Message,
     unpack,
 )
-from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
+from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
@@ -103,7 +103,7 @@ class Cluster(ThreadedExecutor):
             try:
                 if not driver.line.poll():
                     return
-                ticket, message = unpack(driver.line.recv_bytes(MAX_MESSAGE))
+                ticket, message = unpack(driver.receive_bytes())
             except (EOFError, OSError):
                 self._fail(f"it ended ({driver.exit_reason() or 'it closed its files'})")
             except ValueError as error:
