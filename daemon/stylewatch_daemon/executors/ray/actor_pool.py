@@ -175,9 +175,9 @@ class ActorClient:
             self._emit(AttemptEvent(ticket, end))
 
     def _end_all(self, end: Failed | Lost) -> None:
-        tickets, self.tickets = self.tickets, set()
-        for ticket in tickets:
+        for ticket in list(self.tickets):
             self._emit(AttemptEvent(ticket, end))
+        self.tickets = set()  # last: a free actor would get a clip that these ends join
 
 
 StartActor = Callable[[str], ActorHandle]

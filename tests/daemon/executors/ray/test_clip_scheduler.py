@@ -1,5 +1,6 @@
 """Clips whose scenes are painted in two places at once are single attempts for the daemon."""
 
+import asyncio
 from typing import Any, get_args
 
 import pytest
@@ -159,6 +160,43 @@ def test_what_a_machine_that_cannot_be_used_was_to_paint_is_left_to_the_others()
     async def scenario(world: World) -> None:
         def start(machine: str) -> FakeActor:
             world.actors.append(UnavailableActor() if world.actors else FakeActor())
+            return world.actors[-1]
+
+        world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
+        world.pool.look([FIRST, SECOND])
+        world.submit(a="clip")
+        assert await ends(world) == [Done({"state": "done"})]
+
+    run(scenario)
+
+
+def test_an_actor_that_was_lost_does_not_get_the_joined_clip() -> None:
+    async def scenario(world: World) -> None:
+        part_ended = asyncio.Event()
+
+        class BusyActor(FakeActor):
+            """An actor for which other work waits at the end of its part."""
+
+            async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
+                answer = await super().call(name, *args)
+                if name == "events" and b"Stopped" in answer and not part_ended.is_set():
+                    world.submit(b="until stopped")
+                    part_ended.set()
+                return answer
+
+        class LostActor(FakeActor):
+            """An actor that is lost before it takes its part, once the other part has ended."""
+
+            async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
+                if name == "begin":
+                    await part_ended.wait()
+                    raise UnavailableError("the machine is gone")
+                return await super().call(name, *args)
+
+        kinds = iter((BusyActor, LostActor))
+
+        def start(machine: str) -> FakeActor:
+            world.actors.append(next(kinds, FakeActor)())
             return world.actors[-1]
 
         world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
