@@ -115,8 +115,8 @@ def peak() -> float:
     status = Path("/proc/self/status")
     if status.is_file():  # what rusage has counts the process it was forked from, too
         (line,) = (line for line in status.read_text("ascii").splitlines() if "VmHWM" in line)
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def resident(pid: int) -> float:

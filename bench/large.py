@@ -58,9 +58,8 @@ def paint(given: Task, options: Mapping[str, object]) -> None:
     for step in backend.paint(given, go_on):
         moments.append(time.monotonic())
         print(f"step {step.step}: loss {step.losses.total:.4g}", flush=True)
-    peak = common.peak() * 2**20
     per_step = (moments[-1] - moments[1]) / max(1, len(moments) - 2)
-    print(f"peak memory: {peak / 1e9:.2f} GB")
+    print(f"peak memory: {common.peak() / 1e3:.2f} GB")
     print(f"seconds a step: {per_step:.1f}; the first: {moments[1] - moments[0]:.1f}")
     run = whole_run(given.final, per_step)
     print(f"the whole run of `best`, extrapolated: {run / 3600:.2f} h")

@@ -1,6 +1,8 @@
 """Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +50,13 @@ def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
     wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5,
               "step_ratio_fp32": 0.5}  # fmt: skip
     assert {key: readings[key] for key in wanted} == wanted
+
+
+def test_the_peak_of_memory_is_in_megabytes() -> None:
+    program = "before = peak(); b'x' * 10**8; print(peak() - before)"
+    command = [sys.executable, "-c", f"from bench.common import peak; {program}"]
+    more = subprocess.run(command, check=True, capture_output=True, text=True, cwd=common.ROOT)
+    assert float(more.stdout) == pytest.approx(100, rel=0.02)
 
 
 def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
