@@ -28,6 +28,7 @@ from stylewatch_painter.errors import PictureError
 
 if TYPE_CHECKING:
     from stylewatch_painter.images.clip import ClipLimits, Frame
+    from stylewatch_plugins.contract import Estimate
 
 FIGURE_STEPS, FIGURE_SIZE = 100, "256"
 """Steps and long side (pixels) that are enough to show the features of a layer."""
@@ -107,19 +108,15 @@ class _Run:
     dry_run: bool
 
     def single(self, plan: Plan) -> None:
-        if self.dry_run:
-            if not self.quiet:
-                order = plan.order
-                build_order.note_size_limit(
-                    order.settings, plan.recipe, order.content, order.max_pixels
-                )
-            self._estimate(plan.order)
+        if self.dry_run or plan.recipe.schedule.steps == 0:
+            plain, text = self._figures(plan)
+            if self.json:
+                echo_json(plain)
+            else:
+                echo(text)
             return
         if not self.quiet:
             note("\n".join(plan.remarks))
-        if plan.recipe.schedule.steps == 0:
-            self._measure(plan.order)
-            return
         done = self.work(plan)
         if self.json:
             echo_json(done.receipt)
@@ -134,9 +131,7 @@ class _Run:
     ) -> None:
         """Run each job, and draw the sheet; or measure or estimate each."""
         if self.dry_run or all(plan.recipe.schedule.steps == 0 for _, plan in plans):
-            for member, plan in plans:
-                echo(f"{member.name}:")
-                self.single(plan)
+            self._series_of_figures(sweep, plans)
             return
         sheet = folder / "sheet.png"
         output_target.check_free(sheet, force=self.force)
@@ -180,31 +175,47 @@ class _Run:
                     return event
         raise WorkerError("the job ended without a result")
 
-    def _measure(self, order: Order) -> None:
-        from stylewatch_daemon.worker.run_job import measure
+    def _series_of_figures(
+        self, sweep: dict[str, tuple[Any, ...]], plans: Sequence[tuple[Member, Plan]]
+    ) -> None:
+        """Estimate or measure each job of a series."""
+        kind, jobs = "estimate" if self.dry_run else "losses", []
+        for member, plan in plans:
+            plain, text = self._figures(plan)
+            jobs.append({"name": member.name, kind: plain})
+            if not self.json:
+                echo(f"{member.name}:\n{text}")
+        if self.json:
+            echo_json({"sweep": sweep, "jobs": jobs})
 
+    def _figures(self, plan: Plan) -> tuple[dict[str, Any], str]:
+        """Estimate or measure a job; return the result for JSON and as text."""
+        from stylewatch_daemon.worker.run_job import estimate, measure
+
+        order = plan.order
+        if self.dry_run:
+            if not self.quiet:
+                build_order.note_size_limit(
+                    order.settings, plan.recipe, order.content, order.max_pixels
+                )
+            need = estimate(order)
+            return asdict(need), "\n".join(_in_words(need, "frames" if order.is_clip else "steps"))
+        if not self.quiet:
+            note("\n".join(plan.remarks))
         measured = measure(order)
-        if self.json:
-            echo_json(measured)
-        else:
-            echo(losses(measured))
+        return measured, losses(measured)
 
-    def _estimate(self, order: Order) -> None:
-        from stylewatch_daemon.worker.run_job import estimate
 
-        need = estimate(order)
-        if self.json:
-            echo_json(asdict(need))
-            return
-        unit = "frames" if order.is_clip else "steps"
-        for pixels, steps in zip(need.sizes, need.steps, strict=True):
-            echo(f"{steps} {unit} at {in_pixels(pixels)}")
-        echo("time: " + ("unknown" if need.seconds is None else duration_range(need.seconds)))
-        if need.busy:
-            echo("other programs use the processors now; this is the time without them")
-        echo("memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}"))
-        if need.tile is not None:
-            echo(f"in tiles of {need.tile} pixels")
+def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
+    """Yield the lines of an estimate, whose steps have this `unit`."""
+    for pixels, steps in zip(need.sizes, need.steps, strict=True):
+        yield f"{steps} {unit} at {in_pixels(pixels)}"
+    yield "time: " + ("unknown" if need.seconds is None else duration_range(need.seconds))
+    if need.busy:
+        yield "other programs use the processors now; this is the time without them"
+    yield "memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}")
+    if need.tile is not None:
+        yield f"in tiles of {need.tile} pixels"
 
 
 def _sheet(

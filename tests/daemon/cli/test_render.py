@@ -171,6 +171,22 @@ def test_a_series_is_a_folder_with_each_picture_and_a_sheet(here: Path, run: Run
     assert files(here / "film-style") == {"sheet.png", "strength=0.1.mp4", "strength=0.9.mp4"}
 
 
+def test_a_series_that_is_only_estimated_or_measured_is_one_object(run: Run) -> None:
+    sweep = ("render", *PAIR, *SMALL, "--sweep", "strength=0.1,0.9")
+    measure = (*sweep, "--set", "schedule.steps=0")
+    names = ["strength=0.1", "strength=0.9"]
+    estimates = json.loads(run(*sweep, "--dry-run", "--json").out)
+    assert estimates["sweep"] == {"strength": [0.1, 0.9]}
+    assert [job["name"] for job in estimates["jobs"]] == names
+    assert [job["estimate"]["steps"] for job in estimates["jobs"]] == [[2], [2]]
+    losses = json.loads(run(*measure, "--json").out)
+    assert [job["name"] for job in losses["jobs"] if job["losses"]["total"] > 0] == names
+    for words in ((*sweep, "--dry-run"), measure):
+        assert [line for line in run(*words).lines if line.endswith(":")] == [
+            "strength=0.1:", "strength=0.9:"
+        ]  # fmt: skip
+
+
 def test_a_figure_is_one_picture_and_replaces_nothing(here: Path, run: Run) -> None:
     figure = ("figure", *PAIR, "--backend", "sketch", "--size", "32", "--steps", "1")
     (here / "layers.png").write_text("mine")
