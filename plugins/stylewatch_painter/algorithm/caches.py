@@ -71,12 +71,10 @@ class DiskCache:
     def put(self, key: Hashable, sums: LayerSums) -> None:
         """Write the entry for `key`, atomically."""
         path = self._path(key)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
         body = save(dict(_named(sums)))
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(sha256(body).digest() + body)
-            part.replace(path)
+            with store.replaced(path, f".{path.name}.{os.getpid()}") as part:
+                part.write_bytes(sha256(body).digest() + body)
             self._evict()
 
     def _path(self, key: Hashable) -> Path:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.network import kernels
+from stylewatch_painter.network import kernels, store
 from stylewatch_painter.network.kernels import Convolution
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision, cut
 
@@ -84,11 +84,11 @@ def kept(
         return measured
     known = read()
     entry = known.setdefault(key, measured)
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    with suppress(OSError):  # the next process measures again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(entries.dump_json(known, indent=1))
-        beside.replace(file)
+    with (
+        suppress(OSError),  # the next process measures again
+        store.replaced(file, f".{file.name}.{os.getpid()}") as part,
+    ):
+        part.write_bytes(entries.dump_json(known, indent=1))
     return entry
 
 

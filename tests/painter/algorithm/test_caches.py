@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -48,6 +49,14 @@ def test_damaged_file_is_a_miss(tmp_path: Path) -> None:
         content[position] ^= 1
         file.write_bytes(content)
         assert DiskCache("a network", tmp_path).get("a") is None
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
+    DiskCache("a network", tmp_path).put("a", layer_sums())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_least_recently_used_file_is_evicted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -95,6 +96,15 @@ def test_times_that_another_process_adds_meanwhile_are_kept(tmp_path: Path) -> N
     assert calibration.kept(file, entries, "cpu", measure("gpu", 1.0)) == 9.0
     assert calibration.kept(file, entries, "both", measure("both", 2.0)) == 2.0
     assert entries.validate_json(file.read_bytes()) == {"gpu": 1.0, "cpu": 9.0, "both": 2.0}
+
+
+def test_nothing_is_left_of_times_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
+    entries = TypeAdapter(dict[str, float])
+    assert calibration.kept(tmp_path / "times.json", entries, "cpu", lambda: (1.0, True)) == 1.0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
