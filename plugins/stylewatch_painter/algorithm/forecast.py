@@ -104,7 +104,8 @@ def forecast(
     for level in levels:
         evaluated = evaluations(settings, level.steps)
         searching = durations.searching(_searches(task, level))
-        total += durations.painting(level, _pixels_evaluated(level, task, memory_plan), evaluated)
+        pixels = _pixels_evaluated(level, task, memory_plan)
+        total += durations.painting(_kind(task, level), pixels, evaluated)
         total += searching * (evaluated if task.terms(level).matches_layers else 1)
     maps = network.map_format if isinstance(network, Vgg19) else MapFormat.FLOAT32
     memory, tile = _peak_memory() + needed(task, memory_plan, maps), memory_plan.tile
@@ -175,21 +176,19 @@ An evaluation includes what the optimizer does between two of them.
 
 @dataclass(frozen=True)
 class Durations:
-    """The times of an objective on a device: without coarse terms, with them, of searches.
+    """The times of an objective on a device: of each kind of size, and of searches.
 
     Points have rising numbers of pixels, and times without searches. `search` has the seconds for
     each query and candidate by the number of features. `busy`: other programs used the processors.
     """
 
-    fine: tuple[Point, ...]
-    coarse: tuple[Point, ...]
+    points: Mapping[str, tuple[Point, ...]]
     search: Mapping[int, float]
     busy: bool = False
 
-    def painting(self, level: Level, pixels: float, evaluations: float) -> float:
+    def painting(self, kind: str, pixels: float, evaluations: float) -> float:
         """The seconds of targets and evaluations of so many pixels, without searches."""
-        points = [(0, 0.0, 0.0), *(self.coarse if level.is_coarse else self.fine)]
-        sizes, *times = zip(*points, strict=True)
+        sizes, *times = zip((0, 0.0, 0.0), *self.points[kind], strict=True)
         begin, each = (_interpolated(pixels, sizes, seconds) for seconds in times)
         return begin + each * evaluations
 
@@ -217,7 +216,7 @@ def _key(task: Task, network: FeatureMaps) -> str:
         task.recipe.schedule.model_dump_json(
             include={"optimizer", "style_size", "style_scale", "stroke"}
         ),
-        _kinds(task),
+        sorted({_kind(task, level) for level in task.levels()}),
         len(task.styles),
         region_count(task.content_mask),
         task.content is None,
@@ -227,30 +226,59 @@ def _key(task: Task, network: FeatureMaps) -> str:
     return f"{place(network.device)}, {maps}, {digest}"
 
 
-def _kinds(task: Task) -> list[bool]:
-    """The values of `Level.is_coarse` at the sizes of the painting."""
-    return sorted({level.is_coarse for level in task.levels()})
+_MATCHED = ", matched"
+
+
+def _kind(task: Task, level: Level) -> str:
+    """The kind of a size, by the terms that it has; each kind is timed by itself."""
+    kind = "coarse" if level.is_coarse else "fine"
+    return kind if task.terms(level).neighbors is None else kind + _MATCHED
 
 
 def _measured(task: Task, network: FeatureMaps, clock: Clock) -> tuple[Durations, bool]:
     """Time evaluations at small sizes and small searches; return whether the times are reliable."""
-    final, points, any_busy = task.levels()[-1], {}, False
+    final, any_busy = task.levels()[-1], False
+    points: dict[str, tuple[Point, ...]] = {}
     times = {count: _search_time(count, network.device, clock) for count in _matched_features(task)}
-    durations = Durations((), (), times)
-    for kind in _kinds(task):
+    durations = Durations({}, times)
+    of_kinds = {_kind(task, level): level for level in task.levels()}
+    for kind, level in sorted(of_kinds.items()):  # those without a match first
+        unmatched = points.get(kind.removesuffix(_MATCHED), ())
+        sides = _TRIAL_SIDES[level.is_coarse][: 1 if unmatched else None]
+        at = replace(final, is_coarse=level.is_coarse)
         timed = []
-        for trial in {_trial(task, replace(final, is_coarse=kind), x) for x in _TRIAL_SIDES[kind]}:
-            (pixels, first, seconds), busy = _timed(task, network, trial, clock)
-            searching = durations.searching(_searches(task, trial))
-            if task.terms(trial).matches_layers:
+        for trial in {_trial(task, at, side) for side in sides}:
+            of_trial = _with_match_of(task, level, trial)
+            (pixels, first, seconds), busy = _timed(of_trial, network, trial, clock)
+            searching = durations.searching(_searches(of_trial, trial))
+            if of_trial.terms(trial).matches_layers:
                 seconds -= searching
             else:
                 first -= searching
             timed.append((pixels, max(0.0, first), max(0.0, seconds)))
             any_busy |= busy
-        points[kind] = tuple(sorted(timed))
-    fine, coarse = points[False], points.get(True, ())
-    return replace(durations, fine=fine, coarse=coarse, busy=any_busy), not any_busy
+        points[kind] = _with_more(unmatched, *timed) if unmatched else tuple(sorted(timed))
+    return replace(durations, points=points, busy=any_busy), not any_busy
+
+
+def _with_match_of(task: Task, level: Level, trial: Level) -> Task:
+    """The task with the match that `level` has, or without one, at the size of a trial."""
+    objective, match = task.recipe.objective, task.terms(level).neighbors
+    if match is not None:
+        match = match.model_copy(update={"largest": max(trial.size)})
+    terms = objective.at(coarse=level.is_coarse).model_copy(update={"neighbors": match})
+    changed = objective.model_copy(update={"coarse": terms}) if level.is_coarse else terms
+    return replace(task, recipe=task.recipe.model_copy(update={"objective": changed}))
+
+
+def _with_more(points: Sequence[Point], trial: Point) -> tuple[Point, ...]:
+    """The points with what a trial with a match takes longer than the first one, by their pixels.
+
+    Without its search, a match takes as long for every pixel, so that one trial is enough.
+    """
+    (pixels, *times), (_, *others) = trial, points[0]
+    first, seconds = (max(0.0, a - b) / pixels for a, b in zip(times, others, strict=True))
+    return tuple((size, a + first * size, b + seconds * size) for size, a, b in points)
 
 
 def _matched_features(task: Task) -> set[int]:

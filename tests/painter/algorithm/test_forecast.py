@@ -335,19 +335,42 @@ def test_searches_are_timed_by_themselves(
     assert forecast(task, small.network()).seconds == pytest.approx(seconds, rel=1e-2)
 
 
-def test_final_size_above_the_largest_match_needs_no_search(
-    timed: Callable[[Seconds], object], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("largest", "side", "matches"),
+    [
+        (1000, 1000, [True, True]),
+        (999, 1000, [False, False, True]),
+        (499, 1000, [False, False]),
+        (100, 100, [True, True]),
+    ],
+)
+def test_trials_have_the_match_of_the_sizes_that_they_stand_for(
+    largest: int, side: int, matches: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_search_time", lambda *_: 1e-7)
-    timed(lambda _: 100.0)
-    with_match, without = (
-        small.task("best", {"size": "512x384", "fit": "stretch", "enlarge": True, "scales": [],
-                            "objective.neighbors.largest": largest, "steps": 4})
-        for largest in (512, 511)
-    )  # fmt: skip
-    (search,) = module._searches(with_match, with_match.levels()[-1])
-    seconds = [forecast(task, small.network()).seconds for task in (with_match, without)]
-    assert seconds[0] - seconds[1] == pytest.approx(1e-7 * search.queries * search.candidates)
+    """A million pixels take 1 s in an evaluation and 4 s for their match, 8 s for its targets."""
+    trials: list[bool] = []
+
+    def seconds_of(task: Task, level: Level) -> tuple[float, float]:
+        millions, searches = math.prod(level.size) / 1e6, module._searches(task, level)
+        search = 1e-9 * sum(each.queries * each.candidates for each in searches)
+        return 8 * millions * bool(searches) + search, millions * (5 if searches else 1)
+
+    def _timed(task: Task, network: object, trial: Level, clock: object) -> Any:
+        trials.append(task.terms(trial).neighbors is not None)
+        return (math.prod(trial.size), *seconds_of(task, trial)), False
+
+    monkeypatch.setattr(module, "_timed", _timed)
+    monkeypatch.setattr(module, "_padded_pixels", lambda size, _: math.prod(size))
+    monkeypatch.setattr(module, "_search_time", lambda *_: 1e-9)
+    task = small.task("best", {
+        "size": f"{side}x{side}", "fit": "stretch", "enlarge": True, "steps": 2, "smallest": 1,
+        "scales": [{"scale": 0.5, "steps": 3}], "objective.coarse": None,
+        "objective.neighbors.largest": largest,
+    })  # fmt: skip
+    half, full = (seconds_of(task, level) for level in task.levels())
+    expected = half[0] + 3 * half[1] + full[0] + 2 * full[1]
+    assert forecast(task, small.network()).seconds == pytest.approx(expected)
+    assert sorted(trials) == matches
 
 
 @pytest.mark.parametrize("name", ["nnst", "strotss"])
