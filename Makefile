@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-scale bench-web \
-	install-size parity clean
+	illustrations install-size parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/rocket
@@ -75,6 +75,10 @@ bench-cluster: $(READY)
 # `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/benchmark.md, Quality
 bench-quality: $(READY)
 	$(BIN)/python -m bench.quality sheets $(QUALITY)
+
+# `make illustrations PAGES="color.md prints.md"`: the pictures of docs/, painted anew
+illustrations: $(READY)
+	$(BIN)/python -m bench.illustrations $(PAGES)
 
 # `make bench-clips CLIPS="--only pan --frames 48"`: docs/clips.md, Measured
 bench-clips: $(READY)

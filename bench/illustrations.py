@@ -1,0 +1,169 @@
+"""Paint the pictures of docs/ anew, with the recipes as they are: `make illustrations`.
+
+The pages print the code and the commands of their pictures. These run as printed, in a folder for
+each page, so readers who repeat them get the same pictures. docs/development.md names the others.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.common import ROOT
+from PIL import Image
+
+PAGES = ROOT / "docs"
+GAP = 4
+"""Pixels between the parts of a picture."""
+
+_BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_QUALITY = 88  # of JPEG
+
+Names = dict[str, Any]
+"""What the code of a page defines, by name."""
+
+Shares = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a picture, in shares of its sides."""
+
+
+def run(commands: str) -> None:
+    """Run shell commands with the programs of this Python; raises CalledProcessError."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    print(commands, end="", flush=True)
+    subprocess.run(
+        ["sh", "-e"], input=commands, text=True, check=True, env={**os.environ, "PATH": path}
+    )
+
+
+def run_page(page: str) -> Names:
+    """Run the `python` and `sh` blocks of a page in the current folder; return what they define."""
+    defined: Names = {"__name__": page}
+    for kind, body in _BLOCK.findall((PAGES / page).read_text(encoding="utf-8")):
+        if kind == "python":
+            exec(compile(body, page, "exec"), defined)
+        else:
+            run(body)
+    return defined
+
+
+def opened(path: str, width: int | None = None, part: Shares = (0, 0, 1, 1)) -> Image.Image:
+    """Open a part of a picture, resized to a width in pixels."""
+    picture = Image.open(path).convert("RGB")
+    left, top, right, bottom = part
+    box = picture.width * left, picture.height * top, picture.width * right, picture.height * bottom
+    wide = width or round(box[2] - box[0])
+    tall = round(wide * (box[3] - box[1]) / (box[2] - box[0]))
+    return picture.resize((wide, tall), Image.Resampling.LANCZOS, box=box)
+
+
+def row(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
+    """Put pictures of one height side by side."""
+    wide = sum(picture.width + gap for picture in pictures) - gap
+    sheet, left = Image.new("RGB", (wide, pictures[0].height), "white"), 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + gap
+    return sheet
+
+
+def column(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
+    """Put pictures of one width below each other."""
+    turned = [picture.transpose(Image.Transpose.TRANSPOSE) for picture in pictures]
+    return row(turned, gap).transpose(Image.Transpose.TRANSPOSE)
+
+
+def files(names: str, width: int, part: Shares = (0, 0, 1, 1)) -> Image.Image:
+    """Put a part of each of several PNG files side by side, each at a width in pixels."""
+    return row([opened(f"{name}.png", width, part) for name in names.split()])
+
+
+def alpha(page: Names) -> Image.Image:
+    over = page["over"]
+    return row([opened("cut.png", 320), over("painted.png", "white"), over("painted.png", "black")])
+
+
+def prints(page: Names) -> Image.Image:
+    names, around_the_tip = "try print without", (0.4, 0.25, 0.6, 0.45)
+    return column([files(names, 320), files(names, 320, around_the_tip)])
+
+
+def parts(page: Names) -> Image.Image:
+    """Draw a whole picture, the same in tiles, and four parts that were painted separately."""
+    quarters = []
+    for number, (left, top) in enumerate([(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)]):
+        opened("pair/content.jpg", part=(left, top, left + 0.5, top + 0.5)).save(f"{number}.png")
+        run(
+            f"stylewatch render {number}.png pair/style.jpg -o quarter-{number}.png --size 160 "
+            "--set style_size=200% --set backends.torch.precision=fp32\n"
+        )
+        quarters.append(opened(f"quarter-{number}.png", 160))
+    joined = column([row(quarters[:2], gap=0), row(quarters[2:], gap=0)], gap=0)
+    return row([opened("whole.png", 320), opened("tiles.png", 320), joined.resize((320, 214))])
+
+
+ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
+    "artifacts.md": {
+        "sheet.jpg": lambda _: opened("painted/sheet.png", 760),
+        "losses.png": lambda _: opened("painted/losses.png"),
+    },
+    "color.md": {"color.jpg": lambda _: files("style content luminance match", 240)},
+    "large.md": {"large.jpg": parts},
+    "pictures.md": {"alpha.jpg": alpha},
+    "prints.md": {
+        "prints.jpg": prints,
+        "strokes.jpg": lambda _: files("small usual large", 320, (0.35, 0.2, 0.65, 0.5)),
+    },
+    "reconstruct.md": {
+        "texture.jpg": lambda _: opened("texture.png"),
+        "layers.jpg": lambda _: opened("layers.png", 960),
+    },
+    "regions.md": {
+        "regions.jpg": lambda _: column(
+            [files("field field.mask two", 256), files("soft free keep", 256)]
+        ),
+    },
+    "smoothness.md": {
+        "smoothness.jpg": lambda page: page["details"](
+            ["plain.png", "weak.png", "strong.png", "squared.png"], (110, 50, 188, 128), 3
+        ),
+        "rims.jpg": lambda page: page["details"](
+            ["zeros.png", "reflect.png", "replicate.png"], (186, 175, 225, 214), 6
+        ),
+        "average.jpg": lambda page: page["details"](
+            ["adam.png", "average.png"], (70, 20, 148, 98), 3
+        ),
+    },
+    "styles.md": {
+        "styles.jpg": lambda _: opened("sweep/sheet.png", 960),
+        "blend.jpg": lambda _: opened("blend/sheet.png", 960),
+    },
+}
+
+
+def main(words: list[str]) -> int:
+    """Paint the pictures of the named pages, by default of all, into docs/images."""
+    parser = ArgumentParser(prog="python -m bench.illustrations", description=main.__doc__)
+    parser.add_argument("pages", nargs="*", default=list(ILLUSTRATIONS), metavar="PAGE")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "illustrations")
+    options = parser.parse_args(words)
+    work = options.work.absolute()
+    for page in options.pages:
+        folder = work / Path(page).stem
+        shutil.rmtree(folder, ignore_errors=True)  # no command replaces a picture
+        folder.mkdir(parents=True)
+        os.chdir(folder)
+        Path("bench").symlink_to(ROOT / "bench")  # commands name its pictures, as in a clone
+        run("python -m stylewatch_painter.sample .\n")  # code opens content.jpg and style.jpg
+        defined = run_page(page)
+        for name, draw in ILLUSTRATIONS[page].items():
+            draw(defined).save(PAGES / "images" / name, quality=_QUALITY)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
