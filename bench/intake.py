@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from bench.common import cpu_seconds, resident
+from bench.common import cpu_seconds
 from bench.flow import settings
 from PIL import Image
 from tests.daemon.world import child_pids
@@ -28,6 +28,7 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.state_dir import State
+from stylewatch_painter.process_memory import resident
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""
@@ -96,7 +97,7 @@ def look_at(root: Path) -> tuple[float, float]:
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
         (child,) = child_pids(NAME)
-        return min(took[1:]), resident(child)
+        return min(took[1:]), resident(child) / 1e6
 
 
 def finish(root: Path) -> None:
@@ -117,7 +118,7 @@ def idle(root: Path) -> tuple[float, float]:
         before, began = cpu_seconds(daemon.pid), time.monotonic()
         time.sleep(IDLE_FOR)
         share = (cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
-        return resident(daemon.pid), share * 100
+        return resident(daemon.pid) / 1e6, share * 100
     finally:
         daemon.terminate()
         daemon.wait()

@@ -1,4 +1,4 @@
-"""Memory of this process and of the machine."""
+"""Memory of processes and of the machine."""
 
 import ctypes
 import gc
@@ -40,10 +40,10 @@ def import_uncollected(name: str) -> ModuleType:
             gc.enable()
 
 
-def resident() -> int:
-    """Resident memory of this process in bytes; 0 if unknown."""
+def resident(pid: int | str = "self") -> int:
+    """Resident memory of a process, by default this one, in bytes; 0 if unknown."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -499,41 +499,38 @@ def test_memory_left_by_earlier_jobs_is_measured_before_pictures_are_read(
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
 # A cycle is freed by the collector only; the last small block pins all below it.
 FREED = """
-import os
 from stylewatch_painter.process_memory import (
     give_back_freed,
     give_back_large_blocks,
     keep_large_blocks,
+    resident,
 )
 
-def held():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
 keep_large_blocks()
-before = held()
+before = resident()
 block = bytearray(200_000_000)
 block[::4096] = b"x" * len(block[::4096])
 del block
-print(held() - before)
+print(resident() - before)
 give_back_freed()
 give_back_large_blocks()
 first = bytearray(30_000_000)
 del first
-before = held()
+before = resident()
 blocks = [bytearray(20_000_000) for _ in range(3)]
 for block in blocks:
     block[::4096] = b"x" * len(block[::4096])  # pages count once they are touched
 pins = [bytearray(200_000) for _ in range(3)]
 del block, blocks
-print(held() - before)
+print(resident() - before)
 blocks = [bytearray(b"x") * 100_000 for _ in range(600)]
 pin = bytearray(b"x") * 100_000
 circle = [blocks]
 circle.append(circle)
-before = held()
+before = resident()
 del blocks, circle
 give_back_freed()
-print(before - held())
+print(before - resident())
 """
 
 

@@ -24,6 +24,8 @@ from threading import Event, Thread
 from tests.browser.site import Site, until
 from tests.web_load.attacks import ATTACKS, attack
 
+from stylewatch_painter.process_memory import resident
+
 SECONDS = 15.0
 """Duration of each kind of attack."""
 
@@ -63,12 +65,6 @@ HEAD = """\
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
-def memory(pid: int) -> float:
-    """The memory of a process, in MB."""
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1000
-
-
 @contextmanager
 def measuring(site: Site, measured: Measured) -> Iterator[None]:
     """Request /healthz again and again, each time by a new connection, while the body runs."""
@@ -84,10 +80,10 @@ def measuring(site: Site, measured: Measured) -> Iterator[None]:
                 measured.delays.append(time.monotonic() - began)
             except (OSError, HTTPException) as error:
                 measured.failures.append(str(error) or type(error).__name__)
-            with suppress(OSError):
-                measured.memory.append(memory(page))
+            if held := resident(page):
+                measured.memory.append(held / 1e6)
 
-    measured.memory.append(memory(page))
+    measured.memory.append(resident(page) / 1e6)
     thread = Thread(target=run)
     thread.start()
     try:

@@ -4,7 +4,6 @@ When a worker dies, `WorkerProcess.receive` emits what it sent before, and then 
 as Lost if it had taken their orders, else as Failed by a shortage, which costs no attempt.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from stylewatch_daemon.worker.messages import (
     Order,
     Saving,
 )
+from stylewatch_painter.process_memory import resident
 
 NAME = "worker"
 """The name of the process."""
@@ -251,7 +251,7 @@ class WorkerProcess:
         for memory, of the GPU too, that it keeps.
         """
         if self._child is not None and (
-            backend != self._backend or _memory(self._child.pid) > self._most_memory
+            backend != self._backend or resident(self._child.pid) > self._most_memory
         ):
             self.stop()
         self._backend = backend
@@ -275,15 +275,6 @@ class WorkerProcess:
         if ticket not in self._running:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
         self._handle(ticket, event)
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes of memory that a process holds; 0 if unknown."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _describe_death(child: Child, served: bool) -> str:
