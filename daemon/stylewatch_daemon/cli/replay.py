@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings.job import JobSettings, MaskSettings, StageSettings
 from stylewatch_daemon.store.journal import MASK
-from stylewatch_daemon.views.output_files import MAX_BYTES
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import mistakes, refusing

@@ -36,8 +36,8 @@ STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
 """Name of the folder of an attempt on another machine: its number, when and by whom it began."""
 
-_LONGEST = 1 << 26
-"""Bytes of a receipt; no job writes a longer one."""
+MAX_BYTES = 64 << 20
+"""Bytes of a receipt, or of a table of losses, that are read at most."""
 
 _FOREVER = float("inf")
 
@@ -77,10 +77,9 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
         os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
         record = RECEIPT
     with open_regular(folder, record) as file:
-        status = os.fstat(file.fileno())
-        if status.st_mtime > before or status.st_size > _LONGEST:
+        if os.fstat(file.fileno()).st_mtime > before:
             return {}
-        receipt = _parsed(file)
+        receipt = parse_receipt(file)
     ended = _FOREVER
     with suppress(ValueError, OverflowError, OSError):  # else it does not say when
         ended = datetime.fromisoformat(_text(receipt, "finished")).timestamp()
@@ -102,7 +101,7 @@ def written(entry: Entry) -> dict[str, str]:
         safe_dirs.opened(Path(entry.outbox), str(entry.place)) as folder,
         open_regular(folder, RECEIPT) as file,
     ):
-        receipt = _parsed(file)
+        receipt = parse_receipt(file)
         records = (*_records(receipt, "stages"), *_records(receipt, "files"))
         digests = {_text(record, "file"): _text(record, "sha256") for record in records}
         return {path: digest for path, digest in digests.items() if path}
@@ -136,10 +135,10 @@ def unchanged(folder: Path) -> Iterator[str]:
     """
     with safe_dirs.opened(folder) as handle:
         with open_regular(handle, RECEIPT) as file:
-            receipt = _parsed(file)
+            receipt = parse_receipt(file)
         for entry in _records(receipt, "files"):
             name = _text(entry, "file")
-            if _is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
+            if is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
                 yield name
     known = {_text(entry, "sha256") for entry in _records(receipt, "inputs")}
     with (
@@ -308,12 +307,13 @@ def _sha256(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parsed(file: BufferedReader) -> Mapping[str, Any]:
-    try:
-        plain = json.load(file)
-    except (ValueError, RecursionError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
+def parse_receipt(file: BufferedReader) -> Mapping[str, Any]:
+    """Read the receipt, or the note, in an opened file; empty where it is damaged."""
+    with suppress(ValueError, RecursionError):
+        plain = json.loads(file.read(MAX_BYTES))
+        if isinstance(plain, dict):
+            return plain
+    return {}
 
 
 def _records(receipt: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -327,6 +327,6 @@ def _text(record: Mapping[str, Any], key: str) -> str:
     return str(record.get(key, ""))
 
 
-def _is_name(name: str) -> bool:
-    """Return whether `name` names a file in a folder, and leads nowhere else."""
-    return PurePosixPath(name).name == name and "\0" not in name
+def is_name(text: str) -> bool:
+    """Return whether `text` names a file in a folder, and leads nowhere else."""
+    return bool(text) and PurePosixPath(text).name == text and "\0" not in text

@@ -6,7 +6,6 @@ whose SHA-256 is known counts only with exactly these bytes.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections import OrderedDict
@@ -21,14 +20,19 @@ from typing import Any
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import candidates, safe, shown
-from stylewatch_daemon.outbox.job_files import Spot, frames, input_spots, stages
+from stylewatch_daemon.outbox.job_files import (
+    MAX_BYTES,
+    Spot,
+    frames,
+    input_spots,
+    is_name,
+    parse_receipt,
+    stages,
+)
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry
 
 LOSSES = "losses.csv"
-
-MAX_BYTES = 64 << 20
-"""Bytes of a receipt, or of a table of losses, that are read at most."""
 
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
@@ -96,16 +100,10 @@ def read_receipt(entry: Entry) -> Mapping[str, Any]:
     with suppress(OSError, OutputError):
         if entry.place is not None:
             with Spot(Path(entry.outbox), entry.place, RECEIPT).open() as file:
-                plain: Mapping[str, Any] = _receipts.get(identity(file), lambda: _parsed(file))
+                plain: Mapping[str, Any] = _receipts.get(
+                    identity(file), lambda: parse_receipt(file)
+                )
                 return plain
-    return {}
-
-
-def _parsed(file: BufferedReader) -> Mapping[str, Any]:
-    with suppress(ValueError, RecursionError):
-        plain = json.loads(file.read(MAX_BYTES))
-        if isinstance(plain, dict):
-            return plain
     return {}
 
 
@@ -183,7 +181,7 @@ def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
         root = Path(entry.outbox)
         if what == "final":
             final = read_receipt(entry).get("final")
-            if isinstance(final, str) and _is_name(PurePosixPath(final).name):
+            if isinstance(final, str) and is_name(PurePosixPath(final).name):
                 path = PurePosixPath(flat_layout.painting(entry.place, final))
                 yield Spot(root, str(path.parent), path.name)
         else:
@@ -192,15 +190,10 @@ def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
 
 def _input_spots(entry: Entry, state: Path, number: int) -> Iterator[Spot]:
     """In the state folder while the job is open, in the archive, among refusals, in the inbox."""
-    if number >= len(entry.inputs) or not _is_name(str(entry.inputs[number]["name"])):
+    if number >= len(entry.inputs) or not is_name(str(entry.inputs[number]["name"])):
         return
     plain = entry.inputs[number]
     name, source = str(plain["name"]), str(plain.get("source") or "")
     is_known = plain.get("sha256") and Path(source).is_relative_to(entry.inbox)
     yield Spot(state, f"jobs/{entry.id}/files", name)
     yield from input_spots(entry, name, source if is_known else "")
-
-
-def _is_name(text: str) -> bool:
-    """Check that `text` names a file in its folder, and nothing elsewhere."""
-    return bool(text) and PurePosixPath(text).name == text and "\0" not in text
