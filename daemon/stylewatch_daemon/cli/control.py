@@ -179,7 +179,7 @@ def retry(
 
 
 def _name(entry: Entry) -> str:
-    return shown(entry.place or entry.name)
+    return shown(entry.title)
 
 
 def _entry(state: Path, job: str) -> Entry:

@@ -112,7 +112,7 @@ def _outbox_of(folder: Path, receipt: Receipt) -> tuple[Path, str]:
 
 def receipt_of(view: JobView) -> Receipt:
     """Return the receipt of a job; raises InputError where it has none, with the reason."""
-    entry, name = view.entry, shown(view.entry.place or view.entry.name)
+    entry, name = view.entry, shown(view.entry.title)
     if isinstance(view.receipt, Receipt):
         return view.receipt
     if view.receipt_json and entry.place is not None:

@@ -74,7 +74,7 @@ def entry_of(state: Path, job: str) -> Entry:
         if ledger and (entry := ledger.find(job)):
             return entry
         latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
-    names = {entry.place or entry.name for entry in latest}
+    names = {entry.title for entry in latest}
     if not names:
         raise UsageError(f"there is no job {job!r}, nor any other yet")
     raise UsageError(nearest(job, names, "job"))

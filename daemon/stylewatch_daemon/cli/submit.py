@@ -120,9 +120,9 @@ def follow(state: Path, job: str, *, quiet: bool) -> int:
             print_progress(f"{job}: {_progress(entry, status_json.read(state) or {})}")
             time.sleep(POLL_EVERY_S)
     if entry.state != "done":
-        note(f"{entry.place or entry.name}: {entry.state}: {entry.reason}".removesuffix(": "))
+        note(f"{entry.title}: {entry.state}: {entry.reason}".removesuffix(": "))
     elif not quiet:
-        echo(str(Path(entry.outbox, entry.place or entry.name)))
+        echo(str(Path(entry.outbox, entry.title)))
     return ENDS[entry.state]
 
 

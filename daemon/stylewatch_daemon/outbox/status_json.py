@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from stylewatch_daemon.files import atomic, lock
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.store.ledger import COUNTED_AS
+from stylewatch_daemon.store.ledger_writer import now
 
 FILE_NAME = "status.json"
 LOCK_NAME = "lock"
@@ -52,7 +52,7 @@ class Publisher:
         meters: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._path, self._clock, self._meters = state / FILE_NAME, clock, meters
-        self._since, self._version = _now(), version("stylewatch")
+        self._since, self._version = now(), version("stylewatch")
         self._shown: Mapping[str, Any] = {}
         self._written = -float("inf")
 
@@ -100,7 +100,7 @@ class Publisher:
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
-        text = json.dumps({**_safe(plain), "meters": self._meters(), "at": _now()})
+        text = json.dumps({**_safe(plain), "meters": self._meters(), "at": now()})
         # Not synced, as nothing depends on it after a power cut; whole for all who read it now.
         temporary = self._path.with_name(f".{FILE_NAME}.tmp")
         temporary.write_text(text, encoding="ascii")
@@ -155,7 +155,3 @@ def _safe(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [_safe(item, name) for item in value]
     return value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -133,8 +133,7 @@ class StatusUpdates:
             incomplete=[waiting for inbox in inboxes for waiting in inbox.incomplete],
             trouble=[f"{what}: {reason}" for what, reason in _trouble(now, inboxes)],
             refused=[
-                Refusal(flat_layout.called(job.place or job.name), job.reason)
-                for job in reversed(refused)
+                Refusal(flat_layout.called(job.title), job.reason) for job in reversed(refused)
             ],
             notes=[
                 *(note for inbox in inboxes for note in inbox.notes),

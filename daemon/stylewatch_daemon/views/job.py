@@ -291,7 +291,7 @@ def _changes(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def name_of(entry: Entry) -> str:
     """Name of a job as people see it."""
-    return shown(flat_layout.called(entry.place or entry.name))
+    return shown(flat_layout.called(entry.title))
 
 
 def submit_command(entry: Entry) -> str:

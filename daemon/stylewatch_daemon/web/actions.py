@@ -197,7 +197,7 @@ async def leave(here: Context, verb: str, **arguments: Any) -> bool:
 
 
 def _name(entry: Entry) -> str:
-    return shown(entry.place or entry.name)
+    return shown(entry.title)
 
 
 ROUTES = [
