@@ -15,7 +15,7 @@ from stylewatch_painter.network.weights import BUNDLED, choose
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError
-from stylewatch_plugins.graphs import Pair, Plan, Precision
+from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan, Precision
 
 USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 65, 66, 69, 70, 73
 INTERRUPTED = 130
@@ -27,7 +27,6 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, NO_INPUT),
     (OSError, CANNOT_WRITE),
 )
-_SUFFIXES = (".features.onnx", ".gradient.onnx")
 
 app = typer.Typer(
     name="stylewatch-export",
@@ -123,10 +122,10 @@ def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...
 
 def _pair(path: Path) -> Pair:
     """Return the pair that `path` belongs to."""
-    for suffix in _SUFFIXES:
+    for suffix in (FEATURES, GRADIENT):
         if path.name.endswith(suffix):
             return Pair.of(path.parent, path.name.removesuffix(suffix))
-    raise typer.BadParameter(f"{path} is called neither NAME{_SUFFIXES[0]} nor NAME{_SUFFIXES[1]}")
+    raise typer.BadParameter(f"{path} is called neither NAME{FEATURES} nor NAME{GRADIENT}")
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -48,10 +48,12 @@ MAX_CACHE = 2**30
 Part = Literal["features", "gradient"]
 Precision = Literal["fp32", "fp16"]
 
+FEATURES, GRADIENT = ".features.onnx", ".gradient.onnx"
+"""Suffixes of the two files of a pair."""
+
 _SEAL = b"\x72\x4a\x0a\x06sha256\x12\x40"  # metadata_props: an entry of a key and 64 digits
 _DIGITS = 64
 _LONGEST_WAIT = 300  # seconds, for another process that builds or opens the same graphs
-_FEATURES = ".features.onnx"
 _NO_BUILDER = (
     f"no builder of graphs is installed (entry points of the group {GROUP}); "
     "`pip install stylewatch` brings one"
@@ -133,7 +135,7 @@ class Pair:
     @classmethod
     def of(cls, folder: Path, stem: str) -> "Pair":
         """Name the two files called `stem` in `folder`, whether they exist or not."""
-        return cls(folder / f"{stem}{_FEATURES}", folder / f"{stem}.gradient.onnx")
+        return cls(folder / f"{stem}{FEATURES}", folder / f"{stem}{GRADIENT}")
 
     @property
     def whole(self) -> bool:
@@ -147,7 +149,7 @@ class Pair:
 
     def lock(self, wait: float = _LONGEST_WAIT) -> FileLock:
         """Make the lock for building, opening or removing the pair; waits `wait` seconds."""
-        stem = self.features.name.removesuffix(_FEATURES)
+        stem = self.features.name.removesuffix(FEATURES)
         return FileLock(self.features.with_name(f"{stem}.lock"), timeout=wait)
 
     def bytes(self) -> int:
@@ -233,7 +235,7 @@ def make_room(folder: Path, limit: int) -> None:
         """Return seconds since the epoch; 0 if another process has removed the pair by now."""
         return pair.features.stat().st_mtime if pair.features.exists() else 0.0
 
-    stems = [path.name.removesuffix(_FEATURES) for path in folder.glob(f"*{_FEATURES}")]
+    stems = [path.name.removesuffix(FEATURES) for path in folder.glob(f"*{FEATURES}")]
     pairs = sorted((Pair.of(folder, stem) for stem in stems), key=last_used)
     excess = sum(pair.bytes() for pair in pairs) - limit
     for pair in pairs:

@@ -189,7 +189,7 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
                 if factor >= _OVERSAMPLING and image.mode in _PLAIN_MODES:
                     image = image.reduce(factor)  # while its pixels are still bytes
                 pixels, alpha, _ = to_floats(replace(raster, image=image))
-            return sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha), side)
+            return sheet.shrunk(over_white(pixels, alpha), side)
     return None
 
 

@@ -92,7 +92,7 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
         with decoding(shown.name, data):
             raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(sheet.SIDE)))
             pixels, alpha, _ = to_floats(raster)
-        return str(path), sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha))
+        return str(path), sheet.shrunk(over_white(pixels, alpha))
     return None
 
 

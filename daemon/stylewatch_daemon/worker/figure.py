@@ -69,11 +69,11 @@ def panels(order: Order) -> Iterator[Panel]:
         changed = book.change(changed, {"size": f"{width}x{height}"})
         return _run(backend, replace(task, recipe=changed))
 
-    yield Panel(0, "the painting", _on_white(style_picture))
+    yield Panel(0, "the painting", over_white(style_picture.pixels, style_picture.alpha))
     for number, layer in enumerate(STYLE, start=1):
         label = layer if number == 1 else f"+ {layer}"
         yield Panel(0, label, reconstructed(texture_task, "style", STYLE[:number]))
-    yield Panel(1, "the photograph", _on_white(content_picture))
+    yield Panel(1, "the photograph", over_white(content_picture.pixels, content_picture.alpha))
     for layer in CONTENT:
         yield Panel(1, layer, reconstructed(content, "content", (layer,)))
 
@@ -90,11 +90,6 @@ def sheet_of(panels: Sequence[Panel], side: int) -> Pixels:
 def _read(path: Path, schedule: Schedule, max_pixels: int) -> Picture:
     needed_size = NeededSize(partial(scales.final_size, schedule))
     return read(path, max_pixels=max_pixels, needed_size=needed_size)
-
-
-def _on_white(picture: Picture) -> Pixels:
-    alpha = picture.alpha
-    return picture.pixels if alpha is None else over_white(picture.pixels, alpha)
 
 
 def _with_layers(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:

@@ -176,7 +176,7 @@ def encode(
         raise SaveError(
             f"{format} holds 8 bits a channel, 16 go into {' and '.join(_WITH_16_BITS)}"
         )
-    if alpha is not None and format not in CLEAR:
+    if format not in CLEAR:
         pixels, alpha = over_white(pixels, alpha), None
     values = _values(pixels, alpha, rounding, depth)
     if format == "tiff":
@@ -236,8 +236,10 @@ def _srgb() -> bytes:
     return profile[:24] + struct.pack(">6H", 2015, 8, 26, 0, 0, 0) + profile[36:]
 
 
-def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
-    """Composite the picture over white."""
+def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
+    """Composite the picture over white; without `alpha` it is opaque."""
+    if alpha is None:
+        return pixels
     return over_black(pixels, alpha) + np.float32(255) * (1 - alpha[..., None])
 
 

@@ -147,9 +147,7 @@ def _inspect(
                 data, question.max_pixels, needed_size=NeededSize(long_side(question.side))
             )
             pixels, alpha, _ = to_floats(_reduced(raster, question.side, Image.Resampling.BICUBIC))
-        if alpha is not None:
-            pixels = over_white(pixels, alpha)
-        image = Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(np.rint(over_white(pixels, alpha)).clip(0, 255).astype(np.uint8))
         size, count = raster.size, 1
     _save_thumb(image, thumb)
     _cache[key] = Picture(path.name, digest, size, count)
