@@ -119,7 +119,7 @@ def test_jobs_with_odd_records_are_quarantined_and_no_picture_is_lost(
 
 
 FOLDERS = ("trash", "thumbs", "previews", "uploads", "requests", "damaged", "claims")
-FILES = ("kept.json", "lock.json", "status.json", ".status.json.tmp", "alive", "lock")
+FILES = ("lock.json", "status.json", ".status.json.tmp", "alive", "lock")
 KINDS: dict[str, tuple[Sequence[str], Callable[[Path], object]]] = {
     "folders are files": (FOLDERS, Path.touch),
     "folders are pipes": (FOLDERS, os.mkfifo),

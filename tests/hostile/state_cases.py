@@ -187,8 +187,6 @@ def strangers(world: World) -> None:
 
 PLACES: dict[str, Callable[[World], object]] = {
     "status.json is a folder": lambda world: _as_folder(world.state / "status.json"),
-    "kept.json is garbage": lambda world: (world.state / "kept.json").write_bytes(b"[[[\xff"),
-    "kept.json is a list of numbers": lambda world: (world.state / "kept.json").write_bytes(b"[1]"),
     "lock.json is garbage": lambda world: (world.state / "lock.json").write_bytes(b"\xff" * 5000),
     "alive is a folder": lambda world: _as_folder(world.state / "alive"),
     "thumbs is a link outside": lambda world: _as_link(world.state / "thumbs", world.elsewhere),

@@ -56,7 +56,7 @@ PREVIEWS, UPLOADS = "previews", "uploads"
 """The folders of previews that the page made, and of pictures that it received."""
 
 _FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "requests")
-_FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
+_FILES = (HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
 _LOCKS = ("lock", "worker.lock")
 
 

@@ -165,7 +165,7 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
         b'["Staged"]',
         b'["Staged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
-        encode(Begun("1", "a kind that is not expected")),
+        encode(Begun("a kind that is not expected")),
         b"[" * 100_000,
     ],
 )

@@ -90,7 +90,7 @@ def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
     pictures: list[Picture] = []
     for path, role in zip_longest(question.files, question.roles):
-        yield Begun(question.job, path.name)
+        yield Begun(path.name)
         data: bytes | FileParts | None = None
         try:
             takes_clips = role in (None, "content", CONTENT_MASK)
@@ -102,7 +102,7 @@ def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
                 return
         except PictureError as error:
             if (shortage := shortages.shortage(error)) is not None:
-                yield NotNow(question.job, str(shortage))
+                yield NotNow(str(shortage))
             elif _may_grow(path, data, error):
                 yield CutOff(question.job, path.name, str(error))
             else:

@@ -33,7 +33,6 @@ class Question:
 class Begun:
     """Inspection of the file `name` starts now."""
 
-    job: str
     name: str
 
 
@@ -66,7 +65,6 @@ class CutOff:
 class NotNow:
     """The machine cannot inspect the job now; the question is asked again later."""
 
-    job: str
     reason: str
 
 

@@ -12,7 +12,7 @@ from stylewatch_daemon.ingest.inspection.messages import Begun, Fine, NotNow, Qu
 def fake(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """In the child: do as the names of the files say, `once` only the first time."""
     for path in question.files:
-        yield Begun(question.job, path.name)
+        yield Begun(path.name)
         sign = path.with_suffix(".sign")
         fault, _, once = path.stem.partition(" ")
         if once and sign.exists():

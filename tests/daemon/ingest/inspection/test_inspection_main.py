@@ -42,7 +42,7 @@ VERDICTS = (Fine, Refused, CutOff)
 def verdict(*files: Path, max_pixels: int = MOST, **more: Any) -> Verdict:
     question = Question("1", files, max_pixels, files[0].parent / "thumbs", **more)
     *begun, last = inspect(question)
-    assert begun == [Begun("1", path.name) for path in files[: len(begun)]]
+    assert begun == [Begun(path.name) for path in files[: len(begun)]]
     assert isinstance(last, VERDICTS)
     assert decode(encode(last), *VERDICTS) == last  # it goes through a pipe
     return last
