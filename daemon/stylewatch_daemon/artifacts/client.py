@@ -56,11 +56,14 @@ class ArtifactRequest:
 
 @dataclass(frozen=True)
 class ThumbnailRequest:
-    """Request for small JPEGs, no side longer than `side`; each is named by its number."""
+    """Request for small JPEGs, no side longer than `side`; each is named by its number.
+
+    A picture of more than `max_pixels` is not decoded.
+    """
 
     pictures: tuple[Source, ...]
     side: int
-    max_pixels: int = 250_000_000
+    max_pixels: int
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from stylewatch_daemon.files.names import JOBS, safe, shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
+from stylewatch_daemon.settings import config
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, when
@@ -76,7 +77,8 @@ def report(
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name a file, as {path / 'report.html'}")
     check_free(path, force=force)
-    content = page(view, receipt, figures(view, receipt, thumbnails)).encode()
+    max_pixels = config.load(config_file).limits.max_pixels
+    content = page(view, receipt, figures(view, receipt, thumbnails, max_pixels)).encode()
     with reporting_write_errors(path):
         atomic.write(path, content)
     if not quiet:
@@ -141,26 +143,28 @@ Figures = tuple[Figure, Sequence[Figure], Sequence[Figure]]
 """The output, the inputs and the stages."""
 
 
-def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
-    """Scale all pictures down in a child process; a missing one has a caption only."""
+def figures(view: JobView, receipt: Receipt, state: Path, max_pixels: int) -> Figures:
+    """Scale all pictures down in a child process; one that is missing or larger has no data."""
     inputs = [
         (f"{record.role.replace('-', ' ')}: {shown(record.name)}", _input(view, record, state))
         for record in receipt.inputs
     ]
     steps = list(_stages(view, receipt))
     selected = [steps[number] for number in evenly(len(steps), MAX_STAGES)]
-    small = _scaled([*inputs, *selected], SMALL_SIDE)
+    small = _scaled([*inputs, *selected], SMALL_SIDE, max_pixels)
     digests = {record.file: record.sha256 for record in receipt.files}
     output = _picture(view.entry, state, "final")
     if output is not None:
         output = replace(output, sha256=digests.get(receipt.final, ""))
-    (large,) = _scaled([(f"{view.name}, output", output)], LARGE_SIDE)
+    (large,) = _scaled([(f"{view.name}, output", output)], LARGE_SIDE, max_pixels)
     return large, small[: len(inputs)], [each for each in small[len(inputs) :] if each.data]
 
 
-def _scaled(pictures: Sequence[tuple[str, Source | None]], side: int) -> list[Figure]:
+def _scaled(
+    pictures: Sequence[tuple[str, Source | None]], side: int, max_pixels: int
+) -> list[Figure]:
     present = tuple(picture for _, picture in pictures if picture is not None)
-    made = iter(list(drawn(ThumbnailRequest(present, side))) if present else ())
+    made = iter(list(drawn(ThumbnailRequest(present, side, max_pixels))) if present else ())
     return [Figure(caption, _uri(next(made)) if picture else "") for caption, picture in pictures]
 
 

@@ -63,7 +63,7 @@ def test_files_drawn_before_the_child_ended_count_and_the_rest_has_a_reason(
 ) -> None:
     picture, clock = source(tmp_path / fault / "a.png"), Clock()
     monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=clock))
-    request = ThumbnailRequest((picture, picture), 24)
+    request = ThumbnailRequest((picture, picture), 24, 10_000)
     files = drawn(request, "tests.daemon.artifacts.test_client:serve", 60.0)
     first = next(files)
     clock.now += 60 if fault == "hangs" else 0
@@ -75,7 +75,7 @@ def test_files_drawn_before_the_child_ended_count_and_the_rest_has_a_reason(
 
 def test_closing_the_generator_leaves_no_process_behind(tmp_path: Path) -> None:
     picture = source(tmp_path / "a.png")
-    files = drawn(ThumbnailRequest((picture, picture), 24))
+    files = drawn(ThumbnailRequest((picture, picture), 24, 10_000))
     next(files)
     assert len(child_pids("artifacts")) == 1
     files.close()

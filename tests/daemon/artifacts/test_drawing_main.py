@@ -34,7 +34,9 @@ def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
     request = painting(tmp_path, wanted=ARTIFACTS)
     files = {file.name: Image.open(io.BytesIO(file.content)).format for file in draw(request)}
     assert files == {name: KINDS[name] for name in ARTIFACTS}
-    first, second = draw(ThumbnailRequest((request.final, gone(request.final)), 40))
+    first, second = draw(
+        ThumbnailRequest((request.final, gone(request.final)), 40, request.max_pixels)
+    )
     assert Image.open(io.BytesIO(first.content)).format == "JPEG"
     assert (first.name, second.name, second.content) == ("0", "1", b"")
     assert second.problem == "it is not there any more"

@@ -18,6 +18,7 @@ from tests.daemon.worker.orders import order, painted
 from stylewatch_daemon.cli import report
 from stylewatch_daemon.cli.report import MISSING, Figure, Figures, receipt_of, view_of_folder
 
+MAX_PIXELS = 10_000
 PIXEL = "data:image/png;base64,AAAA"
 EVIL = '<script>alert("x")</script>\' onerror=alert(1) & $title'
 TABLE = "step,width,height,seconds,total,content.conv4_2\n1,8,6,1,9,1\n2,8,6,1,3,1\n"
@@ -89,7 +90,7 @@ def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 def figures_of(folder: Path) -> Figures:
     view = view_of_folder(folder)
-    return report.figures(view, receipt_of(view), folder)
+    return report.figures(view, receipt_of(view), folder, MAX_PIXELS)
 
 
 def size(figure: Figure) -> tuple[int, int]:
@@ -117,7 +118,7 @@ def test_inputs_thumbnails_and_a_few_stages_are_included_if_unchanged(
     receipt, thumbs = receipt_of(view), folder.parent / "state/thumbs"
     thumbs.mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(thumbs / f"{receipt.inputs[0].sha256}.jpg")
-    output, inputs, stages = report.figures(view, receipt, thumbs.parent)
+    output, inputs, stages = report.figures(view, receipt, thumbs.parent, MAX_PIXELS)
     assert size(inputs[0]) == (9, 9) and inputs[1] == Figure("style 1: style.jpg")
     assert (output.data, stages) == ("", [])
 
@@ -147,6 +148,10 @@ def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Ru
         assert html.startswith("<!DOCTYPE html>") and html.count("data:image/jpeg;base64,") == 11
         assert html.count("<svg") == 1 and ("<h1>sea</h1>" in html) == (job == "wave")
     assert run("report", "sea").out == "a_job-report.html\n"
+    Path("small.yaml").write_text("limits: {max_pixels: 1000}")
+    run("report", "sea", "--config", "small.yaml", "-o", "small.html")
+    html = Path("small.html").read_text(encoding="utf-8")
+    assert (html.count("data:image/jpeg;base64,"), html.count(MISSING)) == (9, 2)
     world.write(Path("waves/receipt.json"), b'{"sweep": {}}')
     for words, code, message in (
         (["sea", "-o", "out.html"], 73, "already there; --force replaces it"),
