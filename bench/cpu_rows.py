@@ -32,10 +32,9 @@ GOALS: dict[str, dict[str, tuple[float, float]]] = {
 which the default recipe took 50.7 s without compiled convolutions and limited to AVX2."""
 
 
-def row_with_goals(key: str, title: str, unit: str = "", *, higher: bool = False) -> Row:
+def row_with_goals(key: str, title: str, unit: str = "") -> Row:
     """A row with the goals for this kind of processor."""
-    must, aim = GOALS[cpu_file()].get(key, (None, None))
-    return Row(key, title, unit, must, aim, higher)
+    return Row(key, title, unit, *GOALS[cpu_file()].get(key, ()))
 
 
 STEP = row_with_goals(

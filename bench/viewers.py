@@ -7,26 +7,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread
 
+EVENTS = "/events?page=now"
+
 PICTURE = re.compile(rb'src=\\"(/jobs/[^"\\]+/pictures/stage-[^"\\]+)\\"')
 """The address of a stage, as an event tells it."""
 
 
 @dataclass
 class Tally:
-    """Totals over all viewers: their number, their events, their pictures."""
+    """Totals over all viewers: their number and their events."""
 
     viewers: int = 0
     events: int = 0
-    pictures: int = 0
 
 
 @contextmanager
-def watching(port: int, path: str, viewers: int, pictures: bool) -> Iterator[Tally]:
+def watching(port: int, viewers: int, pictures: bool) -> Iterator[Tally]:
     """So many viewers of a page, while the body runs; with `pictures` they fetch each stage."""
     tally, loop = Tally(), asyncio.new_event_loop()
 
     async def all_of_them() -> None:
-        every = (Viewer(port, tally, pictures).watch(path) for _ in range(viewers))
+        every = (Viewer(port, tally, pictures).watch() for _ in range(viewers))
         await asyncio.gather(*every)
 
     task = loop.create_task(all_of_them())
@@ -54,19 +55,19 @@ class Viewer:
     pictures: bool
     newest: bytes = b""
 
-    async def watch(self, path: str) -> None:
+    async def watch(self) -> None:
         """Read the stream, to the end of the program; raises ConnectionError if it is none."""
-        reader, writer = await self._ask(path)
+        reader, writer = await self._ask(EVENTS)
         head = await reader.readuntil(b"\r\n\r\n")
         if b"text/event-stream" not in head:
-            raise ConnectionError(f"{path} is no stream of events: {head!r}")
+            raise ConnectionError(f"{EVENTS} is no stream of events: {head!r}")
         self.tally.viewers += 1
         try:
             while line := await reader.readline():
                 self.tally.events += line.startswith(b"data:")
-                found = PICTURE.search(line)
-                if self.pictures and found and found[1] != self.newest:
-                    self.newest = found[1]
+                match = PICTURE.search(line)
+                if self.pictures and match and match[1] != self.newest:
+                    self.newest = match[1]
                     await self._fetch(self.newest.decode("ascii"))
         finally:
             writer.close()
@@ -74,7 +75,6 @@ class Viewer:
     async def _fetch(self, path: str) -> None:
         reader, writer = await self._ask(path, "Connection: close\r\n")
         await reader.read(-1)
-        self.tally.pictures += 1
         writer.close()
 
     async def _ask(

@@ -107,7 +107,7 @@ def shares(site: Site) -> Iterator[Reading]:
     processes = {"page": site.page_process, "daemon": site.process.pid}
     for kind, viewers, pictures in (("_alone", 0, False), ("", VIEWERS, False),
                                     ("_pictures", VIEWERS, True)):  # fmt: skip
-        with watching(site.port, "/events?page=now", viewers, pictures) as tally:
+        with watching(site.port, viewers, pictures) as tally:
             while tally.viewers < viewers:
                 time.sleep(0.05)
             time.sleep(1.0)  # what all get at first is not counted
@@ -121,12 +121,12 @@ def shares(site: Site) -> Iterator[Reading]:
                 raise RuntimeError("the viewers got no events: there is nothing to measure")
 
 
-def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
+def arrivals(page: Page, site: Site) -> Iterator[Reading]:
     """Seconds from the moment each stage has its name to the moment its picture is loaded."""
     page.evaluate(ARRIVALS)
     page.wait_for_function(f"() => arrivals.length > {STAGES}", timeout=600_000)
     for step, when in page.evaluate("arrivals")[1:]:  # the first one may have been there before
-        (file,) = (site.root / "outbox" / job / "stages").glob(f"*{step}.png")
+        (file,) = (site.root / "outbox/sea-wave/stages").glob(f"*{step}.png")
         yield "stage_s", when - file.stat().st_ctime
 
 
@@ -173,7 +173,7 @@ def measured(root: Path, browser: Browser) -> Iterator[Reading]:
         page.goto(site.url)
         give(page, root / "sea.jpg", root / "wave.jpg")
         see(running(page, "sea-wave").get_by_role("img").first)
-        yield from arrivals(page, site, "sea-wave")
+        yield from arrivals(page, site)
         page.close()
         for _ in range(ROUNDS):
             yield from shares(site)

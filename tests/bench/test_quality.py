@@ -57,8 +57,8 @@ def test_a_picture_has_no_loss_to_itself_and_must_have_the_size(pictures: Path) 
         referee.loss(np.zeros((36, 47, 3), np.float32))
 
 
-def noise(seed: int, spread: float = 40) -> Floats:
-    picture = np.random.default_rng(seed).normal(128, spread, (48, 64, 3))
+def noise(seed: int) -> Floats:
+    picture = np.random.default_rng(seed).normal(128, 40, (48, 64, 3))
     return picture.clip(0, 255).astype(np.float32)
 
 

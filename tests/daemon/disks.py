@@ -83,9 +83,6 @@ def _can_mount() -> bool:
 
 CAN_MOUNT = _can_mount()
 
-SAME = "a bind mount" if CAN_MOUNT else "a link"
-"""The kind of second way to a folder that `same_folder` makes on this machine."""
-
 
 def fill_up(folder: Path) -> Path:
     """Write until the disk of `folder` is full; the file that fills it."""

@@ -42,12 +42,12 @@ def _on_a_canvas(gif: bytes) -> bytes:
     return gif[:6] + struct.pack("<HH", 6_000, 6_000) + gif[10:]
 
 
-def _several(width: int, height: int) -> bytes:
+def _several() -> bytes:
     """Return an MPO that says it has four billion pictures."""
     index = bombs.tiff(
         [(45056, 7, 4, 0x30303130), (45057, 4, 1, 0xFFFFFFFF), (45058, 7, 1 << 31, 8)]
     )
-    flat = bombs.flat_jpeg(width, height)
+    flat = bombs.flat_jpeg(64, 64)
     return flat[:2] + bombs.segment(0xE2, b"MPF\0" + index) + flat[2:]
 
 
@@ -131,7 +131,7 @@ JPEG: dict[str, Callable[[], bytes]] = {
         bombs.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + _laughs())
     ),
     "a million comments": lambda: bombs.jpeg_with(bombs.segment(0xFE, b"") * 1_000_000),
-    "four billion pictures in an MPO": lambda: _several(64, 64),
+    "four billion pictures in an MPO": _several,
 }
 TIFF: dict[str, Callable[[], bytes]] = {
     "225 megapixels in 0.2 MB": lambda: bombs.tiff_of(

@@ -42,7 +42,7 @@ class Worker(Protocol):
         """Pass a request on, if it runs that attempt; the last request holds."""
         ...
 
-    def drop(self, ticket: str, why: str) -> None:
+    def drop(self, ticket: str) -> None:
         """End an attempt now; where it shares its worker, at its next step."""
         ...
 
@@ -96,7 +96,7 @@ class Scheduler:
         """End an attempt now."""
         for worker in self._workers:
             if ticket in worker.tickets:
-                worker.drop(ticket, DROPPED)
+                worker.drop(ticket)
         self._end_waiting([ticket], Lost(DROPPED))
 
     def assign(self) -> None:

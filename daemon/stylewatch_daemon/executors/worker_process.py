@@ -15,7 +15,7 @@ from statistics import median
 from typing import get_args
 
 from stylewatch_daemon.errors import ShortageError
-from stylewatch_daemon.executors.scheduler import Emit
+from stylewatch_daemon.executors.scheduler import DROPPED, Emit
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.processes.child import Child, decode
@@ -193,10 +193,10 @@ class WorkerProcess:
             why = f"the worker hung: there was no sign of life for {silent:.0f} s"
             self._lose(self._end_by_death(why))
 
-    def drop(self, ticket: str, why: str) -> None:
+    def drop(self, ticket: str) -> None:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
-            self.end(why)
+            self.end(DROPPED)
         else:
             self.ask(ticket, AttemptRequest.CANCEL)
 

@@ -27,7 +27,6 @@ from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 
 ADAM = recipe.Adam(kind="adam")
-SGD = recipe.Sgd(kind="sgd", rate=0.05, decay=0.5, decay_steps=2)
 CPU = torch.device("cpu")
 
 

@@ -19,8 +19,8 @@ FORMATS = ["png", "jpg", "webp", "tiff"]
 WRITERS = {"png": png_of, "tiff": tiff_of}
 
 
-def shades(height: int = 12, width: int = 20) -> Pixels:
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+def shades() -> Pixels:
+    rows, columns = np.mgrid[0:12, 0:20].astype(np.float32)
     return np.stack([10 * columns, 15 * rows, 255 - 10 * columns], axis=-1)
 
 

@@ -81,7 +81,7 @@ class ActorClient:
         if ticket in self.tickets:
             self._requests.put_nowait(("ask", ticket, wanted))
 
-    def drop(self, ticket: str, why: str) -> None:
+    def drop(self, ticket: str) -> None:
         """End an attempt; its End follows."""
         self._requests.put_nowait(("drop", ticket))
 
