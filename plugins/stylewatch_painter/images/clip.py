@@ -108,7 +108,6 @@ class Clip:
 
     size: Size
     frames: int
-    seconds: float
     has_audio: bool
     converted: tuple[str, ...]
 
@@ -198,11 +197,10 @@ def first_picture(
     pixels = next(frames(path, limits, mask_side=mask_side)).pixels.astype(np.float32)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        length = file.tell()
     converted = clip.converted
     if mask_side is not None:
         converted = tuple(OVER_BLACK if text == OVER_WHITE else text for text in converted)
-    return Picture(pixels, None, converted, sha256, length, size_of_file=clip.size)
+    return Picture(pixels, None, converted, sha256, size_of_file=clip.size)
 
 
 def _kind(head: bytes) -> str:
@@ -242,7 +240,7 @@ def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
         count, seconds = count + 1, frame.time + frame.duration
     with _named(path.name):
         _check_length(count, seconds, limits)
-    return Clip(size, count, float(seconds), False, converted)
+    return Clip(size, count, False, converted)
 
 
 def _animation(
@@ -405,7 +403,7 @@ class _Film:
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
-        return Clip((width, height), self.count, float(self.seconds), self._has_audio, converted)
+        return Clip((width, height), self.count, self._has_audio, converted)
 
     def _look(self) -> Any:
         """Return the first picture, whose orientation goes for all."""

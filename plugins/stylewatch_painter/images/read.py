@@ -87,16 +87,15 @@ class Picture:
 
     `pixels` is float32 (height, width, 3), sRGB 0..255; transparent parts are filled with the
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
-    `converted` has a phrase for each conversion, in order. `sha256` (hex) and `bytes` (the count)
-    are of the file's content, exactly as it was decoded. `tags` is the metadata. `size_of_file` is
-    (width, height) of the picture in the file, upright, if it was decoded smaller.
+    `converted` has a phrase for each conversion, in order. `sha256` (hex) is that of
+    the file's content, exactly as it was decoded. `tags` is the metadata. `size_of_file` is (width,
+    height) of the picture in the file, upright, if it was decoded smaller.
     """
 
     pixels: Pixels
     alpha: Plane | None
     converted: tuple[str, ...]
     sha256: str
-    bytes: int
     tags: Tags = NO_TAGS
     size_of_file: Size | None = None
 
@@ -121,7 +120,7 @@ def read(
     """
     name = path.name or str(path)
     data = file_bytes(path)
-    digest, length = hashlib.sha256(data).hexdigest(), len(data)
+    digest = hashlib.sha256(data).hexdigest()
     with decoding(name, data[:HEAD]):
         raster = decoded(data, max_pixels, uncut=True, needed_size=needed_size)
         del data  # each of these takes hundreds of megabytes: none is held longer than needed
@@ -130,7 +129,7 @@ def read(
         del raster
         if alpha is not None:
             pixels, converted = filled(pixels, alpha), (*converted, FILLED)
-    return Picture(pixels, alpha, converted, digest, length, tags, size_of_file)
+    return Picture(pixels, alpha, converted, digest, tags, size_of_file)
 
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:

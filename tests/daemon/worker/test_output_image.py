@@ -26,7 +26,7 @@ def result(height: int = 36, width: int = 48) -> Pixels:
 
 
 def photo(alpha: Any = None, tags: Tags | None = None) -> Picture:
-    return Picture(PHOTO, alpha, (), "0" * 64, 1, tags or Tags())
+    return Picture(PHOTO, alpha, (), "0" * 64, tags or Tags())
 
 
 def output(content: Picture | None = None, **settings: Any) -> OutputImage:

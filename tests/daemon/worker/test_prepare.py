@@ -180,7 +180,7 @@ def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
 
 def picture(seed: int) -> Picture:
     pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3))
-    return Picture(pixels.astype(np.float32), None, (), str(seed) * 64, 1)
+    return Picture(pixels.astype(np.float32), None, (), str(seed) * 64)
 
 
 def test_by_color_styles_are_gray_or_recolored_with_a_digest_of_their_own(given: Order) -> None:
