@@ -18,8 +18,9 @@ WAITS = 120.0
 """Seconds; a pair that could not be taken is tried again after `watch.rescan_s`."""
 
 
-def _cleared(path: Path) -> Path:
-    """Return `path` with nothing there."""
+def _cleared(name: str, world: World) -> Path:
+    """Return the path `name` in the outbox, with nothing there."""
+    path = world.outbox / name
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -27,16 +28,11 @@ def _cleared(path: Path) -> Path:
     return path
 
 
-def _status(world: World) -> Path:
-    return _cleared(world.outbox / "_status.txt")
-
-
-def _refused(world: World) -> Path:
-    return _cleared(world.outbox / "_refused")
+_status, _refused = partial(_cleared, "_status.txt"), partial(_cleared, "_refused")
 
 
 def _good(world: World) -> Path:
-    return _cleared(world.outbox / world.next_good)
+    return _cleared(world.next_good, world)
 
 
 def _finished(job: Path) -> None:
@@ -101,7 +97,7 @@ def read_only(world: World) -> None:
 
 @case("outbox", ".staging is a link outside for a while", alone=True, within=WAITS)
 def staging(world: World) -> None:
-    link = _cleared(world.outbox / ".staging")
+    link = _cleared(".staging", world)
     link.symlink_to(world.elsewhere)
     world.later(READ_ONLY_S, lambda: link.unlink() if link.is_symlink() else None)
 

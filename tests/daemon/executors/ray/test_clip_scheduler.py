@@ -149,6 +149,19 @@ def test_a_clip_ends_as_the_part_that_fails(fault: str, kind: type) -> None:
     run(scenario)
 
 
+async def paint_clip(world: World, *kinds: type[FakeActor]) -> None:
+    """Paint a clip by actors of these kinds, in this order; all others are of the last."""
+
+    def start(machine: str) -> FakeActor:
+        world.actors.append(kinds[min(len(world.actors), len(kinds) - 1)]())
+        return world.actors[-1]
+
+    world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
+    world.pool.look([FIRST, SECOND])
+    world.submit(a="clip")
+    assert await ends(world) == [Done({"state": "done"})]
+
+
 class UnavailableActor(FakeActor):
     """An actor on a machine that cannot be used."""
 
@@ -158,14 +171,7 @@ class UnavailableActor(FakeActor):
 
 def test_what_a_machine_that_cannot_be_used_was_to_paint_is_left_to_the_others() -> None:
     async def scenario(world: World) -> None:
-        def start(machine: str) -> FakeActor:
-            world.actors.append(UnavailableActor() if world.actors else FakeActor())
-            return world.actors[-1]
-
-        world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
-        world.pool.look([FIRST, SECOND])
-        world.submit(a="clip")
-        assert await ends(world) == [Done({"state": "done"})]
+        await paint_clip(world, FakeActor, UnavailableActor)
 
     run(scenario)
 
@@ -193,16 +199,7 @@ def test_an_actor_that_was_lost_does_not_get_the_joined_clip() -> None:
                     raise UnavailableError("the machine is gone")
                 return await super().call(name, *args)
 
-        kinds = iter((BusyActor, LostActor))
-
-        def start(machine: str) -> FakeActor:
-            world.actors.append(next(kinds, FakeActor)())
-            return world.actors[-1]
-
-        world.pool = ActorPool(Demand(), ActorOptions(""), start, world.events.append)
-        world.pool.look([FIRST, SECOND])
-        world.submit(a="clip")
-        assert await ends(world) == [Done({"state": "done"})]
+        await paint_clip(world, BusyActor, LostActor, FakeActor)
 
     run(scenario)
 
