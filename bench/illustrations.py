@@ -99,7 +99,8 @@ def parts(page: Names) -> Image.Image:
         opened("pair/content.jpg", part=(left, top, left + 0.5, top + 0.5)).save(f"{number}.png")
         run(
             f"stylewatch render {number}.png pair/style.jpg -o quarter-{number}.png --size 160 "
-            "--set objective.neighbors.largest=150 --set style_size=200% --set backends.torch.precision=fp32\n"
+            "--set objective.neighbors.largest=150 --set style_size=200% "
+            "--set backends.torch.precision=fp32\n"
         )
         quarters.append(opened(f"quarter-{number}.png", 160))
     joined = column([row(quarters[:2], gap=0), row(quarters[2:], gap=0)], gap=0)
