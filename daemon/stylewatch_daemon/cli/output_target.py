@@ -103,16 +103,19 @@ class Target:
     def __init__(self, place: Place, staging: Path) -> None:
         self.place = place
         self.staging = staging
-        self._begun = False
+        self._published: set[Path] = set()
 
     def publish(self, staged: str) -> None:
         """Move the file `staging / staged` to its place; as a picture, only the final one."""
         source = self.staging / staged
         with reporting_write_errors(self.place.path):
             if self.place.format is None:
-                if not self._begun:
+                if not self._published:
                     self._remove_earlier_job()
                 target = self.place.path / staged
+                if target not in self._published:
+                    _keep_aside(target)
+                self._published.add(target)
                 atomic.make_folder(target.parent)
                 atomic.move(source, target)
             elif Path(staged).stem == FINAL:
@@ -135,13 +138,27 @@ class Target:
         return tuple(staged)
 
     def _remove_earlier_job(self) -> None:
-        """Remove the unchanged files of an earlier job in the folder, its receipt first."""
-        self._begun = True
-        folder = self.place.path
-        stages = (folder / "stages").glob("*")
-        earlier = [path for path in stages if job_files.STAGE.fullmatch(path.name)]
+        """Remove the unchanged files of an earlier job in the folder, its receipt first.
+
+        Other stages, as those of an interrupted job, are moved away: they do not belong to this
+        job.
+        """
+        folder, earlier = self.place.path, list[str]()
         with suppress(OSError):  # no receipt, or an invalid one
-            earlier += [folder / name for name in job_files.unchanged(folder)]
-        (folder / RECEIPT).unlink(missing_ok=True)
-        for path in earlier:
-            path.unlink()
+            earlier += job_files.unchanged(folder)
+        if earlier:
+            (folder / RECEIPT).unlink()
+        else:
+            _keep_aside(folder / RECEIPT)
+        for name in earlier:
+            (folder / name).unlink()
+        stages = folder / "stages"
+        if any(job_files.STAGE.fullmatch(path.name) for path in stages.glob("*")):
+            _keep_aside(stages)
+
+
+def _keep_aside(path: Path) -> None:
+    """Rename what is at `path`, if anything, to a name that is free."""
+    if os.path.lexists(path):
+        names = (path.with_stem(stem) for stem in candidates(path.stem))
+        path.rename(next(name for name in names if not os.path.lexists(name)))

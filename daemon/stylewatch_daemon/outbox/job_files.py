@@ -60,7 +60,8 @@ def sha256_of(folder: int, name: str) -> str:
 
 def size_if(folder: int, name: str, digest: str) -> int | None:
     """Return the bytes of the file `name` in an opened folder, if it still has that SHA-256."""
-    with suppress(OSError), open_regular(folder, name) as file:
+    # ValueError: no file has such a name
+    with suppress(OSError, ValueError), open_regular(folder, name) as file:
         if _sha256(file) == digest:
             return os.fstat(file.fileno()).st_size
     return None
@@ -130,8 +131,8 @@ def write_note(outbox: Path, place: str) -> None:
 def unchanged(folder: Path) -> Iterator[str]:
     """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
 
-    These are inputs, and files in the receipt's folder. Inputs go by their bytes alone: of several
-    with one name all but the first got another. Raises OSError where there is no receipt.
+    These are stages, inputs, and files in the receipt's folder. Inputs go by their bytes alone: of
+    several with one name all but the first got another. Raises OSError where there is no receipt.
     """
     with safe_dirs.opened(folder) as handle:
         with open_regular(handle, RECEIPT) as file:
@@ -140,6 +141,11 @@ def unchanged(folder: Path) -> Iterator[str]:
             name = _text(entry, "file")
             if is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
                 yield name
+        stages = digests(handle, "stages", _FOREVER)
+    with suppress(OSError), safe_dirs.opened(folder, STAGES) as handle:
+        for name, digest in stages.items():
+            if size_if(handle, name, digest) is not None:
+                yield f"{STAGES}/{name}"
     known = {_text(entry, "sha256") for entry in _records(receipt, "inputs")}
     with (
         suppress(OSError),

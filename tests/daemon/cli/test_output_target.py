@@ -74,3 +74,25 @@ def test_force_removes_the_earlier_job_and_no_other_file(here: Path) -> None:
     with opened(named("."), force=True) as target:
         publish(target, "stages/0900.png")
     assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml"}
+
+
+def test_force_renames_what_is_not_as_the_earlier_job_wrote_it(here: Path) -> None:
+    make_finished_job(here, ".", days=0)
+    for name in ("stages/0777.png", "stages/0001.png", "final.png"):
+        (here / name).write_text("mine")
+    with opened(named("."), force=True) as target:
+        publish(target, "stages/0001.png", "losses.csv", "losses.csv", "final.png", "receipt.json")
+    renamed = {"stages-2/0777.png", "stages-2/0001.png", "final-2.png"}
+    new = {"stages/0001.png", "losses.csv", "final.png", "receipt.json"}
+    assert files(here) == {*renamed, *new, "inputs/job.yaml"}
+    assert {(here / name).read_text() for name in renamed} == {"mine"}
+
+
+def test_without_a_valid_receipt_force_removes_no_file(here: Path) -> None:
+    with opened(named("."), force=False) as target:
+        publish(target, "stages/0001.png", "losses.csv")  # and is interrupted
+    (here / "receipt.json").write_text("mine")
+    with opened(named("."), force=True) as target:
+        publish(target, "stages/0001.png", "losses.csv", "receipt.json")
+    new = {"stages/0001.png", "losses.csv", "receipt.json"}
+    assert files(here) == {"stages-2/0001.png", "losses-2.csv", "receipt-2.json", *new}

@@ -161,10 +161,13 @@ def test_an_invalid_receipt_names_nothing(receipt: Any, job: Path) -> None:
 
 def test_unchanged_files_are_those_of_the_receipt(job: Path) -> None:
     (job / "inputs/content.jpg").rename(job / "inputs/content-2.jpg")
-    (job / "losses.csv").write_text("changed by hand")
+    for name in ("losses.csv", "stages/0002.png"):
+        (job / name).write_text("changed by hand")
     inputs = ["inputs/content-2.jpg", "inputs/style.jpg"]
-    assert list(job_files.unchanged(job)) == ["final.png", *inputs]
+    assert list(job_files.unchanged(job)) == ["final.png", "stages/0001.png", *inputs]
     (job.parent / "mine.png").write_text("mine")
-    names = ("../mine.png", "inputs/job.yaml", "a\0b", "..", "")
-    write_receipt(job, {"files": [{"file": name, "sha256": digest("mine")} for name in names]})
+    names = ("../mine.png", "inputs/job.yaml", "a\0b", "..", "", "\ud800")
+    records = [{"file": name, "sha256": digest("mine")} for name in names]
+    stages = [{"file": f"stages/{name}", "sha256": digest("mine")} for name in names]
+    write_receipt(job, {"files": records, "stages": stages})
     assert list(job_files.unchanged(job)) == []
