@@ -73,6 +73,11 @@ def settings_for(
             "folder under `recipes` in config.yaml, and say --set recipe=NAME"
         )
     if from_stage is not None:
+        if entry.frames > 1:
+            raise UsageError(
+                f"{shown(entry.title)} is a clip, which cannot continue from a stage: "
+                "leave out --from-stage"
+            )
         for key in _STARTS:
             if key in overrides:
                 raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -412,3 +413,7 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now() -
         settings_for(had, Config(), {}, 999_999)
     with pytest.raises(UsageError, match="where to start"):
         settings_for(had, Config(), {"job.init": "noise"}, 5)
+    clip = replace(had, inputs=({"role": "content", "name": "sea.mp4", "frames": 48},))
+    with pytest.raises(UsageError, match="sea is a clip, which cannot continue from a stage"):
+        settings_for(clip, Config(), {}, 5)
+    assert settings_for(clip, Config(), {}, None)["seed"] == 7
