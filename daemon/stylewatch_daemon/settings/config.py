@@ -126,9 +126,13 @@ class ServiceSettings(Config):
 def service_settings(config: Config, overrides: Mapping[str, Any]) -> ServiceSettings:
     """Return the settings of a daemon; raises SettingsError as `Config.check` does.
 
-    The job settings in `overrides`, by the dotted keys of config.yaml, beat every job.yaml.
+    The job settings in `overrides`, by the dotted keys of config.yaml, beat every job.yaml; they
+    are those that `config` was loaded with.
     """
-    settings = ServiceSettings.model_construct(**dict(config), overrides=job_overrides(overrides))
+    above = job_overrides(overrides)
+    if "recipe" in above:
+        above["recipe"] = config.job.recipe  # absolute, if it is a path
+    settings = ServiceSettings.model_construct(**dict(config), overrides=above)
     with refusing(SettingsError, "the settings"):
         settings.check()
     return settings
@@ -221,15 +225,17 @@ def load(
 def _load_file(path: Path) -> Config:
     document = yaml_lines.read(path)
     config = yaml_lines.check(Config, document)
+    is_shipped = path == shipped("config.yaml")
     with refusing(SettingsError, str(path), DaemonError):
+        base = Path.cwd() if is_shipped else path.absolute().parent
+        config = _with_absolute_paths(config, base)
         try:
             config.job.resolve(*config.recipes)
         except (RecipeError, OSError) as error:
             line = document.line(("job",))
             place = f"{path} line {line}" if line else str(path)
             raise SettingsError(f"{place}: job: {brief(str(error))}") from error
-        is_shipped = path == shipped("config.yaml")
-        return _with_absolute_paths(config, Path.cwd() if is_shipped else path.absolute().parent)
+    return config
 
 
 def override(config: Config, overrides: Mapping[str, Any]) -> Config:
@@ -241,14 +247,14 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
             if not key.startswith("job."):
                 _put(plain, key, key.split("."), value)
         try:
-            merged = Config.model_validate(plain)
+            merged = _with_absolute_paths(Config.model_validate(plain), Path.cwd())
             merged.job.resolve(*merged.recipes)
         except ValidationError as error:
             document = yaml_lines.Document("command line")
             raise UsageError("\n".join(yaml_lines.describe(error, Config, document))) from None
         except (RecipeError, OSError) as error:
             raise UsageError(f"command line: {brief(str(error))}") from error
-        return _with_absolute_paths(merged, Path.cwd())
+    return merged
 
 
 def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,6 +315,9 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
         "alerts": update(config.alerts, "urls_file"),
         "web": update(config.web, "token_file"),
     }
+    if config.job.recipe.endswith((".yaml", ".yml")):  # else it is a name
+        recipe = str(absolute(Path(config.job.recipe), base))
+        sections["job"] = config.job.model_copy(update={"recipe": recipe})
     return config.model_copy(update=sections)
 
 

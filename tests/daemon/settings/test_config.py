@@ -113,6 +113,22 @@ def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
     assert load(text, {"state.path": "other"}).state.path == Path.cwd() / "other"
 
 
+def test_a_recipe_file_is_found_from_the_folder_of_the_settings_or_at_home(
+    load: Load, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(file.parent / "home"))
+    for folder in (file.parent / "own", file.parent / "home", Path.cwd()):
+        folder.mkdir(exist_ok=True)
+        (folder / "mine.yaml").write_text("extends: gram")
+    own = str(file.parent / "own/mine.yaml")
+    assert load("job: {recipe: own/mine.yaml}").job.recipe == own
+    assert load("job: {recipe: ~/mine.yaml}").job.recipe == str(file.parent / "home/mine.yaml")
+    asked = {"job.recipe": "mine.yaml"}
+    loaded, here = load("", asked), str(Path.cwd() / "mine.yaml")
+    assert loaded.job.recipe == service_settings(loaded, asked).overrides["recipe"] == here
+    assert load("recipes: [own]\njob: {recipe: mine}").job.recipe == "mine"
+
+
 def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> None:
     text = "inboxes:\n- {path: a, outbox: x, after: keep}\n- {path: b, outbox: y}\n"
     (inbox,) = load(text, inbox=Path("c")).inboxes
