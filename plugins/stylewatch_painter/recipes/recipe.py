@@ -39,7 +39,7 @@ ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
 MOST_STEPS = 10_000_000
 """Steps at one size."""
 
-_MAX_FLOAT = 1e300
+_MAX_FLOAT = 1e30
 """Largest weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
 
 
