@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from stylewatch_daemon.errors import DaemonError
 from stylewatch_painter.errors import (
+    DivergedError,
     PainterError,
     PictureError,
     RecipeError,
@@ -36,6 +37,7 @@ BROKEN_PIPE = 141
 
 _CODES: dict[type[Exception], int] = {
     PictureError: 65,
+    DivergedError: 65,
     RecipeError: USAGE,
     WeightsError: UNAVAILABLE,
     SaveError: CANNOT_WRITE,

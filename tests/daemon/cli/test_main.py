@@ -81,6 +81,7 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
         (errors.UsageError("x"), 64, "x"),
         (errors.InputError("x"), 65, "x"),
         (errors.OutputError("x"), 73, "x"),
+        (painter.DivergedError("x"), 65, "x"),
         (painter.WeightsError("x"), 69, "x"),
         (plugins.BackendOptionError("x"), 78, "x"),
         (OSError(errno.ENOSPC, "No space", "/out/a"), 73, "/out/a cannot be written: No space"),
