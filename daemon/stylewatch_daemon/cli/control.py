@@ -162,7 +162,7 @@ def retry(
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
     entry = _entry(folder, job)
-    job_actions.check_at_end(entry)
+    job_actions.check_ended(entry, "run again")
     overrides = options.parse_sets(sets)
     job_part(overrides)  # raises for settings that a job can't have
     wanted = job_actions.settings_for(entry, settings, overrides, from_stage)

@@ -37,7 +37,7 @@ _FEW = 1024
 
 _EXTRAS = {
     "clips": ("av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
-    "heic": ("pillow_heif", "photographs of phones (.heic, .avif) can be read"),
+    "heic": ("pillow_heif", "photographs of phones (.heic) can be read"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
     "keras": ("h5py", "weights of Keras (.h5) can be imported"),

@@ -42,6 +42,9 @@ _LIBRARY = "watchdog.observers.inotify_c"
 _REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
 """Errors of a folder that was removed between the scan and the watch; the next scan notices."""
 
+Polling = Literal["auto", "yes", "no"]
+"""The setting `watch.polling`."""
+
 Folders = Mapping[Path, Identity]
 """The folders below an inbox, by the last scan."""
 
@@ -163,17 +166,13 @@ class Watcher:
     def __init__(
         self,
         folders: Iterable[Path],
-        polling: Literal["auto", "yes", "no"],
+        polling: Polling,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         folders = tuple(folders)
         self._is_auto = polling == "auto"
-        self._watched = [
-            _Watched(folder)
-            for folder in folders
-            if polling == "no" or (self._is_auto and mounts.tells_events(folder, mounts.table()))
-        ]
+        self._watched = [_Watched(folder) for folder in folders if has_events(folder, polling)]
         self._any_polled = len(self._watched) < len(folders)
         self._wake, self._clock = wake, clock
         self._log = logging.getLogger(__name__)
@@ -284,6 +283,11 @@ class Watcher:
 
     def _count_lost(self) -> None:
         self._lost += 1
+
+
+def has_events(folder: Path, polling: Polling) -> bool:
+    """Return whether events of `folder` are watched, as long as they do not fail."""
+    return polling == "no" or (polling == "auto" and mounts.tells_events(folder, mounts.table()))
 
 
 def brings_events(folder: Path) -> bool | None:

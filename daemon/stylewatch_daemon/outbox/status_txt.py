@@ -77,7 +77,7 @@ class Status:
         parts = {
             "Painting": [str(job) for job in self.running],
             "Waiting their turn": [*self.waiting, *more],
-            "Waiting for another half": incomplete,
+            "Waiting for files": incomplete,
             "In the way": self.trouble,
             "Refused (see _refused)": [str(job) for job in self.refused],
             "Notes": self.notes,

@@ -49,12 +49,11 @@ def nothing_to(verb: str, entry: Entry) -> str:
     return f"{name} has ended ({entry.state}{when}): there is nothing to {verb}"
 
 
-def check_at_end(entry: Entry) -> None:
-    """Raise UsageError where the job has not ended."""
+def check_ended(entry: Entry, then: str) -> None:
+    """Raise UsageError where the job has not ended; `then` is what can be done after that."""
     if entry.state not in LAST:
-        name = shown(entry.title)
         raise UsageError(
-            f"{name} is not at its end yet, and is painted again after that: "
+            f"{shown(entry.title)} has not ended, so it cannot be {then}: "
             "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
         )
 
@@ -196,7 +195,7 @@ class JobActions:
             shutil.rmtree(uploads, ignore_errors=True)
             return
         if entry is None or entry.id != job or entry.state not in LAST:
-            raise InputError(f"there is no job {job} that is at its end")
+            raise InputError(f"there is no job {job} that has ended")
         inputs = needed(entry, from_stage, without)
         styles = [Input("style", name, (Spot(uploads, "", name),)) for name in added]
         journal = self._make(entry, new, settings, (*inputs, *styles))

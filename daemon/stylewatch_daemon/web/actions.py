@@ -78,7 +78,7 @@ async def cancel_incomplete(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete a job that has ended, with its files in the outbox."""
     entry = await run_in_threadpool(job_of, request)
-    retries.check_at_end(entry)
+    retries.check_ended(entry, "deleted")
     acted = await leave(context(request), "delete", job=entry.id)
     return done(request, to=f"{root_path(request)}/gallery", acted=acted)
 
@@ -174,7 +174,7 @@ def _open_job(request: Request, verb: str) -> Entry:
 
 def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
     """Settings to run a job again with; raises DaemonError where that is not possible."""
-    retries.check_at_end(entry)
+    retries.check_ended(entry, "run again")
     settings = retries.settings_for(entry, here.settings, {}, stage)
     for file in retries.needed(entry, stage):
         file.find()

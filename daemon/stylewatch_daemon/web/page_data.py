@@ -17,6 +17,7 @@ from urllib.parse import quote
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ingest import watcher
 from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
@@ -213,6 +214,8 @@ class Health:
     paused: bool
     has_events: bool
     """False where file events do not work, and the inboxes are scanned instead."""
+    scan_s: float | None
+    """Seconds between two scans, where an inbox has no file events; None: all have them."""
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
     counts: Mapping[str, int]
@@ -308,6 +311,10 @@ class PageData:
 
     def __init__(self, settings: Config, reader: Reader) -> None:
         self._settings, self._reader = settings, reader
+        # once, as the daemon's Watcher does: a dead mount would stop each visitor
+        self._is_watched = all(
+            watcher.has_events(inbox.path, settings.watch.polling) for inbox in settings.inboxes
+        )
         self._images = ImageLinks(reader.state)
 
     def overview(self) -> Overview:
@@ -460,11 +467,13 @@ class PageData:
 
     def _health(self, status: Mapping[str, Any], ledger: Ledger) -> Health:
         health = status["health"]
+        has_events, watch = health["observer"] is not False, self._settings.watch
         hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
         return Health(
             at_work=health["at_work"],
             paused=health["paused"],
-            has_events=health["observer"] is not False,
+            has_events=has_events,
+            scan_s=None if has_events and self._is_watched else min(watch.rescan_s, watcher.POLL_S),
             trouble=tuple(health["trouble"]),
             notes=tuple(health.get("notes", ())),
             counts=status["counts"],

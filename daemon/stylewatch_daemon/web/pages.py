@@ -69,7 +69,7 @@ def again(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> R
     here = context(request)
     page = _job_page(request)
     entry = page.view.entry
-    job_actions.check_at_end(entry)
+    job_actions.check_ended(entry, "run again")
     base, note = job_form.base_of(entry, here.settings)
     receipt = page.view.receipt
     if "print" in request.query_params and isinstance(receipt, Receipt):
@@ -97,7 +97,7 @@ def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Text
 def delete(request: Request) -> Response:
     """A question before a job is deleted."""
     page = _job_page(request)
-    job_actions.check_at_end(page.view.entry)
+    job_actions.check_ended(page.view.entry, "deleted")
     values = {"page": page, "retention": context(request).settings.retention}
     return context(request).templates.TemplateResponse(request, "delete.html", values)
 

@@ -208,7 +208,7 @@ def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any
 
     Raises DaemonError where there can be none.
     """
-    job_actions.check_at_end(entry)
+    job_actions.check_ended(entry, "run again")
     if any(file.field != "style" for file in form.files):
         raise InputError("a job that is painted again takes further pictures as `style` only")
     added = [*form.files, *_of_library(here, form)]

@@ -96,7 +96,9 @@ def _with_layers(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Reci
     """`recipe` with no loss but that of the `layers` of one side, all with weight 1."""
     loss = getattr(recipe.objective, side)
     if loss is None:
-        raise InputError(f"recipe {recipe.name} has no {side}: name another with --recipe")
+        raise InputError(
+            f"recipe {recipe.name} has no {side}: set job.recipe in config.yaml to another"
+        )
     weights: Mapping[LayerName, float | None] = {
         **dict.fromkeys(loss.layers, None),
         **dict.fromkeys(layers, 1.0),

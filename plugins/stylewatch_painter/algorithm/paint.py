@@ -20,6 +20,7 @@ from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, searc
 from stylewatch_painter.errors import DivergedError, PainterError
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.process_memory import trim_heap
+from stylewatch_painter.recipes.recipe import Lbfgs
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
 Ask = Callable[[], Wish]
@@ -28,9 +29,10 @@ Result = Step | DivergedError
 """A step, or the end of a painting whose loss is no longer finite."""
 
 _DIVERGED = (
-    "the loss was no longer a number at step {step}: a smaller rate, or another optimizer "
-    "(schedule.optimizer.kind=lbfgs), keeps the painting from running away"
+    "the loss was no longer a number at step {step}: a smaller rate{other} keeps the painting "
+    "from running away"
 )
+_OTHER_OPTIMIZER = ", or another optimizer (schedule.optimizer.kind=lbfgs),"
 _MAX_UNREPORTED = 10
 """Steps between two reports on a GPU, which has to synchronize for a report."""
 _REPORT_S = 0.5
@@ -291,7 +293,9 @@ class _Reporter:
             for number in range(len(losses)):
                 own, is_last = losses[number][row], number == len(losses) - 1
                 if not math.isfinite(own.total) or (is_last and not finite[row]):
-                    error = DivergedError(_DIVERGED.format(step=first + number))
+                    is_lbfgs = isinstance(self._schedule.optimizer, Lbfgs)
+                    other = "" if is_lbfgs else _OTHER_OPTIMIZER
+                    error = DivergedError(_DIVERGED.format(step=first + number, other=other))
                     results.append((member, error))
                     ended.add(row)
                     break

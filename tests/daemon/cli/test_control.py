@@ -121,7 +121,8 @@ def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
     place: Place, words: list[str], parts: list[str]
 ) -> None:
     place.enter("running")
-    assert place.run("retry", "trip").code == 64, "it has not ended"
+    ended = place.run("retry", "trip")
+    assert ended.code == 64 and "trip has not ended, so it cannot be run again: " in ended.err
     place.enter("done")
     ended = place.run("retry", "trip", *words)
     assert ended.code in (64, 65)

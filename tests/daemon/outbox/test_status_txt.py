@@ -34,7 +34,7 @@ def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once()
         HELD,
         "Painting:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
         "Waiting their turn:\n  next\n  far\n  ... and 2 more",
-        "Waiting for another half:\n  half: a style picture (style.jpg)",
+        "Waiting for files:\n  half: a style picture (style.jpg)",
         "In the way:\n  the outbox is full\n  no net",
         "Refused (see _refused):\n  bad: bad.jpg is no picture",
     ]

@@ -232,7 +232,7 @@ def test_only_a_finished_job_is_retried_and_its_id_is_no_path(retry: Retry) -> N
         with pytest.raises(InputError, match="no job's id"):
             retry.ask(new=new)
     retry.state.ledger.change(retry.first.id, state="running")
-    with pytest.raises(InputError, match="at its end"):
+    with pytest.raises(InputError, match="that has ended"):
         retry.ask()
 
 

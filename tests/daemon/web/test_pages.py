@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,
+    HERE,
     STEPS,
     Clock,
     client,
@@ -33,10 +34,12 @@ from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.status_txt import Running, Status
+from stylewatch_daemon.settings.sections import Watch
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import doctor_runner, page_data, pages
 from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
+from stylewatch_daemon.web.serve import application
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
 
@@ -146,10 +149,22 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
         assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
         text, _, folded = page.get("/health", headers=BROWSER).text.partition("<summary>Technical")
     for content in ("stylewatch is not running: new jobs wait", "the disk is full",
-                    "Everything that was checked works.", "takes up to a minute"):  # fmt: skip
+                    "Everything that was checked works.",
+                    "within 10 seconds, by a scan"):  # fmt: skip
         assert content in text
     for content in ("has room", "cuda:0", "the inboxes are scanned"):
         assert content in folded and content not in text
+
+
+def test_health_has_the_time_between_scans_where_events_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
+    enter(tmp_path / "state")
+    polled = settings(tmp_path).model_copy(update={"watch": Watch(polling="yes", rescan_s=5)})
+    with TestClient(application(polled, None), HERE) as page:
+        text = page.get("/health", headers=BROWSER).text
+    assert "within 5 seconds, by a scan" in text and "not used for all inboxes" in text
 
 
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The figure of the paper: its pictures, and the layers that each is made from."""
 
+from dataclasses import replace
+
 import pytest
 
+from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.worker import figure
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_plugins.contract import Backend, Pixels, Task
@@ -32,3 +35,9 @@ def test_rows_begin_with_their_picture_and_have_the_layers_of_the_paper(
     assert {(task.recipe.schedule.start, task.final) for task in tasks} == {("noise", (32, 24))}
     height, width, _ = figure.sheet_of(panels, 32).shape
     assert width > 6 * 32 and 2 * 24 < height < width
+
+
+def test_a_recipe_without_a_side_is_refused(given: Order) -> None:
+    settings = given.settings.model_copy(update={"set": {"objective.content": None}})
+    with pytest.raises(InputError, match=r"has no content: set job\.recipe in config\.yaml to"):
+        list(figure.panels(replace(given, settings=settings)))

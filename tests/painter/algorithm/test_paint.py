@@ -108,6 +108,11 @@ def test_divergence_is_reported() -> None:
         for step in paint(wild, small.network()):
             steps.append(step)
     assert all(np.isfinite(step.picture).all() for step in steps if isinstance(step, Stage))
+    with pytest.raises(DivergedError, match="another optimizer"):
+        painted(wild)
+    lost = painting(content=small.picture(0) * 1e30)
+    with pytest.raises(DivergedError, match="step 1: a smaller rate keeps the painting from"):
+        painted(lost)
 
 
 def test_missing_picture_is_named() -> None:
