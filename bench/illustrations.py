@@ -130,7 +130,7 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
     },
     "smoothness.md": {
         "smoothness.jpg": lambda page: page["details"](
-            ["plain.png", "weak.png", "strong.png", "squared.png"], (110, 50, 188, 128), 3
+            ["rough.png", "plain.png", "strong.png", "squared.png"], (110, 50, 188, 128), 3
         ),
         "rims.jpg": lambda page: page["details"](
             ["zeros.png", "reflect.png", "replicate.png"], (186, 175, 225, 214), 6

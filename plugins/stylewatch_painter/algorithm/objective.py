@@ -299,7 +299,8 @@ def term_labels(
     if terms.transport is not None:
         yield from _transport_labels(task, level, terms.transport)
     if (tv := terms.tv) is not None:
-        yield TermLabel("tv", "", tv.weight, gradient_weight=tv.gradient_weight or None)
+        share = task.style_share  # the photograph itself is not smoothed
+        yield TermLabel("tv", "", tv.weight * share, "", (tv.gradient_weight or 0) * share or None)
     if task.prior is not None:
         yield TermLabel("temporal", "", task.recipe.objective.temporal * task.prior.unit)
 

@@ -267,8 +267,9 @@ class Objective(Terms):
     """Style strength; `strength_by` defines its effect."""
     strength_by: Literal["weight", "blend"] = "weight"
     """`weight`: content weights are multiplied by 16^(0.5 - strength). `blend`: the targets of the
-    style are mixed with the content's own features, of which 1 - strength / 0.8 remains, and
-    content weights are multiplied by 2 (1 - strength); 0 is the content, 1 the style alone."""
+    style are mixed with the content's own features, of which 1 - strength / 0.8 remains, weights
+    of `tv` count by the rest, and content weights are multiplied by 2 (1 - strength); 0 is the
+    content, 1 the style alone."""
 
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:

@@ -60,11 +60,16 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
 
 
 def test_strength_scales_content_weights() -> None:
+    """And, where it mixes targets, smoothness: 0 is the photograph."""
     for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
         objective = small.objective(small.task("gram", {"strength": strength}))
         (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
         assert losses.content["conv4_2"].weight == pytest.approx(weight)
         assert losses.style["style-1"]["conv1_1"].weight == 1
+    for strength, weight in ((0.0, 0.0), (0.4, 0.004), (0.8, 0.008), (1.0, 0.008)):
+        objective = small.objective(small.task("best", {"strength": strength}))
+        (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        assert losses.tv is not None and losses.tv.weight == pytest.approx(weight)
     assert objective.is_capturable
     assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
 
