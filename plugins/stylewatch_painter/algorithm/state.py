@@ -1,5 +1,7 @@
 """State of a batch of paintings: all that changes from step to step, and its checkpoints."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import Tensor
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged, of_rows
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import fingerprint, resumed
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
 
@@ -209,7 +211,12 @@ class PaintState:
     @classmethod
     def load(cls, canvas: Canvas) -> "PaintState":
         """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
-        saved = resumed(canvas.task)
+        saved = canvas.task.resume or {}
+        if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
+            raise CheckpointError(
+                "this checkpoint belongs to another painting (other pictures, recipe or seed): "
+                "without it the painting starts anew"
+            )
         tensors = {
             name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
             for name in saved
@@ -242,3 +249,22 @@ class PaintState:
                 f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
             ) from error
         return state
+
+
+def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The SHA-256 of everything that determines the result of `task`, uint8 (32,).
+
+    Without defaults: a field that a later version adds does not end a painting.
+    """
+    digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
+    styles = ((style.weight, style.scale, style.size) for style in task.styles)
+    digest.update(json.dumps([task.seed, *styles]).encode())
+    pictures = [task.content, task.init, *(style.picture for style in task.styles)]
+    masks = [task.content_mask, *(style.mask for style in task.styles)]
+    if task.prior is not None:
+        digest.update(str(task.prior.unit).encode())
+        masks += [task.prior.picture, task.prior.trust]
+    for picture in (*pictures, *masks):
+        digest.update(b"none" if picture is None else str(picture.shape).encode())
+        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)

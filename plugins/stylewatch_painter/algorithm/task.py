@@ -1,7 +1,5 @@
 """Task: one painting, as plain values and float32 arrays. No torch."""
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import TypeGuard
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.errors import CheckpointError, PictureError
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
@@ -290,36 +288,6 @@ def check_masks(task: Task) -> None:
 def region_count(mask: Regions | None) -> int:
     """Count the regions of a mask; without a mask the whole picture is one."""
     return 1 if mask is None else int(np.atleast_3d(mask).shape[2])
-
-
-def fingerprint(task: Task) -> NDArray[np.uint8]:
-    """The SHA-256 of everything that determines the result of `task`, uint8 (32,).
-
-    Without defaults: a field that a later version adds does not end a painting.
-    """
-    digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
-    styles = ((style.weight, style.scale, style.size) for style in task.styles)
-    digest.update(json.dumps([task.seed, *styles]).encode())
-    pictures = [task.content, task.init, *(style.picture for style in task.styles)]
-    masks = [task.content_mask, *(style.mask for style in task.styles)]
-    if task.prior is not None:
-        digest.update(str(task.prior.unit).encode())
-        masks += [task.prior.picture, task.prior.trust]
-    for picture in (*pictures, *masks):
-        digest.update(b"none" if picture is None else str(picture.shape).encode())
-        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
-
-
-def resumed(task: Task) -> Checkpoint:
-    """Return the checkpoint in `task.resume`; raises CheckpointError if it is of another task."""
-    saved = task.resume or {}
-    if not np.array_equal(saved.get("task", ()), fingerprint(task)):
-        raise CheckpointError(
-            "this checkpoint belongs to another painting (other pictures, recipe or seed): "
-            "without it the painting starts anew"
-        )
-    return saved
 
 
 def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
