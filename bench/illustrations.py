@@ -1,11 +1,11 @@
-"""Paint the pictures of docs/ anew, with the recipes as they are: `make illustrations`.
+"""Paint the pictures of docs/ again after a recipe has changed: `make illustrations`.
 
-The pages print the code and the commands of their pictures. These run as printed, in a folder for
-each page, so readers who repeat them get the same pictures. docs/development.md names the others.
+Each page prints the code and the commands of its pictures. They run as printed, in a folder for
+each page, so readers who repeat them get the same pictures. docs/development.md says where the
+other pictures come from.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,23 +16,26 @@ from typing import Any
 
 from bench.common import ROOT
 from PIL import Image
+from tests.test_docs import blocks
 
 PAGES = ROOT / "docs"
 GAP = 4
 """Pixels between the parts of a picture."""
 
-_BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _QUALITY = 88  # of JPEG
 
 Names = dict[str, Any]
-"""What the code of a page defines, by name."""
+"""The names that the `python` blocks of a page define, with their values."""
 
 Shares = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, in shares of its sides."""
 
 
 def run(commands: str) -> None:
-    """Run shell commands with the programs of this Python; raises CalledProcessError."""
+    """Run shell commands with the programs that are installed beside this Python.
+
+    Raises CalledProcessError at the first command that fails.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     print(commands, end="", flush=True)
     subprocess.run(
@@ -41,13 +44,16 @@ def run(commands: str) -> None:
 
 
 def run_page(page: str) -> Names:
-    """Run the `python` and `sh` blocks of a page in the current folder; return what they define."""
+    """Run the `python` and `sh` blocks of a page in the current folder.
+
+    Returns the names that they define. Raises CalledProcessError for a command that fails.
+    """
     defined: Names = {"__name__": page}
-    for kind, body in _BLOCK.findall((PAGES / page).read_text(encoding="utf-8")):
-        if kind == "python":
-            exec(compile(body, page, "exec"), defined)
-        else:
-            run(body)
+    for block in blocks(PAGES / page):
+        if block.kind == "python":
+            exec(compile(block.body, page, "exec"), defined)
+        elif block.kind == "sh":
+            run(block.body)
     return defined
 
 

@@ -50,7 +50,7 @@ class Term:
 
     @property
     def weighted(self) -> float:
-        """What the term adds to the total: value x weight."""
+        """Contribution to the total: value x weight."""
         return self.value * self.weight
 
     def as_json(self) -> dict[str, float]:

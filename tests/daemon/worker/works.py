@@ -28,7 +28,7 @@ from stylewatch_plugins.contract import Wish
 WORK = "tests.daemon.worker.works:work"
 PAINTED = "a/job"
 SPOILED = ("close files", "close the line", "write into the line", "write half a message")
-"""What the worker does to its connection."""
+"""Ways in which a worker breaks its connection to the daemon."""
 SCENES = {1: 2, 3: 3, 6: 4}
 """The scenes of a clip that are not painted: their first frames, and their frames."""
 FRAMES = 10
