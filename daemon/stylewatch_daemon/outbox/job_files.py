@@ -84,15 +84,18 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     ended = _FOREVER
     with suppress(ValueError, OverflowError, OSError):  # else it does not say when
         ended = datetime.fromisoformat(_text(receipt, "finished")).timestamp()
-    if ended > before:
-        return {}
+    return {} if ended > before else _digests(receipt, part)
+
+
+def _digests(receipt: Mapping[str, Any], part: str) -> dict[str, str]:
+    """The SHA-256 of each file in the folder `part`, as the receipt names it."""
     key = "name" if part == "inputs" else "file"
-    digests = {}
+    named = {}
     for entry in _records(receipt, part):
         path = PurePosixPath(part if part == "inputs" else "", _text(entry, key))
         if path.parts == (part, path.name) and path.name != "..":
-            digests[path.name] = _text(entry, "sha256")
-    return digests
+            named[path.name] = _text(entry, "sha256")
+    return named
 
 
 def written(entry: Entry) -> dict[str, str]:
@@ -141,9 +144,8 @@ def unchanged(folder: Path) -> Iterator[str]:
             name = _text(entry, "file")
             if is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
                 yield name
-        stages = digests(handle, "stages", _FOREVER)
     with suppress(OSError), safe_dirs.opened(folder, STAGES) as handle:
-        for name, digest in stages.items():
+        for name, digest in _digests(receipt, STAGES).items():
             if size_if(handle, name, digest) is not None:
                 yield f"{STAGES}/{name}"
     known = {_text(entry, "sha256") for entry in _records(receipt, "inputs")}
