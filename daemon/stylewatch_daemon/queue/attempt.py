@@ -232,7 +232,11 @@ class ActiveAttempt:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
         checkpoint = self._job_folder / CHECKPOINT
         # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
-        if crashes(earlier) == self._service.limits.attempts - 1:
+        # Once that attempt has started, a checkpoint can only be its own.
+        failed = AttemptEnd.FAILED
+        started = [attempt.how for attempt in earlier if attempt.device or attempt.how == failed]
+        is_last = crashes(earlier) == self._service.limits.attempts - 1
+        if is_last and started[-1:] == [failed]:
             self._forget_checkpoints()
         if self._service.executor.cluster is not None:
             # The checkpoint comes first: the files it refers to are published, or here to be.

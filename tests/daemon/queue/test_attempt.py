@@ -128,6 +128,28 @@ def test_the_last_attempt_begins_at_the_beginning(
     assert order.checkpoint.exists() is resumes
 
 
+@pytest.mark.parametrize("how", [AttemptEnd.STOPPED, AttemptEnd.CUT_OFF])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_last_attempt_continues_from_its_own_checkpoint_after_each_stop(
+    limit: int, how: AttemptEnd, world: Attempts
+) -> None:
+    world.service = changed_settings(world.service, attempts=limit)
+    fill(world.state.jobs / "1", CHECKPOINT)
+    crashed = attempts(*[(AttemptEnd.FAILED, 0)] * (limit - 1))
+    stopped = Attempt("then", device="cpu", how=how)
+    _, order = world.begin(world.job(attempts=(*crashed, stopped, stopped)))
+    assert order.checkpoint is not None and order.checkpoint.exists()
+
+
+def test_the_last_attempt_begins_at_the_beginning_where_the_one_before_did_not_start(
+    world: Attempts,
+) -> None:
+    fill(world.state.jobs / "1", CHECKPOINT)
+    ends = [*[(AttemptEnd.FAILED, 0)] * 2, (AttemptEnd.PAUSED, 0)]
+    _, order = world.begin(world.job(attempts=attempts(*ends)))
+    assert order.checkpoint is not None and not order.checkpoint.exists()
+
+
 def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world: Attempts) -> None:
     fill(world.outbox / ".staging" / "1", FIRST, SECOND, ".half.tmp")
     attempt, _ = world.begin()
