@@ -182,7 +182,7 @@ class Finalizer:
         if job.state == JobState.FAILING:
             failed = partial(self.reporter.failed, title, reason, "", for_good=True)
             return Outcome(OutcomeKind.FAILED, title, reason, OUR_FAULT), failed
-        if self.is_cancelled(job):
+        if reason == CANCELLED:
             cancelled = partial(self.reporter.cancelled, title, folder)
             return Outcome(OutcomeKind.CANCELLED, title), cancelled
         refused = partial(self.reporter.refused, title, reason, folder)

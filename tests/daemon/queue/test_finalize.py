@@ -154,6 +154,13 @@ def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(tmp_path: 
             break
 
 
+def test_a_refused_job_that_is_cancelled_before_its_end_stays_refused(tmp_path: Path) -> None:
+    world = Refusing(tmp_path)
+    world.state.ledger.change("1", wish="cancel")
+    assert world.finalize() == {"1": "refused"}
+    assert world.state.ledger.state("1") == "refused"
+
+
 def test_a_long_copy_is_waited_for_while_others_are_finalized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
