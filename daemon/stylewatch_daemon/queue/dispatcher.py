@@ -60,6 +60,8 @@ class _Round:
 
     wishes: Mapping[str, str]
     """Requests of people, by the ids of jobs."""
+    active: frozenset[str] = frozenset()
+    """Jobs that are running or settled already; they are not begun again."""
     batches: list[list[ActiveAttempt]] = field(default_factory=list)
     """Attempts to submit, those of a list to one worker."""
     series: list[ActiveAttempt] = field(default_factory=list)
@@ -116,7 +118,7 @@ class Dispatcher:
 
     def begin(self, batches: Iterable[Sequence[Journal]]) -> list[Result]:
         """Begin jobs, those of a batch in one worker; return the outcomes that there are."""
-        begun = self._round = _Round(self.state.ledger.wishes())
+        begun = self._round = _Round(self.state.ledger.wishes(), self.active_jobs)
         results: list[Result] = []
         # 1. enter the attempts in the ledger, or that a job's end is settled
         try:
@@ -221,8 +223,10 @@ class Dispatcher:
         return results
 
     def _enter_job(self, attempt: ActiveAttempt, together: int) -> None:
-        """Enter an attempt, or that the end of its job is settled."""
+        """Enter an attempt, or that the end of its job is settled, unless it is active already."""
         job = attempt.job
+        if job.id in self._round.active:
+            return
         self.state.mount_guard.check(job.outbox)
         if job.state in DECIDED:
             self._finalizer.settled.append(job)

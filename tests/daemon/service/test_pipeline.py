@@ -3,6 +3,7 @@
 import errno
 import sqlite3
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store import journal, ledger_writer, requests
@@ -99,6 +101,35 @@ def test_a_cancellation_during_inspection_waits_for_file_descriptors(
     assert place.state.ledger.counts()["waiting"] == 1
     run_jobs(pipeline)
     assert place.state.ledger.counts()["cancelled"] == 1
+
+
+def test_a_job_that_is_refused_and_canceled_during_inspection_ends_once(
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.inbox, *A)
+    place.inspector.says["a/content.jpg"] = "content.jpg is no picture"
+    pipeline, copying, stage_refused = place.start(), Event(), Outbox.stage_refused
+
+    def slow(*args: Any) -> None:
+        copying.wait()
+        stage_refused(*args)
+
+    place.inspector.silent = True
+    enter_all(pipeline)
+    (job,) = place.state.ledger.ids("claimed")
+    requests.leave(place.state.root, "cancel", job=job)
+    pipeline.control.act()
+    place.inspector.silent = False
+    monkeypatch.setattr("stylewatch_daemon.files.transfers.SMALL", 0)
+    monkeypatch.setattr(Outbox, "stage_refused", slow)
+    try:
+        pipeline.claim()
+        assert pipeline.dispatcher.active_jobs == {job} and not pipeline.outcomes
+    finally:
+        copying.set()
+    run_jobs(pipeline)
+    assert (pipeline.ended, tree(place.inbox)) == (1, {})
+    assert [path.name for path in (place.outbox / "_refused").iterdir()] == ["a"]
 
 
 def test_a_pair_that_was_submitted_as_a_whole_is_claimed_without_a_wait(place: DaemonWorld) -> None:
