@@ -39,9 +39,9 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import claim_files
-from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
+from stylewatch_daemon.store.journal import FILE_NAME, File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state_dir import State, entry_of
+from stylewatch_daemon.store.state_dir import State, entry_of, sizes_for_batch
 
 
 class Claimer:
@@ -279,10 +279,7 @@ class Claimer:
         content = _main(job)
         files = self._state.jobs / job.id / "files"
         are_gone, changed = claim_files.remove_originals(job, files)
-        # Jobs with masks or clips have no shape: they are not batched.
-        has_masks = any(file.role.endswith(MASK) for file in job.files)
-        has_clip = any(picture.frames > 1 for picture in pictures)
-        sizes = [] if has_masks or has_clip else [picture.size for picture in pictures]
+        sizes = sizes_for_batch(job.files, pictures)
         columns = queue_entry(self._settings(), self._state.job_file(job), sizes)
         with self._state.ledger.together():
             if are_gone and job.moves(content):

@@ -33,7 +33,7 @@ from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK, File, Journal, Role, is_id, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.state_dir import PREVIEWS, UPLOADS, State, entry_of
+from stylewatch_daemon.store.state_dir import PREVIEWS, UPLOADS, State, entry_of, sizes_for_batch
 from stylewatch_painter.algorithm import scales
 
 JOB_FILE = "job.yaml"
@@ -199,10 +199,11 @@ class JobActions:
         inputs = needed(entry, from_stage, without)
         styles = [Input("style", name, (Spot(uploads, "", name),)) for name in added]
         journal = self._make(entry, new, settings, (*inputs, *styles))
-        columns = queue_entry(self.settings(), self.state.job_file(journal))
         queued = replace(journal, state=JobState.QUEUED)
         names = {file.name for file in inputs if file.sha256}
         seen = [picture for picture in entry.pictures if picture.name in names]
+        sizes = sizes_for_batch(journal.files, seen)
+        columns = queue_entry(self.settings(), self.state.job_file(journal), sizes)
         self.state.ledger.enter([entry_of(queued, seen, **columns)])
         shutil.rmtree(uploads, ignore_errors=True)
         self.reporter.asked(f"{journal.retry_of} is painted again, as {new}")

@@ -20,7 +20,7 @@ from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings, job_overrides, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Member, members
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.state_dir import State, entry_of
+from stylewatch_daemon.store.state_dir import State, entry_of, sizes_for_batch
 from stylewatch_daemon.worker.messages import Part
 
 WAITS = "its {} jobs are painted first"
@@ -65,7 +65,7 @@ class Series:
             for number, member in enumerate(all_members)
             if ledger.find(_id(series, number)) is None  # else it was made before a kill
         ]
-        sizes = [picture.size for picture in seen]
+        sizes = sizes_for_batch(series.files, seen)
         columns = [
             resolve.queue_entry(self.settings, self.state.job_file(job), sizes) for job in new
         ]

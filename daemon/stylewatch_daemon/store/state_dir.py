@@ -23,7 +23,7 @@ import platform
 import secrets
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -478,3 +478,16 @@ def entry_of(
         series=job.series,
         **more,
     )
+
+
+def sizes_for_batch(files: Collection[File], pictures: Sequence[Picture]) -> list[tuple[int, int]]:
+    """Return the sizes of a job's `pictures` for its batch shape; empty where it runs alone.
+
+    Jobs with masks or clips are not batched, nor those with a picture whose size is not known.
+    """
+    roles = [file.role for file in files if file.role != "job"]
+    has_masks = any(role.endswith(journal.MASK) for role in roles)
+    has_clip = any(picture.frames > 1 for picture in pictures)
+    if has_masks or has_clip or len(pictures) < len(roles):
+        return []
+    return [picture.size for picture in pictures]

@@ -147,13 +147,13 @@ class Retry(DaemonWorld):
 
     @property
     def entry(self) -> Entry:
-        return self._find(NEW)
+        return self.find(NEW)
 
     @property
     def entry_of_first(self) -> Entry:
-        return self._find(self.first.id)
+        return self.find(self.first.id)
 
-    def _find(self, job_id: str) -> Entry:
+    def find(self, job_id: str) -> Entry:
         entry = self.state.ledger.find(job_id)
         assert entry is not None
         return entry
@@ -310,6 +310,14 @@ def test_what_is_known_of_a_picture_is_known_of_its_copy(retry: Retry) -> None:
     with_photo = retry.state.ledger.with_content(content["sha256"], 9)
     assert [entry.id for entry in with_photo] == [NEW, retry.first.id]
     assert retry.state.ledger.with_content(str(style.get("sha256") or "0" * 64), 9) == []
+
+
+def test_a_retry_is_batched_if_the_sizes_of_all_its_pictures_are_known(
+    retry: Retry, uploads: Path
+) -> None:
+    retry.ask(f"{NEW}-2")
+    retry.ask(added=["fog.jpg"])
+    assert (bool(retry.find(f"{NEW}-2").shape), retry.entry.shape) == (True, "")
 
 
 # -- deletion

@@ -20,9 +20,9 @@ from stylewatch_daemon.store.ledger import Entry
 class SeriesWorld(DaemonWorld):
     """A claimed series, which has its folder in the outbox."""
 
-    def __init__(self, root: Path, settings: str = "sweep: {seed: [1, 2]}") -> None:
+    def __init__(self, root: Path, settings: str = "sweep: {seed: [1, 2]}", *more: str) -> None:
         super().__init__(root)
-        fill(self.inbox, "a/content.jpg", "a/style.jpg")
+        fill(self.inbox, "a/content.jpg", "a/style.jpg", *more)
         (self.inbox / "a/job.yaml").write_text(settings)
         line = self.start()
         line.scan()
@@ -54,6 +54,14 @@ def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> N
         }  # fmt: skip
         assert [file.own for file in job.files] == [False, False, True]
         assert all("sha256" in file for file in member.inputs if file["role"] != "job")
+
+
+@pytest.mark.parametrize(("mask", "is_batched"), [([], True), (["a/content.mask.png"], False)])
+def test_members_are_batched_unless_they_have_masks(
+    mask: list[str], is_batched: bool, tmp_path: Path
+) -> None:
+    first, second = SeriesWorld(tmp_path, "sweep: {seed: [1, 2]}", *mask).divide()
+    assert (first.shape == second.shape, bool(first.shape)) == (True, is_batched)
 
 
 def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> None:
