@@ -19,13 +19,13 @@ from pathlib import Path
 from stylewatch_daemon.errors import InputError
 
 CHUNK = 1 << 20
-"""Bytes that are copied at a time."""
+"""Bytes that are copied or hashed at a time."""
 
 RANDOM = 8
 """Random bytes in the name of a temporary file."""
 
 Step = Callable[[], object]
-"""Called before each piece that is copied; it may raise, to end the copying."""
+"""Called for each piece that is copied or hashed; it may raise, to end that."""
 
 
 def sync_folder(folder: Path | int) -> None:
@@ -117,10 +117,19 @@ def copy(
     return sha256.hexdigest()
 
 
-def digest(path: Path | str, folder: int | None = None) -> str:
-    """The SHA-256 of a regular file; raises InputError where it is none."""
+def digest(path: Path | str, folder: int | None = None, step: Step = lambda: None) -> str:
+    """Return the SHA-256 of a regular file; raises InputError where it is none."""
     with open_regular(path, folder) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(file, step)
+
+
+def digest_of(file: BufferedReader, step: Step = lambda: None) -> str:
+    """Return the SHA-256 of an opened file, from its position on."""
+    sha256 = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        step()
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def move(source: Path, target: Path) -> None:

@@ -338,7 +338,7 @@ class KeptInputs:
             return is_alike
         if not known["sha256"] or look(path) != seen:
             return False
-        work = partial(atomic.digest, path)
+        work = partial(atomic.digest, path, step=self._transfers.step)
         try:
             digest = self._transfers.run(f"digest of {path} {seen}", seen.size, work)
         except (InProgressError, ShortageError):

@@ -255,7 +255,7 @@ class Outbox:
                 if not is_there:
                     self._link_or_copy(path, staging, made, step)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
-                digests[path.name] = atomic.digest(path.name, target)
+                digests[path.name] = atomic.digest(path.name, target, step)
             atomic.sync_folder(target)
         return digests
 

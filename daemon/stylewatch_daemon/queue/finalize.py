@@ -236,10 +236,11 @@ class Finalizer:
             return not self.state.is_as_taken(job, name)
 
         def work() -> dict[str, str]:
-            kept: Iterable[Path] = inputs
+            kept, step = inputs, self.transfers.step
             if job.after != "archive":
-                kept = [path for path in inputs if differs(path.name, atomic.digest(path))]
-            archived = outbox.archive(job.id, folder, tuple(kept), self.transfers.step)
+                digests_now = ((path, atomic.digest(path, step=step)) for path in inputs)
+                kept = tuple(path for path, digest in digests_now if differs(path.name, digest))
+            archived = outbox.archive(job.id, folder, kept, step)
             return {name: digest for name, digest in archived.items() if differs(name, digest)}
 
         inputs = self.state.moved(job)

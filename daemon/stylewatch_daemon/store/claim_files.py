@@ -85,9 +85,12 @@ def _copy(inbox: Path, file: File, target: Path, step: atomic.Step) -> None:
             if look(name, folder) != file.look:
                 raise _changed(file)
             digest = atomic.copy(name, target, folder, step)
-            if atomic.digest(target) != digest or look(name, folder) != file.look:
+            try:
+                if atomic.digest(target, step=step) != digest or look(name, folder) != file.look:
+                    raise _changed(file)
+            except (InputError, OSError):  # else the next start would trust the copy
                 target.unlink()
-                raise _changed(file)
+                raise
     except OutputError as error:
         raise _changed(file) from error
 

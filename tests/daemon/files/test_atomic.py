@@ -3,6 +3,7 @@
 import errno
 import os
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def test_a_failed_write_leaves_nothing_behind(root: Path, monkeypatch: pytest.Mo
     with safe_dirs.opened(root) as folder, pytest.raises(OSError, match="No space"):
         atomic.write("a", b"text", folder)
     assert list(root.iterdir()) == []
+
+
+def test_a_step_is_called_for_each_piece_that_is_hashed_and_may_end_that(root: Path) -> None:
+    def stop() -> None:
+        raise OutputError("stopped")
+
+    content, steps = bytes(2 * atomic.CHUNK + 1), list[None]()
+    (root / "a").write_bytes(content)
+    digest = atomic.digest(root / "a", step=lambda: steps.append(None))
+    assert (digest, len(steps)) == (sha256(content).hexdigest(), 3)
+    with pytest.raises(OutputError, match="stopped"):
+        atomic.digest(root / "a", step=stop)
 
 
 @pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])

@@ -115,6 +115,14 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
     assert world.reporter.changed[0].startswith("content.jpg changed while the job ran")
 
 
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_hashing_the_inputs_ends_when_the_daemon_stops(after: str, world: Ending) -> None:
+    world.finalizer.settled = [replace(world.jobs[0], after=after)]
+    world.finalizer.transfers.close()
+    assert world.finalize() == {"1": "paused"}
+    assert not (world.outbox / "job-1/receipt.json").exists()
+
+
 @pytest.mark.parametrize("text", ['{"inputs": 3}', "\0", "[" * 100_000], ids=range(3))
 def test_what_is_no_receipt_of_ours_is_published_as_it_is(text: str, world: Ending) -> None:
     (world.outbox / ".staging/1/receipt.json").write_text(text)

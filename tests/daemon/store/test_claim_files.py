@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tests.daemon.faults import fill, mounts, tree
 
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.store import claim_files
@@ -51,6 +52,15 @@ def test_a_file_comes_back_as_it_was(copied: bool, place: Place) -> None:
     assert place.source.exists() == copied
     assert place.back() == {NAME: NAME}
     assert look(place.source) == place.file.look
+
+
+def test_a_copy_that_could_not_be_read_again_is_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transfers, "step", Mock(side_effect=[None, OutputError("stopped")]))
+    with pytest.raises(InputError):
+        place.bring(copied=True)
+    assert (list(place.held.iterdir()), tree(place.inbox)) == ([], {NAME: NAME})
 
 
 @pytest.mark.parametrize("change", ["grown", "gone"])
