@@ -106,7 +106,7 @@ class Workspace:
         """The most jobs that ran at once in one worker."""
         with reading(self.state / "ledger.sqlite3") as ledger:
             entries = [ledger.find(job) for job in self.dropped]
-            attempts = [ledger.story(entry.id) for entry in entries if entry is not None]
+            attempts = [ledger.attempts(entry.id) for entry in entries if entry is not None]
         return max(attempt.together for story in attempts for attempt in story)
 
     def violations(self, undisturbed: Bytes) -> Iterator[str]:

@@ -59,7 +59,7 @@ def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
     with reading(daemon.root / "state" / FILE_NAME) as ledger:
         entry = ledger.find("killed")
         assert entry is not None
-        _, second = ledger.story(entry.id)
+        _, second = ledger.attempts(entry.id)
     assert second.step >= 20
     files = [stage["file"] for stage in daemon.receipt("killed")["stages"]]
     assert files == [f"stages/{path.name}" for path in sorted(stages.iterdir())]
@@ -113,7 +113,7 @@ def test_scenes_of_a_clip_are_painted_on_two_machines_and_joined(daemon: Daemon)
     assert painted("here") == painted("there") == painted("killed")
     with reading(daemon.root / "state" / FILE_NAME) as ledger:
         entries = [ledger.find(job) for job in ("there", "killed")]
-        assert [len(ledger.story(entry.id)) for entry in entries if entry] == [1, 2]
+        assert [len(ledger.attempts(entry.id)) for entry in entries if entry] == [1, 2]
     assert daemon.end() == 0
 
 

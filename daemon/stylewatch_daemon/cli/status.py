@@ -83,7 +83,7 @@ def entry_of(state: Path, job: str) -> Entry:
 def attempts_of(state: Path, entry: Entry) -> Sequence[Attempt]:
     """Return the attempts of a job, in order."""
     with open_ledger(state) as ledger:
-        return ledger.story(entry.id) if ledger else ()
+        return ledger.attempts(entry.id) if ledger else ()
 
 
 def view_of(state: Path, job: str) -> JobView:

@@ -144,7 +144,7 @@ class JobActions:
 
     def finish(self, job: str) -> None:
         """Make the current picture of the job with this id final; the job has to be begun."""
-        if self.state.ledger.story(job):
+        if self.state.ledger.attempts(job):
             self._wish("finish", job)
 
     def dismiss(self, jobs: Sequence[str] = (), until: str = "") -> None:

@@ -236,7 +236,7 @@ class Ledger:
         """Return the state of a job; empty if the job is not known."""
         return self._value("state", job_id)
 
-    def story(self, job_id: str) -> tuple[Attempt, ...]:
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
         """Return the attempts at a job, in their order."""
         query = "SELECT * FROM attempts WHERE job = ? ORDER BY number"
         columns = Attempt.__dataclass_fields__

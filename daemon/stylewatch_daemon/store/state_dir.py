@@ -316,7 +316,7 @@ class State:
             return replace(
                 job,
                 state=JobState(entry.state),
-                attempts=self.ledger.story(job_id),
+                attempts=self.ledger.attempts(job_id),
                 place=entry.place,
                 refused_as=entry.refused_as,
                 reason=entry.reason,

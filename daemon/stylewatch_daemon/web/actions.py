@@ -167,7 +167,7 @@ def _open_job(request: Request, verb: str) -> Entry:
     if entry.state in LAST:
         raise HTTPException(409, nothing_to(verb, entry))
     with context(request).reader.ledger() as ledger:
-        if verb == "finish" and not ledger.story(entry.id):
+        if verb == "finish" and not ledger.attempts(entry.id):
             raise UsageError(f"{_name(entry)} has not begun yet: there is no stage to finish with")
     return entry
 

@@ -362,7 +362,7 @@ class PageData:
     def job(self, job_id: str) -> JobPage | None:
         """The page of the job with this id; None where there is none."""
         with self._reader.ledger() as ledger:
-            entry, attempts = ledger.find(job_id), ledger.story(job_id)
+            entry, attempts = ledger.find(job_id), ledger.attempts(job_id)
         if entry is None or entry.id != job_id:
             return None
         jobs = self._reader.published()["running"]
