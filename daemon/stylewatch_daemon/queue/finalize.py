@@ -243,7 +243,7 @@ class Finalizer:
             archived = outbox.archive(job.id, folder, kept, step)
             return {name: digest for name, digest in archived.items() if differs(name, digest)}
 
-        inputs = self.state.moved(job)
+        inputs = self.state.only_copies(job)
         size = sum(path.lstat().st_size for path in inputs)
         return self.transfers.run(f"archive {job.id}", size, work)
 

@@ -104,13 +104,15 @@ class Series:
         """Make the job of that number, its files whole in the state folder."""
         held = self.state.jobs / series.id / "files"
         archived = series.outbox / str(series.place) / "inputs"
+        is_archived = series.after == "archive"
 
         def fill(folder: Path) -> list[File]:
             files = []
             for file in series.files:
                 if file.role != "job":
                     _link(held / file.name, folder / file.name)
-                    source = archived / file.name if series.archives(file) else file.source
+                    is_moved = is_archived and series.holds_only_copy(file)
+                    source = archived / file.name if is_moved else file.source
                     files.append(replace(file, source=source, own=False))
             files.append(write_job_file(settings, folder))
             atomic.sync_folder(folder)

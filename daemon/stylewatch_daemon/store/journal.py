@@ -142,9 +142,9 @@ class Journal:
 
     def moves(self, file: File) -> bool:
         """Return True if `file` leaves the inbox."""
-        return self.archives(file) and not self.is_copy
+        return self.holds_only_copy(file) and not self.is_copy
 
-    def archives(self, file: File) -> bool:
+    def holds_only_copy(self, file: File) -> bool:
         """Return True if the claimed copy of `file` is the only one there is."""
         return file.own and self.after != "keep" and not file.stays
 

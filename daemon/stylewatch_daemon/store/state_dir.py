@@ -373,9 +373,9 @@ class State:
             paths.setdefault(file.role, []).append(path)
         return paths
 
-    def moved(self, job: Journal) -> tuple[Path, ...]:
+    def only_copies(self, job: Journal) -> tuple[Path, ...]:
         """Return the files of which the claimed copy is the only one."""
-        return tuple(path for file, path in self._files_of(job) if job.archives(file))
+        return tuple(path for file, path in self._files_of(job) if job.holds_only_copy(file))
 
     def is_as_taken(self, job: Journal, name: str) -> bool:
         """Return True if that file is unchanged since it was renamed or copied to this place."""

@@ -195,5 +195,9 @@ def test_old_jobs_and_their_thumbnails_are_forgotten_once_a_day(tmp_path: Path) 
             assert ledger.ids(*states) == states
         now += 1
         expiry.go(Retention(ledger=2))
-        assert (ledger.ids(*states), ledger.ids(*OPEN), ledger.attempts("done")) == (set(), OPEN, ())
+        assert (ledger.ids(*states), ledger.ids(*OPEN), ledger.attempts("done")) == (
+            set(),
+            OPEN,
+            (),
+        )
     assert list(previews.iterdir()) == [thumbs.path_of(previews, "shared")]

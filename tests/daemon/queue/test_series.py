@@ -1,11 +1,12 @@
 """A series is divided: its jobs are entered at once, each with its own files, and only once."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
 from tests.daemon.faults import fill
-from tests.daemon.world import DaemonWorld
+from tests.daemon.world import DaemonWorld, changed_settings, make_inbox
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.events import Reporter
@@ -16,12 +17,19 @@ from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import load
 from stylewatch_daemon.store.ledger import Entry
 
+After = Literal["archive", "keep", "delete"]
+SWEEP = "sweep: {seed: [1, 2]}"
+
 
 class SeriesWorld(DaemonWorld):
     """A claimed series, which has its folder in the outbox."""
 
-    def __init__(self, root: Path, settings: str = "sweep: {seed: [1, 2]}", *more: str) -> None:
+    def __init__(
+        self, root: Path, settings: str = SWEEP, *more: str, after: After = "archive"
+    ) -> None:
         super().__init__(root)
+        inboxes = (make_inbox(self.inbox, self.outbox, after),)
+        self.settings = changed_settings(self.settings, inboxes=inboxes)
         fill(self.inbox, "a/content.jpg", "a/style.jpg", *more)
         (self.inbox / "a/job.yaml").write_text(settings)
         line = self.start()
@@ -60,8 +68,19 @@ def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> N
 def test_members_are_batched_unless_they_have_masks(
     mask: list[str], is_batched: bool, tmp_path: Path
 ) -> None:
-    first, second = SeriesWorld(tmp_path, "sweep: {seed: [1, 2]}", *mask).divide()
+    first, second = SeriesWorld(tmp_path, SWEEP, *mask).divide()
     assert (first.shape == second.shape, bool(first.shape)) == (True, is_batched)
+
+
+@pytest.mark.parametrize(
+    ("after", "folder"), [("archive", "out/a/inputs"), ("delete", "in/a"), ("keep", "in/a")]
+)
+def test_the_source_of_a_picture_is_the_archive_where_there_is_one(
+    after: After, folder: str, tmp_path: Path
+) -> None:
+    member, _ = SeriesWorld(tmp_path, after=after).divide()
+    sources = [file["source"] for file in member.inputs if file["role"] != "job"]
+    assert sources == [f"{tmp_path}/{folder}/{name}.jpg" for name in ("content", "style")]
 
 
 def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> None:

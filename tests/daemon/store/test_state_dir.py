@@ -46,8 +46,8 @@ def test_a_job_knows_its_files(state: State) -> None:
     assert inputs.items() <= state.inputs(made).items()
     assert made.archived == 2 * LOOK.size
     assert replace(made, after="delete").archived == 0
-    assert state.moved(made) == (files / "a.jpg", files / "job.yaml")
-    assert state.moved(replace(made, after="keep")) == ()
+    assert state.only_copies(made) == (files / "a.jpg", files / "job.yaml")
+    assert state.only_copies(replace(made, after="keep")) == ()
     (files / "job.yaml").unlink()
     assert [path.name for path in state.own_files(made)] == ["a.jpg"]
     assert [path.name for path in state.pictures(made)] == ["a.jpg", "style.jpg"]
