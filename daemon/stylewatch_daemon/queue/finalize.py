@@ -140,6 +140,7 @@ class Finalizer:
         is_staged = outbox.has_receipt(staged_at)
         if not is_staged and not (folder / RECEIPT).exists():
             if self.is_cancelled(job):
+                check_transition(job, JobState.REFUSING)
                 cancelled = self.state.save(job, state=JobState.REFUSING, reason=CANCELLED)
                 return self._refuse(cancelled)
             raise OutputError(

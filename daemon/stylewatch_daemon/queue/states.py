@@ -1,4 +1,4 @@
-"""State machine of a job: a table of all transitions, and the outcomes of jobs.
+"""State machine of a job: a table of transitions, and the outcomes of jobs.
 
     claimed -> queued <-> running -> ending -> done
                   |          |         |
@@ -7,8 +7,10 @@
 
 The states are those of the ledger (`model.JobState`). A state with an end that is decided (ending,
 refusing, failing) is written before anything follows from it, so a daemon that was killed goes on
-from there. Two transitions are made elsewhere: a claimed job is queued or refused once it was
-inspected (`ingest`), and quarantine fails a job in any state (`store.state`).
+from there. Some transitions are made elsewhere: a claimed job is queued or refused once it was
+inspected (`ingest.claim`). In `store.state_dir`, `State.quarantine` fails a job in any state, and
+at the start `State.reconcile` fails the open jobs whose files are missing and queues the jobs that
+were cut off while they ran.
 """
 
 from collections.abc import Mapping, Sequence
