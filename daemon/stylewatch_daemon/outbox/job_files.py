@@ -6,13 +6,11 @@ no link is followed there, nothing in a receipt leads out of its folder, and a f
 is known counts only with exactly these bytes.
 """
 
-import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -43,26 +41,27 @@ _FOREVER = float("inf")
 
 
 @contextmanager
-def open_regular(folder: int, name: str) -> Iterator[BufferedReader]:
+def open_file(name: str, folder: int) -> Iterator[BufferedReader]:
     """Open the regular file `name` in an opened folder; raises OSError where it is none."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{name} is not a regular file")
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(atomic.open_regular(name, folder))
+        except InputError as error:
+            raise OSError(f"{name} is not a regular file") from error
         yield file
 
 
-def sha256_of(folder: int, name: str) -> str:
+def sha256_of(name: str, folder: int) -> str:
     """Return the SHA-256 of the regular file `name` in an opened folder; raises OSError."""
-    with open_regular(folder, name) as file:
-        return _sha256(file)
+    with open_file(name, folder) as file:
+        return atomic.digest_of(file)
 
 
-def size_if(folder: int, name: str, digest: str) -> int | None:
+def size_if(name: str, folder: int, digest: str) -> int | None:
     """Return the bytes of the file `name` in an opened folder, if it still has that SHA-256."""
     # ValueError: no file has such a name
-    with suppress(OSError, ValueError), open_regular(folder, name) as file:
-        if _sha256(file) == digest:
+    with suppress(OSError, ValueError), open_file(name, folder) as file:
+        if atomic.digest_of(file) == digest:
             return os.fstat(file.fileno()).st_size
     return None
 
@@ -77,7 +76,7 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     with suppress(FileNotFoundError):
         os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
         record = RECEIPT
-    with open_regular(folder, record) as file:
+    with open_file(record, folder) as file:
         if os.fstat(file.fileno()).st_mtime > before:
             return {}
         receipt = parse_receipt(file)
@@ -103,7 +102,7 @@ def written(entry: Entry) -> dict[str, str]:
     with (
         suppress(OSError),
         safe_dirs.opened(Path(entry.outbox), str(entry.place)) as folder,
-        open_regular(folder, RECEIPT) as file,
+        open_file(RECEIPT, folder) as file,
     ):
         receipt = parse_receipt(file)
         records = (*_records(receipt, "stages"), *_records(receipt, "files"))
@@ -121,7 +120,7 @@ def write_note(outbox: Path, place: str) -> None:
         with safe_dirs.opened(outbox, f"{place}/{STAGES}") as folder, os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if STAGE.fullmatch(entry.name))
             stages = [
-                {"file": f"{STAGES}/{name}", "sha256": sha256_of(folder, name)} for name in names
+                {"file": f"{STAGES}/{name}", "sha256": sha256_of(name, folder)} for name in names
             ]
     except FileNotFoundError:
         return
@@ -138,15 +137,15 @@ def unchanged(folder: Path) -> Iterator[str]:
     several with one name all but the first got another. Raises OSError where there is no receipt.
     """
     with safe_dirs.opened(folder) as handle:
-        with open_regular(handle, RECEIPT) as file:
+        with open_file(RECEIPT, handle) as file:
             receipt = parse_receipt(file)
         for entry in _records(receipt, "files"):
             name = _text(entry, "file")
-            if is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
+            if is_name(name) and size_if(name, handle, _text(entry, "sha256")) is not None:
                 yield name
     with suppress(OSError), safe_dirs.opened(folder, STAGES) as handle:
         for name, digest in _digests(receipt, STAGES).items():
-            if size_if(handle, name, digest) is not None:
+            if size_if(name, handle, digest) is not None:
                 yield f"{STAGES}/{name}"
     known = {_text(entry, "sha256") for entry in _records(receipt, "inputs")}
     with (
@@ -155,7 +154,7 @@ def unchanged(folder: Path) -> Iterator[str]:
         os.scandir(handle) as entries,
     ):
         names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-        yield from (f"inputs/{name}" for name in names if sha256_of(handle, name) in known)
+        yield from (f"inputs/{name}" for name in names if sha256_of(name, handle) in known)
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ class Spot:
         """
         with (
             safe_dirs.opened(self.root, self.folder) as handle,
-            open_regular(handle, self.name) as file,
+            open_file(self.name, handle) as file,
         ):
             return os.fdopen(os.dup(file.fileno()), "rb")
 
@@ -205,10 +204,10 @@ class Input:
             f"{' nor '.join(folders) or 'the outbox'}: put it there again, or drop the pair anew"
         )
 
-    def is_in(self, file: BufferedReader) -> bool:
+    def is_in(self, file: BufferedReader, step: atomic.Step = lambda: None) -> bool:
         """Return whether an opened file has its bytes, or as many if no checksum is known."""
         if self.sha256:
-            return _sha256(file) == self.sha256
+            return atomic.digest_of(file, step) == self.sha256
         return self.size is None or os.fstat(file.fileno()).st_size == self.size
 
 
@@ -309,10 +308,6 @@ def input_spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         roots = (root for root in (inbox, outbox) if path.is_relative_to(root))
         root = next(roots, path.parent)
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
-
-
-def _sha256(file: BufferedReader) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_receipt(file: BufferedReader) -> Mapping[str, Any]:

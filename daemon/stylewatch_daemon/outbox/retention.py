@@ -61,7 +61,7 @@ def outlived(
                     digests = job_files.digests(folder, part, now - kept * DAY)
                 with safe_dirs.opened(outbox, f"{place}/{part}") as folder:
                     for name, digest in sorted(digests.items()):
-                        size = job_files.size_if(folder, name, digest)
+                        size = job_files.size_if(name, folder, digest)
                         if size is not None:
                             yield Outlived(outbox, f"{place}/{part}", name, size)
 

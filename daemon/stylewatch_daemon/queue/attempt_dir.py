@@ -112,7 +112,7 @@ class AttemptFiles:
             return lexists(f"{self._outbox.root}/{path}")
         try:
             with safe_dirs.opened(self._outbox.root, str(path.parent)) as folder:
-                digest = sha256_of(folder, path.name)
+                digest = sha256_of(path.name, folder)
         except FileNotFoundError:
             return False
         self.mismatched.discard(staged.path)

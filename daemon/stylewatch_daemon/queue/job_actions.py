@@ -325,7 +325,7 @@ def _copy(file: Input, source: job_files.Spot, target: Path, step: atomic.Step) 
             step()
             writing.write(chunk)
     with atomic.open_regular(target) as copied:
-        if not file.is_in(copied):
+        if not file.is_in(copied, step):
             raise InputError(f"{shown(file.name)} changed while it was being copied")
 
 

@@ -5,7 +5,6 @@ A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0
 whose SHA-256 is known counts only with exactly these bytes.
 """
 
-import hashlib
 import os
 import re
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from threading import Lock
 from typing import Any
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.outbox.job_files import (
     MAX_BYTES,
@@ -77,7 +76,7 @@ class PictureFile:
     sha256: str
 
 
-def identity(file: BufferedReader) -> tuple[int, int, int, int]:
+def file_version(file: BufferedReader) -> tuple[int, int, int, int]:
     """Device, inode, size in bytes and mtime (ns) of an opened file: the same as long as it is."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
@@ -87,11 +86,11 @@ def digest(file: BufferedReader) -> str:
     """SHA-256 of an opened file, which is read only once; its position stays at the start."""
 
     def hashed() -> str:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = atomic.digest_of(file)
         file.seek(0)
         return sha256
 
-    known: str = _digests.get(identity(file), hashed)
+    known: str = _digests.get(file_version(file), hashed)
     return known
 
 
@@ -101,7 +100,7 @@ def read_receipt(entry: Entry) -> Mapping[str, Any]:
         if entry.place is not None:
             with Spot(Path(entry.outbox), entry.place, RECEIPT).open() as file:
                 plain: Mapping[str, Any] = _receipts.get(
-                    identity(file), lambda: parse_receipt(file)
+                    file_version(file), lambda: parse_receipt(file)
                 )
                 return plain
     return {}

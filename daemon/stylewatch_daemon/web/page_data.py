@@ -46,7 +46,7 @@ from stylewatch_daemon.views.job import (
     name_of,
     submit_command,
 )
-from stylewatch_daemon.views.output_files import find, identity, original_name
+from stylewatch_daemon.views.output_files import file_version, find, original_name
 
 RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELLED)
 """States after which a job can end in another way without any change."""
@@ -567,7 +567,7 @@ class ImageLinks:
         if picture is None:
             return "", "", 0
         with picture.file as file:
-            _, _, size, _ = identity(file)
+            _, _, size, _ = file_version(file)
         return picture.sha256, Path(picture.spot.name).suffix.lower(), size
 
     def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:

@@ -31,8 +31,8 @@ from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import (
     all_files,
     digest,
+    file_version,
     find,
-    identity,
     input_digest,
     original_name,
 )
@@ -106,7 +106,7 @@ def _picture(request: Request) -> Response:
     is_download = media_type == DOWNLOAD or "download" in request.query_params
     kind = "attachment" if is_download else "inline"
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{quote(name)}"
-    _, _, size, _ = identity(picture_file.file)
+    _, _, size, _ = file_version(picture_file.file)
     span, status = range(size), 200
     asked = _RANGE.fullmatch(request.headers.get("Range", ""))
     if asked and media_type.startswith("video/"):  # some browsers play only what they can seek in

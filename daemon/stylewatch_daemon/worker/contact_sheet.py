@@ -100,7 +100,7 @@ def _read(part: Part, path: PurePosixPath) -> bytes:
     """The content of a file by its path in the outbox; raises OSError."""
     with (
         safe_dirs.opened(Path(part.outbox), str(path.parent)) as folder,
-        job_files.open_regular(folder, path.name) as file,
+        job_files.open_file(path.name, folder) as file,
     ):
         return file.read()
 

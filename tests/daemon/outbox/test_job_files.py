@@ -128,12 +128,12 @@ def test_a_receipt_names_stages_and_inputs_with_their_checksums(job: Path, tmp_p
     assert list(stages) == ["0001.png", "0002.png"]
     assert list(digests_in(job, "inputs")) == ["content.jpg", "style.jpg"]
     with safe_dirs.opened(job, "stages") as handle:
-        sizes = [job_files.size_if(handle, name, digest) for name, digest in stages.items()]
+        sizes = [job_files.size_if(name, handle, digest) for name, digest in stages.items()]
         assert sizes == [len("job stages/0001.png")] * 2
         (job / "stages/0001.png").write_text("touched up by hand")
         (job / "stages/0002.png").rename(tmp_path / "moved.png")
         (job / "stages/0002.png").symlink_to(tmp_path / "moved.png")
-        sizes = [job_files.size_if(handle, name, digest) for name, digest in stages.items()]
+        sizes = [job_files.size_if(name, handle, digest) for name, digest in stages.items()]
         assert sizes == [None, None], "changed or replaced"
     os.utime(job / "receipt.json", (0, 0))
     assert digests_in(job, "stages", 1e9) == {}, "of two times the later one counts"
