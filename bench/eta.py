@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.queue.eta import Clock
+from stylewatch_daemon.queue.eta import EtaEstimator
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.run_job import work
@@ -38,9 +38,9 @@ def run(order: Order) -> tuple[Started, list[Step], float]:
 
 def errors(started: Started, steps: list[Step], whole: float) -> dict[float, float]:
     """Return the relative error of the remaining time at each of SHARES."""
-    clock, off = Clock(started), {}
+    eta, off = EtaEstimator(started), {}
     for at, step in steps:
-        left = clock.left(step)
+        left = eta.left(step)
         for share in SHARES:
             if share not in off and at >= share * whole and left is not None:
                 off[share] = left / (whole - at) - 1

@@ -36,7 +36,7 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.service.main_loop import MainLoop
-from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.service.monitoring import SystemdNotifier
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -166,7 +166,7 @@ def measure(plan: Plan, root: Path) -> Found:
         fleet.wake = bell.wake
         line = Pipeline(settings, stock, fleet, counting, bell, FakeInspector())
         watcher = cast(Watcher, Still())
-        main_loop = MainLoop(line, watcher, settings, bell, Manager({}), lambda: None)
+        main_loop = MainLoop(line, watcher, settings, bell, SystemdNotifier({}), lambda: None)
         meter = Meter()
         with pytest.MonkeyPatch.context() as patch:
             for part, owners in WHERE.items():

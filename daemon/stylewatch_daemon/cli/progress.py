@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.queue.eta import Clock
+from stylewatch_daemon.queue.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.worker.messages import Event, Staged
 
@@ -41,18 +41,18 @@ class Lines:
         self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self._write, self._now = write, now
-        self._clock: Clock
+        self._eta: EtaEstimator
         self._written_at = now()
         self._latest = ""
 
     def __call__(self, event: Event) -> None:
         """Write a line for `event` if one is due."""
         if isinstance(event, Started):
-            self._clock = Clock(event)
+            self._eta = EtaEstimator(event)
             for line in _start_lines(event):
                 self._write(line)
         elif isinstance(event, Progress):
-            self._latest = progress_text(event, self._clock.left(event))
+            self._latest = progress_text(event, self._eta.left(event))
             if self._now() - self._written_at >= EVERY_S:
                 self._flush()
         elif isinstance(event, Staged) and event.path.startswith("stages/"):
@@ -88,7 +88,7 @@ class _MovingLine:
 
     def __init__(self, bar: "rich.progress.Progress", name: str) -> None:
         self._bar, self._name = bar, name
-        self._clock: Clock
+        self._eta: EtaEstimator
         self._line: rich.progress.TaskID | None = None
 
     def __call__(self, event: Event) -> None:
@@ -97,7 +97,7 @@ class _MovingLine:
         elif self._line is None:
             return
         elif isinstance(event, Progress):
-            left = self._clock.left(event)
+            left = self._eta.left(event)
             self._bar.update(
                 self._line,
                 completed=event.step,
@@ -114,7 +114,7 @@ class _MovingLine:
     def _begin(self, event: Started) -> None:
         if self._line is not None:  # a restart: the old line no longer fits
             self._end(self._line)
-        self._clock = Clock(event)
+        self._eta = EtaEstimator(event)
         for line in _start_lines(event):
             text = f"{self._name}: {line}" if self._name else line
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service.monitoring import Manager, logging_as
+from stylewatch_daemon.service.monitoring import SystemdNotifier, logging_as
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
@@ -67,7 +67,7 @@ def run(
             notifier.offer(new.alerts.targets())
             return service_settings(new, overrides)
 
-        service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
+        service.watch(ready, reporter, systemd=SystemdNotifier(os.environ), reread=reread)
 
 
 @contextmanager

@@ -39,8 +39,8 @@ AT_LEAST_EVERY = 60.0
 """Seconds after which the file is written again although nothing changed."""
 
 
-class Publisher:
-    """Keeps `status.json` in the folder `state`; nothing depends on it.
+class StatusJsonWriter:
+    """Writes `status.json` in the folder `state`; nothing depends on it.
 
     `clock` is monotonic, in seconds. A change of the metrics `meters` alone causes no rewrite.
     """

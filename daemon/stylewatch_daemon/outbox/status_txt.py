@@ -114,8 +114,8 @@ def together(statuses: Iterable[Status]) -> Status:
     )
 
 
-class Board:
-    """Keeps `_status.txt` in the folder `outbox`; nothing depends on it."""
+class StatusTextWriter:
+    """Writes `_status.txt` in the folder `outbox`; nothing depends on it."""
 
     def __init__(self, outbox: Path, sharing: Sharing = OPEN) -> None:
         self._outbox, self._sharing = outbox, sharing

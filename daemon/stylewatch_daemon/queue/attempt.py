@@ -22,7 +22,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt_dir import AttemptFiles
-from stylewatch_daemon.queue.eta import Clock
+from stylewatch_daemon.queue.eta import EtaEstimator
 from stylewatch_daemon.queue.states import RetryMode, check_transition, crashes, retry_after
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
@@ -64,7 +64,7 @@ class ActiveAttempt:
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
         self._files = AttemptFiles(self._outbox, job.id)
-        self._clock: Clock | None = None
+        self._eta: EtaEstimator | None = None
         self._has_checkpoint = False
         """True once a checkpoint was announced."""
         self._is_new = job.place is None
@@ -177,7 +177,7 @@ class ActiveAttempt:
                 steps=event.steps,
                 loss=event.loss,
                 size=event.size,
-                seconds_left=self._clock.left(event) if self._clock else None,
+                seconds_left=self._eta.left(event) if self._eta else None,
                 unit=event.unit,
             )
             # A step after a Saving shows that the checkpoint is written: from here on an attempt
@@ -186,7 +186,7 @@ class ActiveAttempt:
                 self._change_attempt(how=AttemptEnd.CUT_OFF)
             self._reporter.progress(self.title, event)
         elif isinstance(event, Started):
-            self._clock = Clock(event)
+            self._eta = EtaEstimator(event)
             self.running = Running(
                 self.title,
                 event.step,

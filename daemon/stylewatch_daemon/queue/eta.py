@@ -12,7 +12,7 @@ EXTRA_STEPS = 1
 """Steps by which the first one at a size takes longer: the targets are computed."""
 
 
-class Clock:
+class EtaEstimator:
     """Estimates the time left from the pixels that the steps went through."""
 
     def __init__(self, started: Started) -> None:

@@ -24,7 +24,7 @@ from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
-from stylewatch_daemon.service.monitoring import Manager, Metrics
+from stylewatch_daemon.service.monitoring import Metrics, SystemdNotifier
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state_dir import State
@@ -95,16 +95,16 @@ def watch(
     reporter: Reporter | None = None,
     executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
-    manager: Manager | None = None,
+    systemd: SystemdNotifier | None = None,
     reread: Callable[[], ServiceSettings] | None = None,
 ) -> Summary:
     """Process what lands in the inboxes until told to stop; raises as `once` does.
 
-    `manager` gets the daemon's status. On SIGHUP `reread` reads the settings again: the new ones
+    `systemd` gets the daemon's status. On SIGHUP `reread` reads the settings again: the new ones
     apply from the next job on, and wrong ones not at all.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
-    manager = manager or Manager({})
+    systemd = systemd or SystemdNotifier({})
     now: ServiceSettings | None = settings
     with _running(settings, reporter, executor, wakeup) as pipeline, reloads_on_signal(wakeup):
         while now is not None:
@@ -114,13 +114,13 @@ def watch(
                 Watcher([pipeline.control.folder], "no", wakeup.request_scan),
                 daily(now.outboxes, now.retention, reporter),
             ):
-                manager.ready()
+                systemd.ready()
                 reporter.watching(folders)
-                reload = partial(_reload, reread, now, reporter, manager)
-                now = MainLoop(pipeline, watcher, now, wakeup, manager, reload).run()
+                reload = partial(_reload, reread, now, reporter, systemd)
+                now = MainLoop(pipeline, watcher, now, wakeup, systemd, reload).run()
             if now is not None:
                 pipeline.apply_settings(now)
-        manager.stopping()
+        systemd.stopping()
         return _summary(pipeline)
 
 
@@ -205,12 +205,12 @@ def _reload(
     reread: Callable[[], ServiceSettings] | None,
     before: ServiceSettings,
     reporter: Reporter,
-    manager: Manager,
+    systemd: SystemdNotifier,
 ) -> ServiceSettings | None:
     """Read the settings again; return None where they are wrong, or cannot change."""
     if reread is None:
         return None
-    manager.reloading()
+    systemd.reloading()
     try:
         new = reread()
         _prepare(new, State(before.state.path))
@@ -218,7 +218,7 @@ def _reload(
         reporter.not_reloaded(str(error))
         return None
     finally:
-        manager.ready()
+        systemd.ready()
     if new.state.path != before.state.path:
         reporter.needs_restart("state.path")
     kept = ("named_devices", "idle_s", "cluster")  # an executor is made with these

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
 from stylewatch_daemon.processes.wakeup import Wakeup
-from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.service.monitoring import SystemdNotifier
 from stylewatch_daemon.service.pipeline import STATUS_EVERY, Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 
@@ -45,7 +45,7 @@ class MainLoop:
     watcher: Watcher
     settings: ServiceSettings
     wakeup: Wakeup
-    manager: Manager
+    systemd: SystemdNotifier
     reread: Callable[[], ServiceSettings | None]
 
     def run(self) -> ServiceSettings | None:
@@ -60,7 +60,7 @@ class MainLoop:
                 wakeup.reloading = False
                 if (new := self.reread()) is not None:
                     return new
-            self._tell_manager()
+            self._notify_systemd()
             if self._is_drained:
                 wakeup.stop()
                 break
@@ -79,8 +79,8 @@ class MainLoop:
 
         def extend_stop() -> None:  # a checkpoint may take some time
             pipeline.control.act()
-            self._tell_manager()
-            self.manager.stopping()
+            self._notify_systemd()
+            self.systemd.stopping()
 
         pipeline.stop_workers(extend_stop)
         return None
@@ -114,7 +114,7 @@ class MainLoop:
             seconds = min(seconds, job_due)
         if pipeline.busy:
             seconds = min(seconds, AT_MOST_EVERY)
-        self.wakeup.wait(min(seconds, self.manager.ping_every or LONGEST))
+        self.wakeup.wait(min(seconds, self.systemd.ping_every or LONGEST))
 
     def _until_scan(self) -> float:
         """Return the seconds between two scans as things are; most time is for other work."""
@@ -126,21 +126,21 @@ class MainLoop:
             interval = min(interval, max(self.settings.watch.quiet_s, MIN_INTERVAL))
         return max(interval, shortest)
 
-    def _tell_manager(self) -> None:
+    def _notify_systemd(self) -> None:
         """Send systemd the status, and a ping where events come in and the state folder answers.
 
         An error of the folder is an answer: a full disk is reported, and a restart would not help.
         Hung workers are ended by the daemon itself.
         """
-        self.manager.status(self.pipeline.summary)
-        if not self.manager.ping_due():
+        self.systemd.status(self.pipeline.summary)
+        if not self.systemd.ping_due():
             return
         if self.watcher.check():
             self.wakeup.request_scan()  # events were missed meanwhile
         with suppress(OSError):
             (self.settings.state.path / SIGN).touch()
         if self.watcher.sound:
-            self.manager.ping()
+            self.systemd.ping()
 
 
 def run_once(pipeline: Pipeline, wakeup: Wakeup, quiet_s: float, patience: float) -> None:

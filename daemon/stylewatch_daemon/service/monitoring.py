@@ -177,11 +177,11 @@ def why(state: str, reason: str) -> str:
     return next((cause for cause, text in _CAUSES if re.search(text, reason)), _OTHER[state])
 
 
-class Manager:
-    """The service manager, if there is one; otherwise messages are dropped.
+class SystemdNotifier:
+    """Reports to systemd what the daemon does; without systemd, messages are dropped.
 
     `ping_every` is half of the watchdog's interval in seconds; None where it wants no ping. The
-    manager's variables are removed from `environment`: children must not notify it.
+    variables of systemd are removed from `environment`: children must not notify it.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:

@@ -12,8 +12,8 @@ from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.watcher import POLL_S
-from stylewatch_daemon.outbox.status_json import SHARE, Publisher
-from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
+from stylewatch_daemon.outbox.status_json import SHARE, StatusJsonWriter
+from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status, StatusTextWriter, together
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state_dir import State
@@ -48,10 +48,10 @@ class StatusUpdates:
         clock: Callable[[], float],
         metrics: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._publisher = Publisher(state.root, clock, metrics)
+        self._json_writer = StatusJsonWriter(state.root, clock, metrics)
         self._state, self._reporter, self._clock = state, reporter, clock
         self._blocked: dict[str, str] = {}
-        self._boards: dict[Path, Board] = {}
+        self._text_writers: dict[Path, StatusTextWriter] = {}
         self._polled: Mapping[Path, str] = {}
         self._observer: bool | None = None
         self._updated = -float("inf")
@@ -61,7 +61,7 @@ class StatusUpdates:
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Write to all outboxes of `settings`, and still to those of earlier settings."""
         for outbox in settings.outboxes:
-            self._boards[outbox] = Board(outbox, settings.outbox.sharing)
+            self._text_writers[outbox] = StatusTextWriter(outbox, settings.outbox.sharing)
 
     def note_file_events(self, working: bool, polled: Mapping[Path, str]) -> None:
         """Note whether file events come in, and the inboxes where they fail with the reason."""
@@ -78,7 +78,7 @@ class StatusUpdates:
 
     def publish_is_due(self) -> bool:
         """Return whether `status.json` may be written again."""
-        return self._publisher.due(self._publishing_took)
+        return self._json_writer.due(self._publishing_took)
 
     def update(self, now: Snapshot) -> None:
         """Update `_status.txt` in every outbox, and `status.json`."""
@@ -91,7 +91,7 @@ class StatusUpdates:
             for outbox, status in statuses.items():
                 with suppress(OSError):  # one missing disk does not affect other outboxes
                     self._state.mount_guard.check(outbox)
-                    self._boards[outbox].show(status, datetime.now(UTC))
+                    self._text_writers[outbox].show(status, datetime.now(UTC))
             self._publish(now, statuses.values())
         self._took = self._publishing_took = self._clock() - self._updated
 
@@ -105,7 +105,7 @@ class StatusUpdates:
     def _publish(self, now: Snapshot, statuses: Iterable[Status]) -> None:
         inboxes = [(inbox.path, inbox.outbox) for inbox in now.inboxes]
         counts = self._state.ledger.counts()
-        self._publisher.show(together(statuses), counts, self._observer, inboxes)
+        self._json_writer.show(together(statuses), counts, self._observer, inboxes)
 
     def _statuses(self, now: Snapshot) -> dict[Path, Status]:
         """Return the status for each outbox."""
@@ -115,7 +115,7 @@ class StatusUpdates:
         set_aside = len(self._state.set_aside())
         return {
             outbox: self._status(now, outbox, running.get(outbox, []), set_aside)
-            for outbox in self._boards
+            for outbox in self._text_writers
         }
 
     def _status(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.outbox.status_json import Publisher
+from stylewatch_daemon.outbox.status_json import StatusJsonWriter
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
@@ -40,4 +40,4 @@ def publish(
     """Publish `status` as a daemon does."""
     state.mkdir(exist_ok=True)
     every = dict.fromkeys(("waiting", "running", "done", "refused", "failed", "cancelled"), 0)
-    Publisher(state).show(status, {**every, **counts}, observer, inboxes)
+    StatusJsonWriter(state).show(status, {**every, **counts}, observer, inboxes)

@@ -14,7 +14,7 @@ from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock, mounts
 from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.outbox.status_json import Publisher
+from stylewatch_daemon.outbox.status_json import StatusJsonWriter
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.state_dir import State
@@ -95,8 +95,8 @@ def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
 
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
-    publisher = Publisher(world.state)
-    publisher.show(Status(), {}, observer=False)
+    writer = StatusJsonWriter(world.state)
+    writer.show(Status(), {}, observer=False)
     assert world.findings()["daemon"].verdict == "note"
     assert "file" not in world.findings()
     with lock.held(world.state / "lock"):

@@ -14,7 +14,7 @@ from stylewatch_daemon.outbox.status_json import (
     AT_MOST_EVERY,
     FILE_NAME,
     SHARE,
-    Publisher,
+    StatusJsonWriter,
     is_at_work,
     nothing,
     read,
@@ -40,8 +40,8 @@ COUNTS = {"waiting": 1, "running": 1, "done": 0}
 
 
 def test_it_has_the_whole_status(tmp_path: Path) -> None:
-    publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
-    publisher.show(BUSY, COUNTS, True, [(Path("in"), Path("out"))])
+    writer = StatusJsonWriter(tmp_path, meters=lambda: {"scans": 1})
+    writer.show(BUSY, COUNTS, True, [(Path("in"), Path("out"))])
     plain = read(tmp_path)
     assert plain is not None
     assert (nothing().keys(), nothing()["health"].keys()) == (plain.keys(), plain["health"].keys())
@@ -72,22 +72,22 @@ def test_it_has_the_whole_status(tmp_path: Path) -> None:
 
 def test_it_is_rewritten_after_a_change_or_a_while_and_not_too_often(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / FILE_NAME
-    publisher = Publisher(tmp_path, clock, lambda: {"time": clock.now})
+    writer = StatusJsonWriter(tmp_path, clock, lambda: {"time": clock.now})
 
     def is_written(status: Status) -> bool:
         path.unlink(missing_ok=True)
-        publisher.show(status, COUNTS)
+        writer.show(status, COUNTS)
         return path.exists()
 
-    assert publisher.due() and is_written(BUSY) and not publisher.due()
+    assert writer.due() and is_written(BUSY) and not writer.due()
     clock.now += AT_MOST_EVERY
-    assert publisher.due() and not is_written(BUSY), "metrics alone cause no rewrite"
-    assert not publisher.due(1.0)
+    assert writer.due() and not is_written(BUSY), "metrics alone cause no rewrite"
+    assert not writer.due(1.0)
     assert is_written(Status(leaving=True))
     plain = read(tmp_path) or {}
     assert (plain["health"]["at_work"], plain["meters"]) == (False, {"time": clock.now})
     clock.now += SHARE
-    assert publisher.due(1.0) and is_written(Status()) and not is_written(Status())
+    assert writer.due(1.0) and is_written(Status()) and not is_written(Status())
     clock.now += AT_LEAST_EVERY
     assert is_written(Status())
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
@@ -99,7 +99,7 @@ def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> No
         running=(Running(evil),), waiting=[evil], incomplete=[Incomplete(evil, evil)],
         refused=[Refusal(evil, "first\x1b\nsecond")],
     )  # fmt: skip
-    Publisher(tmp_path).show(status, {})
+    StatusJsonWriter(tmp_path).show(status, {})
     plain = read(tmp_path) or {}
     assert (plain["running"][0]["job"], plain["waiting"]) == (safe, [safe])
     assert plain["incomplete"] == [{"name": safe, "waits_for": safe, "files": []}]

@@ -11,10 +11,10 @@ from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.status_txt import (
     FAREWELL,
     HELD,
-    Board,
     Refusal,
     Running,
     Status,
+    StatusTextWriter,
     together,
 )
 
@@ -42,14 +42,14 @@ def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once()
 
 
 def test_it_is_written_without_a_sync_and_only_when_something_changed(tmp_path: Path) -> None:
-    board, path = Board(tmp_path, Sharing(mode=0o664)), tmp_path / "_status.txt"
+    writer, path = StatusTextWriter(tmp_path, Sharing(mode=0o664)), tmp_path / "_status.txt"
     (tmp_path / ".0123456789abcdef.tmp").touch()  # by an earlier start that was killed
     with recorded_syncs() as events:
-        board.show(BUSY, NOON)
-        board.show(BUSY, NOON)
+        writer.show(BUSY, NOON)
+        writer.show(BUSY, NOON)
     assert events == [("rename", str(path))]
     assert [file.name for file in tmp_path.iterdir()] == ["_status.txt"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
-    board.show(Status(leaving=True, waiting=["next"]), NOON)
+    writer.show(Status(leaving=True, waiting=["next"]), NOON)
     assert path.read_text().startswith(f"stylewatch, 2026-01-02 12:00:00 UTC\n\n{FAREWELL}\n")
     assert path.read_text().endswith("  next\n")

@@ -18,7 +18,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.main_loop import MainLoop
-from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.service.monitoring import SystemdNotifier
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state_dir import State
@@ -67,8 +67,9 @@ class World:
         watcher = StoppingWatcher([], "yes", self.wakeup.request_scan)
         watcher.wakeup, watcher.well = self.wakeup, self.well
         environment = {"NOTIFY_SOCKET": str(self.root / "notify")}
-        manager = Manager({**environment, **({"WATCHDOG_USEC": "20000"} if self.pings else {})})
-        parts = (self.pipeline, watcher, settings or self.settings, self.wakeup, manager)
+        pings = {"WATCHDOG_USEC": "20000"} if self.pings else {}
+        systemd = SystemdNotifier({**environment, **pings})
+        parts = (self.pipeline, watcher, settings or self.settings, self.wakeup, systemd)
         return MainLoop(*parts, lambda: self.settings).run()
 
     @property

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.disks import full_stream
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.monitoring import LOGGER, Manager, Metrics, logging_as
+from stylewatch_daemon.service.monitoring import LOGGER, Metrics, SystemdNotifier, logging_as
 from stylewatch_daemon.settings.sections import Log
 
 TRACE = ["Traceback ...", "KeyError: 'x'"]
@@ -93,13 +93,13 @@ def test_each_notification_is_a_datagram() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(address.replace("@", "\0"))
         receiver.settimeout(10)
-        manager = Manager({"NOTIFY_SOCKET": address})
-        manager.ready()
+        systemd = SystemdNotifier({"NOTIFY_SOCKET": address})
+        systemd.ready()
         for _ in range(2):  # an unchanged status is not sent again; none forges another message
-            manager.status("painting sea\nMAINPID=1 \udcff")
-        manager.ping()
-        manager.stopping()
-        manager.reloading()
+            systemd.status("painting sea\nMAINPID=1 \udcff")
+        systemd.ping()
+        systemd.stopping()
+        systemd.reloading()
         *messages, reloading = [receiver.recv(4096).decode() for _ in range(5)]
     assert messages == [
         "READY=1",
@@ -122,8 +122,8 @@ def test_pings_are_due_after_half_the_watchdog_interval(
     variables: dict[str, str], ping_every: float | None
 ) -> None:
     environment = {"NOTIFY_SOCKET": "@nobody", "HOME": "/home/somebody", **variables}
-    manager = Manager(environment)
+    systemd = SystemdNotifier(environment)
     assert environment == {"HOME": "/home/somebody"}  # children inherit no variable
-    assert (manager.ping_every, manager.ping_due()) == (ping_every, ping_every is not None)
-    manager.ping()  # nobody listens
-    assert not manager.ping_due()
+    assert (systemd.ping_every, systemd.ping_due()) == (ping_every, ping_every is not None)
+    systemd.ping()  # nobody listens
+    assert not systemd.ping_due()
