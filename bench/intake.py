@@ -103,7 +103,7 @@ def look_at(root: Path) -> tuple[float, float]:
 def finish(root: Path) -> None:
     """Let every job be done, without its painting."""
     state = State(root / "state")
-    with state.ledger.together():
+    with state.ledger.transaction():
         for job_id in state.ledger.open_jobs():
             state.ledger.change(job_id, state="done")
     state.enter_missing()

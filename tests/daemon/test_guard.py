@@ -129,7 +129,7 @@ def test_jobs_wait_after_many_faults_in_a_row(tmp_path: Path) -> None:
 def test_only_the_changes_of_the_failed_step_are_undone(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     state.make()
-    with state.ledger.together():
+    with state.ledger.transaction():
         state.ledger.keep("before", "before", [])
         with pytest.raises(QuarantinedError), state.guard("1", "painting it"):
             state.ledger.keep("within", "within", [])

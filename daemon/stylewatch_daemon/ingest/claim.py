@@ -281,7 +281,7 @@ class Claimer:
         are_gone, changed = claim_files.remove_originals(job, files)
         sizes = sizes_for_batch(job.files, pictures)
         columns = queue_entry(self._settings(), self._state.job_file(job), sizes)
-        with self._state.ledger.together():
+        with self._state.ledger.transaction():
             if are_gone and job.moves(content):
                 self._kept.forget(content.source)
             elif not job.is_copy:  # a copy has no original in an inbox

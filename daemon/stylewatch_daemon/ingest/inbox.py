@@ -257,7 +257,7 @@ class Inbox:
         new = {key: new_id() for key in pending if key not in self._ids}
         gone = [job_id for key, job_id in self._ids.items() if key not in there]
         if new or gone:
-            with ledger.together():
+            with ledger.transaction():
                 ledger.enter(self._entry(job_id, pending[key]) for key, job_id in new.items())
                 # A job whose files were claimed, and that could not be entered as such, is kept.
                 ledger.withdraw(job_id for job_id in gone if not self._state.has(job_id))

@@ -243,7 +243,7 @@ class Ingest:
         self._verdicts += arrived
         if not self._verdicts:
             return []
-        with self._state.ledger.together():
+        with self._state.ledger.transaction():
             deferred = [verdict for verdict in self._verdicts if not self._apply(verdict)]
         done = [verdict.job for verdict in self._verdicts if verdict not in deferred]
         self._verdicts = []

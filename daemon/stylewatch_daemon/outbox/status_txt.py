@@ -93,7 +93,7 @@ class Status:
         return "\n\n".join([*first, *text] or ["Nothing to do: drop a pair into the inbox."])
 
 
-def together(statuses: Iterable[Status]) -> Status:
+def merge_statuses(statuses: Iterable[Status]) -> Status:
     """Combine the statuses of all outboxes; equal lines appear once."""
     all_statuses = list(statuses)
 

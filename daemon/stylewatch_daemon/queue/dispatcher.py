@@ -167,7 +167,7 @@ class Dispatcher:
 
     def leave(self) -> None:
         """Enter the attempts that our leaving cuts off as stopped: they are no crashes."""
-        with suppress(OSError), self.state.ledger.together():
+        with suppress(OSError), self.state.ledger.transaction():
             for attempt in self.attempts.values():
                 attempt.end(AttemptEnd.STOPPED, JobState.QUEUED)
         self.attempts.clear()
@@ -178,7 +178,7 @@ class Dispatcher:
     def _transaction(self) -> Iterator[None]:
         """Write all changes within into the ledger at once; raises OutputError."""
         self._noted.clear()
-        with self.state.ledger.together():
+        with self.state.ledger.transaction():
             yield
         self._noted.clear()
 

@@ -70,7 +70,7 @@ class Series:
             resolve.queue_entry(self.settings, self.state.job_file(job), sizes) for job in new
         ]
         # 2. enter them, and mark the series as divided
-        with ledger.together():
+        with ledger.transaction():
             ledger.enter(
                 entry_of(replace(job, state=JobState.QUEUED), seen, **wishes)
                 for job, wishes in zip(new, columns, strict=True)

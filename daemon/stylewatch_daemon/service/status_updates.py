@@ -13,7 +13,13 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.outbox.status_json import SHARE, StatusJsonWriter
-from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status, StatusTextWriter, together
+from stylewatch_daemon.outbox.status_txt import (
+    Refusal,
+    Running,
+    Status,
+    StatusTextWriter,
+    merge_statuses,
+)
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state_dir import State
@@ -105,7 +111,7 @@ class StatusUpdates:
     def _publish(self, now: Snapshot, statuses: Iterable[Status]) -> None:
         inboxes = [(inbox.path, inbox.outbox) for inbox in now.inboxes]
         counts = self._state.ledger.counts()
-        self._json_writer.show(together(statuses), counts, self._observer, inboxes)
+        self._json_writer.show(merge_statuses(statuses), counts, self._observer, inboxes)
 
     def _statuses(self, now: Snapshot) -> dict[Path, Status]:
         """Return the status for each outbox."""

@@ -1,7 +1,7 @@
 """Changes of the ledger, by the daemon alone: each is whole and on the disk, or not made.
 
 WAL, and every commit synced: what was committed outlives a power cut. Changes that may as well
-be lost together are made `together`, for one sync.
+be lost together are made in one `transaction`, for one sync.
 """
 
 import json
@@ -118,8 +118,8 @@ class LedgerWriter(Ledger):
         self._connection.close()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Make all changes within a transaction."""
+    def transaction(self) -> Iterator[None]:
+        """Make all changes of the block in one transaction, which may already have begun."""
         if self._connection.in_transaction:  # part of something larger
             yield
             return
@@ -138,25 +138,25 @@ class LedgerWriter(Ledger):
                 raise
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Undo the changes within if an error leaves it, but no others of the transaction."""
+    def savepoint(self) -> Iterator[None]:
+        """Undo the changes of the block if it raises; those before it in the transaction stay."""
         with schema.translated_errors(self.path):
             if not self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("SAVEPOINT apart")
+            self._connection.execute("SAVEPOINT changes")
             try:
                 yield
             except BaseException:
                 if self._connection.in_transaction:  # a full disk ends the whole transaction
-                    self._connection.execute("ROLLBACK TO apart")
-                    self._connection.execute("RELEASE apart")
+                    self._connection.execute("ROLLBACK TO changes")
+                    self._connection.execute("RELEASE changes")
                 raise
-            self._connection.execute("RELEASE apart")
+            self._connection.execute("RELEASE changes")
 
     def enter(self, entries: Iterable[Entry]) -> None:
         """Enter jobs; known ones are replaced, except for their request and time of entry."""
-        with self.together():
+        with self.transaction():
             for entry in entries:
                 row = {**vars(entry), "inputs": json.dumps(entry.inputs)}
                 row["settings"] = None if entry.settings is None else json.dumps(entry.settings)
@@ -164,7 +164,7 @@ class LedgerWriter(Ledger):
 
     def withdraw(self, job_ids: Iterable[str]) -> None:
         """Remove jobs whose claim has not begun."""
-        with self.together():
+        with self.transaction():
             for job_id in job_ids:
                 self._write("DELETE FROM jobs WHERE id = ? AND state = 'claimed'", job_id)
 
@@ -191,14 +191,14 @@ class LedgerWriter(Ledger):
 
     def expire(self, before: str) -> int:
         """Remove the jobs that ended before that time; return how many."""
-        with self.together():
+        with self.transaction():
             gone = self.outlived(before)
             self._write(f"DELETE FROM jobs WHERE {ENDED_BEFORE}", before)
         return gone
 
     def write_attempts(self, job_id: str, attempts: tuple[Attempt, ...]) -> None:
         """Replace the attempts of a job."""
-        with self.together():
+        with self.transaction():
             self._write("DELETE FROM attempts WHERE job = ?", job_id)
             for number, attempt in enumerate(attempts, start=1):
                 self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
@@ -241,7 +241,7 @@ class LedgerWriter(Ledger):
 
     def _write(self, statement: str, *values: object) -> None:
         if not self._connection.in_transaction:
-            with self.together():
+            with self.transaction():
                 self._write(statement, *values)
             return
         self._connection.execute(statement, [schema.sql_value(value) for value in values])

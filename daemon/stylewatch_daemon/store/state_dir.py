@@ -146,7 +146,7 @@ class State:
         for doomed in self.trash.iterdir():
             atomic.remove(doomed)
         ledger = self.ledger  # where it cannot be opened no job is set aside
-        with ledger.together():
+        with ledger.transaction():
             for folder in sorted(self._all()):
                 with suppress(QuarantinedError, OSError):  # what cannot be read now waits
                     self._check(folder)
@@ -165,7 +165,7 @@ class State:
         """Requeue the jobs that were cut off, and fail those whose files are missing."""
         here = {folder.name for folder in self._all()}
         aside = {job.job: f"set aside in {job.folder}: {job.reason}" for job in self.set_aside()}
-        with self.ledger.together():
+        with self.ledger.transaction():
             for cut_off in self.ledger.ids("running"):
                 self.ledger.change(cut_off, state="queued")
             for gone in self.ledger.open_jobs().keys() - here:
@@ -182,7 +182,7 @@ class State:
         jobs in the same transaction stay.
         """
         try:
-            with self.ledger.apart():
+            with self.ledger.savepoint():
                 yield
         except (OSError, InProgressError, QuarantinedError):
             raise
@@ -339,14 +339,14 @@ class State:
         self, job: Journal, place: str, attempts: tuple[Attempt, ...], settings: str
     ) -> Journal:
         """Record that `job` runs in `place`, by `settings` in JSON, as the last of `attempts`."""
-        with self.ledger.together():
+        with self.ledger.transaction():
             self.ledger.change(job.id, settings=settings)
             return self.save(job, state=JobState.RUNNING, place=place, attempts=attempts)
 
     def save(self, job: Journal, **changes: Any) -> Journal:
         """Record `changes` of `job` in the ledger; return the changed job."""
         changed = replace(job, **changes)
-        with self.ledger.together():
+        with self.ledger.transaction():
             if "attempts" in changes:
                 self.ledger.write_attempts(job.id, changes.pop("attempts"))
             if changes:
@@ -355,7 +355,7 @@ class State:
 
     def finish(self, *ended: tuple[Journal, JobState]) -> None:
         """Record the final state of jobs, all at once, then remove their files."""
-        with self.ledger.together():
+        with self.ledger.transaction():
             for job, state in ended:
                 self.ledger.change(job.id, state=state)
         for job, _ in ended:

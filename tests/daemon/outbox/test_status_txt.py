@@ -15,7 +15,7 @@ from stylewatch_daemon.outbox.status_txt import (
     Running,
     Status,
     StatusTextWriter,
-    together,
+    merge_statuses,
 )
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ BUSY = Status(
 
 def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once() -> None:
     other = Status(paused=True, waiting=["far"], more=2, trouble=["the outbox is full", "no net"])
-    assert str(together([BUSY, other])).split("\n\n") == [
+    assert str(merge_statuses([BUSY, other])).split("\n\n") == [
         HELD,
         "Painting:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
         "Waiting their turn:\n  next\n  far\n  ... and 2 more",
