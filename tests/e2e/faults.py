@@ -23,9 +23,9 @@ from tests.e2e.daemon import until
 from tests.e2e.fault_injection import DEADLY, INJECTED, Plan, remount
 from tests.e2e.invariants import Bytes, Kind, Workspace
 
-from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.settings.job import Artifact
 from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import reading
 
 KEPT = "nothing lost, twice or half; same bytes"

@@ -22,7 +22,6 @@ from stylewatch_daemon.cli.status import (
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.outbox import retention, status_json
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import nothing_to
@@ -30,6 +29,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, now
 

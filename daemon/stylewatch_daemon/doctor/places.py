@@ -12,13 +12,13 @@ from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.files import atomic, disk_space, mounts
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.ingest.inbox import check_default_style
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox, Pairing
+from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.store import ledger
 from stylewatch_daemon.store.state_dir import REASON, State
 

@@ -1,4 +1,4 @@
-"""Names of folders in the outbox, safe on every file system and recognizable."""
+"""File names: safe on every file system, recognizable, and what their suffixes say."""
 
 import re
 import unicodedata
@@ -14,6 +14,12 @@ SHOWN = 240
 
 JOBS = "_jobs"
 """The folder of the jobs of flat albums."""
+
+PICTURE_SUFFIXES = frozenset(
+    {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
+     "pnm", "ppm", "tga", "tif", "tiff", "webp"}
+)  # fmt: skip
+"""Suffixes of files that count as pictures where the name says nothing else."""
 
 RESERVED = frozenset({"_refused", "_status.txt", JOBS})
 

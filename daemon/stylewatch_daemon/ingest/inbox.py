@@ -5,21 +5,19 @@ no other inbox's jobs have to wait for it.
 """
 
 import logging
-import secrets
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.errors import InProgressError, OutputError, SettingsError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.files.shortages import in_words
 from stylewatch_daemon.ingest.claim import Claimer, key_of
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, only_ready, pair
+from stylewatch_daemon.ingest.pairing import only_ready, pair
 from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
 from stylewatch_daemon.model import Incomplete, JobState, Pair
 from stylewatch_daemon.outbox.publish import Outbox
@@ -27,9 +25,9 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.settings.sections import Pairing
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import claim_files, ledger_writer
-from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.journal import Journal, new_id
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.state_dir import State
 
@@ -134,7 +132,7 @@ class Inbox:
 
     def _enter(self) -> None:
         files, wanted = self.listing.files, self._settings.pairing.default_style
-        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
+        default = {} if wanted is None else find_styles(self._settings.pairing.styles, wanted)
         self._used_styles = {
             style: used for style, used in self._used_styles.items() if style in files
         }
@@ -328,38 +326,3 @@ class Inbox:
                     side = only_side(self._settings, job_file, folder)
             self._sides[job_file] = look, side
         return self._sides[job_file][1]
-
-
-def library(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return the pictures in `folder`, by name: the one called `wanted`, or each one for `all`.
-
-    Names are without suffixes, except those of pictures that differ in nothing else.
-    """
-    if not folder.is_dir():
-        return {}
-    pictures = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix[1:].casefold() in PICTURE_SUFFIXES
-        and not path.stem.casefold().endswith(".mask")
-        and path.is_file()
-    ]
-    if wanted != "all":
-        return {p.stem: p.resolve() for p in pictures if wanted in (p.stem, p.name)}
-    stems = Counter(path.stem for path in pictures)
-    return {p.stem if stems[p.stem] == 1 else p.name: p.resolve() for p in pictures}
-
-
-def check_default_style(pairing: Pairing) -> None:
-    """Raise SettingsError where the style library does not have the default style."""
-    default = pairing.default_style
-    if default is not None and not library(pairing.styles, default):
-        raise SettingsError(
-            f"pairing.default_style is {default!r}, and there is no such picture in the style "
-            f"library {pairing.styles}"
-        )
-
-
-def new_id() -> str:
-    """Return an id for a job; later ids sort after earlier ones."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"

@@ -21,16 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.files.names import safe, safe_path, shown
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, safe_path, shown
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
-
-PICTURE_SUFFIXES = frozenset(
-    {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
-     "pnm", "ppm", "tga", "tif", "tiff", "webp"}
-)  # fmt: skip
-"""Suffixes of files that count as pictures where the name says nothing else."""
 
 CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
 """Those of contents: pictures and clips."""

@@ -15,7 +15,6 @@ from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
 from stylewatch_daemon.ingest import submit
-from stylewatch_daemon.ingest.inbox import check_default_style
 from stylewatch_daemon.ingest.inspection.client import QUICK, InspectionClient
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
@@ -27,6 +26,7 @@ from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop
 from stylewatch_daemon.service.monitoring import Metrics, SystemdNotifier
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.store.state_dir import State
 
 ExecutorFactory = Callable[..., Executor]

@@ -8,9 +8,11 @@ import errno
 import json
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, er
 """Errors of a temporary shortage on this machine."""
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
+
+
+def new_id() -> str:
+    """Return an id for a job; later ids sort after earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
 
 
 def is_id(text: str) -> bool:

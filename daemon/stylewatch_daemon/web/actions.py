@@ -21,12 +21,12 @@ from starlette.routing import Route
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.files import atomic, mounts
-from stylewatch_daemon.files.names import safe, shown
-from stylewatch_daemon.ingest.inbox import library, new_id
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
 from stylewatch_daemon.queue import job_actions as retries
 from stylewatch_daemon.queue.job_actions import nothing_to
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, now
 from stylewatch_daemon.views.output_files import find, original_name
@@ -105,7 +105,7 @@ def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, s
     with picture.file:
         if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
             raise UsageError(f"the style library takes no file called {name}{suffix}")
-        if name.casefold() in map(str.casefold, library(folder, "all")):
+        if name.casefold() in map(str.casefold, find_styles(folder, "all")):
             raise UsageError(f"the style library has a style called {name}: choose another name")
         for inbox in here.settings.inboxes:
             if mounts.lies_in(folder, inbox.path, mounts.table()):

@@ -18,12 +18,12 @@ from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.job_files import frames, stages
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import as_text
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store.ledger import (
     COUNTED_AS,
     DISMISSIBLE,
@@ -504,7 +504,9 @@ def _compared(entry: Entry) -> dict[str, str]:
 
 
 def _library(folder: Path) -> Iterator[tuple[str, Image, str]]:
-    styles = {name: path for name, path in library(folder, "all").items() if name == shown(name)}
+    styles = {
+        name: path for name, path in find_styles(folder, "all").items() if name == shown(name)
+    }
     for name, path in list(styles.items())[:MAX_LIBRARY]:
         source = b""
         with suppress(OSError, InputError), atomic.open_regular(folder / f"{name}.txt") as file:

@@ -24,7 +24,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from stylewatch_daemon.files.names import safe
-from stylewatch_daemon.ingest.inbox import library
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.job import name_of
@@ -197,7 +197,7 @@ class _Pipe(RawIOBase):
 async def style(request: Request) -> Response:
     """A preview of a style in the library; a blank where it takes long to make."""
     here, name = context(request), request.path_params["name"]
-    known = await run_in_threadpool(library, here.settings.pairing.styles, "all")
+    known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
     if name not in known:
         raise HTTPException(404, "there is no such style in the library")
     try:

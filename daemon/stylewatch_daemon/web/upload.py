@@ -32,10 +32,11 @@ from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ingest import submit
-from stylewatch_daemon.ingest.inbox import library, new_id
 from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
 from stylewatch_daemon.queue import job_actions
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.state_dir import UPLOADS
 from stylewatch_daemon.web import actions, job_form, pages
@@ -237,7 +238,7 @@ def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any
 
 def _of_library(here: Context, form: "Form") -> list["File"]:
     """Return the styles that were chosen from the library; raises InputError where one is gone."""
-    styles = library(here.settings.pairing.styles, "all")
+    styles = find_styles(here.settings.pairing.styles, "all")
     names = [name.removeprefix("library:") for name in form.fields if name.startswith("library:")]
     if missing := [name for name in names if name not in styles]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")

@@ -18,7 +18,7 @@ from stylewatch_daemon.errors import InProgressError, InputError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-from stylewatch_daemon.ingest.inbox import MAX_NOTES, Inbox, library
+from stylewatch_daemon.ingest.inbox import MAX_NOTES, Inbox
 from stylewatch_daemon.ingest.ingest import AHEAD, Ingest
 from stylewatch_daemon.ingest.inspection.messages import CutOff
 from stylewatch_daemon.model import Incomplete, Pair
@@ -177,12 +177,6 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
     styles = tmp_path / "styles"
     fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
     (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
-    assert library(styles, "wave") == {"wave": tmp_path / "far/picture.png"}
-    assert library(styles, "day") == library(tmp_path / "gone", "all") == {}
-    fill(tmp_path, "twice/night.jpg", "twice/night.png", "twice/wave.jpg")
-    assert set(library(tmp_path / "twice", "all")) == {"night.jpg", "night.png", "wave"}
-    for name in ("night.jpg", "night.png"):
-        assert library(tmp_path / "twice", name) == {"night": tmp_path / "twice" / name}
     world = World(tmp_path, default_style="all", styles=styles)
     for _ in range(2):
         fill(world.path, "photo.jpg")
