@@ -117,6 +117,12 @@ class Picture:
 BEST_BATCH = 8
 """Pictures that a GPU paints at once, where their shape allows that."""
 
+SEGMENT = 48
+"""Frames of a segment of a clip; its painted frames are files until it is encoded."""
+
+REFERENCES = 3
+"""Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
+
 
 def best_batch(device: str) -> int:
     """Return how many pictures are best painted at once on a device."""

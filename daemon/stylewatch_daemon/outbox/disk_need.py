@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.files.disk_space import check
-from stylewatch_daemon.model import BEST_BATCH, CHECKPOINT
+from stylewatch_daemon.model import BEST_BATCH, CHECKPOINT, REFERENCES, SEGMENT
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Journal
@@ -30,12 +30,6 @@ _ARTIFACT = 16 << 20
 
 _ROW = 1 << 10
 """Bytes of a step in losses.csv, and of its share of the receipt."""
-
-SEGMENT = 48
-"""Frames of a segment of a clip; its painted frames are files until it is encoded."""
-
-REFERENCES = 3
-"""Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
 
 _CLIP_BYTES = {"mp4": 1.0, "webm": 1.0, "mkv": 3.5}
 """Bytes of a pixel of an encoded frame, at most: frames of noise at quality 100 take 0.92, 0.91

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.model import REFERENCES, SEGMENT
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.outbox.disk_need import REFERENCES, SEGMENT
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Prior, Task

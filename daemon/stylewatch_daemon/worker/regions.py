@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.outbox.disk_need import SEGMENT
+from stylewatch_daemon.model import SEGMENT
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
