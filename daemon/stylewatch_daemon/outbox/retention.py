@@ -132,14 +132,14 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
 class Expiry:
     """Forgets old jobs in the `ledger`, at first and then once a day by `clock` (seconds).
 
-    Thumbnails in the folder `previews` that no job needs any more are removed as well. This runs in
+    Files in the folder `thumbnails` that no job needs any more are removed as well. This runs in
     the daemon's main loop, since the ledger has one writer.
     """
 
     def __init__(
-        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], previews: Path
+        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], thumbnails: Path
     ) -> None:
-        self._ledger, self._clock, self._previews = ledger, clock, previews
+        self._ledger, self._clock, self._thumbnails = ledger, clock, thumbnails
         self._last = -float("inf")
 
     def go(self, retention: Retention) -> None:
@@ -149,7 +149,7 @@ class Expiry:
         self._last = self._clock()
         with suppress(OutputError):
             self._ledger().expire(forgotten_before(retention.ledger))
-            thumbs.sweep(self._previews, self._ledger().digests())
+            thumbs.sweep(self._thumbnails, self._ledger().digests())
 
 
 def remove_job(entry: Entry) -> set[str]:

@@ -181,14 +181,15 @@ def test_pruning_runs_at_once_and_again_after_a_day(
 
 def test_old_jobs_and_their_thumbnails_are_forgotten_once_a_day(tmp_path: Path) -> None:
     ended = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="seconds")
-    states, now, previews = {"done", "refused", "failed", "cancelled"}, 1000.0, tmp_path / "thumbs"
-    fill(previews, *(thumbs.path_of(Path(), name).name for name in ("old", "shared", "stray")))
+    states, now = {"done", "refused", "failed", "cancelled"}, 1000.0
+    thumbnails = tmp_path / "thumbs"
+    fill(thumbnails, *(thumbs.path_of(Path(), name).name for name in ("old", "shared", "stray")))
     pictures = [{"name": "a", "sha256": "old"}, {"name": "b", "sha256": "shared"}]
     with closing(LedgerWriter.open(tmp_path / "ledger.sqlite3")) as ledger:
         ledger.enter(entry(state, state=state, finished=ended, inputs=pictures) for state in states)
         ledger.enter(entry(state, state=state, inputs=pictures[1:]) for state in OPEN)
         ledger.write_attempts("done", (Attempt(started=ended),))
-        expiry = Expiry(lambda: ledger, lambda: now, previews)
+        expiry = Expiry(lambda: ledger, lambda: now, thumbnails)
         for days, passed in (("keep", 0), (4, 0), (2, retention.DAY - 1)):
             now += passed
             expiry.go(Retention.model_validate({"ledger": days}))
@@ -200,4 +201,4 @@ def test_old_jobs_and_their_thumbnails_are_forgotten_once_a_day(tmp_path: Path) 
             OPEN,
             (),
         )
-    assert list(previews.iterdir()) == [thumbs.path_of(previews, "shared")]
+    assert list(thumbnails.iterdir()) == [thumbs.path_of(thumbnails, "shared")]
