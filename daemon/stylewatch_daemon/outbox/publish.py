@@ -21,7 +21,7 @@ RECEIPT = "receipt.json"
 STAGES = "stages"
 STAGING = ".staging"
 
-CHECKPOINT = ".checkpoint.npz"
+STAGED_CHECKPOINT = ".checkpoint.npz"
 """The checkpoint of a job on a cluster, below its staged files."""
 
 CLIP_FOLDER = ".clip"

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.outbox.job_files import attempt_folders, sha256_of
-from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER, STAGING, Outbox
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.worker.messages import Staged
 
@@ -67,7 +67,7 @@ class AttemptFiles:
         for folder_name in self._folders():
             self._outbox.clear(f"{self._job_id}/{folder_name}/{CLIP_FOLDER}")
             with self._opened(folder_name) as folder, suppress(FileNotFoundError):
-                os.unlink(CHECKPOINT, dir_fd=folder)
+                os.unlink(STAGED_CHECKPOINT, dir_fd=folder)
 
     def begin(self, own: str) -> Path:
         """Make the folder `own`, move the latest checkpoint there, and return its path there.
@@ -76,7 +76,7 @@ class AttemptFiles:
         """
         self._own = own
         staging = self._outbox.staging(self.place)
-        for moved in (CLIP_FOLDER, CHECKPOINT):
+        for moved in (CLIP_FOLDER, STAGED_CHECKPOINT):
             for earlier in reversed(self._earlier()):
                 with (
                     self._opened(earlier) as source,
@@ -85,7 +85,7 @@ class AttemptFiles:
                 ):
                     safe_dirs.move(source, moved, target)
                     break
-        return staging / CHECKPOINT
+        return staging / STAGED_CHECKPOINT
 
     def take_over(self) -> None:
         """Move the files of earlier attempts to the folder of this one, and remove their folders.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
 from stylewatch_daemon.worker import checkpoint, contact_sheet
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
 from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Saving, Stopped
@@ -86,7 +86,7 @@ def load_snapshot(order: Order) -> Snapshot:
 
     An order for some scenes of a clip begins with that of the whole clip.
     """
-    paths = [order.checkpoint, order.staging / CHECKPOINT if order.scenes else None]
+    paths = [order.checkpoint, order.staging / STAGED_CHECKPOINT if order.scenes else None]
     snapshots = (checkpoint.load(path) for path in paths if path is not None)
     return next((snapshot for snapshot in snapshots if snapshot is not None), EMPTY)
 

@@ -208,11 +208,11 @@ def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_l
     attempt, first = cluster.begin()
     outbox = Outbox(cluster.outbox)
     assert cluster.outbox / ".staging" / attempt_dir.place(outbox, attempt.job) == first.staging
-    fill(first.staging, publish.CHECKPOINT, FIRST)
+    fill(first.staging, publish.STAGED_CHECKPOINT, FIRST)
     other, second = cluster.retry(attempt)
     assert first.staging != second.staging and not first.staging.exists()
-    assert second.checkpoint == second.staging / publish.CHECKPOINT
-    assert second.checkpoint.read_text() == publish.CHECKPOINT
+    assert second.checkpoint == second.staging / publish.STAGED_CHECKPOINT
+    assert second.checkpoint.read_text() == publish.STAGED_CHECKPOINT
     assert cluster.published == {}
     other.handle(replace(STARTED, step=1))
     other.handle(announced(FIRST, 1))
@@ -224,15 +224,15 @@ def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(
 ) -> None:
     staging = cluster.outbox / ".staging/1"
     for name in (".2-1-1", ".10-1-1", ".1-1-1"):
-        fill(staging / name, publish.CHECKPOINT)
-        (staging / name / publish.CHECKPOINT).write_text(name)
+        fill(staging / name, publish.STAGED_CHECKPOINT)
+        (staging / name / publish.STAGED_CHECKPOINT).write_text(name)
     checkpoint = AttemptFiles(Outbox(cluster.outbox), "1").begin(".11-1-1")
     assert checkpoint.read_text() == ".10-1-1"
 
 
 def test_the_last_attempt_takes_over_no_frames_of_a_clip(cluster: Attempts) -> None:
     attempt, first = cluster.begin()
-    fill(first.staging, publish.CHECKPOINT, f"{CLIP_FOLDER}/part-0.npz")
+    fill(first.staging, publish.STAGED_CHECKPOINT, f"{CLIP_FOLDER}/part-0.npz")
     other, second = cluster.retry(attempt)
     assert (second.staging / CLIP_FOLDER / "part-0.npz").exists()
     _, third = cluster.retry(other)
@@ -245,7 +245,7 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: A
     _, second = cluster.retry(attempt)
     with pytest.raises(OutputError, match="is gone"):
         publish.stage(first.staging, "stages/1.png", b"late")
-    fill(first.staging, RECEIPT, SECOND, publish.CHECKPOINT)  # it sees no change yet
+    fill(first.staging, RECEIPT, SECOND, publish.STAGED_CHECKPOINT)  # it sees no change yet
     assert second.checkpoint is not None and not second.checkpoint.exists()
     assert not Outbox(cluster.outbox).has_receipt("1")
     assert cluster.published == {}

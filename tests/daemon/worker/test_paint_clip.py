@@ -19,7 +19,7 @@ from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
-from stylewatch_daemon.outbox.publish import CHECKPOINT, CLIP_FOLDER
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
@@ -472,7 +472,7 @@ def divided(order: Order) -> list[Order]:
 @pytest.fixture
 def on_cluster(given: Order) -> Order:
     """Its checkpoint lies below its staged files."""
-    return replace(given, checkpoint=given.staging / CHECKPOINT)
+    return replace(given, checkpoint=given.staging / STAGED_CHECKPOINT)
 
 
 def test_scenes_that_others_have_painted_are_joined(on_cluster: Order, whole: Order) -> None:
