@@ -41,7 +41,7 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.store import journal, ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -60,7 +60,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     SIMULATION: ((Fleet, ("submit", "events", "free")), (Stock, ("provide",))),
     "choosing": ((JobQueue, ("next", "companions", "begun", "ended")),),
     "ordering": ((Dispatcher, ("begin",)),),
-    "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
+    "settings": ((SettingsResolver, ("resolve",)), (JobSettings, ("resolve",))),
     "room on the disks": ((disk_need, ("check_job",)),),
     "events": ((Dispatcher, ("ask", "handle_events")),),
     "ends": ((Dispatcher, ("finalize",)),),

@@ -102,7 +102,9 @@ def test_jobs_whose_device_changed_since_they_were_queued_go_to_another_worker(
 ) -> None:
     batch(place, "abc")
     devices = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are queued, then started
-    monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings(device=next(devices)))
+    monkeypatch.setattr(
+        resolve.SettingsResolver, "resolve", lambda *_: JobSettings(device=next(devices))
+    )
     place.run()
     assert [len(tickets) for tickets in place.executor.submitted] == [1, 1, 1]
 

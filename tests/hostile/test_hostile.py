@@ -18,7 +18,7 @@ from tests.hostile.world import MB, Options, World
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.ingest.pairing import pair
-from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.resolve import SettingsResolver
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",
@@ -104,11 +104,11 @@ def test_any_job_yaml_is_usable_or_refused_in_a_sentence(
     job_file.write_bytes(data.draw(strategies.JOB_YAML[kind]))
     inbox = make_inbox(tmp_path / "in", tmp_path / "out")
     try:
-        settled = Settler(make_settings((inbox,), tmp_path / "state")).settle(job_file)
+        resolved = SettingsResolver(make_settings((inbox,), tmp_path / "state")).resolve(job_file)
     except SettingsError as error:
         assert "job.yaml" in str(error)
     else:
-        assert settled.model_dump_json()
+        assert resolved.model_dump_json()
 
 
 @few

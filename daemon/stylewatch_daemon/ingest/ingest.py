@@ -19,7 +19,7 @@ from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question,
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.queue.finalize import CANCELLED, changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state_dir import State
 
@@ -73,7 +73,7 @@ class Ingest:
 
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Continue with other `settings`."""
-        self._settings, self._settler = settings, Settler(settings)
+        self._settings, self._resolver = settings, SettingsResolver(settings)
         self._state.ledger.withdraw_all_but(str(inbox.path) for inbox in settings.inboxes)
         self.inboxes = [
             Inbox(inbox, settings, self._state, self._claimer, self._reporter, self._clock)
@@ -287,7 +287,7 @@ class Ingest:
         if not isinstance(verdict, Fine):
             return self._claimer.refuse(job, verdict.reason)
         try:
-            self._settler.settle(self._state.job_file(job))
+            self._resolver.resolve(self._state.job_file(job))
         except SettingsError as error:
             return self._claimer.refuse(job, str(error))
         return self._claimer.accept(job, verdict.pictures)

@@ -34,7 +34,7 @@ from stylewatch_daemon.queue.states import (
     retry_after,
 )
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
@@ -94,7 +94,7 @@ class Dispatcher:
 
     def renew(self, settings: ServiceSettings) -> None:
         """Use other settings from the next job on."""
-        self.settings, self._settler = settings, Settler(settings)
+        self.settings, self._resolver = settings, SettingsResolver(settings)
         self.batch_sizes = BatchSizes(settings.executor.batch)
         self._finalizer.sharing = settings.outbox.sharing
         self._finalizer.limits = settings.limits
@@ -244,7 +244,7 @@ class Dispatcher:
             if job.outbox not in self._round.probed:
                 Outbox(job.outbox, self.settings.outbox.sharing).probe()
                 self._round.probed.add(job.outbox)
-            attempt.apply(self._settler.settle(self.state.job_file(job)))
+            attempt.apply(self._resolver.resolve(self.state.job_file(job)))
             if attempt.settings.sweep and not job.series:
                 self._round.series.append(attempt)
                 return

@@ -26,13 +26,13 @@ _MOST_CACHED = 256
 
 
 @dataclass(frozen=True)
-class Settler:
-    """Settle jobs by `settings`; job files with the same text are checked once."""
+class SettingsResolver:
+    """Resolves the settings of jobs; job files with the same text are checked once."""
 
     settings: ServiceSettings
     _cache: dict[bytes, JobSettings] = field(default_factory=dict)
 
-    def settle(self, job_file: Path | None) -> JobSettings:
+    def resolve(self, job_file: Path | None) -> JobSettings:
         """Return the settings of the job with this job.yaml.
 
         Raises SettingsError, which lists every mistake in the file with its line.
@@ -53,7 +53,7 @@ class Settler:
 
 
 def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[str, Any]:
-    """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `settle` does."""
+    """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `resolve` does."""
     if job_file is None:
         return {}
     start = _read_start(job_file, folder)
@@ -107,10 +107,10 @@ def queue_entry(
 
     Jobs with equal `needs` depend on the same backend, device and recipe; jobs with an equal
     `shape` can run in one batch. `sizes` are those of its images, (width, height) in pixels, the
-    content's first, where they are known. A job.yaml with a mistake, which `settle` reports,
+    content's first, where they are known. A job.yaml with a mistake, which `resolve` reports,
     counts as absent.
     """
-    job = _settle_leniently(settings, job_file)
+    job = _resolve_leniently(settings, job_file)
     needs = [job.backend, job.device, job.recipe, job.set]
     shape = ""
     with suppress(RecipeError), refusing(RecipeError, "the settings"):
@@ -126,10 +126,10 @@ def only_side(
 
     With a handle of its `folder` the file is opened there.
     """
-    return _settle_leniently(settings, job_file, folder).only
+    return _resolve_leniently(settings, job_file, folder).only
 
 
-def _settle_leniently(
+def _resolve_leniently(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> JobSettings:
     """Return the settings of a job; where its job.yaml has a mistake, the defaults."""

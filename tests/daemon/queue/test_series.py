@@ -13,7 +13,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.series import Series
-from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.store.journal import load
 from stylewatch_daemon.store.ledger import Entry
 
@@ -39,7 +39,7 @@ class SeriesWorld(DaemonWorld):
         line.claim()
         (job_id,) = self.state.ledger.open_jobs()
         self.job = self.state.save(self.state.load(job_id), place="a")
-        self.job_settings = Settler(self.settings).settle(self.state.job_file(self.job))
+        self.job_settings = SettingsResolver(self.settings).resolve(self.state.job_file(self.job))
         self.series = Series(self.state, self.settings)
 
     def divide(self) -> list[Entry]:

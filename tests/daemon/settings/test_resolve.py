@@ -16,7 +16,7 @@ from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import LONGEST_PATH, JobSettings, fill_folder, name_fields
-from stylewatch_daemon.settings.resolve import Settler, batch_shape, queue_entry
+from stylewatch_daemon.settings.resolve import SettingsResolver, batch_shape, queue_entry
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.recipes.recipe import MOST_STEPS
 
@@ -32,14 +32,14 @@ def job_file(tmp_path: Path) -> Path:
 
 
 def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file: Path) -> None:
-    assert Settler(service()).settle(None) == service().job
+    assert SettingsResolver(service()).resolve(None) == service().job
     job_file.write_text("seed: 2\nsize: 200\ndepth: 16\n")
-    job = Settler(service(seed=3)).settle(job_file)
+    job = SettingsResolver(service(seed=3)).resolve(job_file)
     assert (job.seed, job.size, job.set) == (3, "200", {"steps": 7})
     with pytest.raises(SettingsError, match="seed"):
-        Settler(service(seed=-1)).settle(None)
+        SettingsResolver(service(seed=-1)).resolve(None)
     with pytest.raises(SettingsError, match=r"^job\.yaml: depth: 16 .* format is jpg: set depth"):
-        Settler(service(format="jpg")).settle(job_file)
+        SettingsResolver(service(format="jpg")).resolve(job_file)
 
 
 def test_job_files_with_the_same_text_are_checked_once_while_their_recipe_is_there(
@@ -47,18 +47,18 @@ def test_job_files_with_the_same_text_are_checked_once_while_their_recipe_is_the
 ) -> None:
     recipe = job_file.with_name("own.yaml")
     recipe.write_text("extends: best\n")
-    settler = Settler(changed_settings(service(), recipes=(recipe.parent,)))
+    resolver = SettingsResolver(changed_settings(service(), recipes=(recipe.parent,)))
     job_file.write_text("recipe: own\n")
-    job, other = settler.settle(job_file), job_file.with_name("other.yaml")
+    job, other = resolver.resolve(job_file), job_file.with_name("other.yaml")
     other.write_text("recipe: own\n")
     with monkeypatch.context() as patch:
         patch.setattr(resolve, "merge_settings", lambda *_: pytest.fail("checked again"))
-        assert settler.settle(other) is job
+        assert resolver.resolve(other) is job
     other.write_text("seed: 3\n")
-    assert (settler.settle(other).seed, settler.settle(None).seed) == (3, 1)
+    assert (resolver.resolve(other).seed, resolver.resolve(None).seed) == (3, 1)
     recipe.unlink()
     with pytest.raises(SettingsError, match="there is no recipe 'own'"):
-        settler.settle(job_file)
+        resolver.resolve(job_file)
 
 
 def test_the_queue_gets_priority_and_needs(job_file: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
     make(job_file)
     assert resolve.only_side(service(), job_file) is None
     with pytest.raises(SettingsError, match=r"job\.yaml"):
-        Settler(service()).settle(job_file)
+        SettingsResolver(service()).resolve(job_file)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path
 ) -> None:
     job_file.write_text(text)
-    settler = Settler(service())
+    resolver = SettingsResolver(service())
     for _ in range(2):
         with pytest.raises(SettingsError, match=rf"(?s)^job\.yaml{message}") as caught:
-            settler.settle(job_file)
+            resolver.resolve(job_file)
     assert all(len(line) < 2000 for line in str(caught.value).splitlines())
     assert str(caught.value).replace("\n", "").isprintable()
     resolve.only_side(service(), job_file)
