@@ -22,7 +22,7 @@ from starlette.routing import Route
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.files import atomic, mounts
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
-from stylewatch_daemon.queue import job_actions as retries
+from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import requests
@@ -78,7 +78,7 @@ async def cancel_incomplete(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete a job that has ended, with its files in the outbox."""
     entry = await run_in_threadpool(job_of, request)
-    retries.check_ended(entry, "deleted")
+    job_actions.check_ended(entry, "deleted")
     acted = await leave(context(request), "delete", job=entry.id)
     return done(request, to=f"{root_path(request)}/gallery", acted=acted)
 
@@ -174,9 +174,9 @@ def _open_job(request: Request, verb: str) -> Entry:
 
 def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
     """Settings to run a job again with; raises DaemonError where that is not possible."""
-    retries.check_ended(entry, "run again")
-    settings = retries.settings_for(entry, here.settings, {}, stage)
-    for file in retries.needed(entry, stage):
+    job_actions.check_ended(entry, "run again")
+    settings = job_actions.settings_for(entry, here.settings, {}, stage)
+    for file in job_actions.needed(entry, stage):
         file.find()
     return settings
 

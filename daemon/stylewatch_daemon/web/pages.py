@@ -64,8 +64,8 @@ def overview(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -
     return here.templates.TemplateResponse(request, "overview.html", values)
 
 
-def again(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
-    """A form to paint a job again; `?print` suggests the settings of a larger print."""
+def retry_with(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
+    """A form to retry a job with other settings; `?print` suggests those of a larger print."""
     here = context(request)
     page = _job_page(request)
     entry = page.view.entry
@@ -82,7 +82,7 @@ def again(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> R
         problem = str(error)
     values = _form(here, base, fields, mistakes)
     values |= {"page": page, "note": note, "problem": problem}
-    return here.templates.TemplateResponse(request, "again.html", values)
+    return here.templates.TemplateResponse(request, "retry.html", values)
 
 
 def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Texts) -> Values:
@@ -283,7 +283,7 @@ ROUTES = [
     Route("/health", health),
     Route("/events", events),
     Route("/jobs/{job}", job),
-    Route("/jobs/{job}/again", again),
+    Route("/jobs/{job}/again", retry_with),
     Route("/jobs/{job}/delete", delete),
     Route("/jobs/{job}/receipt.json", receipt),
 ]

@@ -5,7 +5,7 @@ POST /upload           a form with files: `content`, `style` (one or more); `lib
 POST /jobs/ID/again    the same without `content` and `name`; `without:2` leaves out a style
 
 They are collected in `state/uploads`. A pair is submitted as by `stylewatch submit`; a job is
-painted again as by `stylewatch retry`.
+run again as by `stylewatch retry`.
 """
 
 import asyncio
@@ -81,16 +81,16 @@ async def upload(request: Request) -> Response:
     return done(request, to=f"{root_path(request)}/", job=job)
 
 
-async def paint_again(request: Request) -> Response:
+async def retry_with(request: Request) -> Response:
     """Run a job again with other settings, fewer or more styles, as a new job."""
     here = context(request)
     entry, new = await run_in_threadpool(actions.job_of, request), new_id()
     try:
         async with _form(request) as form:
-            arguments = await run_in_threadpool(_again, here, entry, form, new)
+            arguments = await run_in_threadpool(_retry_arguments, here, entry, form, new)
         acted = await actions.leave(here, "retry", job=entry.id, new=new, **arguments)
     except FormError as error:
-        return await run_in_threadpool(_mistaken, request, error, pages.again, form)
+        return await run_in_threadpool(_mistaken, request, error, pages.retry_with, form)
     except Exception:
         shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
         raise
@@ -204,8 +204,8 @@ def _submit(here: Context, form: "Form") -> str:
     return job
 
 
-def _again(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any]:
-    """Return arguments of a retry, and put its further styles into the folder `new`.
+def _retry_arguments(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any]:
+    """Return the arguments of a retry, and put its further styles into the folder `new`.
 
     Raises DaemonError where there can be none.
     """
@@ -386,5 +386,5 @@ def _extended(known: bytes, more: bytes) -> bytes:
 
 ROUTES = [
     Route("/upload", upload, methods=["POST"]),
-    Route("/jobs/{job}/again", paint_again, methods=["POST"]),
+    Route("/jobs/{job}/again", retry_with, methods=["POST"]),
 ]
