@@ -72,14 +72,14 @@ class Status:
     """Number of jobs in quarantine."""
 
     def __str__(self) -> str:
-        incomplete = [f"{pair.name}: {pair.waits_for}" for pair in self.incomplete]
+        incomplete = [f"{pair.name}: waits for {pair.waits_for}" for pair in self.incomplete]
         more = [f"... and {self.more} more"] if self.more else []
         parts = {
-            "Painting": [str(job) for job in self.running],
-            "Waiting their turn": [*self.waiting, *more],
-            "Waiting for files": incomplete,
-            "In the way": self.trouble,
-            "Refused (see _refused)": [str(job) for job in self.refused],
+            "Running": [str(job) for job in self.running],
+            "Queue": [*self.waiting, *more],
+            "Incomplete": incomplete,
+            "Problems": self.trouble,
+            "Refused or failed (see _refused)": [str(job) for job in self.refused],
             "Notes": self.notes,
             "Set aside": [f"{self.set_aside} {ASIDE}"] if self.set_aside else [],
         }

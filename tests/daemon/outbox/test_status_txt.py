@@ -32,11 +32,11 @@ def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once()
     other = Status(paused=True, waiting=["far"], more=2, trouble=["the outbox is full", "no net"])
     assert str(merge_statuses([BUSY, other])).split("\n\n") == [
         HELD,
-        "Painting:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
-        "Waiting their turn:\n  next\n  far\n  ... and 2 more",
-        "Waiting for files:\n  half: a style picture (style.jpg)",
-        "In the way:\n  the outbox is full\n  no net",
-        "Refused (see _refused):\n  bad: bad.jpg is no picture",
+        "Running:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
+        "Queue:\n  next\n  far\n  ... and 2 more",
+        "Incomplete:\n  half: waits for a style picture (style.jpg)",
+        "Problems:\n  the outbox is full\n  no net",
+        "Refused or failed (see _refused):\n  bad: bad.jpg is no picture",
     ]
     assert "drop a pair into the inbox" in str(Status())
 

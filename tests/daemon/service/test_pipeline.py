@@ -148,17 +148,17 @@ def test_a_pair_that_was_submitted_as_a_whole_is_claimed_without_a_wait(place: D
 def test_a_job_that_waited_is_in_the_way_until_its_next_step(place: DaemonWorld) -> None:
     fill(place.inbox, *A)
     place.executor.endings = [Failed("the disk is full", OutputError.exit_code)]
-    waits, pipeline = "In the way:\n  a: the disk is full", place.run()
+    waits, pipeline = "Problems:\n  a: the disk is full", place.run()
     assert waits in place.status
     pipeline.apply_settings(place.settings)  # this ends the wait
     pipeline.start_jobs()
     pipeline.handle_worker_events()
     pipeline.update_status()
-    assert "Painting:\n  a: being prepared" in place.status and waits in place.status
+    assert "Running:\n  a: being prepared" in place.status and waits in place.status
     for _ in ("a stage of the first attempt", "the next step"):
         pipeline.handle_worker_events()
     pipeline.update_status()
-    assert "Painting:\n  a: step 2 of 2" in place.status and waits not in place.status
+    assert "Running:\n  a: step 2 of 2" in place.status and waits not in place.status
 
 
 def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
@@ -178,7 +178,7 @@ def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None
     assert "job.yaml line 1: unknown key 'stepps'" in (refused / "a/reason.txt").read_text()
     assert "no picture" in (refused / "b/reason.txt").read_text()
     pipeline.update_status()
-    assert HELD in place.status and "Waiting their turn:\n  good" in place.status
+    assert HELD in place.status and "Queue:\n  good" in place.status
     assert pipeline.next_job() is None and place.executor.free() == 0
     pipeline.control.resume()
     assert pipeline.next_job() is not None

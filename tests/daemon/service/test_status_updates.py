@@ -71,11 +71,11 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
     world.status.note_file_events(True, {Path("in"): "why"})
     world.update(**{"id-b": (world.first, Running("b", 3, 50, 0.25))})
     assert (world.first / "_status.txt").stat().st_mode & 0o777 == 0o664
-    assert "Painting:\n  b: step 3 of 50, loss 0.25\n" in world.text()
-    assert "Waiting their turn:\n  a\n  ... and 2 more" in world.text()
-    assert "In the way:\n  x: no disk" in world.text()
-    assert "Waiting their turn:\n  c\n" in world.text(world.second)
-    assert "Painting" not in world.text(world.second)
+    assert "Running:\n  b: step 3 of 50, loss 0.25\n" in world.text()
+    assert "Queue:\n  a\n  ... and 2 more" in world.text()
+    assert "Problems:\n  x: no disk" in world.text()
+    assert "Queue:\n  c\n" in world.text(world.second)
+    assert "Running" not in world.text(world.second)
     assert [job["job"] for job in world.plain["running"]] == ["b"]
     assert [pair["name"] for pair in world.plain["incomplete"]] == ["half", "half"], "two inboxes"
     assert (world.plain["waiting"], world.plain["counts"]["waiting"]) == (["a", "c"], 5)
