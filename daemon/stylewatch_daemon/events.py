@@ -24,10 +24,10 @@ class Reporter:
     def needs_restart(self, key: str) -> None:
         """`key` was changed in the settings, and applies from the next start on."""
 
-    def asked(self, what: str) -> None:
+    def requested(self, what: str) -> None:
         """A command is carried out; `what` describes it."""
 
-    def taken(self, job: str) -> None:
+    def claimed(self, job: str) -> None:
         """A pair was claimed from its inbox."""
 
     def divided(self, job: str, jobs: int) -> None:
@@ -69,10 +69,10 @@ class Reporter:
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
         """Called when the incomplete pairs change."""
 
-    def left_alone(self, path: Path, why: str) -> None:
+    def ignored(self, path: Path, why: str) -> None:
         """Something is ignored, as a link in an inbox or a damaged request."""
 
-    def looked(self, seconds: float) -> None:
+    def scanned(self, seconds: float) -> None:
         """The inboxes were scanned, in so many seconds."""
 
     def events_lost(self) -> None:

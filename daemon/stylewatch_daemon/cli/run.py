@@ -105,10 +105,10 @@ class _LogReporter(Reporter):
     def needs_restart(self, key: str) -> None:
         self._log.warning("%s was changed; this applies from the next start on", key)
 
-    def asked(self, what: str) -> None:
+    def requested(self, what: str) -> None:
         self._log.info("%s", what)
 
-    def taken(self, job: str) -> None:
+    def claimed(self, job: str) -> None:
         self._log.info("claimed", extra={"job": job})
 
     def divided(self, job: str, jobs: int) -> None:
@@ -161,7 +161,7 @@ class _LogReporter(Reporter):
                 self._log.warning("waits for %s", pair.waits_for, extra={"job": pair.name})
         self._waiting = frozenset(waiting)
 
-    def left_alone(self, path: Path, why: str) -> None:
+    def ignored(self, path: Path, why: str) -> None:
         self._log.warning("%s is ignored: %s", shortened(path), why)
 
     def pruned(self, files: int, bytes_: int) -> None:

@@ -80,10 +80,10 @@ class Inbox:
             self.truncated.update(self.listing.files, self._is_being_written)
             new = [path for path in self.listing.left if path not in before]
             for path in new[:MAX_NOTES]:
-                self._reporter.left_alone(path, self.listing.left[path])
+                self._reporter.ignored(path, self.listing.left[path])
             if len(new) > MAX_NOTES:
                 more = f"{len(new) - MAX_NOTES:,} more of what is in it"
-                self._reporter.left_alone(self.path, more)
+                self._reporter.ignored(self.path, more)
         is_settled = len(self._settled) == len(self.listing.files)
         return is_settled and not (self._blocked or self.truncated.any_awaited)
 
@@ -222,7 +222,7 @@ class Inbox:
         self._ids.pop(key_of(pair.main, pair.name), None)
         if job is not None:
             self._used_styles |= dict.fromkeys(pair.shared.intersection(pair.styles), True)
-            self._reporter.taken(pair.name)
+            self._reporter.claimed(pair.name)
 
     def not_claimed(self, pair: Pair, error: Exception) -> None:
         """Note why `pair` could not be claimed now."""

@@ -171,7 +171,7 @@ class Ingest:
             inboxes = [inbox for inbox in self.inboxes if inbox.path == job.inbox]
             if error is None:
                 sources = [file.source for file in job.files]
-                self._reporter.taken(job.name)
+                self._reporter.claimed(job.name)
                 self._inspect(job, final=any(i.truncated.gave_up(sources) for i in inboxes))
                 claimed += 1
             elif pair is not None:

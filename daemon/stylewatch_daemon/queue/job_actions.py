@@ -151,7 +151,7 @@ class JobActions:
         """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
         self.state.ledger.dismiss(jobs, until)
         which = "every refused or failed job" if until else ", ".join(jobs)
-        self.reporter.asked(f"asked to dismiss {which} from the status")
+        self.reporter.requested(f"asked to dismiss {which} from the status")
         self.publish()
 
     def delete(self, job: str) -> None:
@@ -168,7 +168,7 @@ class JobActions:
         for digest in digests - left:
             for preview in (self.state.root / PREVIEWS).glob(f"{digest}*"):
                 preview.unlink(missing_ok=True)
-        self.reporter.asked(f"deleted {entry.title}")
+        self.reporter.requested(f"deleted {entry.title}")
         self.publish()
 
     def retry(
@@ -206,7 +206,7 @@ class JobActions:
         columns = queue_entry(self.settings(), self.state.job_file(journal), sizes)
         self.state.ledger.enter([entry_of(queued, seen, **columns)])
         shutil.rmtree(uploads, ignore_errors=True)
-        self.reporter.asked(f"{journal.retry_of} is painted again, as {new}")
+        self.reporter.requested(f"{journal.retry_of} is painted again, as {new}")
 
     def _wish(self, wish: Literal["cancel", "finish"], job: str) -> bool:
         """Write a wish down, and return whether there is a job that can fulfill it."""
@@ -215,7 +215,7 @@ class JobActions:
             return False
         if entry.wish not in (wish, "cancel"):
             self.state.ledger.change(job, wish=wish)
-            self.reporter.asked(f"asked to {wish} {entry.title}")
+            self.reporter.requested(f"asked to {wish} {entry.title}")
         return True
 
     def _make(

@@ -115,7 +115,7 @@ class Metrics(Reporter):
         ]
         return {**self._sums, "seconds": dict(self._seconds), "ended": ended}
 
-    def looked(self, seconds: float) -> None:
+    def scanned(self, seconds: float) -> None:
         """Count a scan of the inboxes."""
         self._count("scans", seconds)
 

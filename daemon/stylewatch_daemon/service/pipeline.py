@@ -110,7 +110,7 @@ class Pipeline:
     def scan(self) -> None:
         """Scan the inboxes once."""
         self.ingest.scan()
-        self.reporter.looked(self.ingest.scan_seconds)
+        self.reporter.scanned(self.ingest.scan_seconds)
         self._expiry.go(self._settings.retention)
 
     def enter(self) -> None:
@@ -216,7 +216,7 @@ class Pipeline:
             if job := self.state.ledger.latest_open(name):
                 self._actions.cancel(job)
             return
-        self.reporter.asked(f"asked to cancel {shown(name)}, which was incomplete")
+        self.reporter.requested(f"asked to cancel {shown(name)}, which was incomplete")
         self.claim()
 
     # From worker to outbox

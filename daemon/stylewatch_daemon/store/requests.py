@@ -87,19 +87,19 @@ class Control:
         """Start no new job; running ones are finished."""
         if not self.paused:
             atomic.write(self._state / PAUSED, b"")
-            self._reporter.asked("paused: nothing new is begun until `stylewatch resume`")
+            self._reporter.requested("paused: nothing new is begun until `stylewatch resume`")
 
     def resume(self) -> None:
         """Start jobs again."""
         if self.paused:
             (self._state / PAUSED).unlink()
             atomic.sync_folder(self._state)
-            self._reporter.asked("resumed")
+            self._reporter.requested("resumed")
 
     def drain(self) -> None:
         """Finish the running jobs, then stop."""
         self.draining = True
-        self._reporter.asked("draining: what is being painted is finished, then we leave")
+        self._reporter.requested("draining: what is being painted is finished, then we leave")
 
     def act(self) -> None:
         """Act on the requests, in the order they came; a request goes once that is done.
@@ -126,7 +126,7 @@ class Control:
             atomic.make_folder(aside.parent)
             atomic.rename_folder(path, aside)
             reason = shown(str(error) or type(error).__name__)
-            self._reporter.left_alone(aside, f"a request that cannot be acted on: {reason}")
+            self._reporter.ignored(aside, f"a request that cannot be acted on: {reason}")
         else:
             self._remove(path)
 

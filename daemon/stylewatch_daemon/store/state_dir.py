@@ -108,7 +108,7 @@ class State:
                 atomic.make_folder(aside.parent)
                 path.rename(aside)
                 reason = f"stylewatch needs the name {path.name} for itself"
-                self._reporter.left_alone(aside, reason)
+                self._reporter.ignored(aside, reason)
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
         ledger = (f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm"))

@@ -62,7 +62,7 @@ def step(number: int, seconds: float) -> Progress:
 EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("not_reloaded", ("line 1: no\nline 2: no",),
      "!line 1: no|!line 2: no|!the new settings are wrong; the old ones still apply"),
-    ("taken", ("sea",), "sea: claimed"),
+    ("claimed", ("sea",), "sea: claimed"),
     ("job_started", ("sea", STARTED),
      "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
     ("progress", ("sea", step(1, 1)), ""),

@@ -49,7 +49,7 @@ class World(Reporter):
         self.transfers = HeldTransfers()
         self.skipped: list[str] = []
         self.paused_names: list[str] = []
-        self.claimed: list[str] = []
+        self.claimed_names: list[str] = []
         self.waiting: list[list[str]] = []
         inboxes = [make_inbox(root / name, self.outbox) for name in ("in", "other")]
         for inbox in inboxes:
@@ -71,14 +71,14 @@ class World(Reporter):
     def inbox(self) -> Inbox:
         return self.ingest.inboxes[0]
 
-    def left_alone(self, path: Path, why: str) -> None:
+    def ignored(self, path: Path, why: str) -> None:
         self.skipped.append(f"{path.name}: {why}")
 
     def paused(self, what: str, reason: str) -> None:
         self.paused_names.append(what)
 
-    def taken(self, job: str) -> None:
-        self.claimed.append(job)
+    def claimed(self, job: str) -> None:
+        self.claimed_names.append(job)
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
         self.waiting.append([pair.name for pair in waiting])
@@ -96,11 +96,11 @@ class World(Reporter):
 
     def enter_and_claim(self) -> list[str]:
         """Claim the complete pairs of the last scan; return the names of the jobs."""
-        self.claimed.clear()
+        self.claimed_names.clear()
         self.ingest.enter()
         while self.ingest.has_more:
             self.ingest.claim()
-        return list(self.claimed)
+        return list(self.claimed_names)
 
     def run(self) -> list[str]:
         """Scan, claim, and apply all verdicts; return the names of the claimed jobs."""

@@ -22,7 +22,7 @@ class World(Reporter):
         self.before: Callable[[], object] = int
         """Called before a request is acted on."""
 
-    def left_alone(self, path: Path, why: str) -> None:
+    def ignored(self, path: Path, why: str) -> None:
         self.reasons.append(why)
 
     def paused(self, what: str, reason: str) -> None:

@@ -40,8 +40,8 @@ def test_state_and_counters_are_exposed_and_unknown_numbers_are_left_out(tmp_pat
     assert "scan_seconds" not in text and "disk_free_bytes{" not in text, "there are no folders"
     (tmp_path / "out").mkdir()
     meters = Metrics(clock=lambda: 0.0)
-    meters.looked(0.5)
-    meters.looked(0.25)
+    meters.scanned(0.5)
+    meters.scanned(0.25)
     meters.events_lost()
     meters.done("sea", tmp_path)
     meters.refused("b", "content.jpg is cut off or damaged (x)", tmp_path)
