@@ -51,8 +51,8 @@ class Reporter:
     def refused(self, job: str, reason: str, folder: Path) -> None:
         """The input is refused; it is in `folder` with the reason."""
 
-    def cancelled(self, job: str, folder: Path) -> None:
-        """The job was cancelled; its inputs are in `folder`."""
+    def canceled(self, job: str, folder: Path) -> None:
+        """The job was canceled; its inputs are in `folder`."""
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
         """An attempt failed by a fault of stylewatch; `for_good`: it was the last one."""

@@ -17,13 +17,13 @@ class JobState(StrEnum):
     ENDING = "ending"
     """All files and the receipt are staged; archiving and publishing are left to do."""
     REFUSING = "refusing"
-    """Refused or cancelled; publishing the inputs and the reason is left to do."""
+    """Refused or canceled; publishing the inputs and the reason is left to do."""
     FAILING = "failing"
     """Given up; publishing the inputs and the reason is left to do."""
     DONE = "done"
     REFUSED = "refused"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
 
 
 class AttemptEnd(StrEnum):
@@ -35,7 +35,7 @@ class AttemptEnd(StrEnum):
     """The daemon ended during the attempt, and no other job was running."""
     DONE = "done"
     FINISHED = "finished"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     REFUSED = "refused"
     STOPPED = "stopped"
     PAUSED = "paused"

@@ -69,7 +69,7 @@ def test_an_incomplete_pair_is_canceled_after_a_question(page: Page, site: Site)
     expect(page.get_by_role("article")).to_contain_text("lone")
 
 
-def test_a_job_is_cancelled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:
+def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:
     give_pair(page, site)
     cancel = running(page).get_by_role("button", name="Cancel sea-wave")
     page.once("dialog", lambda dialog: dialog.dismiss())

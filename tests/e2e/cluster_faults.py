@@ -158,7 +158,7 @@ def rows() -> Iterator[Row]:
     yield Row(clips, "frame staged", RETRIED, machine_dies_over_a_clip)
     yield Row("kill -9: the head of a cluster", "stage staged", WAITS, head_dies)
     checked = "these two end, with what was dropped; the third is done"
-    yield Row("cancelled: one painted, one waiting, on a cluster", "watching", checked, canceled)
+    yield Row("canceled: one painted, one waiting, on a cluster", "watching", checked, canceled)
     versions = waits(
         ("Ray: 1.0.0", "install the same Ray"),
         lambda: nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1"),

@@ -44,7 +44,7 @@ def test_what_is_painted_waits_for_the_disk_that_it_was_painted_on(unmounted: Wo
 
 def test_who_has_no_such_disk_any_more_cancels_and_has_the_pictures_back(unmounted: World) -> None:
     unmounted.state.ledger.change("1", wish="cancel")
-    assert unmounted.run() == Outcome(OutcomeKind.CANCELLED, "job")
+    assert unmounted.run() == Outcome(OutcomeKind.CANCELED, "job")
     assert {"_refused/job/content.jpg", "_refused/job/style.jpg"} < set(tree(unmounted.outbox))
 
 

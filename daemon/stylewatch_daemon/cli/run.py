@@ -134,7 +134,7 @@ class _LogReporter(Reporter):
         self._end(job)
         self._log.error("refused: %s; it is in %s", reason, folder, extra={"job": job})
 
-    def cancelled(self, job: str, folder: Path) -> None:
+    def canceled(self, job: str, folder: Path) -> None:
         self._end(job)
         self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
 

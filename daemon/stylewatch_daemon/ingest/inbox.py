@@ -241,7 +241,7 @@ class Inbox:
         Outbox(self.outbox).probe()
 
     def _adopt_entered(self) -> None:
-        """Go on with the entries of an earlier start: that one was cancelled, say, still holds."""
+        """Go on with the entries of an earlier start: that one was canceled, say, still holds."""
         if not self._adopted:
             for entry in self._state.ledger.claimed(str(self.path)):
                 if not self._state.has(entry.id):

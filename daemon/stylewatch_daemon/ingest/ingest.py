@@ -17,7 +17,7 @@ from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.client import InspectionClient
 from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Refused, Verdict
 from stylewatch_daemon.model import Incomplete, Pair
-from stylewatch_daemon.queue.finalize import CANCELLED, changed_after_copy
+from stylewatch_daemon.queue.finalize import CANCELED, changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.store.journal import File, Journal
@@ -204,7 +204,7 @@ class Ingest:
         job is refused if nothing can.
         """
         is_canceled = self._state.ledger.wish(job.id) == "cancel"
-        if reason := CANCELLED if is_canceled else self._claimer.too_large(job):
+        if reason := CANCELED if is_canceled else self._claimer.too_large(job):
             self._verdicts.append(Refused(job.id, reason))
             return
         self._waiting.setdefault(job.inbox, deque()).append(job.id)

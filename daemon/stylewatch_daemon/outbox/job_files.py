@@ -1,6 +1,6 @@
 """Files of finished jobs: those we wrote to the outbox, and the pictures they came from.
 
-A receipt names each file of its job with its checksum. The folder of a job that was cancelled or
+A receipt names each file of its job with its checksum. The folder of a job that was canceled or
 failed has a note instead, which names its stages. Others may write in an outbox and an inbox too:
 no link is followed there, nothing in a receipt leads out of its folder, and a file whose checksum
 is known counts only with exactly these bytes.

@@ -1,7 +1,7 @@
 """Retention: remove old stages and inputs of finished jobs, and forget old jobs.
 
 Only what we wrote is removed: a job's receipt names each file with its checksum (where it was
-cancelled or failed, a note does). A file that is not named there, or that was changed since, stays;
+canceled or failed, a note does). A file that is not named there, or that was changed since, stays;
 so do the final picture, the receipt itself, and what was refused, which belongs to people.
 """
 

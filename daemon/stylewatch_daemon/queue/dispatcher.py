@@ -19,7 +19,7 @@ from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.model import AttemptEnd, JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.finalize import CANCELLED, Finalizer
+from stylewatch_daemon.queue.finalize import CANCELED, Finalizer
 from stylewatch_daemon.queue.job_queue import BatchSizes
 from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.queue.states import (
@@ -231,7 +231,7 @@ class Dispatcher:
         if job.state in DECIDED:
             self._finalizer.settled.append(job)
         elif self._round.wishes.get(job.id) == "cancel":
-            self._finalizer.settle(job, JobState.REFUSING, CANCELLED)
+            self._finalizer.settle(job, JobState.REFUSING, CANCELED)
         elif retry_after(job.attempts, self.settings.limits.attempts) is RetryMode.NEVER:
             self._finalizer.give_up(job)
         else:
@@ -348,8 +348,8 @@ class Dispatcher:
             return self._finalizer.pause(job, attempt.given_up)
         if isinstance(end, Done):
             self._complete(attempt, end)
-        elif self._finalizer.is_cancelled(job):
-            attempt.end(AttemptEnd.CANCELLED, JobState.REFUSING, CANCELLED)
+        elif self._finalizer.is_canceled(job):
+            attempt.end(AttemptEnd.CANCELED, JobState.REFUSING, CANCELED)
         elif isinstance(end, Refused):
             attempt.end(AttemptEnd.REFUSED, JobState.REFUSING, end.reason)
         elif isinstance(end, Stopped | Divided) or self.stopping():

@@ -41,8 +41,8 @@ from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state_dir import State
 
-CANCELLED = "cancelled"
-"""Reason of a job that a person cancelled."""
+CANCELED = "cancelled"
+"""Reason of a job that a person canceled."""
 
 _BLOCK = 512
 """Bytes of a block, as `st_blocks` counts them on Linux."""
@@ -95,8 +95,8 @@ class Finalizer:
         lacks = (error.folder, error.wanted) if isinstance(error, FullError) else None
         return Outcome(OutcomeKind.PAUSED, job.title, reason, kind.exit_code, lacks)
 
-    def is_cancelled(self, job: Journal) -> bool:
-        """Return whether a person cancelled the job."""
+    def is_canceled(self, job: Journal) -> bool:
+        """Return whether a person canceled the job."""
         return self.state.ledger.wish(job.id) == "cancel"
 
     def finalize(self) -> list[Result]:
@@ -139,10 +139,10 @@ class Finalizer:
         folder, staged_at = outbox.root / job.title, attempt_dir.place(outbox, job)
         is_staged = outbox.has_receipt(staged_at)
         if not is_staged and not (folder / RECEIPT).exists():
-            if self.is_cancelled(job):
+            if self.is_canceled(job):
                 check_transition(job, JobState.REFUSING)
-                cancelled = self.state.save(job, state=JobState.REFUSING, reason=CANCELLED)
-                return self._refuse(cancelled)
+                canceled = self.state.save(job, state=JobState.REFUSING, reason=CANCELED)
+                return self._refuse(canceled)
             raise OutputError(
                 f"{job.title} is painted, and {outbox.root} has nothing of it: mount the disk that "
                 "it was painted on, or cancel it"
@@ -169,7 +169,7 @@ class Finalizer:
         return Outcome(OutcomeKind.DONE, job.title), done
 
     def _refuse(self, job: Journal) -> tuple[Outcome, _Report]:
-        """Publish the inputs of a refused, failed or cancelled job, with the reason."""
+        """Publish the inputs of a refused, failed or canceled job, with the reason."""
         outbox = Outbox(job.outbox, self.sharing, check_copy=partial(self._check_copy, job.outbox))
         # 1. lay out the folder in staging, 2. choose its place, and move it there
         folder = self._publish_refused(outbox, job)
@@ -183,9 +183,9 @@ class Finalizer:
         if job.state == JobState.FAILING:
             failed = partial(self.reporter.failed, title, reason, "", for_good=True)
             return Outcome(OutcomeKind.FAILED, title, reason, OUR_FAULT), failed
-        if reason == CANCELLED:
-            cancelled = partial(self.reporter.cancelled, title, folder)
-            return Outcome(OutcomeKind.CANCELLED, title), cancelled
+        if reason == CANCELED:
+            canceled = partial(self.reporter.canceled, title, folder)
+            return Outcome(OutcomeKind.CANCELED, title), canceled
         refused = partial(self.reporter.refused, title, reason, folder)
         return Outcome(OutcomeKind.REFUSED, title, reason, InputError.exit_code), refused
 

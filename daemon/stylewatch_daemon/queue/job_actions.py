@@ -119,7 +119,7 @@ class JobActions:
     """Writes down what people ask of the jobs in `state`, where it holds until their end.
 
     `settings` returns those of the daemon now, `running` the ids of running jobs, whose workers are
-    asked by their next step. For other jobs that are cancelled `end` is called; `publish` updates
+    asked by their next step. For other jobs that are canceled `end` is called; `publish` updates
     the status. `transfers` copy the files of a retry. Repeating an action changes nothing.
     """
 

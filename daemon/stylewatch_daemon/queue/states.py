@@ -36,10 +36,10 @@ TRANSITIONS: Mapping[JobState, tuple[JobState, ...]] = {
         JobState.FAILING,
     ),
     JobState.ENDING: (
-        JobState.REFUSING,  # cancelled, as its disk, with all it made, is gone
+        JobState.REFUSING,  # canceled, as its disk, with all it made, is gone
         JobState.DONE,
     ),
-    JobState.REFUSING: (JobState.REFUSED, JobState.CANCELLED),
+    JobState.REFUSING: (JobState.REFUSED, JobState.CANCELED),
     JobState.FAILING: (JobState.FAILED,),
 }
 
@@ -62,7 +62,7 @@ class OutcomeKind(StrEnum):
     DONE = "done"
     REFUSED = "refused"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     PAUSED = "paused"
     """Something outside of stylewatch is in the way; the job waits."""
     STOPPED = "stopped"

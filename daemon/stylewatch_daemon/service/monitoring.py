@@ -144,8 +144,8 @@ class Metrics(Reporter):
         self._forget(job)
         self._sums["done"] += 1
 
-    def cancelled(self, job: str, folder: Path) -> None:
-        """Count a job that was cancelled."""
+    def canceled(self, job: str, folder: Path) -> None:
+        """Count a job that was canceled."""
         self._forget(job)
         self._sums["cancelled"] += 1
 

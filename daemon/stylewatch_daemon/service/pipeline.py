@@ -202,7 +202,7 @@ class Pipeline:
             self._handle_results(self.dispatcher.begin([job] for job in jobs))
 
     def _cancel(self, job: Journal) -> None:
-        """Finish a waiting job that was cancelled."""
+        """Finish a waiting job that was canceled."""
         self._handle_results(self.dispatcher.begin([[job]]))
         self.finish_jobs()
         self.update_status()

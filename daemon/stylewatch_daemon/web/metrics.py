@@ -36,7 +36,7 @@ _SUMMARIES = {
 _COUNTERS = {
     "overflows": ("stylewatch_event_overflows", "How often file events were lost."),
     "done": ("stylewatch_jobs_done", "Jobs done since the daemon started."),
-    "cancelled": ("stylewatch_jobs_cancelled", "Jobs cancelled since the daemon started."),
+    "cancelled": ("stylewatch_jobs_cancelled", "Jobs canceled since the daemon started."),
 }
 
 

@@ -48,10 +48,10 @@ from stylewatch_daemon.views.job import (
 )
 from stylewatch_daemon.views.output_files import file_version, find, original_name
 
-RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELLED)
+RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELED)
 """States after which a job can end in another way without any change."""
 
-ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
+ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELED)
 """The states that the gallery can show."""
 
 RECENT, FAILED = 12, 8

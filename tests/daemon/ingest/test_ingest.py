@@ -514,18 +514,18 @@ def test_a_truncated_pair_is_given_back_until_it_grows_or_its_time_is_over(
     assert (world.inspector.asked[-1].growing, world.ingest.awaits_rest) == ((), False)
 
 
-@pytest.mark.parametrize("is_cancelled", [True, False])
-def test_a_truncated_pair_is_refused_at_once_if_it_was_cancelled_or_has_no_such_file(
-    is_cancelled: bool, world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_canceled", [True, False])
+def test_a_truncated_pair_is_refused_at_once_if_it_was_canceled_or_has_no_such_file(
+    is_canceled: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("a")
     world.inspector.silent = True
     world.run()
     (job_id,) = world.state.ledger.ids("claimed")
-    if is_cancelled:
+    if is_canceled:
         world.state.ledger.change(job_id, wish="cancel")
     # a hijacked inspection process may make up a file
-    name = "content.jpg" if is_cancelled else "made up.jpg"
+    name = "content.jpg" if is_canceled else "made up.jpg"
     cut_off = CutOff(job_id, name, "content.jpg is cut off")
     monkeypatch.setattr(world.inspector, "verdicts", lambda: [cut_off])
     world.ingest.apply_verdicts()

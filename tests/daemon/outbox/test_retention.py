@@ -79,7 +79,7 @@ def test_an_outbox_is_searched_as_deep_as_jobs_may_be(tmp_path: Path) -> None:
         assert {file.path.parent.parent for file in prune([tmp_path], AT_ONCE)} == {deep}
 
 
-def test_a_cancelled_job_is_pruned_as_others_and_files_of_people_stay(tmp_path: Path) -> None:
+def test_a_canceled_job_is_pruned_as_others_and_files_of_people_stay(tmp_path: Path) -> None:
     job = make_finished_job(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     assert prune([tmp_path], AT_ONCE) == []

@@ -89,12 +89,12 @@ def test_what_stands_in_the_way_pauses_a_job_and_costs_no_attempt(
 @pytest.mark.parametrize(
     "ending", [None, Lost("it died"), Refused("no picture"), Failed("no device", 69)]
 )
-def test_a_job_that_is_cancelled_while_it_runs_gives_back_its_inputs_however_it_ends(
+def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_ends(
     tmp_path: Path, ending: Ending
 ) -> None:
     world = World(tmp_path, ending)
     world.reporter.on_stage = lambda: world.state.ledger.change("1", wish="cancel")
-    assert world.run() == Outcome(OutcomeKind.CANCELLED, "job")
+    assert world.run() == Outcome(OutcomeKind.CANCELED, "job")
     assert len(world.painter.orders) == 1
     stage = {"job/stages/1.png": PAINTED["job/stages/1.png"]}
     reason = {"_refused/job/reason.txt": "cancelled\n"}

@@ -90,7 +90,7 @@ def test_a_job_that_has_ended_or_is_not_there_stays_as_it_is(world: Actions) -> 
     assert world.asked == ("", [])
 
 
-def test_only_a_job_that_was_begun_and_not_cancelled_can_be_finished(world: Actions) -> None:
+def test_only_a_job_that_was_begun_and_not_canceled_can_be_finished(world: Actions) -> None:
     world.actions.finish("1")
     assert world.asked == ("", [])
     world.state.ledger.write_attempts("1", (Attempt("2026-01-01T00:00:00+00:00"),))

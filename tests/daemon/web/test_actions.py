@@ -56,7 +56,7 @@ def test_the_answer_waits_until_the_daemon_has_acted(
     assert answer.headers["Location"] == f"/jobs/{left[1]['new']}"
 
 
-def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None) -> None:
+def test_only_open_jobs_are_canceled_or_finished(tmp_path: Path, no_wait: None) -> None:
     old = entry("old", finished="2026-01-02T13:00:00+00:00")
     page = client(tmp_path, old, entry("new", "queued"))
     enter(tmp_path / "state", entry("sea", "running"), attempts=(ATTEMPT,))
