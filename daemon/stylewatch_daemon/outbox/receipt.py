@@ -180,7 +180,7 @@ class PartRecord(_Record):
 
 
 class SeriesReceipt(_Record):
-    """The receipt of a series; what each of its jobs did is told by their own ones."""
+    """The receipt of a series; each of its jobs has a receipt of its own."""
 
     job: str
     retry_of: str | None = None

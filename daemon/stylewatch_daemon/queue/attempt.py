@@ -264,7 +264,7 @@ class ActiveAttempt:
         if isinstance(end, Done | Stopped) and self._files.mismatched:
             self._forget_checkpoints()  # they refer to these files
             paths = ", ".join(sorted(self._files.mismatched))
-            return Lost(f"what lies in .staging is not what was announced: {paths}")
+            return Lost(f"what is in .staging is not what was announced: {paths}")
         if isinstance(end, Done) and not self._outbox.has_receipt(self._files.place):
             return Failed("a fault of our own: the worker was done without a receipt")
         if isinstance(end, Done) and "stages" in end.receipt:

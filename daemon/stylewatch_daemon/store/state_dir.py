@@ -428,7 +428,7 @@ def _explained(path: Path, name: str, reason: str, trace: str) -> str:
     return f"""{reason}
 
 stylewatch set this job aside, and goes on with the others. Nothing was removed: all that there was
-of the job lies in job/, beside this note.
+of the job is in job/, next to this note.
 
 job: {name}
 id: {shown(path.name)}

@@ -198,7 +198,7 @@ def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: Attempts
     for end in (Done({}), Stopped(1)):
         lost = attempt.handle(end)
         paths = f"{RECEIPT}, {FIRST}"
-        assert lost == Lost(f"what lies in .staging is not what was announced: {paths}")
+        assert lost == Lost(f"what is in .staging is not what was announced: {paths}")
     assert not order.checkpoint.exists(), "it refers to that file"
 
 
