@@ -162,7 +162,7 @@ def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(tmp_path: 
             break
 
 
-def test_a_refused_job_that_is_cancelled_before_its_end_stays_refused(tmp_path: Path) -> None:
+def test_a_refused_job_that_is_canceled_before_its_end_stays_refused(tmp_path: Path) -> None:
     world = Refusing(tmp_path)
     world.state.ledger.change("1", wish="cancel")
     assert world.finalize() == {"1": "refused"}
