@@ -11,12 +11,12 @@ from pathlib import Path
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
 
 IGNORED = (
     ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
     "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
-    "@eadir", "__macosx", "lost+found", "_refused",
+    "@eadir", "__macosx", "lost+found",
 )  # fmt: skip
 """Names of files and folders that browsers, editors, sync tools and systems make for themselves;
 `.*` includes those of rsync and Syncthing."""
@@ -25,6 +25,11 @@ _SPECIAL_FILES = (
     (stat.S_ISLNK, "a link, and links are not followed"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
+)
+
+_HAS_REFUSED = (
+    "an outbox keeps refused jobs in a folder of this name; move their folders out of it to "
+    "paint them again"
 )
 
 
@@ -43,8 +48,9 @@ def scan(
     """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
 
     Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
-    DEPTH, folders with a receipt.json, and those whose identity is in `apart`, for the reason that
-    `apart` gives. Raises ShortageError where a shortage, as of file descriptors, prevents reading.
+    DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
+    for the reason that `apart` gives. Raises ShortageError where a shortage, as of file
+    descriptors, prevents reading.
     """
     ignored = re.compile("|".join(translate(name.casefold()) for name in (*IGNORED, *ignore)))
     walk = _Walk(ignored, apart or {})
@@ -74,6 +80,8 @@ class _Walk:
             self.left[folder] = reason
         elif depth > DEPTH:
             self.left[folder] = f"it is nested deeper than {DEPTH} folders"
+        elif depth and folder.name.casefold() == REFUSED:  # else an outbox mounted here would
+            self.left[folder] = _HAS_REFUSED  # have its refused jobs painted again and again
         else:
             self.waiting.append((folder, folder_id, depth))
 

@@ -16,7 +16,7 @@ TEMPORARY = """
     .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
     a.jpg.filepart a.jpg.crdownload a.download a.TMP a.temp a.swp a.!ut .syncthing.a.jpg.tmp
     .~lock.a.jpg# ._a.jpg .fuse_hidden01 .nfs0001 Thumbs.db desktop.ini .DS_Store .stfolder/a.jpg
-    @eaDir/a.jpg __MACOSX/a.jpg .Trash-0/a.jpg lost+found/a.jpg _refused/job/a.jpg
+    @eaDir/a.jpg __MACOSX/a.jpg .Trash-0/a.jpg lost+found/a.jpg
 """
 
 
@@ -38,6 +38,7 @@ def test_files_are_listed_with_their_looks_and_temporary_ones_ignored(tmp_path: 
 def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     inbox, outside = tmp_path / "in", tmp_path / "out"
     fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg", "mounted/a.jpg")
+    fill(inbox, "_Refused/job/a.jpg")
     fill(outside, "secret.jpg")
     (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
     (inbox / "folder").symlink_to(outside)
@@ -51,7 +52,10 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
         "pipe.jpg": "a pipe",
         "sea": "it has a receipt.json, as the output of a finished job has",
         "mounted": "it is the outbox",
+        "_Refused": "an outbox keeps refused jobs in a folder of this name; "
+        "move their folders out of it to paint them again",
     }
+    assert names(scan(inbox / "_Refused"), inbox) == {"_Refused/job/a.jpg"}
     assert list(scan(tmp_path / "gone").left) == [tmp_path / "gone"]
 
 
