@@ -46,7 +46,9 @@ _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yam
            CONTENT_MASK: "mask of the content"}  # fmt: skip
 """Parts of which a job has one, by their roles, in words."""
 
-CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
+CONTENT, STYLE = "a content picture ({}content.jpg)", "a style picture ({}style.jpg)"
+"""What jobs wait for, for the name of the job and a dot, or nothing."""
+
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
 
@@ -289,9 +291,9 @@ class _FolderPairing:
             for picture in self.content.pictures:
                 yield from self._lone_picture(picture, default)
         elif self.content.pictures:
-            yield self._incomplete(STYLE)
+            yield self._incomplete(STYLE.format(""))
         elif own.all_but_content:
-            yield self._incomplete(f"{CONTENT} and {STYLE}")
+            yield self._incomplete(f"{CONTENT} and {STYLE}".format("", ""))
 
     def _incomplete(self, waits_for: str) -> Incomplete:
         """Return all files of the folder that have no job's name as a pair that waits."""
@@ -319,7 +321,10 @@ class _FolderPairing:
         """Pair a job all of whose parts are named as such."""
         only = self.side_of(parts.first("job"))
         sides = (("content", CONTENT, parts.single["content"]), ("style", STYLE, parts.styles))
-        missing = [what for side, what, paths in sides if not paths and only in (None, side)]
+        prefix = f"{shown(parts.name)}." if parts.name else ""
+        missing = [
+            what.format(prefix) for side, what, paths in sides if not paths and only in (None, side)
+        ]
         missing += parts.missing_styles
         if missing or parts.duplicates:
             return parts.incomplete(name, " and ".join(missing) or parts.duplicates, folder, {})
