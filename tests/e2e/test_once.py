@@ -125,6 +125,18 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     assert (space.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
 
 
+def test_what_is_left_out_stays_so_after_its_job_and_a_new_start(space: Workspace) -> None:
+    styles = space.root / "styles"
+    styles.mkdir(parents=True)
+    copy(space.pictures / "style.jpg", styles / "wave.jpg")
+    space.drop("album/style.jpg", "album/1.jpg", "album/1.mov", "lone.jpg", "lone.mp4")
+    space.drop("album/job/content.jpg", "album/job/style.jpg", "album/job/reference.png")
+    for _ in range(2):
+        assert space.run(default_style="wave", styles=styles).exit_code == 0
+        assert space.done() == ["album/1", "album/job", "lone"]
+        assert space.left() == ["1.mov", "lone.mp4", "reference.png", "style.jpg"]
+
+
 def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

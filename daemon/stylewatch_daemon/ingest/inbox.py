@@ -61,6 +61,9 @@ class Inbox:
         """The ids of the jobs that are entered and not claimed, by key."""
         self._adopted = False
         self._used_styles: dict[Path, bool] = {}
+        self._taken: dict[Path, set[str]] = {}
+        """The names of the main files that jobs were made of, by folder, for those asked for."""
+        self._left: Mapping[Path, str] = {}
         self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
         self.pending: deque[tuple[str, Pair]] = deque()
         """Entered pairs whose claim was not tried since, with their keys."""
@@ -74,16 +77,10 @@ class Inbox:
         """Scan the folder; return whether all files have settled and none is truncated."""
         self._blocked = ""
         with self._blocking():
-            before, ignore = self.listing.left, self._settings.watch.ignore
+            ignore = self._settings.watch.ignore
             self.listing = scan(self.path, ignore, self._settings.apart(self.own))
             self._settled = self._settle_tracker.settled(self.listing.files)
             self.truncated.update(self.listing.files, self._is_being_written)
-            new = [path for path in self.listing.left if path not in before]
-            for path in new[:MAX_NOTES]:
-                self._reporter.ignored(path, self.listing.left[path])
-            if len(new) > MAX_NOTES:
-                more = f"{len(new) - MAX_NOTES:,} more of what is in it"
-                self._reporter.ignored(self.path, more)
         is_settled = len(self._settled) == len(self.listing.files)
         return is_settled and not (self._blocked or self.truncated.any_awaited)
 
@@ -109,7 +106,7 @@ class Inbox:
     @property
     def notes(self) -> list[str]:
         """The skipped paths, each in a line."""
-        left = [(path, reason) for path, reason in self.listing.left.items() if path != self.path]
+        left = [(path, reason) for path, reason in self._left.items() if path != self.path]
         notes = [
             f"{shortened(path.relative_to(self.path))} is left alone: {reason}"
             for path, reason in sorted(left)[:MAX_NOTES]
@@ -140,10 +137,13 @@ class Inbox:
             path: side for path, side in self._sides.items() if path is None or path in files
         }
         self._retry_at = {path: at for path, at in self._retry_at.items() if path in files}
-        pairing = pair(self.path, files, default, self._side_of, self._is_used)
+        folders = {self.path, *self.listing.folders}
+        self._taken = {path: names for path, names in self._taken.items() if path in folders}
+        pairing = pair(self.path, files, default, self._side_of, self._is_used, self._taken_from)
         self.entered_files = files
         changing = files.keys() - self._settled
         ready = only_ready(pairing, changing, self.truncated.waits_for)
+        self._leave({**self.listing.left, **ready.left})
         claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
         if reason := self.listing.left.get(self.path):
             self.trouble[shown(self.path)] = f"the inbox is left alone: {reason}"
@@ -167,6 +167,16 @@ class Inbox:
         if pending:
             self._check_outbox()
         self.pending.extend(pending.items())
+
+    def _leave(self, left: Mapping[Path, str]) -> None:
+        """Report the skipped paths that are new, each with its reason."""
+        new = [path for path in left if path not in self._left]
+        self._left = left
+        for path in new[:MAX_NOTES]:
+            self._reporter.ignored(path, left[path])
+        if len(new) > MAX_NOTES:
+            more = f"{len(new) - MAX_NOTES:,} more of what is in it"
+            self._reporter.ignored(self.path, more)
 
     def cancel(self, name: str) -> bool:
         """Enter the incomplete pairs called `name` as canceled jobs, which are claimed next.
@@ -220,6 +230,7 @@ class Inbox:
     def claimed(self, pair: Pair, job: Journal | None) -> None:
         """Note that `pair` became a `job`, was set aside or is being copied (None)."""
         self._ids.pop(key_of(pair.main, pair.name), None)
+        self._taken.get(pair.main.parent, set()).add(pair.main.name)
         if job is not None:
             self._used_styles |= dict.fromkeys(pair.shared.intersection(pair.styles), True)
             self._reporter.claimed(pair.name)
@@ -306,10 +317,20 @@ class Inbox:
 
     def _is_used(self, style: Path) -> bool:
         if style not in self._used_styles:
-            folder = style.parent.relative_to(self.path).as_posix()
-            name = "" if folder == "." else safe_path(folder)
+            name = self._name_of(style.parent)
             self._used_styles[style] = self._state.ledger.has_used(str(self.path), name, style)
         return self._used_styles[style]
+
+    def _taken_from(self, folder: Path) -> set[str]:
+        if folder not in self._taken:
+            sources = self._state.ledger.main_sources(str(self.path), self._name_of(folder))
+            parts = (source.rpartition("/") for source in sources)
+            self._taken[folder] = {name for parent, _, name in parts if parent == str(folder)}
+        return self._taken[folder]
+
+    def _name_of(self, folder: Path) -> str:
+        """Return the name that all names of jobs in `folder` begin with."""
+        return "" if folder == self.path else safe_path(folder.relative_to(self.path).as_posix())
 
     def _side_of(self, job_file: Path | None) -> Side | None:
         """Return the one side that a job with this job.yaml is for; read again once it changes."""

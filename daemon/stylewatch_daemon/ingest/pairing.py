@@ -18,6 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ SideOf = Callable[[Path | None], Side | None]
 IsUsed = Callable[[Path], bool]
 """Return whether jobs were made with this style picture of an album."""
 
+TakenFrom = Callable[[Path], Collection[str]]
+"""Return the names of the main files that jobs were made of, directly in this folder."""
+
+LIVE_PHOTO = "it has the name of a picture of this folder, as the clips of live photos have"
+NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
+NO_JOB = "it has no effect without a content or a style picture in the same folder"
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -65,6 +73,8 @@ class Pairing:
 
     complete: tuple[Pair, ...] = ()
     incomplete: tuple[Incomplete, ...] = ()
+    left: Mapping[Path, str] = field(default_factory=dict)
+    """Files that belong to no pair, with the reason."""
 
 
 def pair(
@@ -73,26 +83,37 @@ def pair(
     default: Mapping[str, Path],
     side_of: SideOf = lambda job_file: None,
     is_used: IsUsed = lambda style: False,
+    taken_from: TakenFrom = lambda folder: (),
 ) -> Pairing:
     """Pair `files`, all of them under `inbox`.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
     job with each of them. In that case all jobs but the last share the content, which the last
     one may take away. An album without pictures is incomplete unless `is_used` its style.
+    By `taken_from` a clip stays left out after its picture was taken, and the rest of a job's
+    folder stays out of the album around it.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in files:
         by_folder[path.parent].append(path)
-    folders = {folder: _classify(paths) for folder, paths in sorted(by_folder.items())}
+    folders = {
+        folder: _classify(paths, partial(taken_from, folder))
+        for folder, paths in sorted(by_folder.items())
+    }
     with_pictures = {folder for folder, content in folders.items() if content.pictures}
     with_pictures = with_pictures.union(*(folder.parents for folder in with_pictures))
     pairs: list[Pair | Incomplete] = []
+    left: dict[Path, str] = {}
     for folder in folders:
-        pairing = _FolderPairing(inbox, folder, folders, side_of, with_pictures, is_used)
+        pairing = _FolderPairing(
+            inbox, folder, folders, side_of, with_pictures, is_used, taken_from
+        )
         pairs += [*pairing.named_jobs(), *pairing.folder_jobs(default)]
+        left |= pairing.left()
     return Pairing(
         tuple(pair for pair in pairs if isinstance(pair, Pair)),
         tuple(pair for pair in pairs if isinstance(pair, Incomplete)),
+        left,
     )
 
 
@@ -115,7 +136,8 @@ def only_ready(
             incomplete.append(Incomplete(pair.name, reason, changing=True, pair=pair))
         else:
             complete.append(pair)
-    return Pairing(tuple(complete), tuple(incomplete))
+    left = {path: reason for path, reason in pairing.left.items() if path not in changing}
+    return Pairing(tuple(complete), tuple(incomplete), left)
 
 
 @dataclass
@@ -217,6 +239,8 @@ class _Folder:
     named: dict[str, _Parts] = field(default_factory=dict)
     """By the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
+    live_photos: list[Path] = field(default_factory=list)
+    """Short clips that phones put beside a picture, under the same name."""
     picture_masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
 
@@ -224,8 +248,11 @@ class _Folder:
         return self.own if job is None else self.named.setdefault(job.casefold(), _Parts(job))
 
 
-def _classify(files: Iterable[Path]) -> _Folder:
-    """Sort the `files` of one folder by their names; others than parts and pictures are dropped."""
+def _classify(files: Iterable[Path], taken: Callable[[], Collection[str]]) -> _Folder:
+    """Sort the `files` of one folder by their names; others than parts and pictures are dropped.
+
+    `taken` returns the names of the files that jobs were made of.
+    """
     folder = _Folder()
     for path in sorted(files):
         stem = path.stem.casefold()
@@ -241,13 +268,14 @@ def _classify(files: Iterable[Path]) -> _Folder:
             folder.picture_masks[stem.removesuffix(".mask")] = path
         else:
             folder.pictures.append(path)
-    stills = {path.stem.casefold() for path in folder.pictures if _suffix(path) in PICTURE_SUFFIXES}
-    folder.pictures = [
-        path
-        for path in folder.pictures
-        # phones put a short clip of the same name beside a picture
-        if _suffix(path) in PICTURE_SUFFIXES or path.stem.casefold() not in stills
-    ]
+    if clips := [path for path in folder.pictures if _suffix(path) not in PICTURE_SUFFIXES]:
+        stills = {
+            path.stem.casefold()
+            for path in (*folder.pictures, *map(Path, taken()))
+            if _suffix(path) in PICTURE_SUFFIXES
+        }
+        folder.live_photos = [path for path in clips if path.stem.casefold() in stills]
+        folder.pictures = [path for path in folder.pictures if path not in folder.live_photos]
     return folder
 
 
@@ -266,6 +294,7 @@ class _FolderPairing:
     with_pictures: Collection[Path]
     """The folders with pictures, directly or further down."""
     is_used: IsUsed
+    taken_from: TakenFrom
 
     @property
     def content(self) -> _Folder:
@@ -295,6 +324,18 @@ class _FolderPairing:
         elif own.all_but_content:
             yield self._incomplete(f"{CONTENT} and {STYLE}".format("", ""))
 
+    def left(self) -> dict[Path, str]:
+        """Return the files that belong to no pair, with the reason."""
+        content, own = self.content, self.content.own
+        pictures = {path.stem.casefold() for path in content.pictures}
+        masks = [path for stem, path in content.picture_masks.items() if stem not in pictures]
+        left = dict.fromkeys(content.live_photos, LIVE_PHOTO) | dict.fromkeys(masks, NO_PICTURE)
+        if not (own.styles or own.single["content"]) and (
+            self.path == self.inbox or self._album_around()
+        ):
+            left |= dict.fromkeys(own.all_but_content, NO_JOB)
+        return left
+
     def _incomplete(self, waits_for: str) -> Incomplete:
         """Return all files of the folder that have no job's name as a pair that waits."""
         others = dict.fromkeys(self.content.pictures, "content")
@@ -309,13 +350,21 @@ class _FolderPairing:
 
     def _album_around(self) -> _Parts | None:
         """Return the style of the album that the folder is in, if any."""
+        inner = [self.path]
         for parent in self.path.parents:
             if parent in (self.inbox, self.inbox.parent):
                 return None
             folder = self.folders.get(parent)
             if folder and folder.own.styles:
-                return None if self._is_job(folder.own) else folder.own
+                is_apart = self._is_job(folder.own) or any(map(self._was_job, inner))
+                return None if is_apart else folder.own
+            inner.append(parent)
         return None
+
+    def _was_job(self, folder: Path) -> bool:
+        """Return whether the pictures of a job's own folder were taken from `folder`."""
+        parts = filter(None, map(_PART.fullmatch, self.taken_from(folder)))
+        return any(match["job"] is None for match in parts)
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair | Incomplete:
         """Pair a job all of whose parts are named as such."""

@@ -61,8 +61,8 @@ COUNTED_AS: Mapping[str, str] = {
 DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
 """The states of jobs that the status lists until they are dismissed."""
 
-_LAST_OF_ALL = "~"
-"""Sorts after every time."""
+_LAST_NAME = "\U0010ffff"
+"""Sorts after every name."""
 
 _TITLE = f"replace(coalesce(place, name), '{JOBS}/', '') COLLATE NOCASE"
 """The name of a job as people see it, for SQL."""
@@ -330,12 +330,24 @@ class Ledger:
 
     def has_used(self, inbox: str, folder: str, source: Path) -> bool:
         """Return True if a job of `inbox`, named as in its `folder`, had the file `source`."""
-        first, last = (f"{folder}/", f"{folder}0") if folder else ("", _LAST_OF_ALL)
+        first, last = (f"{folder}/", f"{folder}0") if folder else ("", _LAST_NAME)
         query = (
             "SELECT 1 FROM jobs WHERE name >= ? AND name < ? AND inbox = ? AND instr(inputs, ?) > 0"
         )
         written = json.dumps({"source": str(source)})[1:-1]  # as it is in `inputs`
         return any(self._rows(f"{query} LIMIT 1", first, last, inbox, written))
+
+    def main_sources(self, inbox: str, folder: str) -> list[str]:
+        """Return the sources of the main files of the jobs of `inbox` named as its `folder`.
+
+        Includes jobs below the folder, and jobs of folders whose names begin in the same way.
+        """
+        # As bytes, because names that are not valid UTF-8 cannot be read as text.
+        source = "CAST(json_extract(inputs, '$[0].source') AS BLOB)"
+        which = "name >= ? AND name < ? AND inbox = ? AND json_valid(inputs)"
+        query = f"SELECT {source} FROM jobs WHERE {which}"
+        rows = self._rows(query, folder, f"{folder}0" if folder else _LAST_NAME, inbox)
+        return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
     def claimed(self, inbox: str) -> list[Entry]:
         """Return the jobs that are being claimed from that inbox."""

@@ -346,6 +346,31 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: World
     assert len(world.skipped) == 2 + len(world.inbox.notes) == 2 + MAX_NOTES + 1
 
 
+def test_the_clip_of_a_live_photo_is_left_out_for_good_and_noted(world: World) -> None:
+    fill(world.path, "al/style.jpg", "al/1.jpg", "al/1.mov", "al/film.mov")
+    assert [sorted(world.run()), world.run()] == [["al/1", "al/film"], []]
+    fill(world.path, "al/2.jpg")
+    assert world.run() == ["al/2"]
+    fill(world.path, "al/2.mov", "al/film.mov")  # comes later; is dropped again
+    assert world.run() == ["al/film"]
+    world.start()
+    assert world.run() == []
+    assert sorted(path.name for path in (world.path / "al").iterdir()) == [
+        "1.mov", "2.mov", "style.jpg",
+    ]  # fmt: skip
+    assert [note.partition(" ")[0] for note in world.inbox.notes] == ["al/1.mov", "al/2.mov"]
+
+
+def test_what_a_job_leaves_in_its_folder_does_not_become_part_of_the_album(world: World) -> None:
+    fill(world.path, "al/style.jpg", "al/j/other.png", "al/j-2/1.png")
+    world.drop("al/j")
+    assert sorted(world.run()) == ["al/j", "al/j-2/1"]
+    for _ in range(2):
+        assert world.run() == []
+        assert world.incomplete_pairs == {"al/j": "a style picture (style.jpg)"}
+        world.start()
+
+
 def test_an_inbox_that_is_gone_or_becomes_the_outbox_is_reported(world: World) -> None:
     fill(world.outbox, "old/content.jpg", "old/style.jpg")
     shutil.rmtree(world.path)
@@ -424,6 +449,12 @@ def test_what_is_known_of_files_is_forgotten_with_them(world: World) -> None:
     shutil.rmtree(world.path / "a")
     world.run()
     assert not (world.inbox._sides or world.inbox._retry_at)
+    fill(world.path, "al/style.jpg", "al/film.mov")
+    world.run()
+    assert [*world.inbox._taken] == [world.path / "al"]
+    shutil.rmtree(world.path / "al")
+    world.run()
+    assert not world.inbox._taken
 
 
 def test_an_unexpected_error_stops_one_inbox_and_is_logged_once(

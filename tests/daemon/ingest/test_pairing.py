@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.ingest.pairing import PICTURES, Pairing, only_ready, pair
+from stylewatch_daemon.ingest.pairing import (
+    LIVE_PHOTO,
+    NO_JOB,
+    NO_PICTURE,
+    PICTURES,
+    Pairing,
+    only_ready,
+    pair,
+)
 from stylewatch_daemon.model import Incomplete, Pair
 
 INBOX = Path("/inbox")
@@ -164,3 +172,38 @@ def test_an_album_without_pictures_is_incomplete_unless_its_style_was_used() -> 
     pairing = paired("album/style.jpg style.jpg", is_used=lambda path: path.parent == INBOX)
     assert pairing.incomplete == (Incomplete("album", PICTURES),)
     assert paired("album/style.jpg album/deep/down/1.jpg").incomplete == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "taken", "jobs"),
+    [
+        ("al/style.jpg al/Live.MOV", "live.HEIC", ""),
+        ("live.mp4", "Live.jpg", ""),
+        ("al/style.jpg al/film.mov", "film.mov live.HEIC", "al/film"),
+        ("al/style.jpg al/sea.gif", "sea.jpg", "al/sea"),  # a picture by its suffix
+        ("al/style.jpg al/j/other.jpg al/j/deep/1.jpg", "content.jpg", ""),
+        ("al/style.jpg al/j/other.jpg", "STYLE-1.png", ""),
+        ("al/style.jpg al/j/other.jpg", "x.content.jpg sea.jpg", "al/j/other"),
+    ],
+)
+def test_what_was_left_out_stays_so_after_the_job_was_taken(
+    files: str, taken: str, jobs: str
+) -> None:
+    def taken_from(folder: Path) -> list[str]:
+        return taken.split() if folder.name in ("al", "j", INBOX.name) else []
+
+    pairing = paired(files, {"night": STYLES["night"]}, taken_from=taken_from)
+    assert " ".join(job.name for job in pairing.complete) == jobs
+
+
+def test_files_of_no_pair_are_left_with_the_reason() -> None:
+    used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
+    left = {
+        "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
+        "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
+    }  # fmt: skip
+    pairing = paired(" ".join([used, "wait/job.yaml", *left]))
+    assert pairing.left == {INBOX / name: reason for name, reason in left.items()}
+    assert INBOX / "job.yaml" not in paired("style.jpg job.yaml a.jpg").left
+    ready = only_ready(pairing, {INBOX / "al/1.mov"}, lambda paths: "")
+    assert pairing.left.keys() - ready.left.keys() == {INBOX / "al/1.mov"}

@@ -64,6 +64,23 @@ def test_digests_and_names_that_are_not_utf8(ledger: LedgerWriter) -> None:
     assert job is not None and job.bytes == (1 << 63) - 1
 
 
+def test_main_files_are_found_by_the_folder_in_the_names_of_their_jobs(
+    ledger: LedgerWriter,
+) -> None:
+    names = ("waves", "waves/\u00e9t\u00e9", "waves/old", "sea", "\u00e9t\u00e9")
+    sources = ("/in/a.jpg", "/in/latin\udce9", None, "/in/sea", "/in/\u00e9t\u00e9")
+    files = zip(names, sources, strict=True)
+    ledger.enter(
+        entry(name, name=name, inputs=({"name": "a", **({"source": path} if path else {})},))
+        for name, path in files
+    )
+    assert sorted(ledger.main_sources("/in", "waves")) == ["", "/in/a.jpg", "/in/latin\udce9"]
+    assert sorted(ledger.main_sources("/in", "")) == sorted(path or "" for path in sources)
+    assert ledger.has_used("/in", "", Path("/in/\u00e9t\u00e9"))
+    ledger._write("UPDATE jobs SET inputs = '{[' WHERE id = 'sea'")
+    assert ledger.main_sources("/in", "sea") == []
+
+
 def plans_of(ledger: LedgerWriter, query: str, *arguments: Any) -> list[str]:
     """The steps by which SQLite answers the statements of a `query`."""
     statements: list[str] = []
@@ -83,6 +100,7 @@ def plans_of(ledger: LedgerWriter, query: str, *arguments: Any) -> list[str]:
         ("alike", ("s", Held(), 5), "jobs_alike"),
         ("undismissed", (5,), "jobs_undismissed"),
         ("has_used", ("/in", "waves", Path("a")), "jobs_by_name (name>? AND name<?)"),
+        ("main_sources", ("/in", "waves"), "jobs_by_name (name>? AND name<?)"),
     ],
 )
 def test_frequent_queries_use_an_index(
