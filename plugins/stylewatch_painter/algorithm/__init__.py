@@ -5,7 +5,9 @@
 - `objective`: loss terms and gradient of a batch at one size; the targets P and A
 - `gram`, `losses`: the Gram matrix; content, style and smoothness losses by the paper's letters
 - `neighbors`, `transport`: losses that compare positions: nearest neighbors, optimal transport
-- `tiles`: tiles of large pictures, padding, the regions of masks
+- `tiles`: tiles of large pictures, the sums over their feature maps
+- `padding`: padding of the network, and the feature maps of a padded picture
+- `regions`: the regions of masks, in pictures and in feature maps
 - `optimizers`, `lbfgs`: Adam, gradient descent, Fourier filters; L-BFGS with its line search
 - `canvas`: pictures in the size and units of the network, and the start
 - `caches`: style sums in memory and on disk, the network used last

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.neighbors import MOST_SAMPLED, SEARCH_BYTES, grid, nearest
 from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.padding import border, padded_pixels
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import (
     LEAST_PAIRS,
@@ -32,7 +33,7 @@ from stylewatch_painter.algorithm.task import (
     region_count,
     searches_line,
 )
-from stylewatch_painter.algorithm.tiles import border, halo, tiles
+from stylewatch_painter.algorithm.tiles import halo, tiles
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.calibration import kept, place
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19, layers_up_to
@@ -163,7 +164,7 @@ def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tupl
     first, first_busy = _shortest_time(
         lambda: float(begin()(start).objective), clock, on_cpu=on_cpu
     )
-    pixels = _padded_pixels(trial.size, task.recipe.objective.network)
+    pixels = padded_pixels(trial.size, task.recipe.objective.network)
     return (pixels, max(0.0, first - seconds), seconds), busy or first_busy
 
 
@@ -359,19 +360,13 @@ def _trial(task: Task, final: Level, side: int) -> Level:
     return replace(final, size=size, scale=scale * final.scale)
 
 
-def _padded_pixels(size: tuple[int, int], network: recipe.Network) -> int:
-    """Pixels that the network sees for a picture of `size`, with its padding."""
-    width, height = size
-    return (width + 2 * border(network)) * (height + 2 * border(network))
-
-
 def _pixels_evaluated(level: Level, task: Task, memory_plan: MemoryPlan) -> float:
     """Pixels that one evaluation processes, with halos and both passes."""
     terms = task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
     parts = tiles(level.size, tile, terms.layers)
     if len(parts) == 1:
-        return _padded_pixels(level.size, task.recipe.objective.network)
+        return padded_pixels(level.size, task.recipe.objective.network)
     passes = _TILE_PASSES if memory_plan.keeps_content else _TILE_PASSES + _CONTENT_PASS
     return passes * sum(part.pixels(level.size) for part in parts)
 
@@ -405,7 +400,7 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     vectors = max(_vectors(task, memory_plan, level) for level in task.levels())
     vectors += pixels * averaged
     if memory_plan.tile is None or memory_plan.tile >= max(width, height):
-        maps = _padded_pixels(task.final, objective.network) * each
+        maps = padded_pixels(task.final, objective.network) * each
         return max(undivided, maps + vectors)
     side = memory_plan.tile + 2 * (halo(terms.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * each
@@ -420,7 +415,7 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
 def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     """Peak bytes at a size whose positions are compared, without the optimizer's vectors."""
     terms, network = task.terms(level), task.recipe.objective.network
-    maps = _padded_pixels(level.size, network) * map_bytes(terms, network.pool, map_format)
+    maps = padded_pixels(level.size, network) * map_bytes(terms, network.pool, map_format)
     maps += _transport_bytes(task, level)
     neighbors = terms.neighbors
     if neighbors is None:

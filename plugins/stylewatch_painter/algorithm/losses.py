@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.tiles import bordered
+from stylewatch_painter.algorithm.padding import bordered
 from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
 
 _VARIANCE_FLOOR = 1e-4

@@ -19,15 +19,9 @@ from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
 from stylewatch_painter.algorithm.optimizers import interpolation
-from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.tiles import (
-    features,
-    map_size,
-    planes,
-    region_flags,
-    region_shares,
-    width_height,
-)
+from stylewatch_painter.algorithm.padding import features, width_height
+from stylewatch_painter.algorithm.regions import planes, region_flags, region_shares
+from stylewatch_painter.algorithm.scales import Level, Size, map_size
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Neighbors
 from stylewatch_painter.stage import Regions

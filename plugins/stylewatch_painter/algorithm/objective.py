@@ -29,18 +29,11 @@ from stylewatch_painter.algorithm.losses import (
 )
 from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns, layer_loss
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
-from stylewatch_painter.algorithm.scales import Level, Size, pools_before
+from stylewatch_painter.algorithm.padding import width_height
+from stylewatch_painter.algorithm.regions import region_shares
+from stylewatch_painter.algorithm.scales import Level, Size, map_size, pools_before
 from stylewatch_painter.algorithm.task import Style, Task, shares
-from stylewatch_painter.algorithm.tiles import (
-    Tile,
-    View,
-    added,
-    as_whole,
-    map_size,
-    region_shares,
-    tiles,
-    width_height,
-)
+from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName

@@ -114,6 +114,16 @@ def pools_before(layer: LayerName) -> int:
     return int(layer[len("conv")]) - 1
 
 
+def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
+    """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
+    halvings = pools_before(layer)
+    width, height = size
+    for _ in range(halvings):
+        more = network.pool_edge == "ceil"
+        width, height = (width + more) // 2, (height + more) // 2
+    return height, width
+
+
 def least_side(network: Network, layers: Iterable[LayerName]) -> int:
     """The shortest side, in pixels, for which each of `layers` has a position."""
     halvings = max(pools_before(layer) for layer in layers)

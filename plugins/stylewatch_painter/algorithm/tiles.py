@@ -1,33 +1,26 @@
-"""Tiles of a picture, its padding, the sums over feature maps, and the regions of masks.
+"""Tiles of a picture, and the sums over their feature maps.
 
 A position of a layer depends only on the pixels within a limited distance, the halo. The network
 sees a tile with its halo, and the maps are cut back to the tile, so that they are equal to that
 part of the maps of the whole picture.
-
-VGG19 pads every convolution with zeros, which appear as a colored border in the painting. With
-another padding the picture is extended before the network and the features are cropped after it.
 """
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from stylewatch_painter.algorithm.gram import LayerSums, Sums, feature_sums
-from stylewatch_painter.algorithm.scales import Size, pools_before
-from stylewatch_painter.algorithm.task import Task, shares
+from stylewatch_painter.algorithm.padding import cut, features
+from stylewatch_painter.algorithm.regions import planes
+from stylewatch_painter.algorithm.scales import Size, map_size, pools_before
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_painter.stage import Regions
-
-_IN_REGION = 0.5
-"""Share of a position from which it belongs to a region."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,7 @@ class Tile:
             return features
         halvings = pools_before(layer)
         rows, columns = self.rows.within(halvings), self.columns.within(halvings)
-        cut: Tensor = _Cut.apply(features, rows, columns)
-        return cut
+        return cut(features, rows, columns)
 
     def part(self, planes: Tensor, layer: LayerName) -> Tensor:
         """The tile's part of planes (R, height, width) of the whole picture at a layer."""
@@ -121,21 +113,6 @@ def grain(layers: Collection[LayerName]) -> int:
     return max(1 << pools_before(layer) for layer in layers)
 
 
-def width_height(x: Tensor) -> Size:
-    """The size of pictures (..., height, width)."""
-    return x.shape[-1], x.shape[-2]
-
-
-def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
-    """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
-    halvings = pools_before(layer)
-    width, height = size
-    for _ in range(halvings):
-        more = network.pool_edge == "ceil"
-        width, height = (width + more) // 2, (height + more) // 2
-    return height, width
-
-
 def _spans(length: int, side: int | None, layers: Collection[LayerName]) -> Iterator[Span]:
     step = length
     if side is not None and side < length:
@@ -144,74 +121,6 @@ def _spans(length: int, side: int | None, layers: Collection[LayerName]) -> Iter
     starts = [*range(0, length, step), length]
     for start, end in pairwise(starts):
         yield Span(start, end, halo(layers), end == length)
-
-
-class _Cut(torch.autograd.Function):
-    """Cut a part out of maps, keeping the memory layout in both directions."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """The part in `rows` and `columns` of features (B, N, height, width)."""
-        ctx.whole = (features.shape, features.stride(), rows, columns)
-        return features[..., rows, columns].clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of all maps, zero outside of the part."""
-        shape, strides, rows, columns = ctx.whole
-        (gradient,) = gradients
-        back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
-        back[..., rows, columns] = gradient
-        # only what is around the part: maps have hundreds of megabytes
-        above, below, _ = rows.indices(shape[-2])
-        left, right, _ = columns.indices(shape[-1])
-        for outside in (back[..., :above, :], back[..., below:, :],
-                        back[..., rows, :left], back[..., rows, right:]):  # fmt: skip
-            outside.zero_()
-        return back, None, None
-
-
-def border(network: Network) -> int:
-    """Pixels of padding around a picture in `network`."""
-    return 0 if network.padding == "zeros" else network.border
-
-
-def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
-    """Pad x (B, C, height, width) by `wide` pixels on each side.
-
-    By slices, because torch's own padding has a nondeterministic gradient on a GPU.
-    """
-    for dim in (-2, -1):
-        left = wide
-        while left:
-            side = x.shape[dim]
-            # a reflection reaches as far as the picture; of one pixel there is none
-            if padding == "reflect" and side > 1:
-                by = min(left, side - 1)
-                before = x.narrow(dim, 1, by).flip(dim)
-                after = x.narrow(dim, side - 1 - by, by).flip(dim)
-            else:
-                by = left
-                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
-                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
-            x = torch.cat([before, x, after], dim)
-            left -= by
-    return x
-
-
-def features(
-    network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
-) -> dict[LayerName, Tensor]:
-    """Features after ReLU, (B, N, height, width) each, of x with the padding of `settings`."""
-    if settings.padding == "zeros":
-        return network(x, layers, settings)
-    maps = network(bordered(x, settings.border, settings.padding), layers, settings)
-    for layer in maps:
-        rows, columns = map_size(width_height(x), layer, settings)
-        start = settings.border >> pools_before(layer)
-        inside = slice(start, start + rows), slice(start, start + columns)
-        maps[layer] = _Cut.apply(maps[layer], *inside)
-    return maps
 
 
 Weights = Mapping[LayerName, Tensor]
@@ -276,36 +185,6 @@ class View:
             sums = self.sums(tile, self.at(tile, tile.of(x)), weights)
             total = added(total, sums) if total else sums
         return total
-
-
-def region_shares(task: Task, styles: int) -> Tensor | None:
-    """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
-
-    It multiplies the style's own weight: the region's share of the picture, so that every pixel
-    gets the same gradient as without regions. S is 1 where styles are blended.
-    """
-    if task.content_mask is None:
-        return None
-    area = planes(task.content_mask).mean((1, 2))
-    if styles != len(task.styles):
-        return torch.ones(styles, len(area)) * area
-    weights = torch.tensor([style.weight for style in task.styles])
-    return torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1) * area
-
-
-def planes(mask: Regions) -> Tensor:
-    """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
-    stacked = np.atleast_3d(mask).transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
-
-
-def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The positions (R, rows, columns) of each region in a map of `shape`, for planes (R, ...).
-
-    A position counts if at least half of it is in the region, or as much as of any other.
-    """
-    weights = adaptive_avg_pool2d(regions, shape)
-    return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
 
 
 def added(some: LayerSums, others: LayerSums) -> LayerSums:

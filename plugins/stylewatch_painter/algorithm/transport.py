@@ -21,16 +21,10 @@ from torch import Tensor
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
-from stylewatch_painter.algorithm.scales import Level, Size, pools_before
+from stylewatch_painter.algorithm.padding import features, width_height
+from stylewatch_painter.algorithm.regions import planes, region_flags, region_shares
+from stylewatch_painter.algorithm.scales import Level, Size, map_size, pools_before
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.algorithm.tiles import (
-    features,
-    map_size,
-    planes,
-    region_flags,
-    region_shares,
-    width_height,
-)
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName

@@ -360,7 +360,7 @@ def test_trials_have_the_match_of_the_sizes_that_they_stand_for(
         return (math.prod(trial.size), *seconds_of(task, trial)), False
 
     monkeypatch.setattr(module, "_timed", _timed)
-    monkeypatch.setattr(module, "_padded_pixels", lambda size, _: math.prod(size))
+    monkeypatch.setattr(module, "padded_pixels", lambda size, _: math.prod(size))
     monkeypatch.setattr(module, "_search_time", lambda *_: 1e-9)
     task = small.task("best", {
         "size": f"{side}x{side}", "fit": "stretch", "enlarge": True, "steps": 2, "smallest": 1,

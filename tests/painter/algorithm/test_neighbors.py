@@ -26,10 +26,10 @@ from stylewatch_painter.algorithm.neighbors import (
     nearest,
 )
 from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.padding import features
 from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.algorithm.task import MemoryPlan, Prior, Task
-from stylewatch_painter.algorithm.tiles import features
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.recipes.recipe import LayerName

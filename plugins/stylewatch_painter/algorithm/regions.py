@@ -1,0 +1,42 @@
+"""Regions of masks as tensors: their planes, their positions in feature maps, their weights."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from stylewatch_painter.algorithm.task import Task, shares
+from stylewatch_painter.stage import Regions
+
+_IN_REGION = 0.5
+"""Share of a position from which it belongs to a region."""
+
+
+def region_shares(task: Task, styles: int) -> Tensor | None:
+    """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
+
+    It multiplies the style's own weight: the region's share of the picture, so that every pixel
+    gets the same gradient as without regions. S is 1 where styles are blended.
+    """
+    if task.content_mask is None:
+        return None
+    area = planes(task.content_mask).mean((1, 2))
+    if styles != len(task.styles):
+        return torch.ones(styles, len(area)) * area
+    weights = torch.tensor([style.weight for style in task.styles])
+    return torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1) * area
+
+
+def planes(mask: Regions) -> Tensor:
+    """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
+    stacked = np.atleast_3d(mask).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+
+
+def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The positions (R, rows, columns) of each region in a map of `shape`, for planes (R, ...).
+
+    A position counts if at least half of it is in the region, or as much as of any other.
+    """
+    weights = adaptive_avg_pool2d(regions, shape)
+    return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
