@@ -8,7 +8,7 @@ import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
-from stylewatch_painter.algorithm.forecast import at_once
+from stylewatch_painter.algorithm.memory_plan import at_once
 from stylewatch_painter.algorithm.paint import measure, paint, paint_many
 from stylewatch_painter.algorithm.task import UNLIMITED, Task
 from stylewatch_painter.errors import PainterError

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from pydantic import Field
 
-from stylewatch_painter.algorithm import forecast as fitting
+from stylewatch_painter.algorithm import memory_plan
 from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
@@ -70,8 +70,8 @@ class VggBackend(ABC):
         left = 0
         if self._options.memory is not None:  # now, before the pictures of the first task are read
             give_back_freed()
-            left = fitting.left()  # bytes that earlier jobs left allocated in this process
-        self._wanted = fitting.MemorySettings(
+            left = memory_plan.left()  # bytes that earlier jobs left allocated in this process
+        self._wanted = memory_plan.MemorySettings(
             self._options.tile, self._options.history, self._options.memory, left
         )
         self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
@@ -101,7 +101,7 @@ class VggBackend(ABC):
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
-        device, memory_plan = str(self._device), self._memory_plan(task)
+        device, plan = str(self._device), self._memory_plan(task)
         file = self._trained_weights(task)
         wants_vgg16 = task.recipe.objective.network.architecture == "vgg16"
         return Provenance(
@@ -114,20 +114,20 @@ class VggBackend(ABC):
                 "device": device,
                 "threads": torch.get_num_threads(),
                 **self._decided,
-                "tile": "none" if memory_plan.tile is None else memory_plan.tile,
-                "history": "whole" if memory_plan.history is None else memory_plan.history,
+                "tile": "none" if plan.tile is None else plan.tile,
+                "history": "whole" if plan.history is None else plan.history,
             },
             warnings=(
                 *self._warnings,
                 *((_NO_VGG16,) if wants_vgg16 and file.name == weights.BUNDLED else ()),
-                *fitting.warnings(task, memory_plan),
+                *memory_plan.warnings(task, plan),
             ),
         )
 
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from two evaluations of it at a small size."""
-        memory_plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
-        seen = forecast(task, self._network(task), memory_plan)
+        plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
+        seen = forecast(task, self._network(task), plan)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile, seen.busy)
 
@@ -138,19 +138,19 @@ class VggBackend(ABC):
                 trim_heap()  # this task may use what the last one left
             else:
                 give_back_freed()  # garbage counts against the limit, too
-            memory_plan = fitting.memory_plan(task, self._wanted, self._device, self._map_format)
-            self._choose_freed_blocks(task, memory_plan)
-            self._memory_plans[task] = memory_plan
+            plan = memory_plan.choose(task, self._wanted, self._device, self._map_format)
+            self._choose_freed_blocks(task, plan)
+            self._memory_plans[task] = plan
         return self._memory_plans[task]
 
-    def _choose_freed_blocks(self, task: Task, memory_plan: MemoryPlan) -> None:
+    def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
         """Keep freed feature maps where there is enough memory; return them where it is scarce."""
         on_cpu = self._device.type == "cpu"
         may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
-        with_holes = _HOLES * fitting.needed(task, memory_plan, self._map_format)
-        if memory_plan == UNLIMITED and may_keep and with_holes <= available():
+        with_holes = _HOLES * memory_plan.needed(task, plan, self._map_format)
+        if plan == UNLIMITED and may_keep and with_holes <= available():
             keep_large_blocks()
-        elif memory_plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
+        elif plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
             give_back_large_blocks()
 
     def _device_problem(self, library: str) -> str | None:

@@ -17,8 +17,8 @@ from tests.painter.networks import as_vgg16, narrow, save_torch
 from tests.plugins.small_vgg import ARRAYS
 
 from stylewatch_export import graph
-from stylewatch_painter.algorithm import caches, forecast
-from stylewatch_painter.algorithm.forecast import needed
+from stylewatch_painter.algorithm import caches, memory_plan
+from stylewatch_painter.algorithm.memory_plan import needed
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
@@ -469,16 +469,16 @@ def test_impossible_limit_is_reported_for_each_task() -> None:
 @pytest.mark.usefixtures("small_network")
 def test_batch_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the limit is enough for two, one of three runs alone, as those that need tiles."""
-    monkeypatch.setattr(forecast, "resident", lambda: 0)
+    monkeypatch.setattr(memory_plan, "resident", lambda: 0)
     tasks = [sample({"steps": 2, "scales": []}, seed=seed) for seed in range(3)]
-    memory_plan_of = forecast.memory_plan
+    choose = memory_plan.choose
 
-    def memory_plan(task: Task, *args: Any) -> MemoryPlan:
-        return MemoryPlan(tile=16) if task.seed == 7 else memory_plan_of(task, *args)
+    def chosen(task: Task, *args: Any) -> MemoryPlan:
+        return MemoryPlan(tile=16) if task.seed == 7 else choose(task, *args)
 
-    monkeypatch.setattr(forecast, "memory_plan", memory_plan)
+    monkeypatch.setattr(memory_plan, "choose", chosen)
     for many, turns in ((2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])):
-        limit = forecast._PROCESS + many * needed(tasks[0], UNLIMITED, MapFormat.FLOAT32)
+        limit = memory_plan._PROCESS + many * needed(tasks[0], UNLIMITED, MapFormat.FLOAT32)
         backend = TorchAutograd({**EXACT, "convolution": "torch", "memory": limit})
         assert [number for number, _ in backend.paint_many(tasks, [go_on] * 3)] == turns
     tasks[0] = replace(tasks[0], seed=7)
@@ -491,7 +491,7 @@ def test_batch_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> 
 def test_memory_left_by_earlier_jobs_is_measured_before_pictures_are_read(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecast, "left", lambda: 123)
+    monkeypatch.setattr(memory_plan, "left", lambda: 123)
     for options, left in (({"memory": 10**10}, 123), ({}, 0)):
         assert make({**CPU, **options})._wanted.left == left
 

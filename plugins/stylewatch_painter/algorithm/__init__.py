@@ -11,5 +11,6 @@
 - `optimizers`, `lbfgs`: Adam, gradient descent, Fourier filters; L-BFGS with its line search
 - `canvas`: pictures in the size and units of the network, and the start
 - `caches`: style sums in memory and on disk, the network used last
-- `forecast`: time and memory, and the tiles and histories that fit
+- `memory_plan`: memory by formulas, and the tiles and histories that fit
+- `forecast`: time, from evaluations at small sizes, and memory
 """

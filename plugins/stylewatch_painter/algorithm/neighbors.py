@@ -8,6 +8,7 @@ that layers with many maps do not outweigh the others.
 The letters are those of `losses`: B pictures, N feature maps, M positions.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
 from stylewatch_painter.algorithm.optimizers import interpolation
 from stylewatch_painter.algorithm.padding import features, width_height
 from stylewatch_painter.algorithm.regions import planes, region_flags, region_shares
-from stylewatch_painter.algorithm.scales import Level, Size, map_size
+from stylewatch_painter.algorithm.scales import Level, Size, channels, map_size, pools_before
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Neighbors
 from stylewatch_painter.stage import Regions
@@ -111,6 +113,35 @@ def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
     block = max(1, SEARCH_BYTES // (4 * len(centered)))
     # the length of a query does not change which candidate is nearest
     return torch.cat([(part @ centered.T).argmax(1) for part in queries.split(block)])
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the neighbors of so many rows of N features."""
+
+    queries: float
+    candidates: float
+    features: int
+
+
+def neighbor_searches(task: Task, level: Level) -> list[Search]:
+    """The searches for neighbors at a size: for each style, where single layers match for each."""
+    match = task.terms(level).neighbors
+    if match is None:
+        return []
+    turns = 4 if match.rotations else 1
+    styles = [task.style_size(style, level.scale) for style in task.styles]
+    if match.each == "column":
+        length, queries = sum(map(channels, match.layers)), math.prod(grid(level.size))
+        return [Search(queries, turns * math.prod(grid(style)), length) for style in styles]
+    searches = []
+    for layer in match.layers:
+        stride = max(1, (max(level.size) >> pools_before(layer)) // MOST_SAMPLED)
+        apart = 4 ** pools_before(layer) * stride**2
+        for style in styles:
+            queries, candidates = math.prod(level.size) / apart, turns * math.prod(style) / apart
+            searches.append(Search(queries, candidates, channels(layer)))
+    return searches
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,6 +114,11 @@ def pools_before(layer: LayerName) -> int:
     return int(layer[len("conv")]) - 1
 
 
+def channels(layer: LayerName) -> int:
+    """Number of feature maps of `layer` in VGG19."""
+    return min(512, 64 << pools_before(layer))
+
+
 def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
     """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
     halvings = pools_before(layer)
