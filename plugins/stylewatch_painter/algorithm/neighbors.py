@@ -21,7 +21,7 @@ from torch.nn import functional
 from stylewatch_painter.algorithm.canvas import Canvas, finest_detail
 from stylewatch_painter.algorithm.optimizers import interpolation
 from stylewatch_painter.algorithm.padding import features, width_height
-from stylewatch_painter.algorithm.regions import planes, region_flags, region_shares
+from stylewatch_painter.algorithm.regions import planes, region_factors, region_flags
 from stylewatch_painter.algorithm.scales import Level, Size, channels, map_size, pools_before
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network.vgg19 import FeatureMaps
@@ -198,7 +198,7 @@ class _CosineDistance(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class LayerTarget:
-    """The features of one style for a match of each layer by itself, and its share of each region.
+    """The features of one style for a match of each layer by itself, and its factor in each region.
 
     `maps` has the features (N, rows, columns) of the style and of its turned copies. The flags
     `painted` and `usable` (R, rows, columns) show the regions of the painting and of those maps;
@@ -209,7 +209,7 @@ class LayerTarget:
     maps: Mapping[LayerName, Sequence[Tensor]]
     painted: Mapping[LayerName, Tensor]
     usable: Mapping[LayerName, Sequence[Tensor]]
-    shares: Sequence[float]
+    region_factors: Sequence[float]
 
 
 def layer_loss(
@@ -227,7 +227,7 @@ def layer_loss(
         sampled = (..., slice(down, None, stride), slice(right, None, stride))
         queries = maps[layer][sampled].flatten(1).mT
         candidates = torch.cat([m[sampled].flatten(1).mT for m in target.maps[layer]])
-        for region, share in enumerate(target.shares):
+        for region, region_factor in enumerate(target.region_factors):
             some, others = queries, candidates
             if target.painted:
                 some = queries[target.painted[layer][region][sampled].flatten()]
@@ -235,7 +235,9 @@ def layer_loss(
                 flags = [m[region][sampled].flatten() for m in target.usable[layer]]
                 others = candidates[torch.cat(flags)]
             if len(some) and len(others):
-                loss = loss + factor * share * _nearest_distance(some.float(), others.float())
+                loss = loss + factor * region_factor * _nearest_distance(
+                    some.float(), others.float()
+                )
     return loss
 
 
@@ -262,7 +264,7 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
             for layer in layers
         }
 
-    shares = region_shares(task, len(task.styles))
+    in_regions = region_factors(task, len(task.styles))
     painted = {} if task.content_mask is None else flags(planes(task.content_mask), level.size)
     by_style = []
     for number, style in enumerate(task.styles):
@@ -278,7 +280,7 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
                 {layer: [own[layer][0] for own in maps] for layer in layers},
                 painted,
                 {layer: [own[layer] for own in usable] for layer in layers if usable},
-                [1.0] if shares is None else shares[number].tolist(),
+                [1.0] if in_regions is None else in_regions[number].tolist(),
             )
         )
     return tuple(by_style)
@@ -307,7 +309,7 @@ def targets(
     own = queries = columns(content)
     if start is not None and settings.content_share < 1:
         queries = columns(_mixed(content, start, settings.content_share))
-    shares, regions = region_shares(task, len(task.styles)), None
+    in_regions, regions = region_factors(task, len(task.styles)), None
     if task.content_mask is not None:
         mask = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(level.size))
         regions = mask.flatten(1).to(network.device)
@@ -321,11 +323,11 @@ def targets(
         for region in range(1 if regions is None else len(regions)):
             chosen = whole[usable[region % len(usable)]]
             nearest_columns = chosen[nearest(queries, chosen)]
-            matched = directions(torch.lerp(own, nearest_columns, task.style_share))
+            matched = directions(torch.lerp(own, nearest_columns, task.style_mix))
             weights = None
-            if regions is not None and shares is not None:
+            if regions is not None and in_regions is not None:
                 total = regions[region].sum().clamp(min=_TINY)
-                weights = regions[region] / total * shares[number, region].to(total)
+                weights = regions[region] / total * in_regions[number, region].to(total)
             parts.append(Target(matched, weights))
         by_style.append((*parts, *outside))
     return tuple(by_style)

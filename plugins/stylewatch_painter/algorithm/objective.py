@@ -30,9 +30,9 @@ from stylewatch_painter.algorithm.losses import (
 from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolumns, layer_loss
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
 from stylewatch_painter.algorithm.padding import width_height
-from stylewatch_painter.algorithm.regions import region_shares
+from stylewatch_painter.algorithm.regions import region_factors
 from stylewatch_painter.algorithm.scales import Level, Size, map_size, pools_before
-from stylewatch_painter.algorithm.task import Style, Task, shares
+from stylewatch_painter.algorithm.task import Style, Task, region_style_weights
 from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
@@ -141,10 +141,10 @@ def _priors(canvases: Sequence[Canvas], size: Size) -> tuple[Tensor, Tensor] | N
 
 @dataclass(frozen=True, eq=False)
 class StyleTarget:
-    """A of a style, or of all styles blended; `share` is its weight among the styles."""
+    """A of a style, or of all styles blended; `weight` is its share among the styles."""
 
     name: str
-    share: float
+    weight: float
     grams: Grams
 
 
@@ -159,7 +159,7 @@ def style_targets(
         return ()
     source = _StyleGrams(canvas, network, cache, losses)
     targets = [
-        StyleTarget(style.name, task.share(style), source.scaled(style, level))
+        StyleTarget(style.name, task.style_weight(style), source.scaled(style, level))
         for style in task.styles
     ]
     if losses.several == "grams" and len(targets) > 1:
@@ -168,7 +168,7 @@ def style_targets(
 
     def finished(grams: Grams) -> Grams:
         if content is not None:
-            grams = {layer: content[layer].lerp(grams[layer], task.style_share) for layer in grams}
+            grams = {layer: content[layer].lerp(grams[layer], task.style_mix) for layer in grams}
         return {layer: style_target(A, losses) for layer, A in grams.items()}
 
     return tuple(replace(target, grams=finished(target.grams)) for target in targets)
@@ -176,7 +176,7 @@ def style_targets(
 
 def _blended(canvas: Canvas, targets: Sequence[StyleTarget]) -> Grams:
     """Average the Gram matrices of all styles, region by region."""
-    parts = torch.from_numpy(shares(canvas.task)).to(canvas.device, torch.float32)
+    parts = torch.from_numpy(region_style_weights(canvas.task)).to(canvas.device, torch.float32)
     return {
         layer: sum(
             (part.view(-1, 1, 1) * target.grams[layer]
@@ -199,15 +199,15 @@ class _StyleGrams:
     def scaled(self, style: Style, level: Level) -> Grams:
         """A of each layer, as for a style picture of the painting's scale.
 
-        Shallow layers see the style at the scale that `Task.grain` gives. An unnormalized Gram
-        matrix grows with its picture: without the division a style seen at another scale would
-        ask for a brighter painting, not for larger strokes.
+        Shallow layers see the style at `Task.texture_scale`. An unnormalized Gram matrix grows with
+        its picture: without the division a style seen at another scale would ask for a brighter
+        painting, not for larger strokes.
         """
         task, layers = self.canvas.task, self.losses.layers
-        grain = task.grain(style, level.scale)
-        larger = level.scale / grain
+        texture_scale = task.texture_scale(style, level.scale)
+        larger = level.scale / texture_scale
         shallow = {n for n in layers if larger > 1 and pools_before(n) < _SHALLOW}
-        closer = replace(level, scale=grain)
+        closer = replace(level, scale=texture_scale)
         grams: dict[LayerName, Tensor] = {}
         for seen_at, part in ((closer, shallow), (level, layers.keys() - shallow)):
             if part:
@@ -222,7 +222,7 @@ class _StyleGrams:
     def of_content(self, level: Level) -> Grams | None:
         """The Gram matrices of the content, where the style's are mixed with them."""
         picture = self.canvas.content(level.size)
-        if self.canvas.task.style_share == 1 or picture is None:
+        if self.canvas.task.style_mix == 1 or picture is None:
             return None
         mask, layers = self.canvas.task.content_mask, self.losses.layers
         return self._grams(self._sums(picture, mask, layers))
@@ -292,8 +292,8 @@ def term_labels(
     if terms.transport is not None:
         yield from _transport_labels(task, level, terms.transport)
     if (tv := terms.tv) is not None:
-        share = task.style_share  # the photograph itself is not smoothed
-        yield TermLabel("tv", "", tv.weight * share, "", (tv.gradient_weight or 0) * share or None)
+        mix = task.style_mix  # the photograph itself is not smoothed
+        yield TermLabel("tv", "", tv.weight * mix, "", (tv.gradient_weight or 0) * mix or None)
     if task.prior is not None:
         yield TermLabel("temporal", "", task.recipe.objective.temporal * task.prior.unit)
 
@@ -304,11 +304,11 @@ def _style_labels(
     if terms.style is not None:
         for target in styles:
             for layer in target.grams:
-                weight = terms.style.layers[layer] * target.share
+                weight = terms.style.layers[layer] * target.weight
                 yield TermLabel("style", layer, weight, target.name)
     if terms.neighbors is not None:
         for style in task.styles:
-            weight = terms.neighbors.weight * task.share(style)
+            weight = terms.neighbors.weight * task.style_weight(style)
             yield TermLabel("style", "neighbors", weight, style.name)
 
 
@@ -322,7 +322,7 @@ def _transport_labels(task: Task, level: Level, settings: recipe.Transport) -> I
         del terms["palette"]
     for style in task.styles:
         for name, weight in terms.items():
-            yield TermLabel("style", name, weight * task.share(style), style.name)
+            yield TermLabel("style", name, weight * task.style_weight(style), style.name)
 
 
 def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
@@ -408,8 +408,8 @@ class Objective:
         needed = dict.fromkeys(chain(self._contents.norms, layers, *compared))
         self._view = replace(self._style_view, layers=tuple(needed))
         self._region_weights = self._style_view.weights(task.content_mask, level.size)
-        regions = region_shares(task, len(self._grams))
-        self._region_shares = None if regions is None else regions.to(network.device)
+        factors = region_factors(task, len(self._grams))
+        self._region_factors = None if factors is None else factors.to(network.device)
         self._high_pass = None
         if level.slowest:
             shape = level.size[::-1]
@@ -620,10 +620,10 @@ class Objective:
                     style_value(G, A[:, region % A.shape[1]], count, pixels, style)
                     for region, G in enumerate(grams[layer])
                 ]
-                if self._region_shares is None:
+                if self._region_factors is None:
                     yield values[0]
                 else:
-                    yield (torch.stack(values, dim=1) * self._region_shares[number]).sum(1)
+                    yield (torch.stack(values, dim=1) * self._region_factors[number]).sum(1)
 
     def _area_ratio(self, loss: str) -> float:
         """Scale a sum over positions to the first size, so that all scales balance alike."""

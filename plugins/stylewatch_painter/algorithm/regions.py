@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from stylewatch_painter.algorithm.task import Task, shares
+from stylewatch_painter.algorithm.task import Task, region_style_weights
 from stylewatch_painter.stage import Regions
 
 _IN_REGION = 0.5
 """Share of a position from which it belongs to a region."""
 
 
-def region_shares(task: Task, styles: int) -> Tensor | None:
+def region_factors(task: Task, styles: int) -> Tensor | None:
     """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
 
     It multiplies the style's own weight: the region's share of the picture, so that every pixel
@@ -24,7 +24,8 @@ def region_shares(task: Task, styles: int) -> Tensor | None:
     if styles != len(task.styles):
         return torch.ones(styles, len(area)) * area
     weights = torch.tensor([style.weight for style in task.styles])
-    return torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1) * area
+    of_regions = torch.from_numpy(region_style_weights(task)).float()
+    return of_regions / (weights / weights.sum()).view(-1, 1) * area
 
 
 def planes(mask: Regions) -> Tensor:

@@ -158,8 +158,8 @@ class Task:
         at_first = scales.style_size(schedule, style.own, self.first, style.scale)
         return scales.times(at_first, level_scale)
 
-    def share(self, style: Style) -> float:
-        """The share of `style` in the weights of all styles."""
+    def style_weight(self, style: Style) -> float:
+        """The weight of `style`, as a share of the weights of all styles."""
         return style.weight / sum(other.weight for other in self.styles)
 
     def terms(self, level: Level) -> Terms:
@@ -179,7 +179,7 @@ class Task:
         """The terms of the objective at the final size."""
         return self.terms(self.levels()[-1])
 
-    def grain(self, style: Style, level_scale: float) -> float:
+    def texture_scale(self, style: Style, level_scale: float) -> float:
         """The scale, at most `level_scale`, at which shallow layers see `style`.
 
         An enlarged style has no fine texture, and one at its own size has strokes that are too
@@ -208,7 +208,7 @@ class Task:
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     @property
-    def style_share(self) -> float:
+    def style_mix(self) -> float:
         """The share of the style in targets that are mixed with the content's own features."""
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None:
@@ -221,7 +221,7 @@ class Task:
         share = schedule.keep_detail
         if schedule.final_detail is not None and size == self.final:
             share = schedule.final_detail
-        return 1 - self.style_share * (1 - share)
+        return 1 - self.style_mix * (1 - share)
 
     @property
     def styled_share(self) -> float:
@@ -256,10 +256,10 @@ def size_of(pixels: Pixels) -> Size:
     return pixels.shape[1], pixels.shape[0]
 
 
-def shares(task: Task) -> NDArray[np.float64]:
-    """The share of each style in each region of the painting, (styles, R).
+def region_style_weights(task: Task) -> NDArray[np.float64]:
+    """The weight of each style in each region of the painting, (styles, R).
 
-    The shares of a region add up to 1 over the styles that have something for it; others have 0.
+    The weights of a region add up to 1 over the styles that have something for it; others have 0.
     """
     count = region_count(task.content_mask)
     weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
@@ -277,7 +277,8 @@ def check_masks(task: Task) -> None:
                 f"the mask of {style.name} has {region_count(style.mask)} regions and the painting "
                 f"{count}: give all masks of a painting the same ones"
             )
-    missing = np.flatnonzero(_is_used(task.content_mask, count) & (shares(task).sum(axis=0) == 0))
+    has_no_style = region_style_weights(task).sum(axis=0) == 0
+    missing = np.flatnonzero(_is_used(task.content_mask, count) & has_no_style)
     if task.styles and missing.size:
         raise PictureError(
             f"no style shows anything for region {missing[0] + 1} of {count}: "

@@ -97,7 +97,7 @@ def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[
 
 
 def halo(layers: Collection[LayerName]) -> int:
-    """Pixels around a tile that the deepest of `layers` depends on, a multiple of `grain`.
+    """Pixels around a tile that the deepest of `layers` depends on, a multiple of `alignment`.
 
     A 3x3 convolution reaches one position to each side, and positions are twice as far apart
     after each pool. A pool reaches no further, because tiles are aligned to its stride. This is for
@@ -105,11 +105,11 @@ def halo(layers: Collection[LayerName]) -> int:
     """
     deepest = max(LAYERS.index(layer) for layer in layers)
     reach = sum(1 << pools_before(layer) for layer in LAYERS[: deepest + 1])
-    return math.ceil(reach / grain(layers)) * grain(layers)
+    return math.ceil(reach / alignment(layers)) * alignment(layers)
 
 
-def grain(layers: Collection[LayerName]) -> int:
-    """Pixels between two positions of the deepest of `layers`: the alignment of tiles."""
+def alignment(layers: Collection[LayerName]) -> int:
+    """Pixels between two positions of the deepest of `layers`: tiles start at multiples of them."""
     return max(1 << pools_before(layer) for layer in layers)
 
 
@@ -117,7 +117,7 @@ def _spans(length: int, side: int | None, layers: Collection[LayerName]) -> Iter
     step = length
     if side is not None and side < length:
         even = length / math.ceil(length / side)
-        step = math.ceil(even / grain(layers)) * grain(layers)
+        step = math.ceil(even / alignment(layers)) * alignment(layers)
     starts = [*range(0, length, step), length]
     for start, end in pairwise(starts):
         yield Span(start, end, halo(layers), end == length)

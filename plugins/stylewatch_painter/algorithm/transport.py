@@ -22,7 +22,7 @@ from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.gram import feature_sums
 from stylewatch_painter.algorithm.neighbors import directions
 from stylewatch_painter.algorithm.padding import features, width_height
-from stylewatch_painter.algorithm.regions import planes, region_flags, region_shares
+from stylewatch_painter.algorithm.regions import planes, region_factors, region_flags
 from stylewatch_painter.algorithm.scales import Level, Size, map_size, pools_before
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network.vgg19 import FeatureMaps
@@ -250,13 +250,13 @@ class _Sample:
 class Target:
     """The content, samples of each region for each style, and the regions of the painting.
 
-    `shares` (styles, regions) are the factors of the losses; None without regions.
+    `region_factors` (styles, regions) are the factors of the losses; None without regions.
     """
 
     content: Picture | None
     samples: Sequence[Sequence[_Sample]]
     regions: Sequence[Flags]
-    shares: Tensor | None
+    region_factors: Tensor | None
 
 
 @torch.no_grad()
@@ -285,12 +285,12 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
             colors = _at(picture.colors.flatten(2)[0], at).mT
             drawn.append(_Sample(directions(columns), colors, *moments(columns)))
         samples.append(drawn)
-    shares = region_shares(task, len(task.styles))
+    in_regions = region_factors(task, len(task.styles))
     return Target(
         None if content is None else seen(content),
         samples,
         pixels_of_regions(task.content_mask, level.size),
-        None if shares is None else shares.to(network.device),
+        None if in_regions is None else in_regions.to(network.device),
     )
 
 
@@ -307,7 +307,7 @@ def losses(
         return []
     draw = generator(task.seed, *level.size, step, 0)
     whole = pixels_of_regions(None, level.size)
-    regions = whole if target.shares is None else [*whole, *target.regions]
+    regions = whole if target.region_factors is None else [*whole, *target.regions]
     drawn = [positions(region, settings.samples, draw) for region in regions]
     columns = [hypercolumns(picture, at, settings, shown) for at in drawn]
     values = []
@@ -326,8 +326,8 @@ def losses(
         ]
         if settings.palette:
             each.append([palette_loss(x, s.colors) for x, s in zip(palettes, used, strict=True)])
-        shares = 1 if target.shares is None else target.shares[number]
-        values += [(torch.stack(term) * shares).sum() for term in each]
+        factors = 1 if target.region_factors is None else target.region_factors[number]
+        values += [(torch.stack(term) * factors).sum() for term in each]
     return values
 
 

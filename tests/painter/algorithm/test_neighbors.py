@@ -273,7 +273,9 @@ def test_large_maps_are_sampled_in_squares() -> None:
     squares = [(slice(None), slice(at // 2, None, 2), slice(at % 2, None, 2)) for at in range(4)]
     values = [float(plain_distance(rows(maps[here]), rows(styles[here]))) for here in squares]
     factors: Mapping[LayerName, float] = {"conv1_1": 1.0}
-    target = LayerTarget(factors, {"conv1_1": [styles]}, painted={}, usable={}, shares=[1.0])
+    target = LayerTarget(
+        factors, {"conv1_1": [styles]}, painted={}, usable={}, region_factors=[1.0]
+    )
     drawn = {
         round(float(layer_loss({"conv1_1": maps}, target, np.random.default_rng(seed))), 5)
         for seed in range(20)

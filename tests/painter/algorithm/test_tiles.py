@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.tiles import grain, halo, tiles
+from stylewatch_painter.algorithm.tiles import alignment, halo, tiles
 from stylewatch_painter.recipes.recipe import LayerName
 
 DEEP: tuple[LayerName, ...] = ("conv1_1", "conv5_1")
@@ -11,8 +11,8 @@ DEEP: tuple[LayerName, ...] = ("conv1_1", "conv5_1")
 
 def test_halo_covers_the_deepest_layer() -> None:
     """To conv5_1: 2 x 1 + 2 x 2 + 4 x 4 + 4 x 8 + 16 = 70, in steps of 16."""
-    assert (halo({"conv2_1", "conv1_1"}), grain({"conv2_1", "conv1_1"})) == (4, 2)
-    assert (halo(set(DEEP)), grain(set(DEEP))) == (80, 16)
+    assert (halo({"conv2_1", "conv1_1"}), alignment({"conv2_1", "conv1_1"})) == (4, 2)
+    assert (halo(set(DEEP)), alignment(set(DEEP))) == (80, 16)
 
 
 @pytest.mark.parametrize("side", [1, 20, 64, 1000, None])
