@@ -251,16 +251,16 @@ def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
 @torch.no_grad()
 def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[LayerTarget, ...]:
     """The features of each style of a painting."""
-    task, shown = canvas.task, canvas.task.recipe.objective.network
-    settings = task.terms(level).neighbors
-    if settings is None or canvas.content(level.size) is None:
+    task, settings = canvas.task, canvas.task.recipe.objective.network
+    terms = task.terms(level).neighbors
+    if terms is None or canvas.content(level.size) is None:
         return ()
-    layers = settings.layers
+    layers = terms.layers
 
     def flags(regions: Tensor, size: Size) -> dict[LayerName, Tensor]:
         """The positions (R, rows, columns) of each layer in each region."""
         return {
-            layer: region_flags(regions, map_size(size, layer, shown)).to(network.device)
+            layer: region_flags(regions, map_size(size, layer, settings)).to(network.device)
             for layer in layers
         }
 
@@ -268,11 +268,11 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
     painted = {} if task.content_mask is None else flags(planes(task.content_mask), level.size)
     by_style = []
     for number, style in enumerate(task.styles):
-        turned = _turned(canvas.style(style, level), settings)
-        maps = [features(network, picture, layers, shown) for picture in turned]
+        turned = _turned(canvas.style(style, level), terms)
+        maps = [features(network, picture, layers, settings) for picture in turned]
         usable = []
         if style.mask is not None:
-            masks = _turned(planes(style.mask), settings)
+            masks = _turned(planes(style.mask), terms)
             usable = [flags(mask, width_height(x)) for mask, x in zip(masks, turned, strict=True)]
         by_style.append(
             LayerTarget(
@@ -295,20 +295,20 @@ def targets(
     Outside of the regions, where no style acts, the target is the content itself.
     `start` (1, 3, height, width) is the picture that the level starts from.
     """
-    task, shown = canvas.task, canvas.task.recipe.objective.network
-    settings, content = task.terms(level).neighbors, canvas.content(level.size)
-    if settings is None or content is None:
+    task, settings = canvas.task, canvas.task.recipe.objective.network
+    terms, content = task.terms(level).neighbors, canvas.content(level.size)
+    if terms is None or content is None:
         return ()
-    factors = settings.layers
+    factors = terms.layers
 
     def columns(picture: Tensor) -> Tensor:
         """The hypercolumns (positions, sum of N) of a picture (1, 3, height, width)."""
-        maps, shape = features(network, picture, factors, shown), grid(width_height(picture))
+        maps, shape = features(network, picture, factors, settings), grid(width_height(picture))
         return torch.cat([rows[0] for rows in hypercolumns(maps, shape, factors)], dim=-1)
 
     own = queries = columns(content)
-    if start is not None and settings.content_share < 1:
-        queries = columns(_mixed(content, start, settings.content_share))
+    if start is not None and terms.content_share < 1:
+        queries = columns(_mixed(content, start, terms.content_share))
     in_regions, regions = region_factors(task, len(task.styles)), None
     if task.content_mask is not None:
         mask = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(level.size))
@@ -316,9 +316,9 @@ def targets(
     outside = _outside(regions, own)
     by_style = []
     for number, style in enumerate(task.styles):
-        turned = _turned(canvas.style(style, level), settings)
+        turned = _turned(canvas.style(style, level), terms)
         whole = torch.cat([columns(picture) for picture in turned])
-        usable = [slice(None)] if style.mask is None else _candidates(style.mask, turned, settings)
+        usable = [slice(None)] if style.mask is None else _candidates(style.mask, turned, terms)
         parts = []
         for region in range(1 if regions is None else len(regions)):
             chosen = whole[usable[region % len(usable)]]
@@ -351,16 +351,16 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
     return torch.lerp(sharp, content, share)
 
 
-def _turned(picture: Tensor, settings: Neighbors) -> list[Tensor]:
+def _turned(picture: Tensor, terms: Neighbors) -> list[Tensor]:
     """A picture (..., height, width), turned by 0, or by 0, 90 ... degrees."""
-    turns = range(4 if settings.rotations else 1)
+    turns = range(4 if terms.rotations else 1)
     return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in turns]
 
 
-def _candidates(mask: Regions, turned: Sequence[Tensor], settings: Neighbors) -> Tensor:
+def _candidates(mask: Regions, turned: Sequence[Tensor], terms: Neighbors) -> Tensor:
     """Flags (R, candidates) of the positions in each region of a style's mask."""
     flags = [
         region_flags(regions, grid(width_height(x))).flatten(1)
-        for regions, x in zip(_turned(planes(mask), settings), turned, strict=True)
+        for regions, x in zip(_turned(planes(mask), terms), turned, strict=True)
     ]
     return torch.cat(flags, dim=1).to(turned[0].device)

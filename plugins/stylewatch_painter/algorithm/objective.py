@@ -584,8 +584,8 @@ class Objective:
         for canvas, target, x, own in zip(
             self.canvases, self._transports, u.split(1), each, strict=True
         ):
-            shown = dict(zip(layers, own, strict=True))
-            picture = transport.Picture(self.level.size, canvas.colors(x), shown)
+            of_layers = dict(zip(layers, own, strict=True))
+            picture = transport.Picture(self.level.size, canvas.colors(x), of_layers)
             values.append(transport.losses(canvas.task, self.level, target, picture, self.step))
         return [torch.stack(term) for term in zip(*values, strict=True)]
 

@@ -123,8 +123,8 @@ class _Columns(torch.autograd.Function):
 def hypercolumns(
     picture: Picture,
     at: Positions,
-    settings: recipe.Transport,
-    network: recipe.Network,
+    terms: recipe.Transport,
+    settings: recipe.Network,
     *,
     bilinear: bool = True,
 ) -> Tensor:
@@ -133,12 +133,12 @@ def hypercolumns(
     Coordinates are halved behind each pool. Maps are interpolated between positions, or read at
     the position that contains the pixel.
     """
-    parts = [_at(picture.colors.flatten(2)[0], at) * settings.pixels]
+    parts = [_at(picture.colors.flatten(2)[0], at) * terms.pixels]
     corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-    for layer, factor in settings.layers.items():
+    for layer, factor in terms.layers.items():
         maps, halvings = picture.maps[layer], pools_before(layer)
         if halvings not in corners:
-            shape = map_size(picture.size, layer, network)
+            shape = map_size(picture.size, layer, settings)
             corners[halvings] = _corners(at, picture.size[0], halvings, shape, bilinear=bilinear)
         index, shares = corners[halvings]
         around = _at(maps, index.ravel()).unflatten(1, index.shape)
@@ -262,13 +262,13 @@ class Target:
 @torch.no_grad()
 def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None:
     """Sample the styles of a painting and compute the maps of its content."""
-    task, shown = canvas.task, canvas.task.recipe.objective.network
-    settings = task.terms(level).transport
-    if settings is None:
+    task, settings = canvas.task, canvas.task.recipe.objective.network
+    terms = task.terms(level).transport
+    if terms is None:
         return None
 
     def seen(u: Tensor) -> Picture:
-        maps = features(network, u, settings.layers, shown)
+        maps = features(network, u, terms.layers, settings)
         # contiguous whatever the network's memory format: it decides the last bits of sums
         flat = {layer: f[0].float().flatten(1).contiguous() for layer, f in maps.items()}
         return Picture(width_height(u), canvas.colors(u), flat)
@@ -280,8 +280,8 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
         draw = generator(task.seed, *level.size, number)
         drawn = []
         for region in pixels_of_regions(style.mask, picture.size):
-            at = style_positions(region, settings.style_samples, draw)
-            columns = hypercolumns(picture, at, settings, shown, bilinear=False)
+            at = style_positions(region, terms.style_samples, draw)
+            columns = hypercolumns(picture, at, terms, settings, bilinear=False)
             colors = _at(picture.colors.flatten(2)[0], at).mT
             drawn.append(_Sample(directions(columns), colors, *moments(columns)))
         samples.append(drawn)
@@ -302,21 +302,21 @@ def losses(
     They are self-similarity with a content, then transport, moments and palette of each style.
     Self-similarity is compared in the whole picture, the others region by region.
     """
-    settings, shown = task.terms(level).transport, task.recipe.objective.network
-    if settings is None or target is None:
+    terms, settings = task.terms(level).transport, task.recipe.objective.network
+    if terms is None or target is None:
         return []
     draw = generator(task.seed, *level.size, step, 0)
     whole = pixels_of_regions(None, level.size)
     regions = whole if target.region_factors is None else [*whole, *target.regions]
-    drawn = [positions(region, settings.samples, draw) for region in regions]
-    columns = [hypercolumns(picture, at, settings, shown) for at in drawn]
+    drawn = [positions(region, terms.samples, draw) for region in regions]
+    columns = [hypercolumns(picture, at, terms, settings) for at in drawn]
     values = []
     if target.content is not None:
-        content = hypercolumns(target.content, drawn[0], settings, shown)
+        content = hypercolumns(target.content, drawn[0], terms, settings)
         values.append(self_similarity_loss(columns[0], content))
     of_regions = slice(len(columns) - len(target.regions), None)
     colors = picture.colors.flatten(2)[0]
-    palettes = [_at(colors, at).mT for at in drawn[of_regions]] if settings.palette else []
+    palettes = [_at(colors, at).mT for at in drawn[of_regions]] if terms.palette else []
     for number, samples in enumerate(target.samples):
         used = [samples[region % len(samples)] for region in range(len(target.regions))]
         own = list(zip(columns[of_regions], used, strict=True))
@@ -324,22 +324,22 @@ def losses(
             [transport_loss(x, sample.columns) for x, sample in own],
             [moment_loss(x, sample.mean, sample.covariance) for x, sample in own],
         ]
-        if settings.palette:
+        if terms.palette:
             each.append([palette_loss(x, s.colors) for x, s in zip(palettes, used, strict=True)])
         factors = 1 if target.region_factors is None else target.region_factors[number]
         values += [(torch.stack(term) * factors).sum() for term in each]
     return values
 
 
-def weights(task: Task, level: Level, settings: recipe.Transport) -> tuple[float, float, float]:
+def weights(task: Task, level: Level, terms: recipe.Transport) -> tuple[float, float, float]:
     """The weights of self-similarity, of transport and of moments, and of the palette.
 
     With the content weight a: a / (a + 2), 1 / (a + 2), and 1 / (a + 2) / max(a, 1).
     """
     content = 0.0
     if task.content is not None:
-        side = settings.content_side
+        side = terms.content_side
         larger = 1.0 if side is None else max(level.size) / side
-        content = settings.content_weight * task.content_factor / larger
+        content = terms.content_weight * task.content_factor / larger
     style = 1 / (content + 2)
     return content * style, style, style / max(content, 1.0)

@@ -243,12 +243,12 @@ def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
 
 def test_weights_follow_the_size_of_the_scale() -> None:
     """16 for 64 pixels of the long side, 8 for 128 ..., over that weight and 2."""
-    shown = find("strotss").objective.transport
-    assert shown is not None
+    terms = find("strotss").objective.transport
+    assert terms is not None
     made = task(styles=2)
     for side, content in ((64, 16.0), (128, 8.0), (512, 2.0), (2048, 0.5)):
         level = replace(made.levels()[0], size=(side // 2, side))
-        similarity, style, palette = transport.weights(made, level, shown)
+        similarity, style, palette = transport.weights(made, level, terms)
         assert similarity == pytest.approx(content / (content + 2))
         assert style == pytest.approx(1 / (content + 2))
         assert palette == pytest.approx(style / max(content, 1))
