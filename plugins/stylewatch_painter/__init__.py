@@ -1,4 +1,4 @@
-"""The painter: reads pictures, paints one in the manner of another, knows nothing of folders."""
+"""The painter: decodes pictures and transfers the style of one to another; watches no folders."""
 
 import os
 from pathlib import Path

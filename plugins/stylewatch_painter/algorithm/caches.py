@@ -31,7 +31,10 @@ _DIGEST = 32  # a file starts with the SHA-256 of the rest
 
 
 def cache_folder() -> Path:
-    """The folder of the disk cache, in the user's cache folder."""
+    """The folder of the disk cache, in the user's cache folder.
+
+    Its name is that of earlier versions, so that their entries are removed above `max_bytes`, too.
+    """
     return user_cache_path("stylewatch") / "looks"
 
 
