@@ -43,8 +43,9 @@ def run(
 ) -> None:
     """Watch the inboxes, and run a job for each pair."""
     overrides = {**options.parse_sets(sets), **({} if state is None else {"state.path": state})}
-    load = partial(config.load, config_file, overrides, inbox=inbox, outbox=outbox)
-    settings = load()
+    load = partial(config.load, overrides=overrides, inbox=inbox, outbox=outbox)
+    settings = load(config_file)
+    source = (config_file or config.find()).absolute()
     context.obj["debug"] |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
     page = None if once else web_page(settings)
@@ -60,7 +61,7 @@ def run(
             raise typer.Exit(service.once(ready, reporter).exit_code)
 
         def reread() -> ServiceSettings:
-            new = load()
+            new = load(source)
             if new.log != settings.log:
                 reporter.needs_restart("log")
             supervisor.offer(web_page(new))

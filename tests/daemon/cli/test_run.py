@@ -15,8 +15,11 @@ from tests.daemon.clock import Clock
 
 from stylewatch_daemon.cli.progress import EVERY_S, Lines
 from stylewatch_daemon.cli.run import reporting
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Incomplete, Progress, Started
+from stylewatch_daemon.service import daemon
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Log
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
@@ -47,6 +50,29 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     assert (steps, receipt["seed"], receipt["final"]) == (3, 5, "final.jpg")
     assert "sea: done, in" in ended.err and "half: waits for a style picture" in ended.err
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
+
+
+@pytest.mark.parametrize("options", [(), ("--config", "config.yaml")], ids=["found", "named"])
+def test_a_reload_reads_the_file_of_the_start_and_no_other(
+    options: tuple[str, ...], here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = here / "config.yaml"
+    file.write_text("job: {steps: 9}\n")
+
+    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> None:
+        assert settings.job.steps == 9
+        file.write_text("job: {steps: 7}\n")
+        assert more["reread"]().job.steps == 7
+        file.unlink()
+        with pytest.raises(SettingsError, match=r"config\.yaml cannot be read: No such file"):
+            more["reread"]()
+        file.mkdir()
+        with pytest.raises(SettingsError, match=r"config\.yaml cannot be read: Is a directory"):
+            more["reread"]()
+
+    monkeypatch.setattr(daemon, "watch", watch)
+    ended = run("run", *options)
+    assert (ended.code, ended.err) == (0, "")
 
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
