@@ -47,6 +47,14 @@ def amount(bytes_: float) -> str:
     return f"{number:.{digits}f} {unit}"
 
 
+def excess(bytes_: int, limit: int) -> str:
+    """Say that so many bytes exceed a limit; in bytes where both are the same text otherwise."""
+    size, most = amount(bytes_), amount(limit)
+    if size == most:
+        size, most = f"{bytes_:,} bytes", f"{limit:,} bytes"
+    return f"is {size}; the limit is {most}"
+
+
 def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent

@@ -251,9 +251,9 @@ class Claimer:
         """Return why a job is refused for the size of its files; empty if it is not."""
         reasons = []
         for file in filter(self._is_too_large, journal.files):
-            limit = disk_space.amount(self._settings().limits.largest(file.role))
-            size = disk_space.amount(file.look.size)
-            reason = f"{shown(file.source.name)} is {size}; the limit is {limit}"
+            limit = self._settings().limits.largest(file.role)
+            excess = disk_space.excess(file.look.size, limit)
+            reason = f"{shown(file.source.name)} {excess}"
             if file.role == "content":
                 reason += " (limits.max_bytes)"
             if file.stays:

@@ -3,6 +3,7 @@
 A retry is a new job, with copies of the pictures of the old one, and its settings or others.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, UsageError
+from stylewatch_daemon.errors import (
+    InputError,
+    OutputError,
+    QuarantinedError,
+    SettingsError,
+    UsageError,
+)
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
@@ -107,10 +114,15 @@ def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSet
     if job_file is None:
         return settings.job
     with job_file.find().open() as file:
-        text = file.read(LARGEST_JOB_FILE).decode("utf-8-sig", errors="replace")
-    document = yaml_lines.parse(text, job_file.name)
-    kept = {key: value for key, value in document.plain.items() if key not in asked}
-    yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+        size, content = os.fstat(file.fileno()).st_size, file.read(LARGEST_JOB_FILE)
+    if size > LARGEST_JOB_FILE:
+        raise InputError(f"{shown(job_file.name)} {disk_space.excess(size, LARGEST_JOB_FILE)}")
+    try:
+        document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
+        kept = {key: value for key, value in document.plain.items() if key not in asked}
+        yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+    except SettingsError as error:  # which are not those of config.yaml
+        raise InputError(str(error)) from error
     return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
 
 

@@ -139,3 +139,8 @@ def test_each_disk_is_checked_by_itself(kib: int, tmp_path: Path) -> None:
         disk_space.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
         with pytest.raises(OutputError, match="small has 262 kB free"):
             disk_space.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
+
+
+def test_a_size_beyond_a_limit_is_given_in_bytes_where_it_looks_like_the_limit() -> None:
+    assert disk_space.excess(120_000, 100_000) == "is 120 kB; the limit is 100 kB"
+    assert disk_space.excess(100_001, 100_000) == "is 100,001 bytes; the limit is 100,000 bytes"

@@ -412,6 +412,21 @@ def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
             break
 
 
+@pytest.mark.parametrize(
+    "content", [b"name: caf\xe9\n", b"#" * 100_001, b"steps: many\n"], ids=["bytes", "long", "no"]
+)
+def test_a_retry_refuses_the_job_file_for_which_the_job_was_refused(
+    content: bytes, retry: Retry
+) -> None:
+    fill(retry.inbox, "bad/content.jpg", "bad/style.jpg")
+    (retry.inbox / "bad/job.yaml").write_bytes(content)
+    retry.daemon = retry.run()
+    (bad,) = retry.state.ledger.latest("refused", limit=2)
+    with pytest.raises(InputError) as refusal:
+        settings_for(bad, Config(), {}, None)
+    assert str(refusal.value) == bad.reason
+
+
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now() -> None:
     had = entry("sea", settings={"steps": 999, "from_step": 100, "seed": 7})
     wanted = settings_for(had, Config(), {"job.seed": 8}, 5)
