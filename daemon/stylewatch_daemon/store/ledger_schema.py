@@ -129,6 +129,10 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
 )
 
 
+BESIDE = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside a database."""
+
+
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
     """Translate what SQLite raises.
@@ -152,12 +156,15 @@ def translated_errors(path: Path) -> Iterator[None]:
 def check_files(path: Path) -> None:
     """Raise DamagedError where the ledger, or a file that SQLite keeps beside it, is no file.
 
-    SQLite would wait for ever for a pipe, and report a folder as a disk error.
+    SQLite would wait for ever for a pipe, and report a folder as a disk error. It takes an empty
+    file for a new database, but a ledger has its tables from the moment when it is there.
     """
-    for ending in ("", "-wal", "-shm", "-journal"):
+    for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
         if lexists(file) and not file.is_file():
             raise damaged(path, f"{file.name} is not a regular file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise damaged(path, "it is empty")
 
 
 def damaged(path: Path, what: str) -> DamagedError:

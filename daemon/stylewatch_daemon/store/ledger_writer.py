@@ -7,7 +7,7 @@ be lost together are made in one `transaction`, for one sync.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.errors import OutputError, SettingsError
+from stylewatch_daemon.files import atomic, mounts
 from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import BUSY_S, COUNTED, ENDED_BEFORE, Entry, Ledger, json_column
@@ -91,8 +91,8 @@ class LedgerWriter(Ledger):
                 "is not safe: set state.path to a folder on a disk of this machine"
             )
         schema.check_files(path)
-        with suppress(FileExistsError, PermissionError):  # SQLite says better what is wrong
-            path.touch(0o600, exist_ok=False)
+        if not path.exists():
+            _make(path)
         with schema.translated_errors(path):
             connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
         try:
@@ -269,3 +269,26 @@ def commit(connection: sqlite3.Connection) -> None:
 def now() -> str:
     """Return the time, UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _make(path: Path) -> None:
+    """Make a ledger without jobs: it is complete, or not there; raises OutputError."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        for ending in schema.BESIDE:  # a log of a lost ledger would be written into the new one
+            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        new.touch(0o600)
+        with (
+            schema.translated_errors(path),
+            closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
+        ):
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
+            schema.migrate(connection, path)
+        atomic.sync_file(new)
+        atomic.move(new, path)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"the ledger {path} cannot be made: {error.strerror or error}") from error

@@ -1,5 +1,6 @@
 """The ledger: queries for any process, changes by the daemon, migrations and damage."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from stylewatch_daemon.errors import DamagedError, OutputError, SettingsError
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import atomic, mounts
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import COUNTED, Entry, Held, Search, reading
@@ -251,6 +252,7 @@ def as_pipe(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda path: path.write_bytes(b""),
     "a text": lambda path: path.write_bytes(b"this is no database" * 9),
     "an overwritten page": lambda path: path.write_bytes(
         path.read_bytes()[:8192] + b"\x5a" * 16384 + path.read_bytes()[24576:]
@@ -277,6 +279,41 @@ def test_a_damaged_ledger_is_reported_and_left_as_it_is(
         LedgerWriter.open(ledger.path)
     # The header of a database changes when it is opened.
     assert (ledger.path.read_bytes()[100:] if ledger.path.is_file() else b"") == before
+
+
+def test_a_reader_reports_an_empty_ledger_as_damaged(path: Path) -> None:
+    path.touch()
+    with pytest.raises(DamagedError, match="it is empty"), reading(path):
+        pass
+
+
+def test_a_ledger_is_there_once_it_is_complete_and_takes_nothing_from_a_lost_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = LedgerWriter.open(path)
+    lost.enter([entry("1")])
+    path.unlink()  # which leaves the log beside it
+
+    def killed(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    def broken(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            LedgerWriter.open(path)
+    assert not path.exists()
+    with closing(LedgerWriter.open(path)) as ledger:
+        assert ledger.find("1") is None
+    assert [file.name for file in path.parent.glob(".*")] == []
+    assert path.stat().st_mode & 0o777 == 0o600
+    with monkeypatch.context() as patch:
+        path.unlink()
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(OutputError, match="cannot be made: Input/output error"):
+            LedgerWriter.open(path)
 
 
 # Migrations

@@ -13,6 +13,7 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state_dir import State, entry_of
 
 LOOK = Look(1, 2, 3)
@@ -88,8 +89,10 @@ def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
     root, mask = tmp_path / "state", os.umask(0o022)
     try:
         (root / "thumbs").mkdir(parents=True)
-        for name in ("lock", "status.json", "ledger.sqlite3"):
+        for name in ("lock", "status.json"):
             (root / name).touch()
+        LedgerWriter.open(root / "ledger.sqlite3").close()
+        (root / "ledger.sqlite3").chmod(0o644)
         state = State(root)
         state.make()
         assert state.ledger.counts()["waiting"] == 0
