@@ -4,11 +4,13 @@ Only the module of the command that runs is imported: the modules of all command
 a short command itself.
 """
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from keyword import iskeyword
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -86,10 +88,23 @@ def stylewatch(
 
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
+    _open_missing_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
             signal.signal(number, _terminate)
     exit_codes.exit_process(call(sys.argv[1:]))
+
+
+def _open_missing_streams() -> None:
+    """Open the null device for each standard stream that the process was started without.
+
+    Otherwise the next file that is opened gets its descriptor, and the text of other programs.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -100,8 +115,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
     shared = {"debug": False}
-    command = typer.main.get_command(make_app(arguments))
     try:
+        command = typer.main.get_command(make_app(arguments))
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED

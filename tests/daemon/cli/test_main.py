@@ -15,6 +15,7 @@ from tests.daemon.cli.conftest import Run
 from tests.daemon.disks import full_stream
 
 from stylewatch_daemon import errors
+from stylewatch_daemon.cli import main
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, USAGE, explain
 from stylewatch_daemon.cli.main import call, make_app
 from stylewatch_painter import errors as painter
@@ -98,6 +99,17 @@ def test_every_error_has_its_exit_code_and_sentence(
     assert exit_code == code and message in text
 
 
+def test_ctrl_c_during_an_import_ends_the_command_silently(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "import_uncollected", interrupted)
+    ended = run("status")
+    assert (ended.code, ended.err) == (130, "")
+
+
 def test_a_closed_pipe_ends_the_command_silently() -> None:
     code = "from stylewatch_daemon.cli.exit_codes import echo\nfor _ in range(100_000): echo('x')"
     with subprocess.Popen(
@@ -114,6 +126,13 @@ def test_an_error_that_cannot_be_printed_has_its_exit_code(monkeypatch: pytest.M
     with full_stream() as full:
         monkeypatch.setattr(sys, "stderr", full)
         assert call(["weights", "--no-such-option"]) == USAGE
+
+
+def test_a_command_needs_no_standard_streams(here: Path) -> None:
+    words = ("render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "2")
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *STYLEWATCH, *words]
+    assert subprocess.run(shell, check=False).returncode == 0
+    assert (here / "content-style.png").exists()
 
 
 EXIT = """
