@@ -63,6 +63,8 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _DISK:
         path = error.filename or "the output"
         return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
+    if isinstance(error, FileNotFoundError) and _is_current_folder_gone():
+        return USAGE, "the current folder was removed: go to another one with `cd`"
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
         return UNAVAILABLE, _RESOURCE_MESSAGES[kind].format(reason)
@@ -70,6 +72,14 @@ def explain(error: Exception) -> tuple[int, str]:
         f"a fault of stylewatch's own, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"
     )
+
+
+def _is_current_folder_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def echo(text: str) -> None:

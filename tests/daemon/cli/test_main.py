@@ -99,6 +99,19 @@ def test_every_error_has_its_exit_code_and_sentence(
     assert exit_code == code and message in text
 
 
+def test_a_current_folder_that_was_removed_is_a_mistake_of_the_command_line(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for command in ("status", "run", "recipes"):
+        ended = run(command)
+        sentence = "stylewatch: the current folder was removed: go to another one with `cd`\n"
+        assert (ended.code, ended.err) == (64, sentence)
+
+
 def test_ctrl_c_during_an_import_ends_the_command_silently(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
