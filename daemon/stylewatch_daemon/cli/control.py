@@ -133,7 +133,9 @@ def dismiss(
     state: options.State = None,
 ) -> None:
     """Remove refused and failed jobs from the status; their files and records stay."""
-    if bool(jobs) == every:
+    if jobs and every:
+        raise UsageError("--all dismisses every refused or failed job: leave out the names")
+    if not (jobs or every):
         raise UsageError("name the jobs to dismiss, or pass --all for every refused or failed one")
     folder = state_folder(config_file, state)
     entries = [_entry(folder, job) for job in jobs or ()]

@@ -102,7 +102,9 @@ def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> N
     named, every = (arguments for _, arguments in place.requests)
     assert named == {"jobs": ["id-trip"], "until": ""}
     assert every["jobs"] == [] and every["until"] <= now()
-    assert place.run("dismiss").code == place.run("dismiss", "trip", "--all").code == 64
+    for words, part in (((), "name the jobs to dismiss"), (("trip", "--all"), "leave out the n")):
+        ended = place.run("dismiss", *words)
+        assert ended.code == 64 and part in ended.err
     place.enter("done")
     ended = place.run("dismiss", "trip")
     assert ended.code == 65
