@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from stylewatch_daemon.errors import DaemonError
@@ -76,7 +77,7 @@ def explain(error: Exception) -> tuple[int, str]:
 
 def _is_current_folder_gone() -> bool:
     try:
-        os.getcwd()
+        Path.cwd()
     except FileNotFoundError:
         return True
     return False

@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from keyword import iskeyword
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -102,9 +101,9 @@ def _open_missing_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")
-            os.set_inheritable(stream.fileno(), True)
-            setattr(sys, name, stream)
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
