@@ -20,6 +20,8 @@ FOLDER = "requests"
 PAUSED = "paused"
 """A file in the state folder: while it exists no job is started, also after a restart."""
 
+_PAUSED = "paused: no new job is started until `stylewatch resume`"
+
 LONGEST = 100_000
 """Bytes of a request."""
 
@@ -72,6 +74,8 @@ class Control:
                     self._remove(path)
             except (OSError, ValueError, RecursionError):
                 continue  # `act` deals with it
+        if self.paused:
+            self._reporter.requested(_PAUSED)
 
     @property
     def paused(self) -> bool:
@@ -87,7 +91,7 @@ class Control:
         """Start no new job; running ones are finished."""
         if not self.paused:
             atomic.write(self._state / PAUSED, b"")
-            self._reporter.requested("paused: nothing new is begun until `stylewatch resume`")
+            self._reporter.requested(_PAUSED)
 
     def resume(self) -> None:
         """Start jobs again."""

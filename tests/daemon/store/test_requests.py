@@ -19,6 +19,7 @@ class World(Reporter):
         self.noted: list[int] = []
         self.reasons: list[str] = []
         self.waits: list[str] = []
+        self.asks: list[str] = []
         self.before: Callable[[], object] = int
         """Called before a request is acted on."""
 
@@ -27,6 +28,9 @@ class World(Reporter):
 
     def paused(self, what: str, reason: str) -> None:
         self.waits.append(reason)
+
+    def asked(self, what: str) -> None:
+        self.asks.append(what)
 
     def note(self, number: int = 0) -> None:
         self.before()
@@ -65,6 +69,18 @@ def test_requests_are_acted_on_once_in_their_order_whatever_is_killed(world: Wor
     for _ in range(2):
         world.start().act()
     assert (world.noted, world.waiting) == ([0, 0, 1, 2], [])
+
+
+def test_every_start_during_a_pause_says_so(world: World) -> None:
+    world.start().pause()
+    for _ in range(2):
+        world.asks.clear()
+        control = world.start()
+        assert world.asks == ["paused: no new job is started until `stylewatch resume`"]
+    control.resume()
+    world.asks.clear()
+    world.start()
+    assert world.asks == []
 
 
 @pytest.mark.parametrize(
