@@ -203,6 +203,11 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
     except MemoryError as error:
         raise PictureError(f"{name} takes more memory than there is; make it smaller") from error
     except Exception as error:  # decoders raise nearly anything over broken bytes
+        if "MAX_TEXT_" in str(error):  # a limit of Pillow for PNG
+            raise PictureError(
+                f"{name} has more than 1 MB of text in its metadata; remove the metadata, or save "
+                "the picture without it"
+            ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
             f"{name} is cut off or damaged ({reason}); copy or export it again"

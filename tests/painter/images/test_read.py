@@ -209,6 +209,11 @@ def test_endless_metadata_is_refused() -> None:
     assert raster(data[:2] + segment * 3 + data[2:]).size == (8, 8)
     assert "has more than 16 MiB of metadata" in refusal(data[:2] + segment * 300 + data[2:])
     assert "has a damaged head" in refusal(b"P6 #" + bytes(1 << 17))
+    texts = PngInfo()
+    texts.add_text("Comment", "x" * (1 << 21), zip=True)
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(stream, "PNG", pnginfo=texts)
+    assert "has more than 1 MB of text in its metadata; remove" in refusal(stream.getvalue())
 
 
 @pytest.mark.parametrize("channels", [3, 4])
