@@ -3,6 +3,7 @@
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from json import dumps as json_text
@@ -16,11 +17,11 @@ from stylewatch_daemon.cli.build_order import Plan
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import progress_display
-from stylewatch_daemon.errors import UsageError, WorkerError
+from stylewatch_daemon.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.job import Member, columns, members
+from stylewatch_daemon.settings.job import Member, Side, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Order, Staged
@@ -98,6 +99,15 @@ def render(
             run.single(plan)
 
 
+@contextmanager
+def _blaming_command_line() -> Iterator[None]:
+    """Raise a SettingsError of an order as UsageError: config.yaml was checked before."""
+    try:
+        yield
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class _Run:
     """A run of the command with its own options; those of the job are in the plans."""
@@ -151,6 +161,7 @@ class _Run:
         elif not self.quiet:
             echo(str(folder))
 
+    @_blaming_command_line()
     def work(self, plan: Plan) -> Done:
         """Run the job, and put its files into place."""
         from stylewatch_daemon.worker.run_job import work
@@ -188,6 +199,7 @@ class _Run:
         if self.json:
             echo_json({"sweep": sweep, "jobs": jobs})
 
+    @_blaming_command_line()
     def _figures(self, plan: Plan) -> tuple[dict[str, Any], str]:
         """Estimate or measure a job; return the result for JSON and as text."""
         from stylewatch_daemon.worker.run_job import estimate, measure
@@ -270,7 +282,7 @@ def try_(
     if place.format is None or place.format in output_target.CLIPS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(place.path, force=force)
-    series = members(build_order.parse_sweep(job.sweep)) if job.sweep else VARIANTS
+    series = members(build_order.parse_sweep(job.sweep)) if job.sweep else _variants(only)
     small = replace(job, size=job.size or TRY_SIZE, sweep=None)
     large = _enlarged(small)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
@@ -299,6 +311,11 @@ def try_(
         echo(f"{label}\n   {_command(pictures, large, member.values, config_file)}")
     if not quiet:
         echo(str(place.path))
+
+
+def _variants(only: Side | None) -> Sequence[Member]:
+    """Return the built-in variants; without a photograph there are no colors of it to keep."""
+    return [member for member in VARIANTS if only != "style" or "color" not in member.values]
 
 
 def _stills(
@@ -412,6 +429,7 @@ def figure(
         echo(str(place.path))
 
 
+@_blaming_command_line()
 def _draw_figure(order: Order, place: output_target.Place, *, quiet: bool) -> None:
     from stylewatch_daemon.worker.figure import panels, sheet_of
     from stylewatch_painter.images.encode import encode

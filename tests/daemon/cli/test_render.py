@@ -226,6 +226,12 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
         assert picture.format == "JPEG"
 
 
+def test_variants_of_a_texture_keep_no_colors_of_a_photograph(here: Path, run: Run) -> None:
+    ended = run("try", "style.jpg", *SMALL, "--only", "style")
+    assert ended.code == 0, ended.err
+    assert ended.lines[-3] == "5: stroke 2"
+
+
 def test_the_command_of_a_variant_sets_nothing_that_would_beat_its_options(
     here: Path, run: Run
 ) -> None:
