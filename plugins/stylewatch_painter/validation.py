@@ -95,15 +95,16 @@ RENAMED: Mapping[str, str] = {
 """Old keys of recipes and jobs, and their new names."""
 
 
-def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
-    """Describe an unknown name: its new name, the closest known name, or all of them."""
+def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
+    """Describe an unknown name: its new name, the closest known name, or up to `most` of them."""
     names = sorted(known)
     if (renamed := RENAMED.get(name)) in names:
         return f"unknown {what} {quoted(name)}; it is now called {renamed!r}"
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"unknown {what} {quoted(name)}; did you mean {near[0]!r}?"
-    return f"unknown {what} {quoted(name)}; there are {', '.join(names)}"
+    in_lower_case = {known_name.casefold(): known_name for known_name in names}
+    for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
+        return f"unknown {what} {quoted(name)}; did you mean {in_lower_case[near]!r}?"
+    more = "" if most is None or len(names) <= most else f" and {len(names) - most} more"
+    return f"unknown {what} {quoted(name)}; there are {', '.join(names[:most])}{more}"
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:

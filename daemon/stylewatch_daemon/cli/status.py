@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,8 +40,8 @@ Status = Mapping[str, Any]
 
 Rows = Sequence[Sequence[str]]
 
-NEARBY = 1000
-"""The latest jobs among which the nearest to an unknown name is sought."""
+NEARBY, LISTED = 1000, 10
+"""The latest jobs among which the nearest to an unknown name is sought; the names to list."""
 
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
@@ -77,7 +77,7 @@ def entry_of(state: Path, job: str) -> Entry:
     names = {entry.title for entry in latest}
     if not names:
         raise UsageError(f"there is no job {job!r}, nor any other yet")
-    raise UsageError(nearest(job, names, "job"))
+    raise UsageError(nearest(job, names, "job", LISTED))
 
 
 def attempts_of(state: Path, entry: Entry) -> Sequence[Attempt]:
@@ -347,15 +347,17 @@ def _summary(view: JobView) -> Iterator[tuple[str, str]]:
 
 
 def _result(view: JobView) -> str:
-    """Return the path of the output; that of the job's folder while there is none."""
+    """Return the path of the output, and if it is gone; the job's folder while there is none."""
     entry, receipt = view.entry, view.receipt
     if entry.place is None:
         return ""
     folder = Path(entry.outbox, entry.place)
-    if receipt is None:
-        return shown(folder)
-    path = shown(os.path.normpath(folder / receipt.final))
-    return f"{path} ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else path
+    result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
+    with suppress(PermissionError):  # then this user cannot know
+        if entry.state == "done" and not result.exists():
+            return f"{shown(result)}, which is no longer there"
+    size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""
+    return f"{shown(result)}{size}"
 
 
 def _table(title: str, rows: Iterable[Sequence[str]]) -> str:

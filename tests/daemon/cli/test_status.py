@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -177,6 +178,11 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(tmp_path: Path, run: Run)
           attempts=ATTEMPTS)  # fmt: skip
     lines = run(*show).lines
     assert "settings  all as by default" in lines and "attempts:" in lines
+    final = tmp_path / "out/sea/final.png"
+    final.unlink()
+    assert f"result    {final}, which is no longer there" in run(*show).lines
+    shutil.rmtree(final.parent)
+    assert f"result    {final.parent}, which is no longer there" in run(*show).lines
 
 
 def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
@@ -209,6 +215,8 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     ended = run(*show, "sea", "--state", "other")
     assert ended.code == 64 and "there is no job 'sea', nor any other yet" in ended.err
     assert "unknown job 'sae-2'; did you mean 'sea-2'?" in run(*show, "sae-2").err
+    enter(state, *(entry(f"trip-{number}") for number in range(80)))
+    assert run(*show, "xyz").err.endswith(" more\n")
     (state / "ledger.sqlite3").write_text("not a ledger")
     ended = run(*show, "sea")
     assert ended.code == 78 and "is damaged" in ended.err
