@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import typer
 from tests.daemon.cli.conftest import Run
 from tests.daemon.disks import full_stream
 
-from stylewatch_daemon import errors
+from stylewatch_daemon import __main__, errors
 from stylewatch_daemon.cli import main
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, USAGE, explain
 from stylewatch_daemon.cli.main import call, make_app
@@ -112,9 +113,21 @@ def test_a_current_folder_that_was_removed_is_a_mistake_of_the_command_line(
         assert (ended.code, ended.err) == (64, sentence)
 
 
+class _Interrupted(MetaPathFinder):
+    """Interrupts the first import that is left to do."""
+
+    def find_spec(self, *_: object) -> None:
+        raise KeyboardInterrupt
+
+
 def test_ctrl_c_during_an_import_ends_the_command_silently(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+        patch.delitem(sys.modules, "stylewatch_daemon.cli.main")
+        patch.setattr(sys, "meta_path", [_Interrupted()])
+        __main__.main()
+
     def interrupted(name: str) -> None:
         raise KeyboardInterrupt
 

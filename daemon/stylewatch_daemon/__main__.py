@@ -1,0 +1,19 @@
+"""Entry point of the command `stylewatch`, and of `python -m stylewatch_daemon`."""
+
+import sys
+
+INTERRUPTED = 130
+"""The exit code of SIGINT, as in shells."""
+
+
+def main() -> None:
+    """Import the command line and run it; Ctrl-C during the import ends the process quietly."""
+    try:
+        from stylewatch_daemon.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()
+
+
+if __name__ == "__main__":
+    main()
