@@ -29,7 +29,7 @@ class World(Reporter):
     def paused(self, what: str, reason: str) -> None:
         self.waits.append(reason)
 
-    def asked(self, what: str) -> None:
+    def requested(self, what: str) -> None:
         self.asks.append(what)
 
     def note(self, number: int = 0) -> None:
