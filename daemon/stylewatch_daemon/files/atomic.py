@@ -191,8 +191,7 @@ def _remove_deep(path: Path) -> None:
         folder.rmdir()
 
 
-@contextmanager
-def open_regular(path: Path | str, folder: int | None = None) -> Iterator[BufferedReader]:
+def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
     """Open a regular file for reading: no link is followed, no pipe waited for.
 
     `path` may be a name in an opened `folder`. Raises InputError where it is something else.
@@ -208,8 +207,7 @@ def open_regular(path: Path | str, folder: int | None = None) -> Iterator[Buffer
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise InputError(refusal)
-    with os.fdopen(handle, "rb") as file:
-        yield file
+    return os.fdopen(handle, "rb")
 
 
 @contextmanager

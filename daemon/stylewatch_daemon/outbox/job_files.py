@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -40,15 +40,12 @@ MAX_BYTES = 64 << 20
 _FOREVER = float("inf")
 
 
-@contextmanager
-def open_file(name: str, folder: int) -> Iterator[BufferedReader]:
+def open_file(name: str, folder: int) -> BufferedReader:
     """Open the regular file `name` in an opened folder; raises OSError where it is none."""
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(atomic.open_regular(name, folder))
-        except InputError as error:
-            raise OSError(f"{name} is not a regular file") from error
-        yield file
+    try:
+        return atomic.open_regular(name, folder)
+    except InputError as error:
+        raise OSError(f"{name} is not a regular file") from error
 
 
 def sha256_of(name: str, folder: int) -> str:
