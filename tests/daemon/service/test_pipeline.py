@@ -81,12 +81,8 @@ def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled(
     assert (place.outbox / "_refused/a-2/reason.txt").read_text() == "cancelled\n"
 
 
-def test_a_cancellation_during_inspection_waits_for_file_descriptors(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENFILE, "Too many open files in system")
-
+def canceled_during_inspection(place: DaemonWorld) -> tuple[Pipeline, str]:
+    """Cancel a job whose inspection has no answer yet; return its pipeline and its id."""
     fill(place.inbox, *A)
     pipeline = place.start()
     place.inspector.silent = True
@@ -95,6 +91,16 @@ def test_a_cancellation_during_inspection_waits_for_file_descriptors(
     requests.leave(place.state.root, "cancel", job=job)
     pipeline.control.act()
     place.inspector.silent = False
+    return pipeline, job
+
+
+def test_a_cancellation_during_inspection_waits_for_file_descriptors(
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    pipeline, _ = canceled_during_inspection(place)
     with monkeypatch.context() as patch:
         patch.setattr(journal, "load", fail)
         pipeline.claim()
@@ -106,20 +112,14 @@ def test_a_cancellation_during_inspection_waits_for_file_descriptors(
 def test_a_job_that_is_refused_and_canceled_during_inspection_ends_once(
     place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(place.inbox, *A)
     place.inspector.says["a/content.jpg"] = "content.jpg is no picture"
-    pipeline, copying, stage_refused = place.start(), Event(), Outbox.stage_refused
+    copying, stage_refused = Event(), Outbox.stage_refused
 
     def slow(*args: Any) -> None:
         copying.wait()
         stage_refused(*args)
 
-    place.inspector.silent = True
-    enter_all(pipeline)
-    (job,) = place.state.ledger.ids("claimed")
-    requests.leave(place.state.root, "cancel", job=job)
-    pipeline.control.act()
-    place.inspector.silent = False
+    pipeline, job = canceled_during_inspection(place)
     monkeypatch.setattr("stylewatch_daemon.files.transfers.SMALL", 0)
     monkeypatch.setattr(Outbox, "stage_refused", slow)
     try:
