@@ -1,9 +1,7 @@
 """Entry point of the command `stylewatch`, and of `python -m stylewatch_daemon`."""
 
+import signal
 import sys
-
-INTERRUPTED = 130
-"""The exit code of SIGINT, as in shells."""
 
 
 def main() -> None:
@@ -11,7 +9,7 @@ def main() -> None:
     try:
         from stylewatch_daemon.cli.main import main as run
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + signal.SIGINT)  # as shells report it
     run()
 
 

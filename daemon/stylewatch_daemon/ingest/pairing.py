@@ -47,8 +47,8 @@ _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yam
            CONTENT_MASK: "mask of the content"}  # fmt: skip
 """Parts of which a job has one, by their roles, in words."""
 
-CONTENT, STYLE = "a content picture ({}content.jpg)", "a style picture ({}style.jpg)"
-"""What jobs wait for, for the name of the job and a dot, or nothing."""
+CONTENT, STYLE = "a content picture ({0}content.jpg)", "a style picture ({0}style.jpg)"
+"""Files that a job waits for; `format` inserts the prefix of their names, as in `sea.style.jpg`."""
 
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
@@ -322,7 +322,7 @@ class _FolderPairing:
         elif self.content.pictures:
             yield self._incomplete(STYLE.format(""))
         elif own.all_but_content:
-            yield self._incomplete(f"{CONTENT} and {STYLE}".format("", ""))
+            yield self._incomplete(f"{CONTENT} and {STYLE}".format(""))
 
     def left(self) -> dict[Path, str]:
         """Return the files that belong to no pair, with the reason."""
