@@ -21,14 +21,13 @@ from stylewatch_daemon.artifacts.client import Drawn, Source, ThumbnailRequest, 
 from stylewatch_daemon.cli import options, replay
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors, unnamed
-from stylewatch_daemon.cli.status import state_folder, view_of
+from stylewatch_daemon.cli.status import settings_for, state_folder, view_of
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import JOBS, safe, shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
-from stylewatch_daemon.settings import config
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, when
@@ -77,7 +76,7 @@ def report(
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name a file, as {path / 'report.html'}")
     check_free(path, force=force)
-    max_pixels = config.load(config_file).limits.max_pixels
+    max_pixels = settings_for(config_file, thumbnails).limits.max_pixels
     content = page(view, receipt, figures(view, receipt, thumbnails, max_pixels)).encode()
     with reporting_write_errors(path):
         atomic.write(path, content)

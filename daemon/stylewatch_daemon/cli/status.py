@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.cli import options, service
-from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json
+from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, note
 from stylewatch_daemon.cli.progress import running_text
-from stylewatch_daemon.errors import UsageError
+from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import JobState
@@ -23,6 +23,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.sections import State
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.ledger_writer import LAST
@@ -46,8 +47,26 @@ NEARBY, LISTED = 1000, 10
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
     """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
-    settings = config.load(config_file)
-    return state.expanduser().absolute() if state else settings.state.path
+    return state.expanduser().absolute() if state else config.load(config_file).state.path
+
+
+def settings_for(config_file: Path | None, state: Path | None) -> Config:
+    """Load the settings, with the state folder `state` if that is given.
+
+    Then wrong settings are noted, and replaced by the defaults without an inbox; otherwise they
+    raise SettingsError.
+    """
+    try:
+        settings = config.load(config_file)
+    except SettingsError as error:
+        if state is None:
+            raise
+        note(f"the settings are ignored: {str(error).splitlines()[0]}")
+        settings = Config.model_construct(inboxes=())
+    if state is None:
+        return settings
+    folder = State(path=state_folder(config_file, state))
+    return settings.model_copy(update={"state": folder})
 
 
 @contextmanager
@@ -103,9 +122,9 @@ def status(
 
     Exits with 3 if no daemon is running.
     """
-    settings = config.load(config_file)
+    settings = settings_for(config_file, state)
     source = (config_file or config.find()).absolute()
-    folder = state.expanduser().absolute() if state else settings.state.path
+    folder = settings.state.path
     start = _start_command(source, config_file, state)
 
     def current() -> Status:
@@ -327,8 +346,8 @@ def _summary(view: JobView) -> Iterator[tuple[str, str]]:
     entry, receipt = view.entry, view.receipt
     yield "job", view.name
     is_early = receipt is not None and receipt.state == "finished"
-    note = " (finished early)" * is_early + " (dismissed)" * entry.dismissed
-    yield "state", f"{entry.state}{note}"
+    detail = " (finished early)" * is_early + " (dismissed)" * entry.dismissed
+    yield "state", f"{entry.state}{detail}"
     yield "progress", running_text(view.running) if view.running else ""
     yield "reason", in_a_line(entry.reason)
     yield "inputs", ", ".join(f"{picture.name} ({picture.size})" for picture in view.inputs)

@@ -152,6 +152,10 @@ def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Ru
     run("report", "sea", "--config", "small.yaml", "-o", "small.html")
     html = Path("small.html").read_text(encoding="utf-8")
     assert (html.count("data:image/jpeg;base64,"), html.count(MISSING)) == (9, 2)
+    Path("config.yaml").write_text("limits: {max_pixels: many}")
+    for job, code in (("sea", 0), ("wave", 78)):
+        ended = run("report", job, "-o", "out.html", "--force")
+        assert ended.code == code and "config.yaml line 1: " in ended.err
     world.write(Path("waves/receipt.json"), b'{"sweep": {}}')
     for words, code, message in (
         (["sea", "-o", "out.html"], 73, "already there; --force replaces it"),

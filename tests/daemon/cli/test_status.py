@@ -117,6 +117,20 @@ def test_without_a_daemon_the_files_in_the_inboxes_are_counted(here: Path, run: 
         assert run("status").lines[-1].endswith("0 cancelled"), "it looks at them"
 
 
+def test_with_a_state_folder_wrong_settings_stop_no_command(here: Path, run: Run) -> None:
+    (here / "config.yaml").write_text("watch: {quiet_s: [\n")
+    enter(here, entry("trip", "queued"))
+    status, *others = (
+        run(*words, "--state", here)
+        for words in (("status",), ("show", "trip"), ("cancel", "trip"), ("pause",))
+    )
+    assert status.code == 3 and status.lines[-1].startswith("1 waiting, ")
+    ignored = f"stylewatch: the settings are ignored: {here / 'config.yaml'} line 2: "
+    assert status.err.startswith(ignored) and len(status.err.splitlines()) == 1
+    assert [(ended.code, ended.err) for ended in others] == [(0, "")] * 3
+    assert [run(*words).code for words in (("status",), ("show", "trip"))] == [78, 78]
+
+
 def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) -> None:
     ended = run("status", "--state", tmp_path / "none")
     assert ended.lines[-1] == "0 waiting, 0 running, 0 done, 0 refused, 0 failed, 0 cancelled"
