@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from stylewatch_daemon.errors import OutputError, UsageError
+from stylewatch_daemon.errors import DamagedError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe
 from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
@@ -100,6 +100,8 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
                 path.chmod(mode & 0o666 | 0o600)
             hidden.chmod(mode & ~stat.S_ISVTX)
             return _rename(hidden, inbox, names)
+    except DamagedError:  # of the ledger, in which `names` are looked up
+        raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error

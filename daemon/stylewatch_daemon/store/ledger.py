@@ -462,7 +462,14 @@ def opened(path: Path) -> Ledger:
     schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
     with schema.translated_errors(path):
-        return Ledger(path, sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False))
+        connection = sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False)
+    try:
+        with schema.translated_errors(path):
+            schema.check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return Ledger(path, connection)
 
 
 def _not_held(held: Held) -> tuple[str, list[str]]:

@@ -193,7 +193,7 @@ def migrate(
     """Bring the ledger at `path` to the newest version; return the number of migrations.
 
     Before each migration an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
-    ledger of a newer version, DamagedError for one that no version has written.
+    ledger of a newer version, DamagedError for one whose tables are not those of its version.
     """
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if current > len(migrations):
@@ -201,8 +201,6 @@ def migrate(
             f"the ledger {path} was written by a newer stylewatch (version {current} of its "
             f"tables, this one knows {len(migrations)}): install that one again"
         )
-    if current < 0 or (current == 0 and _named(connection, "table")):
-        raise damaged(path, "it is the database of another program")
     for version in range(current, len(migrations)):
         if current:
             _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
@@ -235,15 +233,22 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     """
     try:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if result != "ok":
             raise damaged(path, result)
-        if version == len(MIGRATIONS):
+        if check_version(connection, path) == len(MIGRATIONS):
             _check_tables(connection, path)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # the disk, or its permissions
             raise
         raise damaged(path, str(error)) from error  # a table or a column is not there
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a ledger's tables; raises DamagedError where it has none."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < 1:
+        raise damaged(path, "it has no tables of stylewatch")
+    return version
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> None:

@@ -72,6 +72,11 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     sea = (*PAIR, "--config", "config.yaml", "--name", "sea", "-q")
     names = [run(*sea, "--inbox", name).out for name in ("inbox", "second", "third")]
     assert names == ["sea-5\n", "sea-2\n", "sea\n"]
+    (here / "state/ledger.sqlite3").write_text("not a ledger")
+    ended = run(*sea)
+    assert (ended.code, "is damaged" in ended.err, (here / "inbox/sea-6").exists()) == (
+        78, True, False,
+    )  # fmt: skip
 
 
 def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final_state(

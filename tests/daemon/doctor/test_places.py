@@ -1,8 +1,6 @@
 """Checks of folders and disks."""
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from stylewatch_daemon.ingest import watcher
 from stylewatch_daemon.outbox.status_json import StatusJsonWriter
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state_dir import State
 
 Patch = pytest.MonkeyPatch
@@ -106,8 +105,7 @@ def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> N
 
 def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     path = world.state / "ledger.sqlite3"
-    with closing(sqlite3.connect(path)) as ledger:
-        ledger.execute("create table jobs (id)")
+    LedgerWriter.open(path).close()
     assert world.findings()["ledger"].verdict == "ok"
     path.write_bytes(b"SQLite format 3\0 and no more")
     world.expect("ledger", "mend", 78, "")

@@ -251,7 +251,14 @@ def as_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def without_tables(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    in_sql("CREATE TABLE gone (a)")(path)
+    in_sql("DROP TABLE gone")(path)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no tables": without_tables,
     "nothing": lambda path: path.write_bytes(b""),
     "a text": lambda path: path.write_bytes(b"this is no database" * 9),
     "an overwritten page": lambda path: path.write_bytes(
@@ -281,9 +288,14 @@ def test_a_damaged_ledger_is_reported_and_left_as_it_is(
     assert (ledger.path.read_bytes()[100:] if ledger.path.is_file() else b"") == before
 
 
-def test_a_reader_reports_an_empty_ledger_as_damaged(path: Path) -> None:
-    path.touch()
-    with pytest.raises(DamagedError, match="it is empty"), reading(path):
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(Path.touch, "it is empty"), (without_tables, "it has no tables")]
+)
+def test_a_reader_reports_a_ledger_without_tables_as_damaged(
+    damage: Callable[[Path], object], reason: str, path: Path
+) -> None:
+    damage(path)
+    with pytest.raises(DamagedError, match=reason), reading(path):
         pass
 
 
