@@ -14,6 +14,7 @@ from stylewatch_daemon.cli.status import (
     attempts_of,
     entry_of,
     find,
+    find_open,
     incomplete_pairs,
     open_ledger,
     pairs_meant,
@@ -31,7 +32,7 @@ from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.store.ledger_writer import LAST, now
+from stylewatch_daemon.store.ledger_writer import now
 
 ANSWER_WITHIN_S = 5.0
 """Time that the daemon gets to act; during a job it looks for requests at every step."""
@@ -192,12 +193,11 @@ def _entry(state: Path, job: str) -> Entry:
 
 
 def _open_entry(state: Path, job: str, verb: str) -> Entry:
-    """Return the entry of a job that has not ended; raises InputError where it has."""
-    entry = _entry(state, job)
-    if entry.state in LAST:
-        _check_not_incomplete(state, job)  # a new pair of that name is more likely meant
-        raise InputError(nothing_to(verb, entry))
-    return entry
+    """Return the entry of a job that has not ended; raises as `_entry`, and where it has."""
+    if entry := find_open(state, job):
+        return entry
+    _check_not_incomplete(state, job)  # a new pair of that name is more likely meant
+    raise InputError(nothing_to(verb, entry_of(state, job)))
 
 
 def _check_not_incomplete(state: Path, job: str) -> None:

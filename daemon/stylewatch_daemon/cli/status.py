@@ -87,6 +87,18 @@ def find(state: Path, job: str) -> Entry | None:
         return ledger.find(job) if ledger else None
 
 
+def find_open(state: Path, job: str) -> Entry | None:
+    """Return the entry of the job with this name or id that has not ended, if there is one.
+
+    A job that runs again has the name of the one that has ended, until it gets its own folder.
+    """
+    with open_ledger(state) as ledger:
+        if ledger is None:
+            return None
+        entry = ledger.find(job)
+        return ledger.latest_open(job) if entry is None or entry.state in LAST else entry
+
+
 def entry_of(state: Path, job: str) -> Entry:
     """Return the entry of `job`; raises UsageError where there is none, with the nearest name."""
     with open_ledger(state) as ledger:
@@ -298,8 +310,7 @@ def show(
 
 def pairs_meant(state: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the incomplete pairs of that name; none while a job of that name is at work."""
-    known = find(state, name)
-    return incomplete_pairs(state, name) if known is None or known.state in LAST else []
+    return [] if find_open(state, name) else incomplete_pairs(state, name)
 
 
 def incomplete_pairs(state: Path, name: str) -> list[Mapping[str, Any]]:

@@ -214,7 +214,7 @@ class Pipeline:
         """
         if not self.ingest.cancel(name):
             if job := self.state.ledger.latest_open(name):
-                self._actions.cancel(job)
+                self._actions.cancel(job.id)
             return
         self.reporter.requested(f"asked to cancel {shown(name)}, which was incomplete")
         self.claim()

@@ -228,6 +228,11 @@ class Ledger:
                 return entry
         return None
 
+    def latest_open(self, name: str) -> Entry | None:
+        """Return the latest job with this name in the inbox that has not ended, if there is one."""
+        query = f"SELECT * FROM jobs WHERE name = ? AND NOT {_ENDED} ORDER BY id DESC LIMIT 1"
+        return next(iter(self._entries(query, name)), None)
+
     def wish(self, job_id: str) -> str:
         """Return the request for a job; empty if there is none."""
         return self._value("wish", job_id)

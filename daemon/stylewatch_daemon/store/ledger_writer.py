@@ -203,15 +203,6 @@ class LedgerWriter(Ledger):
             for number, attempt in enumerate(attempts, start=1):
                 self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
-    def latest_open(self, name: str) -> str:
-        """Return the id of the latest job with this name that has not ended; empty without one."""
-        query = (
-            "SELECT max(id) FROM jobs "
-            "WHERE name = ? AND state NOT IN (SELECT value FROM json_each(?))"
-        )
-        ((job_id,),) = self._rows(query, name, json.dumps(LAST))
-        return job_id or ""
-
     def delete(self, job_id: str) -> None:
         """Remove a job with its attempts."""
         self._write("DELETE FROM jobs WHERE id = ?", job_id)

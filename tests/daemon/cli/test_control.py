@@ -81,6 +81,15 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
         assert "it waits in the inbox for a style; `stylewatch cancel sea` ends that" in ended.err
 
 
+@pytest.mark.parametrize("verb", ["cancel", "finish"])
+def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place, verb: str) -> None:
+    place.enter("done")
+    again = entry("trip", "queued", id="id-trip-again", place=None)
+    enter(place.root, again, attempts=(Attempt("2026-01-03T00:00:00"),))
+    assert place.run(verb, "trip").code == 0
+    assert place.requests == [(verb, {"job": "id-trip-again"})]
+
+
 def test_an_incomplete_pair_is_canceled_unless_a_job_of_its_name_is_open(place: Place) -> None:
     publish(place.root, Status(incomplete=[Incomplete(name, "a style") for name in ("trip", "it")]))
     place.enter("queued")
