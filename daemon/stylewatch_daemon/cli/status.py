@@ -27,7 +27,7 @@ from stylewatch_daemon.settings.sections import State
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.requests import PAUSED
+from stylewatch_daemon.store.requests import is_paused
 from stylewatch_daemon.views.formatting import columns, duration, when
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, in_a_line, job_view
@@ -185,8 +185,8 @@ def current_status(state: Path) -> Status:
     """Return what the daemon last published, corrected by its ledger if it no longer runs."""
     running = status_json.is_at_work(state)
     published = {**status_json.nothing(), **(status_json.read(state) or {})}
-    paused = (state / PAUSED).exists()
-    published["health"] = {**published["health"], "at_work": running, "paused": paused}
+    now = {"at_work": running, "paused": is_paused(state)}
+    published["health"] = {**published["health"], **now}
     if running:
         return published
     with open_ledger(state) as ledger:

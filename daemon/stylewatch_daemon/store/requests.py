@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ PAUSED = "paused"
 """A file in the state folder: while it exists no job is started, also after a restart."""
 
 _PAUSED = "paused: no new job is started until `stylewatch resume`"
+
+_PAUSING = ("pause", "resume")
 
 LONGEST = 100_000
 """Bytes of a request."""
@@ -51,6 +54,12 @@ def leave(state: Path, verb: str, **arguments: Any) -> Path:
     return path
 
 
+def is_paused(state: Path) -> bool:
+    """Return whether no job starts, as it will be after the requests that wait for the daemon."""
+    asked = [verb for path in _waiting(state / FOLDER) if (verb := _verb(path)) in _PAUSING]
+    return asked[-1] == "pause" if asked else (state / PAUSED).exists()
+
+
 class Control:
     """Acts on the requests in the folder `state`; reports to `reporter` what is wrong with one.
 
@@ -68,12 +77,10 @@ class Control:
         self._state, self._reporter = state, reporter
         self._put_off: set[Path] = set()
         atomic.make_folder(self.folder)
-        for path in self._waiting():  # a drain was meant for a daemon that is gone
-            try:
-                if _read(path)[0] == "drain":
+        for path in _waiting(self.folder):  # a drain was meant for a daemon that is gone
+            if _verb(path) == "drain":
+                with suppress(OSError):  # `act` deals with it
                     self._remove(path)
-            except (OSError, ValueError, RecursionError):
-                continue  # `act` deals with it
         if self.paused:
             self._reporter.requested(_PAUSED)
 
@@ -110,7 +117,7 @@ class Control:
 
         A daemon that is killed in between acts again, so acts must be idempotent.
         """
-        for path in self._waiting():
+        for path in _waiting(self.folder):
             try:
                 self._act(path)
             except OSError as error:  # a full disk, for one: it is tried again
@@ -143,18 +150,27 @@ class Control:
             raise ValueError(f"{verb}: {error}") from error
         self.acts[verb](**arguments)
 
-    def _waiting(self) -> list[Path]:
-        try:
-            with os.scandir(self.folder) as entries:  # called all the time: a glob would be slow
-                names = sorted(entry.name for entry in entries)
-        except OSError:
-            return []
-        return [self.folder / name for name in names if name[0] != "." and name.endswith(".json")]
-
     def _remove(self, path: Path) -> None:
         self._put_off.discard(path)
         path.unlink(missing_ok=True)
         atomic.sync_folder(path.parent)
+
+
+def _waiting(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:  # called all the time: a glob would be slow
+            names = sorted(entry.name for entry in entries)
+    except OSError:
+        return []
+    return [folder / name for name in names if name[0] != "." and name.endswith(".json")]
+
+
+def _verb(path: Path) -> str:
+    """Return the verb of a request; empty where it cannot be read."""
+    try:
+        return _read(path)[0]
+    except (OSError, ValueError, RecursionError):
+        return ""
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from stylewatch_daemon.store.ledger import (
     Ledger,
     reading,
 )
-from stylewatch_daemon.store.requests import PAUSED
+from stylewatch_daemon.store.requests import is_paused
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
@@ -146,7 +146,7 @@ class Reader:
         at_work = False
         with suppress(OutputError):
             at_work = status_json.is_at_work(self.state)
-        now = {"at_work": at_work, "paused": (self.state / PAUSED).exists()}
+        now = {"at_work": at_work, "paused": is_paused(self.state)}
         self._status = {**plain, "health": {**plain["health"], **now}}
 
     def _extended_trail(self, job: Mapping[str, Any]) -> list[Point]:

@@ -61,6 +61,15 @@ def test_a_request_stays_for_a_busy_daemon(place: Place, monkeypatch: pytest.Mon
     assert place.requests == [("finish", {"job": "id-trip"})]
 
 
+def test_the_status_has_a_pause_and_its_end_from_when_they_are_recorded(place: Place) -> None:
+    place.enter("queued")
+    (place.root / "requests").mkdir()
+    (place.root / "requests/0.json").write_text("no request")
+    for verb, is_paused in (("pause", True), ("resume", False), ("pause", True)):
+        place.run(verb)
+        assert json.loads(place.run("status", "--json").out)["health"]["paused"] == is_paused
+
+
 @pytest.mark.parametrize("verb", ["cancel", "finish", "retry", "dismiss"])
 def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
     place: Place, verb: str
