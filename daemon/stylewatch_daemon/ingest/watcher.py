@@ -189,7 +189,9 @@ class Watcher:
 
     def interval(self, rescan_s: float) -> float:
         """Seconds between two scans, events or not."""
-        return min(rescan_s, POLL_S) if self._any_polled or self.polled else rescan_s
+        if self._any_polled or not all(inbox.events for inbox in self._watched):
+            return min(rescan_s, POLL_S)
+        return rescan_s
 
     @property
     def polled(self) -> Mapping[Path, str]:

@@ -115,6 +115,16 @@ def test_an_inbox_on_a_dead_mount_affects_no_other(
         wakeups.wait()
 
 
+def test_an_inbox_that_is_gone_is_looked_for_as_one_without_events(
+    inbox: Path, tmp_path: Path, wakeups: Wakeups
+) -> None:
+    with Watcher([inbox], "no", wakeups) as watcher:
+        inbox.rename(tmp_path / "old")
+        assert (watcher.check(), watcher.interval(60)) == (False, POLL_S)
+        (tmp_path / "old").rename(inbox)
+        assert (watcher.check(), watcher.interval(60)) == (True, 60)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled(
     inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
