@@ -18,10 +18,11 @@ from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service.monitoring import SystemdNotifier, logging_as
+from stylewatch_daemon.service.monitoring import LOGGER, SystemdNotifier, logging_as
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.store.requests import is_paused
 from stylewatch_daemon.web.supervisor import Supervisor, systemd_socket
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
@@ -58,7 +59,12 @@ def run(
     ):
         reporter = Both(log, Both(notifier, supervisor))
         if once:
-            raise typer.Exit(service.once(ready, reporter).exit_code)
+            summary = service.once(ready, reporter)
+            if summary.waiting and is_paused(ready.state.path):
+                logging.getLogger(LOGGER).error(
+                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+                )
+            raise typer.Exit(summary.exit_code)
 
         def reread() -> ServiceSettings:
             new = load(source)

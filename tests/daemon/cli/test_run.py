@@ -52,6 +52,18 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
 
 
+def test_once_names_a_pause_that_jobs_wait_for_also_if_quiet(here: Path, run: Run) -> None:
+    folders = ("--inbox", "inbox", "--outbox", "out", "--state", "state")
+    once = ("run", "--once", "--quiet", *folders, *SKETCH)
+    run("pause", "--state", "state")
+    ended = run(*once)
+    assert (ended.code, ended.err) == (0, "")
+    drop("sea", *PAIR)
+    ended = run(*once)
+    reason = "stylewatch: paused until `stylewatch resume`; jobs that wait: 1\n"
+    assert (ended.code, ended.err) == (75, reason)
+
+
 @pytest.mark.parametrize("options", [(), ("--config", "config.yaml")], ids=["found", "named"])
 def test_a_reload_reads_the_file_of_the_start_and_no_other(
     options: tuple[str, ...], here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
