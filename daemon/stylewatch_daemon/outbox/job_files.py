@@ -189,12 +189,13 @@ class Input:
     sha256: str = ""
     size: int | None = None
 
-    def find(self) -> Spot:
+    def find(self, step: atomic.Step = lambda: None) -> Spot:
         """Return the spot where it is now; raises InputError where it is in none."""
         for spot in self.spots:
             with suppress(OSError), spot.open() as file:
-                if self.is_in(file):
+                if self.is_in(file, step):
                     return spot
+            step()  # raises again what was suppressed
         folders = dict.fromkeys(shown(spot.path.parent) for spot in self.spots)
         raise InputError(
             f"{shown(self.name)} ({self.role}) is no longer as it was in "

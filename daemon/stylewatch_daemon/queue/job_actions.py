@@ -322,7 +322,7 @@ def _copy_all(
     files: list[File] = []
     taken = {JOB_FILE}
     for file in inputs:
-        source, named = file.find(), Path(file.name)
+        source, named = file.find(step), Path(file.name)
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         name = next(name for name in names if name.casefold() not in taken)
         taken.add(name.casefold())

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from tests.daemon.queue.world import World
 from tests.daemon.world import DaemonWorld, make_finished_job, make_settings, run_jobs
 
 from stylewatch_daemon.errors import InProgressError, InputError, OutputError, UsageError
+from stylewatch_daemon.files.atomic import Step
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import JobActions, settings_for
@@ -194,6 +196,17 @@ def test_long_files_are_copied_in_the_background(
         retry.ask("another")
 
 
+def test_a_retry_that_looks_for_its_files_stops_with_the_daemon(
+    retry: Retry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Mock()
+    monkeypatch.setattr(job_actions, "_copy", copy)
+    retry.daemon.close()
+    with pytest.raises(OutputError, match="was stopped"):
+        retry.ask()
+    assert not copy.called
+
+
 def test_a_job_runs_again_with_other_settings_under_the_same_name(retry: Retry) -> None:
     before = tree(retry.outbox / "album/sea")
     retry.ask()
@@ -241,8 +254,8 @@ def test_a_picture_that_changes_while_it_is_copied_is_not_used(
 ) -> None:
     find = Input.find
 
-    def find_and_change(file: Input) -> Spot:
-        spot = find(file)
+    def find_and_change(file: Input, step: Step) -> Spot:
+        spot = find(file, step)
         spot.path.write_text("another")
         return spot
 
