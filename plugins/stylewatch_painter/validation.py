@@ -21,6 +21,19 @@ MOST = 20
 LONGEST = 1000
 """Characters of one message."""
 
+_REASON = ", (unable to .*|got a number with a fractional part)"
+"""The end of a message of pydantic about a value that cannot be converted."""
+
+_WORDS: Mapping[str, str] = {
+    "a valid string": "text",
+    "a valid tuple": "a list, as [a, b]",
+    "a valid boolean": "yes or no",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "could not parse value and unit from byte string": "should be an amount, as 4GB",
+}
+"""Words of pydantic's messages, and plain ones."""
+
 _log = logging.getLogger(__name__)
 _repr = Repr()
 _repr.maxlevel = 3
@@ -116,9 +129,7 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
             details["input"] = _Hidden()
             path = tuple("..." if "://" in str(part) else part for part in path)
         for other in others:  # the members of a union that do not match
-            details["msg"] += (
-                f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
-            )
+            details["msg"] += f" or {_simplified(other['msg']).removeprefix('should be ')}"
         yield _mistake(details, path, model)
     rest = [next(details)["loc"] for _, details in groups]
     if rest:
@@ -151,12 +162,20 @@ def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
 
 
 def _plainly(details: Any) -> str:
-    """Pydantic's message without its prefix and capital, with the value."""
-    text = str(details["msg"]).removeprefix("Value error, ")
-    text = text[0].lower() + text[1:]
+    """Pydantic's message in plain words, with the value."""
+    text = _simplified(details["msg"])
     if details["type"] == "value_error" and isinstance(details["input"], Mapping):
         return text  # it is about how the keys go together
-    return f"{text}, got {quoted(details['input'])}"
+    advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
+    return f"{text}, got {quoted(details['input'])}{advice}"
+
+
+def _simplified(message: str) -> str:
+    """Pydantic's message without its prefix and capital, and with the words of people."""
+    text = re.sub(f"^(Value error, |Input (?=should))|{_REASON}", "", message)
+    for words, plain in _WORDS.items():
+        text = text.replace(words, plain)
+    return text[0].lower() + text[1:]
 
 
 def _names_in(details: Any, field: str) -> list[str]:

@@ -99,8 +99,8 @@ def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> 
     ("sweep", "mistakes"),
     [
         ("{steps: [3, -1, many]}",
-         ["steps=-1: the settings: steps: input should be greater",
-          "steps=many: the settings: steps: input should be a valid int"]),
+         ["steps=-1: the settings: steps: should be greater",
+          "steps=many: the settings: steps: should be a whole number"]),
         ("{mask: [5], mask.feather: [3]}",
          ["mask=5,mask.feather=3: job.mask.feather: 'mask' holds no keys"]),
     ],

@@ -173,7 +173,7 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
         ("job.set.stepps", 1, "unknown key 'stepps'; did you mean 'steps'?"),
         ("job.recipe", "gatis", "did you mean 'gatys'?"),
         ("inboxes.path", "x", "inboxes.path: 'inboxes' holds no keys"),
-        ("watch.quiet_s", -1, "watch.quiet_s: input should be greater"),
+        ("watch.quiet_s", -1, "watch.quiet_s: should be greater"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             load(text, {key: value})

@@ -39,7 +39,7 @@ def test_size_has_one_of_six_forms() -> None:
         ({"objective.content.layers": {"conv4_22": 1}},
          "objective.content.layers: unknown key 'conv4_22'; did you mean 'conv4_2'?"),
         ({"objective.content.layers.conv4_2": -1},
-         "objective.content.layers.conv4_2: input should be greater than or equal to 0, got -1"),
+         "objective.content.layers.conv4_2: should be greater than or equal to 0, got -1"),
         ({"objective.content": None, "objective.style": None, "objective.neighbors": None},
          "objective: the objective names no layer: give content or style at least one"),
         ({"objective.content": None, "objective.style": None},
@@ -52,7 +52,7 @@ def test_size_has_one_of_six_forms() -> None:
          " conv2_1, conv2_2, conv3_1, conv3_2, conv3_3, conv4_1, conv4_2, conv4_3, conv5_1,"
          " conv5_2, conv5_3"),
         ({"objective.network.architecture": "vgg13"},
-         "objective.network.architecture: input should be 'vgg16' or 'vgg19', got 'vgg13'"),
+         "objective.network.architecture: should be 'vgg16' or 'vgg19', got 'vgg13'"),
         ({"objective.content.layers": {"conv5_1": 1}},
          "objective: network.border 8 is smaller than a position of conv5_1: set network.border:"
          " 16"),
