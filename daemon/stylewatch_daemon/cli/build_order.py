@@ -123,15 +123,16 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
     settings = config.override(base, {**overrides, **request.member})
     if place is not None and place.format is None:
         return settings
-    if option := _folder_option(request.options):
+    if option := _folder_option(overrides):
         raise UsageError(f"{option} needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
 
 
-def _folder_option(job: JobOptions) -> str | None:
+def _folder_option(overrides: Mapping[str, Any]) -> str | None:
     """Return the option, if any, whose files only the folder of a single job can have."""
-    options_ = {"--artifact": job.artifact, "--save-start": job.save_start}
-    return next((option for option, value in options_.items() if value), None)
+    names = {"artifacts": "--artifact", "save_start": "--save-start"}
+    given = {key.rpartition(".")[2] for key, value in overrides.items() if value}
+    return next((option for name, option in names.items() if name in given), None)
 
 
 def _output(
@@ -169,7 +170,7 @@ def plan_series(
     place = output_target.named(request.output) if request.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
-    if option := _folder_option(request.options):
+    if option := _folder_option(overrides_of(request.options)):
         raise UsageError(
             f"{option}: a series has only its final pictures and their sheet: leave it out"
         )
@@ -225,7 +226,13 @@ def overrides_of(job: JobOptions) -> dict[str, Any]:
     if job.init is not None:
         given["init"] = job.init if job.init in _STARTS else "picture"
     changed = {f"job.{key}": value for key, value in given.items() if value is not None}
-    return changed | options.parse_sets(job.sets)
+    sets = options.parse_sets(job.sets)
+    for key in changed.keys() & sets.keys():
+        name = key.removeprefix("job.")
+        raise UsageError(
+            f"{name} is given twice, by its option and by --set: leave one of them out"
+        )
+    return changed | sets
 
 
 def _artifacts(job: JobOptions) -> list[str] | None:

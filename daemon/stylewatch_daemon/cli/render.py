@@ -283,7 +283,7 @@ def try_(
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(place.path, force=force)
     series = members(build_order.parse_sweep(job.sweep)) if job.sweep else _variants(only)
-    small = replace(job, size=job.size or TRY_SIZE, sweep=None)
+    small = _small(job)
     large = _enlarged(small)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         run, painted = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
@@ -359,6 +359,11 @@ def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Fr
             yield frame
     if is_black:
         raise PictureError(f"{mask.name} is black all over: what is to be a region must be white")
+
+
+def _small(job: JobOptions) -> JobOptions:
+    is_sized = "job.size" in build_order.overrides_of(job)
+    return replace(job, size=job.size if is_sized else TRY_SIZE, sweep=None)
 
 
 def _enlarged(small: JobOptions) -> JobOptions:
