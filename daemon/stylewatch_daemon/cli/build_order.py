@@ -274,9 +274,15 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
 
 def _check_file(path: Path) -> None:
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a picture")
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
         if not path.is_file():
-            problem = "is a folder, not a picture" if path.is_dir() else "does not exist"
-            raise InputError(f"{path} {problem}")
+            raise InputError(
+                f"{path} is a pipe or a device, which can't be read twice: save it as a file, and "
+                "name that"
+            )
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 

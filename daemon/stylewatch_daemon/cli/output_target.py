@@ -43,6 +43,9 @@ def named(out: str) -> Place:
     with reporting_write_errors(path):
         if out.endswith(("/", os.sep)) or path.is_dir():
             return Place(path)
+    if path.name.lower() in FORMATS:
+        picture = path.with_name(f"painted{path.name}")
+        raise UsageError(f"{out} is an extension without a name: name the picture, as {picture}")
     if suffix in _UNSUPPORTED:
         raise UsageError(f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}")
     return Place(path, FORMATS.get(suffix))

@@ -300,6 +300,10 @@ def _check_sweep(fields: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...
         raise ValueError(
             f"this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for fewer"
         )
+    for key, values in fields.items():
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise ValueError(f"{key} has {as_text(value)} twice: give each value once")
     return fields
 
 

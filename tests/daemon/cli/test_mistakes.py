@@ -1,5 +1,6 @@
 """A mistake on a command line is one sentence with an exit code, and nothing is written."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -24,6 +25,8 @@ LONG = "x" * 300
         ("render content.jpg style.jpg --sweep strength=0.5,7 -o p/", 64, "strength"),
         ("render content.jpg style.jpg --sweep seed=1,2 --sweep seed=3", 64,
          "--sweep seed is given twice: give all values at once, as seed=V1,V2"),
+        ("render content.jpg style.jpg --sweep strength=0.2,0.20", 64,
+         "--sweep: strength has 0.2 twice: give each value once"),
         ("render content.jpg style.jpg --sweep strenght=1", 64,
          "--sweep: unknown key 'strenght'; did you mean 'strength'?"),
         ("render content.jpg style.jpg -o a.mp4", 64,
@@ -74,6 +77,9 @@ LONG = "x" * 300
         ("render content.jpg style.jpg -o a.webp --set format=png", 64,
          "a.webp is webp by its name, and --set says format png"),
         ("render content.jpg style.jpg -o a.gif", 64, ".gif cannot be written; .png, "),
+        ("render content.jpg style.jpg -o p/.PNG", 64,
+         "p/.PNG is an extension without a name: name the picture, as p/painted.PNG"),
+        ("render content.jpg pipe", 65, "pipe is a pipe or a device, which can't be read twice: "),
         ("render content.jpg style.jpg -o absent/a.png", 73, "absent cannot be written: "),
         ("render content.jpg style.jpg -o text.jpg/painted", 73, "painted cannot be written: "),
         ("run --set stepps=1", 64, "--set: unknown key 'stepps'; did you mean 'steps'?"),
@@ -106,6 +112,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(
 ) -> None:
     (here / "inbox").mkdir()
     (here / "text.jpg").write_text("no picture at all")
+    os.mkfifo(here / "pipe")
     film(here / "film.mkv", "ffv1", frames=3, pix_fmt="bgr0")
     before = sorted(here.rglob("*"))
     verb, *words = shlex.split(command)
