@@ -81,8 +81,8 @@ def cancel(
 ) -> None:
     """End a job or an incomplete pair; its inputs are moved to `_refused`."""
     folder = state_folder(config_file, state)
-    if pairs_meant(folder, job):
-        _cancel_incomplete(folder, job)
+    if pairs := pairs_meant(folder, job):
+        _cancel_incomplete(folder, pairs[0]["name"])
         return
     entry = _open_entry(folder, job, "cancel")
     if not request(folder, "cancel", job=entry.id):

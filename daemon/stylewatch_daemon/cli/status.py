@@ -15,7 +15,7 @@ from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, note
 from stylewatch_daemon.cli.progress import running_text
 from stylewatch_daemon.errors import SettingsError, UsageError
-from stylewatch_daemon.files.names import abbreviated, shown
+from stylewatch_daemon.files.names import abbreviated, safe_path, shown
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
@@ -316,7 +316,7 @@ def pairs_meant(state: Path, name: str) -> list[Mapping[str, Any]]:
 def incomplete_pairs(state: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the incomplete pairs of that name, from status.json; each inbox may have one."""
     pairs = (status_json.read(state) or {}).get("incomplete", ())
-    return [pair for pair in pairs if pair["name"] == name]
+    return [pair for pair in pairs if pair["name"] in (name, safe_path(name))]
 
 
 def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool) -> None:

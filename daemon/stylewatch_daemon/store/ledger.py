@@ -21,7 +21,7 @@ from annotated_types import Len
 from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
-from stylewatch_daemon.files.names import JOBS
+from stylewatch_daemon.files.names import JOBS, safe_path
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
@@ -218,11 +218,13 @@ class Ledger:
     def find(self, job: str) -> Entry | None:
         """Return the job with this id; else the latest with this name in the outbox or the inbox.
 
-        Its name in the outbox is that of its folder, or of its painting in a flat album.
+        Its name in the outbox is that of its folder, or of its painting in a flat album. A name of
+        files in the inbox is found, too, where a job cannot have it as it is.
         """
-        for column, value in (
-            ("id", job), ("place", job), ("place", flat_layout.folder(job)), ("name", job)
-        ):  # fmt: skip
+        columns = [("id", job)]
+        for name in dict.fromkeys((job, safe_path(job))):
+            columns += [("place", name), ("place", flat_layout.folder(name)), ("name", name)]
+        for column, value in columns:
             query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
             for entry in self._entries(query, value):
                 return entry

@@ -100,16 +100,17 @@ def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place, verb: 
 
 
 def test_an_incomplete_pair_is_canceled_unless_a_job_of_its_name_is_open(place: Place) -> None:
-    publish(place.root, Status(incomplete=[Incomplete(name, "a style") for name in ("trip", "it")]))
+    names = ("trip", "i_t")
+    publish(place.root, Status(incomplete=[Incomplete(name, "a style") for name in names]))
     place.enter("queued")
-    for name in ("trip", "it"):
+    for name in ("trip", "i:t"):
         ended = place.run("cancel", name)
         assert ended.code == 0 and ended.out.startswith("recorded for the next start: no daemon")
     place.enter("done")  # the new pair of that name is meant rather
     assert place.run("cancel", "trip").code == 0
     assert place.requests == [
         ("cancel", {"job": "id-trip"}),
-        ("cancel_incomplete", {"name": "it"}),
+        ("cancel_incomplete", {"name": "i_t"}),
         ("cancel_incomplete", {"name": "trip"}),
     ]
 

@@ -121,6 +121,14 @@ def test_a_job_is_found_by_id_place_or_name_the_latest_first(ledger: LedgerWrite
     assert ledger.find("sea") is None
 
 
+def test_a_job_is_found_by_the_name_that_people_gave_to_its_files(ledger: LedgerWriter) -> None:
+    names = {"a:b/": "a_b", "u\u0308": "\u00fc", "x" * 200: "x" * 120}
+    ledger.enter([entry(name, place=f"{name}-2", name=name) for name in names.values()])
+    ledger.enter([entry("1", place="y" * 120 + "-2")])
+    assert {name: getattr(ledger.find(name), "id", None) for name in names} == names
+    assert ledger.find("y" * 120 + "-2") == entry("1", place="y" * 120 + "-2"), "first as it is"
+
+
 def test_jobs_by_state_are_counted_and_listed(ledger: LedgerWriter) -> None:
     states = ("claimed", "queued", "running", "ending", "failing", "done", "refused", "cancelled")
     ledger.enter(entry(state, state=state, finished="2026") for state in states)
