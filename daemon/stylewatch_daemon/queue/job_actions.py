@@ -33,7 +33,7 @@ from stylewatch_daemon.outbox import job_files, retention
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobSettings, members
 from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_daemon.store import thumbs
@@ -70,6 +70,10 @@ def settings_for(
 ) -> Mapping[str, Any]:
     """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
     asked = config.job_overrides(overrides)
+    if "sweep" in asked:
+        raise UsageError(
+            "a retry cannot have another sweep: `stylewatch submit` with --sweep makes a new series"
+        )
     before = previous(entry, settings, asked)
     recipe = asked.get("recipe", before.recipe)
     by_file = str(recipe).endswith((".yaml", ".yml"))
@@ -79,14 +83,7 @@ def settings_for(
             "folder under `recipes` in config.yaml, and say --set recipe=NAME"
         )
     if from_stage is not None:
-        if entry.frames > 1:
-            raise UsageError(
-                f"{shown(entry.title)} is a clip, which cannot continue from a stage: "
-                "leave out --from-stage"
-            )
-        for key in _STARTS:
-            if key in overrides:
-                raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
+        _check_start(entry, before, overrides)
         overrides |= {"job.init": "picture", "job.from_step": before.from_step + from_stage}
     base = settings.model_copy(update={"job": before.model_copy(update={"sweep": {}})})
     job = config.override(base, overrides).job.model_copy(update={"sweep": before.sweep})
@@ -99,6 +96,24 @@ def settings_for(
             )
     # A recipe file is named by the daemon's own settings, which still do so.
     return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
+
+
+def _check_start(entry: Entry, before: JobSettings, overrides: Mapping[str, Any]) -> None:
+    """Raise UsageError where a retry cannot start from a stage."""
+    if before.sweep:
+        member = f"{entry.title}/{members(before.sweep)[0].name}"
+        raise UsageError(
+            f"{shown(entry.title)} is a series, which has no stages: retry one of its jobs, as "
+            f"{shown(member)}"
+        )
+    if entry.frames > 1:
+        raise UsageError(
+            f"{shown(entry.title)} is a clip, which cannot continue from a stage: "
+            "leave out --from-stage"
+        )
+    for key in _STARTS:
+        if key in overrides:
+            raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
 
 
 def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSettings:

@@ -154,6 +154,18 @@ def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
     assert place.requests == []
 
 
+def test_a_retry_has_the_sweep_of_its_series_whose_jobs_have_the_stages(place: Place) -> None:
+    settings = JobSettings(sweep={"seed": (1, 2)}).model_dump(mode="json")
+    enter(place.root, entry("ser", settings=settings))
+    ended = place.run("retry", "ser", "--from-stage", "2")
+    sentence = "ser is a series, which has no stages: retry one of its jobs, as ser/seed=1"
+    assert ended.code == 64 and sentence in ended.err
+    for sweep in ("sweep={seed: [3]}", "sweep.seed=[3]"):
+        ended = place.run("retry", "ser", "--set", sweep)
+        assert ended.code == 64 and "`stylewatch submit` with --sweep makes a new" in ended.err
+    assert place.requests == []
+
+
 def test_prune_removes_old_files_and_a_dry_run_only_lists_them(tmp_path: Path, run: Run) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("inboxes: [{path: a, outbox: out}]\nretention: {stages: 2 days}\n")
