@@ -23,6 +23,8 @@ from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_plugins import registry
+from stylewatch_plugins.errors import BackendOptionError
 
 _STARTS = ("content", "style", "style_color", "noise", "mixed")
 _JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "enlarge", "preview",
@@ -121,11 +123,21 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
                 " leave that out, or give another name"
             )
     settings = config.override(base, {**overrides, **request.member})
+    for name, backend_options in settings.backends.items():
+        if backend_options != base.backends.get(name):
+            _check_backend_options(name, backend_options)
     if place is not None and place.format is None:
         return settings
     if option := _folder_option(overrides):
         raise UsageError(f"{option} needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
+
+
+def _check_backend_options(name: str, backend_options: Mapping[str, Any]) -> None:
+    try:
+        registry.load(name, backend_options)
+    except BackendOptionError as error:  # which else is a mistake in config.yaml
+        raise UsageError(str(error)) from error
 
 
 def _folder_option(overrides: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,9 @@ LONG = "x" * 300
         ("render --stepz 1", 64, "no such option: --stepz (Possible options: "),
         ("render text.jpg style.jpg", 65, "text.jpg"),
         ("render content.jpg style.jpg --backend skech", 69, "did you mean 'sketch'"),
-        ("render content.jpg style.jpg --set backends.sketch.color=red", 78, "color"),
+        ("render content.jpg style.jpg --set backends.sketch.color=red", 64, "color"),
+        ("render content.jpg style.jpg --set backends.skech.color=red", 69, "'sketch'"),
+        ("render content.jpg style.jpg --config red.yaml", 78, "color"),
         ("render content.jpg style.jpg --sweep seed=1 -o one.png", 64, "makes several pictures"),
         ("render content.jpg style.jpg --sweep strength=0.5,7 -o p/", 64, "strength"),
         ("render content.jpg style.jpg --sweep seed=1,2 --sweep seed=3", 64,
@@ -112,6 +114,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(
 ) -> None:
     (here / "inbox").mkdir()
     (here / "text.jpg").write_text("no picture at all")
+    (here / "red.yaml").write_text("backends: {sketch: {color: red}}")
     os.mkfifo(here / "pipe")
     film(here / "film.mkv", "ffv1", frames=3, pix_fmt="bgr0")
     before = sorted(here.rglob("*"))
