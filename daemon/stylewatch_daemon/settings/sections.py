@@ -46,11 +46,6 @@ def _yes_or_no(value: object) -> object:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
-def _octal(value: object) -> object:
-    """Write a number in octal, since YAML reads 0664 as a number."""
-    return f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 def _check_mode(text: str) -> str:
     if re.fullmatch("06[0246]{2}", text) is None:
         raise ValueError(
@@ -62,7 +57,7 @@ def _check_mode(text: str) -> str:
 
 Mode = Annotated[
     str,
-    BeforeValidator(_octal),
+    Field(coerce_numbers_to_str=True),
     AfterValidator(_check_mode),
     WithJsonSchema({"type": ["string", "integer"], "pattern": "^06[0-7]{2}$"}),
 ]

@@ -34,6 +34,7 @@ _TAG = "tag:yaml.org,2002:"
 _MERGE, _NULL = f"{_TAG}merge", f"{_TAG}null"
 _NUMBERS = frozenset({f"{_TAG}int", f"{_TAG}float"})
 _TEXT_ONLY = frozenset({f"{_TAG}timestamp", f"{_TAG}value"})
+_INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no name, path or message can have; escapes as `"\\0"` can say them."""
@@ -60,7 +61,8 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader without tags, and with limits of size and depth.
 
-    A date is text: no setting is a date, but a name can look like one.
+    A date and a time are text: no setting is one, but a name can look like it. So is 0100, which
+    YAML 1.1 reads as 64.
     """
 
     def __init__(self, text: str, file_name: str) -> None:
@@ -89,7 +91,11 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TEXT_ONLY]
+    first: [
+        (tag, _INTEGER if tag == f"{_TAG}int" else pattern)
+        for tag, pattern in resolvers
+        if tag not in _TEXT_ONLY
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

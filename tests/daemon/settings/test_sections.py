@@ -19,7 +19,7 @@ from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_a
     ("key", "text", "value"),
     [
         ("watch.polling", "yes", "yes"), ("watch.polling", "auto", "auto"),
-        *(("outbox.mode", text, "0664") for text in ("0664", "'0664'", "436")),
+        *(("outbox.mode", text, "0664") for text in ("0664", "'0664'")),
         ("retention.stages", "keep", "keep"), ("retention.inputs", "30 days", 30),
         ("outbox.group", "painters", "painters"), ("outbox.group", "1000", 1000),
         ("limits.memory", "6GB", 6 * 10**9), ("limits.memory", "1.5 GB", 1_500_000_000),
@@ -31,7 +31,7 @@ def test_a_value_can_be_written_in_several_ways(
 ) -> None:
     section, name = key.split(".")
     assert getattr(getattr(load(f"{section}: {{{name}: {text}}}"), section), name) == value
-    assert config.load(None, {"outbox.mode": 0o640}).outbox.sharing == Sharing(mode=0o640)
+    assert config.load(None, {"outbox.mode": "0640"}).outbox.sharing == Sharing(mode=0o640)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,10 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\n")
     with pytest.raises(SettingsError, match=r"job.yaml is not text in UTF-8"):
         yaml_lines.read(path)
-    for text, value in (("640", 640), ("", None), ("=", "="), ("[1, 2]", [1, 2]), ("yes", True)):
+    for text, value in (
+        ("640", 640), ("", None), ("=", "="), ("[1, 2]", [1, 2]), ("yes", True),
+        ("0100", "0100"), ("12:30", "12:30"), ("-1_0", -10), ("0x1F", 31),
+    ):  # fmt: skip
         assert yaml_lines.value(text) == value
 
 
