@@ -44,7 +44,7 @@ VARIANTS = (
 )
 """The variants that `stylewatch try` paints."""
 
-TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, "1600"
+TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1600
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""
 
 TRY_SCENES = 3
@@ -284,7 +284,6 @@ def try_(
     output_target.check_free(place.path, force=force)
     series = members(build_order.parse_sweep(job.sweep)) if job.sweep else _variants(only)
     small = _small(job)
-    large = _enlarged(small)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         run, painted = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
         labels = [
@@ -292,8 +291,6 @@ def try_(
             for number, member in enumerate(series, start=1)
         ]
         stills = _stills(pictures[0], small, config_file, Path(scratch))
-        if stills[0] != (pictures[0], small):  # a clip has no preview
-            large = replace(job, sweep=None)
         for still, own in stills:
             folder = Path(tempfile.mkdtemp(dir=scratch))
             given = (still, *pictures[1:])
@@ -307,8 +304,11 @@ def try_(
         with output_target.reporting_write_errors(place.path):
             below = labels * (len(painted) // len(labels))
             atomic.write(place.path, _sheet(below, painted, TRY_COLUMNS, place.format))
-    for label, member in zip(labels, series, strict=True):
-        echo(f"{label}\n   {_command(pictures, large, member.values, config_file)}")
+    is_clip = stills[0] != (pictures[0], small)  # which has no preview
+    large = replace(job, sweep=None) if is_clip else small
+    for label, (member, plan) in zip(labels, painted, strict=False):
+        values = {**member.values, **({} if is_clip else _enlarged(plan))}
+        echo(f"{label}\n   {_command(pictures, large, values, config_file)}")
     if not quiet:
         echo(str(place.path))
 
@@ -366,16 +366,33 @@ def _small(job: JobOptions) -> JobOptions:
     return replace(job, size=job.size if is_sized else TRY_SIZE, sweep=None)
 
 
-def _enlarged(small: JobOptions) -> JobOptions:
-    """Return the options of a large picture with the composition of the small one."""
-    size = build_order.overrides_of(small)["job.size"]
-    preview = None if size is None else str(size)
-    return _without_sets(replace(small, preview=preview, size=LARGE_SIZE), ("size", "preview"))
+def _enlarged(plan: Plan) -> dict[str, Any]:
+    """Return the settings of a large picture with the composition of the small one of `plan`."""
+    from stylewatch_painter.algorithm import scales
+    from stylewatch_painter.images.read import picture_size
+
+    order, schedule = plan.order, plan.recipe.schedule
+    if order.content is None:
+        schedule = scales.of_texture(schedule)
+    picture = picture_size(order.content or order.styles[0], order.max_pixels)
+    small = scales.final_size(schedule, picture)
+    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), picture)
+    side = max(LARGE_SIZE, *asked)
+    if max(small) == side:
+        return {}
+    is_free = not schedule.enlarge and order.settings.enlarge is None
+    size, preview = str(side), schedule.size
+    if small != asked or schedule.fit == "stretch":
+        size, preview = map(in_pixels, (scales.times(small, side / max(small)), small))
+    if scales.preview_size(schedule, picture) != small:
+        preview = str(schedule.preview)
+    enlarge = {"enlarge": True} if is_free and max(picture) < side else {}
+    return {"size": size, "preview": preview, **enlarge}
 
 
 def _without_sets(job: JobOptions, names: Iterable[str]) -> JobOptions:
     """Leave out each `--set` of these settings, which would beat their options."""
-    keys = {f"job.{name}" for name in names}
+    keys = {f"job.{part}{name}" for name in names for part in ("", "set.", "set.schedule.")}
     sets = job.sets or ()
     kept = [text for text in sets if options.full_key(text.partition("=")[0].strip()) not in keys]
     return replace(job, sets=kept)
@@ -385,10 +402,15 @@ def _command(
     pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
     own = {key: value for key, value in values.items() if key in vars(large)}
-    sets = [f"{key}={json_text(value)}" for key, value in values.items() if key not in own]
+    sets = [
+        f"{key}={json_text(value)}"
+        for key, value in values.items()
+        if key.removeprefix("schedule.") not in own
+    ]
     large = _without_sets(large, own)
     large = replace(large, sets=[*(large.sets or ()), *sets], **own)
-    words = ["stylewatch", "render", *map(str, pictures), *options.words_of(large)]
+    names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
+    words = ["stylewatch", "render", *names, *options.words_of(large)]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))
 
 

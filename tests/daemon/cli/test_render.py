@@ -241,7 +241,32 @@ def test_the_command_of_a_variant_sets_nothing_that_would_beat_its_options(
     assert ended.lines[0] == "1: strength 0.5", ended.err
     command = shlex.split(ended.lines[1])
     assert {"--set", "format=jpg"} < {*command} and not {*sets[:3]} & {*command}
-    assert "--preview 24 " in ended.lines[1] and "--strength 0.5 " in ended.lines[1]
+    assert "--preview 9 " in ended.lines[1] and "--strength 0.5 " in ended.lines[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--size", "32"), "--size 1600 --enlarge --preview 32"),
+        (("--size", "64x32", "--recipe", "devos"), "--size 1600x800 --preview 64x32"),
+        (("--size", "32", "--preview", "16"), "--size 1600 --enlarge --preview 16"),
+        (("--set", "schedule.size=32"), "--size 1600 --enlarge --preview 32"),
+        (("--sweep", "size=24"), "--size 1600 --enlarge --preview 24"),
+        ((), "--size 1600x1200 --enlarge --preview 48x36"),
+        (("--no-enlarge",), "--size 1600x1200 --no-enlarge --preview 48x36"),
+        (("--size", "1700"), "--size 1700x1275 --enlarge --preview 48x36"),
+        (("--size", "1700x16", "--recipe", "devos"), "--size 1700x16"),
+    ],
+)
+def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
+    words: tuple[str, ...], expected: str, here: Path, run: Run
+) -> None:
+    (here / "content.jpg").rename("-sea.jpg")
+    sweep = () if "--sweep" in words else ("--sweep", "seed=1")
+    ended = run("try", *SMALL[:2], *SMALL[4:], *sweep, *words, "--", "-sea.jpg", "style.jpg")
+    assert ended.code == 0, ended.err
+    assert f"{expected} --steps" in ended.lines[1] and "schedule.size" not in ended.lines[1]
+    assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
 
 
 def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:
