@@ -89,7 +89,7 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
         ("recipe", "/etc/passwd", "should be one of"), ("size", "wide", "should be 640"),
         ("backend", "os:system", "should be one of"), ("strength", "2", "less than or equal to 1"),
-        ("style_weights", "1, 2", "2 numbers for 1 style"), ("seed", "x", "integer"),
+        ("style_weights", "1, 2", "2 numbers for 1 style"), ("seed", "x", "a whole number"),
     ):  # fmt: skip
         answer = send(tmp_path, PAIR, **{name: value})
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
