@@ -40,6 +40,13 @@ SEARCH_BYTES = 64 * 2**20
 MOST_SAMPLED = 64
 """Positions along a side of maps up to which a match of single layers takes every position."""
 
+_ASKED = 1021
+"""Positions of the painting that decide which ones of the style are hubs: a prime number, so that
+they do not lie in columns of the grid."""
+
+_NEAR_HUB = 0.05
+"""Share of these positions, the nearest ones, that count for a hub."""
+
 _TINY = 1e-12
 """Added to squared lengths, so that a black area has a direction."""
 
@@ -102,17 +109,44 @@ def _lengths(rows: Tensor) -> Tensor:
     return (lengths.square() + _TINY).sqrt()
 
 
-def nearest(queries: Tensor, candidates: Tensor) -> Tensor:
+def nearest(
+    queries: Tensor,
+    candidates: Tensor,
+    hub_penalty: float = 0.0,
+    asking: Tensor | slice = slice(None),
+) -> Tensor:
     """The index of the candidate with the least centered cosine distance, for each query.
 
     `queries` (Q, N) and `candidates` (C, N) are centered by their own means. The search is exact.
+    With a `hub_penalty` each candidate is farther away by that factor of its `hubness`, of which
+    those queries decide that `asking` selects.
     """
     centered = candidates - candidates.mean(0)
     centered /= _lengths(centered)  # in place: candidates are most of the memory of a painting
     queries = queries - queries.mean(0)
+    offsets = centered.new_zeros(len(centered))
+    if hub_penalty:
+        queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
+        offsets = hub_penalty * hubness(queries[asking], centered)
     block = max(1, SEARCH_BYTES // (4 * len(centered)))
-    # the length of a query does not change which candidate is nearest
-    return torch.cat([(part @ centered.T).argmax(1) for part in queries.split(block)])
+    parts = queries.split(block)
+    return torch.cat([(part @ centered.T).sub_(offsets).argmax(1) for part in parts])
+
+
+def hubness(queries: Tensor, candidates: Tensor) -> Tensor:
+    """How near each candidate (C, N) is to its nearest queries (Q, N), as a mean cosine (C,).
+
+    All rows have length 1. A hub is nearest to many queries: in a plain area of the painting all
+    positions would follow the same few of the style. Conneau et al. 2018, "Word Translation
+    Without Parallel Data" (arXiv 1710.04087), equation (3), has half of it as a penalty.
+    """
+    asked = min(_ASKED, len(queries))
+    if asked == 0:
+        return candidates.new_zeros(len(candidates))
+    chosen = queries[torch.arange(asked, device=queries.device) * len(queries) // asked]
+    nearest_ones = max(1, round(_NEAR_HUB * asked))
+    blocks = candidates.split(max(1, SEARCH_BYTES // (4 * asked)))
+    return torch.cat([(part @ chosen.T).topk(nearest_ones).values.mean(1) for part in blocks])
 
 
 @dataclass(frozen=True)
@@ -133,6 +167,8 @@ def neighbor_searches(task: Task, level: Level) -> list[Search]:
     styles = [task.style_size(style, level.scale) for style in task.styles]
     if match.each == "column":
         length, queries = sum(map(channels, match.layers)), math.prod(grid(level.size))
+        if match.hub_penalty:
+            queries += min(_ASKED, queries)
         return [Search(queries, turns * math.prod(grid(style)), length) for style in styles]
     searches = []
     for layer in match.layers:
@@ -322,13 +358,13 @@ def targets(
         parts = []
         for region in range(1 if regions is None else len(regions)):
             chosen = whole[usable[region % len(usable)]]
-            nearest_columns = chosen[nearest(queries, chosen)]
-            matched = directions(torch.lerp(own, nearest_columns, task.style_mix))
+            asking = slice(None) if regions is None else regions[region] > 0
+            nearest_columns = chosen[nearest(queries, chosen, terms.hub_penalty, asking)]
             weights = None
             if regions is not None and in_regions is not None:
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * in_regions[number, region].to(total)
-            parts.append(Target(matched, weights))
+            parts.append(Target(directions(own.lerp(nearest_columns, task.style_mix)), weights))
         by_style.append((*parts, *outside))
     return tuple(by_style)
 

@@ -134,6 +134,9 @@ class Neighbors(Strict):
     content_share: Share = 0.75
     """Share of the content in the picture that is matched; the rest is the one a scale starts from.
     With `start: content` the coarsest scale matches the content alone."""
+    hub_penalty: Weight = 0.0
+    """How much positions of the style are avoided that are near to many of the picture: the factor
+    of their hubness. For columns."""
     rotations: bool = False
     """Search the style turned by 90, 180 and 270 degrees too."""
     each: Literal["column", "layer"] = "column"

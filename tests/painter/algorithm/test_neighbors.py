@@ -21,6 +21,7 @@ from stylewatch_painter.algorithm.neighbors import (
     column_loss,
     directions,
     grid,
+    hubness,
     hypercolumns,
     layer_loss,
     nearest,
@@ -81,6 +82,30 @@ def test_search_is_exact_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearest(queries, candidates).tolist() == expected
 
 
+def test_hubs_are_farther_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With twenty queries near the first candidate, and two that are nearer to it, too."""
+    hub, other = torch.tensor([1.0, 0, 0, 0]), torch.tensor([0.8, 0.6, 0, 0])
+    between = torch.tensor([0.96, 0.26, 0.05, 0])
+    crowd = hub + torch.tensor([0, 0, 0, 0.1]) * torch.linspace(-1, 1, 20).unsqueeze(1)
+    away = -torch.cat([crowd, between.expand(2, 4)])  # so that the mean is zero
+    queries = torch.cat([crowd, between.expand(2, 4), away])
+    candidates = torch.stack([hub, other, -hub, -other])
+    near = functional.normalize(queries, dim=1) @ functional.normalize(candidates, dim=1).T
+    assert torch.allclose(
+        hubness(functional.normalize(queries, dim=1), functional.normalize(candidates, dim=1)),
+        near.topk(2, dim=0).values.mean(0),
+    ), "5 % of 44 queries"
+    assert nearest(queries, candidates)[20:22].tolist() == [0, 0]
+    assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1]
+    assert nearest(queries, candidates, 1.0)[:20].tolist() == [0] * 20
+    crowd_only = torch.arange(len(queries)) < 20
+    assert nearest(queries, candidates, 1.0, crowd_only)[20:22].tolist() == [1, 1]
+    nobody = torch.zeros(len(queries), dtype=torch.bool)
+    assert nearest(queries, candidates, 1.0, nobody)[20:22].tolist() == [0, 0]
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 44 * 2)
+    assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1], "in blocks"
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_is_the_mean_cosine_distance(weighted: bool) -> None:
     rows = [torch.randn(6, n, dtype=torch.float64, requires_grad=True) for n in (3, 4)]
@@ -112,8 +137,9 @@ def test_turned_style_is_found_if_rotations_are_searched() -> None:
     """Deep features of a picture and of the same one turned by 90 degrees differ."""
     content = small.picture(0, 28, 28)
     for rotations in (True, False):
-        turns = {"objective.coarse.neighbors.rotations": rotations}
-        made = task({"strength": 1, "size": "28x28", **turns}, content=content)
+        match = {f"objective.coarse.neighbors.{key}": value
+                 for key, value in (("rotations", rotations), ("hub_penalty", 0))}  # fmt: skip
+        made = task({"strength": 1, "size": "28x28", **match}, content=content)
         turned = replace(made.styles[0], picture=np.ascontiguousarray(np.rot90(content, -1)))
         objective = coarse(replace(made, styles=(turned,)))
         loss = float(objective(small.content(objective)).objective)
@@ -144,7 +170,8 @@ def targets(made: Task) -> tuple[tuple[Target, ...], ...]:
 
 def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     """With the left half of the style for the left half: as if there were two paintings."""
-    made, mask = task({"strength": 1}), split(16)
+    made = task({"strength": 1, "objective.coarse.neighbors.hub_penalty": 0})
+    mask = split(16)
     masked = (replace(made.styles[0], mask=mask),)
     ((left, right),) = targets(replace(made, content_mask=mask, styles=masked))
     ((whole,),) = targets(made)
@@ -154,6 +181,11 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert not torch.equal(left.columns, whole.columns)
     ((anywhere, _),) = targets(replace(made, content_mask=mask))
     assert torch.equal(anywhere.columns, whole.columns), "a style without a mask serves both"
+
+
+def test_each_region_has_hubs_of_its_own() -> None:
+    ((left, right),) = targets(task({"strength": 1}, content_mask=split(16)))
+    assert left.weights is not None and not torch.equal(left.columns, right.columns)
 
 
 def test_outside_of_the_regions_the_target_is_the_content() -> None:
