@@ -401,14 +401,17 @@ def _without_sets(job: JobOptions, names: Iterable[str]) -> JobOptions:
 def _command(
     pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
-    own = {key: value for key, value in values.items() if key in vars(large)}
+    # `--init FILE` alone can say `init: picture`, and `--mask` takes a file.
+    values = {key: value for key, value in values.items() if (key, value) != ("init", "picture")}
+    own = {key: value for key, value in values.items() if key in vars(large) and key != "mask"}
+    without_option = {key: None for key, value in own.items() if value is None or value is False}
     sets = [
         f"{key}={json_text(value)}"
         for key, value in values.items()
-        if key.removeprefix("schedule.") not in own
+        if key in without_option or key.removeprefix("schedule.") not in own
     ]
     large = _without_sets(large, own)
-    large = replace(large, sets=[*(large.sets or ()), *sets], **own)
+    large = replace(large, sets=[*(large.sets or ()), *sets], **own | without_option)
     names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
     words = ["stylewatch", "render", *names, *options.words_of(large)]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))

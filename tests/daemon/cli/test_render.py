@@ -15,6 +15,8 @@ from tests.daemon.cli.conftest import Run, files
 from tests.painter.films import film as write_film
 from tests.painter.films import flat
 
+from stylewatch_daemon.cli import build_order
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_painter.images.clip import ClipLimits, inspect
@@ -267,6 +269,38 @@ def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
     assert ended.code == 0, ended.err
     assert f"{expected} --steps" in ended.lines[1] and "schedule.size" not in ended.lines[1]
     assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        "strength=null,0.5", "init=null,picture,noise", "mask={outside: free},{feather: 4}",
+        "mask.outside=free", "enlarge=null,no", "save_start=null,no", "preview=null,24",
+        "size=null", "objective.tv=null,{weight: 0.5}",
+    ],
+)  # fmt: skip
+def test_the_command_of_a_variant_has_its_settings(
+    sweep: str, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "config.yaml").write_text(
+        "job: {strength: 0.25, enlarge: yes, save_start: yes, mask: {outside: keep}, init: mixed}"
+    )
+    planned: list[tuple[JobSettings, Path | None]] = []
+    make_plan, of_size = build_order.make_plan, {"size": None, "preview": None, "enlarge": None}
+
+    def noted(request: build_order.RenderRequest, scratch: Path) -> build_order.Plan:
+        plan = make_plan(request, scratch)
+        settings = plan.order.settings.model_copy(update=of_size)
+        planned.append((settings, plan.order.init if settings.init == "picture" else None))
+        return plan
+
+    monkeypatch.setattr(build_order, "make_plan", noted)
+    ended = run("try", *PAIR, *SMALL, "--init", "style.jpg", "--sweep", sweep)
+    assert ended.code == 0, ended.err
+    for command in ended.lines[1:-1:2]:
+        assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
+    half = len(planned) // 2
+    assert planned[:half] == planned[half:]
 
 
 def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:
