@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_painter.plain_yaml import TAG, Loader
 from stylewatch_painter.validation import Location, brief, mistakes, quoted, refusing
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,11 +31,8 @@ DEEPEST = 50
 LONGEST_NUMBER = 1000
 """Characters of a number."""
 
-_TAG = "tag:yaml.org,2002:"
-_MERGE, _NULL = f"{_TAG}merge", f"{_TAG}null"
-_NUMBERS = frozenset({f"{_TAG}int", f"{_TAG}float"})
-_TEXT_ONLY = frozenset({f"{_TAG}timestamp", f"{_TAG}value"})
-_INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
+_MERGE, _NULL = f"{TAG}merge", f"{TAG}null"
+_NUMBERS = frozenset({f"{TAG}int", f"{TAG}float"})
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no name, path or message can have; escapes as `"\\0"` can say them."""
@@ -58,12 +56,8 @@ class Document:
         return None
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without tags, and with limits of size and depth.
-
-    A date and a time are text: no setting is one, but a name can look like it. So is 0100, which
-    YAML 1.1 reads as 64.
-    """
+class _Loader(Loader):
+    """The loader without tags, and with limits of size and depth."""
 
     def __init__(self, text: str, file_name: str) -> None:
         super().__init__(text)
@@ -79,7 +73,7 @@ class _Loader(yaml.SafeLoader):
         if self._left < 0 or self._depth > DEEPEST:
             raise _error(self._file_name, event.start_mark, _TOO_LARGE)
         if (tag := getattr(event, "tag", None)) is not None:
-            written = quoted(tag.replace(_TAG, "!!", 1))
+            written = quoted(tag.replace(TAG, "!!", 1))
             raise _error(
                 self._file_name,
                 event.start_mark,
@@ -88,16 +82,6 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, _INTEGER if tag == f"{_TAG}int" else pattern)
-        for tag, pattern in resolvers
-        if tag not in _TEXT_ONLY
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
@@ -217,7 +201,7 @@ class _Walk:
         try:
             return self._scalars.construct_object(node)
         except Exception as error:  # constructors of PyYAML raise many kinds
-            kind = node.tag.removeprefix(_TAG)
+            kind = node.tag.removeprefix(TAG)
             raise self._error(node, f"{quoted(text)} cannot be read as {kind}") from error
 
     def _error(self, node: Node, sentence: str) -> SettingsError:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
 
@@ -80,7 +81,7 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:
-        plain = yaml.safe_load(content.decode("utf-8"))
+        plain = yaml.load(content.decode("utf-8"), Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
     if not isinstance(plain, dict):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes import book as recipe_book
 from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Recipe, Schedule
 
@@ -69,14 +70,20 @@ def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str)
         recipe_book.find("mine", book(tmp_path, mine=text, other="extends: mine\nabout: x"))
 
 
+def test_a_number_with_a_zero_in_front_is_not_octal_and_a_time_is_text(tmp_path: Path) -> None:
+    text = "extends: best\nname: 2024-01-31\nabout: 12:30\nschedule: {steps: 0100}\n"
+    recipe = recipe_book.find("mine", book(tmp_path, mine=text))
+    assert (recipe.name, recipe.about, recipe.schedule.steps) == ("2024-01-31", "12:30", 100)
+
+
 def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed, load = list[str](), yaml.safe_load
+    parsed, load = list[str](), yaml.load
 
-    def counted(text: str) -> Any:
+    def counted(text: str, loader: type[Loader]) -> Any:
         parsed.append(text)
-        return load(text)
+        return load(text, loader)
 
-    monkeypatch.setattr(yaml, "safe_load", counted)
+    monkeypatch.setattr(yaml, "load", counted)
     book(tmp_path, own="extends: gatys\nschedule: {steps: 7}\n")
     for _ in range(3):
         assert recipe_book.find("own", tmp_path).schedule.steps == 7

@@ -1,0 +1,28 @@
+"""YAML whose numbers are those that people mean, for recipes and settings."""
+
+import re
+
+import yaml
+
+TAG = "tag:yaml.org,2002:"
+"""The start of the tags of YAML's own types."""
+
+_TEXT_ONLY = frozenset({f"{TAG}timestamp", f"{TAG}value"})
+_INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, for which a date and a time are text.
+
+    No setting is one, but a name can look like it. So is 0100, which YAML 1.1 reads as 64.
+    """
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, _INTEGER if tag == f"{TAG}int" else pattern)
+        for tag, pattern in resolvers
+        if tag not in _TEXT_ONLY
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
