@@ -34,6 +34,12 @@ _WORDS: Mapping[str, str] = {
 }
 """Words of pydantic's messages, and plain ones."""
 
+_BOOLEANS = {
+    True: "yes, on or true, which YAML reads as true",
+    False: "no, off or false, which YAML reads as false",
+}
+"""Booleans as people write them; the word itself is not known after reading."""
+
 _log = logging.getLogger(__name__)
 _repr = Repr()
 _repr.maxlevel = 3
@@ -167,7 +173,9 @@ def _plainly(details: Any) -> str:
     if details["type"] == "value_error" and isinstance(details["input"], Mapping):
         return text  # it is about how the keys go together
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
-    return f"{text}, got {quoted(details['input'])}{advice}"
+    given = details["input"]
+    written = _BOOLEANS[given] if isinstance(given, bool) else quoted(given)
+    return f"{text}, got {written}{advice}"
 
 
 def _simplified(message: str) -> str:

@@ -70,6 +70,9 @@ def messages(plain: Mapping[Any, Any]) -> list[str]:
         ({"coats": 99}, "coats: should be 'auto' or less than or equal to 64, got 99"),
         ({"words": {5: 1}},
          "words.5: should be text, got 5: put it in quotes, in a shell as '\"...\"'"),
+        ({"colors": [{"name": True}]},
+         "colors.0.name: should be text, got yes, on or true, which YAML reads as true: put it in "
+         "quotes, in a shell as '\"...\"'"),
         ({"safe": {"codes": "hush"}},
          "safe.codes: should be a list, as [a, b], got something that is not shown here"),
         ({"safe": {"code://hush": 1}}, "safe: unknown key '...'; there are codes"),

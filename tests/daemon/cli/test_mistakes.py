@@ -87,6 +87,8 @@ LONG = "x" * 300
         ("run --set stepps=1", 64, "--set: unknown key 'stepps'; did you mean 'steps'?"),
         ("run --set final={stem}", 64,
          "job.final: should be text, got {'stem': None}: put it in quotes, in a shell as '"),
+        ("run --set name=no", 64,
+         "job.name: should be text, got no, off or false, which YAML reads as false: put it in qu"),
         ("run --set artifacts=sheet", 64,
          "job.artifacts: should be a list, as [a, b], got 'sheet'"),
         ("run --set limits.memory=x", 64, "limits.memory: should be an amount, as 4GB, got 'x'"),
