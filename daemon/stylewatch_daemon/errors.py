@@ -76,7 +76,7 @@ class ShortageError(DaemonError, OSError):
 
 
 class InProgressError(DaemonError):
-    """A long copy is not done yet: ask again later."""
+    """A long copy, or what a request needs, is not done yet: ask again later."""
 
     exit_code = 75
 

@@ -84,10 +84,11 @@ def cancel(
     if pairs := pairs_meant(folder, job):
         _cancel_incomplete(folder, pairs[0]["name"])
         return
-    entry = _open_entry(folder, job, "cancel")
-    if not request(folder, "cancel", job=entry.id):
+    is_retry = requests.is_asked(folder, "retry", new=job)  # which is no job yet
+    job_id = job if is_retry else _open_entry(folder, job, "cancel").id
+    if not request(folder, "cancel", job=job_id):
         return
-    entry = _entry(folder, entry.id)
+    entry = _entry(folder, job_id)
     if entry.state == "cancelled":
         echo(f"canceled: the inputs are in {shown(Path(entry.outbox, entry.refused_as or ''))}")
     else:

@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_daemon.errors import (
+    InProgressError,
     InputError,
     OutputError,
     QuarantinedError,
@@ -36,7 +37,7 @@ from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, members
 from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.store import requests, thumbs
 from stylewatch_daemon.store.journal import MASK, File, Journal, Role, is_id, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
@@ -159,7 +160,13 @@ class JobActions:
     transfers: Transfers = field(default_factory=Transfers)
 
     def cancel(self, job: str) -> None:
-        """End the job with this id, whether it waits or runs; a series as a whole."""
+        """End the job with this id, whether it waits or runs; a series as a whole.
+
+        Raises InProgressError while a retry that is to become this job waits.
+        """
+        is_known = self.state.ledger.find(job) is not None
+        if not is_known and requests.is_asked(self.state.root, "retry", new=job):
+            raise InProgressError(job)
         is_claimed = (self.state.jobs / job).exists()  # else it ends once it is
         if self._wish("cancel", job) and is_claimed and job not in self.running():
             with suppress(QuarantinedError):  # that is an end, too

@@ -56,8 +56,14 @@ def leave(state: Path, verb: str, **arguments: Any) -> Path:
 
 def is_paused(state: Path) -> bool:
     """Return whether no job starts, as it will be after the requests that wait for the daemon."""
-    asked = [verb for path in _waiting(state / FOLDER) if (verb := _verb(path)) in _PAUSING]
+    asked = [verb for path in _waiting(state / FOLDER) if (verb := _asked(path)[0]) in _PAUSING]
     return asked[-1] == "pause" if asked else (state / PAUSED).exists()
+
+
+def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
+    """Return whether a request with that verb and these arguments, among others, waits."""
+    waiting = map(_asked, _waiting(state / FOLDER))
+    return any(of == verb and arguments.items() <= given.items() for of, given in waiting)
 
 
 class Control:
@@ -78,7 +84,7 @@ class Control:
         self._put_off: set[Path] = set()
         atomic.make_folder(self.folder)
         for path in _waiting(self.folder):  # a drain was meant for a daemon that is gone
-            if _verb(path) == "drain":
+            if _asked(path)[0] == "drain":
                 with suppress(OSError):  # `act` deals with it
                     self._remove(path)
         if self.paused:
@@ -165,12 +171,12 @@ def _waiting(folder: Path) -> list[Path]:
     return [folder / name for name in names if name[0] != "." and name.endswith(".json")]
 
 
-def _verb(path: Path) -> str:
-    """Return the verb of a request; empty where it cannot be read."""
+def _asked(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return verb and arguments of a request; empty where it cannot be read."""
     try:
-        return _read(path)[0]
+        return _read(path)
     except (OSError, ValueError, RecursionError):
-        return ""
+        return "", {}
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

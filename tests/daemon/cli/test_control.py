@@ -154,6 +154,16 @@ def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
     assert place.requests == []
 
 
+def test_a_retry_that_is_no_job_yet_is_canceled_by_its_id(place: Place) -> None:
+    place.enter("done")
+    assert place.run("retry", "trip").code == 0
+    new = place.requests[0][1]["new"]
+    ended = place.run("cancel", new)
+    assert ended.code == 0 and ended.out.startswith("recorded for the next start"), ended.err
+    assert place.requests[1:] == [("cancel", {"job": new})]
+    assert place.run("cancel", "trip").code == 65
+
+
 def test_a_retry_has_the_sweep_of_its_series_whose_jobs_have_the_stages(place: Place) -> None:
     settings = JobSettings(sweep={"seed": (1, 2)}).model_dump(mode="json")
     enter(place.root, entry("ser", settings=settings))

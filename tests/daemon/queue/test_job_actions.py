@@ -25,6 +25,7 @@ from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import JobActions, settings_for
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE
+from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import Entry
 
@@ -272,6 +273,21 @@ def test_an_outbox_that_is_away_is_waited_for(retry: Retry) -> None:
     retry.outbox.with_name("away").rename(retry.outbox)
     retry.ask()
     assert retry.entry.state == "queued"
+
+
+def test_a_retry_that_is_put_off_is_canceled_once_it_is_a_job(retry: Retry) -> None:
+    arguments = {"job": retry.first.id, "new": NEW, "settings": STEPS}
+    files = [requests.leave(retry.state.root, "retry", **arguments)]
+    files.append(requests.leave(retry.state.root, "cancel", job=NEW))
+    retry.outbox.rename(retry.outbox.with_name("away"))
+    retry.daemon.control.act()
+    assert all(file.exists() for file in files)
+    retry.outbox.with_name("away").rename(retry.outbox)
+    retry.daemon.control.act()
+    assert not any(file.exists() for file in files)
+    assert retry.state.ledger.wish(NEW) == "cancel"
+    run_jobs(retry.daemon)
+    assert (retry.entry.state, len(retry.executor.orders)) == ("cancelled", 1)
 
 
 @pytest.fixture
