@@ -139,7 +139,7 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
             ["rough.png", "plain.png", "strong.png", "squared.png"], (110, 50, 188, 128), 3
         ),
         "rims.jpg": lambda page: page["details"](
-            ["zeros.png", "reflect.png", "replicate.png"], (186, 175, 225, 214), 6
+            ["zeros.png", "reflect.png", "replicate.png"], (42, 0, 81, 39), 6
         ),
         "average.jpg": lambda page: page["details"](
             ["adam.png", "average.png"], (70, 20, 148, 98), 3
