@@ -5,6 +5,7 @@ The overview is taken when RUNNING is almost painted and WAITING is in the queue
 """
 
 import sys
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,21 +44,20 @@ VIEW = {"width": 1440, "height": 1346}
 JOB_HEIGHT = 1262
 """Pixels of the page of a job that are shown."""
 SHARE = "38"
-"""Per cent of the output that the content image covers there."""
+"""Percent of the output that the content image covers there."""
 WIDTH = 1240
 _QUALITY = 85  # of JPEG
 PATIENCE_MS = 1_200_000
 
 
 def submit(site: Site, pair: str, *options: object) -> str:
-    """Submit a pair named CONTENT+STYLE; return the name of the job."""
+    """Submit a pair named CONTENT+STYLE; return the name that its job has by default."""
     content, _, style = pair.partition("+")
     title = STYLES[style][0]
-    name = f"{content}-{title}" if not options else content
     pictures = PICTURES / f"{content}.jpg", site.root / "styles" / f"{title}.jpg"
     state = "--state", site.root / "state", "--config", site.root / "config.yaml"
-    run(STYLEWATCH, "submit", *pictures, "--name", name, *state, *options)
-    return name
+    run(STYLEWATCH, "submit", *pictures, *state, *options)
+    return f"{content}-{title}"
 
 
 def save(page: Page, name: str, height: int) -> None:
@@ -71,10 +71,10 @@ def save(page: Page, name: str, height: int) -> None:
 
 def overview(page: Page, site: Site, newest: str) -> None:
     """Start RUNNING, and take the overview when it is almost painted."""
-    name = submit(site, RUNNING, "--size", "560")
+    submit(site, RUNNING, "--name", "rocket", "--size", "560")
     for pair in WAITING:
         submit(site, pair)
-    almost = running(page, name).get_by_role("img", name="after step 120").first
+    almost = running(page, "rocket").get_by_role("img", name="after step 120").first
     almost.wait_for(timeout=PATIENCE_MS)
     see(almost)
     see(finished(page, job=newest).get_by_role("img"))
@@ -109,8 +109,8 @@ def main() -> int:
     if why := browsers.obstacle():
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
-    with TemporaryDirectory() as folder, browsers.started() as browser:
-        site = Site.made(Path(folder))
+    with (TemporaryDirectory() as folder, browsers.started() as browser,
+          closing(Site.made(Path(folder))) as site):  # fmt: skip
         (site.root / "config.yaml").write_text(CONFIG)
         (site.root / "styles").mkdir()
         for file, (title, source) in STYLES.items():
@@ -118,10 +118,7 @@ def main() -> int:
             copy.write_bytes((PICTURES / f"{file}.jpg").read_bytes())
             copy.with_suffix(".txt").write_text(source)
         site.start("--set", "backend=torch")
-        try:
-            take(browser, site)
-        finally:
-            site.close()
+        take(browser, site)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""YAML whose numbers are those that people mean, for recipes and settings."""
+"""YAML of recipes and settings: 0100 is not octal, and a date or a time is text."""
 
 import re
 

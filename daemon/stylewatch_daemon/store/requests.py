@@ -61,7 +61,7 @@ def is_paused(state: Path) -> bool:
 
 
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
-    """Return whether a request with that verb and these arguments, among others, waits."""
+    """Return whether a request with that verb and at least these arguments waits."""
     waiting = map(_asked, _waiting(state / FOLDER))
     return any(of == verb and arguments.items() <= given.items() for of, given in waiting)
 
