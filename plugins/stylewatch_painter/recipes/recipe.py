@@ -145,6 +145,12 @@ class Neighbors(Strict):
     largest: SideLength = _ANY_SIDE
     """Long side in pixels up to which a size has this term."""
 
+    @model_validator(mode="after")
+    def _hubs_among_columns(self) -> Self:
+        if self.hub_penalty and self.each == "layer":
+            raise ValueError("hub_penalty is for each: column; leave it out with each: layer")
+        return self
+
 
 class Transport(Strict):
     """Optimal transport and self-similarity of sampled hypercolumns; see `transport`.

@@ -63,6 +63,10 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
+        (
+            "extends: best\nobjective: {neighbors: {each: layer, hub_penalty: 1}}",
+            "hub_penalty is for each: column",
+        ),
     ],
 )
 def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
