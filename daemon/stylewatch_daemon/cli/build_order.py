@@ -122,7 +122,7 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
                 f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
                 " leave that out, or give another name"
             )
-    settings = config.override(base, {**overrides, **request.member})
+    settings = config.override(base, overrides, request.member)
     for name, backend_options in settings.backends.items():
         if backend_options != base.backends.get(name):
             _check_backend_options(name, backend_options)

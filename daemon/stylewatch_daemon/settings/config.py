@@ -238,14 +238,19 @@ def _load_file(path: Path) -> Config:
     return config
 
 
-def override(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """Put `overrides` on top, as `load` takes them; UsageError lists all mistakes."""
+def override(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put each of `layers` on top of those before, as `load` takes it; UsageError lists mistakes.
+
+    A later layer beats the same field of the recipe under another name, as `steps` does
+    `schedule.steps`.
+    """
     with refusing(UsageError, "command line", DaemonError):
         plain = config.model_dump()
-        plain["job"] = merge_job(config.job.model_dump(), job_overrides(overrides))
-        for key, value in overrides.items():
-            if not key.startswith("job."):
-                _put(plain, key, key.split("."), value)
+        for overrides in layers:
+            plain["job"] = merge_job(plain["job"], job_overrides(overrides))
+            for key, value in overrides.items():
+                if not key.startswith("job."):
+                    _put(plain, key, key.split("."), value)
         try:
             merged = _with_absolute_paths(Config.model_validate(plain), Path.cwd())
             merged.job.resolve(*merged.recipes)

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.cli.build_order import RenderRequest, make_plan, masks_by_role
+from stylewatch_daemon.cli.build_order import (
+    RenderRequest,
+    make_plan,
+    masks_by_role,
+    parse_sweep,
+    plan_series,
+)
 from stylewatch_daemon.cli.options import JobOptions, parse_sets
+from stylewatch_daemon.settings.job import members
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -45,6 +52,18 @@ def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_pic
         assert (plan.order.init, plan.pictures[2:]) == (
             (PAIR[1], PAIR[1:]) if is_picture else (None, ())
         )
+
+
+@pytest.mark.parametrize(
+    ("below", "swept"),
+    [("schedule.steps", "steps"), ("steps", "schedule.steps"), ("steps", "steps")],
+)
+def test_a_swept_field_beats_the_one_of_all_members_whatever_name_either_has(
+    below: str, swept: str, tmp_path: Path
+) -> None:
+    request = RenderRequest(PAIR, JobOptions(sets=[f"{below}=5"]))
+    _, plans = plan_series(request, members(parse_sweep([f"{swept}=3,4"])), tmp_path)
+    assert [plan.recipe.schedule.steps for _, plan in plans] == [3, 4]
 
 
 def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
