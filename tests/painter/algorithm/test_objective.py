@@ -66,7 +66,7 @@ def test_strength_scales_content_weights() -> None:
         (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
         assert losses.content["conv4_2"].weight == pytest.approx(weight)
         assert losses.style["style-1"]["conv1_1"].weight == 1
-    for strength, weight in ((0.0, 0.0), (0.4, 0.004), (0.8, 0.008), (1.0, 0.008)):
+    for strength, weight in ((0.0, 0.0), (0.4, 0.006), (0.8, 0.012), (1.0, 0.012)):
         objective = small.objective(small.task("best", {"strength": strength}))
         (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
         assert losses.tv is not None and losses.tv.weight == pytest.approx(weight)
