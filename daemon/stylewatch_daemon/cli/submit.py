@@ -101,7 +101,7 @@ def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, 
     sweep = build_order.parse_sweep(request.options.sweep)
     if sweep:
         for member in members(sweep):
-            config.load(request.config_file, {**overrides, **member.overrides})
+            config.override(settings, member.overrides)
         job_yaml = {**job_yaml, "sweep": {key: list(values) for key, values in sweep.items()}}
     return settings, job_yaml
 

@@ -241,8 +241,8 @@ def _load_file(path: Path) -> Config:
 def override(config: Config, *layers: Mapping[str, Any]) -> Config:
     """Put each of `layers` on top of those before, as `load` takes it; UsageError lists mistakes.
 
-    A later layer beats the same field of the recipe under another name, as `steps` does
-    `schedule.steps`.
+    A later layer replaces a field of the recipe even if an earlier one gives it another name, as
+    `schedule.steps` for `steps`.
     """
     with refusing(UsageError, "command line", DaemonError):
         plain = config.model_dump()

@@ -158,10 +158,11 @@ def test_best_shows_a_quarter_of_its_size_soon_and_few_stages() -> None:
     recipe = find("best")
     each = [level for level in levels(recipe, (640, 427)) for _ in range(level.steps)]
     every = recipe.schedule.save_every
-    stages = {*range(every, len(each) + 1, every), len(each)}
+    stages = sorted({*range(every, len(each) + 1, every), len(each)})
     (steps_before, *_) = (step for step, level in enumerate(each) if level.size == (160, 107))
     assert any(steps_before + 2 < stage <= steps_before + 5 for stage in stages)
-    assert len(stages) == 4
+    sizes = [each[stage - 1].size[0] for stage in stages]
+    assert sizes == [80, 160, 320, 640], "one of each size, the final picture included"
 
 
 def test_preview_that_is_not_smaller_has_no_effect() -> None:
