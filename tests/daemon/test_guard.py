@@ -16,7 +16,9 @@ from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.finalize import Finalizer
 from stylewatch_daemon.store.state_dir import IN_A_ROW, State
 
-PAIRS = [f"{name}/{side}.jpg" for name in ("bad", "good", "more") for side in ("content", "style")]
+# A name that no address can hold: a `repr` may end in "at 0x7fbad...".
+JOBS = ("unlucky", "good", "more")
+PAIRS = [f"{name}/{side}.jpg" for name in JOBS for side in ("content", "style")]
 
 
 class Recorder(Reporter):
@@ -29,16 +31,16 @@ class Recorder(Reporter):
         self.failures.append((job, trace, for_good))
 
 
-def fails_for_bad(
+def fails_for_unlucky(
     of: Any, name: str, error: Exception, *, afterwards: bool = False
 ) -> Callable[[pytest.MonkeyPatch], None]:
-    """Have a step raise `error` for what belongs to the job `bad`, or `afterwards`, once done."""
+    """Have a step raise `error` for what belongs to the job `unlucky`, or afterwards."""
     real = getattr(of, name)
 
     def failing(*args: Any, **more: Any) -> Any:
-        is_bad = any("bad" in repr(getattr(arg, "job", arg)) for arg in args)
-        result = real(*args, **more) if afterwards or not is_bad else None
-        if is_bad:
+        is_unlucky = any("unlucky" in repr(getattr(arg, "job", arg)) for arg in args)
+        result = real(*args, **more) if afterwards or not is_unlucky else None
+        if is_unlucky:
             raise error
         return result
 
@@ -47,12 +49,12 @@ def fails_for_bad(
 
 ODD = KeyError("planted")
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "claiming, after the commit": fails_for_bad(Claimer, "_commit", ODD, afterwards=True),
-    "accepting, recorded": fails_for_bad(Claimer, "accept", ODD, afterwards=True),
-    "beginning by recursion": fails_for_bad(ActiveAttempt, "begin", RecursionError("too deep")),
-    "beginning, recorded": fails_for_bad(ActiveAttempt, "begin", ODD, afterwards=True),
-    "handling an event, recorded": fails_for_bad(ActiveAttempt, "handle", ODD, afterwards=True),
-    "closing, with a receipt": fails_for_bad(Finalizer, "_finish", ODD, afterwards=True),
+    "claiming, after the commit": fails_for_unlucky(Claimer, "_commit", ODD, afterwards=True),
+    "accepting, recorded": fails_for_unlucky(Claimer, "accept", ODD, afterwards=True),
+    "beginning by recursion": fails_for_unlucky(ActiveAttempt, "begin", RecursionError("too deep")),
+    "beginning, recorded": fails_for_unlucky(ActiveAttempt, "begin", ODD, afterwards=True),
+    "handling an event, recorded": fails_for_unlucky(ActiveAttempt, "handle", ODD, afterwards=True),
+    "closing, with a receipt": fails_for_unlucky(Finalizer, "_finish", ODD, afterwards=True),
 }
 
 
@@ -73,9 +75,9 @@ def test_a_job_with_a_step_that_fails_is_quarantined_alone(
     (aside,) = place.state.set_aside()
     entry = place.state.ledger.find(aside.job)
     assert entry is not None
-    assert (entry.name, entry.state) == ("bad", "failed")
+    assert (entry.name, entry.state) == ("unlucky", "failed")
     assert entry.reason == f"set aside in {aside.folder}: {aside.reason}"
-    assert [(job, for_good) for job, _, for_good in recorder.failures] == [("bad", True)]
+    assert [(job, for_good) for job, _, for_good in recorder.failures] == [("unlucky", True)]
     assert "Traceback" in recorder.failures[0][1]
     assert {path for path in tree(place.outbox) if path.endswith("receipt.json")} >= {
         "good/receipt.json", "more/receipt.json",
@@ -96,13 +98,13 @@ def test_a_lack_of_memory_quarantines_no_job(
     place = DaemonWorld(tmp_path)
     fill(place.inbox, *PAIRS)
     with monkeypatch.context() as patch:
-        fails_for_bad(ActiveAttempt, "begin", MemoryError())(patch)
+        fails_for_unlucky(ActiveAttempt, "begin", MemoryError())(patch)
         pipeline = place.run()
     assert place.state.set_aside() == []
     (paused,) = [outcome for outcome in pipeline.outcomes.values() if outcome.kind == "paused"]
-    assert (paused.job, paused.reason) == ("bad", "the disk: Cannot allocate memory")
+    assert (paused.job, paused.reason) == ("unlucky", "the disk: Cannot allocate memory")
     place.run()
-    assert (place.outbox / "bad/receipt.json").exists()
+    assert (place.outbox / "unlucky/receipt.json").exists()
 
 
 def test_jobs_wait_after_many_faults_in_a_row(tmp_path: Path) -> None:
