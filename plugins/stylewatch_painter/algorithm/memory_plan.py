@@ -225,7 +225,9 @@ def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     regions = region_count(task.content_mask) + outside
     targets = len(task.styles) * regions * columns * value
     # candidates, then centered; the content's columns, the painting's, and those centered
-    search = (2 * candidates + 3 * columns) * value + min(SEARCH_BYTES, columns * candidates * 4)
+    search = (2 * candidates + 3 * columns) * value
+    blocks = 2 if neighbors.hub_penalty else 1
+    search += blocks * min(SEARCH_BYTES, columns * candidates * _FLOAT)
     return round(targets + max(search, maps + 2 * columns * value))
 
 

@@ -121,32 +121,41 @@ def nearest(
     With a `hub_penalty` each candidate is farther away by that factor of its `hubness`, of which
     those queries decide that `asking` selects.
     """
-    centered = candidates - candidates.mean(0)
-    centered /= _lengths(centered)  # in place: candidates are most of the memory of a painting
+    candidates = candidates - candidates.mean(0)
+    candidates /= _lengths(candidates)  # in place: they are most of the memory of a painting
     queries = queries - queries.mean(0)
-    offsets = centered.new_zeros(len(centered))
     if hub_penalty:
         queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
-        offsets = hub_penalty * hubness(queries[asking], centered)
-    block = max(1, SEARCH_BYTES // (4 * len(centered)))
-    parts = queries.split(block)
-    return torch.cat([(part @ centered.T).sub_(offsets).argmax(1) for part in parts])
+    asked = _evenly(torch.arange(len(queries), device=queries.device)[asking])
+    best = queries.new_full((len(queries),), -math.inf)
+    chosen, before = torch.zeros_like(best, dtype=torch.int64), 0
+    for block in candidates.split(max(1, SEARCH_BYTES // (4 * len(queries)))):
+        similarities = block @ queries.T
+        if hub_penalty:
+            similarities -= hub_penalty * hubness(similarities[:, asked]).unsqueeze(1)
+        values, places = similarities.max(0)
+        chosen = torch.where(values > best, places + before, chosen)
+        best, before = torch.maximum(values, best), before + len(block)
+    return chosen
 
 
-def hubness(queries: Tensor, candidates: Tensor) -> Tensor:
-    """How near each candidate (C, N) is to its nearest queries (Q, N), as a mean cosine (C,).
+def _evenly(positions: Tensor) -> Tensor:
+    """Up to `_ASKED` of some positions, evenly spaced."""
+    count = min(_ASKED, len(positions))
+    return positions[torch.arange(count, device=positions.device) * len(positions) // max(1, count)]
 
-    All rows have length 1. A hub is nearest to many queries: in a plain area of the painting all
-    positions would follow the same few of the style. Conneau et al. 2018, "Word Translation
-    Without Parallel Data" (arXiv 1710.04087), equation (3), has half of it as a penalty.
+
+def hubness(cosines: Tensor) -> Tensor:
+    """How near each candidate is to its nearest queries: a mean (C,) of cosines (C, Q).
+
+    A hub is nearest to many queries: in a plain area of the painting all positions would follow the
+    same few of the style. Conneau et al. 2018, "Word Translation Without Parallel Data" (arXiv
+    1710.04087), equation (3), has half of it as a penalty.
     """
-    asked = min(_ASKED, len(queries))
-    if asked == 0:
-        return candidates.new_zeros(len(candidates))
-    chosen = queries[torch.arange(asked, device=queries.device) * len(queries) // asked]
-    nearest_ones = max(1, round(_NEAR_HUB * asked))
-    blocks = candidates.split(max(1, SEARCH_BYTES // (4 * asked)))
-    return torch.cat([(part @ chosen.T).topk(nearest_ones).values.mean(1) for part in blocks])
+    candidates, asked = cosines.shape
+    if not asked:
+        return cosines.new_zeros(candidates)
+    return cosines.topk(max(1, round(_NEAR_HUB * asked))).values.mean(1)
 
 
 @dataclass(frozen=True)
@@ -167,8 +176,6 @@ def neighbor_searches(task: Task, level: Level) -> list[Search]:
     styles = [task.style_size(style, level.scale) for style in task.styles]
     if match.each == "column":
         length, queries = sum(map(channels, match.layers)), math.prod(grid(level.size))
-        if match.hub_penalty:
-            queries += min(_ASKED, queries)
         return [Search(queries, turns * math.prod(grid(style)), length) for style in styles]
     searches = []
     for layer in match.layers:

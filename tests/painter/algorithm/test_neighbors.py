@@ -78,7 +78,7 @@ def test_search_is_exact_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         for query in queries - queries.mean(0)
     ]
     assert nearest(queries, candidates).tolist() == expected
-    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 40 * 3)  # three queries at once
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 50 * 3)  # three candidates at once
     assert nearest(queries, candidates).tolist() == expected
 
 
@@ -91,10 +91,7 @@ def test_hubs_are_farther_away(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = torch.cat([crowd, between.expand(2, 4), away])
     candidates = torch.stack([hub, other, -hub, -other])
     near = functional.normalize(queries, dim=1) @ functional.normalize(candidates, dim=1).T
-    assert torch.allclose(
-        hubness(functional.normalize(queries, dim=1), functional.normalize(candidates, dim=1)),
-        near.topk(2, dim=0).values.mean(0),
-    ), "5 % of 44 queries"
+    assert torch.allclose(hubness(near.T), near.sort(0).values[-2:].mean(0)), "5 % of 44 queries"
     assert nearest(queries, candidates)[20:22].tolist() == [0, 0]
     assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1]
     assert nearest(queries, candidates, 1.0)[:20].tolist() == [0] * 20
@@ -102,7 +99,7 @@ def test_hubs_are_farther_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearest(queries, candidates, 1.0, crowd_only)[20:22].tolist() == [1, 1]
     nobody = torch.zeros(len(queries), dtype=torch.bool)
     assert nearest(queries, candidates, 1.0, nobody)[20:22].tolist() == [0, 0]
-    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 44 * 2)
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 44 * 1)
     assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1], "in blocks"
 
 
