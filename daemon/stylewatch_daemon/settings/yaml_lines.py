@@ -185,9 +185,11 @@ class _Walk:
     def _key(self, node: Node) -> str:
         if node.tag == _MERGE:
             raise self._error(node, "`<<` is not supported; repeat a mapping with `*name`")
-        key = self._scalar(node) if isinstance(node, ScalarNode) else node.value
+        if not isinstance(node, ScalarNode):
+            raise self._error(node, "a key should be text, got a list or a mapping")
+        key = self._scalar(node)
         if not isinstance(key, str):
-            raise self._error(node, f"a key should be text, got {quoted(key)}")
+            raise self._error(node, f'a key should be text: write "{node.value}", in quotes')
         return key
 
     def _scalar(self, node: Node) -> Any:
