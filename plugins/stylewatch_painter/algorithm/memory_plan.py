@@ -226,7 +226,7 @@ def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
     targets = len(task.styles) * regions * columns * value
     # candidates, then centered; the content's columns, the painting's, and those centered
     search = (2 * candidates + 3 * columns) * value
-    blocks = 2 if neighbors.hub_penalty else 1
+    blocks = 2 if neighbors.hub_penalty or neighbors.brightness else 1
     search += blocks * min(SEARCH_BYTES, columns * candidates * _FLOAT)
     return round(targets + max(search, maps + 2 * columns * value))
 

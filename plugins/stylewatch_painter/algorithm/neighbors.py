@@ -24,6 +24,7 @@ from stylewatch_painter.algorithm.padding import features, width_height
 from stylewatch_painter.algorithm.regions import planes, region_factors, region_flags
 from stylewatch_painter.algorithm.scales import Level, Size, channels, map_size, pools_before
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.images.color import LUMA_WEIGHTS
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Neighbors
 from stylewatch_painter.stage import Regions
@@ -46,6 +47,9 @@ they do not lie in columns of the grid."""
 
 _NEAR_HUB = 0.05
 """Share of these positions, the nearest ones, that count for a hub."""
+
+_LEAST_DEVIATION = 1e-3
+"""Least standard deviation of the brightness, 0..1, of a picture that is not plain."""
 
 _TINY = 1e-12
 """Added to squared lengths, so that a black area has a direction."""
@@ -114,23 +118,28 @@ def nearest(
     candidates: Tensor,
     hub_penalty: float = 0.0,
     asking: Tensor | slice = slice(None),
+    brightness: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """The index of the candidate with the least centered cosine distance, for each query.
 
     `queries` (Q, N) and `candidates` (C, N) are centered by their own means. The search is exact.
-    With a `hub_penalty` each candidate is farther away by that factor of its `hubness`, of which
-    those queries decide that `asking` selects.
+    The square of the difference of `brightness`, (Q,) and (C,), is added to the distance. With a
+    `hub_penalty` each candidate is farther away by that factor of its `hubness`, of which those
+    queries decide that `asking` selects.
     """
     candidates = candidates - candidates.mean(0)
     candidates /= _lengths(candidates)  # in place: they are most of the memory of a painting
     queries = queries - queries.mean(0)
-    if hub_penalty:
+    if hub_penalty or brightness:
         queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
     asked = _evenly(torch.arange(len(queries), device=queries.device)[asking])
     best = queries.new_full((len(queries),), -math.inf)
     chosen, before = torch.zeros_like(best, dtype=torch.int64), 0
     for block in candidates.split(max(1, SEARCH_BYTES // (4 * len(queries)))):
         similarities = block @ queries.T
+        if brightness:
+            own, others = brightness
+            similarities -= (own - others[before : before + len(block), None]).square_()
         if hub_penalty:
             similarities -= hub_penalty * hubness(similarities[:, asked]).unsqueeze(1)
         values, places = similarities.max(0)
@@ -145,17 +154,17 @@ def _evenly(positions: Tensor) -> Tensor:
     return positions[torch.arange(count, device=positions.device) * len(positions) // max(1, count)]
 
 
-def hubness(cosines: Tensor) -> Tensor:
-    """How near each candidate is to its nearest queries: a mean (C,) of cosines (C, Q).
+def hubness(similarities: Tensor) -> Tensor:
+    """How near each candidate is to its nearest queries: a mean (C,) of similarities (C, Q).
 
     A hub is nearest to many queries: in a plain area of the painting all positions would follow the
     same few of the style. Conneau et al. 2018, "Word Translation Without Parallel Data" (arXiv
     1710.04087), equation (3), has half of it as a penalty.
     """
-    candidates, asked = cosines.shape
+    candidates, asked = similarities.shape
     if not asked:
-        return cosines.new_zeros(candidates)
-    return cosines.topk(max(1, round(_NEAR_HUB * asked))).values.mean(1)
+        return similarities.new_zeros(candidates)
+    return similarities.topk(max(1, round(_NEAR_HUB * asked))).values.mean(1)
 
 
 @dataclass(frozen=True)
@@ -329,6 +338,33 @@ def layer_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> tuple[L
     return tuple(by_style)
 
 
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The hypercolumns (positions, sum of N) of pictures, and the brightness (positions,), 0..1."""
+
+    rows: Tensor
+    brightness: Tensor
+
+    def at(self, positions: Tensor | slice) -> "_Columns":
+        """Those of some positions."""
+        return _Columns(self.rows[positions], self.brightness[positions])
+
+
+def _columns(
+    canvas: Canvas, network: FeatureMaps, terms: Neighbors, pictures: Sequence[Tensor]
+) -> _Columns:
+    """Those of pictures (1, 3, height, width), one after the other."""
+    rows, brightness = [], []
+    for picture in pictures:
+        shape = grid(width_height(picture))
+        maps = features(network, picture, terms.layers, canvas.task.recipe.objective.network)
+        layers = hypercolumns(maps, shape, terms.layers)
+        rows.append(torch.cat([layer[0] for layer in layers], dim=-1))
+        colors = functional.adaptive_avg_pool2d(canvas.colors(picture), shape).flatten(2)[0]
+        brightness.append(torch.from_numpy(LUMA_WEIGHTS).to(colors) @ colors)
+    return _Columns(torch.cat(rows), torch.cat(brightness))
+
+
 @torch.no_grad()
 def targets(
     canvas: Canvas, network: FeatureMaps, level: Level, start: Tensor | None
@@ -338,42 +374,58 @@ def targets(
     Outside of the regions, where no style acts, the target is the content itself.
     `start` (1, 3, height, width) is the picture that the level starts from.
     """
-    task, settings = canvas.task, canvas.task.recipe.objective.network
+    task = canvas.task
     terms, content = task.terms(level).neighbors, canvas.content(level.size)
     if terms is None or content is None:
         return ()
-    factors = terms.layers
-
-    def columns(picture: Tensor) -> Tensor:
-        """The hypercolumns (positions, sum of N) of a picture (1, 3, height, width)."""
-        maps, shape = features(network, picture, factors, settings), grid(width_height(picture))
-        return torch.cat([rows[0] for rows in hypercolumns(maps, shape, factors)], dim=-1)
-
-    own = queries = columns(content)
+    own = queries = _columns(canvas, network, terms, [content])
     if start is not None and terms.content_share < 1:
-        queries = columns(_mixed(content, start, terms.content_share))
+        mixed = _columns(canvas, network, terms, [_mixed(content, start, terms.content_share)])
+        queries = _Columns(mixed.rows, own.brightness)
     in_regions, regions = region_factors(task, len(task.styles)), None
     if task.content_mask is not None:
         mask = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(level.size))
         regions = mask.flatten(1).to(network.device)
-    outside = _outside(regions, own)
+    outside = _outside(regions, own.rows)
     by_style = []
     for number, style in enumerate(task.styles):
         turned = _turned(canvas.style(style, level), terms)
-        whole = torch.cat([columns(picture) for picture in turned])
+        whole = _columns(canvas, network, terms, turned)
         usable = [slice(None)] if style.mask is None else _candidates(style.mask, turned, terms)
         parts = []
         for region in range(1 if regions is None else len(regions)):
-            chosen = whole[usable[region % len(usable)]]
             asking = slice(None) if regions is None else regions[region] > 0
-            nearest_columns = chosen[nearest(queries, chosen, terms.hub_penalty, asking)]
+            matched = _matched(queries, whole.at(usable[region % len(usable)]), terms, asking)
             weights = None
             if regions is not None and in_regions is not None:
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * in_regions[number, region].to(total)
-            parts.append(Target(directions(own.lerp(nearest_columns, task.style_mix)), weights))
+            parts.append(Target(directions(own.rows.lerp(matched, task.style_mix)), weights))
         by_style.append((*parts, *outside))
     return tuple(by_style)
+
+
+def _matched(
+    queries: _Columns, candidates: _Columns, terms: Neighbors, asking: Tensor | slice
+) -> Tensor:
+    """The nearest of the candidates for each query (positions, sum of N)."""
+    brightness = None
+    if terms.brightness:
+        factor = math.sqrt(terms.brightness)
+        brightness = (
+            factor * _standardized(queries.brightness, asking),
+            factor * _standardized(candidates.brightness, slice(None)),
+        )
+    penalty = terms.hub_penalty
+    return candidates.rows[nearest(queries.rows, candidates.rows, penalty, asking, brightness)]
+
+
+def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
+    """Shift and scale values (positions,): `at` some, their mean is 0, their deviation 1."""
+    some = values[at]
+    if not len(some):
+        return values
+    return (values - some.mean()) / some.std(correction=0).clamp(min=_LEAST_DEVIATION)
 
 
 def _outside(regions: Tensor | None, own: Tensor) -> tuple[Target, ...]:

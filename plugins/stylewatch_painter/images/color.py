@@ -23,7 +23,8 @@ from stylewatch_painter.stage import Pixels, Plane
 Space = Literal["linear", "srgb", "oklab"]
 Floats = NDArray[np.float64]
 
-_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
+LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
+"""Shares of R, G and B in luminance, or in luma, as in ITU-R BT.709."""
 
 # Linear sRGB to the cones' answers, and their cube roots to L, a, b: Ottosson's two matrices.
 _TO_CONES = np.array([
@@ -128,7 +129,7 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
 
 
 def _light(colors: Floats, space: Space) -> Floats:
-    light: Floats = colors[..., 0] if space == "oklab" else colors @ _WEIGHTS
+    light: Floats = colors[..., 0] if space == "oklab" else colors @ LUMA_WEIGHTS
     return light
 
 

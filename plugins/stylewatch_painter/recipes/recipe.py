@@ -137,6 +137,9 @@ class Neighbors(Strict):
     hub_penalty: Weight = 0.0
     """How much positions of the style are avoided that are near to many of the picture: the factor
     of their hubness. For columns."""
+    brightness: Weight = 0.0
+    """How much light places are to follow light ones of the style, and dark ones dark ones: the
+    factor of the squared difference of brightness, in standard deviations. For columns."""
     rotations: bool = False
     """Search the style turned by 90, 180 and 270 degrees too."""
     each: Literal["column", "layer"] = "column"
@@ -146,9 +149,10 @@ class Neighbors(Strict):
     """Long side in pixels up to which a size has this term."""
 
     @model_validator(mode="after")
-    def _hubs_among_columns(self) -> Self:
-        if self.hub_penalty and self.each == "layer":
-            raise ValueError("hub_penalty is for each: column; leave it out with each: layer")
+    def _of_columns(self) -> Self:
+        for name in ("hub_penalty", "brightness"):
+            if getattr(self, name) and self.each == "layer":
+                raise ValueError(f"{name} is for each: column; leave it out with each: layer")
         return self
 
 

@@ -103,6 +103,17 @@ def test_hubs_are_farther_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1], "in blocks"
 
 
+def test_search_adds_the_squared_difference_of_brightness(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, candidates = torch.randn(50, 7), torch.randn(40, 7)
+    bright, others = torch.randn(50), torch.randn(40)
+    centered = [functional.normalize(rows - rows.mean(0)) for rows in (queries, candidates)]
+    distances = 1 - centered[0] @ centered[1].T + (bright.unsqueeze(1) - others).square()
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 50 * 3)  # three candidates at once
+    indices = nearest(queries, candidates, brightness=(bright, others))
+    assert indices.tolist() == distances.argmin(1).tolist()
+    assert indices.tolist() != nearest(queries, candidates).tolist()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_is_the_mean_cosine_distance(weighted: bool) -> None:
     rows = [torch.randn(6, n, dtype=torch.float64, requires_grad=True) for n in (3, 4)]
@@ -178,6 +189,22 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert not torch.equal(left.columns, whole.columns)
     ((anywhere, _),) = targets(replace(made, content_mask=mask))
     assert torch.equal(anywhere.columns, whole.columns), "a style without a mask serves both"
+
+
+def test_light_places_follow_light_ones() -> None:
+    """In a duller mirror image of the content each position finds the mirrored one."""
+    fields = {"brightness": 1e4, "rotations": False, "hub_penalty": 0}
+    match = {f"objective.coarse.neighbors.{key}": value for key, value in fields.items()}
+    made = task({"strength": 1, **match})
+    assert made.content is not None
+    dull = np.ascontiguousarray(made.content[:, ::-1]) / np.float32(2) + np.float32(64)
+    ((own,),) = targets(task({"strength": 0}, content=dull))
+    mirrored = own.columns.view(3, 4, -1).flip(1).flatten(0, 1)
+    ((matched,),) = targets(replace(made, styles=(replace(made.styles[0], picture=dull),)))
+    torch.testing.assert_close(matched.columns, mirrored)
+    flat = replace(made.styles[0], picture=np.full_like(dull, 80))
+    ((plain,),) = targets(replace(made, styles=(flat,)))
+    assert plain.columns.isfinite().all()
 
 
 def test_each_region_has_hubs_of_its_own() -> None:

@@ -67,6 +67,10 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
             "extends: best\nobjective: {neighbors: {each: layer, hub_penalty: 1}}",
             "hub_penalty is for each: column",
         ),
+        (
+            "extends: best\nobjective: {neighbors: {each: layer, brightness: 1}}",
+            "brightness is for each: column",
+        ),
     ],
 )
 def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
