@@ -49,7 +49,7 @@ _NEAR_HUB = 0.05
 """Share of these positions, the nearest ones, that count for a hub."""
 
 _LEAST_DEVIATION = 1e-3
-"""Least standard deviation of the brightness, 0..1, of a picture that is not plain."""
+"""Least standard deviation of brightness (0..1) to divide by: in a plain picture it is about 0."""
 
 _TINY = 1e-12
 """Added to squared lengths, so that a black area has a direction."""
@@ -421,7 +421,7 @@ def _matched(
 
 
 def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
-    """Shift and scale values (positions,): `at` some, their mean is 0, their deviation 1."""
+    """Shift and scale values (positions,) to a mean of 0 and a deviation of 1 among those `at`."""
     some = values[at]
     if not len(some):
         return values

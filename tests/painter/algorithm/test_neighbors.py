@@ -191,11 +191,17 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert torch.equal(anywhere.columns, whole.columns), "a style without a mask serves both"
 
 
+BY_BRIGHTNESS: Mapping[str, Any] = {
+    "strength": 1,
+    "objective.coarse.neighbors.brightness": 1e7,
+    "objective.coarse.neighbors.rotations": False,
+    "objective.coarse.neighbors.hub_penalty": 0,
+}
+
+
 def test_light_places_follow_light_ones() -> None:
     """In a duller mirror image of the content each position finds the mirrored one."""
-    fields = {"brightness": 1e4, "rotations": False, "hub_penalty": 0}
-    match = {f"objective.coarse.neighbors.{key}": value for key, value in fields.items()}
-    made = task({"strength": 1, **match})
+    made = task(BY_BRIGHTNESS)
     assert made.content is not None
     dull = np.ascontiguousarray(made.content[:, ::-1]) / np.float32(2) + np.float32(64)
     ((own,),) = targets(task({"strength": 0}, content=dull))
@@ -205,6 +211,24 @@ def test_light_places_follow_light_ones() -> None:
     flat = replace(made.styles[0], picture=np.full_like(dull, 80))
     ((plain,),) = targets(replace(made, styles=(flat,)))
     assert plain.columns.isfinite().all()
+
+
+def test_brightness_is_compared_within_a_region() -> None:
+    """A side of the style that is much duller serves its region all the same."""
+    unscaled = {"scales": [{"scale": 1, "steps": 1}]}  # so that the two sides do not mix
+    mask, made = split(16), task({**BY_BRIGHTNESS, **unscaled})
+    assert made.content is not None
+    dull = np.ascontiguousarray(made.content[:, ::-1])
+    dull[:, 16:] = dull[:, 16:] / 4 + 150
+    style = replace(made.styles[0], picture=dull, mask=np.ascontiguousarray(mask[:, ::-1]))
+    ((own,),) = targets(task({"strength": 0, **unscaled}, content=dull))
+    mirrored = own.columns.view(7, 8, -1).flip(1)
+    ((left, right),) = targets(replace(made, content_mask=mask, styles=(style,)))
+    torch.testing.assert_close(left.columns.view(7, 8, -1)[:, :4], mirrored[:, :4])
+    torch.testing.assert_close(right.columns.view(7, 8, -1)[:, 4:], mirrored[:, 4:])
+    nowhere = np.zeros_like(mask)
+    ((empty, *_),) = targets(replace(made, content_mask=nowhere[..., :1]))
+    assert empty.columns.isfinite().all()
 
 
 def test_each_region_has_hubs_of_its_own() -> None:
