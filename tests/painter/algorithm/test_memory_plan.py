@@ -200,7 +200,8 @@ def test_match_at_a_coarse_size_can_take_most() -> None:
 def test_search_that_counts_more_than_directions_holds_a_second_block(field: str) -> None:
     coarse = {"style_size": "3000", "size": "3000x2000", "fit": "stretch", "enlarge": True,
               "scales": [{"scale": 0.5, "steps": 1}], "objective.coarse.largest": 2000,
-              "objective.coarse.neighbors.hub_penalty": 0}  # fmt: skip
+              "objective.coarse.neighbors.hub_penalty": 0,
+              "objective.coarse.neighbors.brightness": 0}  # fmt: skip
     alone, both = (
         needed(small.task("best", {**coarse, **more}), MemoryPlan(256, 3), MapFormat.FLOAT32)
         for more in ({}, {f"objective.coarse.neighbors.{field}": 1})

@@ -171,6 +171,12 @@ def test_start_takes_part_in_the_match_with_the_detail_of_the_content() -> None:
     assert same == pytest.approx(without, rel=1e-5)
 
 
+FEATURES_ALONE: Mapping[str, Any] = {
+    "objective.coarse.neighbors.hub_penalty": 0,
+    "objective.coarse.neighbors.brightness": 0,
+}
+
+
 def targets(made: Task) -> tuple[tuple[Target, ...], ...]:
     objective = coarse(made)
     return neighbors.targets(objective.canvases[0], objective.network, objective.level, None)
@@ -178,7 +184,7 @@ def targets(made: Task) -> tuple[tuple[Target, ...], ...]:
 
 def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     """With the left half of the style for the left half: as if there were two paintings."""
-    made = task({"strength": 1, "objective.coarse.neighbors.hub_penalty": 0})
+    made = task({"strength": 1, **FEATURES_ALONE})
     mask = split(16)
     masked = (replace(made.styles[0], mask=mask),)
     ((left, right),) = targets(replace(made, content_mask=mask, styles=masked))
