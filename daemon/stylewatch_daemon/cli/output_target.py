@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylewatch_daemon.cli.options import expanded
 from stylewatch_daemon.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
@@ -18,6 +19,8 @@ from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")
 """The FORMATS of clips."""
+
+_INPUTS = "inputs/"
 
 _UNSUPPORTED = frozenset(
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
@@ -35,10 +38,7 @@ class Place:
 
 def named(out: str) -> Place:
     """Return the target of `-o OUT`: an existing folder, one that ends in `/`, or by its suffix."""
-    try:
-        path = Path(out).expanduser()
-    except RuntimeError as error:  # there is no such user
-        raise UsageError(f"{out} cannot be used: {error}") from error
+    path = expanded(Path(out))
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
         if out.endswith(("/", os.sep)) or path.is_dir():
@@ -107,6 +107,8 @@ class Target:
         self.place = place
         self.staging = staging
         self._published: set[Path] = set()
+        self._earlier_inputs: list[str] = []
+        """Of the earlier job in the folder: this job may read them."""
 
     def publish(self, staged: str) -> None:
         """Move the file `staging / staged` to its place; as a picture, only the final one."""
@@ -115,6 +117,8 @@ class Target:
             if self.place.format is None:
                 if not self._published:
                     self._remove_earlier_job()
+                if staged.startswith(_INPUTS) or staged == RECEIPT:  # they come at the end
+                    self._remove(self._earlier_inputs)
                 target = self.place.path / staged
                 if target not in self._published:
                     _keep_aside(target)
@@ -132,9 +136,9 @@ class Target:
             return ()
         staged: list[str] = []
         with reporting_write_errors(self.place.path):
-            atomic.make_folder(self.staging / "inputs")
+            atomic.make_folder(self.staging / _INPUTS)
             for picture in pictures:
-                names = (f"inputs/{stem}{picture.suffix}" for stem in candidates(picture.stem))
+                names = (f"{_INPUTS}{stem}{picture.suffix}" for stem in candidates(picture.stem))
                 name = next(name for name in names if name not in staged)
                 atomic.copy(picture.resolve(), self.staging / name)
                 staged.append(name)
@@ -143,8 +147,8 @@ class Target:
     def _remove_earlier_job(self) -> None:
         """Remove the unchanged files of an earlier job in the folder, its receipt first.
 
-        Other stages, as those of an interrupted job, are moved away: they do not belong to this
-        job.
+        Its inputs remain, as this job may read them. Other stages, as those of an interrupted job,
+        are moved away: they do not belong to this job.
         """
         folder, earlier = self.place.path, list[str]()
         with suppress(OSError):  # no receipt, or an invalid one
@@ -153,11 +157,16 @@ class Target:
             (folder / RECEIPT).unlink()
         else:
             _keep_aside(folder / RECEIPT)
-        for name in earlier:
-            (folder / name).unlink()
+        self._earlier_inputs = [name for name in earlier if name.startswith(_INPUTS)]
+        self._remove([name for name in earlier if not name.startswith(_INPUTS)])
         stages = folder / "stages"
         if any(job_files.STAGE.fullmatch(path.name) for path in stages.glob("*")):
             _keep_aside(stages)
+
+    def _remove(self, names: list[str]) -> None:
+        """Remove files of the folder, and their names from the list."""
+        while names:
+            (self.place.path / names.pop()).unlink(missing_ok=True)
 
 
 def _keep_aside(path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout
-from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.files.names import safe, shortened
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
@@ -37,17 +37,17 @@ class Replay:
 
     def pictures(self) -> tuple[Path, ...]:
         """Return the content and the styles; raises InputError where one is missing."""
-        return tuple(self._find(record) for record in self._pictures)
+        return tuple(self._input(record) for record in self._pictures)
 
     def init(self) -> Path | None:
         """Return the start picture, if any; raises InputError where it is missing."""
         records = (record for record in self.receipt.inputs if record.role == "init")
-        return next((self._find(record) for record in records), None)
+        return next((self._input(record) for record in records), None)
 
     def masks(self) -> dict[str, Path]:
         """Return the masks by their roles; raises InputError where one is missing."""
         records = (record for record in self.receipt.inputs if record.role.endswith(MASK))
-        return {record.role: self._find(record) for record in records}
+        return {record.role: self._input(record) for record in records}
 
     def differences(self, pictures: tuple[Path, ...]) -> Iterator[str]:
         """Yield a sentence for each of `pictures` that differs from the receipt."""
@@ -118,6 +118,13 @@ class Replay:
         records = self.receipt.inputs
         return tuple(record for record in records if not record.role.endswith(("init", MASK)))
 
+    def _input(self, record: InputRecord) -> Path:
+        try:
+            return self._find(record)
+        except OSError as error:
+            path = shortened(error.filename or self.folder)
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
     def _find(self, record: InputRecord) -> Path:
         """Return the file of an input: by its name, or under another name by its digest.
 
@@ -143,11 +150,12 @@ class Replay:
 
 def read(path: Path) -> Replay:
     """Read the receipt in the file or folder `path`; raises InputError where it is invalid."""
-    file = path / RECEIPT if path.is_dir() else path
+    file = path
     try:
+        file = path / RECEIPT if path.is_dir() else path
         plain = json.loads(atomic.read(file.resolve(), MAX_BYTES))
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+        raise InputError(f"{shortened(file)} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not a receipt: {error}") from error
     return Replay(checked(plain, file), file.parent)

@@ -61,7 +61,9 @@ def report(
     quiet: options.Quiet = False,
 ) -> None:
     """Write a report of a finished job: one HTML file with its pictures in it."""
-    folder = Path(job).expanduser()
+    folder = Path(job)
+    with suppress(RuntimeError):  # a job may be called ~draft
+        folder = folder.expanduser()
     if folder.name == RECEIPT:
         folder = folder.parent
     if lexists(folder / RECEIPT):

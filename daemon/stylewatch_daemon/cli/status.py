@@ -47,7 +47,7 @@ NEARBY, LISTED = 1000, 10
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
     """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
-    return state.expanduser().absolute() if state else config.load(config_file).state.path
+    return options.expanded(state).absolute() if state else config.load(config_file).state.path
 
 
 def settings_for(config_file: Path | None, state: Path | None) -> Config:

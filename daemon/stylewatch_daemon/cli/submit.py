@@ -59,8 +59,8 @@ def submit(
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(pictures, settings.job.only))
     submission.check_name(wanted, settings.watch.ignore)
-    folder = state.expanduser().absolute() if state else settings.state.path
-    place = inbox.expanduser().absolute() if inbox else settings.inboxes[0].path
+    folder = options.expanded(state).absolute() if state else settings.state.path
+    place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
     outboxes = [
         known.outbox for known in settings.inboxes if known.path.resolve() == place.resolve()
     ]

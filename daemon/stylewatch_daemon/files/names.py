@@ -16,8 +16,8 @@ JOBS = "_jobs"
 """The folder of the jobs of flat albums."""
 
 PICTURE_SUFFIXES = frozenset(
-    {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
-     "pnm", "ppm", "tga", "tif", "tiff", "webp"}
+    {"apng", "avif", "bmp", "dib", "gif", "heic", "heif", "hif", "jfif", "jp2", "jpe", "jpeg",
+     "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"}
 )  # fmt: skip
 """Suffixes of files that count as pictures where the name says nothing else."""
 
@@ -31,18 +31,24 @@ _UNSHOWN = re.compile(f"[{_MISLEADING}]")
 _UNSAFE = re.compile(rf'[{_MISLEADING}/\\<>:"|?*]')
 
 
-def safe(part: str) -> str:
+def safe(part: str, ending: str = "") -> str:
     """Return a part of a path without characters that a system cannot store or nobody can see.
 
     Unicode is composed (NFC); a dot or dash in front, and dots and spaces at the end, are removed.
-    Names that are reserved here or in Windows get a `_` in front.
+    Names that are reserved here or in Windows get a `_` in front. A long name is cut, if possible
+    before its `ending`.
     """
-    text = _UNSAFE.sub("_", unicodedata.normalize("NFC", part)).strip(" ")
-    text = re.sub(r"^[.-]+", "_", text)
-    text = text.encode()[:LONGEST].decode(errors="ignore").rstrip(" .")
+    part, ending = (_UNSAFE.sub("_", unicodedata.normalize("NFC", text)) for text in (part, ending))
+    text = re.sub(r"^[.-]+", "_", part.strip(" "))
+    room = max(0, LONGEST - len(ending.encode()))
+    text = _cut(_cut(text, room) + ending, LONGEST).rstrip(" .")
     if text.casefold() in RESERVED or _DEVICE.match(text):
         return f"_{text}"
     return text or "_"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text.encode()[:longest].decode(errors="ignore")
 
 
 def safe_path(name: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
-from stylewatch_daemon.files.shortages import in_words
 from stylewatch_daemon.ingest.claim import Claimer, key_of
 from stylewatch_daemon.ingest.pairing import only_ready, pair
 from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
@@ -90,7 +90,7 @@ class Inbox:
         try:
             yield
         except OSError as error:
-            self._blocked = in_words(error)
+            self._blocked = shortages.in_words(error)
         except Exception as error:
             name, text = type(error).__name__, shown(error)
             self._blocked = f"a fault of stylewatch stops this inbox ({name}: {text})"
@@ -128,8 +128,7 @@ class Inbox:
                 self._reporter.paused(shown(self.path), self._blocked)
 
     def _enter(self) -> None:
-        files, wanted = self.listing.files, self._settings.pairing.default_style
-        default = {} if wanted is None else find_styles(self._settings.pairing.styles, wanted)
+        files, default = self.listing.files, self._default_styles()
         self._used_styles = {
             style: used for style, used in self._used_styles.items() if style in files
         }
@@ -167,6 +166,17 @@ class Inbox:
         if pending:
             self._check_outbox()
         self.pending.extend(pending.items())
+
+    def _default_styles(self) -> Mapping[str, Path]:
+        """Return the default styles: none if they cannot be read, as most pairs need none."""
+        folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
+        try:
+            return {} if wanted is None else find_styles(folder, wanted)
+        except OSError as error:
+            if (shortage := shortages.shortage(error)) is not None:
+                raise shortage from error
+            self.trouble[f"the style library {shown(folder)}"] = shortages.in_words(error)
+            return {}
 
     def _leave(self, left: Mapping[Path, str]) -> None:
         """Report the skipped paths that are new, each with its reason."""
@@ -240,7 +250,7 @@ class Inbox:
         if isinstance(error, OSError):
             # Each try moves files to and fro, which wakes us: without a pause it would not end.
             self._retry_at[pair.main] = self._clock() + self._settings.watch.rescan_s
-            self.trouble[pair.name] = in_words(error)
+            self.trouble[pair.name] = shortages.in_words(error)
             self._reporter.paused(pair.name, self.trouble[pair.name])
         else:
             reason = f"its files to stop changing: {error}"

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, safe_path, shown
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, candidates, safe, safe_path, shown
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
@@ -39,9 +39,9 @@ _OTHER_SUFFIXES = frozenset(
 _PART = re.compile(
     r"(?:(?P<job>.+)\.)?(?P<part>content|init|style(?:-(?P<number>\d+))?)"
     r"(?P<mask>(?<!init)\.mask)?\.(?P<suffix>[^.]+)",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE | re.DOTALL | re.ASCII,  # without ASCII, `i` matches the dotted capital, too
 )
-_JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
+_JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL | re.ASCII)
 
 _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
            CONTENT_MASK: "mask of the content"}  # fmt: skip
@@ -317,8 +317,8 @@ class _FolderPairing:
         elif album := self._album_around():
             yield from self._album(album)
         elif is_inbox:
-            for picture in self.content.pictures:
-                yield from self._lone_picture(picture, default)
+            for picture, masks, needed in self._pictures():
+                yield from self._lone_picture(picture, masks, needed, default)
         elif self.content.pictures:
             yield self._incomplete(STYLE.format(""))
         elif own.all_but_content:
@@ -380,38 +380,52 @@ class _FolderPairing:
         return parts.pair(name, parts.first("content"), folder=folder)
 
     def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
+        is_own = style is self.content.own
         if mistake := style.duplicates or " and ".join(style.missing_styles):
-            yield self._incomplete(mistake)
+            if is_own or self.content.pictures:
+                yield self._incomplete(mistake)
             return
         shared = frozenset(style.all_but_content)
-        for picture in self.content.pictures:
-            mask = self._mask_of(picture)
-            yield style.pair(self._name(picture.stem), picture, shared=shared, masks=mask)
-        is_empty = style is self.content.own and self.path not in self.with_pictures
+        for picture, masks, needed in self._pictures():
+            name = self._name(picture.stem)
+            yield style.pair(name, picture, shared=shared | needed, masks=masks)
+        is_empty = is_own and self.path not in self.with_pictures
         if is_empty and not self.is_used(style.styles[0]):
             yield self._incomplete(PICTURES)
 
     def _lone_picture(
-        self, picture: Path, default: Mapping[str, Path]
+        self,
+        picture: Path,
+        masks: dict[str, Path],
+        needed: frozenset[Path],
+        default: Mapping[str, Path],
     ) -> Iterator[Pair | Incomplete]:
-        name, mask = self._name(picture.stem), self._mask_of(picture)
-        alone = Pair(name, picture, (), masks=mask)
+        alone = Pair(self._name(picture.stem), picture, (), masks=masks, shared=needed)
         if self.side_of(None) == "content":
             yield alone
             return
         if not default:
-            yield Incomplete(name, DEFAULT_STYLE.format(shown(picture.stem)), pair=alone)
+            waits_for = DEFAULT_STYLE.format(shown(picture.stem))
+            yield Incomplete(alone.name, waits_for, pair=alone)
+        names: list[str] = []
         for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
-            name = self._name(f"{picture.stem}-{style}" if len(default) > 1 else picture.stem)
-            shared = frozenset({path, picture, *mask.values()} if left else {path})
-            yield Pair(name, picture, (path,), masks=mask, shared=shared)
+            name = self._name(picture.stem, f"-{style}" if len(default) > 1 else "")
+            names.append(next(free for free in candidates(name) if free not in names))
+            shared = needed | {path} | ({picture, *masks.values()} if left else set())
+            yield replace(alone, name=names[-1], styles=(path,), shared=shared)
 
-    def _mask_of(self, picture: Path) -> dict[str, Path]:
-        mask = self.content.picture_masks.get(picture.stem.casefold())
-        return {} if mask is None else {CONTENT_MASK: mask}
+    def _pictures(self) -> Iterator[tuple[Path, dict[str, Path], frozenset[Path]]]:
+        """Yield each picture, its mask, and the mask again if a later picture needs it, too."""
+        last = {picture.stem.casefold(): picture for picture in self.content.pictures}
+        for picture in self.content.pictures:
+            stem = picture.stem.casefold()
+            mask = self.content.picture_masks.get(stem)
+            masks = {} if mask is None else {CONTENT_MASK: mask}
+            yield picture, masks, frozenset(masks.values() if last[stem] != picture else ())
 
-    def _name(self, last: str | None = None) -> str:
-        """Return the name in the outbox: that of the folder, with `last` below it."""
+    def _name(self, last: str | None = None, ending: str = "") -> str:
+        """Return the name in the outbox: that of the folder, with `last` and `ending` below it."""
         folder = safe_path(self.path.relative_to(self.inbox).as_posix())
-        parts = ([] if self.path == self.inbox else [folder]) + ([safe(last)] if last else [])
+        below = [safe(last, ending)] if last else []
+        parts = below if self.path == self.inbox else [folder, *below]
         return "/".join(parts) or safe(self.inbox.name)

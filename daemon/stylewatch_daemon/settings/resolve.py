@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +56,7 @@ def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[s
     """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `resolve` does."""
     if job_file is None:
         return {}
-    start = _read_start(job_file, folder)
-    document = yaml_lines.parse_bytes(start, job_file.name, LARGEST_JOB_FILE)
+    document = _parse(job_file, folder)
     job = yaml_lines.check(JobSettings, document)
     swept = (("sweep", "recipe"), job.sweep.get("recipe", ()))
     for where, recipes in ((("recipe",), (job.recipe,)), swept):
@@ -68,6 +67,11 @@ def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[s
                 "a file; put the file into one of the folders under `recipes` in config.yaml"
             )
     return document.plain
+
+
+def _parse(job_file: Path, folder: int | None) -> yaml_lines.Document:
+    start = _read_start(job_file, folder)
+    return yaml_lines.parse_bytes(start, job_file.name, LARGEST_JOB_FILE)
 
 
 def _read_start(job_file: Path, folder: int | None = None) -> bytes:
@@ -110,7 +114,7 @@ def queue_entry(
     content's first, where they are known. A job.yaml with a mistake, which `resolve` reports,
     counts as absent.
     """
-    job = _resolve_leniently(settings, job_file)
+    job = _resolve_leniently(settings, lambda: read_job_file(job_file))
     needs = [job.backend, job.device, job.recipe, job.set]
     shape = ""
     with suppress(RecipeError), refusing(RecipeError, "the settings"):
@@ -124,18 +128,24 @@ def only_side(
 ) -> Side | None:
     """Return the `only` of the job with this job.yaml, or the default if it cannot be read.
 
-    With a handle of its `folder` the file is opened there.
+    Mistakes in other settings do not matter: the job is refused for them. With a handle of its
+    `folder` the file is opened there.
     """
-    return _resolve_leniently(settings, job_file, folder).only
+
+    def read() -> Mapping[str, Any]:
+        plain = {} if job_file is None else _parse(job_file, folder).plain
+        return {"only": plain["only"]} if "only" in plain else {}
+
+    return _resolve_leniently(settings, read).only
 
 
 def _resolve_leniently(
-    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+    settings: ServiceSettings, read: Callable[[], Mapping[str, Any]]
 ) -> JobSettings:
-    """Return the settings of a job; where its job.yaml has a mistake, the defaults."""
+    """Return the settings of a job whose job.yaml is `read`; where that fails, the defaults."""
     try:
         with refusing(SettingsError, "the settings", ValidationError):
-            return _merge(settings, read_job_file(job_file, folder))
+            return _merge(settings, read())
     except (OSError, SettingsError, ValidationError) as error:
         if (shortage := shortages.shortage(error)) is not None:
             raise shortage from error

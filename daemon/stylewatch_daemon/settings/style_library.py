@@ -11,7 +11,8 @@ from stylewatch_daemon.settings.sections import Pairing
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     """Return the pictures in `folder`, by name: the one called `wanted`, or each one for `all`.
 
-    Names are without suffixes, except those of pictures that differ in nothing else.
+    Names are without suffixes, except those of pictures that differ in nothing else. Raises
+    OSError where the folder cannot be read.
     """
     if not folder.is_dir():
         return {}
@@ -31,7 +32,13 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
 def check_default_style(pairing: Pairing) -> None:
     """Raise SettingsError where the style library does not have the default style."""
     default = pairing.default_style
-    if default is not None and not find_styles(pairing.styles, default):
+    try:
+        is_missing = default is not None and not find_styles(pairing.styles, default)
+    except OSError as error:
+        raise SettingsError(
+            f"the style library {pairing.styles} cannot be read: {error.strerror}"
+        ) from error
+    if is_missing:
         raise SettingsError(
             f"pairing.default_style is {default!r}, and there is no such picture in the style "
             f"library {pairing.styles}"

@@ -109,6 +109,9 @@ LONG = "x" * 300
         ("submit content.jpg style.jpg --recipe nnst --content-weight 2", 64,
          "leave content_weight out"),
         ("submit content.jpg style.jpg --inbox absent", 73, "absent"),
+        ("submit content.jpg style.jpg --inbox '~nobody-here/in'", 64, "~nobody-here/in cannot"),
+        ("submit content.jpg style.jpg --state '~nobody-here/in'", 64, "~nobody-here/in cannot"),
+        (f"render --from {LONG} -o p/", 65, "x cannot be read: File name too long"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_and_nothing_is_written(

@@ -69,11 +69,14 @@ def test_an_existing_file_is_replaced_only_by_force(here: Path, taken: str, fina
 def test_force_removes_the_earlier_job_and_no_other_file(here: Path) -> None:
     make_finished_job(here, ".", days=0)
     mine = {"mine.txt", "final.jpg", "inputs/mine.jpg", "inputs/style.jpg", "stages/mine.png"}
+    inputs = {name for name in files(here) if name.startswith("inputs/")}
     for name in mine:
         (here / name).write_text("mine")
     with opened(named("."), force=True) as target:
         publish(target, "stages/0900.png")
-    assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml"}
+        assert files(here) >= inputs, "which this job may read"
+        publish(target, "inputs/sea.jpg")
+    assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml", "inputs/sea.jpg"}
 
 
 def test_force_renames_what_is_not_as_the_earlier_job_wrote_it(here: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.daemon.web.world import receipt
@@ -13,6 +14,7 @@ from stylewatch_daemon.cli import replay
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
 from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.recipes import book
 
@@ -72,6 +74,15 @@ def test_its_inputs_lie_beside_it_known_by_name_or_digest(folder: Path) -> None:
     (folder / "receipt.json").rename(series / "receipt.json")
     inputs.rename(series.parent / "inputs")
     assert replay.read(series).pictures()[0] == series.parent / "inputs/sea.jpg"
+
+
+def test_an_input_that_cannot_be_read_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = PermissionError(13, "Permission denied", "in/sea.jpg")
+    monkeypatch.setattr(atomic, "digest", Mock(side_effect=error))
+    with pytest.raises(InputError, match=r"^in/sea\.jpg cannot be read: Permission denied$"):
+        replay.read(folder).pictures()
 
 
 def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(folder: Path, read: Change) -> None:

@@ -140,7 +140,7 @@ def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folde
 
 def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Run) -> None:
     wave = entry("wave", outbox=str(folder.parent), place="sea")
-    enter(Path("state"), wave, entry("a"), entry("b", "running"))
+    enter(Path("state"), wave, entry("a"), entry("b", "running"), entry("~draft", "running"))
     for job in ("sea/receipt.json", "wave"):
         ended = run("report", job, "--state", "state", "-o", "out.html", "--force")
         assert (ended.code, ended.out) == (0, "out.html\n")
@@ -163,6 +163,7 @@ def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Ru
         (["waves"], 65, "that of a series: name the receipt of one of its jobs"),
         (["a"], 65, "its receipt is no longer in out"),
         (["b"], 65, "not finished yet (running)"),
+        (["~draft"], 65, "not finished yet (running)"),
     ):
         ended = run("report", *words, "--state", "state")
         assert ended.code == code and message in ended.err

@@ -14,7 +14,7 @@ from tests.daemon.disks import same_folder
 from tests.daemon.faults import fill, mounts, tree, waiting
 from tests.daemon.world import FakeInspector, changed_settings, make_inbox, make_settings
 
-from stylewatch_daemon.errors import InProgressError, InputError, OutputError
+from stylewatch_daemon.errors import InProgressError, InputError, OutputError, SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
@@ -22,6 +22,7 @@ from stylewatch_daemon.ingest.inbox import MAX_NOTES, Inbox
 from stylewatch_daemon.ingest.ingest import AHEAD, Ingest
 from stylewatch_daemon.ingest.inspection.messages import CutOff
 from stylewatch_daemon.model import Incomplete, Pair
+from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.state_dir import State
 
@@ -401,6 +402,23 @@ def test_pairs_stay_while_the_outbox_cannot_be_written(
     assert "is not mounted" in world.inbox.trouble[str(world.path)]
     assert (len(tree(world.path)), world.outbox.exists()) == (2, False)
     assert (world.run(), world.inbox.trouble) == (["a"], {})
+
+
+def test_a_style_library_that_cannot_be_read_stops_only_the_pairs_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, default_style="wave", styles=tmp_path / "styles")
+    fill(tmp_path, "styles/wave.jpg")
+    world.drop("a")
+    fill(world.path, "photo.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+        with pytest.raises(SettingsError, match=r"styles cannot be read: Permission denied"):
+            check_default_style(world.settings.pairing)
+        assert world.run() == ["a"]
+        (reason,) = world.inbox.trouble.values()
+        assert "Permission denied" in reason
+    assert (world.run(), world.inbox.trouble) == (["photo"], {})
 
 
 def test_a_pair_that_cannot_be_claimed_stops_no_other_and_is_tried_again_later(

@@ -49,6 +49,8 @@ def test_a_folder_with_content_and_style_is_a_job() -> None:
         ("al/style.jpg al/job.yaml al/1.jpg al/2.PNG al/film.mov al/style.txt al/content.xmp",
          {"al/1": "1.jpg style.jpg job.yaml", "al/2": "2.PNG style.jpg job.yaml",
           "al/film": "film.mov style.jpg job.yaml"}),
+        ("al/style.jpg al/phone.mpo al/scan.pbm",
+         {"al/phone": "phone.mpo style.jpg", "al/scan": "scan.pbm style.jpg"}),
         ("al/style.jpg al/live.HEIC al/Live.MOV", {"al/live": "live.HEIC style.jpg"}),
         ("a/style.jpg a/sub/deep/1.jpg a/own/style-3.jpg a/own/2.jpg a/c/content.jpg",
          {"a/own/2": "2.jpg style-3.jpg", "a/sub/deep/1": "1.jpg style.jpg"}),
@@ -134,6 +136,19 @@ def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> N
     mine = {INBOX / "sea.jpg", INBOX / "sea.mask.png"}
     assert [job.shared & mine for job in jobs.values()] == [mine, set()]
     assert all(job.masks == {"content-mask": INBOX / "sea.mask.png"} for job in jobs.values())
+    styles = {name: Path(f"/styles/{number}.jpg") for number, name in enumerate(["a:b", "a_b"])}
+    assert list(complete("sea.jpg", styles)) == ["sea-a_b", "sea-a_b-2"]
+    names = list(complete(f"{'夏' * 50}.jpg", STYLES))
+    assert [name.rpartition("-")[2] for name in names] == ["night", "wave"]
+
+
+@pytest.mark.parametrize("folder", ["", "al/style.jpg "])
+def test_the_last_of_the_pictures_with_one_mask_takes_it(folder: str) -> None:
+    mask = INBOX / folder[:3] / "sea.mask.png"
+    files = f"{folder}{folder[:3]}sea.jpg {folder[:3]}Sea.png {folder[:3]}sea.mask.png"
+    jobs = {job.main.name: job for job in paired(files, {"wave": STYLES["wave"]}).complete}
+    assert all(job.masks == {"content-mask": mask} for job in jobs.values())
+    assert [name for name, job in jobs.items() if mask not in job.shared] == ["sea.jpg"]
 
 
 def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
@@ -168,6 +183,15 @@ def test_one_side_is_complete_where_the_job_file_says_so(
     assert (lone.name, lone.styles) == ("sea", ())
 
 
+def test_a_mistake_of_an_album_is_that_of_its_folders_with_pictures() -> None:
+    pairing = paired("al/style.jpg al/style-2.mask.png al/notes/readme.txt al/sub/1.jpg")
+    missing = "the picture of style-2.mask.png"
+    assert {waiting.name: waiting.waits_for for waiting in pairing.incomplete} == {
+        "al": missing, "al/sub": missing,
+    }  # fmt: skip
+    assert all(waiting.pair is not None for waiting in pairing.incomplete)
+
+
 def test_an_album_without_pictures_is_incomplete_unless_its_style_was_used() -> None:
     pairing = paired("album/style.jpg style.jpg", is_used=lambda path: path.parent == INBOX)
     assert pairing.incomplete == (Incomplete("album", PICTURES),)
@@ -194,6 +218,12 @@ def test_what_was_left_out_stays_so_after_the_job_was_taken(
 
     pairing = paired(files, {"night": STYLES["night"]}, taken_from=taken_from)
     assert " ".join(job.name for job in pairing.complete) == jobs
+
+
+def test_letters_that_only_resemble_those_of_a_part_name_none() -> None:
+    """In Unicode the dotted capital I is the same as an i without case."""
+    (job,) = complete("a/CONTENT.JPG a/STYLE.JPG a/İNİT.PNG a/style-٣.png").values()
+    assert [path.name for path in job.files] == ["CONTENT.JPG", "STYLE.JPG"]
 
 
 def test_files_of_no_pair_are_left_with_the_reason() -> None:

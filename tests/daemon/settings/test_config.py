@@ -111,6 +111,8 @@ def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
     assert loaded.state.path == Path("/home/someone/state")
     assert config.load().inboxes[0].path == Path.cwd() / "inbox"
     assert load(text, {"state.path": "other"}).state.path == Path.cwd() / "other"
+    (above,) = load("inboxes: [{path: ../in/../pictures}]").inboxes
+    assert above.path == file.parent.parent / "pictures", "as files there are recognized by it"
 
 
 def test_a_recipe_file_is_found_from_the_folder_of_the_settings_or_at_home(

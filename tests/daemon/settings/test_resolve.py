@@ -70,6 +70,14 @@ def test_the_queue_gets_priority_and_needs(job_file: Path) -> None:
     assert queue_entry(service(priority=7), job_file)["priority"] == 7
 
 
+def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None:
+    """So that the pair is complete, and the job is refused for them."""
+    job_file.write_text("only: content\nsiz: 64\n")
+    assert resolve.only_side(service(), job_file) == "content"
+    job_file.write_text("only: contents\n")
+    assert resolve.only_side(service(), job_file) is None
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("other.yaml")])
 def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
     make: Callable[[Path], None], job_file: Path
