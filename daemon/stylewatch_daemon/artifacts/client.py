@@ -3,7 +3,9 @@
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.processes.child import Child
 
 SERVE = "stylewatch_daemon.artifacts.drawing_main:serve"
@@ -13,6 +15,13 @@ TIMEOUT = 300.0
 
 MAX_FILE = 256 << 20
 """Bytes of a file that is accepted."""
+
+
+def file_name(artifact: str, final: str) -> str:
+    """Return the file name of an artifact in a folder where the picture `final` has its own."""
+    path = PurePosixPath(artifact)
+    names = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
+    return next(name for name in names if name != final)
 
 
 @dataclass(frozen=True)

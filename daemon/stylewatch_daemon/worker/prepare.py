@@ -23,7 +23,7 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, first_picture, inspect
+from stylewatch_painter.images.clip import Clip, Format, first_picture, inspect, longest_side
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
@@ -163,6 +163,7 @@ def _as_clip(
         if value:
             raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
     size = even(first.task.final)
+    _check_sides(size, settings.clip.format)
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
@@ -193,6 +194,16 @@ def _as_clip(
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, first.backend, resume),
     )
+
+
+def _check_sides(size: Size, format: Format) -> None:
+    """Raise SettingsError where clips of a format cannot have that size."""
+    longest = longest_side(format)
+    if longest is not None and max(size) > longest:
+        raise SettingsError(
+            f"the painted clip would be {size[0]}x{size[1]} pixels, and {format} holds at most "
+            f"{longest} pixels a side: ask for a smaller size, or for clip.format: mkv"
+        )
 
 
 def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn
+from stylewatch_daemon.artifacts.client import (
+    ArtifactRequest,
+    LossTable,
+    Source,
+    drawn,
+    file_name,
+)
 from stylewatch_daemon.files import atomic, flat_layout
-from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
@@ -324,12 +329,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
 def artifact_names(order: Order, final: str) -> dict[str, str]:
     """The file name of each artifact; the name of the `final` picture is taken."""
-    names: dict[str, str] = {}
-    for artifact in order.settings.artifacts:
-        path = PurePosixPath(artifact)
-        choices = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
-        names[artifact] = next(name for name in choices if name != final)
-    return names
+    return {artifact: file_name(artifact, final) for artifact in order.settings.artifacts}
 
 
 def _input(role: str, path: Path) -> Source:

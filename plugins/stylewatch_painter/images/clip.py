@@ -381,9 +381,10 @@ class _Film:
         self._start_numbers = sorted({self._numbers[key] for key in self._starts} - {-1})
 
     def _set_times(self, stream: Any, last_duration: int | None) -> None:
-        """Set the times, each after the one before."""
-        times = list(accumulate(self._shown_ticks, lambda before, tick: max(tick, before + 1)))
+        """Set the times, each after the one before, also by the clock of our own films."""
         unit = Fraction(stream.time_base)
+        step = math.ceil(1 / (unit * _CLOCK))
+        times = list(accumulate(self._shown_ticks, lambda before, tick: max(tick, before + step)))
         self.origin = times[0] * unit
         self.times = [(time - times[0]) * unit for time in times]
         # Matroska states no durations of frames, but that of the track
@@ -393,7 +394,7 @@ class _Film:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
             before = self.times[-1] - self.times[-2] if len(times) > 1 else usual
             last = rest if rest > 0 else before
-        self.seconds = self.times[-1] + last
+        self.seconds = self.times[-1] + max(last, Fraction(1, _CLOCK))
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -594,6 +595,7 @@ Format = Literal["mp4", "webm", "mkv"]
 class _Output:
     """How the pictures of a format are encoded, and which sound it holds.
 
+    `longest` is the longest side that the encoder takes, in pixels; None: any that is read.
     `sound` are FFmpeg's names of codecs, `fallback` the encoder for others. Without threads and
     frames out of order a frame has the same bytes on any number of cores, and segments join.
     """
@@ -602,6 +604,7 @@ class _Output:
     encoder: str
     pixels: str
     options: dict[str, str]
+    longest: int | None
     sound: frozenset[str] | None
     fallback: str
 
@@ -612,6 +615,7 @@ _OUTPUTS = {
         "libx264",
         "yuv420p",
         {"bf": "0", "g": "120", "preset": "medium"},
+        16_384,
         frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
         "aac",
     ),
@@ -620,6 +624,7 @@ _OUTPUTS = {
         "libvpx-vp9",
         "yuv420p",
         {"b:v": "0", "cpu-used": "2", "deadline": "good", "g": "120", "row-mt": "0"},
+        65_536,
         frozenset({"opus", "vorbis"}),
         "libopus",
     ),
@@ -628,6 +633,7 @@ _OUTPUTS = {
         "ffv1",
         video_color.RGB,
         {"g": "1", "level": "3", "slicecrc": "1", "slices": "4"},
+        None,
         None,
         "aac",
     ),
@@ -642,6 +648,11 @@ _END = b"\0"
 """A packet behind the last frame of a segment; its time is the frame's end."""
 
 _SAMPLES = 48_000  # per second, where sound is encoded
+
+
+def longest_side(format: Format) -> int | None:
+    """Return the longest side that clips of a format can have, in pixels; None for any."""
+    return _OUTPUTS[format].longest
 
 
 def write_segment(path: Path, frames: Iterable[Frame], format: Format, quality: int) -> None:
@@ -687,7 +698,8 @@ def _encoder(container: Any, output: _Output, shape: tuple[int, ...], quality: i
 
 
 def _ticks(seconds: Fraction) -> int:
-    return round(seconds * _CLOCK)
+    # halves go up: `round` takes 1.5 and 2.5 to the same tick
+    return math.floor(seconds * _CLOCK + Fraction(1, 2))
 
 
 def join(

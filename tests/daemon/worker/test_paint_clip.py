@@ -31,6 +31,7 @@ from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.color import Floats, to_space
+from stylewatch_painter.images.read import MAX_SIDE
 from stylewatch_painter.recipes import book
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
@@ -327,6 +328,22 @@ def test_what_is_for_pictures_alone_is_refused(
     if word == "from_step":
         given = replace(given, init=pictures / "content.jpg")
     with pytest.raises(SettingsError, match=f"{word} .*film.mkv is a clip"):
+        painted(given)
+
+
+@pytest.mark.parametrize("format", ["mp4", "webm", "mkv"])
+def test_a_clip_that_its_format_cannot_hold_is_refused_before_it_is_painted(
+    format: clip.Format, tmp_path: Path, pictures: Path
+) -> None:
+    longest = clip.longest_side(format)
+    side = (longest or MAX_SIDE - 2) + 2
+    film = lossless(tmp_path / "film.mkv", [np.zeros((2, side, 3), np.uint8)])
+    given = clip_order(tmp_path / "job", pictures, film, size=side, clip={"format": format})
+    if longest is None:
+        assert clip_painter(given).job.size == (side, 2)
+        return
+    reason = f"would be {side}x2 pixels, and {format} holds at most {longest} pixels a side: ask"
+    with pytest.raises(SettingsError, match=reason):
         painted(given)
 
 

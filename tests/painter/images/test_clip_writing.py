@@ -13,7 +13,16 @@ import pytest
 from tests.painter.films import SIZE, film, flat, pattern
 from tests.painter.images.test_clip import LIMITS, animation, read
 
-from stylewatch_painter.images.clip import Format, Frame, frames, inspect, join, write_segment
+from stylewatch_painter.images.clip import (
+    Format,
+    Frame,
+    frames,
+    inspect,
+    join,
+    longest_side,
+    write_segment,
+)
+from stylewatch_painter.images.read import MAX_SIDE
 from stylewatch_painter.stage import Bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -73,6 +82,32 @@ def test_frames_come_back_at_their_times(
         assert difference == 0 if format == "mkv" else difference < 6
     colors = () if format == "mkv" else ("BT.709 in limited range to sRGB",)
     assert clip.converted == colors
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("rate", [10_000_000, 11_520_000])
+def test_frames_closer_together_than_the_clock_of_films_are_kept(
+    tmp_path: Path, rate: int, format: Format
+) -> None:
+    """Also where two times are half a tick of it behind one, and for the end of the last frame."""
+    ticks = [0, 3, 5, 333_667, 333_668, 333_669, 1_001_001, 1_001_002]
+    unit = Fraction(1, rate)
+    film(tmp_path / "a.mp4", frames=8, ticks=ticks, time_base=unit, options={"bf": "0"})
+    short = tmp_path / "short.mp4"
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(short), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux():
+            if packet.pts is not None:
+                packet.stream, packet.duration = stream, 1
+                target.mux(packet)
+    shown = list(frames(short, LIMITS))
+    assert {tick * unit for tick in (0, 3, 5, 333_667)} < {frame.time for frame in shown}
+    path, _ = joined(tmp_path, format, shown)
+    times = [frame.time for frame in frames(path, LIMITS)]
+    assert len(times) == 8 and times == sorted({*times})
+    exact = Fraction(1, 10**6) if format == "mp4" else Fraction(8, 1000)  # MKV counts milliseconds
+    for time, frame in zip(times, shown, strict=True):
+        assert abs(time - frame.time) <= exact
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -293,6 +328,20 @@ def test_what_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
     write_segment(tmp_path / "a", odd, "mkv", 90)
     with pytest.raises(ValueError, match="a segment needs a frame"):
         write_segment(tmp_path / "a", [], "mp4", 90)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_longest_side_is_that_of_the_encoder(tmp_path: Path, format: Format) -> None:
+    longest = longest_side(format)
+
+    def write(side: int) -> None:
+        shown = [Frame(0, Fraction(0), Fraction(1), pattern(0, (side, 2)))]
+        write_segment(tmp_path / "a", shown, format, 90)
+
+    write(longest or MAX_SIDE)
+    if longest is not None:
+        with pytest.raises(av.FFmpegError):
+            write(longest + 2)
 
 
 def test_frames_are_encoded_as_they_come(tmp_path: Path) -> None:
