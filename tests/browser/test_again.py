@@ -18,8 +18,8 @@ QUICK = ("--set", "backends.sketch.seconds_per_step=0.01", "--set", "steps=20")
 def quick(site: Site, windows: Windows) -> Page:
     """The first page of a daemon with short jobs and a style library, after a job."""
     (site.root / "library").mkdir()
-    (site.root / "library/tiles.jpg").write_bytes(site.wave.read_bytes())
-    (site.root / "library/tiles.txt").write_text("drawn by nobody")
+    (site.root / 'library/"tiles".jpg').write_bytes(site.wave.read_bytes())
+    (site.root / 'library/"tiles".txt').write_text("drawn by nobody")
     site.start(*QUICK, "--set", "pairing.styles=library")
     page = windows.open()
     page.goto(site.url)
@@ -56,7 +56,7 @@ def test_a_picture_is_painted_again_and_stands_beside_the_first_one(
     expect(variants).to_have_count(2)
     new, old = variants.all()
     expect(new).to_contain_text("this job")
-    expect(new).to_contain_text("wave.jpg and tiles.jpg")
+    expect(new).to_contain_text("wave.jpg and _tiles_.jpg")
     for text in (re.compile(r"strength\s*0.25"), re.compile(r"color\s*match")):
         expect(new).to_contain_text(text)
     expect(old).to_contain_text(re.compile(r"color\s*style"))
@@ -96,7 +96,7 @@ def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Sit
     library.get_by_role("checkbox", name="tiles").check()
     quick.locator("#content").set_input_files(site.sea)
     start(quick)
-    see(finished(quick, "sea-tiles").get_by_role("img"))
+    see(finished(quick, "sea-_tiles_").get_by_role("img"))
     open_job_of = finished(quick, "sea-wave").get_by_role("link").first
     open_job_of.click()
     quick.get_by_text("Keep wave.jpg in the style library").click()

@@ -197,3 +197,5 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     stage = page.get_by_role("link", name="step 10").get_attribute("href")
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok
     expect(page.get_by_role("button", name="Play")).to_have_count(0)  # scripts show it
+    page.get_by_label("From step").select_option("5")
+    expect(page.get_by_role("button", name="Run on from this stage")).to_be_visible()

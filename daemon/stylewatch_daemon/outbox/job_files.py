@@ -6,6 +6,7 @@ no link is followed there, nothing in a receipt leads out of its folder, and a f
 is known counts only with exactly these bytes.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -18,15 +19,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, flat_layout, safe_dirs
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGES, STAGING
+from stylewatch_daemon.outbox.publish import (
+    CLIP_FOLDER,
+    REASON,
+    RECEIPT,
+    STAGES,
+    STAGING,
+    reason_text,
+)
 from stylewatch_daemon.store.journal import Role, is_role
 from stylewatch_daemon.store.ledger import Entry
 
 Part = Literal["stages", "inputs"]
 
-NOTE = ".written.json"
+LOSSES, NOTE = "losses.csv", ".written.json"
 
 STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 """File name of a stage: its step."""
@@ -94,22 +102,8 @@ def _digests(receipt: Mapping[str, Any], part: str) -> dict[str, str]:
     return named
 
 
-def written(entry: Entry) -> dict[str, str]:
-    """Return the SHA-256 of each file that the receipt of a job names, by its path there."""
-    with (
-        suppress(OSError),
-        safe_dirs.opened(Path(entry.outbox), str(entry.place)) as folder,
-        open_file(RECEIPT, folder) as file,
-    ):
-        receipt = parse_receipt(file)
-        records = (*_records(receipt, "stages"), *_records(receipt, "files"))
-        digests = {_text(record, "file"): _text(record, "sha256") for record in records}
-        return {path: digest for path, digest in digests.items() if path}
-    return {}
-
-
 def write_note(outbox: Path, place: str) -> None:
-    """Name the stages that are in the folder of a job that will get no receipt.
+    """Name the stages and the losses that are in the folder of a job that will get no receipt.
 
     Raises OSError where the note cannot be written; without stages there is none.
     """
@@ -124,6 +118,8 @@ def write_note(outbox: Path, place: str) -> None:
     if stages:
         note = {"finished": datetime.now(UTC).isoformat(), "stages": stages}
         with safe_dirs.opened(outbox, place) as folder:
+            with suppress(OSError):  # there may be none
+                note["files"] = [{"file": LOSSES, "sha256": sha256_of(LOSSES, folder)}]
             atomic.write(NOTE, json.dumps(note, indent=1).encode(), folder)
 
 
@@ -207,6 +203,57 @@ class Input:
         if self.sha256:
             return atomic.digest_of(file, step) == self.sha256
         return self.size is None or os.fstat(file.fileno()).st_size == self.size
+
+
+def written(entry: Entry) -> Iterator[Input]:
+    """Yield the files of a job that has ended, as they were written to its outbox.
+
+    Their checksums are by its receipt, or its note. An input that is not named there has that of
+    the ledger, or else its size; what has neither is left out. The note and the receipt, which have
+    no checksum of their own, come last.
+    """
+    if entry.refused_as is not None:
+        reason = hashlib.sha256(reason_text(entry.reason)).hexdigest()
+        yield _at(entry, f"{entry.refused_as}/{REASON}", reason)
+        yield from _written_inputs(entry, entry.refused_as, {})
+    if entry.place is None:
+        return
+    receipt = _receipt_or_note(entry)
+    for record in (*_records(receipt, "stages"), *_records(receipt, "files")):
+        file, sha256 = _text(record, "file"), _text(record, "sha256")
+        outside = ".." in file.split("/")
+        path = flat_layout.painting(entry.place, file) if outside else f"{entry.place}/{file}"
+        if sha256 and "\0" not in path:
+            yield _at(entry, path, sha256)
+    digests = _digests(receipt, "inputs")
+    for record in _records(receipt, "inputs"):
+        if isinstance(changed := record.get("changed"), dict):
+            digests[_text(record, "name")] = _text(changed, "sha256")
+    yield from _written_inputs(entry, f"{entry.place}/inputs", digests)
+    for name in (NOTE, RECEIPT):
+        yield _at(entry, f"{entry.place}/{name}")
+
+
+def _written_inputs(entry: Entry, folder: str, digests: Mapping[str, str]) -> Iterator[Input]:
+    for record in entry.inputs:
+        sha256 = digests.get(record["name"]) or record.get("sha256", "")
+        yield _at(entry, f"{folder}/{record['name']}", sha256, record.get("size", -1))
+
+
+def _at(entry: Entry, path: str, sha256: str = "", size: int | None = None) -> Input:
+    """Return the file of a job at a path in its outbox."""
+    folder, name = os.path.split(path)
+    return Input("output", name, (Spot(Path(entry.outbox), folder, name),), sha256, size)
+
+
+def _receipt_or_note(entry: Entry) -> Mapping[str, Any]:
+    for name in (RECEIPT, NOTE):
+        with (
+            suppress(OSError),
+            Spot(Path(entry.outbox), str(entry.place), name).open() as file,
+        ):
+            return parse_receipt(file)
+    return {}
 
 
 def inputs(entry: Entry) -> tuple[Input, ...]:
@@ -309,12 +356,21 @@ def input_spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
 
 
 def parse_receipt(file: BufferedReader) -> Mapping[str, Any]:
-    """Read the receipt, or the note, in an opened file; empty where it is damaged."""
-    with suppress(ValueError, RecursionError):
-        plain = json.loads(file.read(MAX_BYTES))
+    """Read the receipt, or the note, in an opened file; empty where it is damaged.
+
+    It is damaged, too, where a text is no Unicode, or a number is larger than any float.
+    """
+    with suppress(ValueError, OverflowError, RecursionError):
+        plain = json.loads(file.read(MAX_BYTES), parse_int=_parse_int)
+        json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
         if isinstance(plain, dict):
             return plain
     return {}
+
+
+def _parse_int(digits: str) -> int:
+    float(number := int(digits))  # raises OverflowError
+    return number
 
 
 def _records(receipt: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

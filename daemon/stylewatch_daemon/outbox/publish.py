@@ -27,7 +27,7 @@ STAGED_CHECKPOINT = ".checkpoint.npz"
 CLIP_FOLDER = ".clip"
 """Folder, below a job's staged files, of painted frames and segments of a clip."""
 
-REFUSED = "_refused"
+REFUSED, REASON = "_refused", "reason.txt"
 _INCOMPLETE = f"{REFUSED}.half"
 """A folder for REFUSED that is not complete yet, in the staging folder."""
 
@@ -75,6 +75,11 @@ def _above(staging: Path) -> tuple[Path, str]:
     folders = (folder.parent for folder in staging.parents if folder.name == STAGING)
     above = next(folders, staging.parent)
     return above, str(staging.relative_to(above))
+
+
+def reason_text(reason: str) -> bytes:
+    """Return the content of REASON."""
+    return f"{reason.strip()}\n".encode(errors="replace")
 
 
 class Outbox:
@@ -301,13 +306,12 @@ class Outbox:
         with self._writing():
             atomic.make_folder(self.root)
             self.clear(job_id)
-            text = f"{reason.strip()}\n".encode(errors="replace")
             with self._staging(job_id) as staging:
                 with self._staging(f"{job_id}/{_INCOMPLETE}") as made:
                     for path in inputs:
                         self._link_or_copy(path, made, path.name, step)
-                    atomic.write("reason.txt", text, made)
-                    self._sharing.file(made, "reason.txt")
+                    atomic.write(REASON, reason_text(reason), made)
+                    self._sharing.file(made, REASON)
                     self._sharing.folder(made)
                     atomic.sync_folder(made)
                 os.rename(_INCOMPLETE, REFUSED, src_dir_fd=staging, dst_dir_fd=staging)

@@ -1,8 +1,8 @@
 """Retention: remove old stages and inputs of finished jobs, and forget old jobs.
 
 Only what we wrote is removed: a job's receipt names each file with its checksum (where it was
-canceled or failed, a note does). A file that is not named there, or that was changed since, stays;
-so do the final picture, the receipt itself, and what was refused, which belongs to people.
+canceled or failed, a note does). A file that is not named there, or that was changed since, stays.
+Until a job is deleted, so do the final picture, the receipt itself, and what was refused.
 """
 
 import os
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import flat_layout, identity, safe_dirs
+from stylewatch_daemon.files import atomic, identity, safe_dirs
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import Spot
-from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED, STAGES, Outbox
+from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED, Outbox
 from stylewatch_daemon.settings.sections import Keep, Retention
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
@@ -69,11 +69,15 @@ def outlived(
 def remove(file: Outlived) -> None:
     """Remove the file, and its folder if that is empty then; raises OutputError."""
     job, _, part = file.folder.rpartition("/")
+    _unlink(file)
+    with suppress(OSError), safe_dirs.opened(file.root, job) as folder:
+        os.rmdir(part, dir_fd=folder)
+
+
+def _unlink(file: Spot) -> None:
     try:
         with safe_dirs.opened(file.root, file.folder) as folder:
             os.unlink(file.name, dir_fd=folder)
-        with suppress(OSError), safe_dirs.opened(file.root, job) as folder:
-            os.rmdir(part, dir_fd=folder)
     except OSError as error:
         raise OutputError(f"{file.path} cannot be removed: {error.strerror or error}") from error
 
@@ -152,37 +156,25 @@ class Expiry:
             thumbs.sweep(self._thumbnails, self._ledger().digests())
 
 
-def remove_job(entry: Entry) -> set[str]:
+def remove_job(entry: Entry, step: atomic.Step = lambda: None) -> set[str]:
     """Remove the files of a job that has ended from its outbox; return the pictures' digests.
 
-    What others put there stays, and so do files in an inbox. Raises OSError.
+    What others put there or have changed stays, and so do files in an inbox. Raises OutputError.
     """
-    outbox, place = Path(entry.outbox), entry.place
+    outbox = Path(entry.outbox)
     if not outbox.is_dir():  # a mount that comes back, perhaps
         raise OutputError(f"the outbox {outbox} is not there")
-    inputs = {record["name"]: record.get("sha256", "") for record in entry.inputs}
-    digests = set(inputs.values())
-    paths: list[str] = []
-    if entry.refused_as is not None:
-        paths += (f"{entry.refused_as}/{name}" for name in (*inputs, "reason.txt"))
-    if place is not None:
-        written = job_files.written(entry)
-        digests |= set(written.values())
-        stages = (f"{STAGES}/{stage.name}" for stage in job_files.stages(entry).values())
-        archived = (f"inputs/{name}" for name in inputs)
-        # The receipt goes last: it names the others, if this is cut off.
-        for file in (*written, *stages, *archived, "losses.csv", job_files.NOTE, RECEIPT):
-            outside = ".." in file.split("/")
-            paths.append(flat_layout.painting(place, file) if outside else f"{place}/{file}")
-    for path in map(PurePosixPath, paths):
-        with (
-            suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError, OutputError),
-            safe_dirs.opened(outbox, str(path.parent)) as folder,
-        ):
-            os.unlink(path.name, dir_fd=folder)
-    for folder_path in {str(path.parent) for path in map(PurePosixPath, paths)}:
-        Outbox(outbox).drop_empty(folder_path)
-    return digests - {""}
+    digests = {record.get("sha256", "") for record in entry.inputs}
+    folders = set[str]()
+    # The receipt goes last: it names the others, if this is cut off.
+    for file in list(job_files.written(entry)):
+        digests.add(file.sha256)
+        folders |= {spot.folder for spot in file.spots}
+        with suppress(InputError):  # gone or changed
+            _unlink(file.find(step))
+    for folder in folders:
+        Outbox(outbox).drop_empty(folder)
+    return {digest for digest in digests if digest.isalnum()}  # a receipt may say anything
 
 
 def forgotten_before(days: int) -> str:

@@ -189,13 +189,17 @@ class JobActions:
         self.publish()
 
     def delete(self, job: str) -> None:
-        """Remove the files of a job that has ended, and forget it; a series with all its jobs."""
+        """Remove the files of a job that has ended, and forget it; a series with all its jobs.
+
+        Raises OSError where it cannot be done now, InProgressError while long files are compared.
+        """
         entry = self.state.ledger.find(job)
         if entry is None or entry.id != job or entry.state not in LAST:
             return
         for member in self.state.ledger.members(job):
             self.delete(member.id)
-        digests = retention.remove_job(entry)
+        remove = partial(retention.remove_job, entry, self.transfers.step)
+        digests = self.transfers.run(f"delete {job}", entry.bytes, remove)
         self.state.ledger.delete(job)
         left = self.state.ledger.digests()
         thumbs.sweep(self.state.thumbs, left)

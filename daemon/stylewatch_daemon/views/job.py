@@ -34,6 +34,8 @@ WIDTH, HEIGHT = 320, 96
 _MARGIN = 4
 _MIN_DECADES = 0.1
 _MAX_POINTS = 160
+_MAX_STEP = 2**53
+"""Larger numbers are no exact floats."""
 _NO_TERMS = ("step", "width", "height", "seconds", "total")
 """Columns of losses.csv."""
 
@@ -99,15 +101,17 @@ class Curve:
 def parse(table: str) -> Lines:
     """Read all columns of a losses.csv; empty where the table is damaged.
 
-    A cell is empty where the step does not have the term.
+    A cell is empty where the step does not have the term. Steps that no job can have are left out.
     """
-    rows = list(csv.DictReader(table.splitlines()))
     try:
+        rows = [
+            row for row in csv.DictReader(table.splitlines()) if 0 <= int(row["step"]) <= _MAX_STEP
+        ]
         return {
             column: [(int(row["step"]), float(row[column])) for row in rows if row[column] != ""]
             for column in rows[0]
         }
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (csv.Error, IndexError, KeyError, TypeError, ValueError):
         return {}
 
 

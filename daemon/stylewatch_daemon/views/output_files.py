@@ -16,10 +16,12 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
+from stylewatch_daemon.artifacts.client import file_name
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.outbox.job_files import (
+    LOSSES,
     MAX_BYTES,
     Spot,
     frames,
@@ -31,14 +33,12 @@ from stylewatch_daemon.outbox.job_files import (
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry
 
-LOSSES = "losses.csv"
-
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
     "sheet": ("sheet.png",),
     "curve": ("losses.png",),
 }
-"""Files that may lie in a job's folder, by the name that they have here."""
+"""Artifacts that may lie in a job's folder, by the name that they have here."""
 
 _NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
 
@@ -148,7 +148,7 @@ def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]
 
     Inputs have their original names.
     """
-    whats = ["final", *ARTIFACTS, *(f"stage-{step}" for step in stages(entry))]
+    whats = ["final", *(f"stage-{step}" for step in stages(entry))]
     taken = set[str]()
     for what in (*whats, *(f"input-{number}" for number in range(len(entry.inputs)))):
         picture = find(entry, state, what)
@@ -161,7 +161,8 @@ def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]
             name = next(name for name in names if name not in taken)
             taken.add(name)
         yield f"stages/{name}" if folder == "stage" else name, picture.file
-    for name in (LOSSES, RECEIPT):
+    artifacts = (name for what in ARTIFACTS for name in _artifact_files(entry, what))
+    for name in (*artifacts, LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
             yield name, Spot(Path(entry.outbox), str(entry.place), name).open()
 
@@ -184,7 +185,13 @@ def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
                 path = PurePosixPath(flat_layout.painting(entry.place, final))
                 yield Spot(root, str(path.parent), path.name)
         else:
-            yield from (Spot(root, entry.place, name) for name in ARTIFACTS.get(what, ()))
+            yield from (Spot(root, entry.place, name) for name in _artifact_files(entry, what))
+
+
+def _artifact_files(entry: Entry, what: str) -> Iterator[str]:
+    """File names of artifacts; where the final picture has the usual name, they have others."""
+    final = str(read_receipt(entry).get("final"))
+    yield from (file_name(artifact, final) for artifact in ARTIFACTS.get(what, ()))
 
 
 def _input_spots(entry: Entry, state: Path, number: int) -> Iterator[Spot]:

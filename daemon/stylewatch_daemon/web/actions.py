@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from pathlib import PurePosixPath
-from typing import Any
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,7 +25,6 @@ from stylewatch_daemon.files import atomic, mounts
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import nothing_to
-from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.journal import new_id
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
@@ -105,8 +105,6 @@ def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, s
     with picture.file:
         if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
             raise UsageError(f"the style library takes no file called {name}{suffix}")
-        if name.casefold() in map(str.casefold, find_styles(folder, "all")):
-            raise UsageError(f"the style library has a style called {name}: choose another name")
         for inbox in here.settings.inboxes:
             if mounts.lies_in(folder, inbox.path, mounts.table()):
                 raise UsageError(
@@ -115,10 +113,10 @@ def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, s
                 )
         try:
             atomic.make_folder(folder)
-            with atomic.beside(folder / f"{name}{suffix}") as writing:
-                shutil.copyfileobj(picture.file, writing, atomic.CHUNK)
+            _check_name(folder, name)
+            _create(folder / f"{name}{suffix}", picture.file)
             if source := fields.get("source"):
-                atomic.write(folder / f"{name}.txt", f"{shown(source)}\n".encode())
+                _create(folder / f"{name}.txt", BytesIO(f"{shown(source)}\n".encode()))
         except OSError as error:
             raise OutputError(
                 f"the style library {folder} cannot be written ({error.strerror}): let the "
@@ -128,11 +126,35 @@ def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, s
     return name
 
 
+def _check_name(folder: Path, name: str) -> None:
+    """Raise UsageError where the library has a file of that name, with any suffix."""
+    for path in folder.iterdir():
+        if name.casefold() in (path.stem.casefold(), path.name.casefold()):
+            raise _taken(path)
+
+
+def _create(path: Path, content: BinaryIO) -> None:
+    """Write a file that is not there yet; raises UsageError where it is, OSError."""
+    with atomic.beside(path) as writing:
+        shutil.copyfileobj(content, writing, atomic.CHUNK)
+        writing.flush()
+        try:
+            path.touch(exist_ok=False)  # a file that came meanwhile would be replaced
+        except FileExistsError as error:
+            raise _taken(path) from error
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(
+        f"the style library has a file called {shown(path.name)}: choose another name"
+    )
+
+
 async def retry(request: Request) -> Response:
     """Run a finished job again, as a new job; `from_stage` is the number of a stage to start at."""
     here, fields = context(request), await form(request)
     number = fields.get("from_stage", "")
-    if number and not re.fullmatch("0*[0-9]{1,9}", number):
+    if number and not re.fullmatch("[0-9]{1,9}", number):
         raise UsageError("from_stage should be the number of a stage")
     stage = int(number) if number else None
     entry = await run_in_threadpool(job_of, request)

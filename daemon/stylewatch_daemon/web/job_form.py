@@ -202,7 +202,8 @@ def base_of(entry: Entry, settings: Config) -> tuple[JobSettings, str]:
 
 def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
     """Return fields that make a larger print of a picture."""
-    is_box = receipt.recipe.get("schedule", {}).get("fit") == "stretch"
+    schedule = receipt.recipe.get("schedule")
+    is_box = isinstance(schedule, Mapping) and schedule.get("fit") == "stretch"
 
     def size(factor: int) -> str:
         width, height = (factor * side for side in receipt.size)

@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -374,8 +374,10 @@ class PageData:
             stages = (*stages, newest)
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
-        clip = images.clip(entry, f"{name}, painted clip")
-        final = None if clip else images.large(entry, "final", f"{name}, output")
+        clip = images.whole(entry, "final", f"{name}, painted clip", BROWSER_CLIPS)
+        # a preview of a film, such as one that browsers do not play, is its first frame
+        is_film = clip is not None or entry.frames > 1
+        final = None if is_film else images.large(entry, "final", f"{name}, output")
         if final and stages:  # the last stage is the output, which may be enlarged
             stages = (*stages[:-1], replace(stages[-1], large=final))
         return JobPage(
@@ -386,7 +388,9 @@ class PageData:
             before=None if stages and entry.frames > 1 else self._before(entry),
             after=final or (stages[-1].large if stages else None),
             stages=stages,
-            animation=images.large(entry, "animation", f"{name}, animation of all stages"),
+            animation=images.whole(
+                entry, "animation", f"{name}, animation of all stages", BROWSER_FORMATS
+            ),
             clip=clip,
             inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
             variants=tuple(self._variants(entry)),
@@ -558,10 +562,13 @@ class ImageLinks:
             return Image(_own_file(entry, what, sha256), alt)
         return Image(_preview(entry, what, LARGE_SIDE, sha256), alt) if sha256 else None
 
-    def clip(self, entry: Entry, alt: str) -> Image | None:
-        """The painted clip of a job; None where there is none that browsers can play."""
-        sha256, suffix, _ = self._file(entry, "final")
-        return Image(_own_file(entry, "final", sha256), alt) if suffix in BROWSER_CLIPS else None
+    def whole(self, entry: Entry, what: str, alt: str, formats: Collection[str]) -> Image | None:
+        """The moving picture `what` itself; None where there is none in one of the `formats`.
+
+        It has any size: a preview would be its first frame.
+        """
+        sha256, suffix, _ = self._file(entry, what)
+        return Image(_own_file(entry, what, sha256), alt) if suffix in formats else None
 
     def _file(self, entry: Entry, what: str) -> tuple[str, str, int]:
         """SHA-256, ending and bytes of the picture `what`; empty where there is none."""

@@ -82,7 +82,11 @@ def listening_socket(page: WebPage, passed: socket.socket | None) -> Iterator[so
     elif address.host:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         place = (address.host, address.port)
-        with socket.create_server(place, family=family, backlog=QUEUE) as listening:
+        # `::` is each address of this machine, as people are told, and so those of IPv4 too.
+        is_dual = address.host == "::" and socket.has_dualstack_ipv6()
+        with socket.create_server(
+            place, family=family, backlog=QUEUE, dualstack_ipv6=is_dual
+        ) as listening:
             yield listening
     elif passed is not None:
         yield passed

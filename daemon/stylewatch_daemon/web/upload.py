@@ -1,7 +1,8 @@
 """Uploads: pictures that are dropped onto the page make a job, or are further styles of one.
 
-POST /upload           a form with files: `content`, `style` (one or more); `library:NAME` for a
-                       style of the library, `name`, and the controls of `job_form`
+POST /upload           a form with files: `content`, `style` (one or more); `library` with the name
+                       of a style of the library, or `library:NAME`, for each; `name`, and the
+                       controls of `job_form`
 POST /jobs/ID/again    the same without `content` and `name`; `without:2` leaves out a style
 
 They are collected in `state/uploads`. A pair is submitted as by `stylewatch submit`; a job is
@@ -28,8 +29,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.errors import InputError, OutputError, UsageError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.errors import FullError, InputError, OutputError, UsageError
+from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
@@ -73,7 +74,7 @@ _slots = asyncio.Semaphore(AT_ONCE)
 async def upload(request: Request) -> Response:
     """Make a job of the pictures; the answer has its name in the inbox."""
     here = context(request)
-    async with _form(request) as form:
+    async with _form(request, here.settings.inboxes[0].path) as form:
         try:
             job = await run_in_threadpool(_submit, here, form)
         except FormError as error:
@@ -86,7 +87,7 @@ async def retry_with(request: Request) -> Response:
     here = context(request)
     entry, new = await run_in_threadpool(actions.job_of, request), new_id()
     try:
-        async with _form(request) as form:
+        async with _form(request, here.state) as form:
             arguments = await run_in_threadpool(_retry_arguments, here, entry, form, new)
         acted = await actions.leave(here, "retry", job=entry.id, new=new, **arguments)
     except FormError as error:
@@ -108,10 +109,10 @@ def clear(state: Path) -> None:
 
 
 @asynccontextmanager
-async def _form(request: Request) -> AsyncIterator["Form"]:
-    """Receive a form; its files are there until the context ends."""
+async def _form(request: Request, target: Path) -> AsyncIterator["Form"]:
+    """Receive a form; its files are there until the context ends, to be copied to `target`."""
     here = context(request)
-    await run_in_threadpool(_check_size, request, here)
+    await run_in_threadpool(_check_size, request, here, target)
     if _slots.locked():
         raise HTTPException(503, "too many uploads at the same time: try again in a moment")
     async with _slots:
@@ -131,16 +132,19 @@ def _mistaken(
     return answer
 
 
-def _check_size(request: Request, here: Context) -> None:
-    """Raise HTTPException for an upload that is too large, or for which the disk has no room."""
+def _check_size(request: Request, here: Context, target: Path) -> None:
+    """Raise HTTPException for an upload that is too large, or for which a disk has no room."""
     most, length = here.settings.web.upload, request.headers.get("content-length", "")
     size = int(length[:20]) if length.isascii() and length.isdecimal() else most
     if size > most:
         raise HTTPException(413, _too_large(most))
-    # An upload exists twice for a moment: in the state folder, and in the inbox.
-    free = shutil.disk_usage(here.state).free
-    if free - 2 * size < here.settings.limits.free_bytes:
-        raise HTTPException(507, "the disk is too full for an upload (limits.free_bytes)")
+    # An upload exists twice for a moment: in the state folder, and at `target`.
+    try:
+        disk_space.check([(here.state, size), (target, size)], here.settings.limits.free_bytes)
+    except FullError as error:
+        raise HTTPException(
+            507, f"the disk of {error.folder} is too full for an upload (limits.free_bytes)"
+        ) from error
 
 
 def _too_large(most: int) -> str:
@@ -370,6 +374,8 @@ class Form:
     def _end_part(self) -> None:
         if self._writing is not None:
             self.close()
+        elif self._field == "library":  # a browser changes quotes in names of fields, not in values
+            self.fields[f"library:{self._value.decode(errors='replace')}"] = "on"
         elif self._field:
             self.fields[self._field] = self._value.decode(errors="replace").strip()
 

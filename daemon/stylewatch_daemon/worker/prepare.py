@@ -23,7 +23,8 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import Clip, Format, first_picture, inspect, longest_side
+from stylewatch_painter.images import clip, encode
+from stylewatch_painter.images.clip import Clip, first_picture, inspect
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
@@ -122,7 +123,7 @@ def prepare(
     if settings.from_step:
         remaining = remaining_recipe(recipe, task.levels(), settings.from_step)
         task = replace(task, recipe=remaining)
-    _check_size(task, order.max_pixels)
+    _check_size(task, order)
 
     # Records for the receipt, masks, and the form of the output
     inputs = [InputRecord.of("content", order.main.name, content)] if content else []
@@ -163,7 +164,8 @@ def _as_clip(
         if value:
             raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
     size = even(first.task.final)
-    _check_sides(size, settings.clip.format)
+    format = settings.clip.format
+    _check_sides(size, format, clip.longest_side(format), "clip.format: mkv")
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
@@ -196,13 +198,12 @@ def _as_clip(
     )
 
 
-def _check_sides(size: Size, format: Format) -> None:
-    """Raise SettingsError where clips of a format cannot have that size."""
-    longest = longest_side(format)
+def _check_sides(size: Size, format: str, longest: int | None, instead: str) -> None:
+    """Raise SettingsError where files of a format, whose `longest` side that is, cannot hold it."""
     if longest is not None and max(size) > longest:
         raise SettingsError(
-            f"the painted clip would be {size[0]}x{size[1]} pixels, and {format} holds at most "
-            f"{longest} pixels a side: ask for a smaller size, or for clip.format: mkv"
+            f"the output would be {size[0]}x{size[1]} pixels, and {format} holds at most "
+            f"{longest} pixels a side: ask for a smaller size, or for {instead}"
         )
 
 
@@ -391,11 +392,14 @@ def _blank(size: Size) -> Pixels:
     return np.broadcast_to(np.float32(0), (height, width, 3))
 
 
-def _check_size(task: Task, max_pixels: int) -> None:
-    """Raise SettingsError where a picture would have more than `max_pixels` pixels."""
+def _check_size(task: Task, order: Order) -> None:
+    """Raise SettingsError where a picture would have more pixels than the limits allow."""
     for name, (width, height) in _sizes(task):
-        if width * height > max_pixels:
+        if width * height > order.max_pixels:
             raise SettingsError(
                 f"{name} would be {width}x{height} pixels, and limits.max_pixels allows "
-                f"{max_pixels}: ask for a smaller size, or raise that limit"
+                f"{order.max_pixels}: ask for a smaller size, or raise that limit"
             )
+    if not order.is_clip:
+        format = order.settings.format
+        _check_sides(task.final, format, encode.longest_side(format), "format: png")

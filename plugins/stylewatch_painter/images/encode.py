@@ -166,7 +166,7 @@ def encode(
     """
     suffix(format)
     height, width, _ = pixels.shape
-    longest = _LONGEST_SIDE.get(format)
+    longest = longest_side(format)
     if longest is not None and max(height, width) > longest:
         raise SaveError(
             f"{format} holds at most {longest} pixels a side and the picture is {width}x{height};"
@@ -202,6 +202,11 @@ def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> byt
     except (OSError, ValueError) as error:
         raise SaveError(f"cannot make a {format} of this picture ({error}); try png") from error
     return content.getvalue()
+
+
+def longest_side(format: str) -> int | None:
+    """Return the longest side that pictures of a format can have, in pixels; None for any."""
+    return _LONGEST_SIDE.get(format)
 
 
 def suffix(format: str) -> str:

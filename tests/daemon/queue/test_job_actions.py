@@ -19,7 +19,9 @@ from tests.daemon.queue.world import World
 from tests.daemon.world import DaemonWorld, make_finished_job, make_settings, run_jobs
 
 from stylewatch_daemon.errors import InProgressError, InputError, OutputError, UsageError
+from stylewatch_daemon.files import transfers
 from stylewatch_daemon.files.atomic import Step
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.job_actions import JobActions, settings_for
@@ -137,12 +139,18 @@ class Retry(DaemonWorld):
         """Publish the first job again, with the files and the receipt of a real one."""
         shutil.rmtree(self.outbox / "album/sea")
         make_finished_job(self.outbox, "album/sea", days=1)
-        names = [("content", "content.jpg"), ("style", "style.jpg"), ("job", "job.yaml")]
-        self.change(
-            inputs=[
-                {"role": role, "name": name, "size": 1, "sha256": DIGEST} for role, name in names
-            ]
-        )
+        pictures = [("content", "content.jpg"), ("style", "style.jpg")]
+        inputs = [
+            {"role": role, "name": name, "size": 1, "sha256": DIGEST} for role, name in pictures
+        ]
+        size = (self.outbox / "album/sea/inputs/job.yaml").stat().st_size
+        self.change(inputs=[*inputs, {"role": "job", "name": "job.yaml", "size": size}])
+
+    def delete(self) -> set[str]:
+        """Delete the first job; return what is left in its folder."""
+        self.daemon.control.acts["delete"](self.first.id)
+        assert self.state.ledger.find(self.first.id) is None
+        return set(tree(self.outbox / "album/sea"))
 
     def ask(self, new: str = NEW, **more: Any) -> None:
         """Ask for a retry."""
@@ -367,6 +375,51 @@ def test_a_deleted_job_leaves_only_what_others_put_there(retry: Retry) -> None:
     assert retry.state.ledger.counts()["done"] == 0
 
 
+def test_files_that_people_changed_or_added_are_not_deleted(retry: Retry) -> None:
+    retry.publish()
+    job = retry.outbox / "album/sea"
+    changed = {"final.png", "losses.csv", "stages/0001.png", "inputs/style.jpg", "inputs/job.yaml"}
+    for name in changed:
+        (job / name).write_text("changed by hand")
+    fill(job, "stages/2024.jpg", "inputs/mine.jpg")
+    assert retry.delete() == changed | {"stages/2024.jpg", "inputs/mine.jpg"}
+
+
+def test_an_input_that_changed_while_its_job_ran_is_deleted_as_it_was_archived(
+    retry: Retry,
+) -> None:
+    retry.publish()
+    job = retry.outbox / "album/sea"
+    (job / "inputs/style.jpg").write_text("written since")
+    receipt = json.loads((job / "receipt.json").read_text())
+    receipt["inputs"][1]["changed"] = {"sha256": hashlib.sha256(b"written since").hexdigest()}
+    (job / "receipt.json").write_text(json.dumps(receipt))
+    assert retry.delete() == set()
+
+
+def test_the_stages_and_losses_of_a_canceled_job_are_deleted(retry: Retry) -> None:
+    retry.publish()
+    job = retry.outbox / "album/sea"
+    for name in ("receipt.json", "final.png"):
+        (job / name).unlink()
+    shutil.rmtree(job / "inputs")
+    job_files.write_note(retry.outbox, "album/sea")
+    fill(job, "stages/2024.jpg")
+    retry.change(state="cancelled")
+    assert retry.delete() == {"stages/2024.jpg"}
+
+
+def test_the_files_of_a_job_with_long_inputs_are_compared_in_the_background(retry: Retry) -> None:
+    retry.publish()
+    retry.change(bytes=transfers.SMALL)
+    with pytest.raises(InProgressError):
+        retry.delete()
+    while retry.state.ledger.find(retry.first.id):
+        with suppress(InProgressError):
+            retry.delete()
+    assert not (retry.outbox / "album/sea").exists()
+
+
 def test_pictures_of_other_jobs_keep_their_thumbnails(retry: Retry) -> None:
     retry.ask()
     run_jobs(retry.daemon)
@@ -411,11 +464,16 @@ def test_only_a_job_that_has_ended_is_deleted_and_nothing_through_a_link(
 
 def test_a_receipt_of_others_leads_to_no_file_outside(retry: Retry) -> None:
     fill(retry.outbox, "other/final.png")
-    receipt = {"files": [{"file": "../../other/final.png"}, {"file": "/etc/x"}, {"file": ""}, 7]}
+    digest = hashlib.sha256(b"other/final.png").hexdigest()
+    names = ("../../other/final.png", "/etc/x", "", "a\0b", "a\0b/c", "x" * 5000)
+    receipt = {"files": [7, *({"file": name, "sha256": digest} for name in names)]}
+    receipt["files"].append({"file": "x", "sha256": "../ledger"})
     (retry.outbox / "album/sea/receipt.json").write_text(json.dumps(receipt))
-    retry.daemon.control.acts["delete"](retry.first.id)
+    (retry.state.root / "previews").mkdir()
+    fill(retry.state.root, "ledger.txt")
+    retry.delete()
     assert (retry.outbox / "other/final.png").exists()
-    assert retry.state.ledger.find(retry.first.id) is None
+    assert (retry.state.root / "ledger.txt").exists()
 
 
 def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:

@@ -133,8 +133,10 @@ def test_a_curve_has_few_points_and_only_valid_values() -> None:
     line = curve([(1, 7.0), (2, 7.0)])
     assert line is not None and {y for _, y in places(line.path)} == {HEIGHT / 2}
     assert curve([(1, 0.0), (2, -1.0), (3, float("nan")), (4, float("inf"))]) is None
-    for table in ("", "step,total\n1,x\n", "a,b\n1,2\n"):
+    for table in ("", "step,total\n1,x\n", "a,b\n1,2\n", f"step,total\n1,{'4' * 200_000}\n"):
         assert parse(table) == {}
+    table = f"step,total\n1,5\n{10**400},4\n-1,3\n2,4\n"
+    assert parse(table)["total"] == [(1, 5.0), (2, 4.0)]
 
 
 def test_terms_of_single_sizes_are_drawn_where_they_are(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Actions of the page become requests to the daemon; forms, and answers to people and programs."""
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
     assert request["settings"]["seed"] == 7
-    for stage in ("x", "-1", "../1", "9" * 20, "\u0661"):
+    for stage in ("x", "-1", "../1", "9" * 20, "0" * 900, "\u0661"):
         answer = page.post("/jobs/id-sea/retry", data={"from_stage": stage})
         assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
     assert page.post("/jobs/id-now/retry").status_code == 400
@@ -154,7 +155,7 @@ def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
     assert files.pop("__sea.txt") == b"Hokusai,? 1831\n"
     assert files == dict.fromkeys(("Wave.jpg", "__sea.jpg"), picture(90, "JPEG"))
     for number, name, status, reason in (
-        ("1", "wave", 400, "has a style called wave"), ("1", "a.mask", 400, "no file called"),
+        ("1", "wave", 400, "has a file called Wave.jpg"), ("1", "a.mask", 400, "no file called"),
         ("0", "x", 422, "no longer"), ("2", "x", 400, "number"), ("-1", "x", 400, "number"),
     ):  # fmt: skip
         answer = keep(number, name=name)
@@ -162,6 +163,27 @@ def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
     (tmp_path / "out/sea/inputs/style.jpg").write_bytes(b"another picture")
     assert keep(name="other")[0] == 422
     assert {path.name for path in library.iterdir()} == {*files, "__sea.txt"}
+
+
+def test_no_file_of_the_library_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, library = client(tmp_path, finished_job(tmp_path)), tmp_path / "styles"
+    names = ("wave.jpg", "wave.png", "wave.txt", "notes.txt", "new.jpg")
+    copy = shutil.copyfileobj
+    for name in names[:-1]:
+        write(library / name, name.encode())
+
+    def copy_late(*arguments: Any) -> None:
+        write(library / "new.jpg", b"new.jpg")
+        copy(*arguments)
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_late)
+    for name in ("wave", "Wave.PNG", "notes", "new"):
+        fields = {"input": "1", "name": name, "source": "somewhere else"}
+        answer = page.post("/jobs/id-sea/keep", data=fields)
+        assert answer.status_code == 400 and "has a file called" in answer.json()["error"], name
+    assert {path.name: path.read_text() for path in library.iterdir()} == {n: n for n in names}
 
 
 def test_no_style_is_kept_where_it_would_be_taken_for_input(tmp_path: Path) -> None:

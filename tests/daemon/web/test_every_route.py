@@ -1,6 +1,7 @@
 """Every route of the page, as the application lists them: hostile requests, and no token."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.daemon.web.world import (
     entry,
     finished_job,
     publish_status,
+    receipt,
     settings,
 )
 
@@ -133,7 +135,8 @@ LINE = b"multipart/form-data; boundary=line"
 HEAD = b"--line\r\nContent-Disposition: form-data; "
 BODIES = (
     (FORM, b"\xff\x00"), (FORM, b"token=%ff&token=%00"), (FORM, b"from_stage=" + b"9" * 9_000),
-    (FORM, b"from_stage=%b2"), (FORM, b"&" * 9_000), (FORM, LONG), (b"", b"x"),
+    (FORM, b"from_stage=" + b"0" * 5_000), (FORM, b"from_stage=%b2"), (FORM, b"&" * 9_000),
+    (FORM, LONG), (b"", b"x"),
     (LINE, b"--line\r\n" * 9_000), (LINE, b"--line--\r\n" * 9_000),
     (LINE, HEAD + b"name=\"content\"; filename*=x''%ff\r\n\r\nx\r\n--line--\r\n"),
     (LINE, HEAD + b"\r\n\r\nx\r\n--line--\r\n"),
@@ -157,6 +160,29 @@ def test_no_header_query_path_or_form_makes_a_route_fail(tmp_path: Path) -> None
             requests += [(method, path, *form) for form in forms]
     statuses = zip(requests, answers(app, requests), strict=True)
     assert not [str(request)[:300] for request, status in statuses if status == 500]
+
+
+RECEIPTS: tuple[Mapping[str, Any], ...] = (
+    {"final": "\ud800.png"}, {"final": "a\0b/x.png"}, {"extra": ["\udfff"]}, {"\udfff": 1},
+    {"seconds": float("inf")}, {"extra": float("nan")}, {"seconds": 10**400},
+    {"size": [9 * 10**4_000, 1]}, {"recipe": {"schedule": 3}},
+)  # fmt: skip
+LOSSES = (f"step,total\n1,5\n1{'0' * 400},4\n", f"step,total\n1,5\n2,{'4' * 200_000}\n")
+
+
+def test_no_file_in_the_outbox_makes_a_route_fail(tmp_path: Path) -> None:
+    app, person = site(tmp_path), {**KNOWN, "Accept": b"text/html"}
+    files = [("receipt.json", json.dumps({**receipt("sea"), **more})) for more in RECEIPTS]
+    files += (("losses.csv", text) for text in LOSSES)
+    names = [f"sea-{number}" for number in range(len(files))]
+    enter(tmp_path / "state", *(finished_job(tmp_path, name) for name in names))
+    for name, (file, text) in zip(names, files, strict=True):
+        (tmp_path / "out" / name / file).write_text(text)
+    paths = [path for method, path in addresses(app) if method == "GET"]
+    jobs = {path.replace("id-sea", f"id-{name}") for path in paths for name in names}
+    requests = [("GET", path, person, query) for path in jobs for query in (b"", b"print=")]
+    statuses = zip(requests, answers(app, requests), strict=True)
+    assert not [request for request, status in statuses if status == 500]
 
 
 @pytest.mark.parametrize("root", ["", "/base"])

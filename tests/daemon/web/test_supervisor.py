@@ -63,6 +63,29 @@ def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path:
     assert path.read_text() == "mine"
 
 
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+LOOPBACK = {"127.0.0.1": socket.AF_INET, **({"::1": socket.AF_INET6} if has_ipv6() else {})}
+REACHED = {"0.0.0.0": ["127.0.0.1"], "127.0.0.1": ["127.0.0.1"]}
+if "::1" in LOOPBACK:
+    REACHED |= {"[::]": ["127.0.0.1", "::1"], "[::1]": ["::1"]}
+
+
+@pytest.mark.parametrize(("listen", "reached"), REACHED.items())
+def test_the_page_is_reached_at_the_addresses_that_it_listens_at(
+    listen: str, reached: list[str], tmp_path: Path
+) -> None:
+    with listening_socket(page_at(tmp_path, f"{listen}:0"), None) as listening:
+        port = listening.getsockname()[1]
+        for host, family in LOOPBACK.items():
+            with socket.socket(family) as visitor:
+                assert (visitor.connect_ex((host, port)) == 0) == (host in reached), host
+
+
 def test_a_socket_of_systemd_for_this_process_is_taken_and_not_inherited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

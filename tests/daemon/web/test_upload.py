@@ -1,10 +1,11 @@
 """Uploaded pictures lie in the inbox as any others, or nowhere."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from html import unescape
 from itertools import chain, repeat
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.daemon.web.world import BROWSER, client, enter, entry, finished_job, requested, write
 
+from stylewatch_daemon.errors import FullError
+from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.web import actions, upload
 from stylewatch_daemon.web.upload import MAX_FIELD, MAX_FILES, MAX_PIECES
@@ -115,8 +118,20 @@ def test_a_large_upload_is_refused_whether_it_says_its_size_or_not(
 def test_a_full_disk_or_too_many_uploads_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
+        if any(folder == full and size > len(b"contentstyle") for folder, size in needs):
+            raise FullError("it is full", full)
+
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=256_000_000))
+        patch.setattr(disk_space, "free", lambda folder: 256_000_000)
+        assert send(tmp_path).status_code == 507
+        full = tmp_path / "in"
+        patch.setattr(disk_space, "check", refuse)
+        answer = send(tmp_path)
+        assert answer.status_code == 507 and str(full) in answer.json()["error"]
+        answer = client(tmp_path).post("/jobs/id-sea/again", files=PAIR[1:])
+        assert answer.status_code == 404, "further styles of a job need no room in the inbox"
+        full = tmp_path / "state"
         assert send(tmp_path).status_code == 507
     monkeypatch.setattr(upload, "_slots", asyncio.Semaphore(0))
     assert send(tmp_path).status_code == 503
@@ -192,7 +207,7 @@ def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path:
     assert answer.status_code == 400
     for text in (
         'value="wide"', 'id="size-mistake" data-mistake="size">should be 640', 'value="0.3"',
-        '<option value="match" selected>', 'name="library:wave" checked',
+        '<option value="match" selected>', 'name="library" value="wave" checked',
         '<option value="">of the style image (default)</option>',
     ):  # fmt: skip
         assert text in answer.text
@@ -213,8 +228,23 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
     settings = yaml.safe_load(made["sea-great wave/job.yaml"])
     assert settings["file_names"]["style.png"] == "great wave.PNG"
     for name in ("note", "../state/ledger", "/etc/passwd", "sea"):
-        answer = page.post("/upload", files=PAIR[:1], data={f"library:{name}": "on"})
-        assert answer.status_code == 422 and "not in the style library" in answer.json()["error"]
+        for field in ({f"library:{name}": "on"}, {"library": name}):
+            answer = page.post("/upload", files=PAIR[:1], data=field)
+            assert answer.status_code == 422
+            assert "not in the style library" in answer.json()["error"]
+
+
+def test_styles_of_the_library_may_have_any_name(tmp_path: Path) -> None:
+    names = [" space", 'Say "hi"', "Say %22hi%22", "a;b\\c"]
+    for name in names:
+        write(tmp_path / f"styles/{name}.png", name.encode())
+    page = client(tmp_path)
+    boxes = re.findall('name="library" value="([^"]*)"', page.get("/", headers=BROWSER).text)
+    body = part("content", b"content", "sea.jpg")
+    body += b"".join(part("library", unescape(box).encode()) for box in boxes)
+    assert post(tmp_path, body + b"--line--\r\n").status_code == 200
+    styles = [text for path, text in sorted(dropped(tmp_path).items()) if "/style" in path]
+    assert styles == [name.encode() for name in sorted(names)]
 
 
 @pytest.fixture

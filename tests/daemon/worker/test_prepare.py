@@ -79,6 +79,11 @@ def test_sizes_above_the_limit_are_refused(given: Order) -> None:
         large = with_settings(given, enlarge=True, **settings)
         with pytest.raises(SettingsError, match=f"{name} would be"):
             prepare(replace(large, max_pixels=7_000_000))
+    wide = {"size": "16384x2", "fit": "stretch", "enlarge": True}
+    reason = "would be 16384x2 pixels, and webp holds at most 16383 pixels a side: ask for"
+    with pytest.raises(SettingsError, match=reason):
+        prepare(with_settings(given, format="webp", **wide))
+    assert prepare(with_settings(given, format="jpg", **wide)).task.final == (16384, 2)
 
 
 def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
