@@ -11,7 +11,7 @@ import torch
 
 from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES, Search, grid, neighbor_searches
 from stylewatch_painter.algorithm.padding import border, padded_pixels
-from stylewatch_painter.algorithm.scales import Level, channels, pools_before
+from stylewatch_painter.algorithm.scales import Level, Size, channels, pools_before
 from stylewatch_painter.algorithm.task import (
     LEAST_PAIRS,
     UNLIMITED,
@@ -35,7 +35,9 @@ _PICTURE = 3 * _FLOAT  # bytes of a pixel, in a vector of the picture's size
 _BEFORE = 1  # vectors: the picture before the step
 _WORKING = 4  # vectors that a step works with, or that a picture to be shown passes through
 _SMOOTH = 5  # vectors: differences for the smoothness loss
+_SEEN = 3  # vectors of a picture that the network sees: in its units, padded, channels last
 _SAMPLES = 5  # copies of the samples of a layer that a backward pass needs, measured
+_SIMILARITIES = 7  # matrices of samples by samples that self-similarity needs, measured
 _BLOCKS = 2  # blocks of similarities in a backward pass, with what it leaves free, measured
 
 SIDES = (2048, 1536, 1024, 768, 512)
@@ -166,15 +168,15 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
 
     It is the sum of the feature maps that exist at once, and the optimizer's vectors; with tiles
     also the content maps that are kept, and the vectors of a step. Where positions are compared, a
-    coarse size can take more than the final one.
+    coarse size can take more than the final one, and the maps of a large style more than those of
+    the painting.
     """
     schedule, objective = task.recipe.schedule, task.recipe.objective
-    width, height = task.final
-    pixels = width * height
+    pixels, tile = math.prod(task.final), memory_plan.tile
     averaged = _AVERAGED if schedule.ema_decay else 0
     undivided = max(
         (
-            _undivided_bytes(task, level, map_format)
+            _undivided_bytes(task, level, tile, map_format)
             + _vectors(task, memory_plan, level)
             + math.prod(level.size) * averaged
             for level in task.levels()
@@ -185,31 +187,69 @@ def needed(task: Task, memory_plan: MemoryPlan, map_format: MapFormat) -> int:
     terms = task.final_terms
     if terms.needs_whole_picture:
         return undivided
-    each = map_bytes(terms, objective.network.pool, map_format)
+    is_whole = tile is None or tile >= max(task.final)
+    content = content_bytes(objective) if is_whole or memory_plan.keeps_content else _PICTURE
+    styles = max(_style_bytes(task, level, tile, map_format) for level in task.levels())
+    styles += pixels * (content + _WORKING * _PICTURE + averaged)
     # the last sizes of an upscaled painting have few steps and so a short history
     vectors = max(_vectors(task, memory_plan, level) for level in task.levels())
     vectors += pixels * averaged
-    if memory_plan.tile is None or memory_plan.tile >= max(width, height):
-        maps = padded_pixels(task.final, objective.network) * each
-        return max(undivided, maps + vectors)
-    side = memory_plan.tile + 2 * (halo(terms.layers) + border(objective.network))
-    maps = min(side, width) * min(side, height) * each
-    content = content_bytes(objective) if memory_plan.keeps_content else _PICTURE
+    maps = _pixels_at_once(task.final, tile, terms.layers, objective.network)
+    maps *= map_bytes(terms, objective.network.pool, map_format)
+    if is_whole:
+        return max(undivided, styles, maps + vectors)
     planes = 0 if task.content_mask is None else region_count(task.content_mask)
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
     tiled = vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
-    return max(undivided, tiled)
+    return max(undivided, styles, tiled)
 
 
-def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
+def _pixels_at_once(
+    size: Size, tile: int | None, layers: Collection[LayerName], network: recipe.Network
+) -> int:
+    """Pixels that the network sees at once of a picture of `size`, in tiles of that side."""
+    if tile is None or tile >= max(size):
+        return padded_pixels(size, network)
+    side = tile + 2 * (halo(layers) + border(network))
+    return min(side, size[0]) * min(side, size[1])
+
+
+def _style_bytes(task: Task, level: Level, tile: int | None, map_format: MapFormat) -> int:
+    """Peak bytes while the maps of a style are computed at a level, for the largest style."""
+    pool, peak = task.recipe.objective.network.pool, 0.0
+    for size, layers, pixels in _style_passes(task, level, tile):
+        maps = pixels * seen_bytes(layers, pool, map_format)
+        peak = max(peak, maps + math.prod(size) * _SEEN * _PICTURE)
+    return round(peak)
+
+
+def _style_passes(
+    task: Task, level: Level, tile: int | None
+) -> Iterator[tuple[Size, Collection[LayerName], int]]:
+    """The sizes, layers and pixels at once with which the network sees the styles at a level."""
+    terms, network = task.terms(level), task.recipe.objective.network
+    gram_layers = () if terms.style is None else tuple(terms.style.layers)
+    for style in task.styles:
+        for scale, layers in task.style_views(style, level.scale, gram_layers).items():
+            size = task.style_size(style, scale)
+            yield size, layers, _pixels_at_once(size, tile, layers, network)
+        size = task.style_size(style, level.scale)
+        for term in (terms.neighbors, terms.transport):
+            if term is not None:
+                yield size, term.layers, padded_pixels(size, network)
+
+
+def _undivided_bytes(task: Task, level: Level, tile: int | None, map_format: MapFormat) -> int:
     """Peak bytes at a size whose positions are compared, without the optimizer's vectors."""
     terms, network = task.terms(level), task.recipe.objective.network
+    sampled = _transport_bytes(task, level)
+    styles = sampled + _style_bytes(task, level, tile, map_format)
     maps = padded_pixels(level.size, network) * map_bytes(terms, network.pool, map_format)
-    maps += _transport_bytes(task, level)
+    maps += sampled
     neighbors = terms.neighbors
     if neighbors is None:
-        return maps
+        return max(maps, styles)
     if map_format is MapFormat.FUSED:  # gradients of matched maps have memory of their own
         maps += round(math.prod(level.size) * _values(neighbors.layers) * _FLOAT)
     searches = neighbor_searches(task, level)
@@ -217,18 +257,22 @@ def _undivided_bytes(task: Task, level: Level, map_format: MapFormat) -> int:
         turns = 4 if neighbors.rotations else 1
         pixels = sum(math.prod(task.style_size(style, level.scale)) for style in task.styles)
         held = turns * pixels * _values(neighbors.layers) * _FLOAT
-        return round(held + maps + _sampled_bytes(searches))
+        return round(held + max(maps + _sampled_bytes(searches), styles))
     value = sum(map(channels, neighbors.layers)) * _FLOAT
     columns = math.prod(grid(level.size))
     candidates = max((search.candidates for search in searches), default=0)
     outside = task.content_mask is not None  # which has targets, too
     regions = region_count(task.content_mask) + outside
     targets = len(task.styles) * regions * columns * value
-    # candidates, then centered; the content's columns, the painting's, and those centered
-    search = (2 * candidates + 3 * columns) * value
+    # candidates, those in the mask, those centered; columns of content and painting, those centered
+    copies = 2 + any(style.mask is not None for style in task.styles)
+    search = (copies * candidates + 3 * columns) * value
     blocks = 2 if neighbors.hub_penalty or neighbors.brightness else 1
     search += blocks * min(SEARCH_BYTES, columns * candidates * _FLOAT)
-    return round(targets + max(search, maps + 2 * columns * value))
+    return round(
+        targets
+        + max(search, maps + 2 * columns * value, styles + (candidates + 2 * columns) * value)
+    )
 
 
 def _sampled_bytes(searches: Collection[Search]) -> float:
@@ -274,6 +318,8 @@ def _transport_bytes(task: Task, level: Level) -> int:
     hypercolumn_sets = (1 + regions) * 5 * settings.samples * length
     pairs = (regions + 1) * settings.style_samples * length
     matrices = 3 * settings.samples * settings.style_samples + regions * 4 * length**2
+    if task.content is not None:
+        matrices += _SIMILARITIES * settings.samples**2
     return content + (kept + hypercolumn_sets + pairs + matrices) * _FLOAT
 
 
@@ -306,6 +352,32 @@ def map_bytes(
         if pool == "max" and pools_before(after) > pools_before(layer):
             total += values / 4 * _INDEX
     return round(total)
+
+
+def seen_bytes(layers: Collection[LayerName], pool: recipe.Pool, map_format: MapFormat) -> float:
+    """Peak bytes of feature maps without a gradient, for each pixel of the picture.
+
+    The maps of `layers` are kept, and the indices of max pools; the output of a convolution exists
+    beside its input, then beside that of its pool. Last a mask, or the cut after a padding, copies
+    a map. The compiled convolutions pool at once: they write no indices, and in front of a pool
+    only maps that are kept.
+    """
+    is_fused = map_format is MapFormat.FUSED
+    value = _FLOAT // 2 if map_format is MapFormat.BFLOAT16 else _FLOAT
+    peak = kept = indices = before = largest = 0.0
+    chain = layers_up_to(layers)
+    for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
+        output, is_kept = channels(layer) / 4 ** pools_before(layer) * value, layer in layers
+        pooled = output / 4 if pools_before(after) > pools_before(layer) else 0
+        places = pooled / value * _INDEX if pool == "max" and not is_fused else 0
+        written = 0 if pooled and is_fused and not is_kept else output
+        beside = before + pooled if is_fused else max(before, pooled + places)
+        peak = max(peak, kept + indices + written + beside)
+        indices += places
+        if is_kept:
+            kept, largest = kept + output, max(largest, output)
+        before = pooled or (0 if is_kept else output)
+    return max(peak, kept + largest)
 
 
 def optimizer_bytes(settings: Settings, steps: int) -> int:

@@ -122,14 +122,14 @@ def nearest(
 ) -> Tensor:
     """The index of the candidate with the least centered cosine distance, for each query.
 
-    `queries` (Q, N) and `candidates` (C, N) are centered by their own means. The search is exact.
-    The square of the difference of `brightness`, (Q,) and (C,), is added to the distance. With a
-    `hub_penalty` each candidate is farther away by that factor of its `hubness`, of which those
-    queries decide that `asking` selects.
+    `queries` (Q, N) are centered by the mean of those that `asking` selects, `candidates` (C, N) by
+    their own. The search is exact. The square of the difference of `brightness`, (Q,) and (C,), is
+    added to the distance. With a `hub_penalty` each candidate is farther away by that factor of its
+    `hubness`, of which the selected queries decide.
     """
     candidates = candidates - candidates.mean(0)
     candidates /= _lengths(candidates)  # in place: they are most of the memory of a painting
-    queries = queries - queries.mean(0)
+    queries = queries - queries[asking].mean(0).nan_to_num()  # of no query the mean is NaN
     if hub_penalty or brightness:
         queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
     asked = _evenly(torch.arange(len(queries), device=queries.device)[asking])
@@ -145,6 +145,7 @@ def nearest(
         values, places = similarities.max(0)
         chosen = torch.where(values > best, places + before, chosen)
         best, before = torch.maximum(values, best), before + len(block)
+        del similarities  # which would exist beside those of the next block
     return chosen
 
 
@@ -350,6 +351,13 @@ class _Columns:
         return _Columns(self.rows[positions], self.brightness[positions])
 
 
+def _rows(canvas: Canvas, network: FeatureMaps, terms: Neighbors, picture: Tensor) -> Tensor:
+    """The hypercolumns (positions, sum of N) of one picture; maps and layers end with the call."""
+    settings, shape = canvas.task.recipe.objective.network, grid(width_height(picture))
+    layers = hypercolumns(features(network, picture, terms.layers, settings), shape, terms.layers)
+    return torch.cat([layer[0] for layer in layers], dim=-1)
+
+
 def _columns(
     canvas: Canvas, network: FeatureMaps, terms: Neighbors, pictures: Sequence[Tensor]
 ) -> _Columns:
@@ -357,9 +365,7 @@ def _columns(
     rows, brightness = [], []
     for picture in pictures:
         shape = grid(width_height(picture))
-        maps = features(network, picture, terms.layers, canvas.task.recipe.objective.network)
-        layers = hypercolumns(maps, shape, terms.layers)
-        rows.append(torch.cat([layer[0] for layer in layers], dim=-1))
+        rows.append(_rows(canvas, network, terms, picture))
         colors = functional.adaptive_avg_pool2d(canvas.colors(picture), shape).flatten(2)[0]
         brightness.append(torch.from_numpy(LUMA_WEIGHTS).to(colors) @ colors)
     return _Columns(torch.cat(rows), torch.cat(brightness))
@@ -401,7 +407,9 @@ def targets(
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * in_regions[number, region].to(total)
             parts.append(Target(directions(own.rows.lerp(matched, task.style_mix)), weights))
+            del matched  # which would exist beside the copies of the next search
         by_style.append((*parts, *outside))
+        del whole  # which would exist beside the columns of the next style
     return tuple(by_style)
 
 

@@ -31,7 +31,7 @@ from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolum
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
 from stylewatch_painter.algorithm.padding import width_height
 from stylewatch_painter.algorithm.regions import region_factors
-from stylewatch_painter.algorithm.scales import Level, Size, map_size, pools_before
+from stylewatch_painter.algorithm.scales import Level, Size, map_size
 from stylewatch_painter.algorithm.task import Style, Task, region_style_weights
 from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
@@ -58,9 +58,6 @@ Maps = Mapping[LayerName, Tensor]
 
 Grams = Mapping[LayerName, Tensor]
 """A of each layer and region, (R, N, N) float32; R is 1 without regions."""
-
-_SHALLOW = 3
-"""Layers behind fewer pools see less than a brush stroke."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,24 +196,19 @@ class _StyleGrams:
     def scaled(self, style: Style, level: Level) -> Grams:
         """A of each layer, as for a style picture of the painting's scale.
 
-        Shallow layers see the style at `Task.texture_scale`. An unnormalized Gram matrix grows with
-        its picture: without the division a style seen at another scale would ask for a brighter
-        painting, not for larger strokes.
+        Shallow layers may see the style at a smaller scale: see `Task.style_views`. An unnormalized
+        Gram matrix grows with its picture: without the division a style seen at another scale would
+        ask for a brighter painting, not for larger strokes.
         """
         task, layers = self.canvas.task, self.losses.layers
-        texture_scale = task.texture_scale(style, level.scale)
-        larger = level.scale / texture_scale
-        shallow = {n for n in layers if larger > 1 and pools_before(n) < _SHALLOW}
-        closer = replace(level, scale=texture_scale)
         grams: dict[LayerName, Tensor] = {}
-        for seen_at, part in ((closer, shallow), (level, layers.keys() - shallow)):
-            if part:
-                grams |= self._at(style, seen_at, [n for n in layers if n in part])
-        if self.losses.gram == "sum":
-            scale = task.style_scale(style)
-            # as if the style had been enlarged for shallow layers, too
-            grams |= {layer: grams[layer] * larger**2 for layer in shallow}
-            grams = {layer: A / scale**2 for layer, A in grams.items()}
+        for scale, seen in task.style_views(style, level.scale, layers).items():
+            part = self._at(style, replace(level, scale=scale), seen)
+            if self.losses.gram == "sum":
+                # as if the style had been enlarged for shallow layers, too
+                larger, style_scale = level.scale / scale, task.style_scale(style)
+                part = {layer: A * larger**2 / style_scale**2 for layer, A in part.items()}
+            grams |= part
         return {layer: grams[layer] for layer in layers}
 
     def of_content(self, level: Level) -> Grams | None:

@@ -11,6 +11,9 @@ from stylewatch_painter.stage import Regions
 _IN_REGION = 0.5
 """Share of a position from which it belongs to a region."""
 
+_TINY = 1e-12
+"""Least share of a style to divide by: a style may have the weight 0."""
+
 
 def region_factors(task: Task, styles: int) -> Tensor | None:
     """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
@@ -25,7 +28,7 @@ def region_factors(task: Task, styles: int) -> Tensor | None:
         return torch.ones(styles, len(area)) * area
     weights = torch.tensor([style.weight for style in task.styles])
     of_regions = torch.from_numpy(region_style_weights(task)).float()
-    return of_regions / (weights / weights.sum()).view(-1, 1) * area
+    return of_regions / (weights / weights.sum()).clamp(min=_TINY).view(-1, 1) * area
 
 
 def planes(mask: Regions) -> Tensor:

@@ -1,6 +1,7 @@
 """Task: one painting, as plain values and float32 arrays. No torch."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -11,7 +12,7 @@ from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes import recipe
-from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
+from stylewatch_painter.recipes.recipe import LayerName, Recipe, Schedule, Terms
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 
 LEAST_PAIRS = 3
@@ -24,6 +25,9 @@ _ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
 
 _ALL_STYLE = 0.8
 """The strength from which targets are the style's alone; above it content weights still fall."""
+
+_SHALLOW = 3
+"""Layers behind fewer pools see less than a brush stroke."""
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Rmsprop | recipe.Lbfgs
 
@@ -179,14 +183,21 @@ class Task:
         """The terms of the objective at the final size."""
         return self.terms(self.levels()[-1])
 
-    def texture_scale(self, style: Style, level_scale: float) -> float:
-        """The scale, at most `level_scale`, at which shallow layers see `style`.
+    def style_views(
+        self, style: Style, level_scale: float, layers: Iterable[LayerName]
+    ) -> dict[float, list[LayerName]]:
+        """The scales, at most `level_scale`, at which Gram matrices of `layers` see `style`.
 
         An enlarged style has no fine texture, and one at its own size has strokes that are too
         small. So shallow layers see the style at its own size and deep layers see it enlarged.
         """
         own = math.sqrt(math.prod(style.own) / math.prod(self.style_size(style)))
-        return min(level_scale, max(1.0, own))
+        closest = min(level_scale, max(1.0, own))
+        views: dict[float, list[LayerName]] = {}
+        for layer in layers:
+            is_shallow = scales.pools_before(layer) < _SHALLOW
+            views.setdefault(closest if is_shallow else level_scale, []).append(layer)
+        return views
 
     def style_scale(self, style: Style) -> float:
         """The scale of `style` relative to the painting, by their sides.

@@ -270,7 +270,8 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
     def seen(u: Tensor) -> Picture:
         maps = features(network, u, terms.layers, settings)
         # contiguous whatever the network's memory format: it decides the last bits of sums
-        flat = {layer: f[0].float().flatten(1).contiguous() for layer, f in maps.items()}
+        # and one by one, so that only one map exists twice
+        flat = {layer: maps.pop(layer)[0].float().flatten(1).contiguous() for layer in list(maps)}
         return Picture(width_height(u), canvas.colors(u), flat)
 
     content = canvas.content(level.size)
@@ -285,6 +286,7 @@ def targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Target | None
             colors = _at(picture.colors.flatten(2)[0], at).mT
             drawn.append(_Sample(directions(columns), colors, *moments(columns)))
         samples.append(drawn)
+        del picture  # whose maps would exist beside those of the next one
     in_regions = region_factors(task, len(task.styles))
     return Target(
         None if content is None else seen(content),

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -222,6 +223,16 @@ class Terms(Strict):
     tv: TotalVariation | None = None
 
     @model_validator(mode="after")
+    def _compares_a_layer(self) -> Self:
+        for name in ("neighbors", "transport"):
+            if (term := getattr(self, name)) is not None and not term.layers:
+                raise ValueError(
+                    f"{name} names no layer to compare: give {name}.layers one, or leave the term "
+                    f"out with {name}: null"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
@@ -411,7 +422,7 @@ class Schedule(Strict):
     noise_ratio: Share = 0.0
     noise_scale: Positive = 1.0
     scales: Annotated[tuple[Scale, ...], Field(max_length=100)] = ()
-    """Coarser scales, optimized one after the other before the final size."""
+    """Coarser scales, smallest first, optimized one after the other before the final size."""
     smallest: SideLength = 1
     """Minimum long side of a scale, in pixels."""
     below_smallest: Literal["join", "skip"] = "join"
@@ -451,6 +462,16 @@ class Schedule(Strict):
     def most_steps(self) -> int:
         """Upper bound of the steps over all scales, without those above the preview."""
         return self.steps + sum(scale.steps for scale in self.scales) + (self.initial_steps or 0)
+
+    @model_validator(mode="after")
+    def _scales_rise(self) -> Self:
+        for before, after in pairwise(scale.scale for scale in self.scales):
+            if before >= after:
+                raise ValueError(
+                    f"scales run from coarse to fine, and {after:g} comes after {before:g}: give "
+                    "the smallest scale first, and each scale once"
+                )
+        return self
 
     @model_validator(mode="after")
     def _moments_are_adams(self) -> Self:

@@ -1,16 +1,22 @@
 """Bytes of a painting calculated by hand, and limits of memory."""
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 import torch
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, matching, painting
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from stylewatch_painter.algorithm import memory_plan
+from stylewatch_painter.algorithm import memory_plan, neighbors, transport
 from stylewatch_painter.algorithm.memory_plan import (
     MemorySettings,
     choose,
@@ -18,14 +24,16 @@ from stylewatch_painter.algorithm.memory_plan import (
     map_bytes,
     needed,
     optimizer_bytes,
+    seen_bytes,
     warnings,
 )
 from stylewatch_painter.algorithm.neighbors import SEARCH_BYTES
 from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.network.vgg19 import MapFormat
+from stylewatch_painter.network.vgg19 import MapFormat, Vgg19
+from stylewatch_painter.network.weights import LAYERS
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Objective, Transport
+from stylewatch_painter.recipes.recipe import LayerName, Network, Objective, Pool, Transport
 
 
 def test_maps_by_layer() -> None:
@@ -89,6 +97,7 @@ def test_samples_take_the_same_memory_at_every_size() -> None:
     content = pixels * (64 + 128 // 4 + 2 * 3) * 4
     style = length * 5000 + length**2
     working = 2 * 5 * 1024 * length + 2 * 5000 * length + 3 * 1024 * 5000 + 4 * length**2
+    working += 7 * 1024**2  # the distances between samples
     each = map_bytes(task.final_terms, "max") + optimizer_bytes(task.recipe.schedule.optimizer, 250)
     expected = pixels * each + content + (style + working) * 4
     assert needed(task, UNLIMITED, MapFormat.FLOAT32) == expected
@@ -207,6 +216,128 @@ def test_search_that_counts_more_than_directions_holds_a_second_block(field: str
         for more in ({}, {f"objective.coarse.neighbors.{field}": 1})
     )
     assert both - alone == SEARCH_BYTES
+
+
+class Allocations(TorchFunctionMode):
+    """The most bytes that the tensors held at once which were computed within the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._storages = WeakSet[torch.UntypedStorage]()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = result if isinstance(result, tuple) else (result,)
+        self._storages.update(x.untyped_storage() for x in tensors if isinstance(x, Tensor))
+        self.peak = max(self.peak, sum(storage.nbytes() for storage in self._storages))
+        return result
+
+
+@pytest.mark.parametrize(("hub_penalty", "factor", "blocks"), [(0, 0, 1), (1, 0, 2), (0, 1, 2)])
+def test_search_holds_as_many_blocks_as_planned(
+    hub_penalty: float, factor: float, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries, candidates = torch.randn(500, 2), torch.randn(400, 2)
+    brightness = (torch.randn(500), torch.randn(400)) if factor else None
+    peaks = []
+    for at_once in (50, 100):
+        monkeypatch.setattr(neighbors, "SEARCH_BYTES", 4 * 500 * at_once)
+        with Allocations() as allocations:
+            neighbors.nearest(queries, candidates, hub_penalty, brightness=brightness)
+        peaks.append(allocations.peak)
+    assert peaks[1] - peaks[0] == pytest.approx(blocks * 4 * 500 * 50, rel=0.2)
+
+
+def test_styles_are_searched_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second style adds its targets, and nothing else."""
+    monkeypatch.setattr(neighbors, "SEARCH_BYTES", 2**13)
+    sizes = {"style_size": "64", "enlarge": True, "scales": [{"scale": 1, "steps": 1}]}
+    made, peaks, columns = small.wide_task("best", sizes), [], torch.empty(0)
+    for styles in (made.styles, made.styles * 2):
+        objective = small.objective(replace(made, styles=styles), level=0)
+        canvas, network, level = objective.canvases[0], objective.network, objective.level
+        assert level.is_coarse and small.content(objective) is not None
+        with Allocations() as allocations:
+            (*_, (target,)) = neighbors.targets(canvas, network, level, None)
+        peaks.append(allocations.peak)
+        columns = target.columns
+    assert peaks[1] - peaks[0] == pytest.approx(columns.nbytes, rel=0.1)
+    assert peaks[0] > 2 * 4 * (16 * 14) * columns.shape[1] * 4, "the candidates, and a copy"
+
+
+def test_samples_keep_no_maps_of_a_style() -> None:
+    """The maps of one style are gone before those of the next are there."""
+    few = {"scales": [], "style_size": "64", "objective.transport.style_samples": 2}
+    made, peaks = small.wide_task("strotss", few), []
+    for styles in (made.styles, made.styles * 2):
+        objective = small.objective(replace(made, styles=styles))
+        with Allocations() as allocations:
+            transport.targets(objective.canvases[0], objective.network, objective.level)
+        peaks.append(allocations.peak)
+    assert peaks[1] - peaks[0] < 64 * 56 * 4 < peaks[0] / 4, "less than a map of the style"
+
+
+def test_search_in_the_mask_of_a_style_holds_more_candidates() -> None:
+    sizes = {"size": "300x200", "fit": "stretch", "enlarge": True}
+    made = small.task("best", {**sizes, "scales": [{"scale": 1, "steps": 1}]})
+    masked = replace(made.styles[0], mask=np.ones((18, 21), np.float32))
+    alone, in_mask = (
+        needed(replace(made, styles=styles), UNLIMITED, MapFormat.FUSED)
+        for styles in (made.styles, (masked,))
+    )
+    assert in_mask - alone == 4 * (75 * 50) * 2688 * 4
+
+
+@pytest.mark.parametrize("pool", ["max", "average"])
+@pytest.mark.parametrize("kept", ["conv1_1", "conv2_1", "conv3_1"])
+def test_maps_without_a_gradient(pool: Pool, kept: LayerName) -> None:
+    """Of a network of full width, up to the first layer of its third block."""
+    weights: dict[str, Tensor] = {}
+    for layer, channels in islice(LAYERS.items(), 5):
+        weights[f"{layer}.weight"] = torch.rand(*channels, 3, 3)
+        weights[f"{layer}.bias"] = torch.rand(channels[0])
+    network, picture = Vgg19(weights, (0.0, 0.0, 0.0)), torch.rand(1, 3, 48, 64)
+    layers: tuple[LayerName, ...] = (kept, "conv3_1")
+    with Allocations() as allocations, torch.no_grad():
+        network(picture, layers, Network(pool=pool))
+    expected = 48 * 64 * seen_bytes(layers, pool, MapFormat.FLOAT32)
+    assert allocations.peak == pytest.approx(expected, rel=0.02)
+
+
+def test_compiled_convolutions_write_no_map_in_front_of_a_pool() -> None:
+    """Unless it is kept. The largest that is kept counts twice."""
+    deep: LayerName = "conv2_2"
+    assert seen_bytes((deep,), "max", MapFormat.FUSED) == (64 + 64 / 4) * 4
+    assert seen_bytes(("conv1_2", deep), "max", MapFormat.FUSED) == (64 + 128 / 4 + 64) * 4
+
+
+def test_large_style_can_take_most() -> None:
+    """Whole if the painting is whole, otherwise in tiles with their halo."""
+    layers: dict[LayerName, float] = {"conv1_1": 1.0, "conv2_1": 1.0}
+    task = small.task("gram", {
+        "objective.style.layers": {**dict.fromkeys(("conv3_1", "conv4_1", "conv5_1")), **layers},
+        "objective.content.layers": {"conv4_2": None, "conv1_1": 1}, "size": "64x48",
+        "fit": "stretch", "enlarge": True, "style_size": "1024x768", "steps": 1, **AT_ONCE,
+    })  # fmt: skip
+    width, height = task.style_size(task.styles[0])
+    vectors = width * height * 3 * 12 + 64 * 48 * (content_bytes(task.recipe.objective) + 4 * 12)
+    each = seen_bytes(layers, "max", MapFormat.FUSED)
+    whole = needed(task, UNLIMITED, MapFormat.FUSED)
+    assert whole == pytest.approx(width * height * each + vectors)
+    tiled = needed(task, MemoryPlan(256), MapFormat.FUSED)
+    assert tiled == pytest.approx((256 + 2 * 4) ** 2 * each + vectors)
+
+
+@pytest.mark.parametrize("name", ["best", "nnst", "strotss"])
+def test_large_style_counts_where_positions_are_compared(name: str) -> None:
+    size = {"size": "64x48", "fit": "stretch", "enlarge": True, "style_size": "1024"}
+    task = small.task(name, size)
+    pixels = math.prod(task.style_size(task.styles[0]))
+    each = seen_bytes(task.final_terms.layers, "max", MapFormat.FUSED)
+    assert needed(task, UNLIMITED, MapFormat.FUSED) > pixels * each
 
 
 def test_more_styles_and_regions_hold_more_targets() -> None:

@@ -103,6 +103,18 @@ def test_hubs_are_farther_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearest(queries, candidates, 1.0)[20:22].tolist() == [1, 1], "in blocks"
 
 
+@pytest.mark.parametrize("hub_penalty", [0.0, 1.0])
+def test_those_who_ask_are_matched_as_if_there_were_no_others(hub_penalty: float) -> None:
+    queries, candidates = torch.randn(50, 7), torch.randn(40, 7)
+    queries[20:] += 3
+    asking = torch.arange(50) < 20
+    alone = nearest(queries[asking], candidates, hub_penalty)
+    assert nearest(queries, candidates, hub_penalty, asking)[asking].tolist() == alone.tolist()
+    nobody = torch.zeros_like(asking)
+    near = functional.normalize(queries) @ functional.normalize(candidates - candidates.mean(0)).T
+    assert nearest(queries, candidates, hub_penalty, nobody).tolist() == near.argmax(1).tolist()
+
+
 def test_search_adds_the_squared_difference_of_brightness(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, candidates = torch.randn(50, 7), torch.randn(40, 7)
     bright, others = torch.randn(50), torch.randn(40)
@@ -139,6 +151,17 @@ def test_style_that_is_the_content_is_matched_with_itself() -> None:
         (losses,) = objective.losses(objective(small.content(objective)).terms)
         assert not losses.content and set(losses.style["style-1"]) == {"neighbors"}
         assert (losses.total < 1e-5) == is_zero
+
+
+def test_each_region_of_a_style_that_is_the_content_is_matched_with_itself() -> None:
+    """With the same mask on both, although one region is much darker than the other."""
+    content, mask = small.picture(0, *WIDE), split(16)
+    content[:, :16] = content[:, :16] / 4 + 10
+    changes = {"strength": 1, "scales": [{"scale": 1, "steps": 1}], **FEATURES_ALONE,
+               "objective.coarse.neighbors.rotations": False}  # fmt: skip
+    made = task(changes, content=content, content_mask=mask)
+    objective = coarse(replace(made, styles=(replace(made.styles[0], picture=content, mask=mask),)))
+    assert float(objective(small.content(objective)).objective) == pytest.approx(0, abs=1e-6)
 
 
 def test_turned_style_is_found_if_rotations_are_searched() -> None:
@@ -193,8 +216,15 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert float(left.weights.sum()) == float(right.weights.sum()) == pytest.approx(0.5)
     assert left.weights.view(3, 4)[:, 2:].abs().max() == 0 == right.weights.view(3, 4)[:, :2].max()
     assert not torch.equal(left.columns, whole.columns)
-    ((anywhere, _),) = targets(replace(made, content_mask=mask))
-    assert torch.equal(anywhere.columns, whole.columns), "a style without a mask serves both"
+    everywhere = (replace(made.styles[0], mask=np.ones_like(mask)),)
+    both, unmasked = (
+        targets(replace(made, content_mask=mask, styles=styles))
+        for styles in (everywhere, made.styles)
+    )
+    for expected, target in zip(*both, *unmasked, strict=True):
+        assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
+    ((everything,),) = targets(replace(made, content_mask=np.ones_like(mask[..., :1])))
+    assert torch.equal(everything.columns, whole.columns)
 
 
 BY_BRIGHTNESS: Mapping[str, Any] = {

@@ -45,6 +45,12 @@ def test_size_has_one_of_six_forms() -> None:
         ({"objective.content": None, "objective.style": None},
          "objective: neighbors.largest leaves larger sizes without a layer: give content or style"
          " one"),
+        ({"objective.neighbors.layers.conv3_3": None},
+         "objective: neighbors names no layer to compare: give neighbors.layers one, or leave the"
+         " term out with neighbors: null"),
+        ({"objective.coarse": {"transport": {"layers": {}}}},
+         "objective.coarse: transport names no layer to compare: give transport.layers one, or"
+         " leave the term out with transport: null"),
         ({"objective.tv": {"loss": "squared", "weight": 1, "gradient_weight": 2}},
          "objective.tv: tv takes a weight or a gradient_weight, not both"),
         ({"objective.network.architecture": "vgg16", "objective.content.layers": {"conv4_4": 1}},
@@ -62,6 +68,9 @@ def test_size_has_one_of_six_forms() -> None:
         ({"carry_moments": True},
          "schedule: carry_moments keeps Adam's moments for the next scale, and lbfgs has none:"
          " set carry_moments=false, or optimizer.kind=adam"),
+        *(({"scales": [{"scale": scale, "steps": 1} for scale in (0.1, 0.5, last)]},
+           f"schedule: scales run from coarse to fine, and {last} comes after 0.5: give the"
+           " smallest scale first, and each scale once") for last in (0.25, 0.5)),
         ({"passes": []}, "unknown key 'passes'; it is now called 'scales'"),
         ({"optimizer.coordinates": 0.5},
          "schedule.optimizer: unknown key 'coordinates'; it is now called 'fourier_power'"),
