@@ -121,7 +121,9 @@ def receipt_of(view: JobView) -> Receipt:
     if view.receipt_json and entry.place is not None:
         return replay.checked(view.receipt_json, Path(entry.outbox, entry.place, RECEIPT))
     if entry.state == "done":
-        raise InputError(f"{name} has no report: its receipt is no longer in {entry.outbox}")
+        raise InputError(
+            f"{name} has no report: its receipt in {entry.outbox} is missing or damaged"
+        )
     if entry.finished is None and entry.state not in ("refused", "failed", "cancelled"):
         raise InputError(
             f"{name} is not finished yet ({entry.state}): "

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout, safe_dirs
@@ -355,7 +355,7 @@ def input_spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
 
 
-def parse_receipt(file: BufferedReader) -> Mapping[str, Any]:
+def parse_receipt(file: IO[bytes]) -> Mapping[str, Any]:
     """Read the receipt, or the note, in an opened file; empty where it is damaged.
 
     It is damaged, too, where a text is no Unicode, or a number is larger than any float.

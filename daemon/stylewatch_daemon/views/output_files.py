@@ -146,25 +146,32 @@ def original_name(entry: Entry, plain: Any) -> str:
 def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]:
     """Open the files of a job one by one, each with its path in a download; the caller closes it.
 
-    Inputs have their original names.
+    Inputs have their original names. Of several files with one name all but the first get another.
     """
-    whats = ["final", *(f"stage-{step}" for step in stages(entry))]
     taken = set[str]()
+    whats = ["final", *(f"stage-{step}" for step in stages(entry))]
     for what in (*whats, *(f"input-{number}" for number in range(len(entry.inputs)))):
         picture = find(entry, state, what)
         if picture is None:
             continue
-        folder, name = what.partition("-")[0], picture.spot.name
-        if folder == "input":
-            named = PurePosixPath(original_name(entry, entry.inputs[int(what[6:])]))
-            names = (f"inputs/{safe(stem)}{named.suffix}" for stem in candidates(named.stem))
-            name = next(name for name in names if name not in taken)
-            taken.add(name)
-        yield f"stages/{name}" if folder == "stage" else name, picture.file
+        name = picture.spot.name
+        if what.startswith("input-"):
+            name = f"inputs/{original_name(entry, entry.inputs[int(what[6:])])}"
+        elif what != "final":
+            name = f"stages/{name}"
+        yield _free(name, taken), picture.file
     artifacts = (name for what in ARTIFACTS for name in _artifact_files(entry, what))
     for name in (*artifacts, LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
-            yield name, Spot(Path(entry.outbox), str(entry.place), name).open()
+            yield _free(name, taken), Spot(Path(entry.outbox), str(entry.place), name).open()
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a path that is not in `taken`, and add it there."""
+    path = PurePosixPath(name)
+    names = (str(path.with_name(safe(stem) + path.suffix)) for stem in candidates(path.stem))
+    taken.add(free := next(name for name in names if name not in taken))
+    return free
 
 
 def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:

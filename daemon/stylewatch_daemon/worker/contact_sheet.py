@@ -1,12 +1,12 @@
 """The contact sheet of a series and its receipt, once all its jobs have ended."""
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.errors import InputError
@@ -83,7 +83,8 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
     if part.state != "done":
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, PictureError):
-        receipt = json.loads(_read(part, PurePosixPath(part.place, RECEIPT)))
+        stored = _read(part, PurePosixPath(part.place, RECEIPT))
+        receipt = job_files.parse_receipt(BytesIO(stored))
         path = PurePosixPath(flat_layout.painting(part.place, receipt["final"]))
         shown = path
         if "clip" in receipt:  # its last key frame

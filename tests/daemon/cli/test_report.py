@@ -161,7 +161,7 @@ def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Ru
         (["sea", "-o", "out.html"], 73, "already there; --force replaces it"),
         (["sea", "-o", "no/out.html"], 73, "cannot be written"),
         (["waves"], 65, "that of a series: name the receipt of one of its jobs"),
-        (["a"], 65, "its receipt is no longer in out"),
+        (["a"], 65, "its receipt in out is missing or damaged"),
         (["b"], 65, "not finished yet (running)"),
         (["~draft"], 65, "not finished yet (running)"),
     ):

@@ -203,6 +203,20 @@ def test_all_files_come_as_a_zip_in_pieces_with_their_original_names(
     assert len(sizes) > 20 and max(sizes) < 1000
 
 
+def test_no_two_files_of_a_zip_have_one_name(page: TestClient, tmp_path: Path) -> None:
+    """The picture of a flat job lies outside of its folder, and may have an artifact's name."""
+    job = replace(finished_job(tmp_path, "sheet"), place="_jobs/sheet")
+    enter(tmp_path / "state", job)
+    (tmp_path / "out/_jobs").mkdir()
+    folder = (tmp_path / "out/sheet").rename(tmp_path / "out/_jobs/sheet")
+    (folder / "final.png").rename(tmp_path / "out/sheet.png")
+    write(folder / "sheet.png", picture(7))
+    with ZipFile(BytesIO(page.get("/jobs/id-sheet/files.zip").content)) as archive:
+        assert archive.read("sheet/sheet.png") == (tmp_path / "out/sheet.png").read_bytes()
+        assert archive.read("sheet/sheet-2.png") == picture(7)
+        assert len(archive.namelist()) == len(set(archive.namelist()))
+
+
 def test_a_style_of_the_library_has_a_preview_and_other_files_have_none(
     page: TestClient, tmp_path: Path
 ) -> None:

@@ -82,13 +82,20 @@ def test_of_a_clip_the_sheet_has_the_last_key_frame(given: Order, tmp_path: Path
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 
 
-def test_without_a_picture_the_series_is_refused_and_links_are_not_followed(
+def test_damaged_receipts_and_links_are_no_pictures_and_without_any_the_series_is_refused(
     given: Order, pictures: Path
 ) -> None:
     failed = replace(given, parts=tuple(replace(part, state="failed") for part in given.parts))
     with pytest.raises(InputError, match="no job of this series was painted: seed=1 failed"):
         draw(failed)
-    final = Path(given.parts[0].outbox, given.parts[0].place, "final.png")
+    place = Path(given.parts[0].outbox, given.parts[0].place)
+    receipt = (place / "receipt.json").read_bytes()
+    for damaged in (b"[" * 100_000, b"{", b"[]", b'{"final": 5}'):
+        (place / "receipt.json").write_bytes(damaged)
+        with pytest.raises(InputError):
+            draw(given)
+    (place / "receipt.json").write_bytes(receipt)
+    final = place / "final.png"
     final.unlink()
     final.symlink_to(pictures / "content.jpg")
     with pytest.raises(InputError):
