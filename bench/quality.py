@@ -34,7 +34,7 @@ from stylewatch_painter.errors import PainterError
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.images.sheet import Cell, draw, in_rows
-from stylewatch_painter.network.calibration import named
+from stylewatch_painter.network.calibration import device_model
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Pixels
@@ -160,7 +160,7 @@ def paint(pair: Pair, way: Variant, options: Namespace) -> Painting:
 def _device(name: str) -> str:
     devices = TorchAutograd({"device": name}).devices()
     used = next(device for device in devices if name == "auto" or device.name.startswith(name))
-    return f"{named(torch.device(used.name))}, {used.description}"
+    return f"{device_model(torch.device(used.name))}, {used.description}"
 
 
 def judge(pair: Pair, painting: Painting) -> Figures:

@@ -44,7 +44,7 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
         while state.step < end:
             losses, moved = move(state.picture, state.step + 1)
             if not math.isfinite(losses.total):
-                raise DivergedError(f"the loss was no longer a number at step {state.step + 1}")
+                raise DivergedError(f"the loss is no longer a number at step {state.step + 1}")
             if state.step == 0 and schedule.save_start:
                 begun = resize(state.picture, levels[-1].size).copy()
                 yield Stage(0, steps, level.size, losses, state.seconds, picture=begun)

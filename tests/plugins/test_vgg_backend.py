@@ -142,7 +142,7 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     saving = make({**EXACT, "tile": 64, "history": 3}).provenance(task)
     assert (saving.decided["tile"], saving.decided["history"]) == (64, 3)
     assert make(saving.decided).provenance(task).decided == saving.decided
-    assert "there it remembers 3" in saving.warnings[0]
+    assert "it keeps 3" in saving.warnings[0]
 
 
 @BACKENDS

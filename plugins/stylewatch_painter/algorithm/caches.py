@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.gram import LayerSums, Sums
 from stylewatch_painter.network import store
-from stylewatch_painter.network.calibration import FLOAT32, Calibration, named
+from stylewatch_painter.network.calibration import FLOAT32, Calibration, device_model
 from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
@@ -51,7 +51,7 @@ class DiskCache:
         """The cache of a `network` on the CPU; None on a GPU, where computing is faster."""
         if device.type != "cpu":
             return None
-        program = _program(), torch.__version__, named(device)
+        program = _program(), torch.__version__, device_model(device)
         return cls(str((*program, *network)), cache_folder())
 
     def __init__(self, network_id: str, folder: Path, max_bytes: int = MAX_DISK_BYTES) -> None:

@@ -92,8 +92,8 @@ class Canvas:
             settings = settings.model_copy(update={"rate": rate})
         if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # there it makes colored specks
             settings = settings.model_copy(update={"fourier_diagonals": False})
-        ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
-        return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
+        low, high = (torch.full_like(self._mean, x * self._range) - self._mean for x in (0, 255))
+        return optimizer(settings, (low, high) if schedule.keep_range else None)
 
     def start(self, size: Size) -> Tensor:
         """The initial picture at `size`; raises RecipeError if its source is missing."""
@@ -228,7 +228,7 @@ def check_pictures(task: Task) -> None:
     """Raise PictureError if pictures are missing, too small, or masks do not match."""
     check_masks(task)
     scales.check_side(task.recipe, task.final, "the painting")
-    scales.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
+    scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
     objective = task.recipe.objective
     if task.final_terms.neighbors is not None and (task.content is None or not task.styles):
         missing = "content" if task.content is None else "style"

@@ -31,7 +31,7 @@ from stylewatch_painter.algorithm.task import (
     searches_line,
 )
 from stylewatch_painter.algorithm.tiles import tiles
-from stylewatch_painter.network.calibration import kept, place
+from stylewatch_painter.network.calibration import cached_measurement, environment_key
 from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat, Vgg19
 
 _TRIAL_SIDES = {False: (96, 256), True: (64, 160)}
@@ -83,7 +83,9 @@ def forecast(
     """
     check_pictures(task)
     file = user_cache_path("stylewatch") / "durations.json"
-    durations = kept(file, _FILE, _key(task, network), lambda: _measured(task, network, clock))
+    durations = cached_measurement(
+        file, _FILE, _key(task, network), lambda: _measured(task, network, clock)
+    )
     levels, settings, total = task.levels(), task.recipe.schedule.optimizer, 0.0
     for level in levels:
         evaluated = evaluations(settings, level.steps)
@@ -178,7 +180,7 @@ def _key(task: Task, network: FeatureMaps) -> str:
         task.prior is None,
     )
     digest = hashlib.sha256(repr(terms).encode()).hexdigest()[:16]
-    return f"{place(network.device)}, {maps}, {digest}"
+    return f"{environment_key(network.device)}, {maps}, {digest}"
 
 
 _MATCHED = ", matched"

@@ -16,7 +16,7 @@ from stylewatch_painter.recipes.recipe import LayerName, Style
 
 _BLOCK = 256  # positions whose products are summed in few bits; sums of blocks are float32
 _MAX_BLOCKS = 64
-_MIN_REGION_WEIGHT = 1e-12  # stands for the weight of an empty region
+_MIN_REGION_WEIGHT = 1e-12  # of an empty region, as a divisor
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """From dL/dG to dL/dF = (dL/dG + its transpose) F, the paper's equation 6."""
+        """From dL/dG to dL/dF = (dL/dG + its transpose) F: equation 6 of the paper without ReLU."""
         (maps,) = ctx.saved_tensors
         (gradient,) = gradients
         if ctx.replace and kernels.can_multiply(maps):

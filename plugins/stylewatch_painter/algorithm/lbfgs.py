@@ -166,7 +166,7 @@ class Lbfgs(Optimizer):
         self._accepted: _Accepted | None = None
         self._begun = False
         self._pairs: list[_Pair] = []
-        self._size: Tensor | None = None  # of the inverse Hessian, by the newest pair that counts
+        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no pair counts yet
         self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
         self._ahead: Evaluation | None = None  # a line search ends where the next step begins
         self._scaling: FourierFilter | None = None
@@ -252,16 +252,16 @@ class Lbfgs(Optimizer):
         while len(self._pairs) < self._settings.history:
             nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
             self._pairs.insert(0, _Pair(*nothing))
-        if self._size is None:
-            self._size = torch.zeros_like(x[:, 0, 0, 0])
+        if self._hessian_scale is None:
+            self._hessian_scale = torch.zeros_like(x[:, 0, 0, 0])
         if self._last is None:
             self._last = torch.zeros_like(x), torch.zeros_like(x)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Decide (B,) if the direction leads down, by torch's limits where its bytes count.
+        """True (B,) where the direction is a descent direction.
 
-        Torch's limits are absolute, and the gradient of a large picture is below them from the
-        start.
+        Without a `first_step` results equal torch's, so its limits are used. They are absolute, and
+        the gradient of a large picture is below them from the start.
         """
         slope = _dot(g, direction)
         if self._settings.first_step is not None:
@@ -277,7 +277,7 @@ class Lbfgs(Optimizer):
         curvature = _dot(s, y)
         counts = curvature > _LEAST_CURVATURE
         newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
-        size = torch.zeros_like(curvature) if self._size is None else self._size
+        size = torch.zeros_like(curvature) if self._hessian_scale is None else self._hessian_scale
         newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
         if in_place:
             for pair, newer_pair in pairwise([*self._pairs, newest]):
@@ -288,7 +288,7 @@ class Lbfgs(Optimizer):
         else:
             self._pairs.append(newest)
             del self._pairs[: -self._settings.history]
-            self._size = newer
+            self._hessian_scale = newer
 
     def _direction(self, g: Tensor) -> Tensor:
         """The direction - H g by the two loops of algorithm 7.4."""
@@ -300,8 +300,8 @@ class Lbfgs(Optimizer):
             shares.append(share)
         r = self._scaled(q)
         del q  # of a large picture it takes hundreds of megabytes
-        if self._size is not None:
-            r.mul_(_column(torch.where(self._size > 0, self._size, 1.0)))
+        if self._hessian_scale is not None:
+            r.mul_(_column(torch.where(self._hessian_scale > 0, self._hessian_scale, 1.0)))
         for pair, share in zip(self._pairs, reversed(shares), strict=True):
             r.addcmul_(pair.s, _column(share - _dot(pair.y, r) * pair.inverse))
         return r.neg_()
@@ -328,7 +328,11 @@ class Lbfgs(Optimizer):
         if s.first_step is None:
             return whole if self._begun else whole * (1 / g.abs().sum((1, 2, 3))).clamp(max=1)
         first = whole * s.first_step / direction.square().mean((1, 2, 3)).sqrt()
-        return first if self._size is None else torch.where(self._size > 0, whole, first)
+        return (
+            first
+            if self._hessian_scale is None
+            else torch.where(self._hessian_scale > 0, whole, first)
+        )
 
     def taken_back(self) -> Tensor | None:
         """Number of steps taken back, (B,); None if steps are never taken back."""
@@ -339,8 +343,8 @@ class Lbfgs(Optimizer):
         state = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
             state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
-        if self._size is not None:
-            state["size"] = self._size
+        if self._hessian_scale is not None:
+            state["size"] = self._hessian_scale
         if self._last is not None:
             state["move"], state["gradient"] = self._last
         if self._accepted is not None:
@@ -357,7 +361,7 @@ class Lbfgs(Optimizer):
         self._pairs = [
             _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
         ]
-        self._size = state.get("size")
+        self._hessian_scale = state.get("size")
         self._last = (state["move"], state["gradient"]) if "move" in state else None
         if "stand" in state:
             terms, objective = state["stand.terms"], state["stand.objective"]

@@ -105,7 +105,7 @@ def wasserstein_target(moments: Tensor) -> Tensor:
     last row and column, and in the last corner the floor that is added to both covariances.
     """
     mean, covariance = _gaussian(_as_float64(moments))
-    # rounding may give negative values; the covariance of a single position is nothing else
+    # rounding may make the trace negative; for a single position it is only rounding error
     floor = _VARIANCE_FLOOR * _trace(covariance).clamp(min=0) / covariance.shape[-1] + _MIN_VARIANCE
     values, vectors = torch.linalg.eigh(covariance)
     roots = (values.clamp(min=0) + floor.unsqueeze(-1)).sqrt()

@@ -75,7 +75,8 @@ def choose(
 ) -> MemoryPlan:
     """Choose the limits for `task` on `device`, for a network whose maps have `map_format`.
 
-    Raises PictureError if no choice fits the limit.
+    If none fits, raises PictureError where there is a limit, and else returns the one that takes
+    least.
     """
     free = _free(wanted, device)
     choice = UNLIMITED
@@ -113,13 +114,9 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
         return
     width, height = task.final
     yield (
-        f"memory does not suffice for {settings.history} pairs of L-BFGS at {width}x{height} "
-        "pixels: there "
-        + (
-            f"it remembers {used.history}"
-            if isinstance(used, recipe.Lbfgs)
-            else "Adam paints in its place"
-        )
+        f"there is not enough memory for {settings.history} pairs of L-BFGS at {width}x{height} "
+        "pixels: "
+        + (f"it keeps {used.history}" if isinstance(used, recipe.Lbfgs) else "Adam replaces it")
     )
 
 

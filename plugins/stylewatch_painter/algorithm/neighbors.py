@@ -39,11 +39,11 @@ SEARCH_BYTES = 64 * 2**20
 """Memory for a block of similarities during a search."""
 
 MOST_SAMPLED = 64
-"""Positions along a side of maps up to which a match of single layers takes every position."""
+"""A match of single layers takes every n-th position of a map: n is its long side // this."""
 
-_ASKED = 1021
+_MAX_HUB_QUERIES = 1021
 """Positions of the painting that decide which ones of the style are hubs: a prime number, so that
-they do not lie in columns of the grid."""
+they do not form columns of the grid."""
 
 _NEAR_HUB = 0.05
 """Share of these positions, the nearest ones, that count for a hub."""
@@ -95,7 +95,7 @@ class _OnGrid(torch.autograd.Function):
         """The gradient of the maps, zero at positions between the samples."""
         shape, dtype = ctx.maps
         gradient = gradients[0].unflatten(1, ctx.grid).permute(0, 3, 1, 2)
-        if gradient.is_cuda:  # torch's own way back adds in any order there
+        if gradient.is_cuda:  # torch's own backward pass is not deterministic there
             down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
             back = down.mT @ gradient @ right
         else:
@@ -117,22 +117,22 @@ def nearest(
     queries: Tensor,
     candidates: Tensor,
     hub_penalty: float = 0.0,
-    asking: Tensor | slice = slice(None),
+    selected: Tensor | slice = slice(None),
     brightness: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """The index of the candidate with the least centered cosine distance, for each query.
+    """The index (Q,), int64, of the nearest candidate for each query, by centered cosine distance.
 
-    `queries` (Q, N) are centered by the mean of those that `asking` selects, `candidates` (C, N) by
-    their own. The search is exact. The square of the difference of `brightness`, (Q,) and (C,), is
-    added to the distance. With a `hub_penalty` each candidate is farther away by that factor of its
-    `hubness`, of which the selected queries decide.
+    `queries` (Q, N) are centered by the mean of those that `selected` gives, `candidates` (C, N) by
+    their own. Two terms can be added to the distance: the squared difference of `brightness`, (Q,)
+    and (C,), and `hub_penalty` times the candidate's `hubness` among the selected queries. The
+    search is exact.
     """
     candidates = candidates - candidates.mean(0)
     candidates /= _lengths(candidates)  # in place: they are most of the memory of a painting
-    queries = queries - queries[asking].mean(0).nan_to_num()  # of no query the mean is NaN
+    queries = queries - queries[selected].mean(0).nan_to_num()  # of no query the mean is NaN
     if hub_penalty or brightness:
         queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
-    asked = _evenly(torch.arange(len(queries), device=queries.device)[asking])
+    asked = _evenly(torch.arange(len(queries), device=queries.device)[selected])
     best = queries.new_full((len(queries),), -math.inf)
     chosen, before = torch.zeros_like(best, dtype=torch.int64), 0
     for block in candidates.split(max(1, SEARCH_BYTES // (4 * len(queries)))):
@@ -150,13 +150,13 @@ def nearest(
 
 
 def _evenly(positions: Tensor) -> Tensor:
-    """Up to `_ASKED` of some positions, evenly spaced."""
-    count = min(_ASKED, len(positions))
+    """Up to `_MAX_HUB_QUERIES` of some positions, evenly spaced."""
+    count = min(_MAX_HUB_QUERIES, len(positions))
     return positions[torch.arange(count, device=positions.device) * len(positions) // max(1, count)]
 
 
 def hubness(similarities: Tensor) -> Tensor:
-    """How near each candidate is to its nearest queries: a mean (C,) of similarities (C, Q).
+    """The mean similarity (C,) of each candidate to its nearest queries, of similarities (C, Q).
 
     A hub is nearest to many queries: in a plain area of the painting all positions would follow the
     same few of the style. Conneau et al. 2018, "Word Translation Without Parallel Data" (arXiv
@@ -347,7 +347,7 @@ class _Columns:
     brightness: Tensor
 
     def at(self, positions: Tensor | slice) -> "_Columns":
-        """Those of some positions."""
+        """The hypercolumns and the brightness of some positions."""
         return _Columns(self.rows[positions], self.brightness[positions])
 
 
@@ -361,7 +361,7 @@ def _rows(canvas: Canvas, network: FeatureMaps, terms: Neighbors, picture: Tenso
 def _columns(
     canvas: Canvas, network: FeatureMaps, terms: Neighbors, pictures: Sequence[Tensor]
 ) -> _Columns:
-    """Those of pictures (1, 3, height, width), one after the other."""
+    """The hypercolumns and the brightness of pictures (1, 3, height, width), concatenated."""
     rows, brightness = [], []
     for picture in pictures:
         shape = grid(width_height(picture))
@@ -400,8 +400,8 @@ def targets(
         usable = [slice(None)] if style.mask is None else _candidates(style.mask, turned, terms)
         parts = []
         for region in range(1 if regions is None else len(regions)):
-            asking = slice(None) if regions is None else regions[region] > 0
-            matched = _matched(queries, whole.at(usable[region % len(usable)]), terms, asking)
+            selected = slice(None) if regions is None else regions[region] > 0
+            matched = _matched(queries, whole.at(usable[region % len(usable)]), terms, selected)
             weights = None
             if regions is not None and in_regions is not None:
                 total = regions[region].sum().clamp(min=_TINY)
@@ -414,18 +414,18 @@ def targets(
 
 
 def _matched(
-    queries: _Columns, candidates: _Columns, terms: Neighbors, asking: Tensor | slice
+    queries: _Columns, candidates: _Columns, terms: Neighbors, selected: Tensor | slice
 ) -> Tensor:
     """The nearest of the candidates for each query (positions, sum of N)."""
     brightness = None
     if terms.brightness:
         factor = math.sqrt(terms.brightness)
         brightness = (
-            factor * _standardized(queries.brightness, asking),
+            factor * _standardized(queries.brightness, selected),
             factor * _standardized(candidates.brightness, slice(None)),
         )
     penalty = terms.hub_penalty
-    return candidates.rows[nearest(queries.rows, candidates.rows, penalty, asking, brightness)]
+    return candidates.rows[nearest(queries.rows, candidates.rows, penalty, selected, brightness)]
 
 
 def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:

@@ -371,7 +371,7 @@ class Objective:
     targets in float32. Where the canvas has no room for the maps of a whole picture, it is
     evaluated in tiles; the results are equal but for rounding.
 
-    `step` counts the steps of the paintings so far: terms of samples draw others for each step.
+    `step` counts the steps so far: terms that sample positions draw new ones at each step.
     """
 
     def __init__(
@@ -385,18 +385,16 @@ class Objective:
         self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         task = canvases[0].task
-        self._recipe = task.terms(level)
+        self._terms = task.terms(level)
         self._settings = task.recipe.objective.network
         self._start = start
         self.step = 0
-        self._tiles = tiles(level.size, _tile(canvases[0], self._recipe), self._recipe.layers)
+        self._tiles = tiles(level.size, _tile(canvases[0], self._terms), self._terms.layers)
         self._compute_targets()
         layers = tuple({layer: None for grams in self._grams for layer in grams})
-        moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
+        moments = self._terms.style is not None and self._terms.style.gram == "moments"
         self._style_view = View(network, self._settings, layers, moments)
-        compared = [
-            term.layers for term in (self._recipe.neighbors, self._recipe.transport) if term
-        ]
+        compared = [term.layers for term in (self._terms.neighbors, self._terms.transport) if term]
         needed = dict.fromkeys(chain(self._contents.norms, layers, *compared))
         self._view = replace(self._style_view, layers=tuple(needed))
         self._region_weights = self._style_view.weights(task.content_mask, level.size)
@@ -412,7 +410,7 @@ class Objective:
         network = self.network if self.is_whole else self.network.exact
         contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
         starts = (None,) * len(self.canvases) if self._start is None else self._start.split(1)
-        if self._recipe.matches_layers:
+        if self._terms.matches_layers:
             self._layer_targets = [
                 neighbors.layer_targets(canvas, network, self.level) for canvas in self.canvases
             ]
@@ -453,12 +451,13 @@ class Objective:
 
     @property
     def is_capturable(self) -> bool:
-        """True if a CUDA graph can capture an evaluation: eigenvalues and chance need the CPU.
+        """True if a CUDA graph can capture an evaluation, which excludes terms that need the CPU.
 
-        Pictures in tiles are so large that a graph would not help.
+        Eigenvalues (`wasserstein`) and random positions (`transport`, neighbors of single layers)
+        need it. Pictures in tiles are so large that a graph would not help.
         """
-        style = self._recipe.style
-        is_fixed = not self._recipe.matches_layers and self._recipe.transport is None
+        style = self._terms.style
+        is_fixed = not self._terms.matches_layers and self._terms.transport is None
         return self.is_whole and is_fixed and (style is None or style.loss != "wasserstein")
 
     def __call__(self, u: Tensor) -> Evaluation:
@@ -482,7 +481,7 @@ class Objective:
             return self._in_float32.exact_terms(u)
         view = replace(self._view, network=self.network.exact)
         observed = reduce(add, (self._observe(tile.of(u), tile, view) for tile in self._tiles))
-        return self._terms(observed, u)
+        return self._term_values(observed, u)
 
     @cached_property
     def _in_float32(self) -> "Objective":
@@ -496,7 +495,7 @@ class Objective:
 
     def _evaluate_whole(self, u: Tensor) -> Evaluation:
         (tile,) = self._tiles
-        terms = self._terms(self._observe(u.requires_grad_(), tile, self._view), u)
+        terms = self._term_values(self._observe(u.requires_grad_(), tile, self._view), u)
         objective = (terms * self._weights).sum(1)
         (gradient,) = torch.autograd.grad(objective.sum(), u)
         return Evaluation(terms.detach(), objective.detach(), gradient.contiguous())
@@ -512,7 +511,7 @@ class Objective:
         total = self._style_view.total(u, self._tiles, self._region_weights)
         sums = {layer: tuple(part.as_leaves() for part in total[layer]) for layer in total}
         observed = Observation(contents, sums)
-        terms = self._terms(observed, u.requires_grad_())
+        terms = self._term_values(observed, u.requires_grad_())
         *slopes, own = torch.autograd.grad(
             (terms * self._weights).sum(), [*observed.tensors, u], materialize_grads=True
         )
@@ -530,10 +529,10 @@ class Objective:
     def _observe(self, x: Tensor, tile: Tile, view: View) -> Observation:
         """Observe a tile; x includes its halo."""
         maps, contents = view.at(tile, x), []
-        if self._recipe.content is not None:
+        if self._terms.content is not None:
             for layer, P in self._contents.at(tile).items():
                 norm = self._contents.norms[layer]
-                contents.append(content_value(maps[layer], P, norm, self._recipe.content))
+                contents.append(content_value(maps[layer], P, norm, self._terms.content))
         # before the backward pass of sums replaces maps
         compared = [*self._neighbor_values(maps), *self._transport_values(x, maps)]
         sums = self._style_view.sums(tile, maps, self._region_weights)
@@ -541,7 +540,7 @@ class Objective:
 
     def _neighbor_values(self, maps: Maps) -> Iterator[Tensor]:
         """The neighbor loss (B,) of each style."""
-        settings = self._recipe.neighbors
+        settings = self._terms.neighbors
         if settings is None:
             return
         size = self.level.size
@@ -568,9 +567,9 @@ class Objective:
 
     def _transport_values(self, u: Tensor, maps: Maps) -> list[Tensor]:
         """The value (B,) of each term of transport."""
-        if self._recipe.transport is None:
+        if self._terms.transport is None:
             return []
-        layers = self._recipe.transport.layers
+        layers = self._terms.transport.layers
         values = []
         each = zip(*(maps[layer].unbind() for layer in layers), strict=True)
         for canvas, target, x, own in zip(
@@ -581,14 +580,14 @@ class Objective:
             values.append(transport.losses(canvas.task, self.level, target, picture, self.step))
         return [torch.stack(term) for term in zip(*values, strict=True)]
 
-    def _terms(self, observed: Observation, u: Tensor) -> Tensor:
+    def _term_values(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""
         terms = list(self._content_terms(observed))
-        if self._recipe.style is not None:
+        if self._terms.style is not None:
             pixels = u.shape[-2] * u.shape[-1]
-            terms.extend(self._style_terms(observed, pixels, self._recipe.style))
+            terms.extend(self._style_terms(observed, pixels, self._terms.style))
         terms.extend(observed.compared)
-        if (tv := self._recipe.tv) is not None:
+        if (tv := self._terms.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
         if self._priors is not None:
             before, trust = self._priors
@@ -596,7 +595,7 @@ class Objective:
         return torch.stack(terms, dim=1)
 
     def _content_terms(self, observed: Observation) -> Iterator[Tensor]:
-        content = self._recipe.content
+        content = self._terms.content
         for value in observed.contents:
             yield value * (1.0 if content is None else self._area_ratio(content.loss))
 

@@ -65,7 +65,7 @@ class FourierFilter:
 
         The gradient by coefficients scaled with 1 / f^p, transformed back to pixels, is the
         gradient by pixels times the square of that scale. f is in cycles per pixel, at least one
-        cycle per long side, which also stands for the frequency 0. With `diagonals` the factors
+        cycle per long side, which is also used for the frequency 0. With `diagonals` the factors
         are also divided by the share of a diagonal wave that the network sees.
         """
         factors = _frequencies(shape, device).clamp_(min=1 / max(shape)).pow_(-2 * power)
@@ -270,7 +270,7 @@ def interpolation(
 ) -> tuple[Tensor, Tensor]:
     """The matrices that interpolate the rows, and the columns, of pictures (..., height, width).
 
-    They replace torch's own interpolation where its way back adds in any order on a GPU.
+    They replace torch's own interpolation, whose backward pass is not deterministic on a GPU.
     """
     down, right = (
         functional.interpolate(

@@ -28,11 +28,8 @@ Ask = Callable[[], Wish]
 Result = Step | DivergedError
 """A step, or the end of a painting whose loss is no longer finite."""
 
-_DIVERGED = (
-    "the loss was no longer a number at step {step}: a smaller rate{other} keeps the painting "
-    "from running away"
-)
-_OTHER_OPTIMIZER = ", or another optimizer (schedule.optimizer.kind=lbfgs),"
+_DIVERGED = "the loss is no longer a number at step {step}: lower schedule.optimizer.rate{other}"
+_OTHER_OPTIMIZER = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
 _MAX_UNREPORTED = 10
 """Steps between two reports on a GPU, which has to synchronize for a report."""
 _REPORT_S = 0.5
@@ -150,9 +147,10 @@ def groups(tasks: Sequence[Task]) -> list[list[int]]:
 
 
 def shape(task: Task) -> Hashable:
-    """Key that is equal for tasks that can be painted together; weights and strength may differ.
+    """Key that is equal for tasks that can be painted together.
 
-    Raises PictureError.
+    They may differ in strength and in the weights of content and style layers, `tv` and `temporal`,
+    but not in those of `neighbors`, `transport` and `coarse`. Raises PictureError.
     """
     objective = task.recipe.objective
     sides = objective.content, objective.style

@@ -40,7 +40,8 @@ def planes(mask: Regions) -> Tensor:
 def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
     """The positions (R, rows, columns) of each region in a map of `shape`, for planes (R, ...).
 
-    A position counts if at least half of it is in the region, or as much as of any other.
+    A position is in a region that covers at least half of it. Where a region covers half of none,
+    the positions that it covers most are in it: of an empty region these are all.
     """
     weights = adaptive_avg_pool2d(regions, shape)
     return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)

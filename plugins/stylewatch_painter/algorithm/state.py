@@ -82,8 +82,8 @@ class PaintState:
     `members` are their numbers in the batch as it began. `u` are the pictures
     (B, 3, height, width) in network units; `level` is the number of the present one of `levels`;
     `step` counts over all sizes, `skipped` the steps that convergence made unnecessary; `seconds`
-    of work. `taken_back` counts, for each painting, the steps taken back at earlier sizes.
-    `average` is None unless the schedule has an `ema_decay`.
+    is the time spent. `taken_back` counts, for each painting, the steps taken back at earlier
+    sizes. `average` is None unless the schedule has an `ema_decay`.
     """
 
     canvases: list[Canvas]

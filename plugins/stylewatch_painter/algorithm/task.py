@@ -98,7 +98,7 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """The painted frames before, moved to where this frame of a clip shows the same.
+    """The painted frames before this frame of a clip, moved along the optical flow.
 
     `picture` is float32 (height, width, 3), RGB 0..255; `trust` is float32 (height, width), 0..1:
     where it is 0 nothing is known. `unit` is the total loss that `objective.temporal` refers to.

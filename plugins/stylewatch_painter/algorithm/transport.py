@@ -182,9 +182,10 @@ def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
 
 
 def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
-    """The same () between colors (P, 3) and (Q, 3), by the sum of two distances.
+    """The relaxed earth mover's distance () between colors (P, 3) and (Q, 3).
 
-    They are the cosine and the root mean square difference of decorrelated colors.
+    The distance of two colors is that of their cosine and their root mean square difference, added;
+    both are of decorrelated colors.
     """
     rotation = torch.tensor(_DECORRELATED).to(colors)
     own, style = colors @ rotation.mT, style @ rotation.mT
@@ -201,7 +202,10 @@ def _root(squares: Tensor) -> Tensor:
 
 
 def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """The pairs, by `costs` (P, Q), of which the side with the larger mean cost consists."""
+    """Pair each row of one side with the cheapest of the other, by `costs` (P, Q).
+
+    It is the side with the larger mean cost.
+    """
     there, back = costs.min(1), costs.min(0)
     if there.values.mean() > back.values.mean():
         return own, style[there.indices]
@@ -222,12 +226,15 @@ def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
-    """The mean over positions of the summed differences () of their distances to all others."""
+    """The mean over positions (P) of the summed differences () of their `_distances` to all others.
+
+    That is between hypercolumns (P, D) of the picture and (P, D) of the content.
+    """
     return (_distances(columns) - _distances(content)).abs().sum(0).mean()
 
 
 def _distances(columns: Tensor) -> Tensor:
-    """The cosine distances (P, P) within hypercolumns; each column has the sum 1."""
+    """The cosine distances (P, P) between hypercolumns (P, D), each column divided by its sum."""
     unit = directions(columns)
     distances = (1 - feature_sums(unit[None]).products[0]).clamp(min=0)
     return distances / (distances.sum(0) + _TINY)

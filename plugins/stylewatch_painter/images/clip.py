@@ -86,7 +86,7 @@ _STILL_BRANDS = re.compile(rb"av(if|is)|mi[af]\d|mif2|msf1|he[iv][cmsx]|crx ")
 _OLD_MOV = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
-"""Browsers show a picture of an animation that has less than the one for the other, in seconds."""
+"""Seconds: browsers show a picture of an animation with less than the first for the second."""
 
 
 @dataclass(frozen=True)
@@ -362,7 +362,7 @@ class _Film:
                 keys.append(number)
             if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
                 _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
-        if not shown:  # with a cause, as for all that more bytes may mend
+        if not shown:  # with a cause: the rest of the file may still come
             raise PictureError("has no frames; export it again") from EOFError("no packets")
         shown.sort(key=lambda number: ticks[number])
         self._numbers = [-1] * len(ticks)
@@ -811,9 +811,9 @@ def _encoded(
     layout = "mono" if decoder.layout.nb_channels == 1 else "stereo"
     target = container.add_stream(output.fallback, _SAMPLES, layout=layout)
     pieces = chain.from_iterable(_decoded(decoder, packet) for packet in packets)
-    heard = (piece for piece in pieces if piece.pts is not None and piece.pts >= 0)
+    audible = (piece for piece in pieces if piece.pts is not None and piece.pts >= 0)
     # a resampler takes no other kind of samples than its first; None gets the rest out of it
-    for _, alike in groupby(heard, lambda s: (s.format.name, s.layout.name, s.sample_rate)):
+    for _, alike in groupby(audible, lambda s: (s.format.name, s.layout.name, s.sample_rate)):
         resampler = _pyav().AudioResampler(target.codec_context.format, layout, _SAMPLES)
         for samples in chain(alike, [None]):
             for resampled in resampler.resample(samples):

@@ -47,7 +47,7 @@ _DARK = 1e-3
 
 _HALVINGS = 16  # until chroma is known to 1 / 65536
 
-_HAIR = 1e-9  # of light: its cube root is what it may cost in lightness where all is black
+_TOLERANCE = 1e-9  # of linear light; its cube root, 0.001, is the error in lightness near black
 
 _BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would take gigabytes
 
@@ -149,10 +149,10 @@ def _relit_lab(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """True where sRGB contains the color, within _HAIR."""
+    """True where sRGB contains the color, within _TOLERANCE."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
-    return away <= 0.5 + _HAIR
+    return away <= 0.5 + _TOLERANCE
 
 
 def _linear(coded: Floats) -> Floats:

@@ -130,7 +130,7 @@ def tags_of(image: Image.Image) -> Tags:
     except Exception:  # over broken bytes nearly anything is raised, and they cost no picture
         return Tags(dpi, damaged=True)
     if Base.XResolution not in main and image.format == "TIFF":
-        dpi = None  # where nothing is said there, Pillow says 1
+        dpi = None  # Pillow gives 1 where the file has none
     elif dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
     left = MOST

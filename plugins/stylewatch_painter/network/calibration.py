@@ -61,15 +61,16 @@ _FILE = TypeAdapter(dict[str, Annotated[list[Calibration], Field(min_length=1)]]
 Measured = TypeVar("Measured")
 
 
-def kept(
+def cached_measurement(
     file: Path,
     entries: TypeAdapter[dict[str, Measured]],
     key: str,
     measure: Callable[[], tuple[Measured, bool]],
 ) -> Measured:
-    """Return the entry `key` of a file, or measure it, and add it to the file if it is to last.
+    """Return the entry `key` of a file; where it is missing, measure it, and add it if reliable.
 
-    If another process adds it meanwhile, that entry counts.
+    `measure` returns the measurement, and whether it is reliable. If another process adds it
+    meanwhile, that entry counts.
     """
 
     def read() -> dict[str, Measured]:
@@ -79,8 +80,8 @@ def kept(
 
     if key in (known := read()):
         return known[key]
-    measured, lasts = measure()
-    if not lasts:
+    measured, is_reliable = measure()
+    if not is_reliable:
         return measured
     known = read()
     entry = known.setdefault(key, measured)
@@ -92,9 +93,13 @@ def kept(
     return entry
 
 
-def place(device: torch.device) -> str:
+def environment_key(device: torch.device) -> str:
     """The device, the number of threads and the libraries, on which all times depend."""
-    parts = [named(device), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}"]
+    parts = [
+        device_model(device),
+        f"{torch.get_num_threads()} threads",
+        f"torch {torch.__version__}",
+    ]
     return ", ".join(parts + [f"kernels {kernels.variant()}"] * (device.type == "cpu"))
 
 
@@ -106,7 +111,9 @@ def calibrated(
     It is read from a file in the user's cache, or measured and written to it.
     """
     file = user_cache_path("stylewatch") / "calibration.json"
-    fastest = kept(file, _FILE, place(device), lambda: (measured(device), True))
+    fastest = cached_measurement(
+        file, _FILE, environment_key(device), lambda: (measured(device), True)
+    )
     if precision == "auto":
         return fastest[0]
     of_precision = (each for each in fastest if each.precision == precision)
@@ -192,7 +199,7 @@ def _seconds(device: torch.device, precision: Precision, bored: float = float("i
     return quickest
 
 
-def named(device: torch.device) -> str:
+def device_model(device: torch.device) -> str:
     """The model of a device; for a CPU also the instruction set that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

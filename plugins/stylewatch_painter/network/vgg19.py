@@ -127,7 +127,7 @@ class Pool(Pooling):
         """
         height, width = size
         if places is not None:
-            # torch's own way back asks for what went in, and looks at nothing but its form
+            # torch's own backward pass takes the input, but uses only its shape and layout
             like = torch.empty(
                 (*gradient.shape[:2], height, width),
                 dtype=gradient.dtype,

@@ -114,7 +114,7 @@ class Network(Strict):
     pixel_range: Positive = 255.0
     """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
-    """Padding around the picture; see `tiles`."""
+    """Padding around the picture; see `algorithm.padding`."""
     border: Literal[8, 16, 32] = 32
     """Pixels on each side with which `reflect` and `replicate` pad the picture."""
 
@@ -136,8 +136,8 @@ class Neighbors(Strict):
     """Share of the content in the picture that is matched; the rest is the one a scale starts from.
     With `start: content` the coarsest scale matches the content alone."""
     hub_penalty: Weight = 0.0
-    """How much positions of the style are avoided that are near to many of the picture: the factor
-    of their hubness. For columns."""
+    """How much hubs are avoided, positions of the style that are near to many of the picture: the
+    factor of `neighbors.hubness`. For columns."""
     brightness: Weight = 0.0
     """How much light places are to follow light ones of the style, and dark ones dark ones: the
     factor of the squared difference of brightness, in standard deviations. For columns."""
@@ -243,7 +243,7 @@ class Terms(Strict):
         return self
 
     def up_to(self, side: int) -> Self:
-        """The terms that a size with this long side has, in pixels."""
+        """The terms at a size with a long side of `side` pixels."""
         if self.neighbors is None or side <= self.neighbors.largest:
             return self
         return self.model_copy(update={"neighbors": None})
@@ -290,10 +290,10 @@ class Objective(Terms):
     strength: Share = 0.5
     """Style strength; `strength_by` defines its effect."""
     strength_by: Literal["weight", "blend"] = "weight"
-    """`weight`: content weights are multiplied by 16^(0.5 - strength). `blend`: the targets of the
-    style are mixed with the content's own features, of which 1 - strength / 0.8 remains, weights
-    of `tv` count by the rest, and content weights are multiplied by 2 (1 - strength); 0 is the
-    content, 1 the style alone."""
+    """`weight`: content weights are multiplied by 16^(0.5 - strength). `blend`: with
+    s = min(1, strength / 0.8), targets of the style are mixed from s of the style's features and
+    1 - s of the content's, weights of `tv` are multiplied by s, and content weights by
+    2 (1 - strength); 0 is the content, 1 the style alone."""
 
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:

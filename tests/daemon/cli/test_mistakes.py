@@ -42,7 +42,7 @@ LONG = "x" * 300
         ("render film.mkv style.jpg --set limits.max_frames=2", 65,
          "film.mkv has more than 2 frames"),
         ("render content.jpg film.mkv", 65,
-         "film.mkv is a film, and only the content of a job and its mask can be; take a picture"),
+         "film.mkv is a film; only the content of a job and its mask can be one: export a picture"),
         ("render film.mkv style.jpg --mask film.mkv", 64,
          "film.mkv: backend sketch does not look at masks"),
         ("try content.jpg style.jpg -o sheets/", 64,

@@ -141,13 +141,13 @@ def test_an_error_in_place_of_a_step_ends_that_order_and_one_of_the_backend_all(
     def paint_many(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
         shared = {id(style.picture) for task in tasks for style in task.styles}
         assert len(shared) == 1, "a style of several orders is in memory once"
-        yield 1, DivergedError("the loss was no longer a number")
+        yield 1, DivergedError("the loss is no longer a number")
         yield 0, next(self.paint(tasks[0], wishes[0]))
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Sketch, "paint_many", paint_many)
     events = together(orders)
-    assert events[1][-1] == Refused("the loss was no longer a number")
+    assert events[1][-1] == Refused("the loss is no longer a number")
     for number in (0, 2):
         end = events[number][-1]
         assert isinstance(end, Failed)

@@ -147,10 +147,10 @@ def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
     task = large()
-    start = "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there "
+    start = "there is not enough memory for 6 pairs of L-BFGS at 3000x2000 pixels: "
     assert list(warnings(task, MemoryPlan(512))) == []
-    assert list(warnings(task, MemoryPlan(512, 4))) == [start + "it remembers 4"]
-    assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam paints in its place"]
+    assert list(warnings(task, MemoryPlan(512, 4))) == [start + "it keeps 4"]
+    assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam replaces it"]
     least = limit(task, MemoryPlan(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         choose(task, MemorySettings(limit=least - 1), CPU, MapFormat.FLOAT32)

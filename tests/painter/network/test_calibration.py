@@ -88,13 +88,13 @@ def test_times_that_another_process_adds_meanwhile_are_kept(tmp_path: Path) -> N
 
     def measure(key: str, value: float) -> Callable[[], tuple[float, bool]]:
         def measured() -> tuple[float, bool]:
-            calibration.kept(file, entries, key, lambda: (value, True))
+            calibration.cached_measurement(file, entries, key, lambda: (value, True))
             return 9.0, True
 
         return measured
 
-    assert calibration.kept(file, entries, "cpu", measure("gpu", 1.0)) == 9.0
-    assert calibration.kept(file, entries, "both", measure("both", 2.0)) == 2.0
+    assert calibration.cached_measurement(file, entries, "cpu", measure("gpu", 1.0)) == 9.0
+    assert calibration.cached_measurement(file, entries, "both", measure("both", 2.0)) == 2.0
     assert entries.validate_json(file.read_bytes()) == {"gpu": 1.0, "cpu": 9.0, "both": 2.0}
 
 
@@ -103,7 +103,10 @@ def test_nothing_is_left_of_times_that_cannot_be_written(
 ) -> None:
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
     entries = TypeAdapter(dict[str, float])
-    assert calibration.kept(tmp_path / "times.json", entries, "cpu", lambda: (1.0, True)) == 1.0
+    assert (
+        calibration.cached_measurement(tmp_path / "times.json", entries, "cpu", lambda: (1.0, True))
+        == 1.0
+    )
     assert list(tmp_path.iterdir()) == []
 
 
