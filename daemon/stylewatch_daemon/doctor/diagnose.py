@@ -2,6 +2,7 @@
 
 import importlib.util
 import mmap
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,7 +65,7 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
 
 def watches(inboxes: list[Path]) -> Finding:
     """Check that the kernel's limit of watched folders is enough for the inboxes."""
-    folders = sum(1 + len(scan(inbox).folders) for inbox in inboxes if inbox.is_dir())
+    folders = sum(1 + len(scan(inbox).folders) for inbox in inboxes if os.access(inbox, os.F_OK))
     try:
         limit = int(_WATCHES.read_text())
     except (OSError, ValueError):

@@ -209,9 +209,12 @@ def _room(settings: ServiceSettings) -> Finding:
 
 def _problem(what: str, folder: Path, rights: int) -> Finding | None:
     """Return the problem with `folder`, which must grant `rights`; None if there is none."""
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    around = (folder, *folder.absolute().parents)
+    nearest = next(path for path in around if os.access(path, os.F_OK))
     if not nearest.is_dir():
         return mend(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
+    if nearest != folder:
+        rights |= os.W_OK  # to create it
     if not os.access(nearest, rights):
         words = f"this user may not write in {nearest}: change its owner or its permissions"
         return mend(what, words, _CANNOT_WRITE)

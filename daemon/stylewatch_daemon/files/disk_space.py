@@ -56,6 +56,6 @@ def excess(bytes_: int, limit: int) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    while not folder.exists():
+    while not os.access(folder, os.F_OK):  # a parent that may not be entered is no error here
         folder = folder.parent
     return folder

@@ -156,6 +156,16 @@ class Expiry:
             thumbs.sweep(self._thumbnails, self._ledger().digests())
 
 
+def bytes_of(entry: Entry) -> int:
+    """Return the bytes of the files that `remove_job` reads."""
+    total = 0
+    for file in job_files.written(entry):
+        for spot in file.spots:
+            with suppress(OSError, ValueError):
+                total += spot.path.lstat().st_size
+    return total
+
+
 def remove_job(entry: Entry, step: atomic.Step = lambda: None) -> set[str]:
     """Remove the files of a job that has ended from its outbox; return the pictures' digests.
 

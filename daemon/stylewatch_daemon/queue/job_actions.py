@@ -199,7 +199,7 @@ class JobActions:
         for member in self.state.ledger.members(job):
             self.delete(member.id)
         remove = partial(retention.remove_job, entry, self.transfers.step)
-        digests = self.transfers.run(f"delete {job}", entry.bytes, remove)
+        digests = self.transfers.run(f"delete {job}", retention.bytes_of(entry), remove)
         self.state.ledger.delete(job)
         left = self.state.ledger.digests()
         thumbs.sweep(self.state.thumbs, left)
@@ -286,7 +286,11 @@ class JobActions:
                     raise InputError(
                         f"{shown(file.name)} is {disk_space.amount(size)}: too large to copy"
                     )
-            return self.transfers.run(f"make {new}", sum(sizes), make)
+            key = f"make {new}"
+            if not self.transfers.has(key) and not (self.state.jobs / new).exists():
+                shutil.rmtree(self.state.claims / new, ignore_errors=True)  # of a try that failed
+                disk_space.check([(self.state.root, sum(sizes))], limits.free_bytes)
+            return self.transfers.run(key, sum(sizes), make)
         except InputError as error:
             shutil.rmtree(self.state.claims / new, ignore_errors=True)
             if not outbox.is_dir():  # a mount that comes back, perhaps

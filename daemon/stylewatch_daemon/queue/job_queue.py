@@ -205,7 +205,7 @@ class JobQueue:
 
     def _next_id(self, retry: bool) -> str | None:
         if retry:
-            self._check_probes()
+            self.check_probes()
         if MACHINE in (self._outside.held() if retry else self._outside.all()):
             return None
         if self._heads is None or self._heads[0] != retry or not all(self._heads[1].values()):
@@ -288,6 +288,7 @@ class JobQueue:
             self._crashed.forget(job.id)
             self._put_off.forget(job.id)
             self._waits_for.pop(job.id, None)
+            self._probes.pop(job.id, None)
             self._released.discard(job.id)
             through = (outbox, job.needs, MACHINE) if kind == OutcomeKind.DONE else (outbox,)
             for obstacle in through:
@@ -341,8 +342,8 @@ class JobQueue:
                 return obstacle, probe
         return job.id, None
 
-    def _check_probes(self) -> None:
-        """Release everything that waits for an obstacle that is gone."""
+    def check_probes(self) -> None:
+        """Release everything that waits for an obstacle that is gone; look every PROBE_EVERY s."""
         if not self._probes or self._clock() < self._probe_at:
             return
         self._probe_at = self._clock() + PROBE_EVERY

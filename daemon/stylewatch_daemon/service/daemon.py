@@ -225,7 +225,8 @@ def _reload(
     if any(getattr(new.executor, key) != getattr(before.executor, key) for key in kept):
         reporter.needs_restart("executor")
     reporter.reloaded()
-    return new.model_copy(update={"state": before.state})
+    executor = before.executor.model_copy(update={"batch": new.executor.batch})
+    return new.model_copy(update={"state": before.state, "executor": executor})
 
 
 def _summary(pipeline: Pipeline) -> Summary:

@@ -161,6 +161,8 @@ class Pipeline:
         With `retry` also those that had to wait, after a time.
         """
         until = CLOCK() + STRETCH
+        if retry:  # even without a free worker: `soonest` gives the time of the next check
+            self.queue.check_probes()
         self._start_decided(retry)
         while self.dispatcher.free > 0 and CLOCK() < until:
             batches = self._next_batches(retry, until)

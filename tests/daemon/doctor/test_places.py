@@ -77,8 +77,29 @@ def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem
         world.expect(name, "mend", 73, "may not write")
         assert world.findings(after="keep")["inbox"].verdict == "ok", "it is only read"
     folder.rmdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: access(path, mode) and not mode & os.W_OK)
+        assert world.findings(after="keep")[name].exit_code == 73, "it cannot be created"
     folder.write_text("a file")
     world.expect(name, "mend", 73, "move it away")
+
+
+def test_a_folder_that_may_not_be_entered_is_a_problem(world: World, monkeypatch: Patch) -> None:
+    stat, access, home = os.stat, os.access, world.outbox
+
+    def closed(path: Any, *more: Any, **values: Any) -> os.stat_result:
+        if str(path).startswith(f"{home}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *more, **values)
+
+    world.inbox, world.outbox = home / "in", home / "out"
+    monkeypatch.setattr(os, "stat", closed)
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: access(path, mode) and not (path == home and mode)
+    )
+    for name in ("inbox", "outbox"):
+        world.expect(name, "mend", 73, f"may not write in {home}")
+    assert world.findings()["room"].verdict == "ok"
 
 
 def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(

@@ -322,6 +322,19 @@ def test_styles_are_left_out_and_added(retry: Retry, uploads: Path) -> None:
     assert (inputs["fog.jpg"], inputs["job-2.yaml"]) == ("fog.jpg", "job.yaml")
 
 
+def test_a_retry_without_room_copies_nothing_and_is_made_once_there_is_room(
+    retry: Retry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(retry.state.claims / NEW, "files/left by a try that failed")
+    with monkeypatch.context() as patch:
+        patch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: 0)
+        with pytest.raises(OutputError, match="it goes on once"):
+            retry.ask()
+    retry.check_nothing_is_left()
+    retry.ask()
+    assert retry.entry.state == "queued"
+
+
 def test_uploads_of_a_retry_that_is_not_possible_are_removed(retry: Retry, uploads: Path) -> None:
     with pytest.raises(InputError, match=r"gone.jpg \(style\) is no longer"):
         retry.ask(added=["fog.jpg", "gone.jpg"])
@@ -409,9 +422,12 @@ def test_the_stages_and_losses_of_a_canceled_job_are_deleted(retry: Retry) -> No
     assert retry.delete() == {"stages/2024.jpg"}
 
 
-def test_the_files_of_a_job_with_long_inputs_are_compared_in_the_background(retry: Retry) -> None:
+def test_long_files_of_a_job_are_compared_in_the_background(
+    retry: Retry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     retry.publish()
-    retry.change(bytes=transfers.SMALL)
+    files = [file for file in (retry.outbox / "album/sea").rglob("*") if file.is_file()]
+    monkeypatch.setattr(transfers, "SMALL", sum(file.stat().st_size for file in files))
     with pytest.raises(InProgressError):
         retry.delete()
     while retry.state.ledger.find(retry.first.id):

@@ -1,6 +1,7 @@
 """The order of jobs, and the obstacles that make some of them wait and no others."""
 
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -197,6 +198,19 @@ def test_jobs_that_lack_room_go_on_once_there_is_enough(
     room = 1 << 30
     world.now += PROBE_EVERY
     assert world.run(1) == ["3"]
+
+
+def test_an_obstacle_is_looked_at_every_few_seconds_and_not_after_its_job_was_canceled(
+    world: World,
+) -> None:
+    job = world.add("1")
+    world.end(job, OutcomeKind.PAUSED, 73, (world.root, sys.maxsize))
+    for _ in range(2):  # no worker is free
+        world.now += PROBE_EVERY
+        world.queue.check_probes()
+        assert world.queue.soonest() == PROBE_EVERY
+    world.end(job, OutcomeKind.CANCELED)
+    assert world.queue.soonest() is None
 
 
 def test_jobs_wait_while_their_records_cannot_be_opened(world: World) -> None:

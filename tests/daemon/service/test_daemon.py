@@ -25,6 +25,7 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.daemon import Summary, once, watch
+from stylewatch_daemon.service.monitoring import SystemdNotifier
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Demand
@@ -143,6 +144,18 @@ heavy |= {{"matplotlib"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_all_settings_of_an_executor_but_the_batch_stay_until_the_next_start(
+    tmp_path: Path,
+) -> None:
+    before, log = settings(tmp_path), Log(print)
+    changes = {"idle_s": 7.0, "batch": 3}
+    new = before.model_copy(update={"executor": before.executor.model_copy(update=changes)})
+    now = service._reload(lambda: new, before, log, SystemdNotifier({}))
+    assert log.events == ["executor", "reloaded"]
+    assert now is not None and now.executor.batch == 3
+    assert now.executor.idle_s == before.executor.idle_s
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -161,7 +161,9 @@ def test_a_job_that_waited_is_in_the_way_until_its_next_step(place: DaemonWorld)
     assert "Running:\n  a: step 2 of 2" in place.status and waits not in place.status
 
 
-def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None:
+def test_a_refusal_needs_no_worker_even_while_paused(
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(place.inbox, "long/content.jpg", "long/style.jpg")
     pipeline = place.start()
     enter_all(pipeline)
@@ -180,5 +182,9 @@ def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None
     pipeline.update_status()
     assert HELD in place.status and "Queue:\n  good" in place.status
     assert pipeline.next_job() is None and place.executor.free() == 0
+    checks = list[bool]()
+    monkeypatch.setattr(pipeline.queue, "check_probes", lambda: checks.append(True))
+    pipeline.start_jobs()
+    assert checks, "what is in the way of a job is looked at, too"
     pipeline.control.resume()
     assert pipeline.next_job() is not None
