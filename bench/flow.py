@@ -1,10 +1,9 @@
-"""How many jobs a second flow through the whole line: `python -m bench.flow [JOBS] [FOLDER]`.
+"""Throughput of a daemon in jobs per second: `python -m bench.flow [JOBS] [FOLDER]`.
 
-A daemon with the backend `sketch` gets as many small pairs as asked, every sync in place. Beside
-its jobs a second stand the syncs that a job takes, and those that the disk does in a second: a
-line that waited for nothing but the disk would make as many jobs as the one goes into the other.
-Then single large pairs are dropped, to see how soon a warm worker starts on each. The folder's
-disk counts: the default is the system's for temporary files.
+A daemon with the backend `sketch` runs JOBS small pairs, with every sync in place. Printed are jobs
+per second, syncs per job, and the syncs per second that the disk can do. Their quotient is the
+throughput of a daemon that waits only for the disk. Then single large pairs are dropped, to measure
+how soon a warm worker starts. FOLDER is on the disk to measure; default: the temporary folder.
 """
 
 import os
@@ -97,7 +96,7 @@ class Starts(Reporter):
 
 
 def serve(root: Path) -> None:
-    """Be the daemon, until told to stop."""
+    """Run the daemon until it is stopped."""
     count_syncs("daemon")
     own = settings(root)
     executor = partial(Local, own.state.path / "worker.lock", f"{__spec__.name}:work")

@@ -40,9 +40,9 @@ def paint(root: Path, variants: int) -> None:
 
 
 def repeat(root: Path, jobs: int) -> None:
-    """Let there be so many finished jobs more, by the real writer of the ledger."""
+    """Add `jobs` finished jobs to the ledger, through its real writer."""
     ledger = LedgerWriter.open(root / "state" / FILE_NAME)
-    done = [one for job_id in sorted(ledger.ids("done")) if (one := ledger.find(job_id))]
+    done = [entry for job_id in sorted(ledger.ids("done")) if (entry := ledger.find(job_id))]
     entries = list(_copies(done, jobs))
     for entry, original in zip(entries, cycle(done), strict=False):
         _link(Path(original.outbox, str(original.place)), Path(entry.outbox, str(entry.place)))

@@ -163,8 +163,8 @@ def _device(name: str) -> str:
     return f"{device_model(torch.device(used.name))}, {used.description}"
 
 
-def judge(pair: Pair, painting: Painting) -> Figures:
-    """Measure a painting, with content and style at its size."""
+def measure(pair: Pair, painting: Painting) -> Figures:
+    """Measure a painting against its content, at its size, and its style, at its area."""
     picture = painting.picture
     height, width = picture.shape[:2]
     content = np.clip(resize(pair.content.pixels, (width, height)), 0, 255)
@@ -192,7 +192,7 @@ def sheets(options: Namespace) -> None:
     for pair in pairs(options.pairs, options.pictures):
         made = {way.label: paint(pair, way, options) for way in ways}
         devices |= {painting.device for painting in made.values() if painting.device}
-        table[pair.name] = {label: judge(pair, painting) for label, painting in made.items()}
+        table[pair.name] = {label: measure(pair, painting) for label, painting in made.items()}
         order = sorted(made)
         random.Random(f"{options.seed} {pair.name}").shuffle(order)
         keys[pair.name] = dict(zip(ascii_uppercase, order, strict=False))
@@ -246,7 +246,7 @@ def strength(options: Namespace) -> None:
             ways = [Variant(f"{stem}-{level}", changed(name, options, strength=level))
                     for level in STRENGTHS]  # fmt: skip
             made = [paint(pair, way, options) for way in ways]
-            figures = [judge(pair, painting) for painting in made]
+            figures = [measure(pair, painting) for painting in made]
             content, style = _shown(pair)
             levels = [Cell(str(level), painting.picture)
                       for level, painting in zip(STRENGTHS, made, strict=True)]  # fmt: skip

@@ -1,12 +1,10 @@
-"""Measures: how long a picture takes that is as good as pastiche's after its 50, 100, 300 steps.
+"""Time to a picture as good as pastiche's after 50, 100 and 300 steps.
 
-Good means the loss of objective `pastiche`, as the referee finds it: of the picture as written
-(PNG), or of the float picture before it is cut and rounded. How many steps of ours that takes is
-found outside the clock, in a long painting whose every picture is judged, and then made sure of
-by a painting of just so many steps. A long way wants other gear than a short one: WAYS has what is
-changed in the fast schedule, as anyone can with `--set`. What is timed is the command with that
-many steps, from its start to its end, and the PNG that it wrote is judged again. Pastiche's time
-is that from the start of its command to the end of the step in question.
+The measure is the loss of objective `pastiche`, computed by the referee, of the PNG or of the float
+picture. The number of our steps that reaches pastiche's loss is determined first, untimed, in a
+long run, and verified by a run of exactly that many steps. WAYS are the changes to the fast
+schedule. Timed is our whole command with that many steps; the loss of its PNG is checked again.
+Pastiche's time runs from the start of its command to the end of the step.
 """
 
 import json

@@ -1,9 +1,10 @@
 """Cost of the page, and the delay until it shows news: `make bench-web`.
 
-A daemon with thousands of finished jobs paints with the backend `sketch`. Told are the first paints
-of a fresh Chromium, what fifty viewers cost the page's process and the supervisor while a painting
-grows, and the seconds from a stage's file to its picture on the page. CPU is what /proc says, in
-per cent of a core: what other programs take does not count, though they may make all of it slower.
+A daemon with thousands of finished jobs paints with the backend `sketch`. Measured are the first
+paints of a fresh Chromium, what fifty viewers cost the page's process and the daemon while a
+painting grows, and the seconds from a stage's file to its picture on the page. CPU is what /proc
+says, in per cent of a core: what other programs take does not count, though they may make all of it
+slower.
 """
 
 import os

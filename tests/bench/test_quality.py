@@ -187,7 +187,7 @@ def test_a_study_paints_measures_and_hides_the_recipes(
 def test_letters_are_shuffled_for_each_pair(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality, "judge", lambda *_: dict.fromkeys(FIGURES, 1.0))
+    monkeypatch.setattr(quality, "measure", lambda *_: dict.fromkeys(FIGURES, 1.0))
     paintings, recipes = tmp_path / "paintings", [f"program-{number}" for number in range(6)]
     pairs = ["content+style", "style+content", "style+style"]
     for pair in pairs:

@@ -102,7 +102,7 @@ def no_process(error: Exception) -> ShortageError:
 
 
 def in_words(error: OSError) -> str:
-    """Describe the shortage in words."""
+    """Describe the error in words: as the shortage that it is, if any."""
     if (known := shortage(error)) is not None:
         return str(known)
     if isinstance(error, DaemonError):

@@ -160,7 +160,7 @@ class Claimer:
     def accept(self, journal: Journal, pictures: Sequence[Picture]) -> tuple[File, ...]:
         """Queue a claimed job whose `pictures` passed inspection; remove its originals.
 
-        All of them stay if one has changed since the claim; returns those. Raises OSError.
+        If one has changed since the claim, all stay; returns the changed ones. Raises OSError.
         """
         return self._let_go(replace(journal, state=JobState.QUEUED), pictures)
 
@@ -275,7 +275,7 @@ class Claimer:
         self.claimed[journal.id] = journal
 
     def _let_go(self, job: Journal, pictures: Sequence[Picture]) -> tuple[File, ...]:
-        """Remove the originals, or remember that they stay; then tell the ledger."""
+        """Remove the originals, or remember that they stay; then enter the job in the ledger."""
         content = _main(job)
         files = self._state.jobs / job.id / "files"
         are_gone, changed = claim_files.remove_originals(job, files)
@@ -310,7 +310,7 @@ class Claimer:
 class KeptInputs:
     """Claimed inputs that stay in their inbox, in the `ledger`: how each looked, by the job's key.
 
-    A file is the same while name, inode and size are, and either its time or its bytes.
+    A file counts as the same if its name, inode and size are, and its time or its content is.
     """
 
     def __init__(self, ledger: LedgerWriter, transfers: Transfers) -> None:

@@ -262,7 +262,7 @@ class Inbox:
         Outbox(self.outbox).probe()
 
     def _adopt_entered(self) -> None:
-        """Go on with the entries of an earlier start: that one was canceled, say, still holds."""
+        """Adopt the entries of an earlier start, so that pairs canceled then stay canceled."""
         if not self._adopted:
             for entry in self._state.ledger.claimed(str(self.path)):
                 if not self._state.has(entry.id):

@@ -27,7 +27,7 @@ STRETCH = 0.1
 """Seconds for which pairs are claimed, or jobs started, before other work gets its turn."""
 
 QUIET_AFTER = 60.0
-"""Seconds after the start from which files that change keep no job from being run."""
+"""Seconds after the start from which a job that runs alone ignores files that still change."""
 
 AHEAD = 16
 """How many questions are asked at a time: enough that their verdicts share a sync of the ledger. It

@@ -24,8 +24,8 @@ POLL_S = 10.0
 """Seconds between two scans where there are no events."""
 
 CANARY_S, CANARY_LOOKS = 2.0, 10
-"""Seconds within which a file that we make must bring an event, and looks for it in that time: if
-this process stood still, only one of them is lost."""
+"""Seconds within which a test file must bring an event, and the number of waits they are divided
+into: if this process is suspended meanwhile, only one of the waits is lost."""
 
 RETRY_S = 300.0
 """Seconds until events are tried again in an inbox where they failed."""
@@ -156,11 +156,11 @@ class _Watched:
 class Watcher:
     """Call `wake`, from another thread, on events under one of `folders`.
 
-    Below a folder only the folders that `follow` gets are watched. With `polling` auto, folders on
-    file systems without events of other machines are left to scans every POLL_S seconds. So are,
-    for RETRY_S seconds, those in which events fail: for lack of inotify watches, because a file
-    that we make brings no event, or because the thread that reads them ended twice. `clock` is
-    monotonic, in seconds.
+    Below a folder only the folders that `follow` gets are watched. With `polling` auto, scans every
+    POLL_S seconds replace events on file systems that do not report changes by other machines.
+    They also do so for RETRY_S seconds in a folder where events fail: for lack of inotify watches,
+    because a test file brings no event, or because the thread that reads them ended twice. `clock`
+    is monotonic, in seconds.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Watcher:
 
     @property
     def sound(self) -> bool:
-        """True if events are read for every watched inbox."""
+        """True unless a thread that reads events has died."""
         return all(inbox.events is None or inbox.events.alive for inbox in self._watched)
 
     def check(self) -> bool:

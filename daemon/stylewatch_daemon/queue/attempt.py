@@ -88,7 +88,7 @@ class ActiveAttempt:
         return f"{self.job.id}#{len(self.job.attempts)} of {attempt.started} by {attempt.pid}"
 
     def apply(self, settings: JobSettings) -> None:
-        """Set the settings of the job, before all that follows."""
+        """Set the settings of the job; to be called before `reserve`, `begin` and `order`."""
         self.settings, self._inputs = settings, self._state.inputs(self.job)
         styles = self._inputs.get("style", [])
         main = (*self._inputs.get("content", ()), *styles)[0]
@@ -129,7 +129,7 @@ class ActiveAttempt:
         self.job = self._state.begin(self.job, place, (*earlier, attempt), self.settings.text)
 
     def order(self, parts: tuple[Part, ...] = ()) -> Order:
-        """Return the order, once its folders are in the outbox; `begin` is on the disk by then.
+        """Make the folders in the outbox and return the order, once `begin` is committed.
 
         Raises OutputError where the outbox cannot be written.
         """
@@ -168,7 +168,7 @@ class ActiveAttempt:
     def handle(self, event: Event) -> End | None:
         """Handle an event of the worker; return the end of the attempt, if the event is that.
 
-        Announced files are published, the receipt apart. Raises OSError where that fails.
+        Announced files except the receipt are published; raises OSError where that fails.
         """
         if isinstance(event, Progress):
             self.running = replace(
@@ -249,7 +249,7 @@ class ActiveAttempt:
         self._files.forget_checkpoints()
 
     def _publish(self, staged: Staged) -> None:
-        """Publish an announced file, the receipt apart, if it is the one that was announced."""
+        """Publish an announced file, except the receipt, if its checksum matches."""
         is_there = self._files.check(staged)
         repeated = max(1, staged.step) <= self.job.attempts[-1].step
         if staged.path in self._files.mismatched or staged.path == RECEIPT:
@@ -260,7 +260,10 @@ class ActiveAttempt:
         self._reporter.staged(self.title, path)
 
     def _checked(self, end: End) -> End:
-        """Return `end`, or a failure where the files do not bear it out."""
+        """Return `end`, or a failure where the staged files contradict it.
+
+        Checkpoints are removed where files do not match, stages that the receipt does not name.
+        """
         if isinstance(end, Done | Stopped) and self._files.mismatched:
             self._forget_checkpoints()  # they refer to these files
             paths = ", ".join(sorted(self._files.mismatched))

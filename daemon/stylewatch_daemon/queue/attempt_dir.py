@@ -106,7 +106,10 @@ class AttemptFiles:
             self._outbox.clear(f"{self._job_id}/{folder_name}")
 
     def check(self, staged: Staged) -> bool:
-        """Compare an announced file with the staged one; return whether there is any."""
+        """Return whether an announced file is staged.
+
+        In a folder of the attempt's own its checksum is compared, too, for `mismatched`.
+        """
         path = PurePosixPath(STAGING, self.place, staged.path)
         if not self._own:
             return lexists(f"{self._outbox.root}/{path}")

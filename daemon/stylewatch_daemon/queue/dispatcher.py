@@ -120,7 +120,7 @@ class Dispatcher:
         """Begin jobs, those of a batch in one worker; return the outcomes that there are."""
         begun = self._round = _Round(self.state.ledger.wishes(), self.active_jobs)
         results: list[Result] = []
-        # 1. enter the attempts in the ledger, or that a job's end is settled
+        # 1. enter the attempts, or the settled ends, in the ledger
         try:
             with self._transaction():
                 for batch in batches:
@@ -166,7 +166,7 @@ class Dispatcher:
                 self.executor.ask(ticket, wanted)
 
     def leave(self) -> None:
-        """Enter the attempts that our leaving cuts off as stopped: they are no crashes."""
+        """Enter running attempts as stopped, as the daemon exits: they are no crashes."""
         with suppress(OSError), self.state.ledger.transaction():
             for attempt in self.attempts.values():
                 attempt.end(AttemptEnd.STOPPED, JobState.QUEUED)
@@ -223,7 +223,7 @@ class Dispatcher:
         return results
 
     def _enter_job(self, attempt: ActiveAttempt, together: int) -> None:
-        """Enter an attempt, or that the end of its job is settled, unless it is active already."""
+        """Enter an attempt in the ledger, or settle the end of its job, unless that is active."""
         job = attempt.job
         if job.id in self._round.active:
             return
@@ -336,7 +336,7 @@ class Dispatcher:
         del self.attempts[received.ticket]
         try:
             return self._ended(attempt, end)
-        except OSError as error:  # it counts as cut off, which is bearable
+        except OSError as error:  # the attempt stays recorded as cut off, which is bearable
             return self._finalizer.pause(attempt.job, error)
 
     def _ended(self, attempt: ActiveAttempt, end: End) -> Outcome | None:

@@ -49,7 +49,7 @@ _BLOCK = 512
 
 
 _Report = Callable[[], None]
-"""To be called once a job, whose files are published, is forgotten."""
+"""Reports the result of a job; called once its last state is in the ledger."""
 
 
 @dataclass

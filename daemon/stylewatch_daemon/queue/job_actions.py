@@ -50,7 +50,7 @@ _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step
 
 
 def nothing_to(verb: str, entry: Entry) -> str:
-    """Say that a job has ended, and how and when, so that there is nothing to cancel or finish."""
+    """Return the message for a request to `verb` a job that has ended."""
     name, when = shown(entry.title), ""
     if entry.finished:
         when = f", {datetime.fromisoformat(entry.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -92,7 +92,7 @@ def settings_for(
         most = scales.most_steps(job.resolve(*settings.recipes).schedule)
         if job.from_step >= most:
             raise UsageError(
-                f"--from-stage {from_stage}: after it there is nothing to do; "
+                f"--from-stage {from_stage}: no steps are left after it; "
                 "ask for more steps, as with --set steps=500"
             )
     # A recipe file is named by the daemon's own settings, which still do so.
@@ -124,7 +124,8 @@ def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSet
             return JobSettings.from_record(entry.settings)
         except ValidationError as error:
             raise UsageError(
-                "its settings are of a stylewatch that had others: drop the pair again"
+                "its settings were recorded by another version and cannot be used: drop the "
+                "pair again"
             ) from error
     job_file = next((file for file in job_files.inputs(entry) if file.role == "job"), None)
     if job_file is None:
@@ -144,7 +145,7 @@ def previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSet
 
 @dataclass(frozen=True)
 class JobActions:
-    """Writes down what people ask of the jobs in `state`, where it holds until their end.
+    """Records what people ask of the jobs in `state`, where it holds until their end.
 
     `settings` returns those of the daemon now, `running` the ids of running jobs, whose workers are
     asked by their next step. For other jobs that are canceled `end` is called; `publish` updates

@@ -10,8 +10,8 @@ of something. The job that met the obstacle waits longer than the others, so tha
 out whether it is gone: a job that nothing can help does not stop the rest.
 
 An obstacle that can be seen (a disk without room, a lack of file descriptors) is checked every few
-seconds, which costs next to nothing; once it is gone, all that waited for it go on. So they do once
-another job got through.
+seconds, which costs next to nothing; once it is gone, all that waited for it go on. They also
+go on once another job got past the obstacle.
 """
 
 import math
@@ -82,7 +82,7 @@ class FairQueue:
         return min(sorted(waiting), key=self._position, default=None)
 
     def took(self, inbox: str, *, in_turn: bool = True) -> None:
-        """Note that a job of `inbox` was begun; out of turn, the others are owed theirs."""
+        """Note that a job of `inbox` was begun; without `in_turn` the others keep their turns."""
         position = self._position(inbox)
         if in_turn:
             self._level = position
@@ -233,10 +233,10 @@ class JobQueue:
     def companions(self, job: Journal, most: int, workers: int, retry: bool) -> list[Journal]:
         """Take up to `most` jobs to run in one batch with `job`, which has begun.
 
-        Inboxes take turns, and each of their jobs is a turn: an inbox whose jobs do not fit is owed
-        as many, and comes next. Only jobs with the priority of their inbox's next job are taken. So
-        a job that does not fit waits for one batch, for each job that was before it, and longer for
-        none. Where several `workers` are idle each gets its share.
+        Inboxes take turns, and each job counts as one, so an inbox whose jobs do not fit the batch
+        gets as many turns afterwards. Only jobs with the priority of their inbox's next job are
+        taken. So a job that does not fit waits for at most one batch for each job ahead of it. With
+        several idle `workers` the jobs are shared among them.
         """
         self._heads = None
         alike = self._state.ledger.alike(job.shape, self._held(retry, job.id), most * workers)
@@ -262,7 +262,7 @@ class JobQueue:
         self._turns.took(inbox)
 
     def entered(self, job_id: str) -> None:
-        """Note that a job has come; one that the inspection refused is begun from the start."""
+        """Note that a job was entered; one that the inspection refused is only to be finalized."""
         if self._state.ledger.state(job_id) in BEGUN:
             self._begun.add(job_id)
 
@@ -272,7 +272,7 @@ class JobQueue:
         self._taken.clear()
 
     def ended(self, job: Journal, outcome: Outcome) -> None:
-        """Draw from the `outcome` of `job` what has to wait, and what need not any more."""
+        """Update what has to wait, and what no longer has to, by the `outcome` of `job`."""
         outbox, kind = _text(job.outbox), outcome.kind
         self._begun.discard(job.id)
         self._alone.discard(job.id)

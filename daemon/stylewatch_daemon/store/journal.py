@@ -34,7 +34,7 @@ Role = str
 `style-2-mask` of the second style."""
 
 MASK = "-mask"
-"""How the role of a mask ends: with whose mask it is, before."""
+"""Suffix of the role of a mask, after the role of its picture."""
 
 CONTENT_MASK = f"content{MASK}"
 

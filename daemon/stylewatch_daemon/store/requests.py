@@ -55,7 +55,7 @@ def leave(state: Path, verb: str, **arguments: Any) -> Path:
 
 
 def is_paused(state: Path) -> bool:
-    """Return whether no job starts, as it will be after the requests that wait for the daemon."""
+    """Return whether the daemon is paused, or will be once it acts on the waiting requests."""
     asked = [verb for path in _waiting(state / FOLDER) if (verb := _asked(path)[0]) in _PAUSING]
     return asked[-1] == "pause" if asked else (state / PAUSED).exists()
 

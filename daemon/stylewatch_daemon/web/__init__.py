@@ -1,1 +1,1 @@
-"""The page: what the daemon does, to be looked at; served by a process of its own."""
+"""The web page, which shows and controls the daemon; served by a separate process."""

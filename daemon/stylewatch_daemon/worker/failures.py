@@ -18,10 +18,10 @@ from stylewatch_plugins.errors import BackendError, error_kind
 _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
 _REASONS = {
-    "memory": "memory did not suffice ({}): it is tried again by itself; a smaller size needs "
-    "less, and limits.out_of_memory can choose one",
-    "device": "the device is lost ({}): it is tried again by itself; `stylewatch doctor` tells "
-    "whether it works",
+    "memory": "there was not enough memory ({}): the job is retried automatically; a smaller size "
+    "needs less, and limits.out_of_memory can choose one",
+    "device": "the device is lost ({}): the job is retried automatically; `stylewatch doctor` "
+    "checks whether it works",
 }
 _MAX_CHARACTERS = 200  # of a library's message
 

@@ -186,4 +186,4 @@ class AttemptEvent:
 
 
 READY = b""
-"""The first message of a worker; one that ends before it never saw its order."""
+"""The first message of a worker; without it, a worker that ended received no order."""

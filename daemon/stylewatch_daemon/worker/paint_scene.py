@@ -42,7 +42,7 @@ MUCH_NEW = 0.1
 """Share of a frame that may be unfinished before it is painted at smaller sizes first."""
 
 SOME_NEW, COARSE_EVERY = 0.01, 4
-"""The same for every so many frames: in so many frames a new place is finished."""
+"""A smaller limit in every so many frames: within so many a new place is finished."""
 
 LITTLE_BETTER = 0.001
 """Share of a frame that later frames must show better before the backward pass paints it again."""

@@ -145,7 +145,7 @@ class Recorder:
         self.rows.append([*begin, *map(values.get, self.columns)])
 
     def stage(self, stage: Stage, picture: bytes | None = None) -> list[Staged]:
-        """Write the picture of a stage, `encoded` already if it is given, and the losses so far."""
+        """Write a stage and the losses so far; `picture` is its file, if encoded already."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
         name = f"stages/{number:0{digits}}{suffix(self.order.settings.format)}"

@@ -210,7 +210,7 @@ class JobRun:
         return self._wish
 
     def was_asked(self, wish: Wish) -> bool:
-        """Return True if that was the request after the latest step, not one asked for ahead."""
+        """True if `wish` was the request after the latest recorded step, not after a later one."""
         return self._wish is wish and self.recorder.step >= self._step
 
     def take(self, step: Step) -> Iterator[Event]:

@@ -535,7 +535,7 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now() -
     wanted = settings_for(had, Config(), {"job.seed": 8}, 5)
     assert (wanted["steps"], wanted["seed"]) == (999, 8)
     assert (wanted["init"], wanted["from_step"]) == ("picture", 105)
-    with pytest.raises(UsageError, match="nothing to do"):
+    with pytest.raises(UsageError, match="no steps are left"):
         settings_for(had, Config(), {}, 999_999)
     with pytest.raises(UsageError, match="where to start"):
         settings_for(had, Config(), {"job.init": "noise"}, 5)

@@ -51,8 +51,8 @@ def picture_error() -> PictureError:
     [
         (picture_error(), 75, "out of file descriptors (the limit is "),
         (RuntimeError("can't allocate memory: 4 bytes.\nand a long trace"), 69,
-         "memory did not suffice (can't allocate memory: 4 bytes.): it is tried again by itself"),
-        (MemoryError(), 69, "memory did not suffice (MemoryError)"),
+         "there was not enough memory (can't allocate memory: 4 bytes.): the job is retried"),
+        (MemoryError(), 69, "there was not enough memory (MemoryError)"),
         (RuntimeError("CUDA error: " + 1000 * "x"), 69, "the device is lost (CUDA error: xxx"),
     ],
 )  # fmt: skip

@@ -204,7 +204,7 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     failed, done = (listener.events[ticket][-1] for ticket in "12")
     assert isinstance(failed, Failed)
     assert (failed.exit_code, failed.recycle) == (69, True)
-    assert "memory did not suffice" in failed.reason and "allocate" in failed.reason
+    assert "not enough memory" in failed.reason and "allocate" in failed.reason
     assert isinstance(done, Done)
     assert max(done.receipt["size"]) in (989, 990, 699, 700)  # half the area, or a quarter
     assert "memory did not suffice" in done.receipt["warnings"][-1]

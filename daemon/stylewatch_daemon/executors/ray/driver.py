@@ -1,11 +1,11 @@
-"""The driver: the process that has Ray in it, and decodes no picture.
+"""The driver: the process that imports Ray; it decodes no picture.
 
 Ray brings threads, gRPC and a hundred megabytes, and ends its process where its own daemon on the
-machine is gone. The supervisor survives that: the driver reports why, and another one is started.
-What the cluster sends is unpickled here only; the supervisor gets plain data.
+machine is gone. The daemon survives that: the driver reports why, and another one is started.
+What the cluster sends is unpickled here only; the daemon gets plain data.
 
-When the supervisor is gone this process exits at once. No actor is detached, so with it ends all
-that it had started in the cluster; the jobs continue from their checkpoints. A machine that is cut
+When the daemon is gone this process exits at once. No actor is detached: everything it started in
+the cluster ends with it, and the jobs continue from their checkpoints. A machine that is cut
 off from the others may work on: each attempt has a folder of its own, so that harms nothing.
 """
 

@@ -34,7 +34,7 @@ NAME = "inspection"
 """The name of the process and of the thread."""
 
 TRIES = 2
-"""How often a picture is inspected that ends the child, or takes too long."""
+"""Inspections of a picture that makes the child crash or takes too long."""
 
 SECONDS = 30.0
 """How long the inspection of a picture may take; the largest take a few seconds."""
@@ -50,7 +50,7 @@ RETRY_S = 1.0
 
 
 class InspectionClient:
-    """Answers each question once, in any order, until it is closed; no method but that blocks.
+    """Answers each question once, in any order, until it is closed; only `close` blocks.
 
     `entry` (`module:function`) answers them in a child process. `wake` is called, from the thread,
     when there is a verdict. A picture may take `seconds`; with `quick`, one that takes longer than

@@ -85,7 +85,7 @@ def _ends_in_zeros(data: bytes | FileParts) -> bool:
     return data[max(0, len(data) - _RUN) :] == bytes(_RUN)
 
 
-# Each of these returns where a picture ends at least, which is beyond `data` if it is cut off.
+# Each function returns the least end of a picture, which is beyond `data` if it is truncated.
 
 
 def _jpeg(data: bytes) -> int:
