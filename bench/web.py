@@ -69,7 +69,7 @@ ROWS = (
     Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10.0),
     Row("page_cpu_pictures", "the same, where each fetches every stage", "%", 10.0),
     Row("page_cpu_alone", "the same, nobody looking on", "%"),
-    Row("daemon_cpu", f"CPU of the supervisor, {VIEWERS} viewers", "%"),
+    Row("daemon_cpu", f"CPU of the daemon, {VIEWERS} viewers", "%"),
     Row("daemon_cpu_pictures", "the same, where each fetches every stage", "%"),
     Row("daemon_cpu_alone", "the same, nobody looking on", "%"),
 )
@@ -103,7 +103,7 @@ def paints(browser: Browser, site: Site) -> Iterator[Reading]:
 
 
 def shares(site: Site) -> Iterator[Reading]:
-    """Per cent of a core of the page's process and of the supervisor, by who looks on."""
+    """Per cent of a core of the page's process and of the daemon, by who looks on."""
     assert site.process is not None and site.page_process is not None
     processes = {"page": site.page_process, "daemon": site.process.pid}
     for kind, viewers, pictures in (("_alone", 0, False), ("", VIEWERS, False),

@@ -56,11 +56,11 @@ class OutputError(DaemonError, OSError):
 
 
 class FullError(OutputError):
-    """The disk of `folder` is full: `wanted` bytes have to be free."""
+    """The disk of `folder` is full: `wanted` bytes have to be free, a `reserve` among them."""
 
-    def __init__(self, message: str, folder: Path = Path(), wanted: int = 0) -> None:
+    def __init__(self, message: str, folder: Path, wanted: int, reserve: int) -> None:
         super().__init__(message)
-        self.folder, self.wanted = folder, wanted
+        self.folder, self.wanted, self.reserve = folder, wanted, reserve
 
 
 class DamagedError(OutputError):

@@ -150,7 +150,7 @@ def rows() -> Iterator[Row]:
     yield injected("kill -9: Ray's process for a place", "stage staged", "kill parent")
     yield injected("kill -9: driver", "stage published", "kill worker", WAITING)
     for step in ("attempt begun", "stage published", "archived"):
-        yield injected("kill -9: supervisor", step, "kill supervisor", -9)
+        yield injected("kill -9: daemon", step, "kill daemon", -9)
     yield injected("hung worker", "stage staged", "stop worker", step_timeout_s=2.0)
     yield injected("hung: Ray's process for a place", "stage staged", "stop parent", silent_s=8.0)
     yield Row("kill -9: a machine of a cluster", "stage staged", RETRIED, machine_dies)

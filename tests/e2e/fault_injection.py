@@ -73,7 +73,7 @@ KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT:
          CLIP_FOLDER: "frame", "final.mkv": "final"}  # fmt: skip
 """Kinds of a job's files, by the first part of their paths."""
 
-Process = Literal["supervisor", "worker", "inspection"]
+Process = Literal["daemon", "worker", "inspection"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Plan:
     step: str = ""
     nth: int = 1
     fault: str = ""
-    """`kill supervisor`, `kill worker`, `kill both` (of these), `kill inspection`, `stop worker`,
+    """`kill daemon`, `kill worker`, `kill both` (of these), `kill inspection`, `stop worker`,
     `fill DISK`, `lock DISK`, `limit files`, `clock SECONDS` (by which it is set). In a worker of a
     cluster: `kill parent`, `stop parent` (the process of Ray that started it)."""
     step_timeout_s: float | None = None
@@ -152,7 +152,7 @@ class Plan:
                 command, env=environment, stdout=log, stderr=log, cwd=Path(__file__).parents[2]
             )
 
-    def reach(self, step: str, process: Process = "supervisor") -> None:
+    def reach(self, step: str, process: Process = "daemon") -> None:
         """Write down that `process` reached `step`, and inject the fault if it is time."""
         root = Path(self.root)
         with (root / STEPS).open("a", encoding="utf-8") as file:
@@ -183,9 +183,9 @@ def _targets(target: str, process: Process) -> Iterator[int]:
     """Yield the processes to signal, this one last."""
     if target == "parent":
         yield os.getppid()
-    doomed = ("supervisor", "worker") if target == "both" else (target,)
+    doomed = ("daemon", "worker") if target == "both" else (target,)
     for name in doomed:
-        if name == "supervisor" and process != name:
+        if name == "daemon" and process != name:
             yield os.getppid()
         elif name != process:
             yield from child_pids(*([INSPECTION] if name == "inspection" else [WORKER, DRIVER]))
@@ -246,7 +246,7 @@ def _published(plan: Plan, outbox: Outbox, job_id: str, folder: Path, path: str)
         plan.reach(f"{kind} published")
 
 
-def _wrap_supervisor(plan: Plan) -> None:
+def _wrap_daemon(plan: Plan) -> None:
     def changed(self: LedgerWriter, job_id: str, **values: Any) -> None:
         if values.get("state") == "done":
             plan.reach("end noted")
@@ -356,7 +356,7 @@ def main() -> int:
     """Run a daemon by the plan of this process; return its exit code."""
     plan = Plan.of_process()
     settings = plan.settings()
-    _wrap_supervisor(plan)
+    _wrap_daemon(plan)
     vars(service)["InspectionClient"] = partial(
         InspectionClient, entry="tests.e2e.fault_injection:look"
     )

@@ -73,13 +73,13 @@ OF_A_CLIP = {"decoding": 3, "frame staged": 4, "segment kept": 2, "checkpoint ke
              "clip begun": 2, "final published": 1, "archived": 1}  # fmt: skip
 ARTIFACTS: tuple[Artifact, ...] = ("losses.png", "progress.webp")
 OVER_MOUNTS = [
-    ("supervisor", "claimed"),
-    ("supervisor", "decoding"),
-    ("supervisor", "result received"),
-    ("supervisor", "originals removed"),
+    ("daemon", "claimed"),
+    ("daemon", "decoding"),
+    ("daemon", "result received"),
+    ("daemon", "originals removed"),
     ("inspection", "decoding"),
 ]
-PROCESSES = ("supervisor", "worker", "both")
+PROCESSES = ("daemon", "worker", "both")
 FULL = {  # what cannot be written: which disk is filled, at which step
     "a stage": ("out", "stage staged"),
     "the checkpoint": ("state", "stage staged"),
@@ -208,9 +208,9 @@ def kills() -> Iterator[Row]:
     """Yield the rows in which a process is killed at a step."""
     for process in PROCESSES:
         for step, nth in STEPS.items():
-            if process == "supervisor" or step not in BEFORE_A_WORKER:
+            if process == "daemon" or step not in BEFORE_A_WORKER:
                 yield killed(process, step, nth)
-    for process in ("inspection", "supervisor"):
+    for process in ("inspection", "daemon"):
         yield from (killed(process, step, nth) for step, nth in IN_INSPECTION.items())
     for process, step in OVER_MOUNTS:
         yield killed(process, step, 1, ", over mounts")
@@ -223,16 +223,16 @@ def kills_in_other_jobs() -> Iterator[Row]:
     for process, (step, nth) in product(PROCESSES, IN_A_BATCH):
         yield killed(process, step, nth, ", with three at once", batch=8)
     for step, nth in IN_A_SERIES.items():
-        yield killed("supervisor", step, nth, ", in a series", kind="series")
+        yield killed("daemon", step, nth, ", in a series", kind="series")
     for process, step in product(PROCESSES, OF_THE_SHEET):
         yield killed(process, step, 1, ", in a series", kind="series")
     for process, (step, nth) in product(PROCESSES, WITH_ARTIFACTS.items()):
         yield killed(process, step, nth, ", with artifacts", artifacts=ARTIFACTS)
     for process, (step, nth) in product(PROCESSES, OF_A_CLIP.items()):
-        if process == "supervisor" or step != "decoding":
+        if process == "daemon" or step != "decoding":
             yield killed(process, step, nth, ", with clips", kind="clip")
     for step in IN_A_RETRY:
-        yield Row("kill -9: supervisor, in a retry", step, KEPT, partial(retried, step))
+        yield Row("kill -9: daemon, in a retry", step, KEPT, partial(retried, step))
 
 
 def retried(step: str, root: Path) -> list[str]:
@@ -246,7 +246,7 @@ def retried(step: str, root: Path) -> list[str]:
         entry = ledger.find("a")
     assert entry is not None
     requests.leave(space.state, "retry", job=entry.id, new=new_id(), settings=entry.settings)
-    if (code := exit_code(replace(plan, step=step, fault="kill supervisor").start())) != -9:
+    if (code := exit_code(replace(plan, step=step, fault="kill daemon").start())) != -9:
         wrong.append(f"exit code {code}, not -9")
     wrong += space.violations(wanted)
     wrong += [f"exit code {code}"] if (code := exit_code(plan.start())) else []
@@ -430,7 +430,7 @@ def rows() -> Iterator[Row]:
     yield hung()
     yield from around_the_daemon()
     every_change = "nothing lost, twice or half"
-    yield Row("kill -9: supervisor", "every change of the disk", every_change, changes.kill_at_all)
+    yield Row("kill -9: daemon", "every change of the disk", every_change, changes.kill_at_all)
     if nodes.HERE:
         from tests.e2e import cluster_faults
 

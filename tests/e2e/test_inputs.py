@@ -167,4 +167,4 @@ def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -
     assert daemon.log.count("it is nested deeper than 32 folders") >= 2
     assert "Traceback" not in daemon.log and len(daemon.log) < 8192
     text = (daemon.root / "outbox/_status.txt").read_text()
-    assert "Notes:\n  a is left alone: it has a receipt.json" in text
+    assert "Notes:\n  a is skipped: it has a receipt.json" in text

@@ -276,7 +276,7 @@ def odd_names(world: World) -> None:
         folder = world.make(f"odd-{number}")
         path = Path(os.fsdecode(os.fsencode(world.inbox) + b"/" + name))
         folder.rename(path)
-        if not name.startswith(b"."):  # these are left alone
+        if not name.startswith(b"."):  # these are skipped
             world.expect_end(path)
         made = world.make(f"odd-{number}-side")
         for file in made.iterdir():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stylewatch_daemon.alerts.sender import IN_WORDS, Ending, Message, place, send
+from stylewatch_daemon.alerts.sender import IN_WORDS, Ending, Message, countdown, place, send
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.processes.wakeup import Backoff
@@ -40,7 +40,7 @@ REPEAT_S = 86400.0
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
 """Characters that mention people or draw links in chats, and harmless look-alikes."""
 
-Send = Callable[[Sequence[SecretStr], Message | None, float], list[Ending]]
+Send = Callable[[Sequence[SecretStr], Message | None, Callable[[], float]], list[Ending]]
 
 
 class Collector:
@@ -127,6 +127,8 @@ class Notifier(Reporter):
         self._events = Collector(targets.events, time.monotonic)
         self._changed = threading.Condition()
         self._leaving = False
+        self._unsent_by = float("inf")
+        """When to give up the messages that are being sent; monotonic, in seconds."""
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
 
@@ -170,7 +172,7 @@ class Notifier(Reporter):
     def leave(self, within: float) -> None:
         """Send the rest, once, within so many seconds at most."""
         with self._changed:
-            self._leaving = True
+            self._leaving, self._unsent_by = True, time.monotonic() + LAST_WITHIN
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(within)
@@ -203,19 +205,28 @@ class Notifier(Reporter):
         """Send `message`, again to the URLs it did not reach, and give up after TRIES."""
         left = self._targets.urls
         for attempt in range(1, TRIES + 1):
-            leaving = self._leaving
-            endings = self._send(left, message, LAST_WITHIN if leaving else WITHIN) if left else []
+            endings = self._send(left, message, self._seconds_left()) if left else []
             missed = [(url, end) for url, end in zip(left, endings, strict=True) if end != "sent"]
             if missed and attempt == 1:
                 reasons = "; ".join(f"to {self._name(url)}: {IN_WORDS[end]}" for url, end in missed)
                 self._log.warning("an alert, tried up to %d times: %s", TRIES, reasons)
             missed = [(url, end) for url, end in missed if end != "unknown"]
-            if not missed or leaving or attempt == TRIES:
+            if not missed or self._leaving or attempt == TRIES:
                 return
             with self._changed:
                 seconds = self._retry.seconds(attempt, random.random())
                 self._changed.wait_for(lambda: self._leaving, seconds)
                 left = tuple(url for url, _ in missed if url in self._targets.urls)
+
+    def _seconds_left(self) -> Callable[[], float]:
+        """Return a function that returns how long the message may still take.
+
+        A message that is being sent when the daemon stops leaves time for the last one.
+        """
+        if self._leaving:
+            return countdown(LAST_WITHIN)
+        in_time = countdown(WITHIN)
+        return lambda: min(in_time(), self._unsent_by - time.monotonic())
 
     def _name(self, url: SecretStr) -> str:
         urls = self._targets.urls

@@ -4,7 +4,7 @@ The daemon itself never loads apprise, and a slow network delays nothing else.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ IN_WORDS: Mapping[Ending, str] = {
 CHECK_TIMEOUT = 60.0
 """Seconds that a child gets to load apprise and to check URLs."""
 
+ASK_EVERY_S = 0.5
+"""Seconds between two looks at how much time is left."""
+
 SERVE = "stylewatch_daemon.alerts.sender:serve"
 
 MAX_THREADS = 16
@@ -51,33 +54,42 @@ class Result:
     ending: Ending
 
 
-def send(urls: Sequence[SecretStr], message: Message | None, within: float) -> list[Ending]:
-    """Send `message` to the `urls`, in `within` seconds; return what became of it at each.
+def send(
+    urls: Sequence[SecretStr], message: Message | None, seconds_left: Callable[[], float]
+) -> list[Ending]:
+    """Send `message` to the `urls` while `seconds_left`; return what became of it at each.
 
     Without a message the URLs are only checked. They go through a connection, as the arguments
     and the environment of a process can be seen by others.
     """
     endings: list[Ending] = ["silent"] * len(urls)
-    deadline = time.monotonic() + within
     secrets = [url.get_secret_value() for url in urls]
     try:
         process = Child(SERVE, secrets, message, name="alerts", isolated=True)
     except OSError:
         return endings
     try:
-        while True:
-            result = process.receive(Result, timeout=max(0.0, deadline - time.monotonic()))
-            if 0 <= result.number < len(endings):
-                endings[result.number] = result.ending
+        while (seconds := seconds_left()) > 0:
+            with suppress(TimeoutError):
+                result = process.receive(Result, timeout=min(seconds, ASK_EVERY_S))
+                if 0 <= result.number < len(endings):
+                    endings[result.number] = result.ending
     except (OSError, EOFError, ValueError):
-        return endings  # all results have come, or no more can come in time
+        pass  # all results have come, or no more can come
     finally:
         process.kill()
+    return endings
+
+
+def countdown(seconds: float) -> Callable[[], float]:
+    """Return a function that returns how many of so many seconds are left."""
+    deadline = time.monotonic() + seconds
+    return lambda: deadline - time.monotonic()
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
     """Return a sentence for each of the `urls` that apprise does not know."""
-    endings = send(urls, None, CHECK_TIMEOUT) if urls else []
+    endings = send(urls, None, countdown(CHECK_TIMEOUT)) if urls else []
     return [
         f"{place(number, len(urls))}: {IN_WORDS[ending]}"
         for number, ending in enumerate(endings)

@@ -205,7 +205,7 @@ def _check_not_incomplete(state: Path, job: str) -> None:
     if pairs := incomplete_pairs(state, job):
         raise InputError(
             f"{job} is not a job yet: it waits in the inbox for {pairs[0]['waits_for']}; "
-            f"`stylewatch cancel {job}` ends that"
+            f"`stylewatch cancel {job}` cancels it"
         )
 
 
@@ -236,6 +236,4 @@ def prune(
         with open_ledger(loaded.state.path) as ledger:
             before = retention.forgotten_before(settings.retention.ledger)
             jobs = ledger.outlived(before) if ledger else 0
-        echo(
-            f"{jobs} jobs in the ledger are for the daemon to forget, at its start or within a day"
-        )
+        echo(f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day")

@@ -9,11 +9,18 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stylewatch_daemon.alerts.sender import IN_WORDS, Message, place, send, unusable
+from stylewatch_daemon.alerts.sender import (
+    IN_WORDS,
+    Message,
+    countdown,
+    place,
+    send,
+    unusable,
+)
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
 from stylewatch_daemon.doctor.backends import Status, check_all, check_backend
-from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
+from stylewatch_daemon.doctor.finding import Finding, exit_code, ok, problem
 from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
@@ -80,7 +87,7 @@ def test(config_file: options.Config = None) -> None:
     if not urls:
         raise SettingsError(f"{path}: alerts has no URLs; add them as urls, or with urls_file")
     text = f"Alerts of {shown(socket.gethostname())} arrive here."
-    outcomes = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
+    outcomes = send(urls, Message("stylewatch: test", text), countdown(ALERT_TIMEOUT_S))
     for number, outcome in enumerate(outcomes):
         echo(f"{place(number, len(urls))}: {IN_WORDS[outcome]}")
     if (missed := sum(outcome != "sent" for outcome in outcomes)) > 0:
@@ -95,7 +102,7 @@ def doctor(
     for finding in _findings(config_file, sets):
         findings.append(finding)
         if not json:
-            echo(shown(f"{finding.verdict:<4}  {finding.what}: {finding.words}"))
+            echo(shown(f"{finding.verdict:<7}  {finding.what}: {finding.words}"))
     if json:
         echo_json([asdict(finding) for finding in findings])
     raise typer.Exit(exit_code(findings))
@@ -110,7 +117,7 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
         settings = service_settings(loaded, overrides)
         web_page(loaded)
     except SettingsError as error:
-        yield from (mend("settings", line, error.exit_code) for line in str(error).splitlines())
+        yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
         return
     yield ok("settings", f"{path} has no mistakes")
     from stylewatch_daemon.doctor.diagnose import check_alerts, diagnose

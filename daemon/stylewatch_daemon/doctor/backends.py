@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
 from stylewatch_daemon.processes.child import Child, send
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_painter.errors import WeightsError
@@ -92,7 +92,7 @@ def _findings(what: str, status: Status, *, needed: bool) -> Iterator[Finding]:
     if status.problem is None:
         yield ok(what, status.words)
     elif needed:
-        yield mend(what, status.problem, status.exit_code)
+        yield problem(what, status.problem, status.exit_code)
     else:
         yield note(what, f"{status.problem} (this does not affect jobs with another backend)")
 

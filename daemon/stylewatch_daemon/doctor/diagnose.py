@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.alerts.sender import unusable
 from stylewatch_daemon.doctor import backends, places
-from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
@@ -85,7 +85,7 @@ def descriptors() -> Finding:
     advice = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
     if limit < shortages.MINIMUM:
         words = f"the limit is {limit} and the daemon needs {shortages.MINIMUM}: {advice}"
-        return mend(what, words, 78)
+        return problem(what, words, 78)
     if limit < _FEW:
         words = f"the limit is {limit}, which is low for a page or for several devices: {advice}"
         return note(what, words)
@@ -97,7 +97,7 @@ def clock(state: Path) -> Finding:
     now = time.time()
     written = [path.stat().st_mtime for path in (Path(__file__), state) if path.exists()]
     if now + 1 < max(written):
-        return mend(
+        return problem(
             "clock",
             "it is behind the time at which files here were written: set it (`timedatectl`), or "
             "receipts have wrong times and `retention` counts wrong days",
@@ -144,7 +144,7 @@ def check_cluster(demand: Demand | None) -> Iterator[Finding]:
     try:
         demand.check()
     except SettingsError as error:
-        yield mend(_CLUSTER, str(error), error.exit_code)
+        yield problem(_CLUSTER, str(error), error.exit_code)
         return
     answer = _cluster_answer(demand)
     if isinstance(answer, Capacity) and answer.places:
@@ -154,9 +154,9 @@ def check_cluster(demand: Demand | None) -> Iterator[Finding]:
     elif isinstance(answer, Capacity):
         wanted = str(demand)
         words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
-        yield mend(_CLUSTER, words, UnavailableError.exit_code)
+        yield problem(_CLUSTER, words, UnavailableError.exit_code)
     else:
-        yield mend(_CLUSTER, answer.reason, UnavailableError.exit_code)
+        yield problem(_CLUSTER, answer.reason, UnavailableError.exit_code)
 
 
 def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
@@ -181,7 +181,7 @@ def check_alerts(alerts: Alerts) -> Iterator[Finding]:
     try:
         urls = alerts.targets().urls
     except SettingsError as error:
-        yield mend("alerts", str(error).removeprefix("alerts: "), error.exit_code)
+        yield problem("alerts", str(error).removeprefix("alerts: "), error.exit_code)
         return
     if alerts.urls_file is not None and alerts.urls_file.stat().st_mode & 0o004:
         yield note(
@@ -190,7 +190,7 @@ def check_alerts(alerts: Alerts) -> Iterator[Finding]:
             "run `chmod o= FILE`",
         )
     reasons = unusable(urls)
-    yield from (mend("alerts", reason, SettingsError.exit_code) for reason in reasons)
+    yield from (problem("alerts", reason, SettingsError.exit_code) for reason in reasons)
     if not reasons:
         kinds = ", ".join(alerts.events)
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")

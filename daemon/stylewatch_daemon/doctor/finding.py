@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     OK = "ok"
     NOTE = "note"
     """The daemon works, but not as well as it could, or not as one might expect."""
-    MEND = "mend"
+    PROBLEM = "problem"
     """The daemon does not work like this."""
 
 
@@ -35,11 +35,13 @@ def note(what: str, words: str) -> Finding:
     return Finding(Verdict.NOTE, what, words)
 
 
-def mend(what: str, words: str, exit_code: int) -> Finding:
+def problem(what: str, words: str, exit_code: int) -> Finding:
     """Return a problem; `words` say what helps."""
-    return Finding(Verdict.MEND, what, words, exit_code)
+    return Finding(Verdict.PROBLEM, what, words, exit_code)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """Return the code of the first problem; 0 where there is none."""
-    return next((finding.exit_code for finding in findings if finding.verdict is Verdict.MEND), 0)
+    return next(
+        (finding.exit_code for finding in findings if finding.verdict is Verdict.PROBLEM), 0
+    )

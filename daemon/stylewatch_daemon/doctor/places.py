@@ -7,7 +7,7 @@ from contextlib import closing
 from os.path import lexists
 from pathlib import Path
 
-from stylewatch_daemon.doctor.finding import Finding, Verdict, mend, note, ok
+from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.files import atomic, disk_space, mounts
 from stylewatch_daemon.files.names import shortened, shown
@@ -90,16 +90,16 @@ def _user(state: Path) -> Iterator[Finding]:
 def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Finding]:
     what = f"inbox {inbox.path}"
     rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
-    if problem := _problem(what, inbox.path, rights):
-        yield problem
+    if finding := _folder_problem(what, inbox.path, rights):
+        yield finding
         return
     kind = mounts.kind_of(inbox.path, table)
     yield ok(what, f"on {kind or 'an unknown file system'}")
     yield _events(inbox.path, settings, kind)
-    left = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).left
-    if left:
-        path, reason = min(left.items())
-        more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
+    skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
+    if skipped:
+        path, reason = min(skipped.items())
+        more = f"; so are {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
         yield note(f"in {inbox.path}", f"{shortened(path)} is ignored: {reason}{more}")
 
 
@@ -130,12 +130,12 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
 
 def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
     what = f"outbox {folder}"
-    if problem := _problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
-        return problem
+    if finding := _folder_problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
+        return finding
     try:
         Outbox(folder, settings.outbox.sharing).probe()
     except OutputError as error:
-        return mend(what, str(error), _CANNOT_WRITE)
+        return problem(what, str(error), _CANNOT_WRITE)
     return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
 
 
@@ -144,10 +144,10 @@ def _style_library(pairing: Pairing) -> Iterator[Finding]:
     try:
         check_default_style(pairing)
     except SettingsError as error:
-        yield mend("style library", str(error), error.exit_code)
+        yield problem("style library", str(error), error.exit_code)
     except OSError as error:
         words = f"{pairing.styles} cannot be read: {error.strerror}"
-        yield mend("style library", words, SettingsError.exit_code)
+        yield problem("style library", words, SettingsError.exit_code)
 
 
 def _state(folder: Path, table: str) -> Finding:
@@ -155,15 +155,15 @@ def _state(folder: Path, table: str) -> Finding:
     kind = mounts.kind_of(folder, table)
     if mounts.is_remote(folder, table):
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
-        return mend(what, words, _WRONG)
-    if problem := _problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
-        return problem
+        return problem(what, words, _WRONG)
+    if finding := _folder_problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
+        return finding
     probe = folder / f".doctor-{secrets.token_hex(8)}"
     try:
         atomic.write(probe, b"can this be written?")
         probe.unlink()
     except OSError as error:
-        return mend(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
+        return problem(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
     return ok(what, f"writable, on {kind or 'an unknown file system'}")
 
 
@@ -175,7 +175,7 @@ def _ledger(path: Path) -> Iterator[Finding]:
         with closing(ledger.opened(path)) as opened:
             opened.check()
     except OutputError as error:
-        yield mend("ledger", str(error), _WRONG)
+        yield problem("ledger", str(error), _WRONG)
     else:
         yield ok("ledger", f"{path} is intact")
 
@@ -203,21 +203,21 @@ def _room(settings: ServiceSettings) -> Finding:
             [(settings.state.path, needed.state), *outboxes], settings.limits.free_bytes
         )
     except OutputError as error:
-        return mend(what, str(error), _CANNOT_WRITE)
+        return problem(what, str(error), _CANNOT_WRITE)
     return ok(what, "enough for a job")
 
 
-def _problem(what: str, folder: Path, rights: int) -> Finding | None:
+def _folder_problem(what: str, folder: Path, rights: int) -> Finding | None:
     """Return the problem with `folder`, which must grant `rights`; None if there is none."""
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.access(path, os.F_OK))
     if not nearest.is_dir():
-        return mend(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
+        return problem(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
     if nearest != folder:
         rights |= os.W_OK  # to create it
     if not os.access(nearest, rights):
         words = f"this user may not write in {nearest}: change its owner or its permissions"
-        return mend(what, words, _CANNOT_WRITE)
+        return problem(what, words, _CANNOT_WRITE)
     if nearest != folder:
         return note(what, "missing; it is created at the start")
     return None

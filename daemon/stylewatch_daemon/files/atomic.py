@@ -81,8 +81,8 @@ def make_folder(folder: Path) -> None:
 def write(
     path: Path | str, content: bytes, folder: int | None = None, *, durable: bool = True
 ) -> None:
-    """Write `content` to a file, by the rules of `beside`."""
-    with beside(path, folder, durable=durable) as file:
+    """Write `content` to a file, by the rules of `replacing`."""
+    with replacing(path, folder, durable=durable) as file:
         file.write(content)
 
 
@@ -100,7 +100,10 @@ def copy(
     file.
     """
     sha256 = hashlib.sha256()
-    with open_regular(source, source_folder) as reading, beside(target, target_folder) as writing:
+    with (
+        open_regular(source, source_folder) as reading,
+        replacing(target, target_folder) as writing,
+    ):
         status = os.fstat(reading.fileno())
         left = status.st_size  # it may grow meanwhile
         while left > 0 and (chunk := reading.read(min(CHUNK, left))):
@@ -211,7 +214,7 @@ def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
 
 
 @contextmanager
-def beside(
+def replacing(
     path: Path | str, folder: int | None = None, *, durable: bool = True
 ) -> Iterator[BufferedWriter]:
     """Open a temporary file that replaces `path` if nothing goes wrong.

@@ -24,9 +24,10 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
             raise FullError(
                 f"the disk of {folder} has {amount(free(folder))} free; a job may take "
                 f"{amount(bytes_)}, and limits.free_bytes keeps {amount(reserve)}: "
-                f"it goes on once {amount(lacking)} more are free",
+                f"{amount(lacking)} more must be free",
                 folder,
                 bytes_ + reserve,
+                reserve,
             )
 
 

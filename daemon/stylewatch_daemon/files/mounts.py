@@ -97,8 +97,8 @@ class MountGuard:
         before = self._roots.get(folder, root)
         if before != root and before.is_relative_to(root):
             raise OutputError(
-                f"{folder} lies on the disk that was mounted at {before}, and is not now: mount "
-                "it again; a new start of stylewatch goes on without it"
+                f"{folder} is on the disk of {before}, which is not mounted now: mount it again, "
+                "or restart stylewatch to use the folder without that disk"
             )
         self._roots[folder] = root
 

@@ -132,7 +132,7 @@ class Claimer:
         finished: list[tuple[Journal, Exception | None]] = []
         for journal in list(self.copying.values()):
             try:
-                with self._state.guard(journal.id, "taking it"):
+                with self._state.guard(journal.id, "claiming it"):
                     finished.append((journal, self._finish(journal, withdraw=True)))
             except InProgressError:
                 continue
@@ -148,7 +148,7 @@ class Claimer:
         try:
             self._gather(journal)
         except (OSError, InputError) as error:
-            reason = f"taking it was cut off, and its folder is gone: {error}"
+            reason = f"claiming it was cut off, and its folder is gone: {error}"
             if self._put_back(journal, reason) and withdraw:
                 self._state.ledger.withdraw([journal.id])
             return error
@@ -193,7 +193,7 @@ class Claimer:
         for folder in sorted(self._state.claims.iterdir()):
             name = folder.name
             try:
-                with self._state.guard(folder.name, "taking it"):
+                with self._state.guard(folder.name, "claiming it"):
                     if not (folder / FILE_NAME).exists():  # it comes first: nothing was claimed
                         atomic.discard(folder, self._state.trash)
                         continue
@@ -205,7 +205,7 @@ class Claimer:
             except QuarantinedError:
                 self.claimed.pop(folder.name, None)
             except OSError as error:
-                stuck[name] = f"taking it was cut off, and cannot be finished: {error}"
+                stuck[name] = f"claiming it was cut off, and cannot be finished: {error}"
         for job_id in sorted(self._state.ledger.ids("claimed")):
             if (self._state.jobs / job_id).exists():
                 with suppress(QuarantinedError), self._state.guard(job_id, "loading it"):

@@ -63,7 +63,7 @@ class Inbox:
         self._used_styles: dict[Path, bool] = {}
         self._taken: dict[Path, set[str]] = {}
         """The names of the main files that jobs were made of, by folder, for those asked for."""
-        self._left: Mapping[Path, str] = {}
+        self._skipped: Mapping[Path, str] = {}
         self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
         self.pending: deque[tuple[str, Pair]] = deque()
         """Entered pairs whose claim was not tried since, with their keys."""
@@ -106,13 +106,13 @@ class Inbox:
     @property
     def notes(self) -> list[str]:
         """The skipped paths, each in a line."""
-        left = [(path, reason) for path, reason in self._left.items() if path != self.path]
+        skipped = [(path, why) for path, why in self._skipped.items() if path != self.path]
         notes = [
-            f"{shortened(path.relative_to(self.path))} is left alone: {reason}"
-            for path, reason in sorted(left)[:MAX_NOTES]
+            f"{shortened(path.relative_to(self.path))} is skipped: {reason}"
+            for path, reason in sorted(skipped)[:MAX_NOTES]
         ]
-        if len(left) > MAX_NOTES:
-            notes.append(f"{len(left) - MAX_NOTES:,} more are left alone in {shown(self.path)}")
+        if len(skipped) > MAX_NOTES:
+            notes.append(f"{len(skipped) - MAX_NOTES:,} more are skipped in {shown(self.path)}")
         return notes
 
     def enter(self) -> None:
@@ -142,10 +142,10 @@ class Inbox:
         self.entered_files = files
         changing = files.keys() - self._settled
         ready = only_ready(pairing, changing, self.truncated.waits_for)
-        self._leave({**self.listing.left, **ready.left})
+        self._note_skipped({**self.listing.skipped, **ready.skipped})
         claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
-        if reason := self.listing.left.get(self.path):
-            self.trouble[shown(self.path)] = f"the inbox is left alone: {reason}"
+        if reason := self.listing.skipped.get(self.path):
+            self.trouble[shown(self.path)] = f"the inbox is skipped: {reason}"
         self._adopt_entered()
         complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
         there = {key_of(pair.main, pair.name) for pair in pairing.complete}
@@ -178,12 +178,12 @@ class Inbox:
             self.trouble[f"the style library {shown(folder)}"] = shortages.in_words(error)
             return {}
 
-    def _leave(self, left: Mapping[Path, str]) -> None:
+    def _note_skipped(self, skipped: Mapping[Path, str]) -> None:
         """Report the skipped paths that are new, each with its reason."""
-        new = [path for path in left if path not in self._left]
-        self._left = left
+        new = [path for path in skipped if path not in self._skipped]
+        self._skipped = skipped
         for path in new[:MAX_NOTES]:
-            self._reporter.ignored(path, left[path])
+            self._reporter.ignored(path, skipped[path])
         if len(new) > MAX_NOTES:
             more = f"{len(new) - MAX_NOTES:,} more of what is in it"
             self._reporter.ignored(self.path, more)

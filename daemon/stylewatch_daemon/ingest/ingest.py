@@ -144,7 +144,7 @@ class Ingest:
             pair, job_id = ready
             job: Journal | None = None
             try:
-                with self._state.guard(job_id, "taking it"):
+                with self._state.guard(job_id, "claiming it"):
                     try:
                         job = self._claimer.claim(pair, inbox.entered_files, inbox.own, job_id)
                     except InputError as error:  # it has changed: the next scan shows how
@@ -259,7 +259,7 @@ class Ingest:
         if job is None:
             return True
         try:
-            with self._state.guard(job.id, "taking it"):
+            with self._state.guard(job.id, "claiming it"):
                 if isinstance(verdict, CutOff) and (file := self._growing_file(job, verdict.name)):
                     self._give_back(job, file, verdict.reason)
                 else:

@@ -73,7 +73,7 @@ class Pairing:
 
     complete: tuple[Pair, ...] = ()
     incomplete: tuple[Incomplete, ...] = ()
-    left: Mapping[Path, str] = field(default_factory=dict)
+    skipped: Mapping[Path, str] = field(default_factory=dict)
     """Files that belong to no pair, with the reason."""
 
 
@@ -90,7 +90,7 @@ def pair(
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
     job with each of them. In that case all jobs but the last share the content, which the last
     one may take away. An album without pictures is incomplete unless `is_used` its style.
-    By `taken_from` a clip stays left out after its picture was taken, and the rest of a job's
+    By `taken_from` a clip stays out after its picture was taken, and the rest of a job's
     folder stays out of the album around it.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
@@ -103,17 +103,17 @@ def pair(
     with_pictures = {folder for folder, content in folders.items() if content.pictures}
     with_pictures = with_pictures.union(*(folder.parents for folder in with_pictures))
     pairs: list[Pair | Incomplete] = []
-    left: dict[Path, str] = {}
+    skipped: dict[Path, str] = {}
     for folder in folders:
         pairing = _FolderPairing(
             inbox, folder, folders, side_of, with_pictures, is_used, taken_from
         )
         pairs += [*pairing.named_jobs(), *pairing.folder_jobs(default)]
-        left |= pairing.left()
+        skipped |= pairing.skipped()
     return Pairing(
         tuple(pair for pair in pairs if isinstance(pair, Pair)),
         tuple(pair for pair in pairs if isinstance(pair, Incomplete)),
-        left,
+        skipped,
     )
 
 
@@ -136,8 +136,8 @@ def only_ready(
             incomplete.append(Incomplete(pair.name, reason, changing=True, pair=pair))
         else:
             complete.append(pair)
-    left = {path: reason for path, reason in pairing.left.items() if path not in changing}
-    return Pairing(tuple(complete), tuple(incomplete), left)
+    skipped = {path: why for path, why in pairing.skipped.items() if path not in changing}
+    return Pairing(tuple(complete), tuple(incomplete), skipped)
 
 
 @dataclass
@@ -324,17 +324,18 @@ class _FolderPairing:
         elif own.all_but_content:
             yield self._incomplete(f"{CONTENT} and {STYLE}".format(""))
 
-    def left(self) -> dict[Path, str]:
+    def skipped(self) -> dict[Path, str]:
         """Return the files that belong to no pair, with the reason."""
         content, own = self.content, self.content.own
         pictures = {path.stem.casefold() for path in content.pictures}
         masks = [path for stem, path in content.picture_masks.items() if stem not in pictures]
-        left = dict.fromkeys(content.live_photos, LIVE_PHOTO) | dict.fromkeys(masks, NO_PICTURE)
+        skipped = dict.fromkeys(content.live_photos, LIVE_PHOTO)
+        skipped |= dict.fromkeys(masks, NO_PICTURE)
         if not (own.styles or own.single["content"]) and (
             self.path == self.inbox or self._album_around()
         ):
-            left |= dict.fromkeys(own.all_but_content, NO_JOB)
-        return left
+            skipped |= dict.fromkeys(own.all_but_content, NO_JOB)
+        return skipped
 
     def _incomplete(self, waits_for: str) -> Incomplete:
         """Return all files of the folder that have no job's name as a pair that waits."""

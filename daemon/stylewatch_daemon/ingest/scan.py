@@ -38,7 +38,7 @@ class Listing:
     """The regular files of an inbox, skipped paths with the reason, and scanned folders below."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
-    left: Mapping[Path, str] = field(default_factory=dict)
+    skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Mapping[Path, Identity] = field(default_factory=dict)
 
 
@@ -47,7 +47,7 @@ def scan(
 ) -> Listing:
     """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
 
-    Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
+    Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
     for the reason that `apart` gives. Raises ShortageError where a shortage, as of file
     descriptors, prevents reading.
@@ -57,10 +57,10 @@ def scan(
     try:
         walk.enter(inbox, identity(inbox.stat()), 0)
     except OSError as error:
-        walk.left[inbox] = _unreadable(error)
+        walk.skipped[inbox] = _unreadable(error)
     while walk.waiting:
         walk.list_next()
-    return Listing(walk.files, walk.left, walk.folders)
+    return Listing(walk.files, walk.skipped, walk.folders)
 
 
 class _Walk:
@@ -68,20 +68,20 @@ class _Walk:
 
     def __init__(self, ignored: re.Pattern[str], apart: Mapping[Identity, str]) -> None:
         self.files: dict[Path, Look] = {}
-        self.left: dict[Path, str] = {}
+        self.skipped: dict[Path, str] = {}
         self.folders: dict[Path, Identity] = {}
         self.waiting: list[tuple[Path, Identity, int]] = []
         self._ignored, self._apart = ignored, apart
         self._lasting: dict[int, bool] = {}
 
     def enter(self, folder: Path, folder_id: Identity, depth: int) -> None:
-        """Have `folder` listed later, unless it is to be left alone."""
+        """Have `folder` listed later, unless it is to be skipped."""
         if reason := self._apart.get(folder_id):
-            self.left[folder] = reason
+            self.skipped[folder] = reason
         elif depth > DEPTH:
-            self.left[folder] = f"it is nested deeper than {DEPTH} folders"
+            self.skipped[folder] = f"it is nested deeper than {DEPTH} folders"
         elif depth and folder.name.casefold() == REFUSED:  # else an outbox mounted here would
-            self.left[folder] = _HAS_REFUSED  # have its refused jobs painted again and again
+            self.skipped[folder] = _HAS_REFUSED  # have its refused jobs painted again and again
         else:
             self.waiting.append((folder, folder_id, depth))
 
@@ -91,12 +91,12 @@ class _Walk:
         try:
             entries = list(self._entries(folder))
         except OSError as error:
-            self.left[folder] = _unreadable(error)
+            self.skipped[folder] = _unreadable(error)
             return
         if depth:
             self.folders[folder] = folder_id
         if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
-            self.left[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
+            self.skipped[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
             return
         for path, status in entries:
             if stat.S_ISDIR(status.st_mode):
@@ -105,7 +105,7 @@ class _Walk:
                 self.files[path] = look_of(status, self._lasting)
             else:
                 kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(status.st_mode))
-                self.left[path] = next(kinds, "not a regular file")
+                self.skipped[path] = next(kinds, "not a regular file")
 
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         with os.scandir(folder) as entries:
@@ -117,11 +117,11 @@ class _Walk:
                 except FileNotFoundError:  # removed since it was listed
                     continue
                 except OSError as error:  # a path that is too long, a dead mount
-                    self.left[Path(entry.path)] = _unreadable(error)
+                    self.skipped[Path(entry.path)] = _unreadable(error)
 
 
 def _unreadable(error: OSError) -> str:
-    """Return why a path is left alone; raise for a shortage, which hides files that are there."""
+    """Return why a path is skipped; raise for a shortage, which hides files that are there."""
     if (shortage := shortages.shortage(error)) is not None:
         raise shortage from error
     return f"not readable: {error.strerror}"

@@ -199,7 +199,7 @@ class Watcher:
         return {inbox.folder: inbox.polled for inbox in self._watched if inbox.polled}
 
     @property
-    def sound(self) -> bool:
+    def threads_alive(self) -> bool:
         """True unless a thread that reads events has died."""
         return all(inbox.events is None or inbox.events.alive for inbox in self._watched)
 

@@ -57,7 +57,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
         raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
     with (
         safe_dirs.opened(above, str(path.parent), lambda handle: None) as folder,
-        atomic.beside(path.name, folder) as file,
+        atomic.replacing(path.name, folder) as file,
     ):
         yield file
 
@@ -379,5 +379,5 @@ class Outbox:
         except OSError as error:
             raise OutputError(
                 f"the outbox {self.root} cannot be written ({error.strerror or error}); "
-                "what waits is painted once it can be"
+                "waiting jobs start once it can be"
             ) from error

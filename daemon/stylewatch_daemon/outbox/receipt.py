@@ -56,7 +56,7 @@ class WeightsRecord(_Record):
 
 
 class ColorRecord(_Record):
-    """Whose colors the painting has, by the setting `color`, and the space it was done in."""
+    """The setting `color`, and the color space in which it was applied."""
 
     mode: Literal["content", "luminance", "match"]
     space: Literal["linear", "srgb", "oklab"]
@@ -86,11 +86,11 @@ class ChangedRecord(_Record):
 
 
 class InputRecord(_Record):
-    """A picture that came in; `converted` is what was done on reading.
+    """An input picture; `converted` lists the conversions made when it was read.
 
-    Of a style: `weight` is its share, `seen` the size that it was looked at beside the finished
-    painting, and `style_size` what was asked for it alone. `changed`: the file that was archived
-    has other bytes, written while the job ran.
+    Of a style: `weight` is its share, `seen` the size in pixels at which the last scale used it,
+    and `style_size` the setting for it alone. `changed`: the archived file has other bytes, which
+    were written while the job ran.
     """
 
     role: str
@@ -117,7 +117,7 @@ class InputRecord(_Record):
 
 
 class MaskRecord(_Record):
-    """How masks were taken: how soft their edges, and what stands outside of all regions."""
+    """How masks were used: the softness of their edges, and what is outside of all regions."""
 
     feather: str
     outside: str
@@ -172,7 +172,7 @@ class ClipRecord(_Record):
 
 
 class PartRecord(_Record):
-    """A job of a series: its name there, how it stands, its final picture in the outbox."""
+    """A job of a series: its name there, its state, its final picture in the outbox."""
 
     name: str
     state: str

@@ -13,7 +13,7 @@ from stylewatch_daemon.files.permissions import OPEN, Sharing
 from stylewatch_daemon.model import Incomplete
 
 FILE_NAME = "_status.txt"
-FAREWELL = "stylewatch does not run here now. What waits is painted once it does."
+FAREWELL = "stylewatch is not running. Waiting jobs start when it runs again."
 ASIDE = "in all: `stylewatch doctor` says which jobs, why, and what to do"
 HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 

@@ -207,7 +207,7 @@ class ActiveAttempt:
         elif isinstance(event, Saving):
             self._has_checkpoint = True
         else:
-            return self._checked(event)
+            return self._verify_end(event)
         return None
 
     def end(self, how: AttemptEnd, state: JobState, reason: str = "") -> None:
@@ -259,7 +259,7 @@ class ActiveAttempt:
         path = self._outbox.publish(self._files.place, self._folder, staged.path)
         self._reporter.staged(self.title, path)
 
-    def _checked(self, end: End) -> End:
+    def _verify_end(self, end: End) -> End:
         """Return `end`, or a failure where the staged files contradict it.
 
         Checkpoints are removed where files do not match, stages that the receipt does not name.

@@ -90,9 +90,9 @@ class Dispatcher:
         self._round = _Round({})
         self._noted: dict[str, Journal] = {}
         """The jobs that the open transaction changes, by their ids."""
-        self.renew(self.settings)
+        self.apply_settings(self.settings)
 
-    def renew(self, settings: ServiceSettings) -> None:
+    def apply_settings(self, settings: ServiceSettings) -> None:
         """Use other settings from the next job on."""
         self.settings, self._resolver = settings, SettingsResolver(settings)
         self.batch_sizes = BatchSizes(settings.executor.batch)

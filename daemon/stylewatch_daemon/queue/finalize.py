@@ -92,8 +92,8 @@ class Finalizer:
         reason = shortages.in_words(error)
         self.reporter.paused(job.title, reason)
         kind = OutputError if shortages.shortage(error) is None else ShortageError
-        lacks = (error.folder, error.wanted) if isinstance(error, FullError) else None
-        return Outcome(OutcomeKind.PAUSED, job.title, reason, kind.exit_code, lacks)
+        full = error if isinstance(error, FullError) else None
+        return Outcome(OutcomeKind.PAUSED, job.title, reason, kind.exit_code, full)
 
     def is_canceled(self, job: Journal) -> bool:
         """Return whether a person canceled the job."""
@@ -110,7 +110,7 @@ class Finalizer:
         # 1. publish the files of each job
         for job in settled:
             try:
-                with self.state.guard(job.id, "closing it"):
+                with self.state.guard(job.id, "finalizing it"):
                     self.state.mount_guard.check(job.outbox)
                     publish = self._finish if job.state == JobState.ENDING else self._refuse
                     finalized.append((job, *publish(job)))

@@ -363,7 +363,7 @@ def _copy_all(
 
 
 def _copy(file: Input, source: job_files.Spot, target: Path, step: atomic.Step) -> None:
-    with source.open() as reading, atomic.beside(target) as writing:
+    with source.open() as reading, atomic.replacing(target) as writing:
         while chunk := reading.read(atomic.CHUNK):
             step()
             writing.write(chunk)

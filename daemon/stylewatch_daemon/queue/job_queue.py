@@ -50,10 +50,11 @@ AHEAD = 64
 """Jobs of an inbox that are looked up at a time."""
 
 ROOM = 64 << 20
-"""Bytes; a disk with less counts as full."""
+"""Bytes, beside those to keep free; a disk that had less is full until it has as many."""
 
 MORE = 1 << 20
-"""Bytes that have to come free on a full disk before it is tried again."""
+"""Bytes that have to come free on a full disk before it is tried again. A disk with fewer, beside
+those to keep free, has room for no job."""
 
 PROBE_EVERY = 5.0
 """Seconds between two checks of the obstacles."""
@@ -295,7 +296,7 @@ class JobQueue:
                 self._outside.forget(obstacle)
                 self._release(obstacle, {*self._waits_for} - self._released)
 
-    def crashed_for(self) -> float | None:
+    def seconds_to_retry(self) -> float | None:
         """Return the seconds until a job that crashed is tried again; None if there is none."""
         return self._crashed.soonest()
 
@@ -326,8 +327,12 @@ class JobQueue:
             return job.needs, None
         if outcome.exit_code == ShortageError.exit_code:
             return _shortage()
-        if outcome.lacks is not None:
-            return job.id, partial(_lacks_room, *outcome.lacks)
+        if (full := outcome.full) is not None:
+            if not _lacks_room(full.folder, full.reserve + MORE):
+                return job.id, partial(_lacks_room, full.folder, full.wanted)
+            everyone = _text(job.outbox) if full.folder == job.outbox else MACHINE
+            enough = min(full.wanted, full.reserve + ROOM)
+            return everyone, partial(_lacks_room, full.folder, enough)
 
         def write_outbox() -> None:
             self._state.mount_guard.check(job.outbox)

@@ -16,9 +16,8 @@ were cut off while they ran.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from pathlib import Path
 
-from stylewatch_daemon.errors import QuarantinedError
+from stylewatch_daemon.errors import FullError, QuarantinedError
 from stylewatch_daemon.model import AttemptEnd, JobState
 from stylewatch_daemon.store.journal import Attempt, Journal
 
@@ -81,8 +80,8 @@ class Outcome:
     job: str
     reason: str = ""
     exit_code: int = 0
-    lacks: tuple[Path, int] | None = None
-    """The folder whose disk is too full for the job, and how many bytes have to be free there."""
+    full: FullError | None = None
+    """The disk that has no room for the job."""
 
 
 Result = tuple[Journal, Outcome]

@@ -100,7 +100,7 @@ class MainLoop:
         pipeline.scan()
         if watcher.follow(pipeline.ingest.folders):
             self.wakeup.request_scan()  # events in a new folder were missed
-        pipeline.status.note_file_events(watcher.sound, watcher.polled)
+        pipeline.status.note_file_events(watcher.threads_alive, watcher.polled)
         pipeline.enter()
         pipeline.control.act()  # a request may have waited for files to settle
 
@@ -139,7 +139,7 @@ class MainLoop:
             self.wakeup.request_scan()  # events were missed meanwhile
         with suppress(OSError):
             (self.settings.state.path / SIGN).touch()
-        if self.watcher.sound:
+        if self.watcher.threads_alive:
             self.systemd.ping()
 
 
@@ -171,7 +171,7 @@ def _finish_claimed(pipeline: Pipeline, wakeup: Wakeup) -> None:
         pipeline.control.act()
         pipeline.handle_worker_events()
         # Asked before `start_jobs`, which may be a moment too early for a job that is almost due.
-        retry_in = None if pipeline.control.holds else pipeline.queue.crashed_for()
+        retry_in = None if pipeline.control.holds else pipeline.queue.seconds_to_retry()
         more = pipeline.start_jobs(retry=False)
         more = pipeline.finish_jobs() or more
         more = pipeline.claim() or more

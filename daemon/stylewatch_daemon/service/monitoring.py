@@ -41,7 +41,7 @@ _CAUSES = (
 _OTHER = {"refused": "picture", "failed": "fault"}
 
 
-class Sentences(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -53,7 +53,7 @@ class Sentences(logging.Formatter):
         return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
 
 
-class Objects(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -81,7 +81,7 @@ def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
     handler = _Stderr()
-    handler.setFormatter(Objects() if settings.format == "json" else Sentences())
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level.upper())

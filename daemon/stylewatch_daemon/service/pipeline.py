@@ -98,7 +98,7 @@ class Pipeline:
             self.dispatcher.active_jobs,
             settings.limits.attempts,
         )
-        self.dispatcher.renew(settings)
+        self.dispatcher.apply_settings(settings)
         self.status.apply_settings(settings)
 
     # From inbox to queue

@@ -16,7 +16,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 
 FOLDER = "requests"
-"""In the state folder; requests that cannot be acted on are set aside in `damaged` beside it."""
+"""In the state folder; requests that cannot be carried out are set aside in `damaged` beside it."""
 
 PAUSED = "paused"
 """A file in the state folder: while it exists no job is started, also after a restart."""
@@ -116,7 +116,7 @@ class Control:
     def drain(self) -> None:
         """Finish the running jobs, then stop."""
         self.draining = True
-        self._reporter.requested("draining: what is being painted is finished, then we leave")
+        self._reporter.requested("draining: the running jobs are finished, then stylewatch stops")
 
     def act(self) -> None:
         """Act on the requests, in the order they came; a request goes once that is done.
@@ -143,13 +143,13 @@ class Control:
             atomic.make_folder(aside.parent)
             atomic.rename_folder(path, aside)
             reason = shown(str(error) or type(error).__name__)
-            self._reporter.ignored(aside, f"a request that cannot be acted on: {reason}")
+            self._reporter.ignored(aside, f"a request that cannot be carried out: {reason}")
         else:
             self._remove(path)
 
     def _call(self, verb: str, arguments: Mapping[str, Any]) -> None:
         if verb not in self.acts:
-            raise ValueError(f"nothing is known by the name of {verb!r}")
+            raise ValueError(f"there is no request {verb!r}")
         try:
             inspect.signature(self.acts[verb]).bind(**arguments)
         except TypeError as error:

@@ -43,8 +43,8 @@ ARTIFACTS = {
 _NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
 
 
-class Memory:
-    """Cache of the latest `size` results, by their keys; safe for threads."""
+class Cache:
+    """The latest `size` results, by their keys; safe for threads."""
 
     def __init__(self, size: int) -> None:
         self._size, self._lock = size, Lock()
@@ -64,7 +64,7 @@ class Memory:
         return made
 
 
-_digests, _receipts = Memory(4096), Memory(256)
+_digests, _receipts = Cache(4096), Cache(256)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _check_name(folder: Path, name: str) -> None:
 
 def _create(path: Path, content: BinaryIO) -> None:
     """Write a file that is not there yet; raises UsageError where it is, OSError."""
-    with atomic.beside(path) as writing:
+    with atomic.replacing(path) as writing:
         shutil.copyfileobj(content, writing, atomic.CHUNK)
         writing.flush()
         try:

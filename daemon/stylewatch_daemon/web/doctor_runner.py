@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from time import monotonic
 
 from stylewatch_daemon.doctor.backends import Device, check_backend
-from stylewatch_daemon.doctor.finding import Finding, mend
+from stylewatch_daemon.doctor.finding import Finding, problem
 from stylewatch_daemon.processes.child import Child, send
 from stylewatch_daemon.settings.config import Config, service_settings
 from stylewatch_daemon.store.ledger_writer import now
@@ -69,7 +69,7 @@ class DoctorRunner:
                 child.kill()
         except (EOFError, OSError, ValueError):
             words = "the checks did not finish: run `stylewatch doctor` for details"
-            report = Report((mend("doctor", words, 70),))
+            report = Report((problem("doctor", words, 70),))
         self._ended_at = self._clock()
         self.latest = report
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.files.atomic import beside, open_regular
+from stylewatch_daemon.files.atomic import open_regular, replacing
 from stylewatch_painter.stage import Checkpoint
 
 
@@ -36,7 +36,7 @@ def save(path: Path, snapshot: Snapshot) -> None:
     """
     text = json.dumps({**snapshot.record, "arrays": [*snapshot.checkpoint]})
     record = np.frombuffer(text.encode(), dtype=np.uint8)
-    with beside(path) as file:
+    with replacing(path) as file:
         np.savez(file, allow_pickle=False, **{"story": record, **snapshot.checkpoint})
 
 

@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from tests.daemon.clock import Clock
 
+from stylewatch_daemon.alerts import notifier
 from stylewatch_daemon.alerts.notifier import LONGEST, REPEAT_S, TRIES, Collector, Notifier
 from stylewatch_daemon.alerts.sender import Ending, Message
 from stylewatch_daemon.processes.wakeup import Backoff
@@ -85,7 +87,10 @@ class Apprise:
         self.called = threading.Semaphore(0)
 
     def __call__(
-        self, urls: Sequence[SecretStr], message: Message | None, within: float
+        self,
+        urls: Sequence[SecretStr],
+        message: Message | None,
+        seconds_left: Callable[[], float],
     ) -> list[Ending]:
         assert message is not None
         self.sent.append(([url.get_secret_value()[-3:] for url in urls], message.body))
@@ -166,3 +171,29 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
     number = len(urls)
     assert line.startswith(f"an alert, tried up to 5 times: to URL {number} of {number}: ")
     assert "hush" not in line
+
+
+def test_a_message_that_hangs_when_the_daemon_stops_leaves_time_for_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notifier, "LAST_WITHIN", 0.2)
+    hangs, sent = threading.Event(), []
+
+    def send(
+        urls: Sequence[SecretStr], message: Message | None, seconds_left: Callable[[], float]
+    ) -> list[Ending]:
+        assert message is not None
+        if not hangs.is_set():
+            hangs.set()
+            while seconds_left() > 0:
+                time.sleep(0.01)
+            return ["silent"]
+        sent.append(message.body)
+        return ["sent"]
+
+    alerts = Notifier(to(ONE), send)
+    alerts.done("sea", OUT)
+    hangs.wait()
+    alerts.done("sky", OUT)
+    alerts.leave(10)
+    assert sent == ["done: sky"]

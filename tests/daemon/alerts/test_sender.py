@@ -3,7 +3,6 @@
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -11,7 +10,7 @@ from tests.daemon.alert_server import alert_server
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.alerts import sender
-from stylewatch_daemon.alerts.sender import Message, Result, send
+from stylewatch_daemon.alerts.sender import Message, Result, countdown, send
 from stylewatch_daemon.processes import child
 
 HELLO = Message("stylewatch: 1 done", "done: sea")
@@ -21,7 +20,7 @@ def test_a_message_is_sent_through_apprise_and_each_url_has_its_result() -> None
     with alert_server() as posts, alert_server() as closed:
         closed.statuses = [401]
         urls = ["hushhush://x", posts.url, "json://127.0.0.1:1/", closed.url, "json://"]
-        endings = send([SecretStr(url) for url in urls], HELLO, 60)
+        endings = send([SecretStr(url) for url in urls], HELLO, countdown(60))
     assert endings == ["unknown", "sent", "failed", "failed", "unknown"]
     (post,) = posts.got
     assert (post["title"], post["message"]) == (HELLO.title, HELLO.body)
@@ -30,12 +29,12 @@ def test_a_message_is_sent_through_apprise_and_each_url_has_its_result() -> None
 def test_a_server_that_hangs_is_given_up_in_time_and_the_others_get_the_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ticks = iter((0.0, 0.0, 60.0))  # at the start, before the first result, and after it
+    monkeypatch.setattr(sender, "ASK_EVERY_S", 60.0)
+    seconds = iter((60.0, 0.0))  # before the first result, and after it
     with alert_server() as good, alert_server() as bad:
         bad.hangs.clear()
         urls = [SecretStr(f"{bad.url}?rto=100"), SecretStr(good.url)]
-        monkeypatch.setattr(sender, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        assert send(urls, HELLO, 60) == ["silent", "sent"]
+        assert send(urls, HELLO, lambda: next(seconds)) == ["silent", "sent"]
     assert child_pids("alerts") == []
 
 
@@ -48,6 +47,6 @@ def look_around(pipe: Connection, urls: list[str], message: Message | None) -> N
 
 def test_no_url_is_in_an_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "SERVE", "tests.daemon.alerts.test_sender:look_around")
-    assert send([SecretStr("hush"), SecretStr("hush2")], HELLO, 60) == ["sent", "silent"]
+    assert send([SecretStr("hush"), SecretStr("hush2")], HELLO, countdown(60)) == ["sent", "silent"]
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert send([SecretStr("json://a")], HELLO, 3) == ["silent"]
+    assert send([SecretStr("json://a")], HELLO, countdown(3)) == ["silent"]

@@ -87,7 +87,7 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
         publish(place.root, Status(incomplete=(Incomplete("sea", "a style"),)))
         ended = place.run(verb, "sea")
         assert (ended.code, place.requests) == (65, [])
-        assert "it waits in the inbox for a style; `stylewatch cancel sea` ends that" in ended.err
+        assert "it waits in the inbox for a style; `stylewatch cancel sea` cancels it" in ended.err
 
 
 @pytest.mark.parametrize("verb", ["cancel", "finish"])
@@ -191,4 +191,4 @@ def test_prune_removes_old_files_and_a_dry_run_only_lists_them(tmp_path: Path, r
     config.write_text("retention: {ledger: 30}\nstate: {path: .}\n")
     enter(tmp_path, entry("1", finished="2020-01-01T00:00:00+00:00"), entry("2", finished=now()))
     *_, last = run("prune", "--config", config).lines
-    assert last.startswith("1 jobs in the ledger are for the daemon to forget")
+    assert last.startswith("the daemon will remove 1 jobs from the ledger")

@@ -77,7 +77,7 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     file.write_text("job: {backend: sketch, size: 64, recipe: devos}\n")
     monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
     lines = run("doctor", "--config", file).lines
-    assert lines[0] == f"ok    settings: {file} has no mistakes"
+    assert lines[0] == f"ok       settings: {file} has no mistakes"
     assert {line.split()[0] for line in lines} == {"ok", "note"}
     first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
     assert (first["verdict"], first["exit_code"]) == ("ok", 0)
@@ -88,14 +88,14 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     missing = backends.Status(problem="missing\x1b[31m")
     monkeypatch.setattr(backends, "run", lambda *_, **__: missing)
     ended = run("doctor", "--config", file)
-    assert ended.code == 69 and "mend  backend sketch: missing?[31m" in ended.out
+    assert ended.code == 69 and "problem  backend sketch: missing?[31m" in ended.out
     file.write_text("web: {listen: '0.0.0.0:8787', token_file: absent}\n")
     ended = run("doctor", "--config", file)
-    assert ended.code == 78 and ended.out.startswith("mend  settings: web.token_file: ")
+    assert ended.code == 78 and ended.out.startswith("problem  settings: web.token_file: ")
     file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n")
     ended = run("doctor", "--config", file)
     assert ended.code == 78
-    assert [line.split(":")[0] for line in ended.lines] == ["mend  settings"] * 2
+    assert [line.split(":")[0] for line in ended.lines] == ["problem  settings"] * 2
 
 
 def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run: Run) -> None:

@@ -15,7 +15,7 @@ from tests import nodes
 from tests.daemon.alert_server import alert_server
 
 from stylewatch_daemon.doctor import diagnose
-from stylewatch_daemon.doctor.finding import mend, ok
+from stylewatch_daemon.doctor.finding import ok, problem
 from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.sections import Alerts, Demand
@@ -28,13 +28,13 @@ def test_a_clock_behind_written_files_is_a_problem(tmp_path: Path) -> None:
     assert diagnose.clock(tmp_path).verdict == diagnose.clock(tmp_path / "missing").verdict == "ok"
     os.utime(tmp_path, (time.time() + 3600,) * 2)
     finding = diagnose.clock(tmp_path)
-    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert (finding.verdict, finding.exit_code) == ("problem", 78)
 
 
 def test_low_limits_of_descriptors_and_watched_folders_are_reported(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    for limit, verdict, code in ((39, "mend", 78), (40, "note", 0), (65_536, "ok", 0)):
+    for limit, verdict, code in ((39, "problem", 78), (40, "note", 0), (65_536, "ok", 0)):
         monkeypatch.setattr(resource, "getrlimit", lambda what, limit=limit: (20, limit))
         finding = diagnose.descriptors()
         assert (finding.verdict, finding.exit_code) == (verdict, code)
@@ -76,10 +76,10 @@ def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patc
     for words, answer in answers.items():
         monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)
         demand = Demand("auto", resources={"tpu": 1})
-        assert list(diagnose.check_cluster(demand)) == [mend("cluster", words, 69)]
+        assert list(diagnose.check_cluster(demand)) == [problem("cluster", words, 69)]
     monkeypatch.setattr(sections, "version", Mock(side_effect=PackageNotFoundError))
     (finding,) = diagnose.check_cluster(Demand())
-    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert (finding.verdict, finding.exit_code) == ("problem", 78)
     assert "[ray]'`" in finding.words
 
 
@@ -89,7 +89,7 @@ def test_urls_of_alerts_are_checked_and_neither_tried_nor_shown(tmp_path: Path) 
         (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr(posts.url),)))
     assert (finding.verdict, posts.got) == ("ok", [])
     (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr("hushhush"),)))
-    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert (finding.verdict, finding.exit_code) == ("problem", 78)
     assert finding.words.startswith("URL 1 of 1: ") and "hush" not in finding.words
     file = tmp_path / "urls"
     file.write_text("json://a\n")

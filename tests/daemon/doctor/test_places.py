@@ -74,14 +74,14 @@ def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", only_read)
-        world.expect(name, "mend", 73, "may not write")
+        world.expect(name, "problem", 73, "may not write")
         assert world.findings(after="keep")["inbox"].verdict == "ok", "it is only read"
     folder.rmdir()
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: access(path, mode) and not mode & os.W_OK)
         assert world.findings(after="keep")[name].exit_code == 73, "it cannot be created"
     folder.write_text("a file")
-    world.expect(name, "mend", 73, "move it away")
+    world.expect(name, "problem", 73, "move it away")
 
 
 def test_a_folder_that_may_not_be_entered_is_a_problem(world: World, monkeypatch: Patch) -> None:
@@ -98,7 +98,7 @@ def test_a_folder_that_may_not_be_entered_is_a_problem(world: World, monkeypatch
         os, "access", lambda path, mode: access(path, mode) and not (path == home and mode)
     )
     for name in ("inbox", "outbox"):
-        world.expect(name, "mend", 73, f"may not write in {home}")
+        world.expect(name, "problem", 73, f"may not write in {home}")
     assert world.findings()["room"].verdict == "ok"
 
 
@@ -111,7 +111,7 @@ def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
     monkeypatch.setattr(mounts, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
     world.expect("events", "ok", 0, "nfs4 does not report changes by other machines; it is scanned")
     world.expect("events", "note", 0, "set watch.polling: auto", polling="no")
-    world.expect("state", "mend", 78, "nfs4")
+    world.expect("state", "problem", 78, "nfs4")
 
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
@@ -129,10 +129,10 @@ def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     LedgerWriter.open(path).close()
     assert world.findings()["ledger"].verdict == "ok"
     path.write_bytes(b"SQLite format 3\0 and no more")
-    world.expect("ledger", "mend", 78, "")
+    world.expect("ledger", "problem", 78, "")
     path.unlink()
     os.mkfifo(path)  # which must not block
-    world.expect("ledger", "mend", 78, "")
+    world.expect("ledger", "problem", 78, "")
 
 
 def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Patch) -> None:
@@ -140,7 +140,7 @@ def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Pa
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
     monkeypatch.setattr(os, "statvfs", lambda path: full)
-    world.expect("room", "mend", 73, "it goes on once")
+    world.expect("room", "problem", 73, "more must be free")
 
 
 def test_ignored_files_and_damaged_jobs_are_named_with_the_reason(world: World) -> None:
@@ -160,6 +160,6 @@ def test_a_default_style_that_is_not_in_the_library_is_a_problem(
     world: World, tmp_path: Path
 ) -> None:
     values = {"styles": tmp_path / "styles", "default_style": "night"}
-    world.expect("style", "mend", 78, "'night', and there is no such picture", **values)
+    world.expect("style", "problem", 78, "'night', and there is no such picture", **values)
     fill(tmp_path, "styles/night.jpg")
     assert "style" not in world.findings(**values)

@@ -328,7 +328,7 @@ def test_a_pair_that_waits_for_the_rest_of_a_file_is_canceled_at_once(world: Wor
     assert (tree(world.path), world.ingest.awaits_rest) == ({}, False)
 
 
-# Paths that are left alone
+# Skipped paths
 
 
 def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: World) -> None:
@@ -339,7 +339,7 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: World
     reasons = ["old: it has a receipt.json, as the output of a finished job has",
                "photo.jpg: a link, and links are not followed"]  # fmt: skip
     assert sorted(world.skipped) == reasons
-    assert "photo.jpg is left alone: a link, and links are not followed" in world.inbox.notes
+    assert "photo.jpg is skipped: a link, and links are not followed" in world.inbox.notes
     (world.path / "photo.jpg").unlink()
     for number in range(100):
         (world.path / f"{number:03}.jpg").symlink_to("/etc/passwd")
@@ -379,7 +379,7 @@ def test_an_inbox_that_is_gone_or_becomes_the_outbox_is_reported(world: World) -
     assert "not readable" in world.inbox.trouble[str(world.path)]
     with same_folder(world.outbox, world.path):
         assert world.run() == []
-        reason = f"the inbox is left alone: it is the outbox {world.outbox}"
+        reason = f"the inbox is skipped: it is the outbox {world.outbox}"
         assert world.inbox.trouble == {str(world.path): reason}
         assert world.inbox.notes == []
 

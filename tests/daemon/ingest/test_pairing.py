@@ -228,12 +228,12 @@ def test_letters_that_only_resemble_those_of_a_part_name_none() -> None:
 
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
-    left = {
+    skipped = {
         "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
         "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
     }  # fmt: skip
-    pairing = paired(" ".join([used, "wait/job.yaml", *left]))
-    assert pairing.left == {INBOX / name: reason for name, reason in left.items()}
-    assert INBOX / "job.yaml" not in paired("style.jpg job.yaml a.jpg").left
+    pairing = paired(" ".join([used, "wait/job.yaml", *skipped]))
+    assert pairing.skipped == {INBOX / name: reason for name, reason in skipped.items()}
+    assert INBOX / "job.yaml" not in paired("style.jpg job.yaml a.jpg").skipped
     ready = only_ready(pairing, {INBOX / "al/1.mov"}, lambda paths: "")
-    assert pairing.left.keys() - ready.left.keys() == {INBOX / "al/1.mov"}
+    assert pairing.skipped.keys() - ready.skipped.keys() == {INBOX / "al/1.mov"}

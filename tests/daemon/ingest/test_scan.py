@@ -46,7 +46,7 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     apart = {identity((inbox / "mounted").stat()): "it is the outbox"}
     listing = scan(inbox, apart=apart)
     assert names(listing, inbox) == {"receipt.json"}  # which stops nothing in the inbox itself
-    assert {path.name: reason for path, reason in listing.left.items()} == {
+    assert {path.name: reason for path, reason in listing.skipped.items()} == {
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
         "pipe.jpg": "a pipe",
@@ -56,7 +56,7 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
         "move their folders out of it to paint them again",
     }
     assert names(scan(inbox / "_Refused"), inbox) == {"_Refused/job/a.jpg"}
-    assert list(scan(tmp_path / "gone").left) == [tmp_path / "gone"]
+    assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
 
 
 @pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
@@ -79,7 +79,7 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
     fill(tmp_path, f"{deep}/a.jpg", f"{deep}/d/b.jpg", f"{deep}/d/d/c.jpg")
     listing = scan(tmp_path)
     assert names(listing, tmp_path) == {f"{deep}/a.jpg"}
-    assert listing.left == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
+    assert listing.skipped == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
     assert len(listing.folders) == DEPTH
 
 

@@ -147,16 +147,20 @@ def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled
     (inbox / "job").mkdir()
     with Watcher([inbox], "no", wakeups, clock) as watcher:
         end_thread()
-        assert not watcher.sound
+        assert not watcher.threads_alive
         assert [watcher.check(), watcher.check()] == [True, False]
-        assert (watcher.sound, watcher.polled, follow(watcher, inbox)) == (True, {}, True)
+        assert (watcher.threads_alive, watcher.polled, follow(watcher, inbox)) == (
+            True,
+            {},
+            True,
+        )
         wakeups.clear()
         (inbox / "job/content.jpg").write_text("x")
         wakeups.wait()
         end_thread()
         assert watcher.check()
         assert watcher.polled == {inbox: "the thread that reads its file events ended twice"}
-        assert (watcher.sound, watcher.interval(60)) == (True, POLL_S)
+        assert (watcher.threads_alive, watcher.interval(60)) == (True, POLL_S)
         clock.now += RETRY_S
         assert watcher.check()
         assert (follow(watcher, inbox), watcher.polled) == (True, {})

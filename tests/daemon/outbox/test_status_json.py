@@ -33,7 +33,7 @@ BUSY = Status(
     ],
     trouble=["the outbox is full"],
     refused=[Refusal("bad", "bad.jpg is no picture")],
-    notes=["sea is left alone"],
+    notes=["sea is skipped"],
     paused=True,
 )
 COUNTS = {"waiting": 1, "running": 1, "done": 0}
@@ -67,7 +67,7 @@ def test_it_has_the_whole_status(tmp_path: Path) -> None:
     assert health.pop("version")[0].isdigit()
     assert health == {"at_work": True, "pid": os.getpid(), "paused": True, "observer": True,
                       "trouble": ["the outbox is full"],
-                      "notes": ["sea is left alone"], "set_aside": 0}  # fmt: skip
+                      "notes": ["sea is skipped"], "set_aside": 0}  # fmt: skip
 
 
 def test_it_is_rewritten_after_a_change_or_a_while_and_not_too_often(tmp_path: Path) -> None:

@@ -328,7 +328,7 @@ def test_a_retry_without_room_copies_nothing_and_is_made_once_there_is_room(
     fill(retry.state.claims / NEW, "files/left by a try that failed")
     with monkeypatch.context() as patch:
         patch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: 0)
-        with pytest.raises(OutputError, match="it goes on once"):
+        with pytest.raises(OutputError, match="more must be free"):
             retry.ask()
     retry.check_nothing_is_left()
     retry.ask()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill
 
+from stylewatch_daemon.errors import FullError
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import BEST_BATCH, AttemptEnd, JobState, Started
 from stylewatch_daemon.queue.job_queue import (
@@ -18,6 +19,7 @@ from stylewatch_daemon.queue.job_queue import (
     PROBE_EVERY,
     PUT_OFF,
     RETRY,
+    ROOM,
     BatchSizes,
     JobQueue,
 )
@@ -49,9 +51,9 @@ class World:
         return self.state.load(job_id)
 
     def end(
-        self, job: Journal, kind: OutcomeKind, code: int = 0, lacks: tuple[Path, int] | None = None
+        self, job: Journal, kind: OutcomeKind, code: int = 0, full: FullError | None = None
     ) -> None:
-        self.queue.ended(job, Outcome(kind, job.id, "", code, lacks))
+        self.queue.ended(job, Outcome(kind, job.id, "", code, full))
 
     def run(self, count: int) -> list[str]:
         """Begin and finish the next jobs, and return their ids."""
@@ -104,7 +106,7 @@ def test_a_job_that_crashed_waits_and_the_others_run(world: World) -> None:
     first = world.add("1")
     world.add("2")
     world.end(first, OutcomeKind.RETRY, 70)
-    assert world.queue.crashed_for() == RETRY.first
+    assert world.queue.seconds_to_retry() == RETRY.first
     assert world.run(2) == ["2"]
     world.now += RETRY.first
     assert world.run(1) == ["1"]
@@ -182,14 +184,14 @@ def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
 def test_jobs_that_lack_room_go_on_once_there_is_enough(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = 0
+    room = 10 << 20
     monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
     jobs = [world.add(str(number)) for number in range(4)]
     for _ in range(6):  # by now each waits for minutes
         world.now += PUT_OFF.most
         for job in jobs:
-            lacks = (world.root, 900 << 20) if job is jobs[3] else None
-            world.end(job, OutcomeKind.PAUSED, 73, lacks)
+            full = FullError("", world.root, 900 << 20, 0) if job is jobs[3] else None
+            world.end(job, OutcomeKind.PAUSED, 73, full)
     world.now += PAUSE.first
     assert world.run(4) == []
     room = 500 << 20
@@ -200,11 +202,29 @@ def test_jobs_that_lack_room_go_on_once_there_is_enough(
     assert world.run(1) == ["3"]
 
 
+def test_a_disk_with_less_than_it_must_keep_free_stops_all_jobs_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, reserve = 200 << 20, 256 << 20
+    monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
+    first, _, _ = world.add("1"), world.add("2"), world.add("3", outbox="other")
+    in_outbox = FullError("", world.root / "out", reserve + (90 << 20), reserve)
+    world.end(first, OutcomeKind.PAUSED, 73, in_outbox)
+    assert world.run(2) == ["3"]
+    room = reserve + ROOM
+    world.now += PROBE_EVERY
+    assert world.run(3) == ["1", "2"]
+    room, job = 0, world.add("4", outbox="other")
+    world.end(job, OutcomeKind.PAUSED, 73, FullError("", world.state.root, reserve, reserve))
+    world.add("5")
+    assert world.run(2) == []
+
+
 def test_an_obstacle_is_looked_at_every_few_seconds_and_not_after_its_job_was_canceled(
     world: World,
 ) -> None:
     job = world.add("1")
-    world.end(job, OutcomeKind.PAUSED, 73, (world.root, sys.maxsize))
+    world.end(job, OutcomeKind.PAUSED, 73, FullError("", world.root, sys.maxsize, 0))
     for _ in range(2):  # no worker is free
         world.now += PROBE_EVERY
         world.queue.check_probes()

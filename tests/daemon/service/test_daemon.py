@@ -124,7 +124,7 @@ def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: 
     assert not left.exists()
 
 
-def test_the_supervisor_loads_no_large_library(tmp_path: Path) -> None:
+def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path

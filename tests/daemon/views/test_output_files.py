@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.web.world import finished_job, picture, write
 
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.views.output_files import Memory, all_files, find, read_losses, read_receipt
+from stylewatch_daemon.views.output_files import Cache, all_files, find, read_losses, read_receipt
 
 
 def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
 
 def test_a_cache_makes_a_result_once_and_forgets_the_oldest() -> None:
     made: list[int] = []
-    memory = Memory(2)
+    memory = Cache(2)
     for key in (1, 1, 2, 3, 1):
         memory.get(key, partial(made.append, key))
     assert made == [1, 2, 3, 1]

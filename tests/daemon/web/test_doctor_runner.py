@@ -64,7 +64,7 @@ def test_checks_that_fail_are_a_finding_and_no_visitor_waits_for_long_ones(
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK.replace(":check", ":exits"))
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
     report = asyncio.run(DoctorRunner(settings(tmp_path)).report())
-    assert report is not None and report.findings[0].verdict == Verdict.MEND
+    assert report is not None and report.findings[0].verdict == Verdict.PROBLEM
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK.replace(":check", ":hangs"))
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.01)
     assert asyncio.run(DoctorRunner(settings(tmp_path)).report()) is None

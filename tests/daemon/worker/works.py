@@ -120,7 +120,7 @@ def clip(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 
 
 def pipes() -> Iterator[int]:
-    """The file descriptors of the connection to the supervisor, which notices when they close."""
+    """The file descriptors of the connection to the daemon, which notices when they close."""
     for path in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError):
             if stat.S_ISSOCK(path.stat().st_mode):
@@ -128,7 +128,7 @@ def pipes() -> Iterator[int]:
 
 
 def spoil(how: str) -> None:
-    """Do what no backend should to what leads to the supervisor, and live on."""
+    """Do what no backend should to what leads to the daemon, and live on."""
     if how == "close files":
         os.closerange(3, 1000)
     for fd in pipes():

@@ -215,7 +215,7 @@ class ActorPool(ClipScheduler):
         self._start_actors()
 
     def close(self) -> None:
-        """End all actors; no other is started. Their attempts are ended by the supervisor."""
+        """End all actors; no other is started. Their attempts are ended by the daemon."""
         self._machines = None
         for worker in self._machine_of:
             worker.actor.end()

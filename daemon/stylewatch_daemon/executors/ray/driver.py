@@ -39,14 +39,14 @@ LOOK_EVERY = 2.0
 def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
     """Run on the cluster what comes through `pipe`, until that closes; hold `lock` meanwhile."""
     _discard_output()
-    # the supervisor retries by itself; three tries of Ray's own take five seconds
+    # the daemon retries by itself; three tries of Ray's own take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     with shared(lock):
         asyncio.run(_Driver(pipe, demand, options).run())
 
 
 class _Driver:
-    """The pipe to the supervisor on one side, the cluster on the other."""
+    """The pipe to the daemon on one side, the cluster on the other."""
 
     def __init__(self, pipe: Connection, demand: Demand, options: ActorOptions) -> None:
         from stylewatch_daemon.executors.ray import ray_api
@@ -94,7 +94,7 @@ class _Driver:
         os._exit(1)
 
     def _obey(self) -> None:
-        """Do what the supervisor asks; leave where it has closed the pipe."""
+        """Do what the daemon asks; leave where it has closed the pipe."""
         while self._pipe.poll():
             command = received(self._pipe)
             if command is None:
@@ -108,7 +108,7 @@ class _Driver:
         try:
             self._pipe.send_bytes(pack(message, ticket))
         except OSError:
-            os._exit(1)  # the supervisor is gone
+            os._exit(1)  # the daemon is gone
 
 
 def _discard_output() -> None:
