@@ -89,7 +89,7 @@ class Counting(Reporter):
 class Still:
     """A watcher of inboxes in which nothing happens."""
 
-    sound = True
+    threads_alive = True
     polled: Mapping[Path, str] = MappingProxyType({})
 
     def check(self) -> bool:

@@ -40,7 +40,7 @@ class StoppingWatcher(Watcher):
         return False
 
     @property
-    def sound(self) -> bool:
+    def threads_alive(self) -> bool:
         return self.well
 
 
