@@ -102,7 +102,7 @@ def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
     needs = [(tmp_path / "not" / "there", 600), (tmp_path, 400)]
     free_bytes(monkeypatch, 1500)
     disk_space.check(needs, 500)
-    with pytest.raises(OutputError, match=r"1.5 kB free; .* 1.0 kB, .* 501 bytes: .* 1 bytes more"):
+    with pytest.raises(OutputError, match=r"1.5 kB free; .* 1.0 kB, .* 501 bytes: 1 bytes more"):
         disk_space.check(needs, 501)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
     disk_space.check([(tmp_path, 10**9)], 10**9)  # a disk that does not report its size
@@ -119,7 +119,7 @@ def test_files_that_a_job_has_written_already_count(
     begun, folder = replace(new, place="job"), tmp_path / "job"
     wanted = need(settings.resolve(), MOST, 10_000)
     free_bytes(monkeypatch, wanted.outbox + wanted.state - 1)
-    with pytest.raises(OutputError, match="once 1 bytes more are free"):
+    with pytest.raises(OutputError, match="1 bytes more must be free"):
         check_job(begun, folder, settings, service)
     (tmp_path / "out/job/stages").mkdir(parents=True)
     (tmp_path / "out/job/stages/1.png").write_bytes(b"x")

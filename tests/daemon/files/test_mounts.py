@@ -83,7 +83,7 @@ def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, put: Pu
     mount_guard.check(tmp_path / "nas/out")  # mounted later
     put("nas", 1)
     for _ in range(2):
-        with pytest.raises(OutputError, match="nas, and is not now: mount it again"):
+        with pytest.raises(OutputError, match="nas, which is not mounted now: mount it again"):
             mount_guard.check(tmp_path / "nas/out")
     put("nas", 8)
     mount_guard.check(tmp_path / "nas/out")

@@ -33,15 +33,15 @@ def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
     before = signal.getsignal(signal.SIGHUP)
     monkeypatch.setattr(os, "isatty", lambda file: file in terminals)
     try:
-        if ignored:  # as under nohup
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        inherited = signal.SIG_IGN if ignored else signal.SIG_DFL  # ignored as under nohup
+        signal.signal(signal.SIGHUP, inherited)
         with reloads_on_signal(wakeup):
             os.kill(os.getpid(), signal.SIGHUP)
             assert (wakeup.reloading, wakeup.stopping) == (not ignored, False)
             terminals.clear()
             os.kill(os.getpid(), signal.SIGHUP)
             assert wakeup.stopping == (not ignored)
-        assert signal.getsignal(signal.SIGHUP) is (signal.SIG_IGN if ignored else before)
+        assert signal.getsignal(signal.SIGHUP) is inherited
     finally:
         signal.signal(signal.SIGHUP, before)
 

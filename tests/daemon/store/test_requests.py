@@ -90,7 +90,7 @@ def test_every_start_during_a_pause_says_so(world: World) -> None:
         (b'{"verb": 1, "arguments": {}}', "no verb"),
         (b'{"verb": "note", "arguments": {"other": 1}}', "note: "),
         (b'{"verb": "note", "arguments": {"number": 7}}', "KeyError"),
-        (b'{"verb": "a\\u001b[2J\\nb", "arguments": {}}', "nothing is known"),
+        (b'{"verb": "a\\u001b[2J\\nb", "arguments": {}}', "there is no request"),
         (b"[" * 50_000, "recursion"),
         (b" " * (LONGEST + 1), "longer than"),
     ],
