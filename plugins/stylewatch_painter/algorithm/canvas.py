@@ -54,7 +54,7 @@ class Canvas:
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     def content(self, size: Size) -> Tensor | None:
-        """The content picture at `size`; cached, so it must not be modified."""
+        """The content (1, 3, height, width) at `size`; cached, so it must not be modified."""
         if self.task.content is None:
             return None
         if size not in self._contents:
@@ -64,13 +64,19 @@ class Canvas:
         return self._contents[size]
 
     def style(self, style: Style, level: Level) -> Tensor:
-        """A style picture at `level`; raises PictureError if it is too small for the network."""
+        """A style picture (1, 3, height, width) at `level`.
+
+        Raises PictureError if it is too small for the network.
+        """
         size = self.task.style_size(style, level.scale)
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
     def prior(self, size: Size) -> tuple[Tensor, Tensor] | None:
-        """The colors (1, 3, height, width), 0..1, of the task's prior, and its trust; or None."""
+        """The colors (1, 3, height, width), 0..1, of the task's prior, and its trust; or None.
+
+        The trust (1, 1, height, width) is 0..1.
+        """
         prior = self.task.prior
         if prior is None:
             return None
@@ -96,7 +102,10 @@ class Canvas:
         return optimizer(settings, (low, high) if schedule.keep_range else None)
 
     def start(self, size: Size) -> Tensor:
-        """The initial picture at `size`; raises RecipeError if its source is missing."""
+        """The initial picture (1, 3, height, width) at `size`.
+
+        Raises RecipeError if its source is missing.
+        """
         schedule = self.task.recipe.schedule
         match schedule.start:
             case "noise":
@@ -217,7 +226,7 @@ class Canvas:
 
 
 def finest_detail(picture: Tensor) -> Tensor:
-    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of a picture."""
+    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of (B, 3, height, width)."""
     size = picture.shape[-2:]
     half = [max(1, side // 2) for side in size]
     small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)

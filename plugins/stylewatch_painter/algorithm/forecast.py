@@ -79,7 +79,7 @@ def forecast(
     """Interpolate from the times of evaluations at small sizes; nothing is painted.
 
     The times of an objective are read from a file in the user's cache folder, or measured and, on
-    an idle machine, written to it.
+    an idle machine, written to it. Raises PictureError as `check_pictures` does.
     """
     check_pictures(task)
     file = user_cache_path("stylewatch") / "durations.json"

@@ -41,7 +41,7 @@ class _Point:
 def strong_wolfe(
     evaluate: Evaluate, x: Tensor, direction: Tensor, evaluation: Evaluation, length: float
 ) -> tuple[float, Evaluation]:
-    """Find a step length with the strong Wolfe conditions; return it and the evaluation.
+    """Find a step length with the strong Wolfe conditions; return it and the evaluation there.
 
     The search starts at x along `direction` with `length`; `evaluation` is that at x. If no
     point satisfies the conditions, the best one met is returned, which may be x itself (length 0).
@@ -155,9 +155,9 @@ class _Accepted:
 class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
-    `fourier_power` p > 0 optimizes Fourier coefficients scaled by 1 / f^p. That is the same as
-    starting the two loops from the squared scale instead of the identity. A line search supports
-    one picture at a time. With `bounds` every step is clamped.
+    `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. That is
+    the same as starting the two loops from the squared scale instead of the identity. A line search
+    supports one picture at a time. With `bounds` every step is clamped.
     """
 
     def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:

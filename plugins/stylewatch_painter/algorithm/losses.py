@@ -53,7 +53,7 @@ def content_value(F: Tensor, P: Tensor, norm: ContentNorm, content: Content) -> 
     """Content loss (B,) of F and P (B, N, M); the values of two tiles can be added.
 
     `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M).
-    `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
+    `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
     """
     square = (F.float() - P).square().sum((-2, -1))
     match content.loss:
@@ -79,9 +79,9 @@ def style_value(G: Tensor, A: Tensor, M: float, S: int, style: Style) -> Tensor:
     """Style loss (B,) of G and A (B, N, N), for M positions in a map and S pixels in a picture.
 
     `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in
-    keras-io. `mean`: sum (G - A)^2 / N^2. `relative`: sum (G - A)^2 / sum A^2, so that all layers
-    and style pictures count alike. `wasserstein`: W2^2 / N of normal distributions with the means
-    and covariances in G and A (B, N + 1, N + 1).
+    keras-io. `mean`: sum (G - A)^2 / N^2. `relative`, which is ours: sum (G - A)^2 / sum A^2, so
+    that all layers and style pictures count alike. `wasserstein`: W2^2 / N of normal distributions
+    with the means and covariances in G and A (B, N + 1, N + 1).
     """
     N = G.shape[-1]
     if style.loss == "wasserstein":

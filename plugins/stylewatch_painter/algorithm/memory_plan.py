@@ -100,7 +100,7 @@ def choose(
 
 
 def at_once(task: Task, wanted: MemorySettings, device: torch.device, map_format: MapFormat) -> int:
-    """Number of tasks like `task` that fit the limit in one batch, at least one."""
+    """Number of tasks like `task` that fit the limit of memory in one batch, at least one."""
     if wanted.limit is None:
         return sys.maxsize
     return max(1, int(_free(wanted, device) // needed(task, UNLIMITED, map_format)))

@@ -270,7 +270,8 @@ def interpolation(
 ) -> tuple[Tensor, Tensor]:
     """The matrices that interpolate the rows, and the columns, of pictures (..., height, width).
 
-    They replace torch's own interpolation, whose backward pass is not deterministic on a GPU.
+    They are float32, (rows of `to`, height) and (columns of `to`, width), and replace torch's own
+    interpolation, whose backward pass is not deterministic on a GPU.
     """
     down, right = (
         functional.interpolate(
@@ -332,7 +333,7 @@ class OnPyramid(Optimizer):
 
 
 class Rmsprop(Optimizer):
-    """RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
+    """The optimizer RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
 
     v is the exponential moving average of the squares of g, beginning with 0.
     """

@@ -123,7 +123,10 @@ def paint_many(
 
 
 def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
-    """Compute the losses, in float32, of the picture that `task` starts from at its final size."""
+    """Compute the losses, in float32, of the picture that `task` starts from at its final size.
+
+    Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
+    """
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device, memory_plan)
     level = task.levels()[-1]

@@ -16,7 +16,7 @@ _TINY = 1e-12
 
 
 def region_factors(task: Task, styles: int) -> Tensor | None:
-    """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
+    """The factor (S, R), float32, of each of S `styles` in each region; None without regions.
 
     It multiplies the style's own weight: the region's share of the picture, so that every pixel
     gets the same gradient as without regions. S is 1 where styles are blended.

@@ -216,7 +216,8 @@ def first_size(schedule: Schedule, content: Size) -> Size:
     """The size that the coarser scales lead to, and that styles are measured by.
 
     It is the size of the preview, divided by the `stroke` if that is above 1: a network sees a
-    fixed number of pixels, and so k times as much of a picture that is a kth as large.
+    fixed number of pixels, and so k times as much of a picture that is a kth as large. Raises
+    PictureError as `preview_size` does.
     """
     return times(preview_size(schedule, content), 1 / max(1.0, schedule.stroke))
 
@@ -237,7 +238,7 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
 
     They lead through the size of the preview, so that all paintings with one preview agree up to
     it. Frequencies that the first size or the preview shows are kept: at larger sizes the network
-    sees less of the picture and would move them.
+    sees less of the picture and would move them. Raises PictureError as `preview_size` does.
     """
     first, preview = first_size(schedule, content), preview_size(schedule, content)
     for begin, end in ((first, preview), (preview, final_size(schedule, content))):

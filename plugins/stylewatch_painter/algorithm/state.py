@@ -107,7 +107,7 @@ class PaintState:
 
     @classmethod
     def start(cls, canvases: list[Canvas]) -> "PaintState":
-        """The state before the first step."""
+        """The state before the first step; raises RecipeError as `Canvas.start` does."""
         size, count = canvases[0].task.levels()[0].size, len(canvases)
         u = torch.cat([canvas.start(size) for canvas in canvases])
         return cls(canvases, list(range(count)), u, taken_back=[0] * count)
