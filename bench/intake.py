@@ -1,9 +1,9 @@
-"""Many pairs at once, and many that are done: `python -m bench.intake [PAIRS] [FOLDER]`.
+"""Many pairs at once, and many finished jobs: `python -m bench.intake [PAIRS] [FOLDER]`.
 
-Says how long it takes until all pairs are in the ledger, and until all were claimed and looked at,
-both with every sync in place; how long a pair of one megapixel takes from settled to queued; and
-what a daemon costs that idles with as many finished jobs in its ledger. The folder's disk counts:
-the default is the system's for temporary files.
+Measures the time until all pairs are in the ledger, and until all are claimed and inspected, both
+with every sync in place; the time of a pair of one megapixel from settled to queued; and the cost
+of an idle daemon with as many finished jobs in its ledger. The results depend on the disk of
+FOLDER, by default the system's folder for temporary files.
 """
 
 import io
@@ -34,8 +34,8 @@ IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""
 
 
-def drop(inbox: Path, pairs: int) -> None:
-    """Files side by side, with small pictures in them, each content its own."""
+def fill_inbox(inbox: Path, pairs: int) -> None:
+    """Write small pairs, as files in one folder; no two contents are the same."""
     inbox.mkdir(parents=True)
     style = picture(64)
     for number in range(pairs):
@@ -52,56 +52,56 @@ def picture(side: int) -> bytes:
 
 
 @contextmanager
-def line_of(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
-    """The line, with a real intake."""
-    state, bell = State(root / "state"), Wakeup()
+def pipeline_in(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
+    """Yield a pipeline with a real process for inspection, and its wakeup."""
+    state, wakeup = State(root / "state"), Wakeup()
     state.make()
-    with closing(state), closing(InspectionClient(bell.request_scan)) as intake:
+    with closing(state), closing(InspectionClient(wakeup.request_scan)) as inspection:
         worker = Local(state.worker_lock)
-        yield Pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
+        yield Pipeline(settings(root), state, worker, Reporter(), wakeup, inspection), wakeup
 
 
-def take(root: Path) -> tuple[float, float]:
-    """Seconds until all pairs are entered, and until all were claimed and looked at."""
-    with line_of(root) as (line, bell):
+def time_all_pairs(root: Path) -> tuple[float, float]:
+    """Return the seconds until all pairs are entered, and until all are claimed and inspected."""
+    with pipeline_in(root) as (pipeline, wakeup):
         began = time.perf_counter()
-        line.scan()
-        line.scan()
-        for inbox in line.ingest.inboxes:
+        pipeline.scan()
+        pipeline.scan()
+        for inbox in pipeline.ingest.inboxes:
             inbox.enter()
         entered = time.perf_counter() - began
-        until_looked_at(line, bell)
+        inspect_all(pipeline, wakeup)
         return entered, time.perf_counter() - began
 
 
-def until_looked_at(line: Pipeline, bell: Wakeup) -> None:
-    """Claim, and hear what intake says, to the end."""
-    while line.claim() or (line.ingest.is_inspecting and bell.wait(1)):
+def inspect_all(pipeline: Pipeline, wakeup: Wakeup) -> None:
+    """Claim and inspect all pairs."""
+    while pipeline.claim() or (pipeline.ingest.is_inspecting and wakeup.wait(1)):
         pass
 
 
-def look_at(root: Path) -> tuple[float, float]:
-    """Seconds from settled to queued for a pair of 1-megapixel JPEGs, and the child's megabytes.
+def time_one_pair(root: Path) -> tuple[float, float]:
+    """Return the seconds from settled to queued of a pair of 1 megapixel, and the child's MB.
 
     The child is warm; the best of ten, as others may be at work on this machine.
     """
     took, content, style = [], picture(1000), picture(1001)
-    with line_of(root) as (line, bell):
+    with pipeline_in(root) as (pipeline, wakeup):
         for number in range(11):
             (root / "in" / f"m{number}.content.jpg").write_bytes(content + number.to_bytes(4))
             (root / "in" / f"m{number}.style.jpg").write_bytes(style + number.to_bytes(4))
-            line.scan()
-            line.scan()
+            pipeline.scan()
+            pipeline.scan()
             began = time.perf_counter()
-            line.enter()
-            until_looked_at(line, bell)
+            pipeline.enter()
+            inspect_all(pipeline, wakeup)
             took.append(time.perf_counter() - began)
         (child,) = child_pids(NAME)
         return min(took[1:]), resident(child) / 1e6
 
 
-def finish(root: Path) -> None:
-    """Let every job be done, without its painting."""
+def mark_done(root: Path) -> None:
+    """Set all jobs to done, without painting them."""
     state = State(root / "state")
     with state.ledger.transaction():
         for job_id in state.ledger.open_jobs():
@@ -110,8 +110,8 @@ def finish(root: Path) -> None:
     state.close()
 
 
-def idle(root: Path) -> tuple[float, float]:
-    """Megabytes that an idle daemon holds, and the per cent of a core that it takes."""
+def measure_idle(root: Path) -> tuple[float, float]:
+    """Return the megabytes of an idle daemon, and its percent of a core."""
     daemon = subprocess.Popen([sys.executable, "-m", "bench.intake", "--idle", str(root)])
     try:
         time.sleep(IDLE_FOR / 4)  # it starts
@@ -125,18 +125,20 @@ def idle(root: Path) -> tuple[float, float]:
 
 
 def main(pairs: int, above: Path | None) -> None:
-    """Measure, and say so."""
+    """Measure, and print the results."""
     with tempfile.TemporaryDirectory(dir=above) as folder:
         root = Path(folder)
-        drop(root / "in", pairs)
-        entered, claimed = take(root)
+        fill_inbox(root / "in", pairs)
+        entered, claimed = time_all_pairs(root)
         print(
-            f"{pairs} pairs: in the ledger after {entered:.1f} s, looked at after {claimed:.1f} s"
+            f"{pairs} pairs: in the ledger after {entered:.1f} s, inspected after {claimed:.1f} s"
         )
-        seconds, megabytes = look_at(root)
-        print(f"1-megapixel pair: queued after {seconds:.3f} s; intake holds {megabytes:.0f} MB")
-        finish(root)
-        megabytes, share = idle(root)
+        seconds, megabytes = time_one_pair(root)
+        print(
+            f"1-megapixel pair: queued after {seconds:.3f} s; inspection holds {megabytes:.0f} MB"
+        )
+        mark_done(root)
+        megabytes, share = measure_idle(root)
         print(f"idle with {pairs} finished jobs: {megabytes:.0f} MB, {share:.2f} % of a core")
 
 

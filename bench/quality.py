@@ -251,14 +251,14 @@ def strength(options: Namespace) -> None:
             levels = [Cell(str(level), painting.picture)
                       for level, painting in zip(STRENGTHS, made, strict=True)]  # fmt: skip
             _save(options, "strength", f"{pair.name}-{stem}", [[content, *levels, style]])
-            rows.append(Knob(pair.name, stem, *([distances[key] for distances in figures]
+            rows.append(StrengthRow(pair.name, stem, *([distances[key] for distances in figures]
                                                for key in ("content", "style"))))  # fmt: skip
             print(rows[-1].line, flush=True)
     _write_lines(options.out / "strength.md", strength_lines(rows))
 
 
 @dataclass(frozen=True)
-class Knob:
+class StrengthRow:
     """The distances of a pair to its content and its style, by rising strength."""
 
     pair: str
@@ -283,7 +283,7 @@ class Knob:
         return f"| {' | '.join(cells)} | {'yes' if self.is_monotonic else 'no'} |"
 
 
-def strength_lines(rows: Sequence[Knob]) -> Iterator[str]:
+def strength_lines(rows: Sequence[StrengthRow]) -> Iterator[str]:
     """Yield the table of strengths, and the count below it."""
     yield (f"| pair | recipe | content at {' '.join(map(str, STRENGTHS))} | largest step | style "
            "| largest step | monotonic |")  # fmt: skip
@@ -394,9 +394,9 @@ def arguments(words: Sequence[str]) -> Namespace:
         add = command.add_argument
         add("--pairs", nargs="+", default=PAIRS, metavar="CONTENT+STYLE",
             help="pairs of pictures, by the names of their files")  # fmt: skip
-        add("--recipes", nargs="+", default=recipes, metavar="RECIPE", help="what paints them")
+        add("--recipes", nargs="+", default=recipes, metavar="RECIPE", help="recipes to paint with")
         add("--size", type=int, default=512, help="pixels of a painting's long side")
-        add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes of all recipes")
+        add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes to all recipes")
         add("--pictures", nargs="+", type=Path, default=[], metavar="FOLDER",
             help=f"folders searched before {PICTURES.relative_to(ROOT)}")  # fmt: skip
         add("--device", default="auto", help="where backend `torch` paints")

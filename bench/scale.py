@@ -49,7 +49,7 @@ from stylewatch_daemon.store.ledger_writer import LedgerWriter
 INBOXES = 4
 SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"
 OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends", "ledger",
-       "telling", REST)  # fmt: skip
+       "reporting", REST)  # fmt: skip
 """The dispatcher's own parts: from the queue to the end in the ledger."""
 
 FILES = ("files of the outbox", "files of the state folder")
@@ -65,7 +65,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "events": ((Dispatcher, ("ask", "handle_events")),),
     "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
-    "telling": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),
+    "reporting": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),
     FILES[0]: ((Outbox, OUTBOX),),
     FILES[1]: ((atomic, ("discard",)), (journal, ("load",))),
     COMMITS: ((ledger_writer, ("commit",)),),

@@ -276,7 +276,7 @@ def test_strengths_are_painted_in_a_row_with_their_distances(
 
 def test_distances_are_monotonic_if_every_step_goes_the_right_way() -> None:
     rising, falling = [0.1, 0.2, 0.4], [0.9, 0.6, 0.5]
-    assert quality.Knob("p", "r", rising, falling).line == (
+    assert quality.StrengthRow("p", "r", rising, falling).line == (
         "| p | r | 0.100 0.200 0.400 | 0.67 | 0.900 0.600 0.500 | 0.75 | yes |"
     )
     for content, style in (
@@ -284,7 +284,7 @@ def test_distances_are_monotonic_if_every_step_goes_the_right_way() -> None:
         (rising, [0.9, 0.5, 0.6]),
         (falling, falling),
     ):
-        assert not quality.Knob("p", "r", content, style).is_monotonic
+        assert not quality.StrengthRow("p", "r", content, style).is_monotonic
 
 
 def gray(level: float, side: int = 4) -> np.ndarray:
