@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from bench.common import ROOT
 from PIL import Image
+from pydantic import ByteSize
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
@@ -56,7 +57,7 @@ def settings(root: Path) -> ServiceSettings:
         state=State(path=root / "state"),
         watch=Watch(quiet_s=0.0),
         job=job,
-        limits=Limits(free_bytes=0),
+        limits=Limits(free_bytes=ByteSize(0)),
     )
 
 

@@ -23,6 +23,7 @@ from bench.fleet import Fleet, Script
 from bench.flow import disk
 from bench.meter import REST, Meter
 from bench.stock import Stock
+from pydantic import ByteSize
 from tests.daemon.world import FakeInspector
 
 from stylewatch_daemon.events import Reporter
@@ -124,7 +125,7 @@ class Plan:
         return ServiceSettings(
             inboxes=inboxes,
             state=sections.State(path=root / "state"),
-            limits=sections.Limits(free_bytes=0),
+            limits=sections.Limits(free_bytes=ByteSize(0)),
             executor=sections.Executor(batch=self.batch),
         )
 

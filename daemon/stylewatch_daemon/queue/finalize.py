@@ -60,7 +60,7 @@ class Finalizer:
     reporter: Reporter
     sharing: Sharing = OPEN
     """Permissions of what is published."""
-    limits: Limits = field(default_factory=lambda: Limits(free_bytes=0))
+    limits: Limits = field(default_factory=Limits)
     """Limits of refused files that are copied to the outbox."""
     transfers: Transfers = field(default_factory=Transfers)
     settled: list[Journal] = field(default_factory=list)

@@ -35,7 +35,6 @@ _MOST = 10**15
 Seconds = Annotated[float, Field(ge=0, le=_LONGEST_WAIT)]
 SomeSeconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT)]
 PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
-NonNegativeInt = Annotated[int, Field(ge=0, le=_MOST)]
 
 
 # Values that YAML reads as another type, or that have a unit
@@ -78,16 +77,23 @@ Keep = Annotated[
 ]
 """A number of days, also written `30 days`, or `keep` for no limit."""
 
-Bytes = Annotated[
+_Size = Annotated[
     ByteSize,
     BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
-    Field(gt=0, le=_MOST),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1},
-                   {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}]}
-    ),
-]  # fmt: skip
+    Field(le=_MOST),
+]
+
+
+def _size_schema(minimum: int) -> WithJsonSchema:
+    text = {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": minimum}, text]})
+
+
+Bytes = Annotated[_Size, Field(gt=0), _size_schema(1)]
 """A number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
+
+BytesOrNone = Annotated[_Size, Field(ge=0), _size_schema(0)]
+"""The same, or 0."""
 
 
 # Input
@@ -288,7 +294,7 @@ class Limits(Strict):
     max_seconds: SomeSeconds = 600
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
-    free_bytes: NonNegativeInt = 256_000_000
+    free_bytes: BytesOrNone = ByteSize(256_000_000)
     memory: Bytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 

@@ -212,7 +212,7 @@ def test_a_clip_is_copied_if_it_may_be_so_long(tmp_path: Path) -> None:
 
 def test_what_is_copied_must_leave_room(tmp_path: Path) -> None:
     world = Refusing(tmp_path)
-    world.finalizer.limits = Limits(free_bytes=10**15)
+    world.finalizer.limits = Limits(free_bytes=ByteSize(10**15))
     with mounts(world.state.root):
         assert world.finalize() == {"1": "paused"}
     world.finalizer.settled = world.jobs

@@ -22,7 +22,8 @@ from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_a
         *(("outbox.mode", text, "0664") for text in ("0664", "'0664'")),
         ("retention.stages", "keep", "keep"), ("retention.inputs", "30 days", 30),
         ("outbox.group", "painters", "painters"), ("outbox.group", "1000", 1000),
-        ("limits.memory", "6GB", 6 * 10**9), ("limits.memory", "1.5 GB", 1_500_000_000),
+        ("limits.memory", "6GB", 6 * 10**9), ("limits.free_bytes", "1GB", 10**9),
+        ("limits.free_bytes", "0", 0), ("limits.memory", "1.5 GB", 1_500_000_000),
         ("limits.memory", "512Mi", 2**29), ("web.hosts", "[A.Example]", ("a.example",)),
     ],
 )  # fmt: skip
