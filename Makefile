@@ -9,7 +9,7 @@ DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
-	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-scale bench-web \
+	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-web \
 	illustrations install-size parity clean
 
 run: $(READY)
@@ -90,10 +90,6 @@ bench-web: $(DRIVEN)
 # what the page does under attack: four minutes; `make hostile-web LOAD="--seconds 5"`
 hostile-web: $(READY)
 	$(BIN)/python -m tests.web_load $(LOAD)
-
-# `make bench-scale SCALE="--queued 10000 --at /dev/shm"`: docs/scale.md
-bench-scale: $(READY)
-	$(BIN)/python -m bench.scale $(SCALE)
 
 # the installation of a user without a GPU; PIP_OPTIONS must lead pip to the CPU build of torch
 install-size:

@@ -10,7 +10,7 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from bench import cpu_rows, publish, reach, table
+from bench import cpu_rows, daemon_rows, publish, reach, table
 from bench.common import ROOT, names, pair_of, with_pair_options
 from bench.rows import Measure, Setting, measure_all, with_known_rows
 
@@ -21,6 +21,7 @@ MEASURES: tuple[Measure[Setting], ...] = (
     *reach.MEASURES,
     *cpu_rows.SCALING,
     *cpu_rows.ALBUM,
+    *daemon_rows.DAEMON,
 )
 
 

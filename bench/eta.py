@@ -8,8 +8,8 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 
-from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.queue.eta import EtaEstimator
+from stylewatch_daemon.base.model import Progress, Started
+from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.run_job import work

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import cycle
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_painter import sample
 
 APART = timedelta(seconds=40)
@@ -41,16 +43,14 @@ def paint(root: Path, variants: int) -> None:
 
 def repeat(root: Path, jobs: int) -> None:
     """Add `jobs` finished jobs to the ledger, through its real writer."""
-    ledger = LedgerWriter.open(root / "state" / FILE_NAME)
-    done = [entry for job_id in sorted(ledger.ids("done")) if (entry := ledger.find(job_id))]
-    entries = list(_copies(done, jobs))
-    for entry, original in zip(entries, cycle(done), strict=False):
-        _link(Path(original.outbox, str(original.place)), Path(entry.outbox, str(entry.place)))
-    ledger.enter(entries)
-    ledger.close()
+    with closing(LedgerWriter.open(root / "state" / FILE_NAME)) as ledger, ledger.transaction():
+        done = sorted(ledger.latest(End.DONE, limit=jobs), key=lambda job: job.id)
+        for job, original in zip(_copies(done, jobs), cycle(done), strict=False):
+            _link(Path(original.outbox, str(original.place)), Path(job.outbox, str(job.place)))
+            ledger.put(job)
 
 
-def _copies(done: Sequence[Entry], jobs: int) -> Iterator[Entry]:
+def _copies(done: Sequence[Job], jobs: int) -> Iterator[Job]:
     ended = datetime.fromisoformat(str(done[0].finished))
     for number, one in zip(range(jobs), cycle(done), strict=False):
         when = ended - (number + 1) * APART

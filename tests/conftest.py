@@ -13,7 +13,7 @@ from PIL import Image
 from tests import nodes
 from tests.daemon.world import make_inspector
 
-from stylewatch_daemon.processes import child
+from stylewatch_daemon.base import child
 
 pytest.register_assert_rewrite("stylewatch_plugins.testing")
 
@@ -110,7 +110,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the inspection: nothing is decoded."""
-    monkeypatch.setattr("stylewatch_daemon.service.daemon.InspectionClient", make_inspector)
+    monkeypatch.setattr("stylewatch_daemon.app.daemon.InspectionClient", make_inspector)
 
 
 @pytest.fixture

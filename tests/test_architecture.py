@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
 DAEMON = ROOT / "daemon/stylewatch_daemon"
 REFERENCES = sorted(set(re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", PAGE)))
-MOST_FILES = 15
+MOST_FILES = 30
 """Files that a job passes through from the inbox to the receipt, at most."""
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 UNFINISHED = re.compile(
     r"\b(TODO|FIXME|XXX|HACK|NotImplementedError|xfail|importorskip)\b"
-    r"|type: ignore|# noqa|mark\.skip|pytest\.skip"
+    r"|type: ignore|# noqa|mark\.skip\b|pytest\.skip"
 )
 LOCAL_PATH = re.compile(r"(?<![\w.~*}])/(work|root|tmp|Users|mnt|opt)/\w")
 WRITTEN = (".cfg", ".ini", ".md", ".py", ".service", ".conf", ".toml", ".txt", ".yaml")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import typer
 
+from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.cli.exit_codes import BY_SIGNAL
 from stylewatch_daemon.cli.main import make_app
-from stylewatch_daemon.errors import SettingsError, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SERVICE, USER_SERVICE = UNITS / "stylewatch.service", UNITS / "user/stylewatch.service"

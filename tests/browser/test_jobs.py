@@ -65,7 +65,7 @@ def test_an_incomplete_pair_is_canceled_after_a_question(page: Page, site: Site)
     expect(page.get_by_role("region", name="Incomplete")).to_have_count(0)
     until((site.root / "outbox/_refused/lone/reason.txt").exists)
     page.get_by_role("link", name="Gallery", exact=True).click()
-    page.get_by_role("link", name=re.compile("cancelled")).click()
+    page.get_by_role("link", name=re.compile("canceled")).click()
     expect(page.get_by_role("article")).to_contain_text("lone")
 
 
@@ -82,9 +82,9 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("link", name="Gallery", exact=True).click()
-    page.get_by_role("link", name=re.compile("cancelled")).click()
+    page.get_by_role("link", name=re.compile("canceled")).click()
     page.get_by_role("button", name="Retry sea-wave").click()
     page.wait_for_url("**/jobs/*")
     page.get_by_role("button", name="Finish now").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("stopped early")
     assert site.painted == ["sea-wave-2"]

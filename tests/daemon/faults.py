@@ -4,20 +4,14 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import stylewatch_daemon.store.ledger_writer as ledger
-from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ingest.claim import Claimer
-from stylewatch_daemon.model import Pair
-from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.state_dir import State
+import stylewatch_daemon.ledger.writer as ledger
 from stylewatch_daemon.worker.messages import Staged
 
 CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
@@ -123,22 +117,6 @@ def fill(root: Path, *names: str) -> None:
 def announced(name: str, step: int = 0) -> Staged:
     """Return the event of a file that `fill` made."""
     return Staged(name, hashlib.sha256(os.fsencode(name)).hexdigest(), step)
-
-
-def take(
-    state: State, one: Pair, looks: Mapping[Path, Look], terms: InboxSettings, job_id: str
-) -> Journal:
-    """Claim and accept a pair; return the queued job."""
-    claimer = Claimer(state)
-    journal = claimer.claim(one, looks, terms, job_id)
-    assert journal is not None
-    claimer.accept(journal, ())
-    return state.load(job_id)
-
-
-def waiting(state: State) -> list[Journal]:
-    """Return the claimed jobs that have not ended, in their order."""
-    return [state.load(job_id) for job_id in sorted(state.ledger.open_jobs())]
 
 
 def tree(root: Path) -> dict[str, str]:

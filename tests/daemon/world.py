@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,18 +12,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.app.daemon import assemble
+from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.base.child import BOOTSTRAP
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
+from stylewatch_daemon.base.mover import Mover
+from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.ingest.inspection.client import InspectionClient
-from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Verdict
-from stylewatch_daemon.ingest.inspection.messages import Refused as InputRefused
-from stylewatch_daemon.model import Picture, Progress, Started
-from stylewatch_daemon.processes.child import BOOTSTRAP
-from stylewatch_daemon.processes.wakeup import Wakeup
-from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Executor, Inbox
-from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -170,7 +174,8 @@ class FakeExecutor:
                 return
         yield stage(order, "final.png", 2)
         yield stage(order, "receipt.json", 2)
-        content = {"name": order.main.name, "size": [4, 4], "sha256": "12ab"}
+        digest = sha256(order.main.read_bytes()).hexdigest()
+        content = {"name": order.main.name, "size": [4, 4], "sha256": digest}
         yield Done({"job": order.name, "inputs": [content]})
 
 
@@ -194,15 +199,26 @@ def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
     return Staged(name, sha256(content).hexdigest(), step)
 
 
-def run_jobs(pipeline: Pipeline, again: bool = True) -> None:
+def run_jobs(loop: Loop, again: bool = True) -> None:
     """Run all jobs that may be run now."""
     more = True
-    while more or pipeline.busy:
-        pipeline.handle_worker_events()
-        more = pipeline.start_jobs(again)
-        more = pipeline.finish_jobs() or more
-        more = pipeline.claim() or more
-    pipeline.update_status_if_changed(resting=True)
+    while more:
+        before = loop.jobs.changes
+        loop.round(again)
+        came = loop.wakeup.wait(0)
+        more = came or bool(loop.attempts.running) or loop.jobs.changes != before
+    loop.update_status()
+
+
+class MoverNow(Mover):
+    """Does all work at once, in the main thread."""
+
+    def do(self, work: Any, done: Any, size: int = 0) -> None:
+        try:
+            result = work(self._step)
+        except Exception as error:
+            result = error
+        self._post(partial(done, result))
 
 
 @dataclass
@@ -224,7 +240,7 @@ class FakeInspector(InspectionClient):
         self.asked.append(question)
         self.wake()
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[Inspected]:
         if self.silent:
             return []
         answered, self.answered = self.answered, len(self.asked)
@@ -233,17 +249,19 @@ class FakeInspector(InspectionClient):
     def close(self) -> None:
         """There is no process."""
 
-    def _verdict(self, question: Question) -> Verdict:
+    def _verdict(self, question: Question) -> Inspected:
         pictures = []
         for path in question.files:
             text = path.read_text(errors="replace")
             reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
             if reason == "cut off":
-                return CutOff(question.job, path.name, f"{path.name} is cut off")
+                return Inspected(
+                    question.job, (), f"{path.name} is cut off", Cause.PICTURE, path.name
+                )
             if reason:
-                return InputRefused(question.job, reason)
+                return Inspected(question.job, (), reason, Cause.PICTURE)
             pictures.append(Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4)))
-        return Fine(question.job, tuple(pictures))
+        return Inspected(question.job, tuple(pictures))
 
 
 def make_inspector(wake: Callable[[], object], *_: Any, **__: Any) -> FakeInspector:
@@ -259,32 +277,48 @@ class DaemonWorld:
         self.inspector = FakeInspector()
         inboxes = (make_inbox(self.inbox, self.outbox),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
-        self.state = State(root / "state")
+        self.state = StateDir(root / "state")
+        self.clock: Callable[[], float] = time.monotonic
+        self._ledger: LedgerWriter | None = None
 
-    def start(self, reporter: Reporter | None = None) -> Pipeline:
+    def start(self, reporter: Reporter | None = None) -> Loop:
         """Start the daemon, for the first time or again."""
         self.executor.close()
-        self.state.close()
+        self.close()
         self.state.make()
-        self.state.check_jobs()
+        self._ledger = ledger = LedgerWriter.open(self.state.ledger)
         self.inspector = FakeInspector(self.inspector.says)
-        return Pipeline(
-            *(self.settings, self.state, self.executor, reporter or Reporter()),
-            *(Wakeup(), self.inspector),
+        jobs = Jobs(
+            self.state, ledger, reporter or Reporter(), self.settings, self.clock, lambda: 1
+        )
+        wakeup = Wakeup()
+        return assemble(
+            jobs, self.executor, self.inspector, MoverNow(wakeup.post), wakeup, self.clock
         )
 
-    def run(self) -> Pipeline:
+    def close(self) -> None:
+        """Close the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = None
+
+    def run(self) -> Loop:
         """Start the daemon and run everything in the inbox."""
-        pipeline = self.start()
-        pipeline.scan()
-        pipeline.scan()
-        pipeline.enter()
-        run_jobs(pipeline, again=False)
-        return pipeline
+        loop = self.start()
+        scan(loop)
+        run_jobs(loop, again=False)
+        return loop
 
     @property
     def status(self) -> str:
         return (self.outbox / "_status.txt").read_text()
+
+
+def scan(loop: Loop) -> None:
+    """Scan until all files are stable, and find the pairs."""
+    loop.intake.scan()
+    loop.intake.scan()
+    loop.intake.find_pairs()
 
 
 def make_finished_job(outbox: Path, place: str, days: float) -> Path:

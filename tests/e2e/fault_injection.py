@@ -21,36 +21,32 @@ from typing import Any, Literal, Self
 
 from tests.daemon.disks import fill_up
 from tests.daemon.world import child_pids, make_inbox, make_settings
-from tests.e2e.daemon import until
 
-from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.app import daemon as app
+from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause, Job, Started, State
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import NAME as DRIVER
 from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
-from stylewatch_daemon.files import atomic
-from stylewatch_daemon.ingest.claim import Claimer
-from stylewatch_daemon.ingest.inbox import Inbox
-from stylewatch_daemon.ingest.inspection.client import NAME as INSPECTION
-from stylewatch_daemon.ingest.inspection.client import InspectionClient
-from stylewatch_daemon.ingest.inspection.messages import Begun, NotNow, Question, Verdict
-from stylewatch_daemon.model import Started
+from stylewatch_daemon.intake import claim
+from stylewatch_daemon.intake.inspection.client import NAME as INSPECTION
+from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
+from stylewatch_daemon.intake.intake import Intake
+from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs.attempts import Attempts
+from stylewatch_daemon.jobs.endings import Endings
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, Outbox
-from stylewatch_daemon.queue import job_actions
-from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.job_actions import JobActions
-from stylewatch_daemon.queue.series import Series
-from stylewatch_daemon.service import daemon as service
-from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.store.ledger import FILE_NAME, reading
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state_dir import State
 from stylewatch_daemon.worker import batch, checkpoint
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish
@@ -68,7 +64,7 @@ PER_SEGMENT = 2
 DEADLY = "deadly"
 """A job of this name kills every worker that runs it."""
 
-KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
+KINDS = {"stages": "stage", "final.png": "final", RECEIPT: "receipt",
          "losses.png": "artifact", "progress.webp": "artifact",
          CLIP_FOLDER: "frame", "final.mkv": "final"}  # fmt: skip
 """Kinds of a job's files, by the first part of their paths."""
@@ -90,8 +86,6 @@ class Plan:
     `fill DISK`, `lock DISK`, `limit files`, `clock SECONDS` (by which it is set). In a worker of a
     cluster: `kill parent`, `stop parent` (the process of Ray that started it)."""
     step_timeout_s: float | None = None
-    rescan_s: float = 1.0
-    batch: int = 1
     artifacts: tuple[Artifact, ...] = ()
     cluster: str = ""
     """Address of the cluster that runs the jobs; empty: this machine does."""
@@ -132,12 +126,11 @@ class Plan:
             (make_inbox(root / "in", root / "out/out"),),
             root / "state/state",
             quiet_s=0.0,
-            rescan_s=self.rescan_s,
+            rescan_s=1.0,
             job=JobSettings.model_validate(job),
             backends={"sketch": {"seconds_per_step": self.seconds_per_step}},
             step_timeout_s=self.step_timeout_s,
             free_bytes=0,
-            batch=self.batch,
             cluster=self.demand,
         )
 
@@ -239,7 +232,7 @@ def _before(owner: Any, name: str, reached: Callable[..., None]) -> None:
     setattr(owner, name, called)
 
 
-def _published(plan: Plan, outbox: Outbox, job_id: str, folder: Path, path: str) -> None:
+def _published(plan: Plan, outbox: Outbox, staged_at: str, folder: Path, path: str) -> None:
     if path == RECEIPT:
         plan.reach(f"receipt of {folder.relative_to(outbox.root).as_posix()}")
     if kind := KINDS.get(path.partition("/")[0]):
@@ -247,39 +240,34 @@ def _published(plan: Plan, outbox: Outbox, job_id: str, folder: Path, path: str)
 
 
 def _wrap_daemon(plan: Plan) -> None:
-    def changed(self: LedgerWriter, job_id: str, **values: Any) -> None:
-        if values.get("state") == "done":
+    def put(ledger: LedgerWriter, job: Job) -> None:
+        if job.state is State.ENDED:
             plan.reach("end noted")
 
-    def discarded(folder: Path, trash: Path) -> None:
-        if folder.parent.name == "jobs":
-            plan.reach("ledger done")
-
     for wrap, owner, name, step in (
-        (_after, Pipeline, "scan", "settled"),
-        (_after, Inbox, "enter", "entered"),
-        (_after, Claimer, "_commit", "claimed"),
-        (_before, Claimer, "_let_go", "result received"),
-        (_after, Claimer, "_let_go", "originals removed"),
-        (_after, Series, "_member", "member made"),
-        (_after, Series, "divide", "series divided"),
-        (_after, ActiveAttempt, "begin", "attempt begun"),
-        (_after, ActiveAttempt, "order", "folder made"),
+        (_after, Intake, "scan", "stable"),
+        (_before, Intake, "_move", "entered"),
+        (_after, claim, "_commit", "claimed"),
+        (_before, Intake, "_apply", "verdict received"),
+        (_after, claim, "remove_originals", "originals removed"),
+        (_before, Attempts, "_order", "attempt begun"),
+        (_after, Attempts, "_make_folder", "folder made"),
+        (_before, Endings, "_publish", "end decided"),
         (_after, Outbox, "archive", "archived"),
-        (_after, State, "finish", "job folder removed"),
-        (_after, job_actions, "_copy", "retry copied"),
-        (_after, job_actions, "save", "retry whole"),
-        (_before, job_actions, "queue_entry", "retry taken"),
-        (_after, JobActions, "retry", "retried"),
+        (_before, Endings, "_discard", "ledger done"),
+        (_after, StateDir, "discard", "job folder removed"),
+        (_after, actions, "_copy", "retry copied"),
+        (_after, actions, "save", "retry whole"),
+        (_after, actions, "make_retry", "retry made"),
+        (_after, Commands, "_retried", "retried"),
     ):
         wrap(owner, name, lambda *_, step=step, **__: plan.reach(step))
     _after(Outbox, "publish", lambda *arguments: _published(plan, *arguments))
-    _after(LedgerWriter, "change", changed)
-    _before(atomic, "discard", discarded)
+    _after(LedgerWriter, "put", put)
 
 
 def _wrap_worker(plan: Plan) -> None:
-    from stylewatch_daemon.worker import contact_sheet, paint_scene, recorder
+    from stylewatch_daemon.worker import paint_scene, recorder
 
     vars(paint_scene)["SEGMENT"] = PER_SEGMENT
 
@@ -290,7 +278,6 @@ def _wrap_worker(plan: Plan) -> None:
     _after(publish, "stage", staged)
     for wrap, owner, name, step in (
         (_before, recorder, "artifact_request", "artifacts begun"),
-        (_before, contact_sheet, "draw", "sheet begun"),
         (_before, paint_scene.ScenePainter, "close_segment", "segment begun"),
         (_after, paint_scene.ScenePainter, "close_segment", "segment kept"),
         (_before, recorder.Recorder, "_join", "clip begun"),
@@ -309,15 +296,12 @@ def work(
     plan = Plan.of_orders(orders)
     if not hasattr(publish.stage, "__wrapped__"):
         _wrap_worker(plan)
-    if plan.batch > 1:  # all others are queued before the first ends, so that they run together
-        with reading(plan.settings().state.path / FILE_NAME) as ledger:
-            until(lambda: not [*ledger.latest("claimed", limit=1)])
     yield from batch.work(orders, wishes)
 
 
-def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+def look(question: Question) -> Iterator[Begun | NotNow | Inspected]:
     """Inspect pictures in the inspection process, with the fault of its plan."""
-    from stylewatch_daemon.ingest.inspection.inspection_main import inspect
+    from stylewatch_daemon.intake.inspection.inspection_main import inspect
 
     plan = Plan.of_process()
     plan.reach("asked", "inspection")
@@ -337,10 +321,10 @@ class StepReporter(Reporter):
     def job_started(self, job: str, started: Started) -> None:
         self._plan.reach("started")
 
-    def paused(self, what: str, reason: str) -> None:
-        print("paused", what, reason, flush=True)
+    def waits(self, what: str, reason: str) -> None:
+        print("waits", what, reason, flush=True)
 
-    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
         print("failed", job, reason, trace, flush=True)
 
 
@@ -357,10 +341,10 @@ def main() -> int:
     plan = Plan.of_process()
     settings = plan.settings()
     _wrap_daemon(plan)
-    vars(service)["InspectionClient"] = partial(
+    vars(app)["InspectionClient"] = partial(
         InspectionClient, entry="tests.e2e.fault_injection:look"
     )
-    run = service.once if plan.mode == "once" else service.watch
+    run = app.once if plan.mode == "once" else app.watch
     try:
         return run(settings, StepReporter(plan), partial(executor, plan, settings)).exit_code
     except DaemonError as error:

@@ -1,6 +1,6 @@
 """The fault matrix: real daemons, with a fault at every named step: `python -m tests.e2e.faults`.
 
-Words select rows: `python -m tests.e2e.faults series hung`.
+Words select rows: `python -m tests.e2e.faults clips hung`.
 """
 
 import signal
@@ -23,10 +23,10 @@ from tests.e2e.daemon import until
 from tests.e2e.fault_injection import DEADLY, INJECTED, Plan, remount
 from tests.e2e.invariants import Bytes, Kind, Workspace
 
+from stylewatch_daemon.base.model import new_id
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.settings.job import Artifact
-from stylewatch_daemon.store import requests
-from stylewatch_daemon.store.journal import new_id
-from stylewatch_daemon.store.ledger import reading
 
 KEPT = "nothing lost, twice or half; same bytes"
 WAITS = f"it waits; then {KEPT}"
@@ -42,10 +42,10 @@ WITHIN = 90.0
 DISK_KIB = 4096
 
 STEPS = {  # and how often it is reached before the fault: in the middle of the run
-    "settled": 1,
+    "stable": 1,
     "entered": 1,
     "claimed": 2,
-    "result received": 2,
+    "verdict received": 2,
     "originals removed": 2,
     "attempt begun": 2,
     "folder made": 2,
@@ -56,18 +56,16 @@ STEPS = {  # and how often it is reached before the fault: in the middle of the 
     "final staged": 2,
     "final published": 2,
     "receipt staged": 2,
+    "end decided": 1,
     "archived": 2,
     "receipt published": 2,
     "end noted": 1,
     "ledger done": 1,
     "job folder removed": 1,
 }
-BEFORE_A_WORKER = ("settled", "entered", "claimed", "result received", "originals removed")
+BEFORE_A_WORKER = ("stable", "entered", "claimed", "verdict received", "originals removed")
 IN_INSPECTION = {"asked": 1, "decoding": 3, "inspected": 1, "answered": 1}
-IN_A_BATCH = [("folder made", 3), ("stage staged", 4), ("stage staged", 8), ("receipt staged", 3)]
-IN_A_SERIES = {"member made": 3, "series divided": 2}
-OF_THE_SHEET = ("sheet begun", "sheet staged", "sheet published")
-IN_A_RETRY = ("retry copied", "retry whole", "retry taken", "retried")
+IN_A_RETRY = ("retry copied", "retry whole", "retry made", "retried", "entered")
 WITH_ARTIFACTS = {"artifacts begun": 2, "artifact staged": 3, "artifact published": 3}
 OF_A_CLIP = {"decoding": 3, "frame staged": 4, "segment kept": 2, "checkpoint kept": 3,
              "clip begun": 2, "final published": 1, "archived": 1}  # fmt: skip
@@ -75,7 +73,7 @@ ARTIFACTS: tuple[Artifact, ...] = ("losses.png", "progress.webp")
 OVER_MOUNTS = [
     ("daemon", "claimed"),
     ("daemon", "decoding"),
-    ("daemon", "result received"),
+    ("daemon", "verdict received"),
     ("daemon", "originals removed"),
     ("inspection", "decoding"),
 ]
@@ -149,10 +147,9 @@ def inject(
     during: Callable[[], object] = nothing,
 ) -> list[str]:
     """Run as planned, which must end with `expected`; repair, start again; return what is wrong."""
-    jobs = "ab" if plan.batch == 1 else "abcd"
     space = Workspace(root, kind)
-    wanted = undisturbed(plan.backend, jobs, kind, artifacts=plan.artifacts)
-    space.drop(*jobs)
+    wanted = undisturbed(plan.backend, "ab", kind, artifacts=plan.artifacts)
+    space.drop("a", "b")
     plan = replace(plan, root=str(root))
     code, wrong = exit_code(plan.start(), during), []
     if not (root / INJECTED).exists():
@@ -163,10 +160,7 @@ def inject(
     repair()
     if code := exit_code(plan.start()):
         wrong.append(f"the next start ended with {code}")
-    wrong += space.final_violations(wanted)
-    if plan.batch > 1 and space.largest_batch() != len(jobs[1:]):  # the first shows that it can
-        wrong.append(f"{space.largest_batch()} jobs ran at once")
-    return wrong
+    return [*wrong, *space.final_violations(wanted)]
 
 
 def on_small_disks(
@@ -219,13 +213,7 @@ def kills() -> Iterator[Row]:
 
 
 def kills_in_other_jobs() -> Iterator[Row]:
-    """Yield the rows in which a process is killed in a batch, a series, or a job's artifacts."""
-    for process, (step, nth) in product(PROCESSES, IN_A_BATCH):
-        yield killed(process, step, nth, ", with three at once", batch=8)
-    for step, nth in IN_A_SERIES.items():
-        yield killed("daemon", step, nth, ", in a series", kind="series")
-    for process, step in product(PROCESSES, OF_THE_SHEET):
-        yield killed(process, step, 1, ", in a series", kind="series")
+    """Yield the rows in which a process is killed in a clip, a retry, or a job's artifacts."""
     for process, (step, nth) in product(PROCESSES, WITH_ARTIFACTS.items()):
         yield killed(process, step, nth, ", with artifacts", artifacts=ARTIFACTS)
     for process, (step, nth) in product(PROCESSES, OF_A_CLIP.items()):
@@ -242,10 +230,10 @@ def retried(step: str, root: Path) -> list[str]:
     wrong = [f"exit code {code}"] if (code := exit_code(plan.start())) else []
     pictures = space.pictures()
     wanted = pictures | {name.replace("a/", "a-2/"): seen for name, seen in pictures.items()}
-    with reading(space.state / "ledger.sqlite3") as ledger:
-        entry = ledger.find("a")
-    assert entry is not None
-    requests.leave(space.state, "retry", job=entry.id, new=new_id(), settings=entry.settings)
+    with reading(space.state / FILE_NAME) as ledger:
+        job = ledger.find("a")
+    assert job is not None
+    requests.leave(space.state, "retry", job=job.id, new=new_id(), settings=job.settings)
     if (code := exit_code(replace(plan, step=step, fault="kill daemon").start())) != -9:
         wrong.append(f"exit code {code}, not -9")
     wrong += space.violations(wanted)
@@ -272,13 +260,13 @@ def shortages() -> Iterator[Row]:
         yield Row("disk full, with clips", f"writing {what}", WAITS, with_clips)
     limited = Plan("", step="checkpoint begun", fault="limit files")
     yield Row("disk full", "writing the checkpoint alone", WAITS, lambda r: inject(r, limited, 75))
-    for step in ("settled", "stage staged", "archived"):
+    for step in ("stable", "stage staged", "archived"):
         yield Row("outbox read-only", step, WAITS, partial(read_only, step))
 
 
 def clocks() -> Iterator[Row]:
     """Yield the rows in which someone sets the clock; at the next start it is right again."""
-    for step in ("settled", "stage published"):
+    for step in ("stable", "stage published"):
         for name, hours in CLOCKS.items():
             plan = Plan("", step=step, fault=f"clock {3600 * hours}")
             yield Row(f"clock set {name}", step, KEPT, partial(inject, plan=plan, expected=0))
@@ -295,10 +283,10 @@ def hung() -> Row:
 
 
 @contextmanager
-def watching(space: Workspace, rescan_s: float = 1.0) -> Iterator[subprocess.Popen[bytes]]:
+def watching(space: Workspace) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon that watches, and has completed the job `first`."""
     space.drop("first")
-    daemon = Plan(str(space.root), mode="watch", rescan_s=rescan_s).start()
+    daemon = Plan(str(space.root), mode="watch").start()
     try:
         wait_for(lambda: space.done() == ["first"])
         yield daemon
@@ -352,7 +340,7 @@ def inbox_renamed(root: Path) -> list[str]:
 def flood(root: Path) -> list[str]:
     """Have the kernel drop events while the daemon does not read them; one is of a pair."""
     space = Workspace(root)
-    with watching(space, rescan_s=3600.0) as daemon:  # so that only the overflow causes a scan
+    with watching(space) as daemon:
         daemon.send_signal(signal.SIGSTOP)
         for number in range(FLOOD):
             (space.inbox / f"{number}.txt").touch()
@@ -364,23 +352,20 @@ def flood(root: Path) -> list[str]:
         return wrong_at_the_end(space, daemon)
 
 
-def poison(root: Path, batch: int = 1) -> list[str]:
-    """Run jobs that are refused or kill every worker among many good ones.
-
-    With a `batch` there are seven good ones at once with one that kills, after one alone.
-    """
+def poison(root: Path) -> list[str]:
+    """Run jobs that are refused or kill every worker among many good ones."""
     space = Workspace(root)
-    prefix = "good" if batch == 1 else "a"  # poison comes amid the first, after one of the others
-    good = [f"{prefix}-{number:03}" for number in range(GOOD if batch == 1 else batch)]
-    bad = {DEADLY: "the worker process died"}
-    if batch == 1:
-        bad |= {"broken": "content.jpg", "typo": "job.yaml"}
-    space.drop(*good[: len(good) // 2], *bad, *good[len(good) // 2 :])
-    if batch == 1:
-        (space.inbox / "broken/content.jpg").write_text("this is no picture")
-        (space.inbox / "typo/job.yaml").write_text("stepps: 10\n")
-        del space.dropped["broken"]
-    code = exit_code(Plan(str(root), batch=batch).start())
+    good = [f"good-{number:03}" for number in range(GOOD)]
+    bad = {
+        DEADLY: "the worker process died",
+        "broken": "content.jpg",
+        "typo": "job.yaml",
+    }
+    space.drop(*good[: GOOD // 2], *bad, *good[GOOD // 2 :])
+    (space.inbox / "broken/content.jpg").write_text("this is no picture")
+    (space.inbox / "typo/job.yaml").write_text("stepps: 10\n")
+    del space.dropped["broken"]
+    code = exit_code(Plan(str(root)).start())
     wrong = [] if code == 70 else [f"exit code {code}"]
     if space.done() != good:
         wrong.append(f"done are {space.done()}")
@@ -390,8 +375,6 @@ def poison(root: Path, batch: int = 1) -> list[str]:
     if reasons.keys() != bad.keys():
         wrong.append(f"refused are {sorted(reasons)}")
     wrong += [f"{job}: {text}" for job, text in reasons.items() if bad.get(job, "") not in text]
-    if batch > 1 and space.largest_batch() != len(good):
-        wrong.append(f"{space.largest_batch()} jobs ran at once")
     return [*wrong, *space.violations({})]
 
 
@@ -412,13 +395,10 @@ def around_the_daemon() -> Iterator[Row]:
     yield Row("the same, over mounts", "watching", complete, truncated_over_mounts)
     next_pair = "the next pair is painted, all once"
     yield Row("inbox removed, and back", "watching", next_pair, inbox_renamed)
-    behind = f"a pair behind {FLOOD} files is painted"
-    yield Row("event queue overflows", "watching", behind, flood)
-    refused = "the good ones are done, {} set aside with the reason"
-    among = f"poison: 3 jobs among {GOOD} good ones"
-    yield Row(among, "whole run", refused.format(3), poison)
-    batched = "poison: 1 job among 7 that are painted at once"
-    yield Row(batched, "whole run", refused.format(1), partial(poison, batch=8))
+    found = f"the scan finds what was lost: a pair behind {FLOOD} files is painted"
+    yield Row("a flood of events", "watching", found, flood)
+    refused = "the good ones are done, 3 refused or failed, with the reason"
+    yield Row(f"poison: 3 jobs among {GOOD} good ones", "whole run", refused, poison)
     second = "the second refused, all painted once"
     yield Row("two daemons, one state", "watching", second, two_daemons)
 
@@ -442,7 +422,6 @@ def short() -> list[Row]:
     return [
         killed("inspection", "decoding", 3),
         killed("both", "final staged", 2),
-        killed("worker", "stage staged", 8, ", with three at once", batch=8),
         killed("both", "frame staged", 4, ", with clips", kind="clip"),
     ]
 

@@ -12,17 +12,12 @@ import numpy as np
 from PIL import Image
 from tests.painter.films import film
 
-from stylewatch_daemon.outbox.job_files import NOTE
-from stylewatch_daemon.settings.job import members
-from stylewatch_daemon.store.ledger import reading
-
-SWEEP = {"strength": (0.2, 0.8)}
-"""The sweep of each series."""
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 
 FRAMES = 5
 """Frames of a clip: the first alone takes all steps of a still picture."""
 
-Kind = Literal["pictures", "series", "clip"]
+Kind = Literal["pictures", "clip"]
 
 Bytes = dict[str, bytes]
 """Contents of the pictures in an outbox, by their paths there."""
@@ -31,24 +26,17 @@ Bytes = dict[str, bytes]
 class Workspace:
     """Inbox, outbox and state folder of a daemon with faults.
 
-    Of the kind `series`, each pair that is dropped becomes two jobs and their sheet; of the kind
-    `clip`, each content is a clip of FRAMES frames.
+    Of the kind `clip`, each content is a clip of FRAMES frames.
     """
 
     def __init__(self, root: Path, kind: Kind = "pictures") -> None:
-        self.root, self.series = root, kind == "series"
+        self.root = root
         self.content = "content.mkv" if kind == "clip" else "content.jpg"
         self.inbox, self.outbox, self.state = root / "in", root / "out/out", root / "state/state"
         for folder in (self.inbox, root / "out", root / "state"):
             folder.mkdir(parents=True, exist_ok=True)
         self.dropped: dict[str, str] = {}
         """SHA-256 of the content picture by job."""
-
-    @property
-    def jobs(self) -> list[str]:
-        """The jobs that should be done: the dropped ones and, of a series, its members."""
-        inner = [member.name for member in members(SWEEP)] if self.series else []
-        return [*self.dropped, *(f"{job}/{name}" for job in self.dropped for name in inner)]
 
     def drop(self, *jobs: str) -> None:
         """Drop a pair of small pictures for each job, all at once; contents differ."""
@@ -71,8 +59,6 @@ class Workspace:
             frames = [np.roll(still, number, axis=1) for number in range(FRAMES)]
             film(made / self.content, "ffv1", frames=frames, pix_fmt="bgr0")
             (made / "content.jpg").unlink()
-        if self.series:
-            (made / "job.yaml").write_text(json.dumps({"sweep": SWEEP}), encoding="utf-8")
         return made
 
     def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
@@ -98,16 +84,7 @@ class Workspace:
 
     def done(self) -> list[str]:
         """The jobs with a receipt."""
-        inner = self.outbox.glob("[!.]*/*/receipt.json") if self.series else ()
-        folders = [path.parent for path in (*self.outbox.glob("*/receipt.json"), *inner)]
-        return sorted(folder.relative_to(self.outbox).as_posix() for folder in folders)
-
-    def largest_batch(self) -> int:
-        """The most jobs that ran at once in one worker."""
-        with reading(self.state / "ledger.sqlite3") as ledger:
-            entries = [ledger.find(job) for job in self.dropped]
-            attempts = [ledger.attempts(entry.id) for entry in entries if entry is not None]
-        return max(attempt.together for story in attempts for attempt in story)
+        return sorted(path.parent.name for path in self.outbox.glob("*/receipt.json"))
 
     def violations(self, undisturbed: Bytes) -> Iterator[str]:
         """Yield what is wrong at any moment, whatever runs or was killed."""
@@ -118,7 +95,7 @@ class Workspace:
             if content != undisturbed.get(name, content):
                 yield f"{name} differs from an undisturbed run"
         for path in self._visible():
-            if path.name != NOTE and (path.name.startswith(".") or path.suffix == ".tmp"):
+            if path.name.startswith(".") or path.suffix == ".tmp":
                 yield f"{path} is visible to people"
         for job in self.done():
             yield from self._receipt_violations(job)
@@ -129,12 +106,20 @@ class Workspace:
         yield from (f"{path} was left behind" for path in self._left())
         if differing := self.pictures().keys() ^ undisturbed.keys():
             yield f"other files than in an undisturbed run: {sorted(differing)}"
-        with reading(self.state / "ledger.sqlite3") as ledger:
+        with reading(self.state / FILE_NAME) as ledger:
             counts = {state: count for state, count in ledger.counts().items() if count}
-        if counts != {"done": len(self.jobs)}:
+            jobs = [ledger.find(job) for job in self.done()]
+            listed = {
+                file.path: file.sha256 for job in jobs if job for file in ledger.files(job.id)
+            }
+        if counts != {"done": len(self.dropped)}:
             yield f"the ledger counts {counts}"
+        there = {path.relative_to(self.outbox).as_posix(): _digest(path)
+                 for path in self._visible() if path.name != "_status.txt"}  # fmt: skip
+        if differing := {path for path, _ in there.items() ^ listed.items()}:
+            yield f"the ledger's list of files is wrong: {sorted(differing)}"
         published = Counter((self.root / "steps").read_text(encoding="utf-8").splitlines())
-        for job in self.jobs:
+        for job in self.dropped:
             if published[f"receipt of {job}"] > 1:  # or 0: killed before that was written down
                 yield f"{job} was done {published[f'receipt of {job}']} times"
             if job not in self.done():
@@ -155,7 +140,7 @@ class Workspace:
         return [path for path in files if ".staging" not in path.parts]
 
     def _left(self) -> Iterator[Path]:
-        folders = [self.state / name for name in ("jobs", "claims", "trash", "damaged")]
+        folders = [self.state / name for name in ("jobs", "claims", "trash")]
         for folder in (self.inbox, self.outbox / ".staging", *folders):
             yield from (path for path in folder.rglob("*") if path.is_file())
 

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -26,8 +26,11 @@ from tests.e2e.daemon import Daemon
 from stylewatch_daemon.cli.main import call
 
 PROGRAM = """
-from stylewatch_daemon.outbox import retention
-retention.DAY = {day}
+from datetime import timedelta
+from stylewatch_daemon.jobs import upkeep
+from stylewatch_daemon.outbox import removal
+upkeep.DAY = {day}
+removal.timedelta = lambda days: timedelta(seconds=days * {day})
 from stylewatch_daemon.cli.main import main
 main()
 """
@@ -35,8 +38,8 @@ SETTINGS = """
 inboxes: [{path: inbox, outbox: outbox}]
 watch: {quiet_s: 0, rescan_s: 1}
 job: {backend: sketch, recipe: gatys, size: 24, steps: 4, save_every: 2}
-limits: {attempts: 50, free_bytes: 0}
-retention: {stages: 1, inputs: 1, ledger: 0}
+limits: {free_bytes: 0}
+retention: {stages: 1, inputs: 1, ledger: 3}
 """
 AHEAD = 60
 """Jobs that are in the inbox or wait at a time."""
@@ -74,7 +77,7 @@ class Job:
     def end(self) -> str:
         """How the job must end."""
         if self.kind == "unwanted":
-            return "cancelled"
+            return "canceled"
         return "refused" if self.kind in ("bad", "mistake") else "done"
 
 
@@ -121,33 +124,32 @@ class Dropper:
         return file.getvalue()
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Megabytes and open files after so many `jobs`."""
+Sample = Mapping[str, float]
+"""Megabytes, and numbers of open files."""
 
-    jobs: int
-    daemon_mb: float
-    daemon_files: int
-    worker_mb: float
-    """Of all children together."""
-    worker_files: int
-    state_mb: float
-    passing_mb: float
-    """Stages and inputs in the outbox, which retention removes."""
-    lasting_mb: float
-    """All else in the outbox."""
+GROWTH = {
+    "daemon, MB": (1.05, 1.0),
+    "daemon, open files": (1.0, 2.0),
+    "children, MB": (1.1, 2.0),
+    "children, open files": (1.0, 2.0),
+    "state folder, MB": (1.5, 1.0),
+    "stages and inputs, MB": (1.5, 1.0),
+    "all else in the outbox, KB per job": (1.1, 1.0),
+}
+"""For each value of a sample: how large it may be in the last quarter of the jobs, as a factor and
+an amount besides, compared with the second quarter. Nothing is killed after the first."""
 
 
 def sample(pid: int, state: Path, outbox: Path, jobs: int) -> Sample | None:
     """Return a sample of the daemon `pid`; None where it or its children are not there now."""
     try:
-        if not (workers := child_pids(of=str(pid))):
+        if not (children := child_pids(of=str(pid))):
             return None
         passing = sum(_size(path) for part in PASSING for path in outbox.rglob(part))
-        return Sample(
-            jobs, _mb(pid), _files(pid), sum(map(_mb, workers)),
-            sum(map(_files, workers)), _size(state), passing, _size(outbox) - passing,
-        )  # fmt: skip
+        lasting = (_size(outbox) - passing) * 1e3 / max(1, jobs)
+        values = (_mb(pid), _files(pid), sum(map(_mb, children)), sum(map(_files, children)),
+                  _size(state), passing, lasting)  # fmt: skip
+        return dict(zip(GROWTH, values, strict=True))
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -171,50 +173,19 @@ def _size(folder: Path) -> float:
     return total / 1e6
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A value that may grow by a share and an amount from one part of the samples to another.
-
-    Parts are in eighths. A worker that was killed in between is compared within the last quarter.
-    """
-
-    what: str
-    value: Callable[[Sample], float]
-    share: float
-    amount: float
-    before: tuple[int, int] = (2, 4)
-    after: tuple[int, int] = (6, 8)
-
-    def verdict(self, samples: Sequence[Sample]) -> tuple[bool, str]:
-        """Return whether the rule holds, and a row of the table."""
-        before, after = (
-            median(map(self.value, samples[len(samples) * first // 8 : len(samples) * last // 8]))
-            for first, last in (self.before, self.after)
-        )
-        most = before * (1 + self.share) + self.amount
-        word = "flat" if after <= most else "GROWS"
-        return after <= most, f"| {self.what} | {before:.1f} | {after:.1f} | {most:.1f} | {word} |"
-
-
-LATE = ((6, 7), (7, 8))
-RULES = (
-    Rule("daemon, memory, MB", lambda s: s.daemon_mb, 0.05, 1.0),
-    Rule("daemon, open files", lambda s: s.daemon_files, 0.0, 2),
-    Rule("worker, memory, MB", lambda s: s.worker_mb, 0.1, 2.0),
-    Rule("worker late in its life, MB", lambda s: s.worker_mb, 0.02, 1.0, *LATE),
-    Rule("worker, open files", lambda s: s.worker_files, 0.0, 2),
-    Rule("worker late in its life, files", lambda s: s.worker_files, 0.0, 2, *LATE),
-    Rule("state folder, MB", lambda s: s.state_mb, 0.5, 1.0),
-    Rule("stages and inputs, MB", lambda s: s.passing_mb, 0.5, 1.0),
-    Rule("all else in the outbox, KB per job", lambda s: s.lasting_mb * 1e3 / s.jobs, 0.1, 1.0),
-)
-
-
 def verdict(samples: Sequence[Sample]) -> tuple[bool, list[str]]:
     """Return whether all that should be is flat, and a table of medians."""
-    rows = [rule.verdict(samples) for rule in RULES]
-    head = ["| | before | after | at most | |", "| --- | --- | --- | --- | --- |"]
-    return all(holds for holds, _ in rows), [*head, *(row for _, row in rows)]
+    rows = ["| | second quarter | last quarter | at most | |", "| --- | --- | --- | --- | --- |"]
+    all_flat, quarter = True, len(samples) // 4
+    for what, (factor, amount) in GROWTH.items():
+        before = median(values[what] for values in samples[quarter : 2 * quarter])
+        after = median(values[what] for values in samples[3 * quarter :])
+        most = before * factor + amount
+        is_flat = after <= most
+        all_flat = all_flat and is_flat
+        word = "flat" if is_flat else "GROWS"
+        rows.append(f"| {what} | {before:.1f} | {after:.1f} | {most:.1f} | {word} |")
+    return all_flat, rows
 
 
 class Soak:
@@ -277,7 +248,7 @@ class Soak:
             if done or reason:
                 del self._open[name]
                 self._ended += 1
-                end = "done" if done else "cancelled" if "cancel" in reason else "refused"
+                end = "done" if done else "canceled" if "cancel" in reason else "refused"
                 if end != job.end:
                     self.wrong.append(f"{name} was {end}, not {job.end}")
 
@@ -295,25 +266,20 @@ class Soak:
                     asked.add(name)
 
     def _kill(self) -> None:
-        """Kill a long job's worker in the first and third quarter, or the daemon early on.
+        """While a long job runs kill the daemon, then its children; later let it finish.
 
-        Nothing is killed in the others, so that what is measured can grow; but each is killed
-        once. Long jobs run until they were seen, and are then finished.
+        After the first quarter of the jobs nothing is killed, unless there was no chance before.
         """
-        process, quarter = self._daemon.process, self._ended * 4 // self.jobs
+        process, is_early = self._daemon.process, self._ended * 4 < self.jobs
         for entry in self._daemon.published.get("running", ()):
             name = entry["job"]
-            due = quarter in (0, 2) or not all(self.kills.values())
-            # A job that was killed with the daemon may be the only long one: it serves again.
-            is_spared = name in self._acted_on and all(self.kills.values())
             if not name.startswith("long"):
                 continue
-            if is_spared or not due:
+            if all(self.kills.values()) and (name in self._acted_on or not is_early):
                 self._ask("finish", name, self._finished)
                 continue
             self._acted_on.add(name)
-            early = self._ended * 8 < self.jobs and self.kills["daemon"] <= self.kills["worker"]
-            if early or not self.kills["daemon"]:
+            if self.kills["daemon"] <= self.kills["worker"]:
                 self.kills["daemon"] += 1
                 self._daemon.end(signal.SIGKILL)
                 self._start()

@@ -1,34 +1,34 @@
 """Swap files, folders and links while they are in use: `python -m tests.e2e.swaps 1000`.
 
 A thread keeps replacing parts of an inbox or an outbox by links to a folder outside, and back.
-Meanwhile pairs are claimed, given back and refused, files are published and archived, and
-retention removes files. Nothing outside may be read, moved, written or removed.
+Meanwhile pairs are claimed and given back, files are published, archived, linked and refused, and
+listed files are removed. Nothing outside may be read, moved, written or removed.
 """
 
 import hashlib
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from threading import Event, Thread
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.daemon.world import make_inbox
+from tests.daemon.world import do_nothing, make_inbox
 
-from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.ingest.claim import Claimer
-from stylewatch_daemon.ingest.pairing import pair
-from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.outbox import retention
+from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.files.permissions import OPEN
+from stylewatch_daemon.intake.claim import claim_for, give_back, kept_files, move, remove_originals
+from stylewatch_daemon.intake.pairing import pair
+from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox import finals, removal
 from stylewatch_daemon.outbox.publish import Outbox, stage
-from stylewatch_daemon.settings.sections import Retention
-from stylewatch_daemon.store.state_dir import State
+from stylewatch_daemon.settings.sections import Limits
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
@@ -68,7 +68,8 @@ def leaks(*roots: Path) -> Iterator[str]:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names):
                 with suppress(OSError):
-                    if not path.is_symlink() and SECRET in path.read_text(errors="replace"):
+                    is_ours = path.is_file() and not path.is_symlink()
+                    if is_ours and SECRET in path.read_text(errors="replace"):
                         yield f"{path} holds text from outside"
 
 
@@ -103,42 +104,40 @@ def swapping(*pairs: tuple[Path, Path]) -> Iterator[None]:
 
 
 def claim(root: Path, rounds: int, outside: Path) -> int:
-    """Claim pairs, then accept, refuse or give them back; return how many were claimed."""
-    inbox, state = root / "in", State(root / "state")
+    """Claim pairs; then give them back, or remove the originals; return how many were claimed."""
+    state, done = StateDir(root / "state"), 0
     state.make()
-    claimer, done = Claimer(state), 0
-    settings, trip = make_inbox(inbox, root / "out", "archive"), inbox / "trip"
-    Outbox(settings.outbox).probe()
+    inbox = make_inbox(root / "in", root / "out", "archive")
+    trip = inbox.path / "trip"
     for number in range(rounds):
         trip.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             (trip / name).write_text(f"{number} {name}")
-        files = scan(inbox).files
+        files = scan(inbox.path).files
         with swapping((trip, outside), (trip / "content.jpg", outside / "content.jpg")):
-            for complete in pair(inbox, files, {}).complete * TRIES:
+            for turn, complete in enumerate(pair(inbox.path, files, {}).complete * TRIES):
                 with suppress(OSError, InputError):
-                    job = claimer.claim(complete, files, settings, str(number))
-                    if job is None:
+                    taken = claim_for(complete, files, inbox, f"{number}-{turn}", Limits())
+                    if move(taken, state, 0, do_nothing):
                         continue
                     done += 1
-                    acts: Sequence[Callable[[], object]] = (
-                        partial(claimer.give_back, job, "it grows"),
-                        partial(claimer.accept, job, ()),
-                        partial(claimer.refuse, job, "no"),
-                    )
-                    acts[number % 3]()
-        claimer.claimed.clear()
-        rmtree(inbox, ignore_errors=True)
-    state.close()
+                    if number % 2:
+                        give_back(taken, state)
+                    elif kept := kept_files(taken, state.files(taken.id), ()):
+                        remove_originals(kept, taken.folder)
+        rmtree(inbox.path, ignore_errors=True)
     return done
 
 
 def publish(root: Path, rounds: int, outside: Path) -> int:
-    """Stage, publish, archive and refuse; return how often that succeeded."""
+    """Stage, publish, archive, link and refuse; return how often that succeeded."""
     outbox, held, done = Outbox(root / "out"), root / "held", 0
     held.mkdir()
     outbox.probe()
-    swapped = ("job", ".staging/1", "job/stages", "job/inputs", "_refused")
+    swapped = ("job", ".staging/1", "job/stages", "job/inputs", "_refused", "finals/sub")
+    digest = hashlib.sha256(b"painted").hexdigest()
+    final = OutputFile("job/stages/0001.png", "final", digest, len(b"painted"))
+    job = Job("1", "sub/job", "", str(outbox.root), "", place="sub/job")
     for number in range(rounds):
         (held / "content.jpg").write_text(f"{number}")
         with swapping(*((outbox.root / name, outside) for name in swapped)):
@@ -148,44 +147,40 @@ def publish(root: Path, rounds: int, outside: Path) -> int:
                 folder = outbox.reopen("job")
                 outbox.publish("1", folder, "stages/0001.png")
                 outbox.archive("1", folder, [held / "content.jpg"])
-                done += 1
+                done += finals.add(outbox.root / "finals", job, final, OPEN) is not None
             with suppress(OSError):
-                outbox.stage_refused("1", [held / "content.jpg"], "no")
-                outbox.publish_refused("1", outbox.choose_refused(f"bad-{number}"))
+                outbox.refuse("1", f"bad-{number}", [held / "content.jpg"], "no")
             with suppress(OSError):
                 outbox.clear("1")
-        for name in ("job", "_refused"):
+        for name in ("job", "_refused", "finals"):
             rmtree(outbox.root / name, ignore_errors=True)
         (held / "content.jpg").unlink(missing_ok=True)
     return done
 
 
-def prune(root: Path, rounds: int, outside: Path) -> int:
-    """Remove stages and inputs by retention; return how many."""
+def remove(root: Path, rounds: int, outside: Path) -> int:
+    """Remove stages and inputs of a job, as retention and deletion do; return how many."""
     job, done = root / "out/job", 0
-    names = {"stages": "0001.png", "inputs": "content.jpg"}
-    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names.values()}
-    receipt = {
-        "finished": "2020-01-01T00:00:00+00:00",
-        "stages": [{"file": "stages/0001.png", "sha256": digests["0001.png"]}],
-        "inputs": [{"name": "content.jpg", "sha256": digests["content.jpg"]}],
-    }
+    listed = [  # with the bytes of the files outside, too
+        OutputFile(f"job/{part}/{name}", part, hashlib.sha256(text.encode()).hexdigest(), 0)
+        for part, name in (("stages", "0001.png"), ("inputs", "content.jpg"))
+        for text in (name, f"{SECRET} job/{part} {name}", f"{SECRET} . {name}")
+    ]
     swaps = [(job, outside / "job"), (job / "stages", outside), (job / "inputs", outside)]
     for _ in range(rounds):
-        for part, name in names.items():
-            (job / part).mkdir(parents=True, exist_ok=True)
-            (job / part / name).write_text(name)
-        (job / "receipt.json").write_text(json.dumps(receipt))
-        os.utime(job / "receipt.json", (0, 0))
+        for file in listed:
+            path = root / "out" / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
         with swapping(*swaps):
-            for _ in range(TRIES):
+            for file in listed * TRIES:
                 with suppress(OSError):
-                    done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
+                    done += len(removal.remove(root / "out", [file]).gone)
         rmtree(root / "out", ignore_errors=True)
     return done
 
 
-ACTS = {"claim": claim, "publish": publish, "retention": prune}
+ACTS = {"claim": claim, "publish": publish, "remove": remove}
 
 
 def wrong_with(root: Path, act: str, rounds: int) -> list[str]:

@@ -9,7 +9,7 @@ from tests.e2e.daemon import PAIR, PROGRAM, Daemon, until
 
 from stylewatch_daemon.cli.main import call
 
-PATIENT = f"from stylewatch_daemon.alerts import notifier; notifier.LAST_WITHIN = 60; {PROGRAM}"
+PATIENT = f"from stylewatch_daemon.app import alerts; alerts.LAST_WITHIN = 60; {PROGRAM}"
 """With time enough to send what is left at the end, however busy the machine is."""
 
 
@@ -22,7 +22,7 @@ def test_a_daemon_sends_alerts_and_reads_new_settings(daemon: Daemon) -> None:
         daemon.start("--config", "config.yaml")
         assert daemon.process is not None
         arguments = Path(f"/proc/{daemon.process.pid}/cmdline")
-        Path("bad.jpg").write_text("no picture")
+        Path("bad.jpg").write_text("this is no picture")
         assert call(["submit", "bad.jpg", "wave.jpg", "--config", "config.yaml"]) == 0
         assert call([*submit, "config.yaml"]) == 0
         until(lambda: len("\n".join(old.bodies).splitlines()) >= 2)

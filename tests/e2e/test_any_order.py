@@ -5,15 +5,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.daemon.faults import killed_at, tree
-from tests.daemon.world import FakeExecutor, make_inbox, make_inspector, make_settings
+from tests.daemon.world import DaemonWorld
 
-from stylewatch_daemon.service import daemon as service
-from stylewatch_daemon.service.daemon import once
-from stylewatch_daemon.store.ledger import reading
+from stylewatch_daemon.ledger.ledger import reading
 
 NEVER = 1 << 30
 HALVES = ("content", "style")
@@ -36,7 +33,8 @@ class World:
     """An inbox with a user at it, and a daemon that is killed now and then."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.inbox, self.outbox = root, root / "in", root / "out"
+        self.root, self.place = root, DaemonWorld(root)
+        self.inbox, self.outbox = self.place.inbox, self.place.outbox
         self.inbox.mkdir()
         self.dropped: list[int] = []
         self.removed: set[int] = set()
@@ -72,15 +70,8 @@ class World:
 
     def kill(self, change: int) -> None:
         """Run a daemon that is killed at that change of a file."""
-        inbox = make_inbox(self.inbox, self.outbox)
-        with pytest.MonkeyPatch.context() as patch, killed_at(change):
-            patch.setattr(service, "InspectionClient", make_inspector)
-            once(
-                make_settings(
-                    (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0
-                ),
-                executor=FakeExecutor(),
-            )
+        with killed_at(change):
+            self.place.run()
 
     def check(self) -> None:
         """Check that nothing is lost, done twice or partial."""
@@ -128,6 +119,6 @@ def test_in_any_order_every_pair_is_done_once_or_kept(events: Events) -> None:
         world.check()
         expected = set(world.dropped) - world.removed - world.torn
         assert expected <= world.done().keys()
-        with reading(world.root / "state/ledger.sqlite3") as ledger:
+        with reading(world.place.state.ledger) as ledger:
             counts = {state: count for state, count in ledger.counts().items() if count}
         assert counts.keys() <= ({"done", "waiting", "refused"} if world.torn else {"done"})

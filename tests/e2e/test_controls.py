@@ -18,8 +18,8 @@ from PIL import Image
 from tests.daemon.worker.orders import order, painted
 from tests.daemon.world import make_inbox, make_settings
 
+from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.worker.messages import Order, Stopped
 from stylewatch_plugins.contract import Wish
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
-from tests.daemon.ingest.inspection.files import made, photograph
+from tests.daemon.intake.inspection.files import made, photograph
 from tests.e2e.daemon import SLOW, Daemon, until
 
 from stylewatch_daemon.cli.main import call
@@ -18,7 +18,7 @@ from stylewatch_daemon.files.atomic import digest
 SMALL = ("--set", "job.recipe=gatys", "--set", "job.size=24", "--set", "watch.rescan_s=0.2",
          "--set", "limits.max_pixels=100000")  # fmt: skip
 SHORT = ("--set", "watch.truncated_s=0.5")
-GIANT = 1 << 41
+GIANT, HOLES = 1 << 41, 300 << 20
 """Bytes of sparse files."""
 
 DISK_KIB = 64 << 10
@@ -61,7 +61,7 @@ def is_far(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[bool]:
 
 
 def drop_sparse(daemon: Daemon) -> Path:
-    """Drop a giant as content, one as job.yaml, and text in 300 MB of holes; return the first."""
+    """Drop a giant as content, one as job.yaml, and text around holes; return the first."""
     folder = daemon.root / "inbox/giant"
     folder.mkdir(parents=True)
     shutil.copy(daemon.root / "wave.jpg", folder / "style.jpg")
@@ -71,7 +71,8 @@ def drop_sparse(daemon: Daemon) -> Path:
     holes = daemon.root / "inbox/holes"
     holes.mkdir()
     shutil.copy(daemon.root / "wave.jpg", holes / "style.jpg")
-    sparse(holes / "content.png", b"no picture", 300 << 20)
+    with sparse(holes / "content.png", b"no picture", HOLES).open("ab") as file:
+        file.write(b"its end")
     return sparse(folder / "content.png", made("png"))
 
 
@@ -100,12 +101,11 @@ def test_pictures_wait_for_their_rest_and_giants_are_refused_without_a_copy(
     ):
         until(partial(daemon.reason, job))
         assert daemon.reason(job).startswith(f"{name} is 2199 GB; the limit is {limit}")
-    moved = outbox / "_refused/giant/content.png"
-    assert (is_far, moved.exists()) == (giant.exists(), not is_far)
-    assert (giant if is_far else moved).stat().st_ino == inode
-    assert (f"It is still in {giant.parent}" in daemon.reason("giant")) == is_far
+    assert giant.stat().st_ino == inode
+    assert not (outbox / "_refused/giant/content.png").exists()
+    assert f"Its files are still in {giant.parent}" in daemon.reason("giant")
     until(lambda: daemon.reason("holes"))
-    assert (outbox / "_refused/holes/content.png").stat().st_size == 300 << 20
+    assert (outbox / "_refused/holes/content.png").stat().st_size > HOLES
     daemon.end()
     files = {
         (stat.st_dev, stat.st_ino): stat.st_blocks
@@ -136,7 +136,8 @@ def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     assert content["changed"] == {"sha256": digest(held)} != {"sha256": content["sha256"]}
     assert "changed" not in style
     (warning,) = (text for text in receipt["warnings"] if text.startswith("content.jpg changed"))
-    assert "while the job ran" in warning and warning in daemon.log
+    assert "while the job ran" in warning
+    until(lambda: warning in daemon.log)
 
 
 def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -> None:
@@ -162,7 +163,6 @@ def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -
     shutil.move(daemon.root / "outbox/a", inbox / "a")
     paints("b")
     until(lambda: len(daemon.published["health"]["notes"]) == 1)
-    assert daemon.published["health"]["observer"] is True
     assert daemon.end() == 0
     assert daemon.log.count("it is nested deeper than 32 folders") >= 2
     assert "Traceback" not in daemon.log and len(daemon.log) < 8192

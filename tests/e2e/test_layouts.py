@@ -1,118 +1,76 @@
-"""Series, batches, file modes and retention on the whole pipeline."""
+"""What the outbox has of a job: artifacts, finals, file modes, and what retention leaves."""
 
+import hashlib
 import json
+import shutil
 import stat
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from tests.daemon.faults import fill, tree
-from tests.daemon.world import (
-    DaemonWorld,
-    FakeExecutor,
-    changed_settings,
-    make_finished_job,
-    make_inbox,
-    make_settings,
-    run_jobs,
-)
+from tests.daemon.world import FakeExecutor, make_inbox, make_inspector, make_settings
 
-from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.service.daemon import once
-from stylewatch_daemon.settings import config, resolve
+from stylewatch_daemon.app import daemon as app
+from stylewatch_daemon.app.daemon import once
+from stylewatch_daemon.outbox import removal
+from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.messages import Lost
+from stylewatch_daemon.settings.sections import Retention
+
+ARTIFACTS = {"losses.png", "progress.webp", "progress.gif", "sheet.png"}
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> DaemonWorld:
-    return DaemonWorld(tmp_path)
+def names(folder: Path) -> set[str]:
+    """The files that a receipt names, each with the stated checksum."""
+    receipt: dict[str, Any] = json.loads((folder / "receipt.json").read_bytes())
+    for entry in receipt["files"]:
+        digest = hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest()
+        assert digest == entry["sha256"], entry["file"]
+    return {entry["file"] for entry in receipt["files"]}
 
 
-def test_a_series_is_canceled_as_a_whole(place: DaemonWorld) -> None:
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    (place.inbox / "a/job.yaml").write_text("sweep: {seed: [1, 2]}\n")
-    line = place.start()
-    line.scan()
-    line.scan()
-    line.enter()
-    line.claim()
-    line.start_jobs()  # it is divided, and its first job has started
-    (job,) = place.state.ledger.divided()
-    line.control.acts["cancel"](job)
-    run_jobs(line, again=False)
-    counts = {state: count for state, count in place.state.ledger.counts().items() if count}
-    assert counts == {"cancelled": 3}
-    assert "_refused/a/content.jpg" in tree(place.outbox)
-    assert not list(place.outbox.rglob("receipt.json"))
-
-
-def test_a_real_series_has_a_sheet_and_receipts_and_each_job_can_be_repeated(
-    tmp_path: Path, pictures: Path, capfd: pytest.CaptureFixture[str]
+def test_jobs_have_their_artifacts_and_finals_and_they_stay_when_stages_go(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "in").mkdir()
-    (pictures / "job.yaml").write_text("sweep: {style_weights: [[1], [0.5]], seed: [2]}\n")
-    pictures.rename(tmp_path / "in/holiday")
-    inboxes = (make_inbox(tmp_path / "in", tmp_path / "out"),)
-    job = JobSettings(backend="sketch", recipe="neural-style", size="24", steps=2)
-    settings = make_settings(inboxes, tmp_path / "state", quiet_s=0.0, job=job, free_bytes=0)
+    for name, text in {"sea": "", "trips/own": "artifacts: [sheet.png]"}.items():
+        shutil.copytree(pictures, tmp_path / "in" / name)
+        (tmp_path / "in" / name / "job.yaml").write_text(text)
+    out, finals = tmp_path / "out", tmp_path / "finals"
+    fill(finals, "sea.png")  # somebody else's
+    inbox = make_inbox(tmp_path / "in", out).model_copy(update={"finals": finals})
+    job = {"backend": "sketch", "recipe": "neural-style", "size": "24", "steps": 6,
+           "save_every": 2, "artifacts": ["losses", "progress", "gif", "sheet"]}  # fmt: skip
+    settings = make_settings(
+        (inbox,), tmp_path / "state", quiet_s=0.0, job=JobSettings.model_validate(job),
+        free_bytes=0,
+    )  # fmt: skip
     assert once(settings).exit_code == 0
-    folder = tmp_path / "out/holiday"
-    receipt = json.loads((folder / "receipt.json").read_bytes())
-    assert receipt["sweep"] == {"style_weights": [[1], [0.5]], "seed": [2]}
-    assert Counter(entry["state"] for entry in receipt["jobs"]) == {"done": 2}
-    assert receipt["jobs"][0]["final"] == "holiday/style_weights=1,seed=2/final.png"
-    with Image.open(folder / "sheet.png") as sheet:
-        assert len(sheet.convert("L").getcolors() or []) > 20
-    assert call(["show", "holiday", "--state", str(tmp_path / "state")]) == 0
-    assert "style_weights=1,seed=2    done" in capfd.readouterr().out
-    member = folder / "style_weights=0.5,seed=2"
-    assert json.loads((member / "receipt.json").read_bytes())["seed"] == 2
-    again = ["render", "--from", str(member), "--quiet", "-o", str(tmp_path / "again.png")]
-    assert call(again) == 0
-    assert (tmp_path / "again.png").read_bytes() == (member / "final.png").read_bytes()
-    assert call(["render", "--from", str(folder)]) == 65
-    assert "that of a series" in capfd.readouterr().err
+    assert names(out / "sea") == {*ARTIFACTS, "losses.csv", "final.png"}
+    with Image.open(out / "sea/progress.webp") as film:
+        assert film.size == (24, 18) and getattr(film, "n_frames", 1) > 2
+    assert names(out / "trips/own") == {"sheet.png", "losses.csv", "final.png"}
+    assert not list((out / ".staging").rglob("*.png"))
+    assert tree(finals).keys() == {"sea.png", "sea-2.png", "trips/own.png"}
+    assert (finals / "sea.png").read_text() == "sea.png"
+    assert (finals / "sea-2.png").samefile(out / "sea/final.png")
+    assert (finals / "trips/own.png").samefile(out / "trips/own/final.png")
+
+    again = settings.model_copy(update={"retention": Retention(stages=0, inputs=0)})
+    monkeypatch.setattr(removal, "cutoff", lambda days: "9999")
+    assert once(again).exit_code == 0
+    kept = {*names(out / "sea"), "receipt.json"}
+    assert {path.name for path in (out / "sea").iterdir()} == kept
+    assert (finals / "sea-2.png").exists()
 
 
-def batch(place: DaemonWorld, names: str) -> None:
-    """Drop pairs of one size, for a worker that runs several at once."""
-    place.settings = changed_settings(place.settings, batch=8, attempts=1)
-    place.executor = FakeExecutor(many=True)
-    fill(place.inbox, *(f"{name}/{half}.jpg" for name in names for half in ("content", "style")))
-
-
-def test_a_failed_batch_is_tried_again_job_by_job_and_costs_no_attempt(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+def test_modes_and_retention_are_those_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_queue, "RETRY", Backoff(first=0.0, most=0.0))
-    batch(place, "abcd")
-    place.executor.endings = [None, None, *[Lost("the worker died")] * 3]
-    line = place.run()
-    assert [len(tickets) for tickets in place.executor.submitted] == [1, 3, 1, 1, 1]
-    assert [outcome.kind for outcome in line.outcomes.values()] == ["done"] * 4
-
-
-def test_jobs_whose_device_changed_since_they_were_queued_go_to_another_worker(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batch(place, "abc")
-    devices = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are queued, then started
-    monkeypatch.setattr(
-        resolve.SettingsResolver, "resolve", lambda *_: JobSettings(device=next(devices))
-    )
-    place.run()
-    assert [len(tickets) for tickets in place.executor.submitted] == [1, 1, 1]
-
-
-@pytest.mark.usefixtures("any_file_is_a_picture")
-def test_modes_and_retention_are_those_of_the_settings(tmp_path: Path) -> None:
+    monkeypatch.setattr(app, "InspectionClient", make_inspector)
     fill(tmp_path / "in/new", "content.jpg", "style.jpg")
-    old = make_finished_job(tmp_path / "out", "old", 3)
     (tmp_path / "config.yaml").write_text(
         "{inboxes: [{path: in, outbox: out}], state: {path: state}, watch: {quiet_s: 0},"
         " outbox: {mode: 0664}, retention: {stages: 2}, job: {size: 64}}"
@@ -122,5 +80,8 @@ def test_modes_and_retention_are_those_of_the_settings(tmp_path: Path) -> None:
     paths = [tmp_path / "out/_status.txt", *(tmp_path / "out/new").rglob("*")]
     modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths}
     assert modes == {(False, 0o664), (True, 0o775)}
-    assert not (old / "stages").exists() and (old / "final.png").exists()
-    assert (tmp_path / "out/new/stages").exists()
+    assert (tmp_path / "out/new/stages/1.png").exists()
+    monkeypatch.setattr(removal, "cutoff", lambda days: {2: "9999"}[days])
+    once(settings, executor=FakeExecutor())
+    assert not (tmp_path / "out/new/stages").exists()
+    assert (tmp_path / "out/new/final.png").exists()

@@ -13,11 +13,11 @@ from PIL import Image
 from tests.daemon.world import make_inbox, make_settings
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.daemon import Summary, once
+from stylewatch_daemon.app.daemon import Summary, once
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Progress, Started
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.ledger import FILE_NAME, reading
 
 
 class Workspace:
@@ -158,9 +158,10 @@ def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     assert reasons.keys() == failed.keys()
     assert not {job: reasons[job] for job, text in failed.items() if text not in reasons[job]}
     with reading(space.state / FILE_NAME) as ledger:
-        entries = {entry.name[3:]: entry.reason for entry in ledger.latest("queued", limit=9)}
-    assert entries.keys() == waiting.keys()
-    assert all(text in entries[job] for job, text in waiting.items())
+        jobs = [ledger.get(job_id) for job_id in ledger.open_jobs()]
+    blocked = {job.name[3:]: job.reason for job in jobs if job is not None}
+    assert blocked.keys() == waiting.keys()
+    assert all(text in blocked[job] for job, text in waiting.items())
 
 
 @pytest.mark.parametrize("comes", [True, False])
@@ -190,7 +191,7 @@ def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(space: Workspace) -> 
         each.drop("trip/content.jpg", "trip/style.jpg")
     stop = Act(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     summary = space.run(stop, pause=0.05, steps=200)  # time enough to be stopped
-    assert (summary.exit_code, [outcome.job for outcome in summary.stopped]) == (75, ["trip"])
+    assert (summary.exit_code, [result.job for result in summary.stopped]) == (75, ["trip"])
     assert space.done() == []
     assert [each.run(stop, steps=200).exit_code for each in (space, undisturbed)] == [0, 0]
     assert stop.started_at[1] >= 3

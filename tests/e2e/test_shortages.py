@@ -28,4 +28,4 @@ def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
     assert not (daemon.root / "outbox/_refused").exists()
     for name in daemon.painted:
         attempts = daemon.receipt(name)["attempts"]
-        assert {attempt["ended"].partition(":")[0] for attempt in attempts} <= {"paused", "done"}
+        assert {attempt["ended"].partition(":")[0] for attempt in attempts} <= {"machine", "done"}

@@ -11,5 +11,5 @@ def test_mixed_jobs_end_as_they_should_through_kills(tmp_path: Path) -> None:
     assert soak.wrong == []
     assert soak.kills["daemon"] and soak.kills["worker"]
     assert soak.samples
-    files = [sample.daemon_files for sample in soak.samples]
+    files = [sample["daemon, open files"] for sample in soak.samples]
     assert max(files) < 2 * min(files)

@@ -7,13 +7,8 @@ import pytest
 from tests.daemon.faults import fill
 from tests.e2e import swaps
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox, stage
-
-
-def refuse(outbox: Outbox) -> None:
-    outbox.stage_refused("1", [], "Bad.")
-    outbox.publish_refused("1", outbox.choose_refused("bad"))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +18,7 @@ def refuse(outbox: Outbox) -> None:
         ("job/stages", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
         (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
         ("job/inputs", lambda outbox, folder: outbox.archive("1", folder, [folder / "photo.jpg"])),
-        ("_refused", lambda outbox, folder: refuse(outbox)),
+        ("_refused", lambda outbox, folder: outbox.refuse("1", "bad", [], "Bad.")),
         (".staging/trash", lambda outbox, folder: outbox.clear("1")),
         (".staging", lambda outbox, _: stage(outbox.root / ".staging/1", "stages/1.png", b"x")),
     ],

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
-from tests.daemon.ingest.inspection.files import chunk, made
+from tests.daemon.intake.inspection.files import chunk, made
 
 MIB = 1 << 20
 ADLER = 65521

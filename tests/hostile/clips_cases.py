@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from tests.daemon.ingest.inspection.files import chunk, endless_gif, made
+from tests.daemon.intake.inspection.files import chunk, endless_gif, made
 from tests.hostile import bombs
 from tests.hostile.cases import case
 from tests.hostile.files_cases import stalled

@@ -167,6 +167,32 @@ case(
 )(partial(_preallocated, "JPEG"))
 
 
+@case("unfinished", "an empty file, and one that ends too early, as content, style and mask")
+def never_whole(world: World) -> None:
+    for name in ("content.jpg", "style.jpg", "content.mask.png"):
+        for kind, whole in (("empty", b""), ("cut", _photograph("JPEG"))):
+            absent = [name] if name.endswith(".jpg") else []
+            folder = world.drop_open(f"{kind}-{name}", *absent)
+            (folder / name).write_bytes(whole[: len(whole) // 3])
+            world.expect_end(folder, 60.0)
+
+
+@case("unfinished", "a picture that comes slowly, in 60 pieces")
+def slow(world: World) -> None:
+    path, whole = world.drop_open("slow", "content.jpg") / "content.jpg", _photograph("JPEG")
+    size = len(whole) // 60 + 1
+    pieces = iter([whole[at : at + size] for at in range(0, len(whole), size)])
+
+    def write() -> None:
+        if piece := next(pieces, b""):
+            with path.open("ab") as file:
+                file.write(piece)
+
+    world.meanwhile(write, QUIET_S / 4)
+    painted = world.outbox / "slow/inputs/content.jpg"
+    world.expect("the whole file was not painted", partial(_holds, painted, whole), 60.0)
+
+
 @case("unfinished", "a picture that grows for ever")
 def growing(world: World) -> None:
     path = world.drop_open("growing") / "content.jpg"
@@ -265,7 +291,6 @@ NAMES: dict[str, bytes] = {
     "our own: stages": b"stages",
     "our own: receipt.json": b"receipt.json",
     "our own: _status.txt": b"_status.txt",
-    "our own: _jobs": b"_jobs",
     "our own: content": b"content.jpg",
 }  # fmt: skip
 

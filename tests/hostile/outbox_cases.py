@@ -61,6 +61,32 @@ THERE: dict[str, Callable[[World], object]] = {
 }
 
 
+def _final(world: World) -> Path:
+    """Return the path where the final picture of the good pair is linked, in a folder of finals."""
+    world.finals.mkdir(exist_ok=True)
+    return world.finals / f"{world.next_good}.png"
+
+
+FINALS: dict[str, Callable[[World], object]] = {
+    "a link outside": lambda world: _final(world).symlink_to(world.elsewhere / "secret.txt"),
+    "a link to nowhere": lambda world: _final(world).symlink_to("gone"),
+    "a pipe": lambda world: os.mkfifo(_final(world)),
+    "a folder": lambda world: _final(world).mkdir(),
+    "somebody's file": lambda world: _final(world).write_bytes(b"x"),
+}
+"""What lies in the finals folder under the name of the good pair's picture."""
+
+
+def _beside(title: str, world: World) -> None:
+    FINALS[title](world)
+    other = world.finals / f"{world.next_good}-2.png"
+    world.expect("the final picture is not among the finals", other.is_file)
+
+
+for title in FINALS:
+    case("outbox", f"in the finals folder there is {title}")(partial(_beside, title))
+
+
 def _placed(place: Callable[[World], object], world: World) -> None:
     place(world)
     world.drop_hostile({"content.jpg": b"no picture"}, ends_within=0)

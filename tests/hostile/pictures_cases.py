@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from hypothesis import strategies as st
-from tests.daemon.ingest.inspection.files import KINDS, chunk, endless_gif, made
+from tests.daemon.intake.inspection.files import KINDS, chunk, endless_gif, made
 from tests.hostile import bombs
 from tests.hostile.cases import case
 from tests.hostile.world import World

@@ -5,14 +5,17 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.hostile.cases import case
 from tests.hostile.world import World, dig
+
+from stylewatch_daemon.ledger import claim as claims
+from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
 
 GARBAGE: dict[str, bytes] = {
     "nothing": b"",
@@ -48,10 +51,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "a folder with a NUL": {"folder": "/a\0"},
     "a folder that is outside": {"folder": "/etc"},
     "an unknown field": {"unknown": 1},
-    "attempts that are none": {"attempts": [{"started": 7, "step": "x"}]},
-    "a state that is none": {"phase": "asleep"},
-    "a series that is none": {"series": "\ud800"},
     "a device that is a text": {"device": "x"},
+    "a repeated job that is a list": {"retry_of": [1]},
+    "files in place that are a number": {"in_place": 7},
 }
 FILE_CHANGES: dict[str, dict[str, Any]] = {
     "a file that leads out": {"name": "../../../../elsewhere/secret.txt"},
@@ -81,36 +83,32 @@ def _copy(template: Path, room: Path) -> Path:
 
 
 def _garbage(room: str, world: World) -> None:
-    """Put copies of a real job into a room of the state folder, with no record of theirs."""
+    """Put copies of a real job into a room of the state folder, without their claims."""
     template = world.settled_job()
     for content in GARBAGE.values():
-        (_copy(template, world.state / room) / "job.json").write_bytes(content)
+        (_copy(template, world.state / room) / claims.FILE_NAME).write_bytes(content)
 
 
 def _changed(room: str, world: World) -> None:
-    """Put such copies there whose records say something odd."""
+    """Put such copies there whose claims say something odd."""
     template = world.settled_job()
     for title in (*CHANGES, *FILE_CHANGES):
         copy = _copy(template, world.state / room)
-        plain = json.loads((template / "job.json").read_bytes())
+        plain = json.loads((template / claims.FILE_NAME).read_bytes())
         for file in plain["files"]:
             file.update(FILE_CHANGES.get(title, {}))
         plain.update({"id": copy.name, **CHANGES.get(title, {})})
-        (copy / "job.json").write_text(json.dumps(plain), encoding="ascii")
+        (copy / claims.FILE_NAME).write_text(json.dumps(plain), encoding="ascii")
 
 
 for room in ROOMS:
-    case("state", f"{room}/: records of garbage, {len(GARBAGE)} kinds", stopped=True, alone=True)(
+    case("state", f"{room}/: claims of garbage, {len(GARBAGE)} kinds", stopped=True, alone=True)(
         partial(_garbage, room)
     )
     kinds = len(CHANGES) + len(FILE_CHANGES)
-    case("state", f"{room}/: records with odd fields, {kinds} kinds", stopped=True, alone=True)(
+    case("state", f"{room}/: claims with odd fields, {kinds} kinds", stopped=True, alone=True)(
         partial(_changed, room)
     )
-
-
-def _spoiled(spoil: Callable[[World, Path], object], world: World) -> None:
-    spoil(world, world.settled_job())
 
 
 def _as_pipe(path: Path) -> None:
@@ -136,7 +134,7 @@ def _as_file(folder: Path) -> None:
     folder.write_bytes(b"x")
 
 
-def _without_inputs(world: World, job: Path) -> None:
+def _without_inputs(job: Path) -> None:
     shutil.rmtree(job / "files")
 
 
@@ -145,18 +143,20 @@ def _of_2_gb(path: Path) -> None:
         os.truncate(file.fileno(), 2_000_000_000)
 
 
-JOBS: dict[str, Callable[[World, Path], object]] = {
-    "whose record is garbage": lambda _, job: (job / "job.json").write_bytes(b"\xff{"),
-    "whose record is gone": lambda _, job: (job / "job.json").unlink(),
-    "whose record is a pipe": lambda _, job: _as_pipe(job / "job.json"),
-    "whose record is a folder": lambda _, job: _as_folder(job / "job.json"),
-    "whose record is a link outside": lambda world, job: _as_link(
-        job / "job.json", world.elsewhere / "secret.txt"
-    ),
-    "whose record is a link to itself": lambda _, job: _as_link(job / "job.json", Path("job.json")),
-    "whose record is /dev/zero": lambda _, job: _as_link(job / "job.json", Path("/dev/zero")),
-    "whose record has 2 GB": lambda _, job: _of_2_gb(job / "job.json"),
-    "whose inputs are gone": _without_inputs,
+CLAIMS: dict[str, Callable[[World, Path], object]] = {
+    "is garbage": lambda _, claim: claim.write_bytes(b"\xff{"),
+    "is gone": lambda _, claim: claim.unlink(),
+    "is a pipe": lambda _, claim: _as_pipe(claim),
+    "is a folder": lambda _, claim: _as_folder(claim),
+    "is a link outside": lambda world, claim: _as_link(claim, world.elsewhere / "secret.txt"),
+    "is a link to itself": lambda _, claim: _as_link(claim, Path(claim.name)),
+    "is /dev/zero": lambda _, claim: _as_link(claim, Path("/dev/zero")),
+    "has 2 GB": lambda _, claim: _of_2_gb(claim),
+}
+"""Each of these jobs fails, and the folder of the refused job has its pictures."""
+
+INPUTS: dict[str, Callable[[World, Path], object]] = {
+    "whose inputs are gone": lambda _, job: _without_inputs(job),
     "whose inputs are a folder outside": lambda world, job: _as_link(
         job / "files", world.elsewhere
     ),
@@ -165,12 +165,41 @@ JOBS: dict[str, Callable[[World, Path], object]] = {
     "whose content is empty": lambda _, job: (job / "files/content.jpg").write_bytes(b""),
     "that is a file": lambda _, job: _as_file(job),
     "that is gone": lambda _, job: shutil.rmtree(job),
-    "with a checkpoint of garbage": lambda _, job: (job / "checkpoint.npz").write_bytes(
-        b"\x80garbage"
-    ),
 }
-for title, spoil in JOBS.items():
-    case("state", f"a job {title}", stopped=True)(partial(_spoiled, spoil))
+"""Each of these jobs fails or is refused, with a reason."""
+
+
+def _with_claim(world: World, title: str) -> None:
+    name = f"claim-{title.replace('/', '-')}"
+    job = world.settled_job(name)
+    CLAIMS[title](world, job / claims.FILE_NAME)
+    _expect_refusal(world, name, "content.jpg", "style.jpg")
+
+
+def _with_inputs(world: World, title: str) -> None:
+    job = world.settled_job(title)
+    INPUTS[title](world, job)
+    _expect_refusal(world, title)
+
+
+def _expect_refusal(world: World, name: str, *inputs: str) -> None:
+    """Expect that a job fails or is refused with a reason, and that its `inputs` lie beside it."""
+    refused = world.outbox / "_refused" / name
+    for file in ("reason.txt", *inputs):
+        world.expect(f"{name}: no {file} in _refused", (refused / file).is_file)
+
+
+for title in CLAIMS:
+    case("state", f"a job whose claim {title}", stopped=True)(partial(_with_claim, title=title))
+for title in INPUTS:
+    case("state", f"a job {title}", stopped=True)(partial(_with_inputs, title=title))
+
+
+@case("state", "a job with a checkpoint of garbage", stopped=True)
+def checkpoint(world: World) -> None:
+    job = world.settled_job("checkpoint")
+    (job / "checkpoint.npz").write_bytes(b"\x80garbage")
+    world.expect("the job was not painted", lambda: world.is_painted("checkpoint"))
 
 
 @case("state", "jobs/ and claims/: files, links, pipes and odd names", stopped=True)
@@ -185,25 +214,43 @@ def strangers(world: World) -> None:
         os.mkfifo(folder + b"/pipe")
 
 
-PLACES: dict[str, Callable[[World], object]] = {
-    "status.json is a folder": lambda world: _as_folder(world.state / "status.json"),
+HARMLESS: dict[str, Callable[[World], object]] = {
     "lock.json is garbage": lambda world: (world.state / "lock.json").write_bytes(b"\xff" * 5000),
-    "alive is a folder": lambda world: _as_folder(world.state / "alive"),
-    "thumbs is a link outside": lambda world: _as_link(world.state / "thumbs", world.elsewhere),
     "trash holds links outside": lambda world: (world.state / "trash/x").symlink_to(
         world.elsewhere
     ),
     "trash holds a deep tree": lambda world: os.close(dig(world.state / "trash", b"d", 1_500)),
-    "damaged is a file": lambda world: (world.state / "damaged").write_bytes(b"x"),
     "uploads holds garbage": lambda world: _fill_uploads(world.state / "uploads"),
+    "a file and a folder of another program": lambda world: _fill_uploads(world.state / "other"),
+}
+"""The daemon starts in spite of these."""
+
+REFUSED: dict[str, Callable[[World], object]] = {
+    "status.json is a folder": lambda world: _as_folder(world.state / "status.json"),
+    "alive is a folder": lambda world: _as_folder(world.state / "alive"),
+    "paused is a pipe": lambda world: os.mkfifo(world.state / "paused"),
+    "wake is a file": lambda world: _as_written(world.state / WAKE),
+    "wake is a link outside": lambda world: _as_link(
+        world.state / WAKE, world.elsewhere / "secret.txt"
+    ),
+    "thumbs is a link outside": lambda world: _as_link(world.state / "thumbs", world.elsewhere),
+    "previews is a link outside": lambda world: _as_link(world.state / "previews", world.elsewhere),
+    "uploads is a file": lambda world: _as_written(world.state / "uploads"),
     "trash is a link outside": lambda world: _as_link(world.state / "trash", world.elsewhere),
     "jobs is a link outside": lambda world: _as_link(world.state / "jobs", world.elsewhere),
-    "jobs is a file": lambda world: _as_file(world.state / "jobs"),
-    "requests is a file": lambda world: _as_file(world.state / "requests"),
+    "jobs is a file": lambda world: _as_written(world.state / "jobs"),
+    "claims is a link to itself": lambda world: _as_link(world.state / "claims", Path("claims")),
     "lock is a folder": lambda world: _as_folder(world.state / "lock"),
 }
-HARMLESS = 10
-"""So many of PLACES may not keep the daemon from starting; for the others a sentence will do."""
+"""The daemon does not start, and says why in a sentence that names the path."""
+
+
+def _as_written(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    path.write_bytes(b"x")
 
 
 def _fill_uploads(folder: Path) -> None:
@@ -212,55 +259,94 @@ def _fill_uploads(folder: Path) -> None:
     (folder / "y").mkdir()
 
 
-def _placed(place: Callable[[World], object], world: World, *, fatal: bool) -> None:
+def _placed(place: Callable[[World], object], world: World) -> None:
     world.end()
-    if fatal:
-        world.undo(lambda: shutil.rmtree(world.state))
     place(world)
 
 
-for number, (title, place) in enumerate(PLACES.items()):
-    fatal = number >= HARMLESS
-    case("state", f"{title}", stopped=True, alone=fatal, exits=(78, 73) if fatal else ())(
-        partial(_placed, place, fatal=fatal)
-    )
+def _refused(title: str, world: World) -> None:
+    world.end()
+    world.undo(lambda: shutil.rmtree(world.state))
+    REFUSED[title](world)
+
+
+for title, place in HARMLESS.items():
+    case("state", title, stopped=True)(partial(_placed, place))
+for title in REFUSED:
+    case("state", title, stopped=True, alone=True, exits=(78, 73))(partial(_refused, title))
 
 
 # Requests.
 
-REQUESTS: dict[str, Any] = {
-    "an unknown verb": {"verb": "explode"},
-    "no verb": {},
-    "a verb that is a list": {"verb": [1], "arguments": {}},
-    "wrong arguments": {"verb": "cancel", "arguments": {"x": 1}},
-    "a job with a surrogate": {"verb": "cancel", "arguments": {"job": "a\ud800"}},
-    "a job that is a list": {"verb": "cancel", "arguments": {"job": [["a"]]}},
-    "a job that leads out": {"verb": "retry", "arguments": {"job": "../../elsewhere"}},
-    "a job with a NUL": {"verb": "finish", "arguments": {"job": "a\0"}},
-    "settings that are none": {
-        "verb": "retry",
-        "arguments": {"job": "z-good-0", "settings": {"x": 1}},
-    },
-    "no end": {"verb": "pause", "arguments": {"x": {"y": {"z": None}}}},
+GOOD = "the id of a job that is done"
+REQUESTS: dict[str, dict[str, Any]] = {
+    "cancel": {"job": GOOD},
+    "cancel_incomplete": {"name": "x"},
+    "finish": {"job": GOOD},
+    "dismiss": {"jobs": [GOOD], "until": ""},
+    "retry": {"job": GOOD, "new": "x", "settings": {}, "from_stage": 4, "without": [], "added": []},
+    "submitted": {"inbox": "in", "name": "x"},
+    "resume": {},
+    "delete": {"job": "x"},
+    "explode": {},
+    "": {},
+    "act": {},
+    "_class__": {},
+    "a\n\x1b[2J": {},
+    "v" * 100_000: {},
 }
+"""Arguments of requests by their verbs, each of which is replaced by an odd one."""
+
+ODD: tuple[Any, ...] = (
+    None, True, 7, -1, 10**400, "", "x", "a\ud800", "a\0", "../../elsewhere", "..", "/etc/passwd",
+    "n" * 100_000, [], [["a"]], ["../../x", 7], {}, {"x": {"y": None}}, {"\ud800": 1},
+)  # fmt: skip
+TEXTS = ("null", "[]", '"x"', "7", "[" * 990 + "]" * 990, '{"job": ' + "9" * 100_000 + "}")
+
+
+def _odd_requests(good: str) -> Iterator[tuple[str, str]]:
+    """Yield verbs and arguments; `good` is the id of a job that is done."""
+    for verb, arguments in REQUESTS.items():
+        yield from ((verb, text) for text in TEXTS)
+        usual = {key: json.loads(json.dumps(value).replace(GOOD, good))
+                 for key, value in arguments.items()}  # fmt: skip
+        for key in (*usual, "unknown"):
+            yield from ((verb, json.dumps({**usual, key: odd})) for odd in ODD)
+    yield "cancel", json.dumps({"job": "x" * 20_000_000})
+
+
+def _ask(world: World, requests: Iterable[tuple[str, str]]) -> None:
+    """Put requests into the ledger as another program would, and wake the daemon."""
+    with closing(sqlite3.connect(world.state / LEDGER, 60)) as ledger, ledger:
+        for verb, arguments in requests:
+            with suppress(sqlite3.IntegrityError):  # the schema keeps it out
+                ledger.execute(
+                    "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)",
+                    (verb, arguments, "\ufeff"),
+                )
+    with suppress(OSError):
+        _poke(world, b"!")
+
+
+def _poke(world: World, content: bytes) -> None:
+    pipe = os.open(world.state / WAKE, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        os.write(pipe, content)
+    finally:
+        os.close(pipe)
+
+
+def _are_gone(world: World) -> bool:
+    with closing(sqlite3.connect(world.state / LEDGER)) as ledger:
+        (count,) = ledger.execute("SELECT count(*) FROM requests").fetchone()
+    return not count
 
 
 def _requests(world: World) -> None:
-    folder = world.state / "requests"
-    for number, content in enumerate([*GARBAGE.values(), *map(_dumped, REQUESTS.values())]):
-        (folder / f"r{number}.json").write_bytes(content)
-    (folder / "folder.json").mkdir()
-    os.mkfifo(folder / "pipe.json")
-    (folder / "outside.json").symlink_to(world.elsewhere / "secret.txt")
-    (folder / "loop.json").symlink_to("loop.json")
-    (folder / "zero.json").symlink_to("/dev/zero")
-    (folder / "large.json").write_bytes(b"{}")
-    _of_2_gb(folder / "large.json")
-    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\n.json")).write_bytes(b"{}")
-
-
-def _dumped(plain: Any) -> bytes:
-    return json.dumps(plain).encode("ascii")
+    with closing(sqlite3.connect(world.state / LEDGER, 60)) as ledger:
+        ((good,), *_) = ledger.execute("SELECT id FROM jobs WHERE end = 'done'")
+    _ask(world, _odd_requests(good))
+    world.expect("requests were left", lambda: _are_gone(world))
 
 
 case("requests", "requests of garbage, while the daemon runs")(_requests)
@@ -269,13 +355,16 @@ case("requests", "requests of garbage, before it starts", stopped=True)(_request
 
 @case("requests", "5,000 requests of garbage at once", alone=True)
 def many_requests(world: World) -> None:
-    for number in range(5_000):
-        (world.state / "requests" / f"n{number}.json").write_bytes(b"{")
+    _ask(world, (("cancel", f'{{"job": "{number}"}}') for number in range(5_000)))
+    world.expect("requests were left", lambda: _are_gone(world), 60.0)
+
+
+@case("requests", "the pipe that wakes the daemon is filled again and again")
+def full_pipe(world: World) -> None:
+    world.meanwhile(lambda: _poke(world, bytes(65_536)))
 
 
 # The ledger.
-
-LEDGER = "ledger.sqlite3"
 
 
 def _remove_ledger(state: Path) -> None:
@@ -336,9 +425,11 @@ for title, change in LEDGERS.items():
         partial(_without_ledger, change=change)
     )
 
-COLUMNS = ("name", "inbox", "outbox", "state", "entered", "inputs", "bytes", "place", "reason",
-           "series", "needs", "shape", "settings", "priority")  # fmt: skip
-VALUES = {"bytes": "x'ff00fe'", "a text": "'{\u202e'", "nothing": "NULL", "a number": "-9e999"}
+COLUMNS = ("name", "inbox", "outbox", "entered", "state", "end", "cause", "reason", "asked",
+           "inputs", "bytes", "priority", "needs", "place", "refused_as", "faults",
+           "interruptions", "step", "finished", "settings", "retry_of", "dismissed")  # fmt: skip
+VALUES = {"bytes": "x'ff00fe'", "a text": "'{\u202e'", "nothing": "NULL", "a number": "-9e999",
+          "an object": "'{}'", "a large number": str(2**63 - 1)}  # fmt: skip
 
 
 def _rows(value: str, world: World) -> None:
@@ -346,13 +437,12 @@ def _rows(value: str, world: World) -> None:
     template = world.settled_job()
     world.undo(lambda: _remove_ledger(world.state))
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
-        there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
-        others = ", ".join(name for name in there if name not in ("id", "rowid", "seq"))
-        for column in (name for name in COLUMNS if name in there):
+        others = ", ".join(COLUMNS)
+        for column in COLUMNS:
             copy = world.state / "jobs" / _id()
             shutil.copytree(template, copy)
-            plain = json.loads((copy / "job.json").read_bytes())
-            (copy / "job.json").write_text(json.dumps({**plain, "id": copy.name}), "ascii")
+            plain = json.loads((copy / claims.FILE_NAME).read_bytes())
+            (copy / claims.FILE_NAME).write_text(json.dumps({**plain, "id": copy.name}), "ascii")
             ledger.execute(
                 f"INSERT INTO jobs (id, {others}) SELECT ?, {others} FROM jobs WHERE id = ?",
                 (copy.name, template.name),

@@ -16,8 +16,8 @@ from tests.hostile.strategies import Leaf
 from tests.hostile.trial import all_cases, try_in
 from tests.hostile.world import MB, Options, World
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.intake.pairing import pair
 from stylewatch_daemon.settings.resolve import SettingsResolver
 
 SHORT = (
@@ -31,7 +31,7 @@ SHORT = (
     "job.yaml: an empty bool with a tag",
     "job.yaml: a name with a surrogate",
     "job.yaml: a device with a NUL",
-    "jobs/: records of garbage, 11 kinds",
+    "jobs/: claims of garbage, 11 kinds",
 )
 """Names of the cases that every run of the tests tries."""
 

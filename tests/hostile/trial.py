@@ -166,7 +166,8 @@ def _done(here: World, case: Case) -> tuple[float | None, list[str]]:
     """Drop a good pair; return the seconds until it is done, and what is wrong."""
     if case.stopped and (trouble := here.start()):
         code = None if here.process is None else here.process.poll()
-        return None, [] if code in case.exits else [trouble]
+        is_explained = code in case.exits and str(here.root) in trouble
+        return None, [] if is_explained else [trouble]
     within = case.within or here.options.within
     seconds = here.good(within)
     wrong = []

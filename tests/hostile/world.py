@@ -48,6 +48,8 @@ CANARY = "canary-d1f7c0de"
 """A word in the files outside: it may turn up nowhere else."""
 
 CONFIG = f"""
+inboxes: [{{path: in, outbox: out, finals: finals}}]
+state: {{path: state}}
 watch: {{quiet_s: {QUIET_S}, truncated_s: {TRUNCATED_S}}}
 job: {{recipe: gatys, size: 24, steps: 4, save_every: 4}}
 """
@@ -81,6 +83,7 @@ class World(Workspace):
     def __init__(self, root: Path, options: Options, *, own_disk: bool = False) -> None:
         super().__init__(root)
         self.outbox, self.state, self.elsewhere = root / "out", root / "state", root / "elsewhere"
+        self.finals = root / "finals"
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "daemon.log"
@@ -166,14 +169,14 @@ class World(Workspace):
         """Return examples of `strategy`, by the seed."""
         return drawn(strategy, self.options.examples, self.options.seed)
 
-    def settled_job(self) -> Path:
-        """Return the folder of a job that is taken and waits; the daemon is not running then."""
+    def settled_job(self, name: str = "waiting") -> Path:
+        """Return the folder of a job that is claimed and waits; the daemon is not running then."""
         self.end()
         (self.state / "paused").touch()
         if wrong := self.start():
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
-        self.drop("waiting")
+        self.drop(name)
         within = max(ENDS_WITHIN, self.options.within)
         until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), within)
         if code := self.end():
@@ -181,7 +184,7 @@ class World(Workspace):
         (self.state / "paused").unlink()
         found = set(self.state.glob("jobs/*")) - before
         if len(found) != 1:
-            raise RuntimeError("no job was taken that waits")
+            raise RuntimeError("no job was claimed that waits")
         return found.pop()
 
     def _are_queued(self, jobs: set[Path]) -> bool:
@@ -207,8 +210,7 @@ class World(Workspace):
         """Start a daemon and wait until it runs; return why it does not, or an empty string."""
         environment = {**os.environ, "HOME": str(self.root / "home"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml"),
-                   "--inbox", str(self.inbox), "--outbox", str(self.outbox), "--state",
-                   str(self.state), "--set", "job.backend=sketch"]  # fmt: skip
+                   "--set", "job.backend=sketch"]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
@@ -286,7 +288,8 @@ class World(Workspace):
         """Yield whether files outside were changed, and which files hold text from outside."""
         if snapshot(self.elsewhere) != self._before:
             yield "something outside was changed"
-        command = ["find", "out", "state", "daemon.log", "-type", "f", "-size", "-2000k", "-exec",
+        places = ["out", "finals", "state", "daemon.log"]
+        command = ["find", *places, "-type", "f", "-size", "-2000k", "-exec",
                    "grep", "--files-with-matches", "--text", CANARY, "{}", "+"]  # fmt: skip
         ran = subprocess.run(command, cwd=self.root, capture_output=True, check=False)
         found = ran.stdout.decode(errors="replace").splitlines()

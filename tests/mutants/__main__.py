@@ -1,31 +1,34 @@
 """Check that the tests catch small faults: `python -m tests.mutants [WORD...]`, or `make mutants`.
 
-Each entry of the YAML files in this folder describes one fault: the file, the text to find there
-(exactly once), what replaces it, and the tests that must then fail. A fault is applied to a copy
-of the tree, never to the tree itself. Words select the faults with one of them in their name or
-file. The exit code is 1 if a fault is not caught.
+Each entry of the YAML files in this folder describes one fault: its file, the symbol there (a
+qualified name, as `Jobs.commit`), text of one line within that symbol, what the text `becomes`, and
+the tests that must then fail. Without `becomes` the statement that begins on that line is dropped.
+A fault is applied to a copy of the tree, never to the tree itself. Words select the faults with one
+of them in their name or file. The exit code is 1 if a fault is not caught.
 """
 
 import argparse
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock
 
 import yaml
+from tests.mutants.forked import HUNG, Forks
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("daemon", "plugins", "export")
-TIMEOUT = 600.0
-"""Seconds after which the tests of one fault count as hanging, which catches it."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,52 @@ class Mutant:
 
     name: str
     file: str
-    find: str
-    replace: str
+    symbol: str
+    line: str
+    becomes: str | None
     tests: tuple[str, ...]
+
+    def applied(self, source: str) -> str:
+        """Return `source` with the fault; raises MisplacedError if it cannot be applied."""
+        found = next(
+            (node for name, node in symbols(ast.parse(source)) if name == self.symbol), None
+        )
+        if found is None:
+            raise MisplacedError(f"{self.file} has no {self.symbol}")
+        lines = source.split("\n")
+        numbers = [
+            number
+            for number in range(found.lineno, (found.end_lineno or found.lineno) + 1)
+            if self.line in lines[number - 1]
+        ]
+        if len(numbers) != 1:
+            raise MisplacedError(f"its text is on {len(numbers)} lines of {self.symbol}")
+        first = last = numbers[0]
+        text = lines[first - 1]
+        if self.becomes is not None:
+            changed = text.replace(self.line, self.becomes)
+        else:
+            last = next((node.end_lineno or first for node in ast.walk(found)
+                         if isinstance(node, ast.stmt) and node.lineno == first), 0)  # fmt: skip
+            changed = text[: len(text) - len(text.lstrip())] + "pass"
+        if not last:
+            raise MisplacedError(f"no statement of {self.symbol} begins on its line")
+        return "\n".join([*lines[: first - 1], changed, *lines[last:]])
+
+
+class MisplacedError(ValueError):
+    """A fault cannot be applied to the code as it is."""
+
+
+def symbols(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.stmt]]:
+    """Yield the functions, classes and constants in `node` with their qualified names."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield f"{prefix}{child.name}", child
+            yield from symbols(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.Assign | ast.AnnAssign):
+            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
+            yield from ((f"{prefix}{ast.unparse(target)}", child) for target in targets)
 
 
 def mutants() -> list[Mutant]:
@@ -47,10 +93,9 @@ def mutants() -> list[Mutant]:
         for entry in yaml.safe_load(path.read_text("utf-8"))
     ]
     return [
-        Mutant(entry["name"], entry["file"], entry["find"], entry["replace"],
-               tuple(entry["tests"].split()))
+        Mutant(**{"becomes": None, **entry, "tests": tuple(entry["tests"].split())})
         for entry in entries
-    ]  # fmt: skip
+    ]
 
 
 def misplaced(mutant: Mutant, root: Path = ROOT) -> str:
@@ -58,25 +103,14 @@ def misplaced(mutant: Mutant, root: Path = ROOT) -> str:
     path = root / mutant.file
     if not path.is_file():
         return f"{mutant.file} does not exist"
-    if (count := path.read_text("utf-8").count(mutant.find)) != 1:
-        return f"its text occurs {count} times in {mutant.file}"
+    try:
+        ast.parse(mutant.applied(path.read_text("utf-8")))
+    except MisplacedError as error:
+        return str(error)
+    except SyntaxError as error:
+        return f"it makes no Python: {error}"
     missing = [test for test in mutant.tests if not (root / test.partition("::")[0]).exists()]
     return f"{missing[0]} does not exist" if missing else ""
-
-
-def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
-    """Run `tests` in `tree` up to the first failure; return pytest's exit code and last line."""
-    packages = os.pathsep.join(str(tree / package) for package in PACKAGES)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env={**os.environ, "PYTHONPATH": packages}, timeout=TIMEOUT,
-            capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return 1, "the tests hang"
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return done.returncode, (lines or done.stdout.splitlines() or [""])[-1]
 
 
 def copy_tree(root: Path, target: Path) -> None:
@@ -92,14 +126,17 @@ def copy_tree(root: Path, target: Path) -> None:
 
 
 class Trial:
-    """Apply faults to copies of the tree `root`.
+    """Apply faults to copies of the tree `root`, `jobs` of them at the same time.
 
     Each selection of tests runs once without a fault too: `clean` remembers what that gave.
     """
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, jobs: int = 1) -> None:
         self._root = root
         self._lock = Lock()
+        self._forks: SimpleQueue[Forks] = SimpleQueue()
+        for _ in range(jobs):
+            self._forks.put(Forks())
         self.clean = cache(self._clean)
 
     def result(self, mutant: Mutant) -> tuple[bool, str]:
@@ -110,20 +147,38 @@ class Trial:
             clean = self.clean(mutant.tests)
         if clean:
             return False, f"without the fault: {clean}"
-        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-            copy_tree(self._root, Path(folder))
-            path = Path(folder) / mutant.file
-            path.write_text(path.read_text("utf-8").replace(mutant.find, mutant.replace), "utf-8")
-            code, line = run_tests(Path(folder), mutant.tests)
-        if code == 1:
+        code, line = self._run(mutant.tests, mutant)
+        if code in (1, HUNG):
             return True, line.removeprefix("FAILED ").partition(" - ")[0]
         return False, "not caught" if code == 0 else f"pytest ended with {code}: {line}"
 
+    def close(self) -> None:
+        """End the processes that run tests."""
+        while not self._forks.empty():
+            self._forks.get().close()
+
     def _clean(self, tests: tuple[str, ...]) -> str:
-        with tempfile.TemporaryDirectory(prefix="clean-") as folder:
-            copy_tree(self._root, Path(folder))
-            code, line = run_tests(Path(folder), tests)
+        code, line = self._run(tests)
         return "" if code == 0 else line
+
+    def _run(self, tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
+        """Run `tests` in a copy of the tree; return pytest's exit code and its last line."""
+        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+            tree = Path(folder)
+            copy_tree(self._root, tree)
+            if mutant is not None:
+                path = tree / mutant.file
+                path.write_text(mutant.applied(path.read_text("utf-8")), "utf-8")
+            forks = self._forks.get()
+            try:
+                packages = tuple(str(tree / package) for package in PACKAGES)
+                code, output = forks.run(tree, packages, tests)
+            finally:
+                self._forks.put(forks)
+        if code == HUNG:
+            return code, "the tests hang"
+        failed = [line for line in output if line.startswith(("FAILED", "ERROR"))]
+        return code, (failed or output or [""])[-1]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -146,8 +201,9 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 1 if wrong else 0
     print("| fault | file | caught by |\n| --- | --- | --- |")
-    began, caught, trial = time.monotonic(), 0, Trial()
-    with ThreadPoolExecutor(options.jobs) as pool:
+    began, caught = time.monotonic(), 0
+    trial = Trial(jobs=options.jobs)
+    with closing(trial), ThreadPoolExecutor(options.jobs) as pool:
         for mutant, (is_caught, how) in zip(
             selected, pool.map(trial.result, selected), strict=True
         ):

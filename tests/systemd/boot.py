@@ -110,7 +110,7 @@ def paints(machine: Machine) -> None:
 def killed(machine: Machine) -> None:
     settings(machine, steps=300)
     machine.run("systemctl", "reload", "stylewatch")
-    machine.until("new settings read", lambda: "read again, and hold" in machine.log())
+    machine.until("new settings read", lambda: "the settings were read again" in machine.log())
     drop(machine, "killed")
     machine.until("a first stage", lambda: stages(machine, "killed"))
     first = min(stages(machine, "killed"))
@@ -136,7 +136,7 @@ def reloads(machine: Machine) -> None:
     before = machine.property("MainPID")
     settings(machine, steps=5, more="loge: {}\nlimits: {attempts: none}\n")
     machine.run("systemctl", "reload", "stylewatch")
-    machine.until("a wrong config is told", lambda: "settings from before hold" in machine.log())
+    machine.until("a wrong config is told", lambda: "the old ones still apply" in machine.log())
     assert "'loge'" in machine.log() and "limits.attempts" in machine.log()
     assert machine.property("ActiveState") == "active"
     assert machine.property("MainPID") == before

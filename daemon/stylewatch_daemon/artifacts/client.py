@@ -5,8 +5,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.files.names import candidates
-from stylewatch_daemon.processes.child import Child
 
 SERVE = "stylewatch_daemon.artifacts.drawing_main:serve"
 

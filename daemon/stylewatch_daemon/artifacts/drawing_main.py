@@ -28,7 +28,7 @@ from stylewatch_daemon.artifacts.client import (
     ThumbnailRequest,
     evenly,
 )
-from stylewatch_daemon.processes.child import send
+from stylewatch_daemon.base.child import send
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.clip import ClipLimits, is_film

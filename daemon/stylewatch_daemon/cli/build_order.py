@@ -10,16 +10,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import JobOptions
-from stylewatch_daemon.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep
 from stylewatch_daemon.settings.resolve import size_limit
-from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe

@@ -1,43 +1,50 @@
 """Commands that leave requests for the daemon, and `stylewatch prune`."""
 
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import typer
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import InputError, UsageError
+from stylewatch_daemon.base.model import REFUSALS, End, Job, OutputFile, State, new_id, now
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.status import (
     NEARBY,
     attempts_of,
-    entry_of,
     find,
     find_open,
     incomplete_pairs,
+    job_of,
     open_ledger,
     pairs_meant,
     state_folder,
 )
-from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox import retention, status_json
-from stylewatch_daemon.queue import job_actions
-from stylewatch_daemon.queue.job_actions import nothing_to
+from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import Ledger
+from stylewatch_daemon.outbox import removal
+from stylewatch_daemon.outbox.job_files import SourceFile, Spot
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.sections import Retention
-from stylewatch_daemon.store import requests
-from stylewatch_daemon.store.journal import new_id
-from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.store.ledger_writer import now
 
 ANSWER_WITHIN_S = 5.0
 """Time that the daemon gets to act; during a job it looks for requests at every step."""
 
 LOOK_EVERY_S = 0.02
+
+_CANCELED_AFTER = {
+    State.CLAIMED: "after its pair is claimed",
+    State.RUNNING: "after the current step",
+}
+"""When a job ends that is canceled in this state, unless at once."""
 
 
 def pause(config_file: options.Config = None, state: options.State = None) -> None:
@@ -62,13 +69,13 @@ def drain(config_file: options.Config = None, state: options.State = None) -> No
 
 
 def request(state: Path, verb: str, **arguments: Any) -> bool:
-    """Leave a request and wait for the daemon to act; print why, where it has not acted."""
-    file = requests.leave(state, verb, **arguments)
+    """Leave a request and wait for the daemon to act; print why if it has not acted."""
+    request_id = requests.leave(state, verb, **arguments)
     if not status_json.is_at_work(state):
         echo(f"recorded for the next start: no daemon is running with the state folder {state}")
         return False
     until = time.monotonic() + ANSWER_WITHIN_S
-    while file.exists():
+    while requests.is_waiting(state, request_id):
         if time.monotonic() >= until:
             echo("requested; the daemon has not answered yet, and will as soon as it can")
             return False
@@ -85,15 +92,18 @@ def cancel(
         _cancel_incomplete(folder, pairs[0]["name"])
         return
     is_retry = requests.is_asked(folder, "retry", new=job)  # which is no job yet
-    job_id = job if is_retry else _open_entry(folder, job, "cancel").id
+    job_id = job if is_retry else _open_job(folder, job, "cancel").id
     if not request(folder, "cancel", job=job_id):
         return
-    entry = _entry(folder, job_id)
-    if entry.state == "cancelled":
-        echo(f"canceled: the inputs are in {shown(Path(entry.outbox, entry.refused_as or ''))}")
+    known = _job(folder, job_id)
+    if known.has_ended and known.end is End.CANCELED:
+        echo(_canceled(known))
     else:
-        when = "its pair is claimed" if entry.state == "claimed" else "the current step"
-        echo(f"canceling: {_name(entry)} ends after {when}")
+        echo(f"canceling: {_name(known)} ends {_CANCELED_AFTER.get(known.state, 'in a moment')}")
+
+
+def _canceled(job: Job) -> str:
+    return f"canceled: the inputs are in {shown(Path(job.outbox, job.refused_as or ''))}"
 
 
 def _cancel_incomplete(state: Path, pair: str) -> None:
@@ -101,10 +111,10 @@ def _cancel_incomplete(state: Path, pair: str) -> None:
     if not request(state, "cancel_incomplete", name=pair):
         return
     with open_ledger(state) as ledger:
-        latest = ledger.latest("cancelled", limit=NEARBY) if ledger else []
-    ended = [e for e in latest if e.name == pair and (e.finished or "") >= before]
-    for entry in ended:
-        echo(f"canceled: the inputs are in {shown(Path(entry.outbox, entry.refused_as or ''))}")
+        latest = ledger.latest(End.CANCELED, limit=NEARBY) if ledger else []
+    ended = [job for job in latest if job.name == pair and (job.finished or "") >= before]
+    for job in ended:
+        echo(_canceled(job))
     if not ended:
         echo(f"canceling: the files of {shown(pair)} are being moved to `_refused` in the outbox")
 
@@ -114,13 +124,13 @@ def finish(
 ) -> None:
     """Stop a job after the current step, and make its picture the final one."""
     folder = state_folder(config_file, state)
-    entry = _open_entry(folder, job, "finish")
-    if not attempts_of(folder, entry):
+    known = _open_job(folder, job, "finish")
+    if not attempts_of(folder, known):
         raise InputError(
-            f"{_name(entry)} was not started, so it has no picture yet; `stylewatch cancel` ends it"
+            f"{_name(known)} was not started, so it has no picture yet; `stylewatch cancel` ends it"
         )
-    if request(folder, "finish", job=entry.id):
-        echo(f"finishing: the current picture of {_name(entry)} becomes the final one")
+    if request(folder, "finish", job=known.id):
+        echo(f"finishing: the current picture of {_name(known)} becomes the final one")
 
 
 def dismiss(
@@ -140,15 +150,15 @@ def dismiss(
     if not (jobs or every):
         raise UsageError("name the jobs to dismiss, or pass --all for every refused or failed one")
     folder = state_folder(config_file, state)
-    entries = [_entry(folder, job) for job in jobs or ()]
-    for entry in entries:
-        if entry.state not in DISMISSIBLE:
+    known = [_job(folder, job) for job in jobs or ()]
+    for job in known:
+        if not (job.has_ended and job.end in REFUSALS):
             raise InputError(
-                f"{_name(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
+                f"{_name(job)} is {job.seen}: only refused and failed jobs can be dismissed"
             )
     until = now() if every else ""
-    if request(folder, "dismiss", jobs=[entry.id for entry in entries], until=until):
-        names = ", ".join(map(_name, entries)) or "every refused or failed job"
+    if request(folder, "dismiss", jobs=[job.id for job in known], until=until):
+        names = ", ".join(map(_name, known)) or "every refused or failed job"
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
@@ -165,47 +175,50 @@ def retry(
     """Run a finished job again with the same settings, as a new job."""
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    entry = _entry(folder, job)
-    job_actions.check_ended(entry, "run again")
+    known = _job(folder, job)
+    actions.check_ended(known, "run again")
     overrides = options.parse_sets(sets)
     job_part(overrides)  # raises for settings that a job can't have
-    wanted = job_actions.settings_for(entry, settings, overrides, from_stage)
-    for file in job_actions.needed(entry, from_stage):
+    wanted = actions.settings_for(known, settings, overrides, from_stage)
+    for file in actions.needed(known, from_stage):
         file.find()
     new = new_id()
-    arguments = {"job": entry.id, "new": new, "settings": wanted, "from_stage": from_stage}
+    arguments = {"job": known.id, "new": new, "settings": wanted, "from_stage": from_stage}
     if not request(folder, "retry", **arguments):
-        note(f"{_name(entry)} will run again as the job {new}")
+        note(f"{_name(known)} will run again as the job {new}")
         return
     if find(folder, new) is None:
-        raise InputError(f"{_name(entry)} could not be retried; the daemon's log has the reason")
-    echo(f"{_name(entry)} runs again, as the job {new}")
+        raise InputError(f"{_name(known)} could not be retried; the daemon's log has the reason")
+    echo(f"{_name(known)} runs again, as the job {new}")
 
 
-def _name(entry: Entry) -> str:
-    return shown(entry.title)
+def _name(job: Job) -> str:
+    return shown(job.title)
 
 
-def _entry(state: Path, job: str) -> Entry:
-    """Return the entry of `job`; UsageError if unknown, InputError for an incomplete pair."""
-    if find(state, job) is None:
-        _check_not_incomplete(state, job)
-    return entry_of(state, job)
+def _job(state: Path, name: str) -> Job:
+    """Return the job with this name or id.
+
+    Raises UsageError if there is none, InputError if it is an incomplete pair.
+    """
+    if find(state, name) is None:
+        _check_not_incomplete(state, name)
+    return job_of(state, name)
 
 
-def _open_entry(state: Path, job: str, verb: str) -> Entry:
-    """Return the entry of a job that has not ended; raises as `_entry`, and where it has."""
-    if entry := find_open(state, job):
-        return entry
-    _check_not_incomplete(state, job)  # a new pair of that name is more likely meant
-    raise InputError(nothing_to(verb, entry_of(state, job)))
+def _open_job(state: Path, name: str, verb: str) -> Job:
+    """Return a job that has not ended; raises as `_job`, and InputError if it has ended."""
+    if job := find_open(state, name):
+        return job
+    _check_not_incomplete(state, name)  # a new pair of that name is more likely meant
+    raise InputError(actions.nothing_to(verb, job_of(state, name)))
 
 
-def _check_not_incomplete(state: Path, job: str) -> None:
-    if pairs := incomplete_pairs(state, job):
+def _check_not_incomplete(state: Path, name: str) -> None:
+    if pairs := incomplete_pairs(state, name):
         raise InputError(
-            f"{job} is not a job yet: it waits in the inbox for {pairs[0]['waits_for']}; "
-            f"`stylewatch cancel {job}` cancels it"
+            f"{name} is not a job yet: it waits in the inbox for {pairs[0]['waits_for']}; "
+            f"`stylewatch cancel {name}` cancels it"
         )
 
 
@@ -216,7 +229,8 @@ def prune(
 ) -> None:
     """Remove the stages and inputs of finished jobs that `retention` no longer keeps.
 
-    The daemon does the same at its start and once a day, and forgets the oldest jobs.
+    The daemon does the same at its start and once a day, and forgets the oldest jobs. A file that
+    was changed since it was written stays.
     """
     overrides = options.parse_sets(sets)
     loaded = config.load(config_file, overrides)
@@ -225,15 +239,35 @@ def prune(
         echo("nothing: `retention` keeps all stages, inputs and jobs; see docs/settings.md")
         return
     count = size = 0
-    for outbox in settings.outboxes:
-        for file in retention.outlived(outbox, settings.retention, time.time()):
+    with open_ledger(loaded.state.path) as ledger:
+        for outbox, file in _outlived(ledger, settings.retention) if ledger else ():
             if not dry_run:
-                retention.remove(file)
-            echo(f"{amount(file.bytes):>9}  {shown(file.path)}")
-            count, size = count + 1, size + file.bytes
-    echo(f"{count} files {'would be removed' if dry_run else 'removed'}: {amount(size)}")
-    if settings.retention.ledger != "keep":  # the daemon alone writes the ledger
-        with open_ledger(loaded.state.path) as ledger:
-            before = retention.forgotten_before(settings.retention.ledger)
-            jobs = ledger.outlived(before) if ledger else 0
-        echo(f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day")
+                removal.remove(outbox, [file])
+            echo(f"{amount(file.size):>9}  {shown(outbox / file.path)}")
+            count, size = count + 1, size + file.size
+        echo(f"{count} files {'would be removed' if dry_run else 'removed'}: {amount(size)}")
+        if settings.retention.ledger != "keep":  # the daemon alone writes the ledger
+            before = removal.cutoff(settings.retention.ledger)
+            jobs = ledger.ended_before(before) if ledger else 0
+            echo(
+                f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day"
+            )
+
+
+def _outlived(ledger: Ledger, retention: Retention) -> Iterator[tuple[Path, OutputFile]]:
+    """Yield the files, with their outboxes, that are there, unchanged, and kept no longer."""
+    for part, days in (("stages", retention.stages), ("inputs", retention.inputs)):
+        if days != "keep":
+            for _, outbox, file in ledger.outlived(part, removal.cutoff(days)):
+                if _is_unchanged(outbox, file):
+                    yield Path(outbox), file
+
+
+def _is_unchanged(outbox: str, file: OutputFile) -> bool:
+    path = PurePosixPath(file.path)
+    spot = Spot(Path(outbox), str(path.parent), path.name)
+    try:
+        SourceFile(file.part, path.name, (spot,), file.sha256, file.size).find()
+    except InputError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from stylewatch_daemon.errors import DaemonError
+from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_painter.errors import (
     DivergedError,
     PainterError,
@@ -27,6 +27,7 @@ from stylewatch_plugins.errors import (
 )
 
 USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE, CONFIG = 64, 69, 70, 73, 78
+
 NOT_RUNNING = 3
 """As `systemctl status`: there is no daemon."""
 

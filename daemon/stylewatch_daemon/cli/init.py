@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import places, plain_inboxes
-from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import columns

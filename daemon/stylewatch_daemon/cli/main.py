@@ -27,7 +27,6 @@ _COMMANDS = {
         ("render", "render try figure"),
         ("submit", "submit"),
         ("status", "status show"),
-        ("report", "report"),
         ("control", "pause resume drain finish cancel dismiss retry"),
         ("settings", "recipes backends devices doctor"),
         ("control", "prune"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from stylewatch_daemon.errors import SettingsError, UsageError
+from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import Color, JobSettings
@@ -172,8 +172,8 @@ class JobOptions:
         list[str] | None,
         _job_option(
             metavar="KEY=V1,V2",
-            help="Run a job for each of these values, and draw a sheet of all:"
-            " strength=0.3,0.5,0.7. Repeatable, for every combination.",
+            help="Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
+            " combination. Without the daemon, a sheet of all is drawn.",
         ),
     ] = None
     mask: Annotated[

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylewatch_daemon.base.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.cli.options import expanded
-from stylewatch_daemon.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files

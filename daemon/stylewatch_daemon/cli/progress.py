@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.cli.exit_codes import note
-from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.queue.eta import EtaEstimator
+from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.worker.messages import Event, Staged
 
@@ -155,7 +155,6 @@ def running_text(running: Mapping[str, Any]) -> str:
     if running["loss"] is None:
         return "preparing"
     progress = Progress(
-        running["step"], running["steps"], running["size"], running["loss"], 0.0,
-        running.get("unit", "step"),  # an earlier version may still run
+        running["step"], running["steps"], running["size"], running["loss"], 0.0, running["unit"]
     )  # fmt: skip
     return progress_text(progress, running["seconds_left"])

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
+from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import progress_display
-from stylewatch_daemon.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import Member, Side, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory

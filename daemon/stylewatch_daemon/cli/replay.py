@@ -9,14 +9,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.files import atomic, flat_layout
+from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.model import MASK
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe, shortened
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings.job import JobSettings, MaskSettings, StageSettings
-from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import mistakes, refusing
@@ -126,18 +126,10 @@ class Replay:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
     def _find(self, record: InputRecord) -> Path:
-        """Return the file of an input: by its name, or under another name by its digest.
-
-        The inputs of a series lie beside the folders of its jobs.
-        """
-        homes = (self.folder, self.folder.parent, flat_layout.around(self.folder))
-        folders = [path for home in homes if (path := home / "inputs").is_dir()]
-        name = Path(record.name).name
-        named = next(
-            (path for folder in folders if (path := folder / name).is_file()),
-            self.folder / "inputs" / name,
-        )
-        others = [path for folder in folders for path in sorted(folder.iterdir())]
+        """Return the file of an input: by its name, or under another name by its digest."""
+        inputs = self.folder / "inputs"
+        named = inputs / Path(record.name).name
+        others = sorted(inputs.iterdir()) if inputs.is_dir() else []
         files = [path for path in (named, *others) if path.is_file()]
         same = (path for path in files if atomic.digest(path.resolve()) == record.sha256)
         path = next(same, named)
@@ -158,16 +150,9 @@ def read(path: Path) -> Replay:
         raise InputError(f"{shortened(file)} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not a receipt: {error}") from error
-    return Replay(checked(plain, file), file.parent)
-
-
-def checked(plain: Any, file: Path) -> Receipt:
-    """Check the receipt in `file`; raises InputError for that of a series, and an invalid one."""
-    if isinstance(plain, dict) and "sweep" in plain:
-        raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
     with refusing(InputError, str(file)):
         try:
-            return Receipt.model_validate(plain)
+            return Replay(Receipt.model_validate(plain), file.parent)
         except ValidationError as error:
             reasons = "; ".join(map(str, mistakes(error, Receipt)))
             raise InputError(f"{file} is not a receipt: {reasons}") from error

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -11,18 +11,18 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.alerts.notifier import notifying
+from stylewatch_daemon.app.alerts import notifying
+from stylewatch_daemon.app.monitoring import LOGGER, SystemdNotifier, logging_as
+from stylewatch_daemon.base.events import Reporter, Reporters
+from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import Begin, Lines, Show, moving_lines
-from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shortened
-from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service.monitoring import LOGGER, SystemdNotifier, logging_as
+from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.store.requests import is_paused
 from stylewatch_daemon.web.supervisor import Supervisor, systemd_socket
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
@@ -50,31 +50,43 @@ def run(
     context.obj["debug"] |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
     page = None if once else web_page(settings)
-    from stylewatch_daemon.service import daemon as service
+    from stylewatch_daemon.app import daemon
 
     with (
         reporting(settings.log, quiet=quiet) as log,
         notifying(to) as notifier,
         closing(Supervisor(page, systemd_socket(os.environ))) as supervisor,
     ):
-        reporter = Both(log, Both(notifier, supervisor))
+        reporter = Reporters(log, notifier)
         if once:
-            summary = service.once(ready, reporter)
+            summary = daemon.once(ready, reporter)
             if summary.waiting and is_paused(ready.state.path):
                 logging.getLogger(LOGGER).error(
                     "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
                 )
             raise typer.Exit(summary.exit_code)
 
-        def reread() -> ServiceSettings:
+        def reread() -> tuple[ServiceSettings, Callable[[], None]]:
+            """Return new settings, and what to call once they are in force."""
             new = load(source)
-            if new.log != settings.log:
-                reporter.needs_restart("log")
-            supervisor.offer(web_page(new))
-            notifier.offer(new.alerts.targets())
-            return service_settings(new, overrides)
+            changed, targets = web_page(new), new.alerts.targets()
+            supervisor.check(changed)
 
-        service.watch(ready, reporter, systemd=SystemdNotifier(os.environ), reread=reread)
+            def use() -> None:
+                supervisor.use(changed)
+                notifier.use(targets)
+                if new.log != settings.log:
+                    reporter.needs_restart("log")
+
+            return service_settings(new, overrides), use
+
+        daemon.watch(
+            ready,
+            reporter,
+            systemd=SystemdNotifier(os.environ),
+            reread=reread,
+            at_work=supervisor.start,
+        )
 
 
 @contextmanager
@@ -96,18 +108,10 @@ class _LogReporter(Reporter):
         self._log = log
         self._begin = begin
         self._displays: dict[str, Show] = {}
-        self._waiting: frozenset[Incomplete] = frozenset()
+        self._incomplete: set[tuple[str, str]] = set()
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
-
-    def reloaded(self) -> None:
-        self._log.info("the settings were read again; they apply from the next job on")
-
-    def not_reloaded(self, reason: str) -> None:
-        for line in reason.splitlines():
-            self._log.error("%s", line)
-        self._log.error("the new settings are wrong; the old ones still apply")
 
     def needs_restart(self, key: str) -> None:
         self._log.warning("%s was changed; this applies from the next start on", key)
@@ -117,9 +121,6 @@ class _LogReporter(Reporter):
 
     def claimed(self, job: str) -> None:
         self._log.info("claimed", extra={"job": job})
-
-    def divided(self, job: str, jobs: int) -> None:
-        self._log.info("a series of %d jobs", jobs, extra={"job": job})
 
     def job_started(self, job: str, started: Started) -> None:
         self._displays[job] = self._begin(job)
@@ -137,7 +138,7 @@ class _LogReporter(Reporter):
         self._end(job)
         self._log.info("done, in %s", folder, extra={"job": job})
 
-    def refused(self, job: str, reason: str, folder: Path) -> None:
+    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
         self._end(job)
         self._log.error("refused: %s; it is in %s", reason, folder, extra={"job": job})
 
@@ -145,13 +146,13 @@ class _LogReporter(Reporter):
         self._end(job)
         self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
 
-    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
         self._end(job)
         outcome = "failed permanently" if for_good else "failed, and will be tried again"
         level = logging.ERROR if for_good else logging.WARNING
         self._log.log(level, "%s: %s", outcome, reason, extra={"job": job, "trace": trace})
 
-    def paused(self, what: str, reason: str) -> None:
+    def waits(self, what: str, reason: str) -> None:
         self._end(what)
         self._log.error("waits: %s", reason, extra={"job": what})
 
@@ -162,11 +163,11 @@ class _LogReporter(Reporter):
         self._end(job)
         self._log.info("stopped; it continues from %s %d", unit, step, extra={"job": job})
 
-    def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        for pair in waiting:
-            if pair not in self._waiting:
+    def incomplete(self, pairs: Sequence[Pair]) -> None:
+        for pair in pairs:
+            if (pair.key, pair.waits_for) not in self._incomplete:
                 self._log.warning("waits for %s", pair.waits_for, extra={"job": pair.name})
-        self._waiting = frozenset(waiting)
+        self._incomplete = {(pair.key, pair.waits_for) for pair in pairs}
 
     def ignored(self, path: Path, why: str) -> None:
         self._log.warning("%s is ignored: %s", shortened(path), why)

@@ -14,10 +14,10 @@ import typer
 import yaml
 from platformdirs import user_config_path, user_pictures_path, user_state_path
 
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
-from stylewatch_daemon.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import Config, service_settings
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address

@@ -9,19 +9,19 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stylewatch_daemon.alerts.sender import (
+from stylewatch_daemon.app.alert_sender import (
     IN_WORDS,
     Message,
     countdown,
-    place,
     send,
     unusable,
+    url_number,
 )
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
 from stylewatch_daemon.doctor.backends import Status, check_all, check_backend
 from stylewatch_daemon.doctor.finding import Finding, exit_code, ok, problem
-from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings, web_page
@@ -87,10 +87,10 @@ def test(config_file: options.Config = None) -> None:
     if not urls:
         raise SettingsError(f"{path}: alerts has no URLs; add them as urls, or with urls_file")
     text = f"Alerts of {shown(socket.gethostname())} arrive here."
-    outcomes = send(urls, Message("stylewatch: test", text), countdown(ALERT_TIMEOUT_S))
-    for number, outcome in enumerate(outcomes):
-        echo(f"{place(number, len(urls))}: {IN_WORDS[outcome]}")
-    if (missed := sum(outcome != "sent" for outcome in outcomes)) > 0:
+    endings = send(urls, Message("stylewatch: test", text), countdown(ALERT_TIMEOUT_S))
+    for number, ending in enumerate(endings):
+        echo(f"{url_number(number, len(urls))}: {IN_WORDS[ending]}")
+    if (missed := sum(ending != "sent" for ending in endings)) > 0:
         raise UnavailableError(f"{missed} of {len(urls)} URLs were not reached")
 
 

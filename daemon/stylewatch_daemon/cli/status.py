@@ -11,23 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.base.model import PICTURES, Attempt, End, Job
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, note
 from stylewatch_daemon.cli.progress import running_text
-from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.files.names import abbreviated, safe_path, shown
-from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.model import JobState
-from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
+from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.outbox.status_txt import ASIDE
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import State
-from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
-from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.requests import is_paused
 from stylewatch_daemon.views.formatting import columns, duration, when
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, in_a_line, job_view
@@ -71,8 +68,8 @@ def settings_for(config_file: Path | None, state: Path | None) -> Config:
 
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger | None]:
-    """Open the ledger for reading; None where there is none yet. Raises OutputError."""
-    _ = status_json.is_at_work(state)  # raises OutputError where the folder cannot be read
+    """Open the ledger for reading; None if there is none yet. Raises OutputError."""
+    _ = status_json.is_at_work(state)  # raises OutputError if the folder cannot be read
     path = state / FILE_NAME
     if not path.exists():
         yield None
@@ -81,47 +78,47 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def find(state: Path, job: str) -> Entry | None:
-    """Return the entry of the job with this name or id, if there is one; raises OutputError."""
+def find(state: Path, name: str) -> Job | None:
+    """Return the job with this name or id, if there is one; raises OutputError."""
     with open_ledger(state) as ledger:
-        return ledger.find(job) if ledger else None
+        return ledger.find(name) if ledger else None
 
 
-def find_open(state: Path, job: str) -> Entry | None:
-    """Return the entry of the job with this name or id that has not ended, if there is one.
+def find_open(state: Path, name: str) -> Job | None:
+    """Return the job with this name or id that has not ended, if there is one.
 
     A job that runs again has the name of the one that has ended, until it gets its own folder.
     """
     with open_ledger(state) as ledger:
         if ledger is None:
             return None
-        entry = ledger.find(job)
-        return ledger.latest_open(job) if entry is None or entry.state in LAST else entry
+        job = ledger.find(name)
+        return ledger.latest_open(name) if job is None or job.has_ended else job
 
 
-def entry_of(state: Path, job: str) -> Entry:
-    """Return the entry of `job`; raises UsageError where there is none, with the nearest name."""
+def job_of(state: Path, name: str) -> Job:
+    """Return the job with this name or id; UsageError names the nearest if there is none."""
     with open_ledger(state) as ledger:
-        if ledger and (entry := ledger.find(job)):
-            return entry
-        latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
-    names = {entry.title for entry in latest}
+        if ledger and (job := ledger.find(name)):
+            return job
+        latest = ledger.latest(*End, limit=NEARBY) if ledger else []
+        names = {*(job.title for job in latest), *(ledger.open_jobs().values() if ledger else ())}
     if not names:
-        raise UsageError(f"there is no job {job!r}, nor any other yet")
-    raise UsageError(nearest(job, names, "job", LISTED))
+        raise UsageError(f"there is no job {name!r}, nor any other yet")
+    raise UsageError(nearest(name, names, "job", LISTED))
 
 
-def attempts_of(state: Path, entry: Entry) -> Sequence[Attempt]:
+def attempts_of(state: Path, job: Job) -> Sequence[Attempt]:
     """Return the attempts of a job, in order."""
     with open_ledger(state) as ledger:
-        return ledger.attempts(entry.id) if ledger else ()
+        return ledger.attempts(job.id) if ledger else ()
 
 
-def view_of(state: Path, job: str) -> JobView:
-    """Build the view of `job`; raises UsageError where there is none, with the nearest name."""
-    entry = entry_of(state, job)
+def view_of(state: Path, name: str) -> JobView:
+    """Build the view of the job with this name or id; raises as `job_of` does."""
+    job = job_of(state, name)
     status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
-    return job_view(entry, attempts_of(state, entry), status.get("running", ()))
+    return job_view(job, attempts_of(state, job), status.get("running", ()))
 
 
 def status(
@@ -169,7 +166,7 @@ def _start_command(source: Path, config_file: Path | None, state: Path | None) -
 def plain_inboxes(settings: Config) -> list[dict[str, Any]]:
     """Return the inboxes in the form of `status.json`, each with the number of its files.
 
-    Raises ShortageError where an inbox cannot be read now.
+    Raises ShortageError if an inbox cannot be read now.
     """
     return [
         {
@@ -234,15 +231,13 @@ def _text(now: Status, start: str) -> str:
 def _sections(now: Status) -> Iterator[tuple[str, Rows]]:
     more = now["counts"]["waiting"] - len(now["waiting"])
     waiting = [[name] for name in now["waiting"]]
-    aside = now["health"].get("set_aside", 0)
     sections: dict[str, Rows] = {
         "running": [[job["job"], running_text(job), job["device"]] for job in now["running"]],
         "queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
         "incomplete": [[pair["name"], pair["waits_for"]] for pair in now["incomplete"]],
         "problems": [[_line(text)] for text in now["health"]["trouble"]],
-        "set aside": [[f"{aside} {ASIDE}"]] if aside else [],
         "refused or failed": [[job["job"], _line(job["reason"])] for job in now["refused"]],
-        "notes": [[_line(text)] for text in now["health"].get("notes", ())],
+        "notes": [[_line(text)] for text in now["health"]["notes"]],
     }
     yield from ((title, rows) for title, rows in sections.items() if rows)
 
@@ -268,7 +263,7 @@ def _daemon(health: Mapping[str, Any], start: str) -> str:
         return f"no daemon is running: `{start}` starts it{paused}"
     if health["since"] is None:
         return "a daemon is starting"
-    scans = "; no file events, scans replace them" if health["observer"] is False else ""
+    scans = "; no file events, scans replace them" if not health["events"] else ""
     return (
         f"stylewatch {health['version']} is running since {health['since']}, "
         f"process {health['pid']}{paused}{scans}"
@@ -334,18 +329,17 @@ def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool
         echo_json(summary)
         return
     rows = {**summary, "files": ", ".join(abbreviated(Path(file)) for file in summary["files"])}
-    rows["earlier"] = f"a job of this name, {earlier.state}: {earlier.id}" if earlier else ""
+    rows["earlier"] = f"a job of this name, {earlier.seen}: {earlier.id}" if earlier else ""
     labels = {"name": "job", "waits_for": "waits for"}
     echo(columns([(labels.get(key, key), text) for key, text in rows.items() if text]))
 
 
 def _job_sections(view: JobView) -> Iterator[str]:
     yield columns([(label, text) for label, text in _summary(view) if text])
-    went_well = view.entry.state == "done" and len(view.attempts) == 1
+    went_well = view.job.end in PICTURES and len(view.attempts) == 1
     tables: dict[str, Iterable[Sequence[str]]] = {
         "warnings": [(warning,) for warning in view.warnings],
         "attempts": () if went_well else view.attempt_rows,
-        "jobs": view.jobs,
     }
     for title, rows in tables.items():
         if rows:
@@ -354,37 +348,35 @@ def _job_sections(view: JobView) -> Iterator[str]:
 
 def _summary(view: JobView) -> Iterator[tuple[str, str]]:
     """Yield what a person asks first, by label; empty texts are left out."""
-    entry, receipt = view.entry, view.receipt
+    job, receipt = view.job, view.receipt
     yield "job", view.name
-    is_early = receipt is not None and receipt.state == "finished"
-    detail = " (finished early)" * is_early + " (dismissed)" * entry.dismissed
-    yield "state", f"{entry.state}{detail}"
+    yield "state", f"{job.seen}{' (dismissed)' * job.dismissed}"
     yield "progress", running_text(view.running) if view.running else ""
-    yield "reason", in_a_line(entry.reason)
+    yield "reason", in_a_line(job.reason)
     yield "inputs", ", ".join(f"{picture.name} ({picture.size})" for picture in view.inputs)
-    if entry.settings is not None:
+    if job.settings is not None:
         changes = ", ".join(f"{key}={value}" for key, value in view.changes)
         yield "settings", changes or "all as by default"
     if receipt is not None:
         yield "time", f"{duration(receipt.seconds)}, finished {when(receipt.finished)}"
     else:
-        yield "entered", when(entry.entered)
-        yield "finished", when(entry.finished) if entry.finished else ""
+        yield "entered", when(job.entered)
+        yield "finished", when(job.finished) if job.finished else ""
     yield "result", _result(view)
-    yield "files", shown(Path(entry.outbox, entry.refused_as)) if entry.refused_as else ""
-    yield "retry of", shown(entry.retry_of)
-    yield "id", entry.id
+    yield "files", shown(Path(job.outbox, job.refused_as)) if job.refused_as else ""
+    yield "retry of", shown(job.retry_of)
+    yield "id", job.id
 
 
 def _result(view: JobView) -> str:
     """Return the path of the output, and if it is gone; the job's folder while there is none."""
-    entry, receipt = view.entry, view.receipt
-    if entry.place is None:
+    job, receipt = view.job, view.receipt
+    if job.place is None:
         return ""
-    folder = Path(entry.outbox, entry.place)
+    folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
     with suppress(PermissionError):  # then this user cannot know
-        if entry.state == "done" and not result.exists():
+        if job.end in PICTURES and not result.exists():
             return f"{shown(result)}, which is no longer there"
     size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""
     return f"{shown(result)}{size}"

@@ -1,4 +1,4 @@
-"""`stylewatch submit`: put a pair into the inbox, and follow the job to its end if asked to."""
+"""`stylewatch submit`: put jobs into the inbox, and follow them to their ends if asked to."""
 
 import sys
 import time
@@ -9,24 +9,33 @@ from typing import Annotated, Any
 
 import typer
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
 from stylewatch_daemon.cli.status import find
 from stylewatch_daemon.files.names import safe, shown
-from stylewatch_daemon.ingest import submit as submission
-from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import members
-from stylewatch_daemon.store.ledger import Entry
 
 POLL_EVERY_S = 0.25
 
 RETRY_LATER = 75
-ENDS: Mapping[str, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": RETRY_LATER}
-"""The exit codes of the final states."""
+ENDS: Mapping[End, int] = {
+    End.DONE: 0,
+    End.STOPPED_EARLY: 0,
+    End.REFUSED: 65,
+    End.FAILED: 70,
+    End.CANCELED: RETRY_LATER,
+}
+"""The exit codes of the ends."""
+
+Settings = Mapping[str, Any]
+"""Settings of a job, as its job.yaml has them."""
 
 
 @with_job_options
@@ -44,43 +53,51 @@ def submit(
         Path | None, typer.Option(help="Use this inbox, not the first one of config.yaml.")
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for the end of the job, with its progress.")
+        bool, typer.Option("--wait", "-w", help="Wait for the end of each job, with its progress.")
     ] = False,
     config_file: options.Config = None,
     state: options.State = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon."""
+    """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon.
+
+    With --sweep there is a job for each value.
+    """
     request = build_order.RenderRequest(tuple(pictures), job, config_file)
-    settings, job_yaml = _settings(request)
+    settings, jobs = _settings(request)
     recipe = settings.job.resolve(*settings.recipes)
     content, styles = build_order.content_and_styles(pictures, settings.job.only)
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(pictures, settings.job.only))
-    submission.check_name(wanted, settings.watch.ignore)
+    wanted_names = [safe(f"{wanted}-{member}") if member else wanted for member in jobs]
+    for each in wanted_names:
+        submission.check_name(each, settings.watch.ignore)
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
     outboxes = [
         known.outbox for known in settings.inboxes if known.path.resolve() == place.resolve()
     ]
-    names = submission.free(wanted, place, *outboxes)
-    new = (each for each in names if find(folder, each) is None)
-    submitted = submission.put(place, new, files, job_yaml)
-    echo(submitted)
+    submitted = []
+    for each, job_yaml in zip(wanted_names, jobs.values(), strict=True):
+        names = submission.free(each, place, *outboxes)
+        new = (unused for unused in names if find(folder, unused) is None)
+        submitted.append(submission.put(place, new, files, job_yaml))
+        echo(submitted[-1])
     if not quiet:
         build_order.note_size_limit(settings.job, recipe, content, settings.limits.max_pixels)
     if others := _other_inboxes(folder, place):
         if wait or not quiet:
             note(
-                f"{submitted} waits in {place}, which the running daemon does not watch: add that "
-                f"inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
+                f"{', '.join(submitted)}: in {place}, which the running daemon does not watch: add "
+                f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
             )
         raise typer.Exit(RETRY_LATER if wait else 0)
     if wait:
-        raise typer.Exit(follow(folder, submitted, quiet=quiet))
+        codes = [follow(folder, name, quiet=quiet) for name in submitted]
+        raise typer.Exit(next((code for code in codes if code), 0))
     if not (quiet or status_json.is_at_work(folder)):
-        note(f"it waits in {place}: no daemon is running with the state folder {folder}")
+        note(f"waiting in {place}: no daemon is running with the state folder {folder}")
 
 
 def _other_inboxes(state: Path, inbox: Path) -> list[str]:
@@ -92,18 +109,24 @@ def _other_inboxes(state: Path, inbox: Path) -> list[str]:
     return [] if is_watched else watched
 
 
-def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Any]]:
-    """Return the settings and the job.yaml, both checked; raises as `make_plan` does."""
+def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Settings]]:
+    """Return the settings, and a job.yaml for each job, all checked; raises as `make_plan` does.
+
+    Jobs are named by the values of a sweep; the only job has an empty name.
+    """
     overrides = build_order.overrides_of(request.options)
     job_yaml = build_order.job_part(overrides)
     settings = config.load(request.config_file, overrides)
     build_order.check_pictures("submit", request.pictures, settings.job.only)
     sweep = build_order.parse_sweep(request.options.sweep)
-    if sweep:
-        for member in members(sweep):
-            config.override(settings, member.overrides)
-        job_yaml = {**job_yaml, "sweep": {key: list(values) for key, values in sweep.items()}}
-    return settings, job_yaml
+    if not sweep:
+        return settings, {"": job_yaml}
+    jobs = {}
+    for member in members(sweep):
+        config.override(settings, member.overrides)
+        merged = config.merge_job(job_yaml, build_order.job_part(member.overrides))
+        jobs[member.name] = {key: value for key, value in merged.items() if value != {}}
+    return settings, jobs
 
 
 def follow(state: Path, job: str, *, quiet: bool) -> int:
@@ -111,30 +134,30 @@ def follow(state: Path, job: str, *, quiet: bool) -> int:
     with _printing(quiet) as print_progress:
         while True:
             running = status_json.is_at_work(state)
-            entry = find(state, job)
-            if entry is not None and entry.state in ENDS:
+            found = find(state, job)
+            if found is not None and found.has_ended and found.end is not None:
                 break
             if not running:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
                 return RETRY_LATER
-            print_progress(f"{job}: {_progress(entry, status_json.read(state) or {})}")
+            print_progress(f"{job}: {_progress(found, status_json.read(state) or {})}")
             time.sleep(POLL_EVERY_S)
-    if entry.state != "done":
-        note(f"{entry.title}: {entry.state}: {entry.reason}".removesuffix(": "))
+    if found.end not in PICTURES:
+        note(f"{found.title}: {found.seen}: {found.reason}".removesuffix(": "))
     elif not quiet:
-        echo(str(Path(entry.outbox, entry.title)))
-    return ENDS[entry.state]
+        echo(str(Path(found.outbox, found.title)))
+    return ENDS[found.end]
 
 
-def _progress(entry: Entry | None, published: Mapping[str, Any]) -> str:
-    if entry is None:
+def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
+    if job is None:
         return "waits in the inbox"
     jobs = published.get("running", [])
-    if running := next((job for job in jobs if job["id"] == entry.id), None):
+    if running := next((each for each in jobs if each["id"] == job.id), None):
         return running_text(running)
     if published.get("health", {}).get("paused"):
         return "waits: the daemon is paused"
-    return entry.reason or "waits in the queue"
+    return job.reason or "waits in the queue"
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
-from stylewatch_daemon.processes.child import Child, send
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry

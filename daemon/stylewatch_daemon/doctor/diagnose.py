@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stylewatch_daemon.alerts.sender import unusable
+from stylewatch_daemon.app.alert_sender import unusable
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.doctor import backends, places
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
-from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.executors.ray.messages import (
@@ -22,9 +24,7 @@ from stylewatch_daemon.executors.ray.messages import (
     Message,
     unpack,
 )
-from stylewatch_daemon.files import shortages
-from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.processes.child import Child
+from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Alerts, Demand
 from stylewatch_painter.installation import install_command

@@ -7,23 +7,20 @@ from contextlib import closing
 from os.path import lexists
 from pathlib import Path
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
-from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.files import atomic, disk_space, mounts
-from stylewatch_daemon.files.names import shortened, shown
-from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.files.names import shortened
+from stylewatch_daemon.intake import watch
+from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.ledger import ledger
+from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox, Pairing
 from stylewatch_daemon.settings.style_library import check_default_style
-from stylewatch_daemon.store import ledger
-from stylewatch_daemon.store.state_dir import REASON, State
-
-NAMED = 20
-"""Damaged jobs that are named; the others are counted."""
 
 _CANNOT_WRITE, _WRONG = 73, 78
 _LOCKS = Path("/proc/locks")
@@ -32,7 +29,7 @@ _LOCKS = Path("/proc/locks")
 def check(settings: ServiceSettings) -> Iterator[Finding]:
     """Yield the findings on the folders of `settings`; a missing folder is not created."""
     table = mounts.table()
-    state = State(settings.state.path)
+    state = StateDir(settings.state.path)
     daemon = _daemon(state.lock)
     yield daemon
     if daemon.verdict is Verdict.OK:
@@ -42,10 +39,11 @@ def check(settings: ServiceSettings) -> Iterator[Finding]:
         yield from _inbox(inbox, settings, table)
     for outbox in settings.outboxes:
         yield _outbox(outbox, settings, table)
+    for folder in settings.finals:
+        yield _finals(folder, table)
     yield from _style_library(settings.pairing)
     yield _state(state.root, table)
-    yield from _ledger(state.root / ledger.FILE_NAME)
-    yield from _damaged_jobs(state)
+    yield from _ledger(state.ledger)
     yield _room(settings)
 
 
@@ -65,11 +63,11 @@ def _daemon(lock: Path) -> Finding:
 def _file_events(state: Path) -> Iterator[Finding]:
     """Report what the daemon last published of its file events."""
     health = (status_json.read(state) or status_json.nothing())["health"]
-    if health["observer"] is False:
+    if not health["events"]:
         yield note(
             "file events",
-            f"the daemon gets none in an inbox, scans it every {watcher.POLL_S:g} s, and tries "
-            "events again every few minutes; `stylewatch status` says where and why",
+            f"the daemon gets none in an inbox, scans it every {watch.SCAN_S:g} s, and tries "
+            "events again every minute; its log says where and why",
         )
 
 
@@ -104,28 +102,18 @@ def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Find
 
 
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
-    """Check how new files in an inbox are noticed, with a file that is created there."""
-    what, watch = f"events of {folder}", settings.watch
-    scanned = f"it is scanned every {min(watch.rescan_s, watcher.POLL_S):g} s"
-    if watch.polling == "yes":
-        return ok(what, f"not used (watch.polling: yes); {scanned}")
+    """Say how new files in an inbox are noticed."""
+    what, rescan_s = f"events of {folder}", settings.watch.rescan_s
+    often = f"it is scanned every {min(rescan_s, watch.SCAN_S):g} s"
+    if settings.watch.events == "no":
+        return ok(what, f"not used (watch.events: no); {often}")
+    reason = f"{kind} does not report changes by other machines"
+    if not watch.wants_events(folder, settings.watch.events):
+        return ok(what, f"{reason}; {often}")
     if not mounts.tells_events(folder, mounts.table()):
-        reason = f"{kind} does not report changes by other machines"
-        if watch.polling == "no":
-            return note(what, f"{reason}: set watch.polling: auto, or new files are found late")
-        return ok(what, f"{reason}; {scanned}")
-    try:
-        received = watcher.brings_events(folder)
-    except OSError as error:
-        return note(
-            what,
-            f"not available ({error.strerror}); {scanned}. Raise the limits with "
-            "`sysctl fs.inotify.max_user_instances` and `...max_user_watches`",
-        )
-    if received:
-        return ok(what, "working; a new file was noticed")
-    missing = f"none came for a new file; {scanned}"
-    return note(what, "not tried: no file can be created there" if received is None else missing)
+        late = f"or new files may be found {rescan_s:g} s late"
+        return note(what, f"{reason}: set watch.events: auto, {late}")
+    return ok(what, f"they wake the daemon; it scans every {rescan_s:g} s without them, too")
 
 
 def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
@@ -136,6 +124,14 @@ def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
         Outbox(folder, settings.outbox.sharing).probe()
     except OutputError as error:
         return problem(what, str(error), _CANNOT_WRITE)
+    return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
+
+
+def _finals(folder: Path, table: str) -> Finding:
+    """Check that links to final images can be made in `folder`."""
+    what = f"finals folder {folder}"
+    if finding := _folder_problem(what, folder, os.W_OK | os.X_OK):
+        return finding
     return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
 
 
@@ -178,19 +174,6 @@ def _ledger(path: Path) -> Iterator[Finding]:
         yield problem("ledger", str(error), _WRONG)
     else:
         yield ok("ledger", f"{path} is intact")
-
-
-def _damaged_jobs(state: State) -> Iterator[Finding]:
-    """Report the jobs that were set aside for a fault in their records, or one of the daemon."""
-    damaged = state.set_aside()
-    for job in damaged[:NAMED]:
-        yield note(
-            f"job {shown(job.job)}",
-            f"it was set aside: {job.reason}. Drop its images again if you want the job; they are "
-            f"in {shown(job.folder)} with a {REASON}; then remove that folder",
-        )
-    if len(damaged) > NAMED:
-        yield note("jobs", f"{len(damaged) - NAMED} more were set aside, in {state.damaged}")
 
 
 def _room(settings: ServiceSettings) -> Finding:

@@ -9,7 +9,7 @@ from multiprocessing import Pipe
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from stylewatch_daemon.files import shortages
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
 
 

@@ -8,10 +8,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.scheduler import Scheduler
 from stylewatch_daemon.executors.worker_process import WorkerProcess
-from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker.messages import AttemptEvent
 
 WORK = "stylewatch_daemon.worker.batch:work"

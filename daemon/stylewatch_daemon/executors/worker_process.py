@@ -1,7 +1,7 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
 When a worker dies, `WorkerProcess.receive` emits what it sent before, and then ends its attempts:
-as Lost if it had taken their orders, else as Failed by a shortage, which costs no attempt.
+as Lost if it had taken their orders, else as Failed by a lack of the machine.
 """
 
 import time
@@ -14,11 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import get_args
 
-from stylewatch_daemon.errors import ShortageError
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.child import Child, decode
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors.scheduler import DROPPED, Emit
-from stylewatch_daemon.files import shortages
-from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.processes.child import Child, decode
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptEvent,
@@ -156,7 +155,7 @@ class WorkerProcess:
         except OSError as error:  # no process to be had, or it died this very moment
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
             reason = f"the worker process could not be used: {why}"
-            self._lose(Failed(reason, ShortageError.exit_code))
+            self._lose(Failed(reason, Cause.MACHINE))
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to the worker, if it runs that attempt."""
@@ -237,7 +236,7 @@ class WorkerProcess:
 
         A process that never took its orders says nothing about them: they are tried again later.
         """
-        return Lost(why) if self._serves else Failed(why, ShortageError.exit_code)
+        return Lost(why) if self._serves else Failed(why, Cause.MACHINE)
 
     def _kill(self) -> None:
         if self._child is not None:

@@ -16,7 +16,7 @@ from io import BufferedReader, BufferedWriter
 from itertools import takewhile
 from pathlib import Path
 
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.base.errors import InputError
 
 CHUNK = 1 << 20
 """Bytes that are copied or hashed at a time."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from stylewatch_daemon.errors import FullError
+from stylewatch_daemon.base.errors import FullError
 
 _UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
 _FEW = 10  # numbers below it get a decimal

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
 
 _REMOTE = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|vboxsf|ceph|afs|fuse\.("

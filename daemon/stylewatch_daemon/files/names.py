@@ -12,16 +12,13 @@ LONGEST = 120
 SHOWN = 240
 """Characters of a path that the log and the status show."""
 
-JOBS = "_jobs"
-"""The folder of the jobs of flat albums."""
-
 PICTURE_SUFFIXES = frozenset(
     {"apng", "avif", "bmp", "dib", "gif", "heic", "heif", "hif", "jfif", "jp2", "jpe", "jpeg",
      "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"}
 )  # fmt: skip
 """Suffixes of files that count as pictures where the name says nothing else."""
 
-RESERVED = frozenset({"_refused", "_status.txt", JOBS})
+RESERVED = frozenset({"_refused", "_status.txt"})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)
 """Names of devices in Windows, with any suffix."""

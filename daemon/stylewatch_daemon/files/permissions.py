@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic
 
 OnEntered = Callable[[int], object]

@@ -3,6 +3,7 @@
 Files are made in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -12,8 +13,9 @@ from io import BufferedWriter
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon.errors import InputError, OutputError
-from stylewatch_daemon.files import atomic, flat_layout, safe_dirs
+from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.files.permissions import OPEN, PRIVATE, Sharing
 
@@ -28,11 +30,9 @@ CLIP_FOLDER = ".clip"
 """Folder, below a job's staged files, of painted frames and segments of a clip."""
 
 REFUSED, REASON = "_refused", "reason.txt"
-_INCOMPLETE = f"{REFUSED}.half"
-"""A folder for REFUSED that is not complete yet, in the staging folder."""
 
-Remember = Callable[[str], object]
-"""Called with a folder's name before the folder is made: after a kill the job finds it again."""
+_NOTE = f"{REFUSED}.json"
+"""Where a refused job's folder is moved, and its files; in the staging folder until `clear`."""
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
@@ -46,7 +46,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
     """Open the file `name` of a job in its folder `staging`; it is there once all is written.
 
     The bytes are synced, the name is not: publishing it does that, or `keep_staged`. Raises
-    OutputError where a link leads out of the folder, or the folder is gone, as its disk may be.
+    OutputError if a link leads out of the folder, or the folder is gone, as its disk may be.
     """
     above, inner = _above(staging)
     path = PurePosixPath(inner, name)
@@ -65,9 +65,9 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
 def keep_staged(staging: Path, names: Iterable[str]) -> None:
     """Sync the names of staged files, before anything depends on them; raises as `stage` does."""
     above, inner = _above(staging)
-    for place in {PurePosixPath(inner, name).parent for name in names}:
-        with safe_dirs.opened(above, str(place)) as folder:
-            atomic.sync_folder(folder)
+    for folder in {str(PurePosixPath(inner, name).parent) for name in names}:
+        with safe_dirs.opened(above, folder) as handle:
+            atomic.sync_folder(handle)
 
 
 def _above(staging: Path) -> tuple[Path, str]:
@@ -77,18 +77,13 @@ def _above(staging: Path) -> tuple[Path, str]:
     return above, str(staging.relative_to(above))
 
 
-def reason_text(reason: str) -> bytes:
-    """Return the content of REASON."""
-    return f"{reason.strip()}\n".encode(errors="replace")
-
-
 class Outbox:
     """The outbox at `root`.
 
     What is published has the permissions of `sharing`. Others may write here too, so no link below
     `root` is followed. `is_reserved` tells whether a folder belongs to a job, there or not.
     `check_copy` is called before an input is copied because it cannot be linked; it may raise
-    OutputError. Methods raise OutputError where the outbox cannot be written.
+    OutputError. Methods raise OutputError if the outbox cannot be written.
     """
 
     def __init__(
@@ -118,30 +113,32 @@ class Outbox:
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
-        """Return `name`, or `name-2` ... where it is taken; OutputError where it leads out."""
-        free = (place for place in candidates(name) if not any(map(lexists, self._paths(place))))
-        place = next(place for place in free if not self._is_reserved(place))
-        root = os.path.realpath(self.root)
-        for path in self._paths(place):
-            if os.path.commonpath([root, os.path.realpath(path)]) != root:
-                raise OutputError(
-                    f"{name} leads out of the outbox {self.root}; remove the link there"
-                )
+        """Return `name`, or `name-2` ... if it is taken; raises OutputError if it leads out."""
+        place = next(place for place in candidates(name) if not self._is_taken(place))
+        root, path = (os.path.realpath(path) for path in (self.root, self.root / place))
+        if os.path.commonpath([root, path]) != root:
+            raise OutputError(f"{name} leads out of the outbox {self.root}; remove the link there")
         return place
 
-    def reserve(self, name: str, remember: Remember, chosen: str | None = None) -> Path:
+    def _is_taken(self, place: str) -> bool:
+        return lexists(f"{self.root}/{place}") or self._is_reserved(place)
+
+    def reserve(
+        self, name: str, remember: Callable[[str], object], chosen: str | None = None
+    ) -> Path:
         """Make the folder `chosen`; else choose one, remember it, and make that. Return its path.
 
-        Where someone else has made the folder meanwhile, another one is chosen.
+        If someone else has made the folder meanwhile, another one is chosen. `remember` is called
+        with the place before the folder is made: after a kill the job finds it again.
         """
         with self._writing():
             while True:
                 if (place := chosen or self.choose(name)) != chosen:
                     remember(place)
-                above, own = PurePosixPath(place).parent, PurePosixPath(place).name
+                path = PurePosixPath(place)
                 atomic.make_folder(self.root)
-                with self._shared(above) as folder, suppress(FileExistsError):
-                    os.mkdir(own, dir_fd=folder)
+                with self._shared(path.parent) as folder, suppress(FileExistsError):
+                    os.mkdir(path.name, dir_fd=folder)
                     atomic.sync_folder(folder)
                     return self.reopen(place)
                 chosen = None
@@ -161,14 +158,17 @@ class Outbox:
                     os.rmdir(path.name, dir_fd=folder)
 
     def drop_stages(self, folder: Path, kept: Container[str]) -> None:
-        """Remove the stages in `folder` except `kept`: those of attempts that started over."""
+        """Remove the stages in `folder` except those with the names `kept`.
+
+        The others are those of attempts that started over.
+        """
         with (
             suppress(OSError),
             safe_dirs.opened(self.root, f"{self._place(folder)}/{STAGES}") as stages,
             os.scandir(stages) as entries,
         ):
             for name in [entry.name for entry in entries]:
-                if PurePosixPath(name).stem.isdecimal() and f"{STAGES}/{name}" not in kept:
+                if PurePosixPath(name).stem.isdecimal() and name not in kept:
                     os.unlink(name, dir_fd=stages)
 
     # -- staging
@@ -191,15 +191,6 @@ class Outbox:
         """Return whether the staging folder `staged_at` has a receipt, so it is not published."""
         return lexists(f"{self.root}/{STAGING}/{staged_at}/{RECEIPT}")
 
-    def receipt(self, staged_at: str) -> bytes:
-        """Return the receipt in the staging folder `staged_at`."""
-        with (
-            self._writing(),
-            safe_dirs.opened(self.root, f"{STAGING}/{staged_at}") as staging,
-            atomic.open_regular(RECEIPT, staging) as file,
-        ):
-            return file.read()
-
     def clear(self, job_id: str) -> None:
         """Remove the job's staging folder."""
         if not lexists(f"{self.root}/{STAGING}/{job_id}"):
@@ -216,15 +207,6 @@ class Outbox:
         ):
             for name in [entry.name for entry in entries]:
                 shutil.rmtree(name, ignore_errors=True, dir_fd=trash)
-
-    def can_link(self, path: Path) -> bool:
-        """Return whether the file `path` can be linked here, and need not be copied."""
-        mark = f"probe-{secrets.token_hex(8)}"
-        with suppress(OSError), self._staging() as staging:
-            os.link(path, mark, dst_dir_fd=staging, follow_symlinks=False)
-            os.unlink(mark, dir_fd=staging)
-            return True
-        return False
 
     # -- publishing
 
@@ -246,112 +228,82 @@ class Outbox:
 
     def archive(
         self, job_id: str, folder: Path, inputs: Sequence[Path], step: atomic.Step = lambda: None
-    ) -> dict[str, str]:
-        """Link or copy `inputs` into `folder/inputs`, and return their SHA-256 by name."""
+    ) -> list[OutputFile]:
+        """Link or copy `inputs` into `folder/inputs`; what is there already is not copied again."""
         if not inputs:
-            return {}
-        place, made, digests = f"{self._place(folder)}/inputs", ".input", {}
-        with self._writing(), self._staging(job_id) as staging, self._shared(place) as target:
-            for path in inputs:
-                is_there = False
-                with suppress(OSError):
-                    status = os.stat(path.name, dir_fd=target, follow_symlinks=False)
-                    is_there = os.path.samestat(path.lstat(), status)
-                if not is_there:
-                    self._link_or_copy(path, staging, made, step)
-                    os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
-                digests[path.name] = atomic.digest(path.name, target, step)
-            atomic.sync_folder(target)
-        return digests
+            return []
+        place = f"{self._place(folder)}/inputs"
+        with self._writing(), self._shared(place) as target:
+            archived = self._add(inputs, job_id, target, step)
+        return [file._replace(path=f"{place}/{file.path}", part="inputs") for file in archived]
 
-    def finish(self, staged_at: str, folder: Path) -> list[Path]:
-        """Publish the picture of a flat job, then the receipt in `staged_at`; return their paths.
-
-        What is published already is left as it is. Raises OutputError, too, where the picture's
-        name belongs to a file of somebody else.
-        """
-        place, paths = self._place(folder), []
-        for file, painting in flat_layout.paintings(place):
-            if not (folder / file).is_file():
-                continue
-            picture = PurePosixPath(painting)
-            with (
-                self._writing(),
-                safe_dirs.opened(self.root, place) as source,
-                self._shared(picture.parent) as target,
-            ):
-                if lexists(self.root / picture):
-                    raise OutputError(
-                        f"{picture}, which was not there before, is where an output belongs in "
-                        f"{self.root}: move it elsewhere"
-                    )
-                safe_dirs.move(source, file, target, picture.name)
-            paths.append(self.root / picture)
-        return [*paths, self.publish(staged_at, folder, RECEIPT)]
-
-    # -- refused jobs, in three steps: stage the folder, choose its place, publish it
-
-    def has_refused(self, job_id: str) -> bool:
-        """Return whether the folder of a refused job is staged, and not published yet."""
-        return (self.root / STAGING / job_id / REFUSED).exists()
-
-    def stage_refused(
+    def refuse(
         self,
         job_id: str,
+        name: str,
         inputs: Iterable[Path],
         reason: str,
         step: atomic.Step = lambda: None,
-    ) -> None:
-        """Stage a folder with links or copies of `inputs`, and `reason.txt`; it appears whole."""
+    ) -> tuple[str, list[OutputFile]]:
+        """Publish a folder with links or copies of `inputs` and the reason; return place and files.
+
+        The folder appears whole below REFUSED, and only once: until `clear` is called, repeating
+        this has the same result. The place is noted in staging before the folder is moved there;
+        if there is a note and no staged folder, it was moved.
+        """
         with self._writing():
+            staged = f"{STAGING}/{job_id}"
+            if not lexists(f"{self.root}/{staged}/{REFUSED}"):
+                with (
+                    suppress(FileNotFoundError),
+                    safe_dirs.opened(self.root, staged) as staging,
+                    atomic.open_regular(_NOTE, staging) as note,
+                ):
+                    place, files = json.load(note)
+                    return place, [OutputFile(*file) for file in files]
             atomic.make_folder(self.root)
             self.clear(job_id)
-            with self._staging(job_id) as staging:
-                with self._staging(f"{job_id}/{_INCOMPLETE}") as made:
-                    for path in inputs:
-                        self._link_or_copy(path, made, path.name, step)
-                    atomic.write(REASON, reason_text(reason), made)
-                    self._sharing.file(made, REASON)
-                    self._sharing.folder(made)
-                    atomic.sync_folder(made)
-                os.rename(_INCOMPLETE, REFUSED, src_dir_fd=staging, dst_dir_fd=staging)
+            with self._staging(f"{job_id}/{REFUSED}") as made:
+                files = self._add(inputs, job_id, made, step)
+                atomic.write(REASON, f"{reason.strip()}\n".encode(errors="replace"), made)
+                self._sharing.file(made, REASON)
+                self._sharing.folder(made)
+                atomic.sync_folder(made)
+                files.append(_record(REASON, "reason", made, step))
+            place = self.choose(f"{REFUSED}/{name}")
+            files = [file._replace(path=f"{place}/{file.path}") for file in files]
+            path = PurePosixPath(place)
+            with self._staging(job_id) as staging, self._shared(path.parent) as target:
+                atomic.write(_NOTE, json.dumps([place, files]).encode("ascii"), staging)
+                atomic.sync_folder(staging)
+                safe_dirs.move(staging, REFUSED, target, path.name)
+                atomic.sync_folder(staging)  # its absence there shows that this was done
+        return place, files
 
-    def choose_refused(self, name: str) -> str:
-        """Return the place for the refused job `name`."""
-        with self._writing():
-            return self.choose(f"{REFUSED}/{flat_layout.called(name)}")
+    def _add(
+        self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step
+    ) -> list[OutputFile]:
+        """Link or copy `inputs` into an opened folder if they are not there; return their records.
 
-    def publish_refused(self, job_id: str, place: str) -> Path:
-        """Move the staged folder of a refused job to `place`, and return its path there."""
-        path = PurePosixPath(place)
-        with (
-            self._writing(),
-            self._staging(job_id) as staging,
-            self._shared(path.parent) as target,
-        ):
-            safe_dirs.move(staging, REFUSED, target, path.name)
-            atomic.sync_folder(staging)  # its absence there shows that this was done
-        return self.root / place
-
-    def _link_or_copy(self, path: Path, folder: int, name: str, step: atomic.Step) -> None:
-        """Link or copy the file `path` into a folder below `.staging`."""
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)  # it was cut off
-        if not safe_dirs.link(path, folder, name):
-            self._check_copy(path)
-            atomic.copy(path, name, step=step, target_folder=folder)
-        self._sharing.file(folder, name)
+        Each appears there whole; their paths are their names.
+        """
+        added, made = [], ".input"
+        for path in inputs:
+            if not _is_there(path, folder, step):
+                with self._staging(job_id) as staging:
+                    with suppress(FileNotFoundError):
+                        os.unlink(made, dir_fd=staging)  # it was cut off
+                    if not safe_dirs.link(path, staging, made):
+                        self._check_copy(path)
+                        atomic.copy(path, made, step=step, target_folder=staging)
+                    self._sharing.file(staging, made)
+                    os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=folder)
+            added.append(_record(path.name, "refused", folder, step))
+            atomic.sync_folder(folder)
+        return added
 
     def _place(self, folder: Path) -> str:
         return str(folder).removeprefix(f"{self.root}/")
-
-    def _paths(self, place: str) -> Iterator[str]:
-        """Yield all paths that a job needs for itself, if its folder is `place`."""
-        yield f"{self.root}/{place}"
-        if not flat_layout.is_flat(place):
-            yield f"{self.root}/{flat_layout.folder(place)}"  # of a flat job with this name
-        for _, painting in flat_layout.paintings(place):
-            yield f"{self.root}/{painting}"
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
@@ -381,3 +333,21 @@ class Outbox:
                 f"the outbox {self.root} cannot be written ({error.strerror or error}); "
                 "waiting jobs start once it can be"
             ) from error
+
+
+def _is_there(path: Path, folder: int, step: atomic.Step) -> bool:
+    """Return whether an opened folder has the file `path`, or a copy of it, under its name."""
+    with suppress(FileNotFoundError, InputError), atomic.open_regular(path.name, folder) as file:
+        there, source = os.fstat(file.fileno()), path.lstat()
+        if os.path.samestat(there, source):
+            return True
+        is_as_long = there.st_size == source.st_size
+        return is_as_long and atomic.digest_of(file, step) == atomic.digest(path, step=step)
+    return False
+
+
+def _record(name: str, part: str, folder: int, step: atomic.Step) -> OutputFile:
+    """Return the record of a file in an opened folder, with its name as its path."""
+    with atomic.open_regular(name, folder) as file:
+        size = os.fstat(file.fileno()).st_size
+        return OutputFile(name, part, atomic.digest_of(file, step), size)

@@ -171,39 +171,13 @@ class ClipRecord(_Record):
     scenes: tuple[SceneRecord, ...]
 
 
-class PartRecord(_Record):
-    """A job of a series: its name there, its state, its final picture in the outbox."""
-
-    name: str
-    state: str
-    final: str | None = None
-
-
-class SeriesReceipt(_Record):
-    """The receipt of a series; each of its jobs has a receipt of its own."""
-
-    job: str
-    retry_of: str | None = None
-    state: Literal["done"]
-    sweep: dict[str, list[Any]]
-    jobs: tuple[PartRecord, ...]
-    inputs: tuple[InputRecord, ...]
-    stages: tuple[StageRecord, ...]
-    final: str
-    files: tuple[FileRecord, ...]
-    started: AwareDatetime
-    finished: AwareDatetime
-    seconds: float
-    version: str
-
-
 class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds."""
 
     job: str
     retry_of: str | None = None
     only: Literal["content", "style"] | None = None
-    state: Literal["done", "finished", "cancelled"]
+    state: Literal["done", "stopped early", "canceled"]
     recipe: dict[str, Any]
     color: ColorRecord | None = None
     output: OutputRecord | None = None

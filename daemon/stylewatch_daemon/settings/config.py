@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_config_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError
 
-from stylewatch_daemon.errors import DaemonError, SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.base.errors import DaemonError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files import mounts
 from stylewatch_daemon.files.identity import Identity, identity
 from stylewatch_daemon.settings import yaml_lines
@@ -65,19 +65,16 @@ class Config(Strict):
     web: Web = Web()
     log: Log = Log()
 
-    @field_validator("job")
-    @classmethod
-    def _refuse_sweep(cls, job: JobSettings) -> JobSettings:
-        if job.sweep:
-            raise ValueError(
-                "sweep makes a series of one job: set it in its job.yaml, or with --sweep"
-            )
-        return job
-
     @property
     def outboxes(self) -> tuple[Path, ...]:
         """Each outbox once."""
         return tuple(dict.fromkeys(inbox.outbox for inbox in self.inboxes))
+
+    @property
+    def finals(self) -> tuple[Path, ...]:
+        """Each folder for links to final images once."""
+        folders = (inbox.finals for inbox in self.inboxes if inbox.finals is not None)
+        return tuple(dict.fromkeys(folders))
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of that inbox; `archive` for one that is no longer configured."""
@@ -92,9 +89,10 @@ class Config(Strict):
         return apart
 
     def check(self) -> None:
-        """Raise SettingsError where the daemon's folders or the styles lie in an inbox.
+        """Raise SettingsError for folders that must not lie in others, or an unknown group.
 
-        Their files would be taken for input. `outbox.group` must exist, too.
+        Files of the daemon's folders and styles in an inbox would be taken for input. A link to a
+        final image in an outbox could take the place of a job's folder.
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
@@ -106,12 +104,22 @@ class Config(Strict):
                         f"the {kind} {path} lies in the inbox {inbox.path}: "
                         "move it out, or its files would be taken for input"
                     )
+        for finals in self.finals:
+            for kind, path in self._results():
+                if mounts.lies_in(finals, path, table):
+                    raise SettingsError(
+                        f"the finals folder {finals} lies in the {kind} {path}: name another "
+                        "folder in inboxes.finals"
+                    )
         _ = self.outbox.sharing
+
+    def _results(self) -> list[tuple[str, Path]]:
+        return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
     def _own_folders(self, inbox: Inbox) -> list[tuple[str, Path]]:
         return [
-            *(("outbox", path) for path in self.outboxes),
-            ("state folder", self.state.path),
+            *self._results(),
+            *(("finals folder", path) for path in self.finals),
             *(("inbox", other.path) for other in self.inboxes if other is not inbox),
         ]
 
@@ -313,7 +321,7 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
         return section.model_copy(update=changes)
 
     sections = {
-        "inboxes": tuple(update(inbox, "path", "outbox") for inbox in config.inboxes),
+        "inboxes": tuple(update(inbox, "path", "outbox", "finals") for inbox in config.inboxes),
         "state": update(config.state, "path"),
         "pairing": update(config.pairing, "styles"),
         "recipes": tuple(absolute(folder, base) for folder in config.recipes),

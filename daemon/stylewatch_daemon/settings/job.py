@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.files.names import FINAL, candidates, safe, safe_path, shown
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
@@ -211,20 +211,15 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-def _check_extension(pattern: str) -> None:
-    """Raise ValueError where a pattern for an image has an extension, which `format` sets."""
-    extension = PurePosixPath(pattern).suffix
-    if extension.lower() in FORMATS:
-        raise ValueError(f"`format` sets the extension: leave {extension} out")
-
-
 def _check_file_pattern(pattern: str) -> str:
     if "/" in pattern or "\\" in pattern:
         raise ValueError(
             "this names a file in the job's folder, and no folders: `name` names those, and "
-            "`flat` puts the final images of an album side by side"
+            "`finals` of an inbox links the final images side by side"
         )
-    _check_extension(pattern)
+    extension = PurePosixPath(pattern).suffix
+    if extension.lower() in FORMATS:
+        raise ValueError(f"`format` sets the extension: leave {extension} out")
     return _check_pattern(pattern)
 
 
@@ -280,12 +275,10 @@ MOST_MEMBERS = 64
 """Jobs of a series."""
 
 
-_NOT_SWEPT = ("sweep", "name", "final", "flat", "file_names", "priority", "set")
-
+_NOT_SWEPT = ("name", "final", "file_names", "priority", "set")
 
 _LONGEST_VALUE = 60
 """Characters of a value in a job's name."""
-
 
 _LONGEST_ROW = 6
 """Columns of a sheet of one field, before its members are arranged in a square."""
@@ -365,8 +358,6 @@ class JobSettings(Strict):
     ] = None
     only: Side | None = None
     """One side alone: the content reconstructed from its layers, or a texture of the style."""
-    sweep: Sweep = Field(default_factory=dict)
-    """Fields of the job with several values each: a series with one job per value."""
     mask: MaskSettings = MaskSettings()
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -380,8 +371,6 @@ class JobSettings(Strict):
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
     final: FilePattern = FINAL
     """The final image in it, without extension; fields as in `name`."""
-    flat: bool = False
-    """Name the final image as `name` says, and put the job's folder into `_jobs`."""
     artifacts: Artifacts = ()
     """Files drawn from the job's record: losses, progress, gif, sheet."""
     file_names: Annotated[dict[str, str], Field(max_length=MOST_STYLES)] = Field(
@@ -399,13 +388,6 @@ class JobSettings(Strict):
             raise ValueError(
                 f"depth: {self.depth} is for {' and '.join(_DEEP_FORMATS)}, and format is "
                 f"{self.format}: set depth: 8, or another format"
-            )
-        if self.flat:
-            _check_extension(self.name)
-        if self.flat and self.final != FINAL:
-            raise ValueError(
-                f"flat: the final image is named by `name`, and final is {self.final!r}: "
-                f"leave one of them out, or set final: {FINAL}"
             )
         return self
 

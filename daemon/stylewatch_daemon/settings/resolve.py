@@ -1,24 +1,23 @@
 """The settings in force for one job: config.yaml's defaults, its job.yaml, the command line."""
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon.errors import InputError, SettingsError
-from stylewatch_daemon.files import atomic, shortages
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, SettingsError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.recipes.recipe import Lbfgs, Recipe
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import mistakes, refusing
 
 _MOST_CACHED = 256
@@ -58,14 +57,12 @@ def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[s
         return {}
     document = _parse(job_file, folder)
     job = yaml_lines.check(JobSettings, document)
-    swept = (("sweep", "recipe"), job.sweep.get("recipe", ()))
-    for where, recipes in ((("recipe",), (job.recipe,)), swept):
-        if any(str(Path(str(recipe))).endswith((".yaml", ".yml")) for recipe in recipes):
-            # Whoever can drop a file could read any file of the daemon's, error by error.
-            raise SettingsError(
-                f"{job_file.name} line {document.line(where)}: recipe: a job names a recipe, not "
-                "a file; put the file into one of the folders under `recipes` in config.yaml"
-            )
+    if str(Path(job.recipe)).endswith((".yaml", ".yml")):
+        # Whoever can drop a file could read any file of the daemon's, error by error.
+        raise SettingsError(
+            f"{job_file.name} line {document.line(('recipe',))}: recipe: a job names a recipe, not "
+            "a file; put the file into one of the folders under `recipes` in config.yaml"
+        )
     return document.plain
 
 
@@ -104,23 +101,14 @@ def _merge(settings: ServiceSettings, plain: Mapping[str, Any]) -> JobSettings:
     return JobSettings.model_validate(merge_job(merged.model_dump(), settings.overrides))
 
 
-def queue_entry(
-    settings: ServiceSettings, job_file: Path | None, sizes: Sequence[tuple[int, int]] = ()
-) -> dict[str, Any]:
-    """Return the job's `priority`, `needs` and `shape` for the queue.
+def queue_columns(settings: ServiceSettings, job_file: Path | None) -> tuple[int, str]:
+    """Return the job's `priority` and `needs` for the queue.
 
-    Jobs with equal `needs` depend on the same backend, device and recipe; jobs with an equal
-    `shape` can run in one batch. `sizes` are those of its images, (width, height) in pixels, the
-    content's first, where they are known. A job.yaml with a mistake, which `resolve` reports,
-    counts as absent.
+    Jobs with equal `needs` depend on the same backend, device and recipe. A job.yaml with a
+    mistake, which `resolve` reports, counts as absent.
     """
     job = _resolve_leniently(settings, lambda: read_job_file(job_file))
-    needs = [job.backend, job.device, job.recipe, job.set]
-    shape = ""
-    with suppress(RecipeError), refusing(RecipeError, "the settings"):
-        if not job.sweep:
-            shape = batch_shape(job, job.resolve(*settings.recipes), sizes)
-    return {"priority": job.priority, "needs": json.dumps(needs), "shape": shape}
+    return job.priority, json.dumps([job.backend, job.device, job.recipe, job.set])
 
 
 def only_side(
@@ -168,38 +156,3 @@ def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tu
         f"size {job.size}: the photograph has {own} pixels and is not enlarged, so the output has "
         f"{small}; enlarge: yes (--enlarge) makes it {large}",
     )
-
-
-def batch_shape(job: JobSettings, recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> str:
-    """Return a text that is equal for jobs that can run in one batch; empty: the job runs alone.
-
-    `sizes` are those of its images, (width, height) in pixels, the content's first. Weights,
-    strength, seed and the images themselves may differ. It is an estimate: a backend decides.
-    """
-    optimizer = recipe.schedule.optimizer
-    searches = isinstance(optimizer, Lbfgs) and optimizer.line_search != "none"
-    if not sizes or job.from_step or searches:  # each would search as long as the slowest
-        return ""
-    if job.only is not None:  # one of the images has no effect on the size
-        return ""
-    parts = [
-        scales.final_size(recipe.schedule, sizes[0]),
-        len(sizes),
-        job.init,
-        job.style_size,
-        recipe.schedule.model_dump(mode="json"),
-        _without_weights(recipe.objective.model_dump(mode="json", exclude={"strength"})),
-    ]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return f"{job.backend} {job.device or ''} {digest[:32]}"
-
-
-def _without_weights(objective: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms of an objective and their formulas."""
-    plain = dict(objective)
-    for side in ("content", "style"):
-        if plain[side] is not None:
-            plain[side] = {**plain[side], "layers": sorted(plain[side]["layers"])}
-    if plain["tv"] is not None:
-        plain["tv"] = plain["tv"]["loss"]
-    return plain

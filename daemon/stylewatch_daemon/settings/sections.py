@@ -21,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import BEST_BATCH
 from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.settings.job import Name
 from stylewatch_painter.installation import install_command
@@ -104,6 +105,8 @@ class Inbox(Strict):
 
     path: Path = Path("inbox")
     outbox: Path = Path("outbox")
+    finals: Path | None = None
+    """A folder where each final image is also linked, under the job's name; None: nowhere."""
     after: Literal["archive", "keep", "delete"] = "archive"
     weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Share of the queue relative to the other inboxes."""
@@ -119,8 +122,8 @@ class Watch(Strict):
     """Settings of the inbox watcher; times in seconds."""
 
     quiet_s: Seconds = 2.0
-    rescan_s: SomeSeconds = 60.0
-    polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
+    rescan_s: SomeSeconds = 10.0
+    events: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
     ignore: tuple[str, ...] = ()
     truncated_s: Seconds = 60.0
 
@@ -133,9 +136,6 @@ class Pairing(Strict):
 
 
 # Execution
-
-Batch = Literal["auto"] | int
-"""The most jobs that one worker runs at once; `auto`: several on an accelerator, else one."""
 
 _ONLY_FOR_KIND = {
     "local": ("devices",),
@@ -252,7 +252,8 @@ class Executor(Strict):
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
     idle_s: Seconds = 60.0
-    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=BEST_BATCH)] = "auto"
+    """The most scenes of a clip that a process paints at once; `auto`: 8 on a GPU, else 1."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
     labels: dict[str, str] = Field(default={})
@@ -339,7 +340,7 @@ class Retention(Strict):
 
 # Alerts and log
 
-AlertKind = Literal["done", "refused", "failed", "paused"]
+AlertKind = Literal["done", "refused", "failed", "blocked"]
 
 
 class Alerts(Strict):
@@ -347,7 +348,7 @@ class Alerts(Strict):
 
     urls: tuple[SecretStr, ...] = ()
     urls_file: Path | None = None
-    events: tuple[AlertKind, ...] = ("refused", "failed", "paused")
+    events: tuple[AlertKind, ...] = ("refused", "failed", "blocked")
     every_s: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
 
     @property

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES
 from stylewatch_daemon.settings.sections import Pairing
 

@@ -16,7 +16,7 @@ from yaml.error import Mark
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_painter.plain_yaml import TAG, Loader
 from stylewatch_painter.validation import Location, brief, mistakes, quoted, refusing
 

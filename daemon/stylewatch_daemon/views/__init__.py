@@ -1,1 +1,1 @@
-"""Views shared by the page, the report and the commands."""
+"""Views shared by the page and the commands."""

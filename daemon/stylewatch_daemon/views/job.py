@@ -1,4 +1,4 @@
-"""View of a job and its loss curve, which the page, `stylewatch show` and the report render."""
+"""View of a job and its loss curve, which the page and `stylewatch show` render."""
 
 import csv
 import json
@@ -11,19 +11,16 @@ from functools import lru_cache
 from html import escape
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Job, progress_unit
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.model import progress_unit
 from stylewatch_daemon.outbox.job_files import stages
-from stylewatch_daemon.outbox.receipt import PartRecord, Receipt, SeriesReceipt
+from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
-from stylewatch_daemon.store.journal import CONTENT_MASK, MASK, Attempt
-from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.formatting import duration, terms
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
@@ -46,14 +43,11 @@ Lines = Mapping[str, Sequence[Point]]
 """The points of each column of a losses.csv, by its name."""
 
 Row = tuple[str, ...]
-AnyReceipt = Receipt | SeriesReceipt
 
 _OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "preview", "recipe",
             "save_every", "schedule", "seed", "size", "steps", "strength", "stroke",
             "style_weight")  # fmt: skip
 """Settings that are options of `stylewatch submit`."""
-
-_RECEIPT: TypeAdapter[AnyReceipt] = TypeAdapter(Receipt | SeriesReceipt)
 
 
 @dataclass(frozen=True)
@@ -197,21 +191,21 @@ class InputView(NamedTuple):
 
 @dataclass(frozen=True)
 class JobView:
-    """View of a job: its ledger entry, its receipt and its progress; all texts may be printed.
+    """View of a job: what the ledger, its receipt and status.json have; texts are safe to print.
 
     `running` is its part of status.json, empty while it does not run. `receipt_json` is the receipt
     as it was read, empty without one; `receipt` is None where that is invalid.
     """
 
-    entry: Entry
+    job: Job
     name: str
     running: Mapping[str, Any]
     receipt_json: Mapping[str, Any]
-    receipt: AnyReceipt | None
+    receipt: Receipt | None
     attempts: tuple[Attempt, ...]
     attempt_rows: tuple[AttemptView, ...]
     log: tuple[LogLine, ...]
-    """Entry, attempts, warnings and end of the job, in their order."""
+    """When it came, its attempts, warnings and its end, in their order."""
     inputs: tuple[InputView, ...]
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
@@ -223,8 +217,6 @@ class JobView:
     files: tuple[tuple[str, str], ...]
     """The files of the output by their paths in its folder, with their SHA-256; each once."""
     warnings: tuple[str, ...]
-    jobs: tuple[tuple[str, str], ...]
-    """The jobs of a series by name, with their states."""
     steps: tuple[int, ...]
     """The steps of the stages that are in the outbox now."""
     curve: Curve | None
@@ -232,12 +224,13 @@ class JobView:
     @property
     def unit(self) -> str:
         """The unit in which the progress of the job counts."""
-        return progress_unit(self.entry.frames)
+        return progress_unit(self.job.frames)
 
     def as_json(self) -> dict[str, Any]:
         """The output of `stylewatch show --json`."""
         return {
-            **asdict(self.entry),
+            **asdict(self.job),
+            "state": self.job.seen,
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "running": self.running or None,
             "receipt": self.receipt_json or None,
@@ -245,7 +238,7 @@ class JobView:
 
 
 def job_view(
-    entry: Entry,
+    job: Job,
     attempts: Sequence[Attempt] = (),
     running: Sequence[Mapping[str, Any]] = (),
     recent: Sequence[Point] = (),
@@ -255,60 +248,59 @@ def job_view(
     `running` are the running jobs of status.json; `recent` are published losses of this job, used
     for the steps after those of its losses.csv.
     """
-    plain = read_receipt(entry)
+    plain = read_receipt(job)
     receipt = None
     with suppress(ValidationError):
-        receipt = _RECEIPT.validate_python(plain)
-    now = next((job for job in running if job["id"] == entry.id), {})
-    settings = receipt.recipe if isinstance(receipt, Receipt) else entry.settings
+        receipt = Receipt.model_validate(plain)
+    now = next((each for each in running if each["id"] == job.id), {})
+    settings = job.settings if receipt is None else receipt.recipe
     return JobView(
-        entry=entry,
-        name=name_of(entry),
+        job=job,
+        name=name_of(job),
         running=now,
         receipt_json=plain,
         receipt=receipt,
         attempts=tuple(attempts),
-        attempt_rows=tuple(_attempts(entry, attempts, receipt)),
-        log=tuple(_log(entry, attempts, receipt)),
-        inputs=tuple(_inputs(entry, receipt)),
-        facts=tuple((label, text) for label, text in _facts(entry, receipt) if text),
+        attempt_rows=tuple(_attempts(job, attempts, receipt)),
+        log=tuple(_log(job, attempts, receipt)),
+        inputs=tuple(_inputs(job, receipt)),
+        facts=tuple((label, text) for label, text in _facts(job, receipt) if text),
         settings=tuple((key, in_a_line(value)) for key, value in dotted(settings or {})),
-        changes=tuple(_changes(entry)),
+        changes=tuple(_changes(job)),
         losses=tuple(_losses(receipt)),
         files=tuple(_files(receipt)),
         warnings=tuple(map(shown, _warnings(receipt))),
-        jobs=tuple((shown(job.name), shown(job.state)) for job in _jobs(receipt)),
-        steps=tuple(stages(entry)),
-        curve=loss_curve(entry, now.get("steps", 0), recent),
+        steps=tuple(stages(job)),
+        curve=loss_curve(job, now.get("steps", 0), recent),
     )
 
 
-def _changes(entry: Entry) -> Iterator[tuple[str, str]]:
+def _changes(job: Job) -> Iterator[tuple[str, str]]:
     defaults = JobSettings().model_dump(mode="json")
     before, now = (
-        dict(dotted(plain)) for plain in (defaults, {**defaults, **(entry.settings or {})})
+        dict(dotted(plain)) for plain in (defaults, {**defaults, **(job.settings or {})})
     )
     for key in {**now, **before}:
         if now.get(key) != before.get(key) and not key.startswith("file_names."):
             yield shown(key.removeprefix("set.")), in_a_line(as_text(now.get(key)))
 
 
-def name_of(entry: Entry) -> str:
+def name_of(job: Job) -> str:
     """Name of a job as people see it."""
-    return shown(flat_layout.called(entry.title))
+    return shown(job.title)
 
 
-def submit_command(entry: Entry) -> str:
+def submit_command(job: Job) -> str:
     """Command that submits the same pictures with the same settings, as a shell takes it.
 
     Pictures have their original names. Settings that have the shipped default are left out.
     """
     files: dict[str, list[str]] = {}
-    for plain in entry.inputs:
-        files.setdefault(plain.get("role", ""), []).append(original_name(entry, plain))
+    for file in job.inputs:
+        files.setdefault(file.role, []).append(original_name(job, file))
     words = ["stylewatch", "submit", *files.get("content", ()), *files.get("style", ())]
     defaults = JobSettings().model_dump(mode="json")
-    settings = {**(entry.settings or {}), "file_names": {}}
+    settings = {**(job.settings or {}), "file_names": {}}
     for key, value in settings.items():
         if key == "init" and value == "picture":
             words += ["--init", *files.get("init", ())]
@@ -325,9 +317,6 @@ def submit_command(entry: Entry) -> str:
 def _option(key: str, value: Any) -> Iterator[str]:
     if key in _OPTIONS:
         yield from (f"--{key.replace('_', '-')}", str(value))
-    elif key == "sweep":
-        for name, values in value.items():
-            yield from ("--sweep", f"{name}={_as_yaml(values)[1:-1]}")
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield from ("--set", f"{'' if key == 'set' else f'{key}.'}{name}={_as_yaml(inner)}")
@@ -343,14 +332,14 @@ def _as_yaml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def loss_curve(entry: Entry, steps: int = 0, recent: Sequence[Point] = ()) -> Curve | None:
+def loss_curve(job: Job, steps: int = 0, recent: Sequence[Point] = ()) -> Curve | None:
     """Draw the losses of a job of `steps` steps, and what each term adds to them."""
-    lines = parse(read_losses(entry))
+    lines = parse(read_losses(job))
     total = lines.get("total", ())
     terms = {name: line for name, line in lines.items() if name not in _NO_TERMS}
     written = total[-1][0] if total else 0
     points = [*total, *(point for point in recent if point[0] > written)]
-    return curve(points, steps, terms, progress_unit(entry.frames))
+    return curve(points, steps, terms, progress_unit(job.frames))
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -372,22 +361,19 @@ def in_a_line(value: object) -> str:
 
 
 def _attempts(
-    entry: Entry, attempts: Sequence[Attempt], receipt: AnyReceipt | None
+    job: Job, attempts: Sequence[Attempt], receipt: Receipt | None
 ) -> Iterator[AttemptView]:
     """By the ledger, which knows more, or else by the receipt."""
-    unit = progress_unit(entry.frames)
+    unit = progress_unit(job.frames)
     for attempt in attempts:
-        backend = _on(attempt.backend, attempt.device)
-        if attempt.together > 1:
-            backend = f"{backend}, {attempt.together} at once"
         yield AttemptView(
             started=attempt.started,
-            backend=backend,
+            backend=_on(attempt.backend, attempt.device),
             resumed=f"from {unit} {attempt.step}" if attempt.step else "",
             outcome=attempt.how if attempt.ended else "not ended",
             reason=in_a_line(attempt.reason),
         )
-    if not attempts and isinstance(receipt, Receipt):
+    if not attempts and receipt is not None:
         for record in receipt.attempts:
             outcome, _, reason = record.ended.partition(": ")
             yield AttemptView(
@@ -395,12 +381,10 @@ def _attempts(
             )
 
 
-def _log(
-    entry: Entry, attempts: Sequence[Attempt], receipt: AnyReceipt | None
-) -> Iterator[LogLine]:
-    again = f", to run {shown(entry.retry_of)} again" if entry.retry_of else ""
-    yield LogLine(entry.entered, f"added to the queue{again}")
-    rows = _attempts(entry, attempts, receipt)
+def _log(job: Job, attempts: Sequence[Attempt], receipt: Receipt | None) -> Iterator[LogLine]:
+    again = f", to run {shown(job.retry_of)} again" if job.retry_of else ""
+    yield LogLine(job.entered, f"added to the queue{again}")
+    rows = _attempts(job, attempts, receipt)
     begun = receipt.started.isoformat(timespec="seconds") if receipt is not None else ""
     for number, row in enumerate(rows, start=1):
         attempt = attempts[number - 1] if attempts else None
@@ -413,17 +397,16 @@ def _log(
         ended = receipt.finished.isoformat(timespec="seconds")
         for warning in _warnings(receipt):
             yield LogLine(ended, f"warning: {in_a_line(warning)}")
-    if entry.finished:
-        reason = in_a_line(entry.reason)
-        is_new = reason not in ("", entry.state)
-        yield LogLine(entry.finished, f"{entry.state}: {reason}" if is_new else entry.state)
+    if job.finished:
+        reason = in_a_line(job.reason)
+        yield LogLine(job.finished, f"{job.seen}: {reason}" if reason else job.seen)
 
 
 def _on(backend: str, device: str | None) -> str:
     return shown(f"{backend} ({device})" if device else backend)
 
 
-def _inputs(entry: Entry, receipt: AnyReceipt | None) -> Iterator[InputView]:
+def _inputs(job: Job, receipt: Receipt | None) -> Iterator[InputView]:
     if receipt is not None and receipt.inputs:
         for record in receipt.inputs:
             yield InputView(
@@ -434,25 +417,22 @@ def _inputs(entry: Entry, receipt: AnyReceipt | None) -> Iterator[InputView]:
                 sha256=shown(record.sha256),
             )
         return
-    for plain in entry.inputs:
-        if plain.get("role") != "job":
-            pixels = plain.get("pixels")
+    for file in job.inputs:
+        if file.role != "job":
             yield InputView(
-                role=shown(plain.get("role") or ""),
-                name=shown(plain["name"]),
-                size=in_pixels(pixels) if pixels else amount(plain["size"]),
+                role=file.role,
+                name=shown(file.name),
+                size=in_pixels(file.pixels) if file.pixels else amount(file.size),
                 converted="",
-                sha256=shown(plain.get("sha256") or ""),
+                sha256=file.sha256,
             )
 
 
-def _facts(entry: Entry, receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:
-    if not isinstance(receipt, Receipt):
-        settings = entry.settings or {}
+def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
+    if receipt is None:
+        settings = job.settings or {}
         yield "recipe", shown(settings.get("recipe") or "")
         yield "backend", shown(settings.get("backend") or "")
-        if receipt is not None:
-            yield "time", duration(receipt.seconds)
         return
     backend, network = receipt.backend, receipt.weights
     yield "recipe", in_a_line(receipt.recipe.get("name", ""))
@@ -471,23 +451,19 @@ def _facts(entry: Entry, receipt: AnyReceipt | None) -> Iterator[tuple[str, str]
     yield "version", shown(receipt.version)
 
 
-def _losses(receipt: AnyReceipt | None) -> Iterator[Row]:
-    if isinstance(receipt, Receipt):
+def _losses(receipt: Receipt | None) -> Iterator[Row]:
+    if receipt is not None:
         plain = receipt.losses.model_dump(exclude_none=True)
         yield from ((shown(name), *numbers) for name, *numbers in terms(plain))
         yield "total", "", "", f"{receipt.losses.total:.6g}"
 
 
-def _warnings(receipt: AnyReceipt | None) -> tuple[str, ...]:
-    return receipt.warnings if isinstance(receipt, Receipt) else ()
+def _warnings(receipt: Receipt | None) -> tuple[str, ...]:
+    return () if receipt is None else receipt.warnings
 
 
-def _jobs(receipt: AnyReceipt | None) -> tuple[PartRecord, ...]:
-    return receipt.jobs if isinstance(receipt, SeriesReceipt) else ()
-
-
-def _files(receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:
-    if isinstance(receipt, Receipt):
+def _files(receipt: Receipt | None) -> Iterator[tuple[str, str]]:
+    if receipt is not None:
         digests = {stage.file: stage.sha256 for stage in receipt.stages}
         digests |= {file.file: file.sha256 for file in receipt.files}
         yield from ((shown(name), shown(sha256)) for name, sha256 in digests.items() if sha256)

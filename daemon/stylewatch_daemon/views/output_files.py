@@ -17,8 +17,9 @@ from threading import Lock
 from typing import Any
 
 from stylewatch_daemon.artifacts.client import file_name
-from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.files import atomic, flat_layout
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Input, Job
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.outbox.job_files import (
     LOSSES,
@@ -31,7 +32,6 @@ from stylewatch_daemon.outbox.job_files import (
     stages,
 )
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.store.ledger import Entry
 
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
@@ -94,11 +94,11 @@ def digest(file: BufferedReader) -> str:
     return known
 
 
-def read_receipt(entry: Entry) -> Mapping[str, Any]:
+def read_receipt(job: Job) -> Mapping[str, Any]:
     """Read the receipt of a job; empty where there is none, or it is damaged."""
     with suppress(OSError, OutputError):
-        if entry.place is not None:
-            with Spot(Path(entry.outbox), entry.place, RECEIPT).open() as file:
+        if job.place is not None:
+            with Spot(Path(job.outbox), job.place, RECEIPT).open() as file:
                 plain: Mapping[str, Any] = _receipts.get(
                     file_version(file), lambda: parse_receipt(file)
                 )
@@ -106,19 +106,19 @@ def read_receipt(entry: Entry) -> Mapping[str, Any]:
     return {}
 
 
-def read_losses(entry: Entry) -> str:
+def read_losses(job: Job) -> str:
     """Read the losses.csv of a job as far as it goes; empty where there is none."""
     with suppress(OSError, OutputError, UnicodeDecodeError):
-        if entry.place is not None:
-            with Spot(Path(entry.outbox), entry.place, LOSSES).open() as file:
+        if job.place is not None:
+            with Spot(Path(job.outbox), job.place, LOSSES).open() as file:
                 return file.read(MAX_BYTES).decode("ascii")
     return ""
 
 
-def find(entry: Entry, state: Path, what: str) -> PictureFile | None:
+def find(job: Job, state: Path, what: str) -> PictureFile | None:
     """Open the picture `what` of a job; None where there is none. `state` is the state folder."""
-    wanted = input_digest(entry, what)
-    for spot in _spots(entry, state, what):
+    wanted = input_digest(job, what)
+    for spot in _spots(job, state, what):
         with suppress(OSError, OutputError):
             file = spot.open()
             sha256 = digest(file)
@@ -128,42 +128,42 @@ def find(entry: Entry, state: Path, what: str) -> PictureFile | None:
     return None
 
 
-def input_digest(entry: Entry, what: str) -> str:
+def input_digest(job: Job, what: str) -> str:
     """SHA-256 of the input `what` by the ledger; empty for other pictures, or where unknown."""
     numbered = _NUMBERED.fullmatch(what)
-    if numbered is None or numbered[1] != "input" or int(numbered[2]) >= len(entry.inputs):
+    if numbered is None or numbered[1] != "input" or int(numbered[2]) >= len(job.inputs):
         return ""
-    return str(entry.inputs[int(numbered[2])].get("sha256") or "")
+    return job.inputs[int(numbered[2])].sha256
 
 
-def original_name(entry: Entry, plain: Any) -> str:
-    """Name under which an input, as `Entry.inputs` describes it, was dropped or uploaded."""
-    names = (entry.settings or {}).get("file_names")
-    name = names.get(plain["name"]) if isinstance(names, Mapping) else None
-    return shown(PurePosixPath(str(name or plain.get("source") or plain["name"])).name)
+def original_name(job: Job, file: Input) -> str:
+    """Name under which an input of a job was dropped or uploaded."""
+    names = (job.settings or {}).get("file_names")
+    name = names.get(file.name) if isinstance(names, Mapping) else None
+    return shown(PurePosixPath(str(name or file.source or file.name)).name)
 
 
-def all_files(entry: Entry, state: Path) -> Iterator[tuple[str, BufferedReader]]:
+def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
     """Open the files of a job one by one, each with its path in a download; the caller closes it.
 
     Inputs have their original names. Of several files with one name all but the first get another.
     """
     taken = set[str]()
-    whats = ["final", *(f"stage-{step}" for step in stages(entry))]
-    for what in (*whats, *(f"input-{number}" for number in range(len(entry.inputs)))):
-        picture = find(entry, state, what)
+    whats = ["final", *(f"stage-{step}" for step in stages(job))]
+    for what in (*whats, *(f"input-{number}" for number in range(len(job.inputs)))):
+        picture = find(job, state, what)
         if picture is None:
             continue
         name = picture.spot.name
         if what.startswith("input-"):
-            name = f"inputs/{original_name(entry, entry.inputs[int(what[6:])])}"
+            name = f"inputs/{original_name(job, job.inputs[int(what[6:])])}"
         elif what != "final":
             name = f"stages/{name}"
         yield _free(name, taken), picture.file
-    artifacts = (name for what in ARTIFACTS for name in _artifact_files(entry, what))
+    artifacts = (name for what in ARTIFACTS for name in _artifact_files(job, what))
     for name in (*artifacts, LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
-            yield _free(name, taken), Spot(Path(entry.outbox), str(entry.place), name).open()
+            yield _free(name, taken), Spot(Path(job.outbox), str(job.place), name).open()
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -174,39 +174,37 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
+def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
     """Places where the picture may lie."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] != "input":
-        spots = stages(entry) if numbered[1] == "stage" else frames(entry)
+        spots = stages(job) if numbered[1] == "stage" else frames(job)
         spot = spots.get(int(numbered[2]))
         if spot is not None:
             yield spot
     elif numbered:
-        yield from _input_spots(entry, state, int(numbered[2]))
-    elif entry.place is not None:
-        root = Path(entry.outbox)
+        yield from _input_spots(job, state, int(numbered[2]))
+    elif job.place is not None:
+        root = Path(job.outbox)
         if what == "final":
-            final = read_receipt(entry).get("final")
-            if isinstance(final, str) and is_name(PurePosixPath(final).name):
-                path = PurePosixPath(flat_layout.painting(entry.place, final))
-                yield Spot(root, str(path.parent), path.name)
+            final = read_receipt(job).get("final")
+            if isinstance(final, str) and is_name(final):
+                yield Spot(root, job.place, final)
         else:
-            yield from (Spot(root, entry.place, name) for name in _artifact_files(entry, what))
+            yield from (Spot(root, job.place, name) for name in _artifact_files(job, what))
 
 
-def _artifact_files(entry: Entry, what: str) -> Iterator[str]:
+def _artifact_files(job: Job, what: str) -> Iterator[str]:
     """File names of artifacts; where the final picture has the usual name, they have others."""
-    final = str(read_receipt(entry).get("final"))
+    final = str(read_receipt(job).get("final"))
     yield from (file_name(artifact, final) for artifact in ARTIFACTS.get(what, ()))
 
 
-def _input_spots(entry: Entry, state: Path, number: int) -> Iterator[Spot]:
+def _input_spots(job: Job, state: Path, number: int) -> Iterator[Spot]:
     """In the state folder while the job is open, in the archive, among refusals, in the inbox."""
-    if number >= len(entry.inputs) or not is_name(str(entry.inputs[number]["name"])):
+    if number >= len(job.inputs) or not is_name(job.inputs[number].name):
         return
-    plain = entry.inputs[number]
-    name, source = str(plain["name"]), str(plain.get("source") or "")
-    is_known = plain.get("sha256") and Path(source).is_relative_to(entry.inbox)
-    yield Spot(state, f"jobs/{entry.id}/files", name)
-    yield from input_spots(entry, name, source if is_known else "")
+    file = job.inputs[number]
+    is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
+    yield Spot(state, f"jobs/{job.id}/files", file.name)
+    yield from input_spots(job, file.name, file.source if is_known else "")

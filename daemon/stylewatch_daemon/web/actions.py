@@ -1,7 +1,7 @@
 """Actions: requests to the daemon, as the commands make them.
 
-All but /health/look and /jobs/ID/keep leave a request file, and wait a moment for the daemon to
-act on it.
+All but /health/look and /jobs/ID/keep leave a request, and wait a moment for the daemon to act on
+it.
 """
 
 import asyncio
@@ -20,15 +20,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stylewatch_daemon.errors import InputError, OutputError, UsageError
+from stylewatch_daemon.base.errors import InputError, OutputError, UsageError
+from stylewatch_daemon.base.model import REFUSALS, Job, new_id, now
 from stylewatch_daemon.files import atomic, mounts
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
-from stylewatch_daemon.queue import job_actions
-from stylewatch_daemon.queue.job_actions import nothing_to
-from stylewatch_daemon.store import requests
-from stylewatch_daemon.store.journal import new_id
-from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.store.ledger_writer import LAST, now
+from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.views.output_files import find, original_name
 from stylewatch_daemon.web.http import Context, context, done, form, root_path
 
@@ -53,12 +50,12 @@ async def check_health(request: Request) -> Response:
 
 async def dismiss(request: Request) -> Response:
     """Remove a refused or failed job from the status."""
-    entry = await run_in_threadpool(job_of, request)
-    if entry.state not in DISMISSIBLE:
+    job = await run_in_threadpool(job_of, request)
+    if job.seen not in REFUSALS:
         raise HTTPException(
-            409, f"{_name(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
+            409, f"{_name(job)} is {job.seen}: only refused and failed jobs can be dismissed"
         )
-    return await _ask(request, verb="dismiss", jobs=[entry.id])
+    return await _ask(request, verb="dismiss", jobs=[job.id])
 
 
 async def dismiss_all(request: Request) -> Response:
@@ -77,30 +74,30 @@ async def cancel_incomplete(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete a job that has ended, with its files in the outbox."""
-    entry = await run_in_threadpool(job_of, request)
-    job_actions.check_ended(entry, "deleted")
-    acted = await leave(context(request), "delete", job=entry.id)
+    job = await run_in_threadpool(job_of, request)
+    job_actions.check_ended(job, "deleted")
+    acted = await leave(context(request), "delete", job=job.id)
     return done(request, to=f"{root_path(request)}/gallery", acted=acted)
 
 
 async def keep_style(request: Request) -> Response:
     """Copy a style image of a job into the style library, with its `name` and `source`."""
     here, fields = context(request), await form(request)
-    entry = await run_in_threadpool(job_of, request)
+    job = await run_in_threadpool(job_of, request)
     number = fields.get("input", "")
-    if not re.fullmatch("[0-9]{1,4}", number) or int(number) >= len(entry.inputs):
+    if not re.fullmatch("[0-9]{1,4}", number) or int(number) >= len(job.inputs):
         raise UsageError("input should be the number of a style image")
-    name = await run_in_threadpool(_keep_style, here, entry, int(number), fields)
-    return done(request, to=f"{root_path(request)}/jobs/{entry.id}", style=name)
+    name = await run_in_threadpool(_keep_style, here, job, int(number), fields)
+    return done(request, to=f"{root_path(request)}/jobs/{job.id}", style=name)
 
 
-def _keep_style(here: Context, entry: Entry, number: int, fields: Mapping[str, str]) -> str:
+def _keep_style(here: Context, job: Job, number: int, fields: Mapping[str, str]) -> str:
     """Copy the input `number` into the library, and return its name there; raises DaemonError."""
-    plain, folder = entry.inputs[number], here.settings.pairing.styles
-    picture = find(entry, here.state, f"input-{number}") if plain.get("role") == "style" else None
+    style, folder = job.inputs[number], here.settings.pairing.styles
+    picture = find(job, here.state, f"input-{number}") if style.role == "style" else None
     if picture is None:
         raise InputError("this style image is no longer where the job left it")
-    named = PurePosixPath(original_name(entry, plain))
+    named = PurePosixPath(original_name(job, style))
     name, suffix = safe(fields.get("name", named.stem)), named.suffix.lower()
     with picture.file:
         if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
@@ -157,10 +154,10 @@ async def retry(request: Request) -> Response:
     if number and not re.fullmatch("[0-9]{1,9}", number):
         raise UsageError("from_stage should be the number of a stage")
     stage = int(number) if number else None
-    entry = await run_in_threadpool(job_of, request)
-    settings = await run_in_threadpool(_settings, here, entry, stage)
+    job = await run_in_threadpool(job_of, request)
+    settings = await run_in_threadpool(_settings, here, job, stage)
     new = new_id()
-    acted = await leave(here, "retry", job=entry.id, new=new, settings=settings, from_stage=stage)
+    acted = await leave(here, "retry", job=job.id, new=new, settings=settings, from_stage=stage)
     to = f"{root_path(request)}/jobs/{new}" if acted else None
     return done(request, to=to, acted=acted, job=new)
 
@@ -171,55 +168,53 @@ async def _ask(request: Request, *, verb: str, **arguments: Any) -> Response:
 
 async def _end(request: Request, *, verb: str) -> Response:
     """Cancel a job, or stop it and make its latest stage the output."""
-    entry = await run_in_threadpool(_open_job, request, verb)
-    return await _ask(request, verb=verb, job=entry.id)
+    job = await run_in_threadpool(_open_job, request, verb)
+    return await _ask(request, verb=verb, job=job.id)
 
 
-def job_of(request: Request) -> Entry:
+def job_of(request: Request) -> Job:
     """The job with the id in the path; raises HTTPException where there is none."""
-    entry = context(request).reader.job(request.path_params["job"])
-    if entry is None:
+    job = context(request).reader.job(request.path_params["job"])
+    if job is None:
         raise HTTPException(404, "there is no such job")
-    return entry
+    return job
 
 
-def _open_job(request: Request, verb: str) -> Entry:
+def _open_job(request: Request, verb: str) -> Job:
     """The job, if it has not ended, and has begun where it is to `finish`; else raises."""
-    entry = job_of(request)
-    if entry.state in LAST:
-        raise HTTPException(409, nothing_to(verb, entry))
+    job = job_of(request)
+    if job.has_ended:
+        raise HTTPException(409, job_actions.nothing_to(verb, job))
     with context(request).reader.ledger() as ledger:
-        if verb == "finish" and not ledger.attempts(entry.id):
-            raise UsageError(f"{_name(entry)} has not begun yet: there is no stage to finish with")
-    return entry
+        if verb == "finish" and not ledger.attempts(job.id):
+            raise UsageError(f"{_name(job)} has not begun yet: there is no stage to finish with")
+    return job
 
 
-def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
+def _settings(here: Context, job: Job, stage: int | None) -> Any:
     """Settings to run a job again with; raises DaemonError where that is not possible."""
-    job_actions.check_ended(entry, "run again")
-    settings = job_actions.settings_for(entry, here.settings, {}, stage)
-    for file in job_actions.needed(entry, stage):
+    job_actions.check_ended(job, "run again")
+    settings = job_actions.settings_for(job, here.settings, {}, stage)
+    for file in job_actions.needed(job, stage):
         file.find()
     return settings
 
 
 async def leave(here: Context, verb: str, **arguments: Any) -> bool:
     """Leave a request for the daemon; return whether it acted on it within WAIT_S."""
-    folder = here.state / requests.FOLDER
     async with _slots:
-        count = len(list(folder.iterdir())) if folder.is_dir() else 0
-        if count >= MAX_REQUESTS:
+        if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
             raise HTTPException(503, "too many requests wait for the daemon: try again later")
-        path = await run_in_threadpool(requests.leave, here.state, verb, **arguments)
+        request = await run_in_threadpool(requests.leave, here.state, verb, **arguments)
         for _ in range(round(WAIT_S / POLL_EVERY_S)):
-            if not path.exists():
+            if not await run_in_threadpool(requests.is_waiting, here.state, request):
                 return True
             await asyncio.sleep(POLL_EVERY_S)
     return False
 
 
-def _name(entry: Entry) -> str:
-    return shown(entry.title)
+def _name(job: Job) -> str:
+    return shown(job.title)
 
 
 ROUTES = [

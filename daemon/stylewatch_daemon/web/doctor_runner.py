@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from time import monotonic
 
+from stylewatch_daemon.base.child import Child, send
+from stylewatch_daemon.base.model import now
 from stylewatch_daemon.doctor.backends import Device, check_backend
 from stylewatch_daemon.doctor.finding import Finding, problem
-from stylewatch_daemon.processes.child import Child, send
 from stylewatch_daemon.settings.config import Config, service_settings
-from stylewatch_daemon.store.ledger_writer import now
 
 RECENT_S = 300.0
 """Seconds for which the last findings are shown, unless a visitor asks for new ones."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon.errors import DaemonError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import DaemonError, SettingsError, UsageError
+from stylewatch_daemon.base.model import Job
+from stylewatch_daemon.jobs import actions as job_actions
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.settings.config import Config, merge_job
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.ledger import Entry
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes
@@ -189,10 +189,10 @@ def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tupl
             yield name, str(error)
 
 
-def base_of(entry: Entry, settings: Config) -> tuple[JobSettings, str]:
+def base_of(job: Job, settings: Config) -> tuple[JobSettings, str]:
     """Return the settings that a job had; the defaults, and why, where they cannot be used."""
     try:
-        return job_actions.previous(entry, settings, {}), ""
+        return job_actions.previous(job, settings, {}), ""
     except DaemonError as error:
         return (
             settings.job,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response, StreamingResponse
 
-from stylewatch_daemon.errors import DaemonError
+from stylewatch_daemon.base.errors import DaemonError
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
 """Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""

@@ -34,9 +34,8 @@ _SUMMARIES = {
     ),
 }
 _COUNTERS = {
-    "overflows": ("stylewatch_event_overflows", "How often file events were lost."),
     "done": ("stylewatch_jobs_done", "Jobs done since the daemon started."),
-    "cancelled": ("stylewatch_jobs_cancelled", "Jobs canceled since the daemon started."),
+    "canceled": ("stylewatch_jobs_canceled", "Jobs canceled since the daemon started."),
 }
 
 
@@ -110,11 +109,11 @@ class _Numbers(Collector):
                 yield CounterMetricFamily(name, meaning, meters[key])
         ended = CounterMetricFamily(
             "stylewatch_jobs_not_painted",
-            "Jobs refused or failed since the daemon started, by reason.",
-            labels=["state", "reason"],
+            "Jobs refused or failed since the daemon started, by cause.",
+            labels=["state", "cause"],
         )
         for end in meters.get("ended", ()):
-            ended.add_metric([end["state"], end["why"]], end["count"])
+            ended.add_metric([end["state"], end["cause"]], end["count"])
         yield ended
         folders = (self.settings.state.path, *self.settings.outboxes)
         free = {str(folder): _free_bytes(folder) for folder in folders}

@@ -14,26 +14,19 @@ from shutil import disk_usage
 from typing import Any
 from urllib.parse import quote
 
-from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.model import JobState
-from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.intake.watch import SCAN_S
+from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
+from stylewatch_daemon.ledger.requests import is_paused
+from stylewatch_daemon.ledger.thumbs import SIDE
 from stylewatch_daemon.outbox.job_files import frames, stages
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import as_text
 from stylewatch_daemon.settings.style_library import find_styles
-from stylewatch_daemon.store.ledger import (
-    COUNTED_AS,
-    DISMISSIBLE,
-    FILE_NAME,
-    Entry,
-    Ledger,
-    reading,
-)
-from stylewatch_daemon.store.requests import is_paused
-from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import (
@@ -48,11 +41,23 @@ from stylewatch_daemon.views.job import (
 )
 from stylewatch_daemon.views.output_files import file_version, find, original_name
 
-RETRIABLE: tuple[str, ...] = (JobState.FAILED, JobState.CANCELED)
-"""States after which a job can end in another way without any change."""
+RETRIABLE = (End.FAILED, End.CANCELED)
+"""Ends after which a retry without changes can succeed."""
 
-ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELED)
-"""The states that the gallery can show."""
+GALLERY: Mapping[str, tuple[End, ...]] = {
+    "done": PICTURES,
+    "failed": (End.FAILED,),
+    "refused": (End.REFUSED,),
+    "canceled": (End.CANCELED,),
+}
+"""The ends of the jobs that the gallery shows, by its tabs."""
+
+REQUESTS: Mapping[End | None, str] = {
+    None: "",
+    End.CANCELED: "cancel",
+    End.STOPPED_EARLY: "finish",
+}
+"""What the owner of a job asked for, in a word."""
 
 RECENT, FAILED = 12, 8
 """Numbers of finished jobs, and of failed or refused ones, on the first page."""
@@ -81,7 +86,7 @@ MAX_VARIANTS = 24
 MAX_LIBRARY, MAX_SOURCE = 200, 300
 """Styles of the library that a form shows, and characters of a source."""
 
-_NOT_COMPARED = ("name", "final", "flat", "priority", "file_names")
+_NOT_COMPARED = ("name", "final", "priority", "file_names")
 """Settings that do not change the picture."""
 
 POLL_EVERY_S = 0.2
@@ -127,11 +132,10 @@ class Reader:
         """Open the ledger; raises OutputError where it cannot be read."""
         return reading(self.state / FILE_NAME)
 
-    def job(self, job_id: str) -> Entry | None:
+    def job(self, job_id: str) -> Job | None:
         """The job with exactly this id; raises OutputError where the ledger cannot be read."""
         with self.ledger() as ledger:
-            entry = ledger.find(job_id)
-        return entry if entry is not None and entry.id == job_id else None
+            return ledger.get(job_id)
 
     def _read_status(self) -> None:
         seen = None
@@ -178,7 +182,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Card:
-    """A finished job."""
+    """A job in the gallery or in a list; `state` as people see it."""
 
     id: str
     name: str
@@ -187,6 +191,11 @@ class Card:
     finished: str
     reason: str
     image: Image | None
+
+    @property
+    def has_output(self) -> bool:
+        """True if the job has a final picture."""
+        return self.state in PICTURES
 
 
 @dataclass(frozen=True)
@@ -203,7 +212,8 @@ class RunningJob:
     curve: Curve | None
     image: Image | None
     is_stage: bool
-    wish: str
+    requested: str
+    """What its owner asked for: `cancel`, `finish`, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -212,10 +222,8 @@ class Health:
 
     at_work: bool
     paused: bool
-    has_events: bool
-    """False where file events do not work, and the inboxes are scanned instead."""
     scan_s: float | None
-    """Seconds between two scans, where an inbox has no file events; None: all have them."""
+    """Least seconds between two scans, if an inbox has no file events; None: all have them."""
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
     counts: Mapping[str, int]
@@ -273,7 +281,6 @@ class JobPage:
     """The page of a job: its view, with the addresses of its pictures."""
 
     view: JobView
-    counted_as: str
     running: RunningJob | None
     before: Image | None
     after: Image | None
@@ -290,17 +297,22 @@ class JobPage:
     @property
     def is_dismissible(self) -> bool:
         """True while the status lists the job among the failed and refused ones."""
-        return self.view.entry.state in DISMISSIBLE and not self.view.entry.dismissed
+        return self.view.job.seen in REFUSALS and not self.view.job.dismissed
 
     @property
     def is_clip(self) -> bool:
         """True where the content is a clip: its stages are frames."""
-        return self.clip is not None or self.view.entry.frames > 1
+        return self.clip is not None or self.view.job.frames > 1
 
     @property
     def is_over(self) -> bool:
         """True once the job has ended."""
-        return self.view.entry.state in ENDED
+        return self.view.job.has_ended
+
+    @property
+    def requested(self) -> str:
+        """What the owner of the job asked for: `cancel`, `finish`, or nothing."""
+        return REQUESTS[self.view.job.asked]
 
 
 class PageData:
@@ -311,20 +323,16 @@ class PageData:
 
     def __init__(self, settings: Config, reader: Reader) -> None:
         self._settings, self._reader = settings, reader
-        # once, as the daemon's Watcher does: a dead mount would stop each visitor
-        self._is_watched = all(
-            watcher.has_events(inbox.path, settings.watch.polling) for inbox in settings.inboxes
-        )
         self._images = ImageLinks(reader.state)
 
     def overview(self) -> Overview:
         """The first page."""
         status = self._reader.published()
         with self._reader.ledger() as ledger:
-            jobs = [(ledger.find(job["id"]), job) for job in status["running"]]
-            running = tuple(self._running(entry, job) for entry, job in jobs if entry is not None)
+            known = [(ledger.get(plain["id"]), plain) for plain in status["running"]]
+            running = tuple(self._running(job, plain) for job, plain in known if job is not None)
             failed = ledger.undismissed(FAILED)
-            recent = ledger.ended(JobState.DONE, RECENT)
+            recent = ledger.latest(*PICTURES, limit=RECENT)
             health = self._health(status, ledger)
         return Overview(
             health=health,
@@ -340,62 +348,61 @@ class PageData:
         with self._reader.ledger() as ledger:
             return self._health(self._reader.published(), ledger)
 
-    def card(self, entry: Entry) -> Card:
-        """A finished job, with its content image where there is no output."""
-        name = name_of(entry)
+    def card(self, job: Job) -> Card:
+        """A job with its output, or its content image if it has none."""
+        name = name_of(job)
         image = None
-        if entry.state == "done":
-            image = self._images.small(entry, "final", f"{name}, output")
+        if job.seen in PICTURES:
+            image = self._images.small(job, "final", f"{name}, output")
         if image is None:
-            image = next(self._images.inputs(entry, "content", SIDE), None)
-        sides = [" and ".join(_own_names(entry, role)) for role in ("content", "style")]
+            image = next(self._images.inputs(job, "content", SIDE), None)
+        sides = [" and ".join(_own_names(job, role)) for role in ("content", "style")]
         return Card(
-            id=entry.id,
+            id=job.id,
             name=name,
-            state=entry.state,
+            state=job.seen,
             made_from=" in the style of ".join(filter(None, sides)),
-            finished=entry.finished or "",
-            reason=entry.reason,
+            finished=job.finished or "",
+            reason=job.reason,
             image=image,
         )
 
     def job(self, job_id: str) -> JobPage | None:
         """The page of the job with this id; None where there is none."""
         with self._reader.ledger() as ledger:
-            entry, attempts = ledger.find(job_id), ledger.attempts(job_id)
-        if entry is None or entry.id != job_id:
+            job, attempts = ledger.get(job_id), ledger.attempts(job_id)
+        if job is None:
             return None
         jobs = self._reader.published()["running"]
-        running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
-        view = job_view(entry, attempts, jobs, self._reader.trail(entry.id))
+        running = next((self._running(job, each) for each in jobs if each["id"] == job.id), None)
+        view = job_view(job, attempts, jobs, self._reader.trail(job.id))
         stages = tuple(self._stages(view))
-        newest = self._newest_frame(entry) if running else None
+        newest = self._newest_frame(job) if running else None
         if newest and newest.step > max(view.steps, default=0):
             stages = (*stages, newest)
         images, name = self._images, view.name
         receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
-        clip = images.whole(entry, "final", f"{name}, painted clip", BROWSER_CLIPS)
+        clip = images.whole(job, "final", f"{name}, painted clip", BROWSER_CLIPS)
         # a preview of a film, such as one that browsers do not play, is its first frame
-        is_film = clip is not None or entry.frames > 1
-        final = None if is_film else images.large(entry, "final", f"{name}, output")
+        is_film = clip is not None or job.frames > 1
+        final = None if is_film else images.large(job, "final", f"{name}, output")
         if final and stages:  # the last stage is the output, which may be enlarged
             stages = (*stages[:-1], replace(stages[-1], large=final))
         return JobPage(
             view=view,
-            counted_as=COUNTED_AS[entry.state],
             running=running,
             # of a clip it shows the first frame, and the stages show others
-            before=None if stages and entry.frames > 1 else self._before(entry),
+            before=None if stages and job.frames > 1 else self._before(job),
             after=final or (stages[-1].large if stages else None),
             stages=stages,
             animation=images.whole(
-                entry, "animation", f"{name}, animation of all stages", BROWSER_FORMATS
+                job, "animation", f"{name}, animation of all stages", BROWSER_FORMATS
             ),
             clip=clip,
-            inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
-            variants=tuple(self._variants(entry)),
+            inputs=tuple(image for role in _ROLES for image in images.inputs(job, role, SIDE)),
+            variants=tuple(self._variants(job)),
             receipt=receipt if view.receipt_json and len(receipt) <= MAX_RECEIPT else "",
-            command=submit_command(entry) if entry.settings else "",
+            command=submit_command(job) if job.settings else "",
         )
 
     def library(self) -> tuple[tuple[str, Image, str], ...]:
@@ -404,28 +411,27 @@ class PageData:
             return tuple(_library(self._settings.pairing.styles))
         return ()
 
-    def _before(self, entry: Entry) -> Image | None:
+    def _before(self, job: Job) -> Image | None:
         """The content image; None for a file that was refused before it was read as a picture."""
-        for number, plain in enumerate(entry.inputs):
-            is_picture = entry.state != JobState.REFUSED or "pixels" in plain
-            if plain.get("role") == "content" and is_picture:
-                alt = f"{name_of(entry)}, content image"
-                return self._images.large(entry, f"input-{number}", alt)
+        for number, file in enumerate(job.inputs):
+            is_picture = job.end is not End.REFUSED or file.pixels is not None
+            if file.role == "content" and is_picture:
+                alt = f"{name_of(job)}, content image"
+                return self._images.large(job, f"input-{number}", alt)
         return None
 
-    def _variants(self, entry: Entry) -> Iterator[tuple[Card, Mapping[str, str]]]:
-        """All jobs with the content image of `entry`, the latest first; none where it is alone."""
-        sha256 = next((p.get("sha256") for p in entry.inputs if p.get("role") == "content"), None)
+    def _variants(self, job: Job) -> Iterator[tuple[Card, Mapping[str, str]]]:
+        """All jobs with the content image of `job`, the latest first; none where it is alone."""
+        sha256 = next((file.sha256 for file in job.inputs if file.role == "content"), "")
         with self._reader.ledger() as ledger:
             jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
-        entries = [each for each in jobs if each.series != each.id]
-        if not {each.id for each in entries} - {entry.id}:
+        if not {each.id for each in jobs} - {job.id}:
             return
-        settings = [_compared(each) for each in entries]
+        settings = [_compared(each) for each in jobs]
         begun = [plain for plain in settings if plain]
         keys = dict.fromkeys(key for plain in begun for key in plain)
         differing = [key for key in keys if len({plain.get(key) for plain in begun}) > 1]
-        for each, plain in zip(entries, settings, strict=True):
+        for each, plain in zip(jobs, settings, strict=True):
             differs = {key: plain.get(key, "by the recipe") for key in differing if plain}
             yield self.card(each), differs
 
@@ -434,50 +440,48 @@ class PageData:
         stride = max(1, math.ceil(len(steps) / MAX_STAGES))
         for step in dict.fromkeys([*steps[::stride], *steps[-1:]]):
             at = f"{view.unit} {step}"
-            large = self._images.large(view.entry, f"stage-{step}", f"{view.name} after {at}")
-            small = self._images.small(view.entry, f"stage-{step}", at, SIDE)
+            large = self._images.large(view.job, f"stage-{step}", f"{view.name} after {at}")
+            small = self._images.small(view.job, f"stage-{step}", at, SIDE)
             if large and small:
                 yield StageImages(step, large, small)
 
-    def _newest_frame(self, entry: Entry) -> StageImages | None:
+    def _newest_frame(self, job: Job) -> StageImages | None:
         """The last painted frame of a clip, where it is not encoded yet."""
-        for number in reversed(frames(entry)):
-            alt = f"{name_of(entry)} after frame {number + 1}"
-            image = self._images.large(entry, f"frame-{number}", alt)
+        for number in reversed(frames(job)):
+            alt = f"{name_of(job)} after frame {number + 1}"
+            image = self._images.large(job, f"frame-{number}", alt)
             return StageImages(number + 1, image, image) if image else None
         return None
 
-    def _running(self, entry: Entry, status: Mapping[str, Any]) -> RunningJob:
+    def _running(self, job: Job, status: Mapping[str, Any]) -> RunningJob:
         step, steps, left = status["step"], status["steps"], status["seconds_left"]
-        name, newest = name_of(entry), next(reversed(stages(entry)), None)
-        frame = self._newest_frame(entry)
+        name, newest = name_of(job), next(reversed(stages(job)), None)
+        frame = self._newest_frame(job)
         stage = frame and frame.large
         if stage is None and newest is not None:
             alt = f"{name} after {status['unit']} {newest}"
-            stage = self._images.large(entry, f"stage-{newest}", alt)
+            stage = self._images.large(job, f"stage-{newest}", alt)
         return RunningJob(
-            id=entry.id,
+            id=job.id,
             name=name,
             percent=100 * step // steps if steps else 0,
             progress=f"{status['unit']} {step} of {steps}" if steps else "preparing",
             left="" if left is None else f"{duration(left)} left",
             device=status["device"],
             size=in_pixels(status["size"]) if status["size"] else "",
-            curve=loss_curve(entry, steps, self._reader.trail(entry.id)),
-            image=stage or next(self._images.inputs(entry, "content", CARD_SIDE), None),
+            curve=loss_curve(job, steps, self._reader.trail(job.id)),
+            image=stage or next(self._images.inputs(job, "content", CARD_SIDE), None),
             is_stage=stage is not None,
-            wish=entry.wish,
+            requested=REQUESTS[job.asked],
         )
 
     def _health(self, status: Mapping[str, Any], ledger: Ledger) -> Health:
         health = status["health"]
-        has_events, watch = health["observer"] is not False, self._settings.watch
         hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
         return Health(
             at_work=health["at_work"],
             paused=health["paused"],
-            has_events=has_events,
-            scan_s=None if has_events and self._is_watched else min(watch.rescan_s, watcher.POLL_S),
+            scan_s=None if health["events"] else min(self._settings.watch.rescan_s, SCAN_S),
             trouble=tuple(health["trouble"]),
             notes=tuple(health.get("notes", ())),
             counts=status["counts"],
@@ -497,12 +501,12 @@ class PageData:
 _ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
 
 
-def _compared(entry: Entry) -> dict[str, str]:
+def _compared(job: Job) -> dict[str, str]:
     """The settings of a job when it began, by their dotted names, and the names of its styles."""
     settings = {
-        key: value for key, value in (entry.settings or {}).items() if key not in _NOT_COMPARED
+        key: value for key, value in (job.settings or {}).items() if key not in _NOT_COMPARED
     }
-    styles = [original_name(entry, plain) for plain in entry.inputs if plain.get("role") == "style"]
+    styles = [original_name(job, file) for file in job.inputs if file.role == "style"]
     compared = {key: shown(as_text(value)) for key, value in dotted(settings)}
     return {"style": ", ".join(styles), **compared} if settings else {}
 
@@ -521,23 +525,23 @@ def _library(folder: Path) -> Iterator[tuple[str, Image, str]]:
             yield name, Image(src, ""), shown(text)
 
 
-def _own_names(entry: Entry, role: str) -> list[str]:
+def _own_names(job: Job, role: str) -> list[str]:
     """Names under which the inputs of a `role` were dropped, but for those that say just that."""
-    names = [original_name(entry, plain) for plain in entry.inputs if plain.get("role") == role]
+    names = [original_name(job, file) for file in job.inputs if file.role == role]
     return [name for name in names if not name.startswith((f"{role}.", f"{role}-"))]
 
 
-def style_names(entries: Iterable[Entry]) -> dict[str, str]:
+def style_names(jobs: Iterable[Job]) -> dict[str, str]:
     """Names of the style images of jobs, by their digests; one name each."""
     names: dict[str, str] = {}
-    for entry in entries:
-        own = _own_names(entry, "style")
-        for plain in entry.inputs:
-            if plain.get("role") == "style" and plain.get("sha256"):
-                name = original_name(entry, plain)
+    for job in jobs:
+        own = _own_names(job, "style")
+        for file in job.inputs:
+            if file.role == "style" and file.sha256:
+                name = original_name(job, file)
                 # Many styles are called style.jpg: there the job says which one it is.
-                shown_name = name if name in own else f"{name} of {name_of(entry)}"
-                names.setdefault(plain["sha256"], shown_name)
+                shown_name = name if name in own else f"{name} of {name_of(job)}"
+                names.setdefault(file.sha256, shown_name)
     return names
 
 
@@ -550,50 +554,50 @@ class ImageLinks:
     def __init__(self, state: Path) -> None:
         self._state = state
 
-    def small(self, entry: Entry, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
+    def small(self, job: Job, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
         """A preview of the picture `what`, of `side` pixels at most; None where there is none."""
-        sha256, _, _ = self._file(entry, what)
-        return Image(_preview(entry, what, side, sha256), alt) if sha256 else None
+        sha256, _, _ = self._file(job, what)
+        return Image(_preview(job, what, side, sha256), alt) if sha256 else None
 
-    def large(self, entry: Entry, what: str, alt: str) -> Image | None:
+    def large(self, job: Job, what: str, alt: str) -> Image | None:
         """The picture `what` itself, or a large preview of it; None where there is none."""
-        sha256, suffix, size = self._file(entry, what)
+        sha256, suffix, size = self._file(job, what)
         if suffix in BROWSER_FORMATS and size <= MAX_DIRECT_BYTES:
-            return Image(_own_file(entry, what, sha256), alt)
-        return Image(_preview(entry, what, LARGE_SIDE, sha256), alt) if sha256 else None
+            return Image(_own_file(job, what, sha256), alt)
+        return Image(_preview(job, what, LARGE_SIDE, sha256), alt) if sha256 else None
 
-    def whole(self, entry: Entry, what: str, alt: str, formats: Collection[str]) -> Image | None:
+    def whole(self, job: Job, what: str, alt: str, formats: Collection[str]) -> Image | None:
         """The moving picture `what` itself; None where there is none in one of the `formats`.
 
         It has any size: a preview would be its first frame.
         """
-        sha256, suffix, _ = self._file(entry, what)
-        return Image(_own_file(entry, what, sha256), alt) if suffix in formats else None
+        sha256, suffix, _ = self._file(job, what)
+        return Image(_own_file(job, what, sha256), alt) if suffix in formats else None
 
-    def _file(self, entry: Entry, what: str) -> tuple[str, str, int]:
+    def _file(self, job: Job, what: str) -> tuple[str, str, int]:
         """SHA-256, ending and bytes of the picture `what`; empty where there is none."""
-        picture = find(entry, self._state, what)
+        picture = find(job, self._state, what)
         if picture is None:
             return "", "", 0
         with picture.file as file:
             _, _, size, _ = file_version(file)
         return picture.sha256, Path(picture.spot.name).suffix.lower(), size
 
-    def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:
+    def inputs(self, job: Job, role: str, side: int) -> Iterator[Image]:
         """Previews of all inputs of a `role`."""
-        for number, plain in enumerate(entry.inputs):
-            if plain.get("role") == role and plain.get("sha256"):
-                name, sha256 = original_name(entry, plain), plain["sha256"]
+        for number, file in enumerate(job.inputs):
+            if file.role == role and file.sha256:
+                name, sha256 = original_name(job, file), file.sha256
                 alt = f"{_ROLES[role]} {name}"
-                src = _preview(entry, f"input-{number}", side, sha256)
+                src = _preview(job, f"input-{number}", side, sha256)
                 digest = sha256 if role == "style" else ""
-                width, height = plain.get("pixels", (0, 0))
+                width, height = file.pixels or (0, 0)
                 yield Image(src, alt, width, height, name, number, digest)
 
 
-def _own_file(entry: Entry, what: str, sha256: str) -> str:
-    return f"/jobs/{entry.id}/pictures/{what}?d={sha256[:32]}"
+def _own_file(job: Job, what: str, sha256: str) -> str:
+    return f"/jobs/{job.id}/pictures/{what}?d={sha256[:32]}"
 
 
-def _preview(entry: Entry, what: str, side: int, sha256: str) -> str:
-    return f"/jobs/{entry.id}/small/{side}/{what}?d={sha256[:32]}"
+def _preview(job: Job, what: str, side: int, sha256: str) -> str:
+    return f"/jobs/{job.id}/small/{side}/{what}?d={sha256[:32]}"

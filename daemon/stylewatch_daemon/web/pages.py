@@ -18,20 +18,18 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
-from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.model import JobState
+from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.ledger.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.outbox.publish import STAGES
-from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
-from stylewatch_daemon.store.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.http import Context, context, root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
-from stylewatch_daemon.web.page_data import ENDED, JobPage, PageData, Reader, style_names
+from stylewatch_daemon.web.page_data import GALLERY, JobPage, PageData, Reader, style_names
 
 GALLERY_PAGE = 24
 """Jobs on a page of the gallery."""
@@ -68,15 +66,15 @@ def retry_with(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY)
     """A form to retry a job with other settings; `?print` suggests those of a larger print."""
     here = context(request)
     page = _job_page(request)
-    entry = page.view.entry
-    job_actions.check_ended(entry, "run again")
-    base, note = job_form.base_of(entry, here.settings)
+    job = page.view.job
+    job_actions.check_ended(job, "run again")
+    base, note = job_form.base_of(job, here.settings)
     receipt = page.view.receipt
-    if "print" in request.query_params and isinstance(receipt, Receipt):
+    if "print" in request.query_params and receipt is not None:
         fields = {**job_form.print_fields(base, receipt), **fields}
     problem = ""
     try:
-        for file in job_actions.needed(entry, None):
+        for file in job_actions.needed(job, None):
             file.find()
     except DaemonError as error:
         problem = str(error)
@@ -97,38 +95,40 @@ def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Text
 def delete(request: Request) -> Response:
     """A question before a job is deleted."""
     page = _job_page(request)
-    job_actions.check_ended(page.view.entry, "deleted")
+    job_actions.check_ended(page.view.job, "deleted")
     values = {"page": page, "retention": context(request).settings.retention}
     return context(request).templates.TemplateResponse(request, "delete.html", values)
 
 
 def gallery(request: Request) -> Response:
-    """Jobs that ended in a state and match a search, page by page."""
+    """Jobs of one tab that match a search, page by page."""
     here, fields = context(request), request.query_params
-    wanted = fields.get("state", JobState.DONE)
-    state = next((state for state in ENDED if state == wanted), None)
-    if state is None:
-        raise HTTPException(404, f"the gallery has no jobs with the state {wanted!r}")
+    state = fields.get("state", "done")
+    if state not in GALLERY:
+        raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
+    ends = GALLERY[state]
     search = _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
     with here.reader.ledger() as ledger:
-        entries = ledger.ended(state, GALLERY_PAGE + 1, search, after)
-        recipes = ledger.recipes(state)
-        recent = ledger.ended(state, RECENT_STYLES)
+        jobs = ledger.ended(ends, GALLERY_PAGE + 1, search, after)
+        recipes = ledger.recipes(*ends)
+        recent = ledger.latest(*ends, limit=RECENT_STYLES)
         counts = ledger.ended_counts()
-    cards, more = entries[:GALLERY_PAGE], entries[GALLERY_PAGE:]
+    cards, more = jobs[:GALLERY_PAGE], jobs[GALLERY_PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}
     next_page = f"{search.key_of(cards[-1])}~{cards[-1].id}" if more else ""
     styles = style_names([*recent, *cards])
     page = {
         "state": state,
-        "cards": [here.data.card(entry) for entry in cards],
-        "counts": {other: counts.get(other, 0) for other in ENDED},
+        "cards": [here.data.card(job) for job in cards],
+        "counts": {
+            other: sum(counts.get(end, 0) for end in ends) for other, ends in GALLERY.items()
+        },
         "fields": known,
         "recipes": sorted({*recipes, search.recipe} - {""}),
         "styles": {search.style: "the selected style", **styles} if search.style else styles,
-        "tabs": {other: urlencode({**known, "state": other}) for other in ENDED},
+        "tabs": {other: urlencode({**known, "state": other}) for other in GALLERY},
         "next": urlencode({**known, "state": state, "after": next_page}) if more else "",
         "first": urlencode({**known, "state": state}) if after else "",
     }
@@ -173,16 +173,16 @@ def job(request: Request) -> Response:
     if page is not None:
         values = {
             "page": page,
-            "events": f"/events?{urlencode({'page': page.view.entry.id})}",
+            "events": f"/events?{urlencode({'page': page.view.job.id})}",
             "share": _share(request),
             "listen": here.settings.web.listen,
         }
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.reader.ledger() as ledger:
-        entry = ledger.find(name)
-    if entry is None:
+        job = ledger.find(name)
+    if job is None:
         raise HTTPException(404, "there is no such job, or it was removed from the ledger")
-    return RedirectResponse(f"{root_path(request)}/jobs/{entry.id}", 302)
+    return RedirectResponse(f"{root_path(request)}/jobs/{job.id}", 302)
 
 
 def _job_page(request: Request) -> JobPage:
@@ -223,8 +223,8 @@ def _lan_address() -> str:
 
 def receipt(request: Request) -> Response:
     """The receipt of a job, as it was written."""
-    entry = context(request).reader.job(request.path_params["job"])
-    plain = read_receipt(entry) if entry is not None else {}
+    job = context(request).reader.job(request.path_params["job"])
+    plain = read_receipt(job) if job is not None else {}
     if not plain:
         raise HTTPException(404, "there is no receipt: the job is not done")
     return JSONResponse(plain)

@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.settings.style_library import find_styles
-from stylewatch_daemon.store import thumbs
-from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import (
     all_files,
@@ -87,10 +87,10 @@ async def picture(request: Request) -> Response:
 
 def _picture(request: Request) -> Response:
     """A picture of a job, unless the browser has it already."""
-    entry = context(request).reader.job(request.path_params["job"])
+    job = context(request).reader.job(request.path_params["job"])
     what = request.path_params["what"]
-    picture_file = find(entry, context(request).state, what) if entry is not None else None
-    if entry is None or picture_file is None:
+    picture_file = find(job, context(request).state, what) if job is not None else None
+    if job is None or picture_file is None:
         raise HTTPException(404, "there is no such picture")
     known = request.query_params.get("d", "")
     is_current = len(known) >= _MIN_DIGEST and picture_file.sha256.startswith(known)
@@ -102,7 +102,7 @@ def _picture(request: Request) -> Response:
         picture_file.file.close()
         return Response(status_code=304, headers=headers)
     media_type = MEDIA_TYPES.get(PurePosixPath(picture_file.spot.name).suffix.lower(), DOWNLOAD)
-    name = _file_name(entry, what, picture_file.spot.name)
+    name = _file_name(job, what, picture_file.spot.name)
     is_download = media_type == DOWNLOAD or "download" in request.query_params
     kind = "attachment" if is_download else "inline"
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{quote(name)}"
@@ -130,12 +130,12 @@ async def small(request: Request) -> Response:
     side = next((side for side in SIDES if str(side) == request.path_params["side"]), None)
     if side is None:
         raise HTTPException(404, "there is no such size")
-    entry = await run_in_threadpool(here.reader.job, request.path_params["job"])
+    job = await run_in_threadpool(here.reader.job, request.path_params["job"])
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
-    sha256 = input_digest(entry, what) if entry is not None else ""
+    sha256 = input_digest(job, what) if job is not None else ""
     path = previews.known(sha256, side) if sha256 else None
-    if path is None and entry is not None:
-        picture_file = await run_in_threadpool(find, entry, here.state, what)
+    if path is None and job is not None:
+        picture_file = await run_in_threadpool(find, job, here.state, what)
         if picture_file is not None:
             picture_file.file.close()
             sha256 = picture_file.sha256
@@ -148,14 +148,14 @@ async def small(request: Request) -> Response:
 def files_zip(request: Request) -> Response:
     """All files of a job, as a zip that is made while it is sent."""
     here = context(request)
-    entry = here.reader.job(request.path_params["job"])
-    if entry is None or entry.place is None:
+    job = here.reader.job(request.path_params["job"])
+    if job is None or job.place is None:
         raise HTTPException(404, "there are no files: the job has not begun, or is not known")
-    name = safe(name_of(entry))
+    name = safe(name_of(job))
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.zip",
                "Cache-Control": REVALIDATE}  # fmt: skip
     return StreamingResponse(
-        _zipped(name, all_files(entry, here.state)), media_type="application/zip", headers=headers
+        _zipped(name, all_files(job, here.state)), media_type="application/zip", headers=headers
     )
 
 
@@ -219,13 +219,13 @@ def _preview(request: Request, path: Path | None, *, is_current: bool) -> Respon
     return FileResponse(path, headers=headers, media_type="image/jpeg")
 
 
-def _file_name(entry: Entry, what: str, name: str) -> str:
+def _file_name(job: Job, what: str, name: str) -> str:
     """Name under which a picture is saved: that of the job, or the original one of an input."""
     kind, _, number = what.partition("-")
     if kind == "input":
-        return safe(original_name(entry, entry.inputs[int(number)]))
-    path, job = PurePosixPath(name), PurePosixPath(name_of(entry)).name
-    return f"{safe(job if kind == 'final' else f'{job}-{path.stem}')}{path.suffix}"
+        return safe(original_name(job, job.inputs[int(number)]))
+    path, title = PurePosixPath(name), PurePosixPath(name_of(job)).name
+    return f"{safe(title if kind == 'final' else f'{title}-{path.stem}')}{path.suffix}"
 
 
 def _span(first: str, last: str, size: int) -> range:

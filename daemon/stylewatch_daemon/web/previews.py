@@ -11,13 +11,13 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from stylewatch_daemon.ingest.inspection.client import InspectionClient
-from stylewatch_daemon.ingest.inspection.messages import Fine, Question
+from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
-from stylewatch_daemon.store import thumbs
-from stylewatch_daemon.store.state_dir import PREVIEWS
 
-ENTRY = "stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
+ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
 
 MAX_BYTES = 512 << 20
 """Bytes of all previews together."""
@@ -93,7 +93,7 @@ class Previews:
 
     def _handle_verdicts(self) -> None:
         for verdict in self._inspector.verdicts() if self._inspector else ():
-            if not isinstance(verdict, Fine):
+            if verdict.reason:
                 self._failed.append(verdict.job.partition("-")[0])
             future = self._pending.pop(verdict.job, None)
             if future is not None and not future.done():

@@ -25,9 +25,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from stylewatch_daemon import errors
-from stylewatch_daemon.processes.child import received
-from stylewatch_daemon.service.monitoring import logging_as
+from stylewatch_daemon.app.monitoring import logging_as
+from stylewatch_daemon.base import errors
+from stylewatch_daemon.base.child import received
 from stylewatch_daemon.settings.config import Config, WebPage
 from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload

@@ -17,11 +17,10 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import shortages
-from stylewatch_daemon.processes.child import Child
-from stylewatch_daemon.processes.wakeup import Backoff
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
 
@@ -143,8 +142,8 @@ def _is_abandoned(path: Path) -> bool:
 # The page's process
 
 
-class Supervisor(Reporter):
-    """Runs `page` (None: no page) from the moment that inboxes are watched.
+class Supervisor:
+    """Runs `page` (None: no page) from its `start` on, which is when the inboxes are watched.
 
     `passed` is the socket that systemd passed. The process calls `serve` (`module:function`).
     Raises SettingsError as `check_socket` does.
@@ -158,7 +157,7 @@ class Supervisor(Reporter):
         retry: Backoff = RETRY,
     ) -> None:
         self._passed, self._serve, self._retry = passed, serve, retry
-        self.offer(page)
+        self.check(page)
         self._page = page
         self._leaving = False
         self._news, self._announce = Pipe(duplex=False)
@@ -166,25 +165,21 @@ class Supervisor(Reporter):
         self._log = logging.getLogger(__name__)
         self._warned = ""
 
-    def offer(self, page: WebPage | None) -> None:
-        """Set the page to be served after the reload of the settings; raises SettingsError."""
+    def check(self, page: WebPage | None) -> None:
+        """Raise SettingsError if systemd did not pass the socket that `page` needs."""
         if page is not None:
             check_socket(page, self._passed)
-        self._offered = page
 
-    def reloaded(self) -> None:
-        """Serve the page of the new settings."""
-        if self._offered != self._page:
-            self._page = self._offered
-            if self._thread is not None:
-                self._announce.send_bytes(b"!")
+    def use(self, page: WebPage | None) -> None:
+        """Serve the page of new settings from now on; with None, serve none."""
+        is_new, self._page = page != self._page, page
+        if self._thread is None:
+            self.start()
+        elif is_new:
+            self._announce.send_bytes(b"!")
 
-    def not_reloaded(self, reason: str) -> None:
-        """Keep the page of the old settings."""
-        self._offered = self._page
-
-    def watching(self, inboxes: Sequence[Path]) -> None:
-        """Start the thread once the daemon is at work."""
+    def start(self) -> None:
+        """Start the thread, if there is a page; if it cannot be started, the next `use` does."""
         if self._thread is None and self._page is not None:
             thread = threading.Thread(target=self._run, name=NAME, daemon=True)
             try:

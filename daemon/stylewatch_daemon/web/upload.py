@@ -29,17 +29,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.errors import FullError, InputError, OutputError, UsageError
+from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
+from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.names import candidates, safe, shown
-from stylewatch_daemon.ingest import submit
-from stylewatch_daemon.ingest.pairing import CONTENT_SUFFIXES
-from stylewatch_daemon.queue import job_actions
+from stylewatch_daemon.intake import submit
+from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
+from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
+from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
-from stylewatch_daemon.store import requests
-from stylewatch_daemon.store.journal import new_id
-from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.store.state_dir import UPLOADS
 from stylewatch_daemon.web import actions, job_form, pages
 from stylewatch_daemon.web.http import Context, context, done, root_path, wants_html
 from stylewatch_daemon.web.job_form import FormError
@@ -85,11 +85,11 @@ async def upload(request: Request) -> Response:
 async def retry_with(request: Request) -> Response:
     """Run a job again with other settings, fewer or more styles, as a new job."""
     here = context(request)
-    entry, new = await run_in_threadpool(actions.job_of, request), new_id()
+    job, new = await run_in_threadpool(actions.job_of, request), new_id()
     try:
         async with _form(request, here.state) as form:
-            arguments = await run_in_threadpool(_retry_arguments, here, entry, form, new)
-        acted = await actions.leave(here, "retry", job=entry.id, new=new, **arguments)
+            arguments = await run_in_threadpool(_retry_arguments, here, job, form, new)
+        acted = await actions.leave(here, "retry", job=job.id, new=new, **arguments)
     except FormError as error:
         return await run_in_threadpool(_mistaken, request, error, pages.retry_with, form)
     except Exception:
@@ -101,8 +101,8 @@ async def retry_with(request: Request) -> Response:
 
 def clear(state: Path) -> None:
     """Remove the uploads of a process that was killed, except those that a request is about."""
-    with suppress(OSError):
-        requested = "".join(path.read_text() for path in (state / requests.FOLDER).glob("*.json"))
+    with suppress(OSError), reading(state / FILE_NAME) as ledger:
+        requested = {request.arguments.get("new") for request in ledger.requests()}
         for folder in (state / UPLOADS).iterdir():
             if folder.name not in requested:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -208,24 +208,24 @@ def _submit(here: Context, form: "Form") -> str:
     return job
 
 
-def _retry_arguments(here: Context, entry: Entry, form: "Form", new: str) -> dict[str, Any]:
+def _retry_arguments(here: Context, job: Job, form: "Form", new: str) -> dict[str, Any]:
     """Return the arguments of a retry, and put its further styles into the folder `new`.
 
     Raises DaemonError where there can be none.
     """
-    job_actions.check_ended(entry, "run again")
+    job_actions.check_ended(job, "run again")
     if any(file.field != "style" for file in form.files):
         raise InputError("a job that is painted again takes further pictures as `style` only")
     added = [*form.files, *_of_library(here, form)]
     _check_files(added)
     numbers = (name.removeprefix("without:") for name in form.fields if name.startswith("without:"))
     without = [int(number) for number in numbers if re.fullmatch("[1-9][0-9]{0,3}", number)]
-    inputs = job_actions.needed(entry, None, without)
+    inputs = job_actions.needed(job, None, without)
     for file in inputs:
         file.find()
     count = len(added) + sum(file.role == "style" for file in inputs)
-    base, _ = job_form.base_of(entry, here.settings)
-    job, _ = job_form.read(form.fields, here.settings, base, count)
+    base, _ = job_form.base_of(job, here.settings)
+    wanted, _ = job_form.read(form.fields, here.settings, base, count)
     names: list[str] = []
     for style in added:
         named = PurePosixPath(style.name)
@@ -233,10 +233,10 @@ def _retry_arguments(here: Context, entry: Entry, form: "Form", new: str) -> dic
         names.append(next(name for name in unused if name not in names))
         atomic.make_folder(here.state / UPLOADS / new)
         atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
-    is_file = job.recipe.endswith((".yaml", ".yml"))  # the daemon's own settings name it
-    settings = job.model_dump(mode="json", exclude={"recipe"} if is_file else None)
+    is_file = wanted.recipe.endswith((".yaml", ".yml"))  # the daemon's own settings name it
+    settings = wanted.model_dump(mode="json", exclude={"recipe"} if is_file else None)
     kept = {file.name for file in inputs}
-    settings["file_names"] = {name: was for name, was in job.file_names.items() if name in kept}
+    settings["file_names"] = {name: was for name, was in wanted.file_names.items() if name in kept}
     return {"settings": settings, "without": without, "added": names}
 
 

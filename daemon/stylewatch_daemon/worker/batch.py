@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from stylewatch_daemon.model import Started
+from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Stopped

@@ -11,7 +11,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_daemon.files import shortages
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.files.atomic import open_regular, replacing
 from stylewatch_painter.stage import Checkpoint
 

@@ -1,9 +1,11 @@
 """The End of a job by an exception: refused or failed, with a sentence."""
 
 import traceback
+from collections.abc import Mapping
 
-from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
-from stylewatch_daemon.files import shortages
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
     DivergedError,
@@ -15,8 +17,20 @@ from stylewatch_painter.errors import (
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError, error_kind
 
-_REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
-_MISSING = (WeightsError, BackendError, UnavailableError)
+_REFUSED: Mapping[type[Exception], Cause] = {
+    PictureError: Cause.PICTURE,
+    DivergedError: Cause.PICTURE,
+    InputError: Cause.PICTURE,
+    RecipeError: Cause.SETTINGS,
+    SettingsError: Cause.SETTINGS,
+}
+_FAILED: Mapping[type[Exception], Cause] = {
+    WeightsError: Cause.DEVICE,
+    BackendError: Cause.DEVICE,
+    UnavailableError: Cause.DEVICE,
+    SaveError: Cause.DISK,
+    OutputError: Cause.DISK,
+}
 _REASONS = {
     "memory": "there was not enough memory ({}): the job is retried automatically; a smaller size "
     "needs less, and limits.out_of_memory can choose one",
@@ -27,7 +41,7 @@ _MAX_CHARACTERS = 200  # of a library's message
 
 
 def as_end(error: Exception) -> Refused | Failed:
-    """The End that `error` makes of a job.
+    """Return the End that `error` makes of a job, with its cause.
 
     Pictures and settings that cannot be used are refused. Failures of memory, devices and disks
     are retried, and so is a shortage of the machine, which may be behind any other error. The rest
@@ -35,29 +49,32 @@ def as_end(error: Exception) -> Refused | Failed:
     """
     shortage = shortages.shortage(error)
     if shortage is not None:
-        return Failed(str(shortage), shortage.exit_code, recycle=True)
+        return Failed(str(shortage), shortage.cause, recycle=True)
     return _own_end(error)
 
 
 def _own_end(error: Exception) -> Refused | Failed:
     # a picture that was decoded before and cannot be read any more is no bad picture
-    unreadable = isinstance(error, PictureError) and _is_of_disk(error.__cause__)
-    if unreadable or isinstance(error, _MISSING):
-        return Failed(str(error), UnavailableError.exit_code)
-    if isinstance(error, _REFUSED):
-        return Refused(str(error))
-    if isinstance(error, SaveError | OutputError):
-        return Failed(str(error), OutputError.exit_code)
+    if isinstance(error, PictureError) and _is_of_disk(error.__cause__):
+        return Failed(str(error), Cause.DISK)
+    if (cause := _cause(error, _REFUSED)) is not None:
+        return Refused(str(error), cause)
+    if (cause := _cause(error, _FAILED)) is not None:
+        return Failed(str(error), cause)
     if isinstance(error, OSError) and _is_of_disk(error):
         reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
-        return Failed(reason, OutputError.exit_code)
+        return Failed(reason, Cause.DISK)
     if (kind := error_kind(error)) is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
         reason = _REASONS[kind].format(message)
-        return Failed(reason, UnavailableError.exit_code, recycle=True)
+        return Failed(reason, Cause.DEVICE, recycle=True)
     trace = "".join(traceback.format_exception(error))
     author = registry.author(error) or "our own"
     return Failed(f"a fault of {author}, {type(error).__name__}: {error}", trace=trace)
+
+
+def _cause(error: Exception, causes: Mapping[type[Exception], Cause]) -> Cause | None:
+    return next((cause for kind, cause in causes.items() if isinstance(error, kind)), None)
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

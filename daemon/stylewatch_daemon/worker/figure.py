@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.errors import InputError, WorkerError
+from stylewatch_daemon.base.errors import InputError, WorkerError
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import load_backend
 from stylewatch_painter.algorithm import scales

@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ class AttemptRequest(StrEnum):
     """Make the current picture the final one."""
     CANCEL = "cancel"
     """Stop: the job is not wanted any more."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A job of a series: its name there, its label on the sheet, its state, and its place."""
-
-    name: str
-    label: str
-    state: str
-    outbox: str = ""
-    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +65,6 @@ class Order:
     """The ends of earlier attempts, for the receipt."""
     retry_of: str | None = None
     """The name of the job that this one repeats, for the receipt."""
-    parts: tuple[Part, ...] = ()
-    """The jobs of a series; this order is for the sheet of their pictures only."""
     batch: int | None = None
     """Number of scenes of a clip that are painted at once; None: what suits the device."""
     divide: bool = False
@@ -150,25 +137,25 @@ class Refused:
     """The end: the inputs or settings cannot be used; `reason` is for the user."""
 
     reason: str
+    cause: Cause = Cause.PICTURE
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The end: a failure that a retry may get past, or a fault of ours.
+    """The end: a failure that a retry may get past, or a fault of ours, which is `Cause.BUG`.
 
-    `exit_code` is as in sysexits: 69 backend or device not there, 73 cannot write, 70 ours.
     With `recycle` the worker process is unusable: the next order needs a new one.
     """
 
     reason: str
-    exit_code: int = 70
+    cause: Cause = Cause.BUG
     trace: str = ""
     recycle: bool = False
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The end: the worker is gone or hung; its progress is unknown."""
+    """The end: the worker is gone or hung, and its progress is unknown: `Cause.WORKER`."""
 
     reason: str
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from stylewatch_daemon.base.model import REFERENCES, SEGMENT
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.model import REFERENCES, SEGMENT
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order

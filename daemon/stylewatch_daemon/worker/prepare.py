@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.model import BEST_BATCH, best_batch
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import best_batch
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
@@ -188,7 +188,7 @@ def _as_clip(
     )
     wanted = order.batch or best_batch(first.backend.provenance(first.task).device)
     # the frames of a mask are read in their order
-    at_once = 1 if first.regions.content_mask else min(wanted, BEST_BATCH)
+    at_once = 1 if first.regions.content_mask else wanted
     job = ClipJob(order, source, size, identity.hexdigest(), still, shown, at_once)
     return replace(
         first,

@@ -18,7 +18,8 @@ from stylewatch_daemon.artifacts.client import (
     drawn,
     file_name,
 )
-from stylewatch_daemon.files import atomic, flat_layout
+from stylewatch_daemon.base.model import End
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
@@ -194,9 +195,7 @@ class Recorder:
             yield self._write(name, content, stage.step)
             drawn = name, self._digests[name]
         yield from self._draw_artifacts(stage, *drawn)
-        final = flat_layout.as_seen(self.order.name, name)
-        self._digests[final] = self._digests.pop(name)
-        receipt = self._receipt(final, stage)
+        receipt = self._receipt(name, stage)
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
         yield self._write("receipt.json", receipt.as_json().encode(), stage.step)
 
@@ -244,7 +243,7 @@ class Recorder:
     def _receipt(self, final: str, stage: Stage) -> Receipt:
         task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
         height, width, _ = stage.picture.shape
-        state = "done" if stage.step == stage.steps else "finished"
+        state = End.DONE if stage.step == stage.steps else End.STOPPED_EARLY
         batch = {"batch": self.together} if self.together > 1 else {}
         attempt = {
             "backend": provenance.name,

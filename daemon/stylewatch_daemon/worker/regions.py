@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.model import SEGMENT
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK, SEGMENT
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.store.journal import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images import clip

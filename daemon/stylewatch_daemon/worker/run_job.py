@@ -8,10 +8,10 @@ from concurrent import futures
 from contextlib import suppress
 from pathlib import Path
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
-from stylewatch_daemon.worker import checkpoint, contact_sheet
+from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
 from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.oom_fallback import OomFallback
@@ -41,13 +41,10 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 
     Complete files are left under `order.staging`, each announced by a Staged, the receipt last. A
     snapshot at `order.checkpoint` is continued. Where memory does not suffice the job begins
-    again, with a Started, as `order.out_of_memory` says. For a series, the sheet is drawn.
+    again, with a Started, as `order.out_of_memory` says.
 
     Raises as `prepare` and the backend do; OSError where a file cannot be written.
     """
-    if order.parts:
-        yield from contact_sheet.draw(order)
-        return
     adopt_parts(order)
     snapshot = load_snapshot(order)
     fallback = OomFallback.of(order, snapshot.record)

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
 
+from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     READY,

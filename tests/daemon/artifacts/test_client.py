@@ -14,7 +14,7 @@ from tests.daemon.world import child_pids
 
 from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.artifacts.client import Header, ThumbnailRequest, drawn
-from stylewatch_daemon.processes.child import send
+from stylewatch_daemon.base.child import send
 
 
 def serve(pipe: Connection, request: ThumbnailRequest) -> None:

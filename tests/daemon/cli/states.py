@@ -1,43 +1,37 @@
 """State folders as a daemon would leave them, for tests of the commands that read them."""
 
-from collections.abc import Iterable
+import json
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.outbox.status_json import StatusJsonWriter
-from stylewatch_daemon.outbox.status_txt import Status
-from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
+from tests.daemon.web.world import a_job, enter
+
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.model import now
+
+__all__ = ["a_job", "enter", "incomplete", "publish", "running"]
 
 
-def enter(state: Path, *entries: Entry, attempts: tuple[Attempt, ...] = ()) -> None:
-    """Put `entries` into the ledger of `state`, if any; `attempts` are those of the first."""
+def publish(state: Path, counts: Any = None, health: Any = None, **status: Any) -> None:
+    """Publish `status` as a daemon does; `counts` and `health` have what is not as usual."""
     state.mkdir(exist_ok=True)
-    ledger = LedgerWriter.open(state / FILE_NAME)
-    ledger.enter(entries)
-    if attempts:
-        ledger.write_attempts(entries[0].id, attempts)
-    ledger.close()
+    plain = status_json.nothing() | status
+    plain["counts"] |= counts or {}
+    plain["health"] |= {"at_work": True, "since": now(), "version": "1.0", "pid": 7}
+    plain["health"] |= health or {}
+    new = state / ".new"
+    new.write_text(json.dumps(plain))
+    new.replace(state / status_json.FILE_NAME)
 
 
-def entry(name: str, state: Any = "done", **more: Any) -> Entry:
-    """A job called `name`, in the inbox `in` and the outbox `out`."""
-    values = {"id": f"id-{name}", "name": name, "inbox": "in", "outbox": "out", "state": state,
-              "entered": "2026-01-02T12:00:00+00:00", "bytes": 9, "place": name,
-              "inputs": ({"name": "content.jpg", "size": 9},), **more}  # fmt: skip
-    return Entry(**values)
+def running(name: str, **more: Any) -> dict[str, Any]:
+    """A running job as status.json has it."""
+    return {
+        "job": name, "id": f"id-{name}", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
+        "seconds_left": 9.5, "device": "cpu", "unit": "step", **more,
+    }  # fmt: skip
 
 
-def publish(
-    state: Path,
-    status: Status,
-    *,
-    observer: bool = True,
-    inboxes: Iterable[tuple[Path, Path]] = (),
-    **counts: int,
-) -> None:
-    """Publish `status` as a daemon does."""
-    state.mkdir(exist_ok=True)
-    every = dict.fromkeys(("waiting", "running", "done", "refused", "failed", "cancelled"), 0)
-    StatusJsonWriter(state).show(status, {**every, **counts}, observer, inboxes)
+def incomplete(name: str, waits_for: str = "a style", *files: Path) -> dict[str, Any]:
+    """An incomplete pair as status.json has it."""
+    return {"name": name, "waits_for": waits_for, "files": [str(file) for file in files]}

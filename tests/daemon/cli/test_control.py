@@ -1,22 +1,22 @@
 """Commands that leave requests, without a daemon, and `prune`."""
 
+import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Ended, Run
-from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.cli.states import a_job, enter, incomplete, publish
 from tests.daemon.faults import fill, tree
-from tests.daemon.world import make_finished_job
 
+from stylewatch_daemon.base.model import Attempt, Input, OutputFile, now
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger_writer import now
 
 
 class Place:
@@ -26,15 +26,12 @@ class Place:
         self.root, self._run = root, run
         fill(root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
 
-    def enter(self, state: str, **more: Any) -> None:
-        names = {"content": ("sea.jpg", 14), "style": ("wave.jpg", 15)}
-        inputs = tuple(
-            {"role": role, "name": name, "size": size} for role, (name, size) in names.items()
-        )
+    def enter(self, seen: str, **more: Any) -> None:
+        inputs = (Input("content", "sea.jpg", "", 14), Input("style", "wave.jpg", "", 15))
         settings = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
         values = {"outbox": str(self.root / "out"), "inputs": inputs, "settings": settings}
         attempts = (Attempt("2026-01-01T00:00:00"),)
-        enter(self.root, entry("trip", state, **values, **more), attempts=attempts)
+        enter(self.root, a_job("trip", seen, **values, **more), attempts=attempts)
 
     def run(self, *words: object) -> Ended:
         return self._run(*words, "--state", self.root)
@@ -42,9 +39,7 @@ class Place:
     @property
     def requests(self) -> list[tuple[str, dict[str, Any]]]:
         """The verbs and arguments of the requests that were left."""
-        files = sorted((self.root / "requests").glob("*.json"))
-        plain = [json.loads(file.read_bytes()) for file in files]
-        return [(request["verb"], request["arguments"]) for request in plain]
+        return [(left.verb, dict(left.arguments)) for left in requests.waiting(self.root)]
 
 
 @pytest.fixture
@@ -62,9 +57,7 @@ def test_a_request_stays_for_a_busy_daemon(place: Place, monkeypatch: pytest.Mon
 
 
 def test_the_status_has_a_pause_and_its_end_from_when_they_are_recorded(place: Place) -> None:
-    place.enter("queued")
-    (place.root / "requests").mkdir()
-    (place.root / "requests/0.json").write_text("no request")
+    place.enter("waiting")
     for verb, is_paused in (("pause", True), ("resume", False), ("pause", True)):
         place.run(verb)
         assert json.loads(place.run("status", "--json").out)["health"]["paused"] == is_paused
@@ -78,13 +71,13 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
     if verb in ("cancel", "finish"):
         assert "trip has ended (done, 2026-01-02 12:03 UTC)" in place.run(verb, "id-trip").err
     if verb == "finish":
-        publish(place.root, Status(incomplete=(Incomplete("trip", "a style"),)))
+        publish(place.root, incomplete=[incomplete("trip")])
         ended = place.run(verb, "trip")
         assert "waits in the inbox for a style" in ended.err, "it is meant rather"
     ended = place.run(verb, "trap")
     assert ended.code == 64 and "trip" in ended.err
     if verb != "cancel":
-        publish(place.root, Status(incomplete=(Incomplete("sea", "a style"),)))
+        publish(place.root, incomplete=[incomplete("sea")])
         ended = place.run(verb, "sea")
         assert (ended.code, place.requests) == (65, [])
         assert "it waits in the inbox for a style; `stylewatch cancel sea` cancels it" in ended.err
@@ -93,16 +86,15 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
 @pytest.mark.parametrize("verb", ["cancel", "finish"])
 def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place, verb: str) -> None:
     place.enter("done")
-    again = entry("trip", "queued", id="id-trip-again", place=None)
+    again = a_job("trip", "waiting", id="id-trip-again", place=None)
     enter(place.root, again, attempts=(Attempt("2026-01-03T00:00:00"),))
     assert place.run(verb, "trip").code == 0
     assert place.requests == [(verb, {"job": "id-trip-again"})]
 
 
 def test_an_incomplete_pair_is_canceled_unless_a_job_of_its_name_is_open(place: Place) -> None:
-    names = ("trip", "i_t")
-    publish(place.root, Status(incomplete=[Incomplete(name, "a style") for name in names]))
-    place.enter("queued")
+    publish(place.root, incomplete=[incomplete("trip"), incomplete("i_t")])
+    place.enter("waiting")
     for name in ("trip", "i:t"):
         ended = place.run("cancel", name)
         assert ended.code == 0 and ended.out.startswith("recorded for the next start: no daemon")
@@ -164,31 +156,54 @@ def test_a_retry_that_is_no_job_yet_is_canceled_by_its_id(place: Place) -> None:
     assert place.run("cancel", "trip").code == 65
 
 
-def test_a_retry_has_the_sweep_of_its_series_whose_jobs_have_the_stages(place: Place) -> None:
-    settings = JobSettings(sweep={"seed": (1, 2)}).model_dump(mode="json")
-    enter(place.root, entry("ser", settings=settings))
-    ended = place.run("retry", "ser", "--from-stage", "2")
-    sentence = "ser is a series, which has no stages: retry one of its jobs, as ser/seed=1"
-    assert ended.code == 64 and sentence in ended.err
-    for sweep in ("sweep={seed: [3]}", "sweep.seed=[3]"):
-        ended = place.run("retry", "ser", "--set", sweep)
-        assert ended.code == 64 and "`stylewatch submit` with --sweep makes a new" in ended.err
+def test_a_retry_knows_no_sweep(place: Place) -> None:
+    place.enter("done")
+    ended = place.run("retry", "trip", "--set", "sweep={seed: [3]}")
+    assert ended.code == 64 and "sweep" in ended.err
     assert place.requests == []
 
 
+@pytest.mark.parametrize(("seen", "sentence"), [
+    ("running", "canceling: trip ends after the current step"),
+    ("canceled", "canceled: the inputs are in "),
+])  # fmt: skip
+def test_what_becomes_of_a_canceled_job_is_printed(
+    seen: str, sentence: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(state: Path, request_id: int) -> bool:
+        place.enter(seen, refused_as="_refused/trip")
+        return False
+
+    place.enter("running")
+    monkeypatch.setattr(requests, "is_waiting", act)
+    with lock.held(place.root / "lock"):
+        ended = place.run("cancel", "trip")
+    assert ended.code == 0 and ended.out.startswith(sentence)
+
+
 def test_prune_removes_old_files_and_a_dry_run_only_lists_them(tmp_path: Path, run: Run) -> None:
-    config = tmp_path / "config.yaml"
+    config, state = tmp_path / "config.yaml", tmp_path / "state"
     config.write_text("inboxes: [{path: a, outbox: out}]\nretention: {stages: 2 days}\n")
-    make_finished_job(tmp_path / "out", "old\x1b", 3)
-    before = tree(tmp_path)
-    first, _, last = run("prune", "--dry-run", "--config", config).lines
-    assert first == f" 20 bytes  {tmp_path}/out/old?/stages/0001.png"
-    assert last == "2 files would be removed: 40 bytes"
-    assert tree(tmp_path) == before
+    assert run("prune", "--dry-run", "--config", config).lines == [
+        "0 files would be removed: 0 bytes"
+    ]
+    old = a_job("old", outbox=str(tmp_path / "out"), finished="2020-01-01T00:00:00+00:00")
+    enter(state, old, a_job("new", finished=now()))
+    names = [f"old\x1b/{name}" for name in ("stages/1.png", "stages/2.png", "inputs/a.jpg")]
+    fill(tmp_path / "out", *names)
+    with closing(LedgerWriter.open(state / "ledger.sqlite3")) as ledger:
+        for name in names:
+            part, digest = name.split("/")[1], hashlib.sha256(name.encode()).hexdigest()
+            ledger.put_files(old.id, [OutputFile(name, part, digest, len(name))])
+    (tmp_path / "out" / names[1]).write_text("changed by hand")
+    before = tree(tmp_path / "out")
+    assert run("prune", "--dry-run", "--config", config).lines == [
+        f" 17 bytes  {tmp_path}/out/old?/stages/1.png", "1 files would be removed: 17 bytes",
+    ]  # fmt: skip
+    assert tree(tmp_path / "out") == before
     ended = run("prune", "--config", config, "--set", "retention.inputs=3")
-    assert ended.lines[-1].startswith("4 files removed: ")
-    assert len(tree(tmp_path)) == len(before) - 4
-    config.write_text("retention: {ledger: 30}\nstate: {path: .}\n")
-    enter(tmp_path, entry("1", finished="2020-01-01T00:00:00+00:00"), entry("2", finished=now()))
+    assert ended.lines[-1] == "2 files removed: 34 bytes"
+    assert set(tree(tmp_path / "out")) == {names[1]}
+    config.write_text("retention: {ledger: 30}\n")
     *_, last = run("prune", "--config", config).lines
     assert last.startswith("the daemon will remove 1 jobs from the ledger")

@@ -15,7 +15,8 @@ import typer
 from tests.daemon.cli.conftest import Run
 from tests.daemon.disks import full_stream
 
-from stylewatch_daemon import __main__, errors
+from stylewatch_daemon import __main__
+from stylewatch_daemon.base import errors
 from stylewatch_daemon.cli import main
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, USAGE, explain
 from stylewatch_daemon.cli.main import call, make_app
@@ -51,9 +52,8 @@ def test_a_command_imports_no_other_command(here: Path) -> None:
     modules = loaded_by(
         ["render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "-q"]
     )
-    packages = ("alerts", "doctor", "service", "web")
-    commands = ("control", "init", "report", "run", "service", "settings", "status", "submit",
-                "weights")  # fmt: skip
+    packages = ("app", "doctor", "intake", "web")
+    commands = ("control", "init", "run", "service", "settings", "status", "submit", "weights")
     ours = {f"stylewatch_daemon.{name}" for name in packages}
     ours |= {f"stylewatch_daemon.cli.{name}" for name in commands}
     others = {"apprise", "matplotlib", "prometheus_client", "ray", "scipy", "starlette", "watchdog"}

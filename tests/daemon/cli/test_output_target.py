@@ -7,9 +7,9 @@ import pytest
 from tests.daemon.cli.conftest import files
 from tests.daemon.world import make_finished_job
 
+from stylewatch_daemon.base.errors import OutputError, ShortageError
 from stylewatch_daemon.cli import output_target
 from stylewatch_daemon.cli.output_target import named, opened, reporting_write_errors
-from stylewatch_daemon.errors import OutputError, ShortageError
 from stylewatch_painter.errors import SaveError
 
 

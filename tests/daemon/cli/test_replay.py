@@ -10,10 +10,10 @@ from unittest.mock import Mock
 import pytest
 from tests.daemon.web.world import receipt
 
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.cli import replay
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
 from stylewatch_daemon.cli.options import JobOptions
-from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.recipes import book
@@ -69,11 +69,6 @@ def test_its_inputs_lie_beside_it_known_by_name_or_digest(folder: Path) -> None:
     (inputs / "sky.jpg").write_text("another")
     (sentence,) = repeated.differences(pictures)
     assert "sky.jpg is not the style-2 of the receipt" in sentence
-    series = folder.parent / "out/_jobs/waves/a/seed=1"
-    series.mkdir(parents=True)
-    (folder / "receipt.json").rename(series / "receipt.json")
-    inputs.rename(series.parent / "inputs")
-    assert replay.read(series).pictures()[0] == series.parent / "inputs/sea.jpg"
 
 
 def test_an_input_that_cannot_be_read_is_named(
@@ -164,7 +159,7 @@ def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(
 def test_invalid_receipts_are_refused(changes: dict[str, Any], read: Change, folder: Path) -> None:
     with pytest.raises(InputError, match=r"this receipt c|is not a receipt"):
         read(**changes).settings(folder, 3, BASE)
-    for text in ("not JSON", "[" * 100_000, '{"sweep": 1}'):
+    for text in ("not JSON", "[" * 100_000, '{"sweep": 1}', "7"):
         (folder / "receipt.json").write_text(text)
-        with pytest.raises(InputError, match=r"not a receipt: |RecursionError|that of a series"):
+        with pytest.raises(InputError, match=r"not a receipt: |RecursionError"):
             replay.read(folder)

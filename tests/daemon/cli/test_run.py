@@ -13,12 +13,12 @@ import pytest
 from tests.daemon.cli.conftest import Run, Terminal
 from tests.daemon.clock import Clock
 
+from stylewatch_daemon.app import daemon
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
 from stylewatch_daemon.cli.progress import EVERY_S, Lines
 from stylewatch_daemon.cli.run import reporting
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service import daemon
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Log
 
@@ -74,7 +74,8 @@ def test_a_reload_reads_the_file_of_the_start_and_no_other(
     def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> None:
         assert settings.job.steps == 9
         file.write_text("job: {steps: 7}\n")
-        assert more["reread"]().job.steps == 7
+        settings, _ = more["reread"]()
+        assert settings.job.steps == 7
         file.unlink()
         with pytest.raises(SettingsError, match=r"config\.yaml cannot be read: No such file"):
             more["reread"]()
@@ -90,7 +91,9 @@ def test_a_reload_reads_the_file_of_the_start_and_no_other(
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
 OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")
-HALF, LONE = Incomplete("half", "a style picture"), Incomplete("lone", "a style picture")
+HALF, LONE = (
+    Pair(name, Path(name, "content.jpg"), waits_for="a style picture") for name in ("half", "lone")
+)
 
 
 def step(number: int, seconds: float) -> Progress:
@@ -98,8 +101,8 @@ def step(number: int, seconds: float) -> Progress:
 
 
 EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("not_reloaded", ("line 1: no\nline 2: no",),
-     "!line 1: no|!line 2: no|!the new settings are wrong; the old ones still apply"),
+    ("requested", ("resumed",), "resumed"),
+    ("needs_restart", ("log",), "log was changed; this applies from the next start on"),
     ("claimed", ("sea",), "sea: claimed"),
     ("job_started", ("sea", STARTED),
      "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
@@ -108,12 +111,14 @@ EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("staged", ("sea", OUT / "stages/0002.png"),
      "sea: step 2 of 15 at 8x8, loss 0.5, 32 s left"),
     ("done", ("sea", OUT), "sea: done, in out/sea"),
-    ("refused", ("sea", "it is text", REFUSED),
+    ("refused", ("sea", "it is text", Cause.PICTURE, REFUSED),
      "!sea: refused: it is text; it is in out/_refused/sea"),
-    ("failed", ("bad", "a fault", "Traceback", False),
+    ("failed", ("bad", "a fault", Cause.BUG, "Traceback", False),
      "bad: failed, and will be tried again: a fault"),
-    ("failed", ("bad", "a fault", "Traceback", True), "!bad: failed permanently: a fault"),
-    ("paused", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
+    ("failed", ("bad", "a fault", Cause.BUG, "Traceback", True),
+     "!bad: failed permanently: a fault"),
+    ("canceled", ("sky", REFUSED), "sky: canceled; the inputs are in out/_refused/sea"),
+    ("waits", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
     ("stopped", ("sky", 7, "frame"), "sky: stopped; it continues from frame 7"),
     ("incomplete", ([HALF],), "half: waits for a style picture"),
     ("incomplete", ([HALF, LONE],), "lone: waits for a style picture"),
@@ -126,7 +131,7 @@ LINES = [line for _, _, lines in EVENTS for line in lines.split("|") if line]
 def report_all(reporter: Reporter) -> None:
     for name, arguments, _ in EVENTS:
         if name == "failed":
-            reporter.failed(*arguments[:3], for_good=arguments[3])
+            reporter.failed(*arguments[:4], for_good=arguments[4])
         else:
             getattr(reporter, name)(*arguments)
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.daemon.cli.conftest import Run, files
 
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.service import Machine, for_system, for_user
-from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 

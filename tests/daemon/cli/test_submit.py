@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.daemon.cli.conftest import Run, files
-from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.cli.states import a_job, enter, publish, running
 
 from stylewatch_daemon.cli import submit
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.outbox.status_txt import Running, Status
 
 PAIR = ("submit", "content.jpg", "style.jpg")
 
@@ -42,14 +41,51 @@ def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None
                "content_weight": 0.5, "style_weight": 3}  # fmt: skip
     words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
     sets = ("--set", "format=jpg", "--set", "objective.tv.weight=0.1", "--set", "smallest=64")
-    more = ("--save-start", "--enlarge", "--artifact", "losses, sheet", "--artifact", "gif",
-            "--sweep", "quality=8,9")  # fmt: skip
+    more = ("--save-start", "--enlarge", "--artifact", "losses, sheet", "--artifact", "gif")
     assert run(*PAIR, "--name", "sea", *words, *sets, *more).code == 0
     assert yaml.safe_load((inbox / "sea/job.yaml").read_text()) == {
         **options, "save_start": True, "enlarge": True, "format": "jpg",
         "artifacts": ["losses", "sheet", "gif"],
-        "set": {"objective.tv.weight": 0.1, "smallest": 64}, "sweep": {"quality": [8, 9]},
+        "set": {"objective.tv.weight": 0.1, "smallest": 64},
     }  # fmt: skip
+
+
+def test_a_sweep_submits_a_job_for_each_value(inbox: Path, run: Run) -> None:
+    (inbox / "sea-strength=0.3,keep_detail=yes").mkdir()
+    sweeps = ("--sweep", "strength=0.3,0.5", "--sweep", "keep_detail=yes")
+    ended = run(*PAIR, "--name", "sea", "--set", "smallest=64", "--steps", 7, *sweeps)
+    names = ["sea-strength=0.3,keep_detail=yes-2", "sea-strength=0.5,keep_detail=yes"]
+    assert (ended.code, ended.lines) == (0, names)
+    for name, strength in zip(names, (0.3, 0.5), strict=True):
+        assert files(inbox / name) == {"content.jpg", "style.jpg", "job.yaml"}
+        assert yaml.safe_load((inbox / name / "job.yaml").read_text()) == {
+            "steps": 7, "strength": strength, "set": {"smallest": 64, "keep_detail": True},
+        }  # fmt: skip
+    assert ended.err.count("no daemon is running") == 1
+    assert run(*PAIR, "--sweep", "seed=1,2").lines == [
+        "content-style-seed=1",
+        "content-style-seed=2",
+    ]
+    assert (inbox / "content-style-seed=1/job.yaml").read_text() == "seed: 1\n"
+    before = files(inbox)
+    for wrong in ("steps=3,many", "name=a,b", "watch.quiet_s=1", "recipe=best,no"):
+        assert run(*PAIR, "--sweep", wrong).code == 64
+    assert files(inbox) == before
+
+
+def test_waiting_for_a_sweep_waits_for_all_its_jobs(
+    inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = {"sea-seed=1": 0, "sea-seed=2": 65, "sea-seed=3": 70}
+    followed: list[str] = []
+
+    def follow(state: Path, job: str, quiet: bool) -> int:
+        followed.append(job)
+        return codes[job]
+
+    monkeypatch.setattr(submit, "follow", follow)
+    assert run(*PAIR, "--name", "sea", "--sweep", "seed=1,2,3", "--wait").code == 65
+    assert followed == list(codes)
 
 
 def test_an_output_that_stays_below_the_size_is_announced(inbox: Path, run: Run) -> None:
@@ -68,7 +104,7 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     )
     for name in ("inbox/sea", "o1/sea-2", "second", "third", "o2/sea"):
         (here / name).mkdir(parents=True)
-    enter(here / "state", entry("sea-3", "running"), entry("b", place="sea-4"))
+    enter(here / "state", a_job("sea-3", "running"), a_job("b", place="sea-4"))
     sea = (*PAIR, "--config", "config.yaml", "--name", "sea", "-q")
     names = [run(*sea, "--inbox", name).out for name in ("inbox", "second", "third")]
     assert names == ["sea-5\n", "sea-2\n", "sea\n"]
@@ -83,14 +119,13 @@ def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit, "EVERY_S", 0.0)
-    running = Running("sea", 3, 50, 0.25, (48, 36), 9.0, id="id-sea")
     steps: list[Callable[[], None]] = [
-        lambda: publish(tmp_path, Status(paused=True)),
-        lambda: enter(tmp_path, entry("sea", "queued", place=None)),
-        lambda: publish(tmp_path, Status()),
-        lambda: enter(tmp_path, entry("sea", "running")),
-        lambda: publish(tmp_path, Status(running=(running,))),
-        lambda: enter(tmp_path, entry("sea", "failed", place="sea-2", reason="why")),
+        lambda: publish(tmp_path, health={"paused": True}),
+        lambda: enter(tmp_path, a_job("sea", "waiting", place=None)),
+        lambda: publish(tmp_path),
+        lambda: enter(tmp_path, a_job("sea", "running")),
+        lambda: publish(tmp_path, running=[running("sea", seconds_left=9.0)]),
+        lambda: enter(tmp_path, a_job("sea", "failed", place="sea-2", reason="why")),
     ]
     remaining = iter(steps)
     monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
@@ -104,8 +139,8 @@ def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final
         "stylewatch: sea-2: failed: why",
     ]
     assert capsys.readouterr().err.splitlines() == lines
-    for state, code in (("refused", 65), ("cancelled", 75), ("done", 0)):
-        enter(tmp_path, entry("sea", state))
+    for seen, code in (("refused", 65), ("canceled", 75), ("stopped early", 0), ("done", 0)):
+        enter(tmp_path, a_job("sea", seen))
         assert submit.follow(tmp_path, "sea", quiet=True) == code
 
 
@@ -116,16 +151,16 @@ def test_an_inbox_that_the_running_daemon_does_not_watch_is_named(
     monkeypatch.setattr(submit, "follow", lambda state, job, quiet: followed.append(job))
     state, link = inbox.parent / "state", inbox.parent / "link"
     link.symlink_to(inbox)
-    reason = f"content-style waits in {inbox}, which the running daemon does not watch: "
-    publish(state, Status(), inboxes=[(inbox.parent / "other", inbox.parent / "out")])
+    reason = f"content-style: in {inbox}, which the running daemon does not watch: "
+    publish(state, inboxes=[{"path": str(inbox.parent / "other")}])
     assert "no daemon is running" in run(*PAIR, "--name", "sea").err
     with lock.held(state / "lock"):
         ended = run(*PAIR)
         assert ended.code == 0 and reason in ended.err and "other with --inbox" in ended.err
         assert run(*PAIR, "--quiet").err == ""
         ended = run(*PAIR, "--wait", "--name", "lake")
-        assert ended.code == 75 and "lake waits in" in ended.err and not followed
-        for watched in ([], [(link, inbox.parent / "out")]):
-            publish(state, Status(), inboxes=watched)
+        assert ended.code == 75 and "lake: in " in ended.err and not followed
+        for watched in ([], [{"path": str(link)}]):
+            publish(state, inboxes=watched)
             ended = run(*PAIR, "--wait")
             assert (ended.code, ended.err) == (0, "") and followed.pop()

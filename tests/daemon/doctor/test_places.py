@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.cli.states import publish
 from tests.daemon.faults import fill
 from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock, mounts
-from stylewatch_daemon.ingest import watcher
-from stylewatch_daemon.outbox.status_json import StatusJsonWriter
-from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.state_dir import State
 
 Patch = pytest.MonkeyPatch
 
@@ -29,9 +26,9 @@ class World:
 
     def findings(self, after: Any = "archive", **values: Any) -> dict[str, Finding]:
         """The findings by the first word of what was checked."""
-        inbox = make_inbox(self.inbox, self.outbox, after)
+        inboxes = values.pop("inboxes", (make_inbox(self.inbox, self.outbox, after),))
         job = JobSettings(size="64", recipe="devos")
-        settings = make_settings((inbox,), self.state, job=job, **values)
+        settings = make_settings(inboxes, self.state, job=job, **values)
         return {finding.what.split()[0]: finding for finding in places.check(settings)}
 
     def verdicts(self) -> dict[str, str]:
@@ -105,23 +102,21 @@ def test_a_folder_that_may_not_be_entered_is_a_problem(world: World, monkeypatch
 def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
     world: World, monkeypatch: Patch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(watcher, "brings_events", lambda folder: False)
-        world.expect("events", "note", 0, "none came")
+    world.expect("events", "ok", 0, "they wake the daemon; it scans every 7 s", rescan_s=7)
+    world.expect("events", "ok", 0, "not used (watch.events: no); it is scanned", events="no")
     monkeypatch.setattr(mounts, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
     world.expect("events", "ok", 0, "nfs4 does not report changes by other machines; it is scanned")
-    world.expect("events", "note", 0, "set watch.polling: auto", polling="no")
+    world.expect("events", "note", 0, "set watch.events: auto", events="yes")
     world.expect("state", "problem", 78, "nfs4")
 
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
-    writer = StatusJsonWriter(world.state)
-    writer.show(Status(), {}, observer=False)
+    publish(world.state, health={"events": False})
     assert world.findings()["daemon"].verdict == "note"
     assert "file" not in world.findings()
     with lock.held(world.state / "lock"):
         world.expect("daemon", "ok", 0, f"running, process {os.getpid()}")
-        world.expect("file", "note", 0, "tries events again every few minutes")
+        world.expect("file", "note", 0, "tries events again every minute")
 
 
 def test_a_damaged_ledger_is_a_problem(world: World) -> None:
@@ -143,17 +138,22 @@ def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Pa
     world.expect("room", "problem", 73, "more must be free")
 
 
-def test_ignored_files_and_damaged_jobs_are_named_with_the_reason(world: World) -> None:
+def test_ignored_files_are_named_with_the_reason(world: World) -> None:
     fill(world.inbox, "a/receipt.json", "b/receipt.json")
-    state = State(world.state)
-    state.make()
-    (state.jobs / "7").mkdir()
-    state.check_jobs()
     world.expect("in", "note", 0, "in/a is ignored: it has a receipt.json")
     assert world.findings()["in"].words.endswith("; so are 1 more")
-    world.expect("job", "note", 0, "job.json cannot be read: No such file")
-    finding = world.findings()["job"]
-    assert finding.what == "job 7" and "then remove that folder" in finding.words
+
+
+def test_a_folder_of_finals_has_to_be_a_folder(world: World, tmp_path: Path) -> None:
+    finals = tmp_path / "finals"
+    inbox = make_inbox(world.inbox, world.outbox).model_copy(update={"finals": finals})
+    for make, verdict in ((None, "note"), (finals.mkdir, "ok")):
+        if make:
+            make()
+        world.expect("finals", verdict, 0, "", inboxes=(inbox,))
+    finals.rmdir()
+    finals.write_text("a file")
+    world.expect("finals", "problem", 73, "move it away", inboxes=(inbox,))
 
 
 def test_a_default_style_that_is_not_in_the_library_is_a_problem(

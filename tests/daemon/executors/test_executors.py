@@ -83,7 +83,7 @@ def test_attempts_run_at_once_in_free_places_and_the_others_wait(listener: Liste
         listener.executor.ask(ticket, AttemptRequest.CANCEL)
     assert last(listener, "2") == Stopped(1)
     assert last(listener, "3") in (Stopped(0), Stopped(1))
-    assert last(listener, "4") == Done({"state": "finished"}), "asked before it began"
+    assert last(listener, "4") == Done({"state": "stopped early"}), "asked before it began"
     listener.executor.ask("4", AttemptRequest.STOP)
     listener.executor.drop("4")
 
@@ -123,7 +123,7 @@ def test_orders_of_a_batch_share_a_worker_and_have_their_own_ends(listener: List
     assert listener.executor.free() == 0
     assert not listener.events["e"], "a batch waits as a whole"
     listener.executor.ask("a", AttemptRequest.FINISH)
-    assert last(listener, "a") == Done({"state": "finished"})
+    assert last(listener, "a") == Done({"state": "stopped early"})
     listener.executor.drop("c")
     assert last(listener, "c") == Lost("it was given up")
     listener.until_begun("e", "f")

@@ -13,11 +13,11 @@ from tests.daemon.worker.listening import Listener, order
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.base import child
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
-from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.processes import child
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -104,7 +104,7 @@ def test_a_worker_that_ends_before_it_begins_or_cannot_be_started_costs_no_attem
         (missing,) = listener.run("2", "paint")
     for end, reason in ((ended, "before it could begin"), (missing, "no more processes")):
         assert isinstance(end, Failed)
-        assert end.exit_code == 75
+        assert end.cause is Cause.MACHINE
         assert reason in end.reason
     receipt(listener, "3")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, mounts, recorded_syncs, tree
 
-from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, safe_dirs
 
 

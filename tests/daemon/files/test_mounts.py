@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.disks import same_folder
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.mounts import (
     MountGuard,
     is_remote,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.files.safe_dirs import opened
 

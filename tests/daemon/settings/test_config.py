@@ -10,7 +10,8 @@ from tests.daemon.disks import same_folder
 from tests.daemon.settings.conftest import Load
 from tests.daemon.world import make_inbox, make_settings
 
-from stylewatch_daemon.errors import SettingsError, UsageError
+from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.files.identity import identity
 from stylewatch_daemon.settings import config, sections, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings
 from stylewatch_daemon.settings.job import JobSettings
@@ -103,10 +104,11 @@ def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
     load: Load, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
-    text = "inboxes: [{path: in, outbox: /far/out}, {path: b}]\nrecipes: [own]\n"
+    text = "inboxes: [{path: in, outbox: /far/out}, {path: b, finals: best}]\nrecipes: [own]\n"
     loaded = load(f"{text}state: {{path: ~/state}}\n")
     assert [inbox.path for inbox in loaded.inboxes] == [file.parent / "in", file.parent / "b"]
     assert loaded.outboxes == (Path("/far/out"), file.parent / "outbox")
+    assert [inbox.finals for inbox in loaded.inboxes] == [None, file.parent / "best"]
     assert loaded.recipes == (file.parent / "own",)
     assert loaded.state.path == Path("/home/someone/state")
     assert config.load().inboxes[0].path == Path.cwd() / "inbox"
@@ -148,11 +150,12 @@ def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> No
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("watch:\n  quite_s: 2\n  polling: perhaps\nlimits:\n  attempts: 0\n",
+        ("watch:\n  quite_s: 2\n  events: perhaps\nlimits:\n  attempts: 0\n",
          ["line 2: watch: unknown key 'quite_s'; did you mean 'quiet_s'?",
-          "line 3: watch.polling: ", "line 5: limits.attempts: "]),
+          "line 3: watch.events: ", "line 5: limits.attempts: "]),
         ("log: {}\njob:\n  recipe: gatis\n", ["line 2: job: there is no recipe 'gatis'; did you"]),
-        ("job:\n  sweep: {seed: [1, 2]}\n", ["line 1: job: sweep makes a series of one job"]),
+        ("job:\n  sweep: {seed: [1, 2]}\n  flat: yes\n",
+         ["line 2: job: unknown key 'sweep'", "line 3: job: unknown key 'flat'"]),
         ("job:\n  keep: []\n", ["line 2: job: unknown key 'keep'; it is now called 'artifacts'"]),
     ],
 )  # fmt: skip
@@ -168,7 +171,7 @@ def test_every_mistake_is_reported_at_once_with_its_line(
 def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) -> None:
     text = "watch: {quiet_s: 5}\njob: {steps: 7, seed: 1}\n"
     loaded = load(text, {"watch.quiet_s": 1, "job.steps": 9})
-    assert (loaded.watch.quiet_s, loaded.watch.rescan_s) == (1, 60)
+    assert (loaded.watch.quiet_s, loaded.watch.rescan_s) == (1, 10)
     assert (loaded.job.steps, loaded.job.seed) == (9, 1)
     for key, value, message in (
         ("wacht.quiet_s", 1, "unknown key 'wacht'; did you mean 'watch'?"),
@@ -232,11 +235,23 @@ SRV = Path("/srv")
 INBOX = make_inbox(SRV / "in", SRV / "out")
 
 
+def with_finals(folder: Path) -> ServiceSettings:
+    """Settings of two inboxes that share a folder for final images."""
+    inboxes = (INBOX, make_inbox(SRV / "in2", SRV / "out2"))
+    shared = [inbox.model_copy(update={"finals": folder}) for inbox in inboxes]
+    return make_settings(shared, SRV / "state")
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (make_settings([make_inbox(SRV / "in", SRV / "in/out")], SRV / "state"), "outbox"),
         (make_settings([INBOX], SRV / "in/state"), "state folder"),
+        (with_finals(SRV / "in/best"), "finals folder /srv/in/best lies in the inbox /srv/in"),
+        (with_finals(SRV / "in"), "finals folder /srv/in lies in the inbox"),
+        (with_finals(SRV / "out"), "finals folder /srv/out lies in the outbox /srv/out: name"),
+        (with_finals(SRV / "out/best"), "finals folder /srv/out/best lies in the outbox"),
+        (with_finals(SRV / "state"), "finals folder /srv/state lies in the state folder"),
         (make_settings([INBOX, make_inbox(SRV / "in/b", SRV / "out")], SRV / "state"), "in/b lies"),
         (make_settings([INBOX], SRV / "state", default_style="all", styles=SRV / "in/styles"),
          "style library"),
@@ -244,10 +259,18 @@ INBOX = make_inbox(SRV / "in", SRV / "out")
          "outbox.group is 'no-such-group'"),
     ],
 )  # fmt: skip
-def test_own_folders_inside_an_inbox_are_refused(wrong: ServiceSettings, message: str) -> None:
+def test_folders_inside_one_another_are_refused(wrong: ServiceSettings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         service_settings(Config.model_construct(**dict(wrong)), {})
     make_settings([INBOX, make_inbox(SRV / "in2", SRV / "out")], SRV / "state").check()
+    with_finals(SRV / "best").check()
+
+
+def test_a_scan_leaves_a_finals_folder_alone(tmp_path: Path) -> None:
+    settings = with_finals(tmp_path)
+    assert settings.apart(INBOX) == {
+        identity(tmp_path.stat()): f"it is the finals folder {tmp_path}"
+    }
 
 
 @pytest.mark.parametrize(

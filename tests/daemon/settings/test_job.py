@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.settings.job import (
     ARTIFACT_WORDS,
     ARTIFACTS,
@@ -16,6 +16,7 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     MaskSettings,
     StyleScale,
+    Sweep,
     columns,
     fill_file,
     fill_folder,
@@ -99,15 +100,11 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
         ({"final": "{nam}"}, r"is unknown; the fields are \{name\}, "),
         ({"name": " "}, r"a name is required, as \{name\}"),
         ({"name": "/".join("a" * 17)}, "at most 500 characters and 16 parts"),
-        ({"final": "{folder}/{stem}"}, "names a file in the job's folder, and no folders.*`flat`"),
+        ({"final": "{folder}/{stem}"}, "names a file in the job's folder.*no folders.*`finals`"),
         ({"final": "..\\{stem}"}, "names a file in the job's folder"),
         ({"final": "{stem}.PNG"}, r"leave \.PNG out"),
-        ({"sweep": {"seed": []}}, "(?s)seed.*at least 1 item"),
-        *(({"sweep": {key: ["a", "b"]}}, f"{key} is the same for a whole series")
-          for key in ("name", "flat", "final", "sweep", "priority", "set")),
-        ({"sweep": {"seed": [1] * 9, "strength": [1] * 8}}, f"72 jobs, .* at most {MOST_MEMBERS}"),
-        ({"flat": True, "final": "{stem}"}, "flat: the final image is named by `name`"),
-        ({"flat": True, "name": "{stem}.png"}, r"leave \.png out"),
+        *(({key: value}, f"unknown key '{key}'|Extra inputs are not permitted")
+          for key, value in (("sweep", {"seed": [1, 2]}), ("flat", True))),
         ({"device": "a\nb"}, "no control characters"),
         ({"set": {"x": "a\ud800"}}, r"set: the character U\+D800 cannot be stored"),
         ({"set": {"x": float("nan")}}, "set: this cannot be stored"),
@@ -179,6 +176,23 @@ def test_patterns_for_names_are_filled_in_safely_and_a_long_path_is_refused() ->
 
 # Series
 
+SWEEP: TypeAdapter[Any] = TypeAdapter(Sweep)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seed": []}, "(?s)seed.*at least 1 item"),
+        *(({key: ["a", "b"]}, f"{key} is the same for a whole series")
+          for key in ("name", "final", "file_names", "priority", "set")),
+        ({"seed": [1] * 9, "strength": [1] * 8}, f"72 jobs, .* at most {MOST_MEMBERS}"),
+        ({"seed": [1, 2, 1]}, "seed has 1 twice: give each value once"),
+    ],
+)  # fmt: skip
+def test_an_impossible_series_is_refused(fields: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SWEEP.validate_python(fields)
+
 
 def test_members_have_safe_unique_names_and_a_sheet_with_columns() -> None:
     swept = members({"strength": (0.2, 0.8), "seed": (1, 2)})
@@ -192,7 +206,7 @@ def test_members_have_safe_unique_names_and_a_sheet_with_columns() -> None:
     assert member.overrides == {
         "job.set.objective.tv.weight": 0.1, "job.mask.feather": 2, "job.seed": 3
     }  # fmt: skip
-    assert len(members(settings(sweep={"seed": list(range(64))}).sweep)) == MOST_MEMBERS
+    assert len(members(SWEEP.validate_python({"seed": list(range(64))}))) == MOST_MEMBERS
     assert columns({"seed": tuple(range(5))}) == 5
     assert columns({"seed": tuple(range(9))}) == 3
     assert columns({"strength": (1, 2), "seed": tuple(range(9))}) == 9

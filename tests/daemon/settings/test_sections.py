@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from tests.daemon.settings.conftest import Load
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
@@ -18,7 +18,7 @@ from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_a
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
-        ("watch.polling", "yes", "yes"), ("watch.polling", "auto", "auto"),
+        ("watch.events", "yes", "yes"), ("watch.events", "auto", "auto"),
         *(("outbox.mode", text, "0664") for text in ("0664", "'0664'")),
         ("retention.stages", "keep", "keep"), ("retention.inputs", "30 days", 30),
         ("outbox.group", "painters", "painters"), ("outbox.group", "1000", 1000),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.settings import yaml_lines
 
 TOO_LARGE = "line 1: this is too large or too deep for settings"

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.web.world import STEPS, entry, finished_job, receipt, write
+from tests.daemon.web.world import STEPS, a_job, finished_job, write
 
-from stylewatch_daemon.cli.build_order import overrides_of, parse_sweep
+from stylewatch_daemon.base.model import Attempt, End, Input
+from stylewatch_daemon.cli.build_order import overrides_of
 from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.views.formatting import columns, duration, duration_range, losses, memory
 from stylewatch_daemon.views.job import (
     HEIGHT,
@@ -46,10 +46,10 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     assert [name for name, _ in view.curve.terms] == ["content.conv4_2"]
     assert view.attempt_rows == (AttemptView("", "sketch (cpu)", "", "done", ""),)
     assert [row.size for row in view.inputs] == ["8x6", "8x6"]
-    attempt = Attempt(NOON, 4, "torch", "cuda:0", NOON, "failed", "it broke\nin two", together=8)
+    attempt = Attempt(NOON, 4, "torch", "cuda:0", 7, NOON, "bug", "it broke\nin two")
     view = job_view(finished_job(tmp_path), (attempt,))  # the ledger knows more of attempts
     assert view.attempt_rows == (
-        AttemptView(NOON, "torch (cuda:0), 8 at once", "from step 4", "failed", "it broke; in two"),
+        AttemptView(NOON, "torch (cuda:0)", "from step 4", "bug", "it broke; in two"),
     )
 
 
@@ -57,49 +57,38 @@ def test_the_progress_of_a_clip_counts_frames(tmp_path: Path) -> None:
     job = finished_job(tmp_path)
     content, style = job.inputs
     attempt = Attempt(NOON, 4, "torch", "cpu")
-    view = job_view(replace(job, inputs=({**content, "frames": 5}, style)), (attempt,))
+    view = job_view(replace(job, inputs=(replace(content, frames=5), style)), (attempt,))
     assert view.curve is not None and view.curve.words == "loss 100 at frame 1, 1 at frame 5"
     assert view.attempt_rows[0].resumed == "from frame 4"
     assert view.log[1].text == "attempt 1 started on torch (cpu) from frame 4"
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
-    failed = Attempt(NOON, 0, "torch", "cuda:0", NOON, "failed", "it broke\nin two")
+    failed = Attempt(NOON, 0, "torch", "cuda:0", 7, NOON, "bug", "it broke\nin two")
     going_on = Attempt("2026-01-02T12:01:00+00:00", 4, "torch", "cpu")
-    job = finished_job(tmp_path, retry_of="lake", reason="done")
+    job = finished_job(tmp_path, retry_of="lake", end=End.STOPPED_EARLY)
     assert [line.text for line in job_view(job, (failed, going_on)).log] == [
         "added to the queue, to run lake again",
         "attempt 1 started on torch (cuda:0)",
-        "attempt 1 ended, failed: it broke; in two",
+        "attempt 1 ended, bug: it broke; in two",
         "attempt 2 started on torch (cpu) from step 4",
         "warning: the filters are not normalized",
-        "done",
+        "stopped early",
     ]
     log = job_view(job).log  # the ledger has forgotten the attempts, the receipt has not
     assert log[1] == (NOON, "attempt 1 started on sketch (cpu)")
     assert log[2] == ("2026-01-02T12:01:01+00:00", "warning: the filters are not normalized")
-    refused = entry("bad", "refused", place=None, reason="no picture", finished=NOON)
+    refused = a_job("bad", "refused", place=None, reason="no picture", finished=NOON)
     assert job_view(refused).log[-1] == (NOON, "refused: no picture")
 
 
-def test_a_job_may_be_a_series_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
+def test_a_job_may_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
     job = finished_job(tmp_path)
-    plain = receipt("sea") | {"sweep": {"seed": [1]}, "jobs": [{"name": "sea-1", "state": "done"}]}
-    for key in ("recipe", "backend", "losses", "attempts"):
-        del plain[key]
-    write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
-    view = job_view(job)
-    assert (view.jobs, view.losses) == ((("sea-1", "done"),), ())
-    assert dict(view.facts)["time"] == "1 min 1 s"
-    write(tmp_path / "out/sea/receipt.json", json.dumps({**plain, "warnings": 3}).encode())
-    assert job_view(job).warnings == ()
-    write(tmp_path / "out/sea/receipt.json", json.dumps({**receipt("sea"), "jobs": 3}).encode())
-    assert job_view(job).jobs == ()
     plain = {"losses": [], "recipe": 3}
     write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
     view = job_view(job)
     assert (view.receipt, view.receipt_json, view.losses) == (None, plain, ())
-    view = job_view(entry("bad", "refused", place=None, reason="no picture"))
+    view = job_view(a_job("bad", "refused", place=None, reason="no picture"))
     assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
     assert [(row.name, row.size) for row in view.inputs] == [("content.jpg", "9 bytes")]
 
@@ -180,23 +169,19 @@ ASKED: dict[str, Any] = {
     "style_weights": [2.0, 1.0], "style_size": ["50%", "640"], "name": "{name} it's $HOME",
     "mask": {"feather": "3%", "outside": "free"}, "artifacts": ["sheet.png"], "stroke": 2.0,
     "set": {"objective.tv.weight": 0.1, "start": "noise"},
-    "sweep": {"style_weights": [[1, 0], [0, 1]]}, "file_names": {"a.jpg": "my sea.jpg"},
+    "file_names": {"a.jpg": "my sea.jpg"},
 }  # fmt: skip
 
 
 def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     settings = {**JobSettings().model_dump(mode="json"), **ASKED}
     inputs = (("content", "a.jpg"), ("style", "b.jpg"), ("style", "c.jpg"))
-    plain = tuple(
-        {"role": role, "name": name, "size": 1}
-        for role, name in (*inputs, ("style-2-mask", "m.png"))
-    )
-    words = shlex.split(submit_command(entry("sea", settings=settings, inputs=plain)))
+    files = tuple(Input(role, name, name, 1) for role, name in (*inputs, ("style-2-mask", "m.png")))
+    words = shlex.split(submit_command(a_job("sea", settings=settings, inputs=files)))
     assert words[:5] == ["stylewatch", "submit", "my sea.jpg", "b.jpg", "c.jpg"]
     assert words[-4:] == ["--style-mask", "none", "--style-mask", "m.png"]
     pairs = list(zip(words[5:-4:2], words[6:-4:2], strict=True))
     given = {name: [value for option, value in pairs if option == name] for name, _ in pairs}
-    assert parse_sweep(given.pop("--sweep")) == {"style_weights": ([1, 0], [0, 1])}
     asked = overrides_of(
         JobOptions(recipe=given.pop("--recipe")[0], size=given.pop("--size")[0],
                    color="match", stroke=float(given.pop("--stroke")[0]),
@@ -204,7 +189,8 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     )  # fmt: skip
     assert given == {"--color": ["match"]}
     job = config.override(Config(), asked).job.model_dump(mode="json")
-    assert job == {**settings, "sweep": {}, "file_names": {}, "mask": job["mask"]}
+    assert job == {**settings, "file_names": {}, "mask": job["mask"]}
     assert job["mask"] == ASKED["mask"]
-    start = entry("sea", settings={"init": "picture"}, inputs=({"role": "init", "name": "i.png"},))
+    init = Input("init", "i.png", "i.png", 1)
+    start = a_job("sea", settings={"init": "picture"}, inputs=(init,))
     assert submit_command(start) == "stylewatch submit --init i.png"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.web.world import finished_job, picture, write
 
-from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.views.output_files import Cache, all_files, find, read_losses, read_receipt
 
 
@@ -26,7 +26,7 @@ def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path
     assert find(job, tmp_path / "state", "final") is None
 
 
-def contents(job: Entry, state: Path) -> list[tuple[str, bytes]]:
+def contents(job: Job, state: Path) -> list[tuple[str, bytes]]:
     """The files of a job with their names in a download."""
     files = []
     for name, file in all_files(job, state):

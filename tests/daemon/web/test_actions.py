@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ from starlette.types import Message
 from tests.daemon.web.world import (
     BROWSER,
     HERE,
+    a_job,
     client,
     enter,
-    entry,
     finished_job,
+    incomplete,
     picture,
-    publish_status,
+    publish,
     requested,
     write,
 )
 
-from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.store import requests
-from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.base.model import Attempt
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, http
 
 ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
@@ -42,14 +45,21 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 ) -> None:
     left: list[dict[str, Any]] = []
 
-    def leave(state: Path, verb: str, **arguments: Any) -> Path:
+    really_leave = requests.leave
+
+    def act() -> None:
+        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+            for request in ledger.requests():
+                ledger.remove_request(request.id)
+
+    def leave(state: Path, verb: str, **arguments: Any) -> int:
         """Leave a request that the daemon acts on a moment later."""
         left.append({"verb": verb, **arguments})
-        (tmp_path / "request").touch()
-        threading.Timer(0.1, (tmp_path / "request").unlink).start()
-        return tmp_path / "request"
+        threading.Timer(0.1, act).start()
+        return really_leave(state, verb, **arguments)
 
     monkeypatch.setattr(requests, "leave", leave)
+    monkeypatch.setattr(actions, "WAIT_S", 60.0)
     page = client(tmp_path, finished_job(tmp_path))
     assert page.post("/pause").json() == {"acted": True}
     answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
@@ -58,9 +68,9 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 
 
 def test_only_open_jobs_are_canceled_or_finished(tmp_path: Path, no_wait: None) -> None:
-    old = entry("old", finished="2026-01-02T13:00:00+00:00")
-    page = client(tmp_path, old, entry("new", "queued"))
-    enter(tmp_path / "state", entry("sea", "running"), attempts=(ATTEMPT,))
+    old = a_job("old", finished="2026-01-02T13:00:00+00:00")
+    page = client(tmp_path, old, a_job("new", "waiting"))
+    enter(tmp_path / "state", a_job("sea", "running"), attempts=(ATTEMPT,))
     for verb in ("cancel", "finish"):
         assert page.post(f"/jobs/id-sea/{verb}").status_code == 200
         ended = page.post(f"/jobs/id-old/{verb}")
@@ -77,7 +87,7 @@ def test_only_open_jobs_are_canceled_or_finished(tmp_path: Path, no_wait: None) 
 
 def test_an_incomplete_pair_is_canceled_by_its_name(tmp_path: Path, no_wait: None) -> None:
     page = client(tmp_path)
-    publish_status(tmp_path, incomplete=[Incomplete("trip/dusk", "a style picture")])
+    publish(tmp_path, incomplete=[incomplete("trip/dusk")])
     overview = page.get("/", headers=BROWSER).text
     assert '<form method="post" action="/incomplete/cancel" data-confirm="Cancel the' in overview
     assert '<input type="hidden" name="name" value="trip/dusk">' in overview
@@ -91,7 +101,7 @@ def test_an_incomplete_pair_is_canceled_by_its_name(tmp_path: Path, no_wait: Non
 def test_only_refused_and_failed_jobs_are_dismissed(
     tmp_path: Path, no_wait: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = client(tmp_path, entry("sea", "refused"), entry("fog", "failed"), entry("old"))
+    page = client(tmp_path, a_job("sea", "refused"), a_job("fog", "failed"), a_job("old"))
     for name in ("sea", "fog"):
         assert page.post(f"/jobs/id-{name}/dismiss", headers=BROWSER).headers["Location"] == "/"
     ended = page.post("/jobs/id-old/dismiss")
@@ -106,7 +116,7 @@ def test_only_refused_and_failed_jobs_are_dismissed(
 
 def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> None:
     done = finished_job(tmp_path, settings={"backend": "sketch", "seed": 7})
-    page = client(tmp_path, done, entry("now", "running"))
+    page = client(tmp_path, done, a_job("now", "running"))
     assert page.post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
@@ -127,7 +137,7 @@ def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> No
 def test_only_a_job_that_has_ended_is_deleted_after_a_question(
     tmp_path: Path, no_wait: None
 ) -> None:
-    page = client(tmp_path, finished_job(tmp_path), entry("now", "running"))
+    page = client(tmp_path, finished_job(tmp_path), a_job("now", "running"))
     question = page.get("/jobs/id-sea/delete", headers=BROWSER).text
     assert 'method="post" action="/jobs/id-sea/delete"' in question
     assert "keeps its stages until somebody deletes them" in question

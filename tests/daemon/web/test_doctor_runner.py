@@ -9,9 +9,9 @@ import pytest
 from tests.daemon.web.world import CHECK, Clock, settings
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.base.child import send
 from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.doctor.finding import Verdict, ok
-from stylewatch_daemon.processes.child import send
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import AT_MOST_EVERY, RECENT_S, DoctorRunner, Report

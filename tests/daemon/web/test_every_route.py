@@ -16,10 +16,10 @@ from tests.daemon.web.world import (
     CHECK,
     HERE,
     TOKEN,
+    a_job,
     enter,
-    entry,
     finished_job,
-    publish_status,
+    publish,
     receipt,
     settings,
 )
@@ -40,9 +40,9 @@ def site(root: Path, **web: Any) -> Starlette:
     """The page of a daemon with one painted, one refused and one running job."""
     for name in ("in", "out", "state"):
         (root / name).mkdir()
-    jobs = (finished_job(root, "sea"), entry("bad", "refused"), entry("now", "running"))
+    jobs = (finished_job(root, "sea"), a_job("bad", "refused"), a_job("now", "running"))
     enter(root / "state", *jobs)
-    publish_status(root)
+    publish(root)
     return application(settings(root, **web), SecretStr(TOKEN))
 
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 from starlette.responses import Response, StreamingResponse
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.web import live_updates
 from stylewatch_daemon.web.live_updates import BEAT, Hub, Parts, SharedAnswers
 

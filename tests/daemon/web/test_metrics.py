@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from tests.daemon.web.world import client, publish_status, settings
+from tests.daemon.web.world import client, publish, settings
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.app.monitoring import Metrics
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.monitoring import Metrics
-from stylewatch_daemon.store.requests import PAUSED
+from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.web.metrics import exposition, not_ready
 
 
@@ -20,7 +21,7 @@ def test_the_page_is_ready_once_a_daemon_runs_and_has_nothing_that_stops_it(tmp_
     metrics = page.get("/metrics")
     assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "\nstylewatch_up 0.0\n" in metrics.text
-    publish_status(tmp_path)
+    publish(tmp_path)
     with lock.held(tmp_path / "state" / status_json.LOCK_NAME):
         answer = client(tmp_path).get("/readyz")
         assert (answer.status_code, answer.text) == (200, "ok\n")
@@ -42,10 +43,10 @@ def test_state_and_counters_are_exposed_and_unknown_numbers_are_left_out(tmp_pat
     meters = Metrics(clock=lambda: 0.0)
     meters.scanned(0.5)
     meters.scanned(0.25)
-    meters.events_lost()
     meters.done("sea", tmp_path)
-    meters.refused("b", "content.jpg is cut off or damaged (x)", tmp_path)
-    meters.failed("c", "the worker hung: x", "", for_good=True)
+    meters.canceled("a", tmp_path)
+    meters.refused("b", "content.jpg is cut off or damaged (x)", Cause.PICTURE, tmp_path)
+    meters.failed("c", "the worker hung: x", Cause.WORKER, "", for_good=True)
     now = {**status_json.nothing(), "meters": meters.plain(), "incomplete": [1, 2, 3]}
     now["counts"] |= {"waiting": 7}
     now["health"] |= {"at_work": True, "trouble": ["a disk"]}
@@ -54,7 +55,7 @@ def test_state_and_counters_are_exposed_and_unknown_numbers_are_left_out(tmp_pat
     assert {f"stylewatch_{line}" for line in (
         "up 1.0", "paused 0.0", 'jobs{state="waiting"} 7.0', "incomplete 3.0", "trouble 1.0",
         "scan_seconds_count 2.0", "scan_seconds_sum 0.75", "stage_latency_seconds_count 0.0",
-        "event_overflows_total 1.0", "jobs_done_total 1.0",
-        'jobs_not_painted_total{reason="damaged",state="refused"} 1.0',
-        'jobs_not_painted_total{reason="hung",state="failed"} 1.0',
+        "jobs_canceled_total 1.0", "jobs_done_total 1.0",
+        'jobs_not_painted_total{cause="picture",state="refused"} 1.0',
+        'jobs_not_painted_total{cause="worker",state="failed"} 1.0',
     )} <= set(text.splitlines())  # fmt: skip

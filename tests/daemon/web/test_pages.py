@@ -1,6 +1,5 @@
 """The records behind the pages, and the pages: without scripts, below any path, in parts."""
 
-import json
 import os
 import re
 import shutil
@@ -14,32 +13,28 @@ from starlette.testclient import TestClient
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,
-    HERE,
     STEPS,
     Clock,
+    a_job,
     client,
     enter,
-    entry,
     finished_job,
+    incomplete,
     picture,
     publish,
-    receipt,
     settings,
     sha256,
     write,
 )
 
-from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.app.status import Running
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.outbox.status_txt import Running, Status
-from stylewatch_daemon.settings.sections import Watch
-from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import doctor_runner, page_data, pages
 from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
 from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
-from stylewatch_daemon.web.serve import application
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
 
@@ -64,9 +59,9 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path
 
 
 def test_pages_work_without_scripts(tmp_path: Path) -> None:
-    bad = replace(finished_job(tmp_path, "bad"), state="refused", reason="it is no picture")
-    page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, entry("fog", "failed"))
-    publish(tmp_path / "state", Status(waiting=["dusk"]), waiting=1)
+    bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
+    page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
+    publish(tmp_path, {"waiting": 1}, waiting=["dusk"])
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
                'href="/jobs/id-bad/again"',
@@ -92,20 +87,22 @@ def test_pages_work_without_scripts(tmp_path: Path) -> None:
 def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     count = 2 * GALLERY_PAGE
     times = [f"2026-01-02T12:{n // 30:02}:00+00:00" for n in range(count)]
-    ended = [entry(f"{n:03}", finished=time) for n, time in enumerate(times)]
-    bad = entry("bad", "refused", finished="2026", dismissed=True)
-    page = client(tmp_path, *ended, entry("gone", "cancelled", finished="2026"), bad)
+    ended = [a_job(f"{n:03}", finished=time) for n, time in enumerate(times)]
+    bad = a_job("bad", "refused", finished="2026", dismissed=True)
+    gone = a_job("gone", "canceled", finished="2026")
+    early = a_job("early", "stopped early", finished="2026")
+    page = client(tmp_path, *ended, gone, early, bad)
     address, seen = "/gallery?state=done", []
     while address:
         text = page.get(address, headers=BROWSER).text
         seen += re.findall(r'<article class="card" data-key="id-(\w+)"', text)
         older = re.search(r'rel="next" href="([^"]+)"', text)
         address = older[1].replace("&amp;", "&") if older else ""
-    assert seen == [f"{n:03}" for n in range(count - 1, -1, -1)]
-    assert "id-gone" in page.get("/gallery?state=cancelled").text
+    assert seen == [*(f"{n:03}" for n in range(count - 1, -1, -1)), "early"]
+    assert "id-gone" in page.get("/gallery?state=canceled").text
     text = page.get("/gallery").text
     tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', text)
-    assert tabs == [("done", str(count)), ("failed", "0"), ("refused", "1"), ("cancelled", "1")]
+    assert tabs == [("done", str(count + 1)), ("failed", "0"), ("refused", "1"), ("canceled", "1")]
     assert page.get("/gallery?state=running").status_code == 404
 
 
@@ -144,31 +141,20 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
 ) -> None:
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
-    publish(tmp_path / "state", Status(trouble=["the disk is full"]), observer=False)
+    publish(tmp_path, health={"trouble": ["the disk is full"], "events": False})
     with client(tmp_path) as page:
         assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
         text, _, folded = page.get("/health", headers=BROWSER).text.partition("<summary>Technical")
     for content in ("stylewatch is not running: new jobs wait", "the disk is full",
                     "Everything that was checked works.",
-                    "within 10 seconds, by a scan"):  # fmt: skip
+                    "every 0.5 seconds or less often"):  # fmt: skip
         assert content in text
-    for content in ("has room", "cuda:0", "the inboxes are scanned"):
+    for content in ("has room", "cuda:0", "not used for all inboxes"):
         assert content in folded and content not in text
 
 
-def test_health_has_the_time_between_scans_where_events_are_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
-    enter(tmp_path / "state")
-    polled = settings(tmp_path).model_copy(update={"watch": Watch(polling="yes", rescan_s=5)})
-    with TestClient(application(polled, None), HERE) as page:
-        text = page.get("/health", headers=BROWSER).text
-    assert "within 5 seconds, by a scan" in text and "not used for all inboxes" in text
-
-
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), entry("bare", place=None))
+    page = client(tmp_path, finished_job(tmp_path), a_job("bare", place=None))
     answer = page.get("/jobs/sea")
     assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/id-sea")
     for path in ("/jobs/nothing", "/events?page=nothing", "/jobs/id-bare/receipt.json"):
@@ -177,27 +163,17 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
 
-def test_a_series_links_to_its_jobs_and_a_retry_to_the_job_before_it(tmp_path: Path) -> None:
-    part = {"name": "seed=1", "state": "done"}
-    series = finished_job(tmp_path, "album/waves", retry_of="album/sea")
-    plain = receipt("waves") | {"sweep": {"seed": [1]}, "jobs": [part]}
-    for key in ("recipe", "backend", "losses", "attempts"):
-        del plain[key]
-    write(tmp_path / "out/album/waves/receipt.json", json.dumps(plain).encode())
-    series = replace(series, id="id-waves")
-    jobs = (entry("album/waves/seed=1", id="id-1"), entry("album/sea", id="id-sea"))
-    page = client(tmp_path, series, *jobs)
-    text = page.get("/jobs/id-waves").text
-    for name, job in (("seed=1", "id-1"), ("album/sea", "id-sea")):
-        link = re.search(rf'<a href="([^"]*)">{name}</a>', text)
-        assert link is not None
-        answer = page.get(link[1])
-        assert (answer.status_code, answer.headers.get("location")) == (302, f"/jobs/{job}")
+def test_a_retry_links_to_the_job_before_it(tmp_path: Path) -> None:
+    page = client(tmp_path, finished_job(tmp_path, retry_of="album/sea"), a_job("album/sea"))
+    link = re.search(r'<a href="([^"]*)">album/sea</a>', page.get("/jobs/id-sea").text)
+    assert link is not None
+    answer = page.get(link[1])
+    assert (answer.status_code, answer.headers.get("location")) == (302, "/jobs/id-album/sea")
     assert page.get("/jobs/album/nothing").status_code == 404
 
 
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
-    bad = replace(finished_job(tmp_path), state="refused", reason="<script>alert(1)</script>")
+    bad = finished_job(tmp_path, seen="refused", reason="<script>alert(1)</script>")
     page = client(tmp_path, bad)
     assert set(parts(page, FIRST_PAGE)) == set(pages.FIRST_PAGE_PARTS)
     assert set(parts(page, "id-sea")) == set(pages.JOB_PARTS)
@@ -210,11 +186,10 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, here, clock = tmp_path / "state", settings(tmp_path), Clock()
-    running = replace(finished_job(tmp_path), state="running")
-    enter(state, running)
+    enter(state, finished_job(tmp_path, seen="running"))
     reader = Reader(state, clock)
     assert reader.published() == status_json.nothing()
-    publish(state, Status(running=[Running("sea", 1, 9, 0.5, id="id-sea")]))
+    publish(tmp_path, running=[vars(Running("sea", 1, 9, 0.5, id="id-sea"))])
     assert reader.published() == status_json.nothing()
     clock.now += POLL_EVERY_S
     seen = [pages.look(here, reader)]
@@ -224,7 +199,7 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
     seen.append(pages.look(here, reader))
     assert len(set(seen)) == 3
     # A status.json that is not read yet is no news; else viewers would miss it.
-    publish(state, Status(waiting=["sea"]))
+    publish(tmp_path, waiting=["sea"])
     assert pages.look(here, reader) == seen[-1]
     clock.now += POLL_EVERY_S
     assert pages.look(here, reader) != seen[-1]
@@ -238,9 +213,9 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
 
 
 def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> None:
-    enter(tmp_path / "state", entry("sea"))
+    enter(tmp_path / "state", a_job("sea"))
     reader = Reader(tmp_path / "state")
-    assert reader.job("id-sea") == entry("sea") and reader.job("sea") is None
+    assert reader.job("id-sea") == a_job("sea") and reader.job("sea") is None
     with reader.ledger() as ledger, pytest.raises(OutputError, match="readonly"):
         ledger._rows("DELETE FROM jobs")
 
@@ -248,7 +223,7 @@ def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> N
 # Records
 
 
-def data(root: Path, *jobs: Entry) -> PageData:
+def data(root: Path, *jobs: Job) -> PageData:
     """Enter `jobs`, and return the data of the pages that show them."""
     enter(root / "state", *jobs)
     return PageData(settings(root), Reader(root / "state"))
@@ -257,7 +232,7 @@ def data(root: Path, *jobs: Entry) -> PageData:
 @pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
 def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> None:
     """It is that of the latest attempt, which has a folder of its own on another machine."""
-    running = replace(finished_job(tmp_path), state="running", finished=None)
+    running = finished_job(tmp_path, seen="running", finished=None)
     staging = tmp_path / "out" / ".staging" / "id-sea"
     if attempt:  # an earlier one, which may still go on where it was cut off
         write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
@@ -266,7 +241,7 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
     for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
         (folder / name).write_bytes(b"painted")
     status = Running("sea", 18, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
-    publish(tmp_path / "state", Status(running=[status]), running=1)
+    publish(tmp_path, {"running": 1}, running=[vars(status)])
     (job,) = data(tmp_path, running).overview().running
     assert job.progress == "frame 18 of 40"
     assert job.image is not None and "pictures/frame-17?d=" in job.image.src
@@ -278,9 +253,9 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
 
 
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
-    running = replace(finished_job(tmp_path), state="running", finished=None)
+    running = finished_job(tmp_path, seen="running", finished=None)
     status = Running("sea", 7, 60, 0.5, (8, 6), 75.0, "cpu", id="id-sea")
-    publish(tmp_path / "state", Status(running=[status]), running=1)
+    publish(tmp_path, {"running": 1}, running=[vars(status)])
     (job,) = data(tmp_path, running).overview().running
     assert (job.progress, job.left, job.percent) == ("step 7 of 60", "1 min 15 s left", 11)
     assert job.is_stage and job.image is not None and "stage-15" in job.image.src
@@ -289,7 +264,7 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
     assert page is not None and page.running is not None and not page.is_over
     shutil.rmtree(tmp_path / "out/sea/stages")
     status = Running("sea", 0, 0, None, None, None, "cpu", id="id-sea")
-    publish(tmp_path / "state", Status(running=[status]), running=1)
+    publish(tmp_path, {"running": 1}, running=[vars(status)])
     (job,) = data(tmp_path).overview().running
     assert not job.is_stage and job.image is not None and "input-0" in job.image.src
     assert (job.progress, job.left) == ("preparing", "")
@@ -298,11 +273,15 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
 def test_the_first_page_has_the_queue_the_latest_jobs_and_the_state_of_the_daemon(
     tmp_path: Path,
 ) -> None:
-    bad = entry("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
-    old = [entry(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
-    status = Status(waiting=["a", "b"], incomplete=[Incomplete("dusk", "a style picture")],
-                    trouble=["the disk is full"])  # fmt: skip
-    publish(tmp_path / "state", status, waiting=9)
+    bad = a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
+    old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
+    publish(
+        tmp_path,
+        {"waiting": 9},
+        {"trouble": ["the disk is full"]},
+        waiting=["a", "b"],
+        incomplete=[incomplete("dusk")],
+    )
     overview = data(tmp_path, finished_job(tmp_path), bad, *old).overview()
     assert overview.queue == ("a", "b") and "and 7 more" in client(tmp_path).get("/").text
     assert overview.incomplete[0]["waits_for"] == "a style picture"
@@ -346,22 +325,24 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
 
 
 def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
-    refused = finished_job(tmp_path, state="refused")
-    unread = {"role": "content", "name": "content.jpg", "size": 9}
+    refused = finished_job(tmp_path, seen="refused")
+    unread = Input("content", "content.jpg", "", 9)
     page = client(tmp_path, refused, replace(refused, id="id-note", inputs=(unread,)))
     assert "content image</figcaption>" in page.get("/jobs/id-sea", headers=BROWSER).text
     note = page.get("/jobs/id-note", headers=BROWSER).text
     assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
 
 
-def variant(root: Path, name: str, **more: Any) -> Entry:
+def variant(root: Path, name: str, **more: Any) -> Job:
     """A job with the content image of all others."""
     return finished_job(root, name, settings={"recipe": "best", "name": name, **more})
 
 
 def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
     other = replace(variant(tmp_path, "x"), inputs=variant(tmp_path, "x").inputs[1:])
-    waiting = replace(variant(tmp_path, "d"), state="queued", settings=None, finished=None)
+    waiting = replace(
+        variant(tmp_path, "d"), state=State.QUEUED, end=None, settings=None, finished=None
+    )
     jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
             variant(tmp_path, "c", strength=0.5, mask={"feather": 3}), waiting)  # fmt: skip
     visitor = client(tmp_path, *jobs, other)
@@ -381,18 +362,10 @@ def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path
         assert text.count("mask.feather") >= 3 and text.count("this job") == 1
 
 
-def test_the_variants_of_a_series_are_its_jobs(tmp_path: Path) -> None:
-    series = replace(variant(tmp_path, "all"), series="id-all")
-    records = data(tmp_path, series, replace(variant(tmp_path, "one"), series="id-all"))
-    whole, single = (records.job(f"id-{name}") for name in ("all", "one"))
-    assert whole is not None and [card.name for card, _ in whole.variants] == ["one"]
-    assert single is not None and single.variants == (), "the series itself is no variant"
-
-
 def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Path) -> None:
     settings = {"backend": "sketch", "recipe": "gatys", "strength": 0.25, "style_weights": [2.0],
                 "file_names": {"style.jpg": "wave.jpg"}}  # fmt: skip
-    bad = finished_job(tmp_path, "bad", state="refused", settings={"recipe": "best", "steps": "x"})
+    bad = finished_job(tmp_path, "bad", seen="refused", settings={"recipe": "best", "steps": "x"})
     page = client(tmp_path, finished_job(tmp_path, settings=settings), bad)
     write(tmp_path / "styles/great wave.png", picture(3))
     write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")

@@ -23,10 +23,10 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.ingest.inspection.client import InspectionClient
-from stylewatch_daemon.ingest.inspection.messages import Question
+from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
-from stylewatch_daemon.store.state_dir import PREVIEWS
 from stylewatch_daemon.views.output_files import all_files
 from stylewatch_daemon.web import page_data, pictures, previews
 from stylewatch_daemon.web.pictures import SIDES
@@ -92,8 +92,7 @@ def test_browsers_get_the_part_of_a_clip_that_they_ask_for(tmp_path: Path) -> No
 
 def test_a_painted_clip_plays_on_its_page(tmp_path: Path) -> None:
     given = finished_job(tmp_path, final="final.mp4")
-    inputs = tuple({**plain, "frames": 40} if plain["role"] == "content" else plain
-                   for plain in given.inputs)  # fmt: skip
+    inputs = (replace(given.inputs[0], frames=40), given.inputs[1])
     html = client(tmp_path, replace(given, inputs=inputs)).get("/jobs/id-sea").text
     (player,) = re.findall(r"<video[^>]*>", html)
     assert "/jobs/id-sea/pictures/final?d=" in player and " controls " in player
@@ -107,8 +106,7 @@ def test_a_painted_clip_plays_on_its_page(tmp_path: Path) -> None:
 def test_a_clip_that_browsers_do_not_play_shows_its_last_painted_frame(tmp_path: Path) -> None:
     """Not a preview of the film, which is its first frame."""
     given = finished_job(tmp_path, final="final.mkv")
-    inputs = tuple({**plain, "frames": 40} if plain["role"] == "content" else plain
-                   for plain in given.inputs)  # fmt: skip
+    inputs = (replace(given.inputs[0], frames=40), given.inputs[1])
     html = client(tmp_path, replace(given, inputs=inputs)).get("/jobs/id-sea").text
     assert "<video" not in html and "small/1600/final" not in html
     (shown,) = re.findall(r'<figure class="after"><img src="([^"]*)"[^>]*>(.*)</figure>', html)
@@ -151,7 +149,7 @@ def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(
     write(source, content)
     job = finished_job(tmp_path)
     archived.unlink()
-    enter(tmp_path / "state", replace(job, inputs=(dict(job.inputs[0], source=str(source)),)))
+    enter(tmp_path / "state", replace(job, inputs=(replace(job.inputs[0], source=str(source)),)))
     assert page.get(address).content == content
 
 
@@ -201,20 +199,6 @@ def test_all_files_come_as_a_zip_in_pieces_with_their_original_names(
     # made while it is sent: no more than a piece is in memory at a time
     sizes = list(map(len, pictures._zipped("sea", all_files(job, tmp_path / "state"))))
     assert len(sizes) > 20 and max(sizes) < 1000
-
-
-def test_no_two_files_of_a_zip_have_one_name(page: TestClient, tmp_path: Path) -> None:
-    """The picture of a flat job lies outside of its folder, and may have an artifact's name."""
-    job = replace(finished_job(tmp_path, "sheet"), place="_jobs/sheet")
-    enter(tmp_path / "state", job)
-    (tmp_path / "out/_jobs").mkdir()
-    folder = (tmp_path / "out/sheet").rename(tmp_path / "out/_jobs/sheet")
-    (folder / "final.png").rename(tmp_path / "out/sheet.png")
-    write(folder / "sheet.png", picture(7))
-    with ZipFile(BytesIO(page.get("/jobs/id-sheet/files.zip").content)) as archive:
-        assert archive.read("sheet/sheet.png") == (tmp_path / "out/sheet.png").read_bytes()
-        assert archive.read("sheet/sheet-2.png") == picture(7)
-        assert len(archive.namelist()) == len(set(archive.namelist()))
 
 
 def test_a_style_of_the_library_has_a_preview_and_other_files_have_none(

@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from tests.daemon.web.world import TOKEN, enter, publish_status, settings
+from tests.daemon.web.world import TOKEN, enter, publish, settings
 
-from stylewatch_daemon.processes.child import Child
+from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import serve
@@ -120,7 +120,7 @@ def test_an_open_stream_of_events_ends_with_its_session(tmp_path: Path) -> None:
             seen += watching.recv(9999)
         left = page.send(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n")
         assert left.startswith(b"HTTP/1.1 303")
-        publish_status(tmp_path, waiting=("a-name-that-is-new",))
+        publish(tmp_path, waiting=("a-name-that-is-new",))
         assert b"a-name-that-is-new" not in received(watching)
 
 

@@ -21,8 +21,8 @@ from tests.daemon.web.world import TOKEN, settings
 from tests.daemon.world import child_pids
 from tests.nodes import unused_port
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.processes.wakeup import Backoff
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import supervisor
@@ -160,7 +160,7 @@ def supervisors() -> Iterator[list[Supervisor]]:
 
 def start(supervisors: list[Supervisor], page: WebPage | None) -> Supervisor:
     supervisors.append(Supervisor(page, serve=f"{HERE}:greet", retry=SOON))
-    supervisors[-1].watching([])
+    supervisors[-1].start()
     return supervisors[-1]
 
 
@@ -181,31 +181,26 @@ def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
     assert TOKEN not in caplog.text
 
 
-def test_new_settings_hold_once_they_are_known_to_be_right_and_a_killed_page_is_replaced(
+def test_the_page_of_new_settings_is_served_and_a_killed_one_is_replaced(
     tmp_path: Path, supervisors: list[Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
     running = start(supervisors, None)
     assert NAME not in {thread.name for thread in threading.enumerate()}
-    running.offer(page_at(tmp_path))
-    running.reloaded()
-    running.watching([])
+    running.use(page_at(tmp_path))
     first = server_id(tmp_path)
-    running.reloaded()  # nothing has changed
-    elsewhere = replace(page_at(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
-    running.offer(elsewhere)
-    running.not_reloaded("another mistake")
-    running.reloaded()
+    running.use(page_at(tmp_path))  # nothing has changed
     assert server_id(tmp_path) == first
     os.kill(first, signal.SIGKILL)
     until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert "the page's process ended (signal 9" in caplog.text
-    running.offer(elsewhere)
-    running.reloaded()
+    with pytest.raises(SettingsError):
+        running.check(page_at(tmp_path, "systemd"))
+    elsewhere = replace(page_at(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
+    running.use(elsewhere)
     until((tmp_path / "b.sock").is_socket)
     assert not (tmp_path / "web.sock").exists()
-    running.offer(None)
-    running.reloaded()
+    running.use(None)
     until(lambda: not (tmp_path / "b.sock").exists())
 
 
@@ -223,7 +218,7 @@ def test_without_a_thread_to_spare_there_is_no_page_until_it_is_tried_again(
         running = start(supervisors, page_at(tmp_path))
     (line,) = caplog.messages
     assert "TasksMax=" in line and "painting goes on" in line
-    running.watching([])
+    running.use(page_at(tmp_path))
     assert server_id(tmp_path) != os.getpid()
 
 

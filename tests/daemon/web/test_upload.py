@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from html import unescape
 from itertools import chain, repeat
 from pathlib import Path
@@ -13,11 +14,12 @@ import yaml
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
-from tests.daemon.web.world import BROWSER, client, enter, entry, finished_job, requested, write
+from tests.daemon.web.world import BROWSER, a_job, client, enter, finished_job, requested, write
 
-from stylewatch_daemon.errors import FullError
+from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.files import disk_space
-from stylewatch_daemon.store import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, upload
 from stylewatch_daemon.web.upload import MAX_FIELD, MAX_FILES, MAX_PIECES
 
@@ -63,7 +65,7 @@ def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
     assert request == {"verb": "submitted", "inbox": str(tmp_path / "in"), "name": "sea-wave"}
     answer = client(tmp_path).post("/upload", files=PAIR, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
-    enter(tmp_path / "state", entry("sea-wave-3"))
+    enter(tmp_path / "state", a_job("sea-wave-3"))
     assert send(tmp_path).json() == {"job": "sea-wave-4"}, "no two jobs have one name"
 
 
@@ -254,7 +256,7 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     settings = {"backend": "sketch", "strength": 0.25, "set": {"steps": 7},
                 "file_names": {"content.jpg": "sea.jpg", "style.jpg": "wave.jpg"}}  # fmt: skip
     write(tmp_path / "styles/wave.png", b"from the library")
-    page = client(tmp_path, finished_job(tmp_path, settings=settings), entry("now", "running"))
+    page = client(tmp_path, finished_job(tmp_path, settings=settings), a_job("now", "running"))
 
     def post(fields: dict[str, str], files: list[Any] | None = None, **more: Any) -> Any:
         files = files or [("nothing", ("", b"", "image/png"))]
@@ -302,8 +304,8 @@ def test_styles_are_left_out_and_added_and_lie_in_a_folder_until_the_daemon_has_
     (uploads / "of a process that was killed").mkdir()
     upload.clear(tmp_path / "state")
     assert list(uploads.iterdir()) == [folder], "its request waits for the daemon"
-    for path in (tmp_path / "state" / requests.FOLDER).iterdir():
-        path.unlink()
+    with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+        ledger.remove_request(ledger.requests()[0].id)
     upload.clear(tmp_path / "state")
     assert list(uploads.iterdir()) == []
 

@@ -10,16 +10,17 @@ from typing import Any
 from PIL import Image
 from pydantic import SecretStr
 from starlette.testclient import TestClient
-from tests.daemon.cli.states import enter, entry, publish
 from tests.daemon.clock import Clock
 
-from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.model import Attempt, End, Input, Job, State
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.store.requests import FOLDER
 from stylewatch_daemon.web.serve import application
 
-__all__ = ["Clock", "enter", "entry", "publish"]
+__all__ = ["Clock"]
 
 TOKEN = "a-token-of-twenty-four-l"
 HERE = "http://127.0.0.1:8787"
@@ -48,7 +49,28 @@ def settings(root: Path, styles: Path | None = None, **web: Any) -> Config:
     return Config.model_validate(plain)
 
 
-def client(root: Path, *jobs: Entry, token: str | None = None, **web: Any) -> TestClient:
+def enter(state: Path, *jobs: Job, attempts: tuple[Attempt, ...] = ()) -> None:
+    """Put `jobs` into the ledger of `state`; `attempts` are those at the first one."""
+    state.mkdir(exist_ok=True)
+    ledger = LedgerWriter.open(state / FILE_NAME)
+    for job in jobs:
+        ledger.put(job)
+    for number, attempt in enumerate(attempts, 1):
+        ledger.put_attempt(jobs[0].id, number, attempt)
+    ledger.close()
+
+
+def a_job(name: str, seen: str = "done", **more: Any) -> Job:
+    """A job called `name`, in the inbox `in` and the outbox `out`, which people see as `seen`."""
+    states = {"waiting": State.QUEUED, "running": State.RUNNING}
+    content = Input("content", "content.jpg", "", 9)
+    values = {"id": f"id-{name}", "name": name, "inbox": "in", "outbox": "out", "place": name,
+              "state": states.get(seen, State.ENDED), "end": None if seen in states else End(seen),
+              "entered": "2026-01-02T12:00:00+00:00", "inputs": (content,), **more}  # fmt: skip
+    return Job(**values)
+
+
+def client(root: Path, *jobs: Job, token: str | None = None, **web: Any) -> TestClient:
     """A program that visits the page of a daemon below `root`, which does not run."""
     for name in ("in", "out"):
         (root / name).mkdir(exist_ok=True)
@@ -59,15 +81,29 @@ def client(root: Path, *jobs: Entry, token: str | None = None, **web: Any) -> Te
 
 def requested(root: Path) -> list[dict[str, Any]]:
     """The requests that were left for the daemon: verbs with their arguments."""
-    paths = sorted((root / "state" / FOLDER).glob("*.json"))
-    requests = [json.loads(path.read_text()) for path in paths]
-    return [{"verb": request["verb"], **request["arguments"]} for request in requests]
+    waiting = requests.waiting(root / "state")
+    return [{"verb": request.verb, **request.arguments} for request in waiting]
 
 
-def publish_status(root: Path, **status: Any) -> None:
-    """Publish a status as a daemon does."""
+def publish(
+    root: Path,
+    counts: Mapping[str, int] | None = None,
+    health: Mapping[str, Any] | None = None,
+    **status: Any,
+) -> None:
+    """Publish a status as a daemon does: `counts` and `health` where they are not as usual."""
     (root / "state").mkdir(exist_ok=True)
-    publish(root / "state", Status(**status))
+    plain = status_json.nothing() | status
+    plain["counts"] |= counts or {}
+    plain["health"] |= {"since": "2026-01-02T12:00:00+00:00", "version": "1.0", **(health or {})}
+    new = root / "state" / ".status.json.tmp"
+    new.write_text(json.dumps(plain))
+    new.replace(root / "state" / status_json.FILE_NAME)
+
+
+def incomplete(name: str, waits_for: str = "a style picture") -> Mapping[str, Any]:
+    """An incomplete pair as status.json has it."""
+    return {"name": name, "waits_for": waits_for, "files": []}
 
 
 def picture(shade: int, kind: str = "PNG", side: int = 8) -> bytes:
@@ -88,8 +124,8 @@ def write(path: Path, content: bytes) -> bytes:
     return content
 
 
-def finished_job(root: Path, name: str = "sea", final: str = "final.png", **more: Any) -> Entry:
-    """A done job with its files in the outbox `out` below `root`."""
+def finished_job(root: Path, name: str = "sea", final: str = "final.png", **more: Any) -> Job:
+    """A done job with its files in the outbox `out` below `root`, or as `more` has it."""
     place = root / "out" / name
     content = write(place / "inputs/content.jpg", picture(200, "JPEG"))
     style = write(place / "inputs/style.jpg", picture(90, "JPEG"))
@@ -103,13 +139,12 @@ def finished_job(root: Path, name: str = "sea", final: str = "final.png", **more
     )
     values = {"outbox": str(root / "out"), "inbox": str(root / "in"), "inputs": inputs,
               "finished": "2026-01-02T13:00:00+00:00", **more}  # fmt: skip
-    return entry(name, **values)
+    return a_job(name, **values)
 
 
-def input_of(role: str, name: str, content: bytes, source: str) -> Mapping[str, Any]:
+def input_of(role: str, name: str, content: bytes, source: str) -> Input:
     """An input as the ledger has it."""
-    return {"role": role, "name": name, "source": f"/elsewhere/{source}", "size": len(content),
-            "sha256": sha256(content), "pixels": [8, 6]}  # fmt: skip
+    return Input(role, name, f"/elsewhere/{source}", len(content), sha256(content), (8, 6))
 
 
 def receipt(name: str, final: str = "final.png", digest: str = "b" * 64, **more: Any) -> Any:

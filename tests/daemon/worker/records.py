@@ -1,6 +1,6 @@
 """An event of each kind."""
 
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.worker.messages import (
     Divided,
     Done,
@@ -20,7 +20,7 @@ EVENTS = (
     Done({"job": "a/job"}),
     Stopped(3),
     Refused("it is no picture"),
-    Failed("it burnt", 73, "Traceback ..."),
+    Failed("it burnt", Cause.DISK, "Traceback ..."),
     Lost("the node is gone"),
     Divided(((0, 3), (3, 5))),
 )

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, with_settings
 
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.worker import batch, checkpoint
 from stylewatch_daemon.worker.messages import (
     Done,
@@ -130,7 +130,7 @@ def test_an_order_whose_files_cannot_be_written_ends_alone(orders: list[Order]) 
     orders[1].staging.rmdir()
     events = together(orders)
     assert isinstance(events[1][-1], Failed)
-    assert events[1][-1].exit_code == 73
+    assert events[1][-1].cause is Cause.DISK
     assert len([event for event in events[1] if isinstance(event, Progress)]) == 2
     assert isinstance(events[2][-1], Done)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylewatch_daemon.errors import ShortageError
+from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import Snapshot, load, save
 from stylewatch_painter.stage import Checkpoint

@@ -26,7 +26,7 @@ from tests.daemon.worker.test_paint_clip import (
 from tests.painter.films import film as write_film
 from tests.painter.images.test_clip import animation
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.worker import paint_scene, regions, run_job
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.paint_clip import ClipPainter

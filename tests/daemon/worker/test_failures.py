@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
@@ -25,15 +26,17 @@ from stylewatch_plugins.testing.tasks import painted, sample
 @pytest.mark.parametrize(
     ("error", "end"),
     [
-        *((kind("why"), Refused("why"))
-          for kind in (PictureError, RecipeError, DivergedError, SettingsError, InputError)),
-        *((kind("why"), Failed("why", 69)) for kind in (WeightsError, BackendMissingError)),
-        *((kind("why"), Failed("why", 73)) for kind in (SaveError, OutputError)),
-        *((OSError(number, "No", "final.png"), Failed("final.png cannot be written: No", 73))
+        *((kind("why"), Refused("why", Cause.PICTURE))
+          for kind in (PictureError, DivergedError, InputError)),
+        *((kind("why"), Refused("why", Cause.SETTINGS)) for kind in (RecipeError, SettingsError)),
+        *((kind("why"), Failed("why", Cause.DEVICE))
+          for kind in (WeightsError, BackendMissingError, UnavailableError)),
+        *((kind("why"), Failed("why", Cause.DISK)) for kind in (SaveError, OutputError)),
+        *((OSError(number, "No", "a.png"), Failed("a.png cannot be written: No", Cause.DISK))
           for number in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.ESTALE)),
     ],
 )  # fmt: skip
-def test_an_error_with_a_reason_refuses_the_job_or_pauses_it(
+def test_an_error_with_a_reason_refuses_the_job_or_has_it_wait_for_the_cause(
     error: Exception, end: Refused | Failed
 ) -> None:
     assert as_end(error) == end
@@ -47,21 +50,22 @@ def picture_error() -> PictureError:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "reason"),
+    ("error", "cause", "reason"),
     [
-        (picture_error(), 75, "out of file descriptors (the limit is "),
-        (RuntimeError("can't allocate memory: 4 bytes.\nand a long trace"), 69,
+        (picture_error(), Cause.MACHINE, "out of file descriptors (the limit is "),
+        (RuntimeError("can't allocate memory: 4 bytes.\nand a long trace"), Cause.DEVICE,
          "there was not enough memory (can't allocate memory: 4 bytes.): the job is retried"),
-        (MemoryError(), 69, "there was not enough memory (MemoryError)"),
-        (RuntimeError("CUDA error: " + 1000 * "x"), 69, "the device is lost (CUDA error: xxx"),
+        (MemoryError(), Cause.DEVICE, "there was not enough memory (MemoryError)"),
+        (RuntimeError("CUDA error: " + 1000 * "x"), Cause.DEVICE,
+         "the device is lost (CUDA error: xxx"),
     ],
 )  # fmt: skip
 def test_shortages_memory_and_devices_need_a_new_process(
-    error: Exception, code: int, reason: str
+    error: Exception, cause: Cause, reason: str
 ) -> None:
     end = as_end(error)
     assert isinstance(end, Failed)
-    assert (end.exit_code, end.recycle) == (code, True)
+    assert (end.cause, end.recycle) == (cause, True)
     assert end.reason.startswith(reason)
     assert len(end.reason) < 400
 
@@ -71,7 +75,8 @@ def test_other_errors_are_faults_of_their_author_with_a_trace(
 ) -> None:
     ours = as_end(ZeroDivisionError("by zero"))
     assert isinstance(ours, Failed)
-    assert (ours.exit_code, ours.reason) == (70, "a fault of our own, ZeroDivisionError: by zero")
+    assert ours.cause is Cause.BUG
+    assert ours.reason == "a fault of our own, ZeroDivisionError: by zero"
     assert "ZeroDivisionError" in ours.trace
     install(tmp_path, monkeypatch, "raises-in-the-middle")
     with pytest.raises(RuntimeError) as caught:
@@ -83,4 +88,4 @@ def test_a_picture_that_is_gone_by_now_is_waited_for(tmp_path: Path) -> None:
     """A job's pictures were decoded before: a missing one means that the disk is gone."""
     with pytest.raises(PictureError) as caught:
         read(tmp_path / "picture.jpg")
-    assert isinstance(as_end(caught.value), Failed)
+    assert as_end(caught.value) == Failed(str(caught.value), Cause.DISK)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.worker import figure
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_plugins.contract import Backend, Pixels, Task

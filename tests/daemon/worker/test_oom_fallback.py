@@ -14,8 +14,8 @@ from tests.daemon.worker.orders import files, order, painted, receipt
 from tests.daemon.worker.works import CONFINED
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback, run_job
 from stylewatch_daemon.worker.messages import Done, Failed, Order, Stopped
 from stylewatch_plugins import registry
@@ -203,7 +203,7 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
         listener.executor.close()
     failed, done = (listener.events[ticket][-1] for ticket in "12")
     assert isinstance(failed, Failed)
-    assert (failed.exit_code, failed.recycle) == (69, True)
+    assert (failed.cause, failed.recycle) == (Cause.DEVICE, True)
     assert "not enough memory" in failed.reason and "allocate" in failed.reason
     assert isinstance(done, Done)
     assert max(done.receipt["size"]) in (989, 990, 699, 700)  # half the area, or a quarter

@@ -16,8 +16,8 @@ from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
 from stylewatch_daemon.artifacts import client
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
 from stylewatch_daemon.settings.job import JobSettings
@@ -237,7 +237,7 @@ def test_without_the_frames_of_its_checkpoint_it_starts_anew(
 
 def test_finish_gives_the_clip_so_far(given: Order) -> None:
     end = asked(given, Wish.FINISH, after=COUNT + 14)
-    assert isinstance(end, Done) and end.receipt["state"] == "finished"
+    assert isinstance(end, Done) and end.receipt["state"] == "stopped early"
     count = end.receipt["clip"]["frames"]
     assert 1 <= count < COUNT
     assert len(shown(given.staging / "final.mkv")) == count

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import with_settings
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import ColorTransfer, prepare

@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.faults import recorded_syncs
 from tests.daemon.worker.orders import files, order, painted, receipt, table, with_settings
 
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
 from stylewatch_plugins.contract import Provenance, Wish
@@ -135,7 +135,7 @@ def test_finish_makes_the_step_the_last_one(given: Order) -> None:
     *_, end = painted(given, *after(5, Wish.FINISH))
     record, contents = receipt(given), files(given)
     assert end == Done(record)
-    assert record["state"] == record["attempts"][-1]["ended"] == "finished"
+    assert record["state"] == record["attempts"][-1]["ended"] == "stopped early"
     assert [stage["step"] for stage in record["stages"]] == [2, 4, 5]
     assert contents["final.png"] == contents["stages/0005.png"]
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
@@ -88,7 +88,7 @@ def until_asked(wish: Callable[[], Wish], step: int = 1) -> Iterator[Event]:
     while (asked := wish()) is Wish.GO_ON:
         signal.sigtimedwait([], 0.01)
         yield Progress(step, 2, (1, 1), loss=1.0, seconds=0.0)
-    yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(step)
+    yield Done({"state": "stopped early"}) if asked is Wish.FINISH else Stopped(step)
 
 
 def clip(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.messages import PIECE, pack, versions
 from stylewatch_daemon.files import atomic
@@ -71,7 +71,7 @@ class WorkerActor:
         for ticket, order in list(orders.items()):
             if (path := missing(order)) is not None:
                 reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._send(AttemptEvent(ticket, Failed(reason, OutputError.exit_code)))
+                self._send(AttemptEvent(ticket, Failed(reason, Cause.DISK)))
                 del orders[ticket]
         if orders:
             self._local.submit(orders)

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray.actor import share
 from stylewatch_daemon.executors.ray.clip_scheduler import ClipScheduler
 from stylewatch_daemon.executors.ray.messages import (
@@ -124,7 +125,7 @@ class ActorClient:
                 is_last = start + PIECE >= len(content)
                 await self._call("begin", content[start : start + PIECE], is_last)
         except UnavailableError as error:
-            self._end_all(Failed(str(error), error.exit_code))
+            self._end_all(Failed(str(error), error.cause))
             raise
         sending = asyncio.ensure_future(self._send_requests())
         try:
@@ -140,7 +141,8 @@ class ActorClient:
         shared: dict[str, Order] = {}
         for ticket, order in orders.items():
             if (size := len(pickle.dumps(order))) > MAX_ORDER:
-                self._finish(ticket, Refused(_TOO_LARGE.format(size / 1e6, MAX_ORDER / 1e6)))
+                reason = _TOO_LARGE.format(size / 1e6, MAX_ORDER / 1e6)
+                self._finish(ticket, Refused(reason, Cause.SETTINGS))
                 continue
             try:
                 shared[ticket] = await asyncio.to_thread(share, order)
@@ -226,7 +228,7 @@ class ActorPool(ClipScheduler):
             return
         if not self.places:
             reason = self._demand.impossible(self._machines)
-            self.fail_waiting(Failed(reason, UnavailableError.exit_code))
+            self.fail_waiting(Failed(reason, Cause.DEVICE))
             for worker in self._starting:
                 self._tasks[worker].cancel()
         while self.waiting > len(self._starting) and len(self._machine_of) < self.places:
@@ -253,7 +255,7 @@ class ActorPool(ClipScheduler):
                 self.assign()
         except UnavailableError as error:
             if worker in self._starting:
-                self.fail_next(Failed(str(error), error.exit_code))
+                self.fail_next(Failed(str(error), error.cause))
         finally:
             self._starting.discard(worker)
             del self._machine_of[worker], self._tasks[worker]

@@ -13,9 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors.scheduler import Emit, Scheduler
-from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -95,7 +94,7 @@ class ClipAttempt:
     def end_part(self, part: str, end: End) -> None:
         """Note that a part has ended; one whose machine is not to be had is left to the others."""
         self.running.remove(part)
-        is_missing = isinstance(end, Failed) and end.exit_code == UnavailableError.exit_code
+        is_missing = isinstance(end, Failed) and end.cause is Cause.DEVICE
         if is_missing and part not in self._first:
             return
         if isinstance(end, Refused | Failed | Lost):

@@ -16,7 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.child import received
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import (
     ActorOptions,
@@ -26,7 +27,6 @@ from stylewatch_daemon.executors.ray.messages import (
     pack,
 )
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.settings.sections import Demand
 
 CONNECT_WITHIN = 60.0

@@ -11,7 +11,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.messages import (
@@ -21,7 +22,6 @@ from stylewatch_daemon.executors.ray.messages import (
     Message,
     unpack,
 )
-from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
@@ -134,7 +134,7 @@ class Cluster(ThreadedExecutor):
             self._driver.kill()
         self._driver = None
         self.capacity = 1
-        self._end_all(Failed(reason, UnavailableError.exit_code))
+        self._end_all(Failed(reason, Cause.DEVICE))
 
     def _leave(self, why: str) -> None:
         self._end_all(Lost(why))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import get_args
 
-from stylewatch_daemon.processes.child import MAX_MESSAGE, decode, encode
+from stylewatch_daemon.base.child import MAX_MESSAGE, decode, encode
 from stylewatch_daemon.worker.messages import Event
 
 PIECE = 64 << 10

@@ -9,7 +9,7 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.settings.sections import Demand, Machine
 

@@ -13,10 +13,10 @@ from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Cause, Progress
 from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
-from stylewatch_daemon.model import Progress
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -79,10 +79,10 @@ def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_pa
         world.pool.drop("c")
         assert await world.until("c", Stopped) == Stopped(1)
         world.pool.ask("b", AttemptRequest.FINISH)
-        assert await world.until("b", Done) == Done({"state": "finished"})
+        assert await world.until("b", Done) == Done({"state": "stopped early"})
         (end,) = world.of("a")
         assert isinstance(end, Failed)
-        assert end.exit_code == 73
+        assert end.cause is Cause.DISK
         assert f"{gone.content} is not there on" in end.reason
 
     run(scenario)

@@ -7,10 +7,10 @@ import pytest
 from tests.daemon.executors.ray.fakes import FIRST, SECOND, FakeActor, World, run
 from tests.daemon.worker.works import FRAMES
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
+from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import ActorOptions
-from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import (
     AttemptRequest,
@@ -24,7 +24,7 @@ from stylewatch_daemon.worker.messages import (
     Stopped,
 )
 
-FINISHED = Done({"state": "finished"})
+FINISHED = Done({"state": "stopped early"})
 
 
 async def ends(world: World, ticket: str = "a") -> list[Event]:

@@ -15,11 +15,12 @@ from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray import driver_client
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME, Cluster
 from stylewatch_daemon.executors.ray.messages import ActorOptions, Capacity, unpack
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
@@ -117,7 +118,7 @@ def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
 
     end = lost(listener, "1", kill_driver)
     assert isinstance(end, Failed)
-    assert end.exit_code == 69
+    assert end.cause is Cause.DEVICE
     assert "speaks with the Ray cluster" in end.reason
     worker(listener, "2")
     assert listener.executor.free() == 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray import ray_api
 
 

@@ -1,1 +1,0 @@
-"""Alerts: notify people of what the daemon does, through apprise in a child process."""

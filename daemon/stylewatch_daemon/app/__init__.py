@@ -1,0 +1,1 @@
+"""The daemon itself: its main loop, its status, its log, its metrics, and its alerts."""

@@ -1,0 +1,338 @@
+"""Build the daemon from its parts, run its main loop, and stop the parts in order.
+
+SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
+from stylewatch_daemon.app.monitoring import Metrics, SystemdNotifier, log_wrong_settings
+from stylewatch_daemon.app.status import StatusFiles
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.events import Reporter, Reporters
+from stylewatch_daemon.base.model import Cause, Pair
+from stylewatch_daemon.base.mover import Mover
+from stylewatch_daemon.base.wakeup import Wakeup, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.driver_client import Cluster
+from stylewatch_daemon.files import atomic, lock
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake import submit
+from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.intake import Intake
+from stylewatch_daemon.intake.watch import Watch
+from stylewatch_daemon.jobs.attempts import Attempts
+from stylewatch_daemon.jobs.endings import Endings
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.upkeep import Upkeep
+from stylewatch_daemon.ledger.requests import waking
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.style_library import check_default_style
+
+ExecutorFactory = Callable[..., Executor]
+"""Makes an executor that calls the argument `wake`, in any thread, when there are new events."""
+
+Reread = Callable[[], tuple[ServiceSettings, Callable[[], object]]]
+"""Reads the settings again; also returns what is to be called once they are in force."""
+
+LOCK_WITHIN = 0.5
+"""Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
+
+ORPHAN_WITHIN = 30.0
+"""Seconds that the worker of a killed daemon gets to end; it takes a moment."""
+
+MAX_RESULTS = 1000
+"""Results of each kind that a summary has: a daemon may run for years."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job, by its name in the outbox; an inbox is named by its path."""
+
+    job: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The jobs of a run by how they ended."""
+
+    done: tuple[Result, ...] = ()
+    refused: tuple[Result, ...] = ()
+    failed: tuple[Result, ...] = ()
+    canceled: tuple[Result, ...] = ()
+    blocked: tuple[Result, ...] = ()
+    """They wait for something outside the daemon."""
+    stopped: tuple[Result, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """Jobs that were not begun, since the run was told to stop."""
+    incomplete: tuple[Pair, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """As in sysexits: first what another run may finish, then what failed for good."""
+        changing = any(pair.changing for pair in self.incomplete)
+        if self.blocked or self.stopped or self.waiting or changing:
+            return 75
+        if self.failed:
+            return 70
+        return 65 if self.refused else 0
+
+
+class _Results(Reporter):
+    """Collects how jobs ended."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[str, deque[Result]] = {
+            kind: deque(maxlen=MAX_RESULTS)
+            for kind in ("done", "refused", "failed", "canceled", "stopped")
+        }
+
+    def done(self, job: str, folder: Path) -> None:
+        self.by_kind["done"].append(Result(job))
+
+    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        self.by_kind["refused"].append(Result(job, reason))
+
+    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
+        if for_good:
+            self.by_kind["failed"].append(Result(job, reason))
+
+    def canceled(self, job: str, folder: Path) -> None:
+        self.by_kind["canceled"].append(Result(job))
+
+    def stopped(self, job: str, step: int, unit: str) -> None:
+        self.by_kind["stopped"].append(Result(job))
+
+
+def once(
+    settings: ServiceSettings,
+    reporter: Reporter | None = None,
+    executor: ExecutorFactory | None = None,
+) -> Summary:
+    """Process what is in the inboxes, and stop.
+
+    The run ends when a fresh scan shows nothing that can be claimed and nothing to wait for. Files
+    that still change are waited for, at most PATIENCE times `quiet_s` since a job last ended. So is
+    the rest of an incomplete file, which is refused then.
+
+    Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
+    worker of a killed one does), OutputError (the state folder cannot be written).
+    """
+    patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
+    truncated_s = min(patience, settings.watch.truncated_s)
+    watch = settings.watch.model_copy(update={"truncated_s": truncated_s})
+    settings = settings.model_copy(update={"watch": watch})
+    with _running(settings, reporter or Reporter(), executor, Wakeup()) as (loop, results):
+        loop.scan()
+        loop.run_once(settings.watch.quiet_s, patience)
+        return _summary(loop, results)
+
+
+def watch(
+    settings: ServiceSettings,
+    reporter: Reporter | None = None,
+    executor: ExecutorFactory | None = None,
+    wakeup: Wakeup | None = None,
+    systemd: SystemdNotifier | None = None,
+    reread: Reread | None = None,
+    at_work: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Process what lands in the inboxes until told to stop; raises as `once` does.
+
+    `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP
+    `reread` reads the settings again: the new ones apply from the next job on, and wrong ones not
+    at all.
+    """
+    wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
+    systemd = systemd or SystemdNotifier({})
+    now: ServiceSettings | None = settings
+    calls = [at_work]
+    with (
+        _running(settings, reporter, executor, wakeup) as (loop, results),
+        reloads_on_signal(wakeup),
+    ):
+        while now is not None:
+            folders = [inbox.path for inbox in now.inboxes]
+            with Watch(folders, wakeup.request_scan, now.watch.events) as events:
+                systemd.ready()
+                reporter.watching(folders)
+                while calls:
+                    calls.pop()()
+                reload = partial(_reload, reread, now, reporter, systemd)
+                now = loop.watch(events, systemd, reload)
+            if now is not None:
+                loop.apply_settings(now)
+        systemd.stopping()
+        return _summary(loop, results)
+
+
+@contextmanager
+def _running(
+    settings: ServiceSettings,
+    reporter: Reporter,
+    executor_factory: ExecutorFactory | None,
+    wakeup: Wakeup,
+) -> Iterator[tuple[Loop, _Results]]:
+    """Start the parts in order, yield the loop, and stop them in reverse order."""
+    shortages.raise_limit()
+    shortages.check_limit()
+    metrics, results, clock = Metrics(), _Results(), time.monotonic
+    reporters = Reporters(reporter, metrics, results)
+    state = StateDir(settings.state.path)
+    with _locked(settings, state), stops_on_signals(wakeup), ExitStack() as stack:
+        _prepare(settings)
+        for inbox in settings.inboxes:
+            submit.clear(inbox.path)
+        for outbox in settings.outboxes:
+            Outbox(outbox).empty_trash()
+        ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
+        executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
+        stack.enter_context(closing(executor))
+        inspector = InspectionClient(wakeup.wake, settings.executor.idle_s)
+        stack.enter_context(closing(inspector))
+        mover = stack.enter_context(closing(Mover(wakeup.post)))
+        jobs = Jobs(state, ledger, reporters, settings, clock, random.random)
+        loop = assemble(jobs, executor, inspector, mover, wakeup, clock, metrics.plain)
+        stack.enter_context(waking(state.wake, wakeup.wake))
+        try:
+            yield loop, results
+        except KeyboardInterrupt:
+            loop.attempts.leave()  # without counting that as a crash
+            raise
+        finally:
+            loop.update_status(leaving=True)
+
+
+def assemble(
+    jobs: Jobs,
+    executor: Executor,
+    inspector: InspectionClient,
+    mover: Mover,
+    wakeup: Wakeup,
+    clock: Callable[[], float] = time.monotonic,
+    metrics: Callable[[], Mapping[str, Any]] = dict,
+) -> Loop:
+    """Return the loop of a daemon made of these parts, which goes on with the jobs there are."""
+    attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
+    endings = Endings(jobs, mover)
+    intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
+    intake.recover()
+    jobs.recover()
+    commands = Commands(jobs, intake, mover, clock)
+    upkeep = Upkeep(jobs, mover, clock)
+    root, guard = jobs.state.root, jobs.mount_guard.check
+    status = StatusFiles(root, jobs.reporter, guard, clock, metrics)
+    return Loop(jobs, intake, attempts, endings, commands, upkeep, status, wakeup, clock)
+
+
+def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
+    lock_file, how = state.worker_lock, settings.executor
+    if how.cluster is None:
+        return Local(lock_file, devices=how.named_devices, idle_s=how.idle_s, wake=wake)
+    return Cluster(lock_file, how.cluster, idle_s=how.idle_s, wake=wake)
+
+
+@contextmanager
+def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
+    """Lock the state folder, once no worker of a killed daemon writes there any more."""
+    _check(settings)
+    with ExitStack() as stack:
+        try:
+            atomic.make_folder(state.root)
+            stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
+        except TimeoutError as error:
+            raise SettingsError(
+                f"another stylewatch ({state.holder()}) is at work with the state folder "
+                f"{state.root}: end it, or give this one a folder of its own with --state"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"the state folder {state.root} cannot be written: {error.strerror}"
+            ) from error
+        try:
+            with lock.held(state.worker_lock, ORPHAN_WITHIN):
+                state.make()
+                state.write_holder()
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the worker of a stylewatch that was killed is still at work with {state.root}: "
+                "wait until it is gone, or end it"
+            ) from error
+        yield
+
+
+def _check(settings: ServiceSettings) -> None:
+    settings.check()
+    if settings.executor.cluster is not None:
+        settings.executor.cluster.check()
+    check_default_style(settings.pairing)
+
+
+def _prepare(settings: ServiceSettings) -> None:
+    """Make the inboxes that are missing."""
+    try:
+        for inbox in settings.inboxes:
+            atomic.make_folder(inbox.path)
+    except OSError as error:
+        raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
+
+
+def _reload(
+    reread: Reread | None,
+    before: ServiceSettings,
+    reporter: Reporter,
+    systemd: SystemdNotifier,
+) -> ServiceSettings | None:
+    """Read the settings again; return None if they are wrong, or cannot change."""
+    if reread is None:
+        return None
+    systemd.reloading()
+    try:
+        new, use = reread()
+        _check(new)
+        _prepare(new)
+    except (DaemonError, OSError) as error:
+        log_wrong_settings(str(error))
+        return None
+    finally:
+        systemd.ready()
+    if new.state.path != before.state.path:
+        reporter.needs_restart("state.path")
+    kept = ("named_devices", "idle_s", "cluster")  # an executor is made with these
+    if any(getattr(new.executor, key) != getattr(before.executor, key) for key in kept):
+        reporter.needs_restart("executor")
+    use()
+    reporter.requested("the settings were read again; they apply from the next job on")
+    executor = before.executor.model_copy(update={"batch": new.executor.batch})
+    return new.model_copy(update={"state": before.state, "executor": executor})
+
+
+def _summary(loop: Loop, results: _Results) -> Summary:
+    blocked = dict(loop.blocked)
+    for inbox in loop.intake.inboxes:
+        blocked |= inbox.trouble
+    stopped = {result.job for result in results.by_kind["stopped"]}
+    open_jobs = map(shown, loop.jobs.ledger.open_jobs().values())
+    pending = [pair.name for inbox in loop.intake.inboxes for pair in inbox.pending]
+    waiting = [name for name in open_jobs if name not in stopped and name not in blocked]
+    return Summary(
+        **{kind: tuple(found) for kind, found in results.by_kind.items()},
+        blocked=tuple(Result(what, reason) for what, reason in blocked.items()),
+        waiting=(*waiting, *pending),
+        incomplete=tuple(loop.intake.incomplete),
+    )

@@ -1,0 +1,207 @@
+"""Reports of the daemon on itself: its log, its metrics, and notifications to systemd."""
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause, End, Progress, Started
+from stylewatch_daemon.settings.sections import Log
+
+LOGGER = "stylewatch_daemon"
+"""The parent of all loggers of the daemon."""
+
+EXTEND_S = 30.0
+"""Seconds that a stopping daemon asks for, each time; a checkpoint may need them."""
+
+SEND_WITHIN = 5.0
+"""Seconds that the listener gets to receive a message; then it is lost."""
+
+
+class TextFormatter(logging.Formatter):
+    """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line, and the trace."""
+        job = getattr(record, "job", None)
+        text = f"{job}: {record.getMessage()}" if job else record.getMessage()
+        trace = getattr(record, "trace", "")
+        wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+        return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line of JSON; `job` and `trace` only if there are any."""
+        plain = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "job": getattr(record, "job", None),
+            "trace": getattr(record, "trace", None),
+        }
+        return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
+
+
+class _Stderr(logging.Handler):
+    """Writes to the current `sys.stderr`, which a moving line of progress replaces for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the daemon continues though its log cannot be written
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
+    """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
+    logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
+    handler = _Stderr()
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def log_wrong_settings(reason: str) -> None:
+    """Log the mistakes in settings that were read again, and that the earlier ones still apply."""
+    log = logging.getLogger(LOGGER)
+    for line in reason.splitlines():
+        log.error("%s", line)
+    log.error("the new settings are wrong; the old ones still apply")
+
+
+class Metrics(Reporter):
+    """Counts events; `clock` returns Unix time in seconds, as files have it."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._counts = Counter({"scans": 0, "steps": 0, "stages": 0, "done": 0, "canceled": 0})
+        self._seconds = dict.fromkeys(("scans", "steps", "stages"), 0.0)
+        self._ended: Counter[tuple[End, Cause]] = Counter()
+        self._progress: dict[str, Progress] = {}
+
+    def plain(self) -> Mapping[str, Any]:
+        """Return all counters as JSON values; seconds are sums over what was counted."""
+        ended = [
+            {"state": end, "cause": cause, "count": count}
+            for (end, cause), count in sorted(self._ended.items())
+        ]
+        return {**self._counts, "seconds": dict(self._seconds), "ended": ended}
+
+    def scanned(self, seconds: float) -> None:
+        """Count a scan of the inboxes."""
+        self._count("scans", seconds)
+
+    def job_started(self, job: str, started: Started) -> None:
+        """Forget an earlier attempt: the first step has no start to be measured from."""
+        self._progress.pop(job, None)
+
+    def progress(self, job: str, progress: Progress) -> None:
+        """Count a step."""
+        before = self._progress.get(job)
+        self._progress[job] = progress
+        if before is not None:
+            self._count("steps", progress.seconds - before.seconds)
+
+    def staged(self, job: str, path: Path) -> None:
+        """Count a stage, and the time between its writing and its publishing."""
+        with suppress(OSError):
+            if path.parent.name == "stages":
+                self._count("stages", max(0.0, self._clock() - path.stat().st_mtime))
+
+    def done(self, job: str, folder: Path) -> None:
+        """Count a job that is done."""
+        self._progress.pop(job, None)
+        self._counts["done"] += 1
+
+    def canceled(self, job: str, folder: Path) -> None:
+        """Count a job that was canceled."""
+        self._progress.pop(job, None)
+        self._counts["canceled"] += 1
+
+    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        """Count a job that was refused, by the cause."""
+        self._progress.pop(job, None)
+        self._ended[End.REFUSED, cause] += 1
+
+    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
+        """Count a job that failed for good, by the cause."""
+        self._progress.pop(job, None)
+        if for_good:
+            self._ended[End.FAILED, cause] += 1
+
+    def _count(self, what: str, seconds: float) -> None:
+        self._counts[what] += 1
+        self._seconds[what] += seconds
+
+
+class SystemdNotifier:
+    """Reports to systemd what the daemon does; without systemd, messages are dropped.
+
+    `ping_every` is half of the watchdog's interval in seconds; None if it wants no ping. The
+    variables of systemd are removed from `environment`: children must not notify it.
+    """
+
+    def __init__(self, environment: MutableMapping[str, str]) -> None:
+        self._address = environment.pop("NOTIFY_SOCKET", "")
+        within = environment.pop("WATCHDOG_USEC", "")
+        ours = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        wanted = bool(self._address) and ours and within.isdecimal() and int(within) > 0
+        self.ping_every = int(within) / 2e6 if wanted else None
+        self._pinged = -float("inf")
+        self._status = ""
+
+    def ready(self) -> None:
+        """Report that the daemon works, for the first time or again."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Report that the settings are being read again; `ready` ends that."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Report that the daemon stops, and ask for EXTEND_S from now on."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
+
+    def status(self, text: str) -> None:
+        """Report in one line what the daemon does, if that changed."""
+        line = " ".join(text.split())  # a newline would begin another message
+        if line != self._status:
+            self._status = line
+            self._send(f"STATUS={line}")
+
+    def ping_due(self) -> bool:
+        """Return True if it is time for a ping."""
+        return self.ping_every is not None and time.monotonic() - self._pinged >= self.ping_every
+
+    def ping(self) -> None:
+        """Report that the daemon works; call this only after checking that."""
+        self._pinged = time.monotonic()
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address.startswith(("/", "@")):
+            return
+        address = self._address.encode("utf-8", "surrogateescape")
+        if self._address.startswith("@"):  # an abstract address
+            address = b"\0" + address[1:]
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+            to.settimeout(SEND_WITHIN)
+            to.connect(address)
+            to.sendall(message.encode("utf-8", "replace"))

@@ -1,0 +1,1 @@
+"""Records, errors, events and child processes, which all other packages use."""

@@ -1,0 +1,226 @@
+"""One way to start a child process, to exchange messages with it, and to stop it.
+
+What the parent sends is pickled: a child trusts its parent. A child decodes untrusted files or runs
+third-party code, so its own messages are JSON of bounded size, from which nothing but one of the
+expected records is built.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from functools import cache
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pkgutil import resolve_name
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from stylewatch_daemon.base import shortages
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+STOP_TIMEOUT = 2.0
+"""Seconds that a process gets to exit before it is killed."""
+
+HALF_MESSAGE_S = 60
+"""Seconds of silence in the middle of a message after which its rest is no longer awaited."""
+
+MAX_MESSAGE = 64 << 20
+"""Bytes of a message from a child; the receipt of many thousand stages is the longest."""
+
+BOOTSTRAP = "from stylewatch_daemon.base.child import main; main()"
+"""The program of every child, in the list of processes followed by the child's name."""
+
+Message = TypeVar("Message", bound="DataclassInstance")
+
+
+class Child:
+    """A child process and the connection to it.
+
+    The process calls `entry` (`module:function`) with its end of the connection and with `args`.
+    It ignores SIGINT and SIGTERM, and exits at once when this process is gone. It inherits the
+    descriptors `pass_fds`, standard output and standard error.
+
+    An `isolated` one gets a session of its own, and what it starts is killed with it; its output
+    goes to the file `output`, or nowhere. Raises ShortageError if no process can be started.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        *args: Any,
+        name: str,
+        pass_fds: Sequence[int] = (),
+        isolated: bool = False,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self._isolated = isolated
+        try:
+            with ExitStack() as on_failure:
+                self.line, theirs = Pipe()
+                on_failure.callback(self.line.close)
+                with theirs:
+                    _limit_silence(self.line)
+                    lifeline, self._lifeline = Pipe(duplex=False)
+                    on_failure.callback(self._lifeline.close)
+                    with lifeline:
+                        fds = (theirs.fileno(), lifeline.fileno())
+                        written_to = output or subprocess.DEVNULL if isolated else None
+                        self._process = subprocess.Popen(
+                            # -P: no module is imported from the current directory
+                            [sys.executable, "-P", "-c", BOOTSTRAP, name, *map(str, fds)],
+                            stdin=subprocess.DEVNULL, stdout=written_to, stderr=written_to,
+                            pass_fds=(*fds, *pass_fds), start_new_session=isolated,
+                        )  # fmt: skip
+                        on_failure.callback(self.kill)
+                self.line.send(([path for path in sys.path if path], entry, args))
+                on_failure.pop_all()
+        except OSError as error:
+            raise shortages.no_process(error) from error
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Return True while the process runs."""
+        return self._process.poll() is None
+
+    def send(self, message: object) -> None:
+        """Send an object that can be pickled; raises OSError if the process is gone."""
+        self.line.send(message)
+
+    def receive(self, *kinds: type[Message], timeout: float | None = None) -> Message:
+        """Return the next message, a record of one of `kinds`.
+
+        Raises TimeoutError after `timeout` seconds (None: never), EOFError or OSError if the
+        process closed the connection, ValueError if the message is not a valid one.
+        """
+        if not self.line.poll(timeout):
+            raise TimeoutError
+        return decode(self.receive_bytes(), *kinds)
+
+    def receive_bytes(self, most: int = MAX_MESSAGE) -> bytes:
+        """Return the next message as it is, of `most` bytes at most; `line` is ready to be read.
+
+        Raises EOFError or OSError if the process closed the connection, ValueError if the message
+        ends halfway.
+        """
+        try:
+            return self.line.recv_bytes(most)
+        except BlockingIOError as error:
+            raise ValueError(f"half a message, then nothing for {HALF_MESSAGE_S} s") from error
+
+    def exit_reason(self) -> str:
+        """Describe how the process ended; empty if it still runs after STOP_TIMEOUT."""
+        try:
+            code = self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return ""
+        if code == -signal.SIGKILL:
+            return "signal 9, often for want of memory"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def stop(self) -> None:
+        """Close the connection, at which an idle child exits; kill one that does not."""
+        self.line.close()
+        self.exit_reason()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process now."""
+        if self._isolated:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        self.line.close()
+        self._lifeline.close()
+
+
+def _limit_silence(line: Connection) -> None:
+    """Let a read that waits for longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
+    timeval = struct.pack("ll", HALF_MESSAGE_S, 0)
+    with socket.fromfd(line.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
+
+def received(pipe: Connection) -> Any:
+    """In a child: return what the parent sends next; None after it closed the connection."""
+    try:
+        return pipe.recv()
+    except (EOFError, ConnectionError):
+        return None
+
+
+def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> None:
+    """In a child: send a record of plain values, after `head`; exit if the parent is gone.
+
+    Raises TypeError if the record holds anything that JSON cannot express.
+    """
+    try:
+        pipe.send_bytes(head + encode(message))
+    except ConnectionError:
+        raise SystemExit(1) from None
+
+
+def encode(message: "DataclassInstance") -> bytes:
+    """Return a record of plain values as JSON: its class name and its fields.
+
+    Raises TypeError or ValueError if a value is not plain; NumPy's numbers become Python's.
+    """
+    return json.dumps([type(message).__name__, asdict(message)], default=_plain).encode("ascii")
+
+
+def decode(raw: bytes, *kinds: type[Message]) -> Message:
+    """Return the record in `raw`, of one of `kinds`; raises ValueError if there is none."""
+    try:  # not validate_json: it rejects file names that are not UTF-8
+        name, fields = json.loads(raw)
+        adapter = next(_adapter(kind) for kind in kinds if kind.__name__ == name)
+        message: Message = adapter.validate_python(fields)
+    except (StopIteration, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"an invalid message: {raw[:80]!r}") from error
+    return message
+
+
+_adapter = cache(TypeAdapter)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be sent")
+
+
+def main() -> None:
+    """Run a child process; its arguments are its name and the descriptors of its connections."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    name, *fds = sys.argv[1:]
+    sys.argv[:] = [name]
+    for fd in map(int, fds):
+        os.set_inheritable(fd, False)  # what this process starts must not keep them open
+    line, lifeline = (Connection(int(fd)) for fd in fds)
+    threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
+    start = received(line)
+    if start is not None:
+        sys.path[:], entry, args = start
+        resolve_name(entry)(line, *args)
+
+
+def _exit_with_parent(lifeline: Connection) -> None:
+    """Wait until the parent is gone, whatever ended it."""
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)

@@ -1,0 +1,339 @@
+"""Frozen records and states of a pair of pictures on its way from the inbox to the receipt."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Role = str
+"""Role of a file: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
+`style-2-mask` of the second style."""
+
+MASK = "-mask"
+"""Suffix of the role of a mask, after the role of its picture."""
+
+CONTENT_MASK = f"content{MASK}"
+
+CHECKPOINT = "checkpoint.npz"
+"""Name of a worker's checkpoint in the folder of a job."""
+
+_ID = re.compile(r"\w[\w.-]{0,199}")
+
+_ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
+
+
+def now() -> str:
+    """Return the time, UTC, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return an id for a job; later ids sort after earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
+
+
+def is_id(text: str) -> bool:
+    """Return True if `text` can be the id of a job, and so the name of its folder."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_role(text: object) -> bool:
+    """Return True if `text` is the role of a file."""
+    return isinstance(text, str) and _ROLES.fullmatch(text) is not None
+
+
+class State(StrEnum):
+    """State of a job in the ledger; `jobs.lifecycle` has the table of what leads from which."""
+
+    CLAIMED = "claimed"
+    """Its files are being moved out of the inbox and inspected."""
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDING = "ending"
+    """Its end is decided; publishing it is left to do."""
+    ENDED = "ended"
+
+
+class End(StrEnum):
+    """How a job ends; decided when it becomes `State.ENDING`."""
+
+    DONE = "done"
+    STOPPED_EARLY = "stopped early"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Cause(StrEnum):
+    """What is behind a refusal, a failure, a wait, or the end of an attempt.
+
+    The reason beside it is for people; this is for the code.
+    """
+
+    PICTURE = "picture"
+    SETTINGS = "settings"
+    DISK = "disk"
+    """A disk is full, not mounted, or cannot be written."""
+    DEVICE = "device"
+    """A backend, a device, or the weights are missing."""
+    MACHINE = "machine"
+    """File descriptors, processes or threads are lacking."""
+    WORKER = "worker"
+    """The worker died, or hung."""
+    BUG = "bug"
+    DAEMON = "daemon"
+    """The daemon ended during the attempt."""
+
+
+PICTURES = (End.DONE, End.STOPPED_EARLY)
+"""Ends of jobs that have a final picture and a receipt."""
+
+REFUSALS = (End.REFUSED, End.FAILED)
+"""Ends of jobs that the status lists until they are dismissed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files in an inbox that belong together.
+
+    `name` is their name in the outbox, with `/` where the inbox had folders. The files in
+    `shared` (an album's style, a picture of the style library) belong to other jobs too and stay.
+    """
+
+    name: str
+    content: Path | None
+    styles: tuple[Path, ...] = ()
+    init: Path | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """By their roles: `content-mask`, `style-1-mask`."""
+    job_file: Path | None = None
+    shared: frozenset[Path] = frozenset()
+    folder: Path | None = None
+    """The job's own folder in the inbox, which is removed when it is empty."""
+    rest: Mapping[Path, str] = field(default_factory=dict)
+    """Other files of an incomplete pair, as a second content, with their roles."""
+    waits_for: str = ""
+    """What an incomplete pair waits for; empty if it is complete."""
+    changing: bool = False
+    """True if it is incomplete only because a file is still being written."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the pair, the `main` one first."""
+        paths = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
+        return (*(path for path in paths if path is not None), *self.rest)
+
+    @property
+    def main(self) -> Path:
+        """The content, or the style of a job without content."""
+        return self.files[0]
+
+    @property
+    def key(self) -> str:
+        """Key of the pair in its inbox: one picture may be the content of several jobs."""
+        return f"{self.main if self.files else ''}\n{self.name}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A valid picture or clip; `size` is (width, height) in pixels, as in its file."""
+
+    name: str
+    sha256: str
+    size: tuple[int, int]
+    frames: int = 1
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file of a job as the ledger lists it; what is not known yet has its default.
+
+    `source` is where it lay, `size` its bytes, `pixels` (width, height), `frames` those of a clip.
+    `changed`: its original changed after it was copied, and is still in the inbox.
+    """
+
+    role: Role
+    name: str
+    source: str
+    size: int
+    sha256: str = ""
+    pixels: tuple[int, int] | None = None
+    frames: int = 1
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, which is one row of the ledger; `place` and `refused_as` are folders in the `outbox`.
+
+    Only `jobs.lifecycle.advance` changes its state. Times are UTC, ISO 8601.
+    """
+
+    id: str
+    name: str
+    """Name in the inbox."""
+    inbox: str
+    outbox: str
+    entered: str
+    state: State = State.CLAIMED
+    end: End | None = None
+    cause: Cause | None = None
+    """Why it ends so, or what it waits for."""
+    reason: str = ""
+    asked: End | None = None
+    """What its owner asked for: `End.CANCELED`, or `End.STOPPED_EARLY`."""
+    inputs: tuple[Input, ...] = ()
+    bytes: int = 0
+    """Sum of the sizes of its inputs."""
+    priority: int = 0
+    needs: str = ""
+    """Backend, device and recipe: jobs that need the same wait together."""
+    place: str | None = None
+    refused_as: str | None = None
+    faults: int = 0
+    """Attempts in a row that went wrong without a new stage."""
+    interruptions: int = 0
+    """How often in a row the daemon was killed while the job ran."""
+    step: int = 0
+    """Step of the latest stage."""
+    finished: str | None = None
+    settings: Mapping[str, Any] | None = None
+    """The settings that it was last begun with."""
+    retry_of: str = ""
+    """Name in the outbox of the job that this one repeats."""
+    dismissed: bool = False
+    """True if a person removed the refused or failed job from the status."""
+
+    @property
+    def title(self) -> str:
+        """Name of the job in the outbox; its name in the inbox until it has one there."""
+        return self.place or self.name
+
+    @property
+    def seen(self) -> str:
+        """State as people see it: waiting, running, or how it ended."""
+        return seen(self.state, self.end)
+
+    @property
+    def has_ended(self) -> bool:
+        """True if nothing is left to do."""
+        return self.state is State.ENDED
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of a content that is a clip; 1 for a picture, or if unknown yet."""
+        return max((file.frames for file in self.inputs), default=1)
+
+    @property
+    def content_size(self) -> tuple[int, int] | None:
+        """Size of the content in pixels, (width, height); None if unknown, or without content."""
+        sizes = (file.pixels for file in self.inputs if file.role == "content")
+        return next(sizes, None)
+
+
+def seen(state: State, end: End | None = None) -> str:
+    """Return a state as people see it: waiting, running, or how the job ended."""
+    if state is State.ENDED:
+        return str(end)
+    return "waiting" if state in (State.CLAIMED, State.QUEUED) else "running"
+
+
+SEEN: tuple[str, ...] = ("waiting", "running", *map(str, End))
+"""All states as people see them."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt at a job, recorded before it begins: an `ended` of None means it was cut off.
+
+    It began after `step`, by the checkpoint; times are UTC, ISO 8601; `pid` is the daemon's. `how`
+    is an `End`, or the `Cause` for which it ended without one.
+    """
+
+    started: str
+    step: int = 0
+    backend: str = ""
+    device: str = ""
+    pid: int = 0
+    ended: str | None = None
+    how: str = Cause.DAEMON
+    reason: str = ""
+
+
+class OutputFile(NamedTuple):
+    """A file that a job has, or had, in its outbox; `path` is relative to that, or absolute.
+
+    `part` is stages, inputs, final, finals (of the inbox), files, receipt, reason, or refused (an
+    input of a job without an output).
+    """
+
+    path: str
+    part: str
+    sha256: str
+    size: int
+
+
+SEGMENT = 48
+"""Frames of a segment of a clip; its painted frames are files until it is encoded."""
+
+REFERENCES = 3
+"""Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
+
+BEST_BATCH = 8
+"""Scenes of a clip that a GPU paints at once."""
+
+
+def best_batch(device: str) -> int:
+    """Return how many scenes of a clip are best painted at once on a device."""
+    return 1 if device == "cpu" else BEST_BATCH
+
+
+def progress_unit(frames: int) -> str:
+    """Return the unit in which the progress of a job with a content of so many frames counts."""
+    return "frame" if frames > 1 else "step"
+
+
+@dataclass(frozen=True)
+class Started:
+    """The pictures are read and the backend is ready; sizes are (width, height) in pixels."""
+
+    backend: str
+    device: str
+    sizes: tuple[tuple[int, int], ...]
+    steps_at: tuple[int, ...]
+    """The steps at each of the sizes."""
+    step: int = 0
+    """The step of the checkpoint that the job continues from."""
+    warnings: tuple[str, ...] = ()
+    accelerators: tuple[str, ...] = ()
+    """All devices but the CPU that the backend can use there, best first."""
+    paints_many: bool = False
+    """True if the backend can run several jobs at once on this device."""
+    together: int = 1
+    """Number of jobs in its batch."""
+    too_many: int = 0
+    """Size of the batch that memory did not suffice for, so that this job runs alone."""
+
+    @property
+    def steps(self) -> int:
+        """All steps, over all sizes."""
+        return sum(self.steps_at)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A completed step; `loss` is the total before it, `seconds` count from the job's start.
+
+    For a clip `unit` is "frame": a step is one, and is reported again while the next is painted.
+    """
+
+    step: int
+    steps: int
+    size: tuple[int, int]
+    loss: float
+    seconds: float
+    unit: str = "step"

@@ -1,0 +1,141 @@
+"""Shortages of the machine, which cost a job no attempt: file descriptors, processes, threads.
+
+Work that meets one waits, with the reason, and continues once `is_short` is False.
+"""
+
+import errno
+import os
+import resource
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+from stylewatch_daemon.base.errors import DaemonError, SettingsError, ShortageError
+
+MINIMUM = 40
+"""File descriptors that the daemon needs to start. It needs 24 to run jobs on one device;
+watching, and each further inbox, device or page, takes a few more."""
+
+WANTED = 65_536
+"""The most file descriptors that the daemon asks for; some libraries walk through all of them."""
+
+SPARE = 16
+"""File descriptors that have to be free before work is resumed: enough to start a process."""
+
+DISK = frozenset(
+    getattr(errno, name)
+    for name in (  # full or locked, pulled out, or a share whose server is gone
+        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
+        *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),
+        *("ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
+          "ETIMEDOUT", "EREMOTEIO", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET"),
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""Errors of a disk or a share, for a path that was right before."""
+
+_DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
+"""Ends of the messages of libraries about shortages."""
+
+_OF_LIBRARIES = (RuntimeError, ImportError, sqlite3.OperationalError)
+
+
+def raise_limit() -> None:
+    """Raise the soft limit of file descriptors as far as this process may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors() < highest():
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest(), hard))
+
+
+def check_limit() -> None:
+    """Raise SettingsError if the limit of file descriptors is too low for the daemon."""
+    if descriptors() < MINIMUM:
+        raise SettingsError(
+            f"this process may have {descriptors()} file descriptors and needs {MINIMUM}: raise "
+            "the limit with LimitNOFILE= in the unit or with ulimit -n"
+        )
+
+
+def descriptors() -> int:
+    """Return the number of file descriptors that this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return WANTED if soft == resource.RLIM_INFINITY else soft
+
+
+def highest() -> int:
+    """Return the number of file descriptors that this process may ask for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(descriptors(), WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED))
+
+
+def shortage(error: BaseException | None) -> ShortageError | None:
+    """Return the shortage that `error` is or was caused by; None if it is something else."""
+    for link in _chain(error):
+        if isinstance(link, ShortageError):
+            return link
+        number = link.errno if isinstance(link, OSError) else None
+        text = str(link).lower() if isinstance(link, _OF_LIBRARIES) else ""
+        if number == errno.ENFILE:
+            return ShortageError(
+                "this machine is out of file descriptors (`sysctl fs.file-max` raises its limit)"
+            )
+        if text.endswith(_PROCESSES):
+            return _out_of_processes(_PROCESSES)
+        cannot_open = text.startswith("unable to open database") and is_short()
+        if number == errno.EMFILE or text.endswith(_DESCRIPTORS) or cannot_open:
+            return ShortageError(
+                f"out of file descriptors (the limit is {descriptors()}; raise it with "
+                "LimitNOFILE= or ulimit -n)"
+            )
+    return None
+
+
+def no_process(error: Exception) -> ShortageError:
+    """Return the shortage that kept a process or a thread from being started."""
+    if (known := shortage(error)) is not None:
+        return known
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return ShortageError("this machine has no memory to spare for another process")
+    return _out_of_processes(getattr(error, "strerror", None) or str(error))
+
+
+def in_words(error: OSError) -> str:
+    """Describe the error in words: as the shortage that it is, if any."""
+    if (known := shortage(error)) is not None:
+        return str(known)
+    if isinstance(error, DaemonError):
+        return str(error)
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"
+
+
+def is_short() -> bool:
+    """Return True if this process lacks file descriptors, or cannot start a thread."""
+    opened: list[int] = []
+    try:
+        opened += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE))
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+    except (OSError, RuntimeError):
+        return True
+    finally:
+        for handle in opened:
+            os.close(handle)
+    return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error, and what caused it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _out_of_processes(why: str) -> ShortageError:
+    return ShortageError(
+        f"no process or thread can be started ({why}; raise the limit with TasksMax= or ulimit -u)"
+    )

@@ -1,1 +1,0 @@
-"""From files in an inbox to claimed and inspected jobs."""

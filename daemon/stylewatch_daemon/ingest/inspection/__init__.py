@@ -1,1 +1,0 @@
-"""Inspection of untrusted files: a child process decodes, hashes and makes thumbnails."""

@@ -1,0 +1,1 @@
+"""The inspection of untrusted pictures, in a process of its own."""

@@ -1,0 +1,56 @@
+"""Messages between the daemon and the process that inspects pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_daemon.base.model import Cause, Picture
+from stylewatch_daemon.ledger.thumbs import SIDE
+
+
+@dataclass(frozen=True)
+class Question:
+    """Request to inspect the pictures at `files`, those of one job.
+
+    At most `max_pixels` pixels of a picture or frame are decoded; a content and its mask may be
+    clips of `max_frames` and `max_seconds` at most; thumbnails, with `side` pixels at most, go to
+    the folder `thumbs`. `roles` are those of the files, if they are known: masks are compared
+    with their pictures then. A file in `growing` may still be written: one that seems to be
+    truncated is reported as such even if it can be decoded.
+    """
+
+    job: str
+    files: tuple[Path, ...]
+    max_pixels: int
+    thumbs: Path
+    roles: tuple[str, ...] = ()
+    side: int = SIDE
+    growing: tuple[Path, ...] = ()
+    max_frames: int = 20_000
+    max_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Inspection of the file `name` starts now."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Answer to a question: the job can be painted, unless there is a `reason` why not."""
+
+    job: str
+    pictures: tuple[Picture, ...] = ()
+    """Those of a job that can be painted; none if the process could not inspect any."""
+    reason: str = ""
+    cause: Cause | None = None
+    growing: str = ""
+    """Name of the file that ends too early, and so may still be growing."""
+
+
+@dataclass(frozen=True)
+class NotNow:
+    """The machine cannot inspect the job now; the question is asked again later."""
+
+    reason: str

@@ -1,0 +1,209 @@
+"""Scan an inbox without opening a file, and track which files are stable and whole."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from pathlib import Path
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
+
+IGNORED = (
+    ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
+    "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
+    "@eadir", "__macosx", "lost+found",
+)  # fmt: skip
+"""Names of files and folders that browsers, editors, sync tools and systems make for themselves;
+`.*` includes those of rsync and Syncthing."""
+
+_SPECIAL_FILES = (
+    (stat.S_ISLNK, "a link, and links are not followed"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+_HAS_REFUSED = (
+    "an outbox keeps refused jobs in a folder of this name; move their folders out of it to "
+    "paint them again"
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The regular files of an inbox, skipped paths with the reason, and scanned folders below."""
+
+    files: Mapping[Path, Look] = field(default_factory=dict)
+    skipped: Mapping[Path, str] = field(default_factory=dict)
+    folders: Collection[Path] = ()
+
+
+def scan(
+    inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
+) -> Listing:
+    """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
+
+    Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
+    DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
+    for the reason that `apart` gives. Raises ShortageError if a shortage, as of file descriptors,
+    prevents reading.
+    """
+    ignored = re.compile("|".join(translate(name.casefold()) for name in (*IGNORED, *ignore)))
+    walk = _Walk(ignored, apart or {})
+    try:
+        walk.waiting.append((inbox, inbox.stat(), 0))
+    except OSError as error:
+        walk.skipped[inbox] = _unreadable(error)
+    while walk.waiting:
+        walk.list_folder(*walk.waiting.pop())
+    return Listing(walk.files, walk.skipped, walk.folders)
+
+
+class _Walk:
+    """A walk over an inbox without recursion."""
+
+    def __init__(self, ignored: re.Pattern[str], apart: Mapping[Identity, str]) -> None:
+        self.files: dict[Path, Look] = {}
+        self.skipped: dict[Path, str] = {}
+        self.folders: list[Path] = []
+        self.waiting: list[tuple[Path, os.stat_result, int]] = []
+        """Folders that are not listed yet, with their status and their depth."""
+        self._ignored, self._apart = ignored, apart
+        self._lasting: dict[int, bool] = {}
+
+    def list_folder(self, folder: Path, status: os.stat_result, depth: int) -> None:
+        """List `folder`, unless it is to be skipped."""
+        if reason := self._reason_to_skip(folder, status, depth):
+            self.skipped[folder] = reason
+            return
+        try:
+            entries = list(self._entries(folder))
+        except OSError as error:
+            self.skipped[folder] = _unreadable(error)
+            return
+        if depth:
+            self.folders.append(folder)
+        if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
+            self.skipped[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
+            return
+        for path, entry in entries:
+            if stat.S_ISDIR(entry.st_mode):
+                self.waiting.append((path, entry, depth + 1))
+            elif stat.S_ISREG(entry.st_mode):
+                self.files[path] = look_of(entry, self._lasting)
+            else:
+                kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(entry.st_mode))
+                self.skipped[path] = next(kinds, "not a regular file")
+
+    def _reason_to_skip(self, folder: Path, status: os.stat_result, depth: int) -> str:
+        if depth > DEPTH:
+            return f"it is nested deeper than {DEPTH} folders"
+        if depth and folder.name.casefold() == REFUSED:  # else an outbox mounted here would
+            return _HAS_REFUSED  # have its refused jobs painted again and again
+        return self._apart.get(identity(status), "")
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._ignored.match(entry.name.casefold()):
+                    continue
+                try:
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # removed since it was listed
+                    continue
+                except OSError as error:  # a path that is too long, a dead mount
+                    self.skipped[Path(entry.path)] = _unreadable(error)
+
+
+def _unreadable(error: OSError) -> str:
+    """Return why a path is skipped; raise for a shortage, which hides files that are there."""
+    if (shortage := shortages.shortage(error)) is not None:
+        raise shortage from error
+    return f"not readable: {error.strerror}"
+
+
+@dataclass(frozen=True)
+class _Incomplete:
+    look: Look
+    since: float
+    is_open: bool
+
+
+class Stability:
+    """Tracks since when the files of an inbox have not changed, and which are incomplete.
+
+    A file is stable if it looked the same in two scans, at least `quiet_s` apart. Only changes
+    between scans count, never the files' own times: a file whose modification time lies in the
+    future becomes stable as well. A file that is incomplete is waited for until it changes, for
+    `truncated_s` at most. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
+        self._clock, self._quiet_s, self._truncated_s = clock, quiet_s, truncated_s
+        self._seen: dict[Path, tuple[Look, float]] = {}
+        """The files of the last scan, with the time of the first scan in which they looked so."""
+        self._trusted: set[Path] = set()
+        self._incomplete: dict[Path, _Incomplete] = {}
+
+    def trust(self, folder: Path) -> None:
+        """Take the files of `folder` as stable in the next scan: they were put there at once."""
+        self._trusted.add(folder)
+
+    def update(
+        self, files: Mapping[Path, Look], is_open: Callable[[Path], bool]
+    ) -> frozenset[Path]:
+        """Compare with a new scan, which found `files`; return those that are stable.
+
+        Files that are not there are forgotten: if they come back, they are new. Incomplete ones
+        that changed, or that no program has open for writing any more, are waited for no longer.
+        """
+        now, before, stable = self._clock(), self._seen, set[Path]()
+        self._seen = {}
+        for path, look in files.items():
+            known, since = before.get(path, (None, now))
+            if path.parent in self._trusted:
+                known, since = look, -float("inf")
+            if known != look:
+                since = now
+            elif now - since >= self._quiet_s:
+                stable.add(path)
+            self._seen[path] = look, since
+        self._trusted.clear()
+        self._incomplete = {
+            path: file
+            for path, file in self._incomplete.items()
+            if files.get(path) == file.look and (not file.is_open or is_open(path))
+        }
+        return frozenset(stable)
+
+    def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
+        """Wait for a file that ends too early or, with `is_open`, is open for writing."""
+        known = self._incomplete.get(path)
+        if known is None or known.look != look:
+            self._incomplete[path] = _Incomplete(look, self._clock(), is_open)
+
+    @property
+    def any_awaited(self) -> bool:
+        """True if the rest of any file is still expected."""
+        return any(map(self._is_awaited, self._incomplete))
+
+    def gave_up(self, paths: Collection[Path]) -> bool:
+        """Return whether one of `paths` is incomplete and was waited for long enough."""
+        return any(path in self._incomplete and not self._is_awaited(path) for path in paths)
+
+    def waits_for(self, paths: Collection[Path]) -> str:
+        """Return in words which of `paths` are waited for and why; empty if there are none."""
+        return "; ".join(
+            f"{shown(path.name)}, which is still being written: a program has it open"
+            if self._incomplete[path].is_open
+            else f"the rest of {shown(path.name)}: it ends too early, and may still be on its way"
+            for path in paths
+            if path in self._incomplete and self._is_awaited(path)
+        )
+
+    def _is_awaited(self, path: Path) -> bool:
+        return self._clock() - self._incomplete[path].since < self._truncated_s

@@ -1,0 +1,158 @@
+"""Put a pair into an inbox so that the daemon sees all of it at once, or nothing."""
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stylewatch_daemon.base.errors import DamagedError, OutputError, UsageError
+from stylewatch_daemon.base.model import MASK
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import candidates, safe
+from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
+from stylewatch_daemon.intake.scan import IGNORED
+
+Files = Mapping[str, Path]
+"""The pictures by the names that they get in the job's folder."""
+
+HIDDEN = ".submit-"
+"""Prefix of the folders in which pairs are prepared."""
+
+STALE_S = 3600.0
+"""Seconds after which an abandoned prepared pair is removed."""
+
+_EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+
+
+def files_of(
+    content: Path | None,
+    styles: tuple[Path, ...],
+    init: Path | None = None,
+    masks: Mapping[str, Path] | None = None,
+) -> Files:
+    """Return the pictures of a job by their names in the inbox; `masks` are given by role."""
+    names = ["style"] if len(styles) == 1 else [f"style-{n}" for n in range(1, len(styles) + 1)]
+    pictures = [("content", content), *zip(names, styles, strict=True), ("init", init)]
+    for role, path in (masks or {}).items():
+        of = role.removesuffix(MASK)
+        pictures.append((f"{of if of in ('content', *names) else names[0]}.mask", path))
+    files = {}
+    for name, picture in pictures:
+        if picture is not None:
+            suffix = picture.suffix[1:].lower()
+            # A suffix by which the daemon knows a picture; the format follows from its bytes.
+            files[f"{name}.{suffix if suffix in CONTENT_SUFFIXES else 'img'}"] = picture
+    return files
+
+
+def check_name(name: str, ignored: tuple[str, ...]) -> None:
+    """Raise UsageError if an inbox takes no folder of that name for a job."""
+    if name != safe(name):
+        raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
+    for pattern in (*IGNORED, *ignored):
+        if fnmatchcase(name.casefold(), pattern.casefold()):
+            raise UsageError(
+                f"an inbox leaves alone names like {name!r} ({pattern}): "
+                "give the job another name with --name"
+            )
+
+
+def free(name: str, *folders: Path) -> Iterator[str]:
+    """Yield `name`, `name-2` ... without those that exist in one of `folders`."""
+    for candidate in candidates(name):
+        if not any((folder / candidate).exists() for folder in folders):
+            yield candidate
+
+
+def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, Any]) -> str:
+    """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; return its name.
+
+    The folder gets the first of `names` that is free. Raises OutputError where the inbox cannot be
+    written, and InputError for an input that is no regular file.
+    """
+    if not inbox.is_dir():
+        raise OutputError(
+            f"the inbox {inbox} is not there; the daemon makes it when it starts, or name another "
+            "with --inbox"
+        )
+    clear(inbox)
+    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
+    try:
+        hidden.mkdir()
+        with _locked(hidden):
+            for name, path in files.items():
+                atomic.copy(path.resolve(), hidden / name)
+            if settings:
+                text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+                atomic.write(hidden / "job.yaml", text.encode())
+            # Everyone who may move files out of the inbox, as the daemon, may move the pair.
+            mode = stat.S_IMODE(inbox.stat().st_mode)
+            for path in hidden.iterdir():
+                path.chmod(mode & 0o666 | 0o600)
+            hidden.chmod(mode & ~stat.S_ISVTX)
+            return _rename(hidden, inbox, names)
+    except DamagedError:  # of the ledger, in which `names` are looked up
+        raise
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
+    finally:
+        with suppress(OSError):
+            _remove(hidden)
+
+
+def clear(inbox: Path) -> None:
+    """Remove prepared pairs from `inbox` whose processes are gone; they hold only copies."""
+    for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
+        with suppress(OSError):
+            changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - changed >= STALE_S:
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with its files; raises OSError for one that another process has locked.
+
+    One that holds folders was not made by `put` and stays, with a tree that may be of any depth.
+    """
+    with _locked(folder) as handle, os.scandir(handle) as entries:
+        for entry in list(entries):
+            os.unlink(entry.name, dir_fd=handle)
+        folder.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Open and lock a folder; raises OSError where another process has it locked."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # a file system without locks: there only STALE_S protects
+            if isinstance(error, BlockingIOError):
+                raise
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
+    """Rename a folder to the first of `names` that is free; return the name."""
+    for name in names:
+        try:
+            atomic.rename_folder(hidden, inbox / name)
+        except OSError as error:  # another process took the name first
+            if error.errno not in _EXISTS:
+                raise
+        else:
+            return name
+    raise AssertionError("the names never end")

@@ -1,0 +1,169 @@
+"""Watch folders for file events, which only wake the daemon: a scan says what is there.
+
+The only module that imports watchdog.
+"""
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files.identity import Identity, identity
+
+if TYPE_CHECKING:
+    from watchdog.utils import BaseThread
+
+SCAN_S = 0.5
+"""Seconds between two scans of folders without events."""
+
+LEAST_PAUSE = 5
+"""The least time between two scans, as a multiple of what the last one took: scans of large folders
+must not keep the daemon busy."""
+
+RETRY_S = 60.0
+"""Seconds until events are tried again after an error."""
+
+STOP_S = 2.0
+"""Seconds that a thread of the observer gets to end."""
+
+Events = Literal["auto", "yes", "no"]
+"""The setting `watch.events`."""
+
+
+class Watch:
+    """Call `wake`, from another thread, when files are made, written, moved or removed in folders.
+
+    Files and folders below any of `folders` count. There are events of all folders or of none, as
+    one without events needs frequent scans, which show the others as well. `enabled` is the setting
+    `watch.events`; auto leaves out file systems that do not report what other machines change.
+    Errors are logged, and never raised. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        wake: Callable[[], None],
+        enabled: Events,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folders, self._enabled = tuple(folders), enabled
+        self._wake, self._clock = wake, clock
+        self._watched: dict[Path, Identity] = {}
+        self._threads: list[BaseThread] = []
+        """All those of the observer; events stop as soon as one of them ends."""
+        self._retry_at = 0.0
+        self._logged: set[str] = set()
+        self._excepthook = threading.excepthook
+
+    def __enter__(self) -> Self:
+        # The library reports lost events, which the next scan makes up for, and its own threads.
+        logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)
+        threading.excepthook = self._died
+        self.check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        threading.excepthook = self._excepthook
+
+    def _died(self, died: threading.ExceptHookArgs) -> None:
+        """Log no trace of a thread that died here: the next check starts it again, and says so."""
+        if died.thread not in self._threads:
+            self._excepthook(died)
+
+    def _stop(self) -> None:
+        for thread in reversed(self._threads):
+            with suppress(Exception):  # it may have died in any state
+                thread.stop()
+                thread.join(STOP_S)
+        self._threads, self._watched = [], {}
+
+    @property
+    def works(self) -> bool:
+        """True if events of all folders are received."""
+        return bool(self._watched) and all(thread.is_alive() for thread in self._threads)
+
+    def seconds_between_scans(self, rescan_s: float, last_scan_s: float) -> float:
+        """Return the most seconds until the next scan; `last_scan_s` is what the last one took."""
+        seconds = rescan_s if self.works else min(rescan_s, SCAN_S)
+        return max(seconds, LEAST_PAUSE * last_scan_s)
+
+    def check(self) -> None:
+        """Observe the folders anew if one was missing or was replaced, or if a thread has died.
+
+        Call it before each scan, which then shows what the missing events were about.
+        """
+        folders: dict[Path, Identity] = {}
+        with suppress(OSError):  # one is missing, or on a dead mount, as its scan will tell
+            if all(wants_events(folder, self._enabled) for folder in self._folders):
+                folders = {folder: identity(folder.stat()) for folder in self._folders}
+        if folders == self._watched:
+            if not folders or self.works:
+                return
+            self._warn("file events ended by themselves and are started again")
+        self._stop()
+        if not folders or self._clock() < self._retry_at:
+            return
+        try:
+            _observe(self._folders, self._wake, self._threads)
+            self._watched = folders
+        except Exception as error:  # of a library: without events there are still scans
+            reason = _reason(error)
+            self._warn(f"no file events, so inboxes are scanned every {SCAN_S:g} s ({reason})")
+            self._retry_at = self._clock() + RETRY_S
+
+    def _warn(self, warning: str) -> None:
+        """Log a warning that was not logged before."""
+        if warning not in self._logged:
+            logging.getLogger(__name__).warning(warning)
+        self._logged.add(warning)
+
+
+def wants_events(folder: Path, enabled: Events) -> bool:
+    """Return whether the events of `folder` are used, unless they fail."""
+    if enabled == "auto":
+        return mounts.tells_events(folder, mounts.table())
+    return enabled == "yes"
+
+
+def _observe(
+    folders: Iterable[Path], wake: Callable[[], None], threads: list["BaseThread"]
+) -> None:
+    """Observe `folders`; add the threads that were started to `threads`, even after an error."""
+    from watchdog import events, observers
+    from watchdog.utils import BaseThread
+
+    class Handler(events.FileSystemEventHandler):
+        def on_any_event(self, event: events.FileSystemEvent) -> None:
+            wake()
+
+    kinds = [  # not opening or reading, or our own scans would wake us; nor each write
+        events.FileCreatedEvent, events.FileClosedEvent, events.FileDeletedEvent,
+        events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent, events.DirMovedEvent,
+    ]  # fmt: skip
+    before = set(threading.enumerate())
+    try:
+        observer = observers.Observer()
+        for folder in folders:
+            observer.schedule(Handler(), folder, recursive=True, event_filter=kinds)
+        observer.start()
+    finally:
+        # The observer knows some of its threads; the one that reads events may die, too.
+        started = (thread for thread in threading.enumerate() if thread not in before)
+        threads.extend(thread for thread in started if isinstance(thread, BaseThread))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the folders of one are nested too deeply"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EMFILE):
+        return (
+            f"{error.strerror}; raise fs.inotify.max_user_watches or "
+            "fs.inotify.max_user_instances with sysctl"
+        )
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Jobs: their life, the queue, attempts, and what people ask of them."""

@@ -1,0 +1,268 @@
+"""What people ask of a job that has ended, above all to run it again.
+
+A retry is a new job, with copies of the pictures of the old one, and its settings or others.
+Nothing here touches the ledger: commands and the page ask before they leave a request, and
+`make_retry` runs in the daemon's mover thread.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
+from stylewatch_daemon.base.model import MASK, Job, Role
+from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files.identity import look
+from stylewatch_daemon.files.names import candidates, shown
+from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.job_files import SourceFile, Spot
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE, Limits
+from stylewatch_painter.algorithm import scales
+
+JOB_FILE = "job.yaml"
+
+_STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
+
+
+# What can be asked
+
+
+def nothing_to(verb: str, job: Job) -> str:
+    """Return the message for a request to `verb` a job that has ended."""
+    when = ""
+    if job.finished:
+        when = f", {datetime.fromisoformat(job.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{shown(job.title)} has ended ({job.seen}{when}): there is nothing to {verb}"
+
+
+def check_ended(job: Job, then: str) -> None:
+    """Raise UsageError if the job has not ended; `then` is what can be done after that."""
+    if not job.has_ended:
+        raise UsageError(
+            f"{shown(job.title)} has not ended, so it cannot be {then}: "
+            "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
+        )
+
+
+# The settings of a retry
+
+
+def settings_for(
+    job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
+) -> Mapping[str, Any]:
+    """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
+    asked = config.job_overrides(overrides)
+    before = previous(job, settings, asked)
+    recipe = asked.get("recipe", before.recipe)
+    by_file = str(recipe).endswith((".yaml", ".yml"))
+    if by_file and recipe != settings.job.recipe:
+        raise UsageError(
+            f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
+            "folder under `recipes` in config.yaml, and say --set recipe=NAME"
+        )
+    if from_stage is not None:
+        _check_start(job, overrides)
+        start = {"job.init": "picture", "job.from_step": before.from_step + from_stage}
+        overrides = {**overrides, **start}
+    base = settings.model_copy(update={"job": before})
+    wanted = config.override(base, overrides).job
+    if from_stage is not None:
+        most = scales.most_steps(wanted.resolve(*settings.recipes).schedule)
+        if wanted.from_step >= most:
+            raise UsageError(
+                f"--from-stage {from_stage}: no steps are left after it; "
+                "ask for more steps, as with --set steps=500"
+            )
+    # A recipe file is named by the daemon's own settings, which still do so.
+    return wanted.model_dump(mode="json", exclude={"recipe"} if by_file else None)
+
+
+def _check_start(job: Job, overrides: Mapping[str, Any]) -> None:
+    """Raise UsageError if a retry cannot start from a stage."""
+    if job.frames > 1:
+        raise UsageError(
+            f"{shown(job.title)} is a clip, which cannot continue from a stage: "
+            "leave out --from-stage"
+        )
+    for key in _STARTS:
+        if key in overrides:
+            raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
+
+
+def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
+    """Return the settings that a job was begun with.
+
+    A job that was not begun has those of its job.yaml, except the `asked` ones, which may be its
+    mistakes. Raises UsageError and InputError if they cannot be used.
+    """
+    if job.settings is not None:
+        try:
+            return JobSettings.from_record(job.settings)
+        except ValidationError as error:
+            raise UsageError(
+                "its settings were recorded by another version and cannot be used: drop the "
+                "pair again"
+            ) from error
+    job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
+    if job_file is None:
+        return settings.job
+    with job_file.find().open() as file:
+        size, content = os.fstat(file.fileno()).st_size, file.read(LARGEST_JOB_FILE)
+    if size > LARGEST_JOB_FILE:
+        raise InputError(f"{shown(job_file.name)} {disk_space.excess(size, LARGEST_JOB_FILE)}")
+    try:
+        document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
+        kept = {key: value for key, value in document.plain.items() if key not in asked}
+        yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+    except SettingsError as error:  # which are not those of config.yaml
+        raise InputError(str(error)) from error
+    return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
+
+
+# The files of a retry
+
+
+def needed(
+    job: Job, from_stage: int | None, without: Collection[int] = ()
+) -> tuple[SourceFile, ...]:
+    """Return the pictures for a retry, with the stage to start from, if one is given.
+
+    The styles with the numbers `without`, from 1, are left out, with their masks. Raises
+    InputError if the pictures are not known, or there is no such stage.
+    """
+    start = () if from_stage is None else (job_files.stage(job, from_stage),)
+    replaced = {"job", *(file.role for file in start)}
+    files = [file for file in job_files.inputs(job) if file.role not in replaced]
+    numbers = range(1, 1 + sum(file.role == "style" for file in files))
+    kept = [number for number in numbers if number not in without]
+    masks = {f"style-{old}{MASK}": f"style-{new}{MASK}" for new, old in enumerate(kept, 1)}
+    number = iter(numbers)
+    left = [file for file in files if file.role != "style" or next(number) in kept]
+    renumbered = [
+        replace(file, role=masks.get(file.role, file.role))
+        for file in left
+        if file.role in masks or not file.role.startswith("style-")
+    ]
+    return (*renumbered, *start)
+
+
+def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[SourceFile, ...]:
+    """Return the styles that the page received for the retry `new_id`; raises InputError."""
+    folder = state.uploads / new_id
+    if not all(map(job_files.is_name, names)):
+        raise InputError("a picture that was received has no such name")
+    return tuple(SourceFile("style", name, (Spot(folder, "", name),)) for name in names)
+
+
+def make_retry(
+    state: StateDir,
+    job: Job,
+    new_id: str,
+    settings: Mapping[str, Any],
+    files: Sequence[SourceFile],
+    after: str,
+    limits: Limits,
+    step: atomic.Step,
+) -> Claim:
+    """Make the job `new_id` in the state folder, which is to run `job` again; return its claim.
+
+    It gets copies of `files`, and a job.yaml with all `settings`. Repeating this after a kill at
+    any moment does nothing twice. Raises InputError if it cannot be done, and then removes the
+    uploads for it; OSError if it cannot be done now.
+    """
+    folder, claim_folder = state.jobs / new_id, state.claims / new_id
+    inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
+    if folder.exists():  # made before a kill
+        return load(folder)
+    shutil.rmtree(claim_folder, ignore_errors=True)  # was cut off, and nobody knows of it
+    try:
+        _check_room(state, files, limits)
+        atomic.make_folder(claim_folder / FILES)
+        copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, step)
+        copies.append(_write_job_file(settings, claim_folder / FILES))
+    except InputError as error:
+        shutil.rmtree(claim_folder, ignore_errors=True)
+        if not outbox.is_dir():  # its disk may be mounted again
+            raise OutputError(f"the outbox {outbox} is not there") from error
+        shutil.rmtree(uploads, ignore_errors=True)
+        raise
+    claim = Claim(
+        id=new_id,
+        name=job.name,
+        inbox=inbox,
+        outbox=outbox,
+        after=after,
+        files=tuple(copies),
+        retry_of=job.title,
+    )
+    # The claim comes last: a start after a kill drops a folder without one.
+    save(claim, claim_folder)
+    atomic.rename_folder(claim_folder, folder)
+    return claim
+
+
+def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) -> None:
+    """Raise InputError if a file is too large to copy, FullError if the disk lacks room for all."""
+    total = 0
+    for file in files:
+        size = file.size or 0
+        if size > limits.largest(file.role):
+            raise InputError(f"{shown(file.name)} is {disk_space.amount(size)}: too large to copy")
+        total += size
+    disk_space.check([(state.root, total)], limits.free_bytes)
+
+
+def _copy_all(
+    files: Iterable[SourceFile], own: Collection[Path], folder: Path, step: atomic.Step
+) -> list[File]:
+    """Copy `files` into `folder`, each under a name of its own.
+
+    The job archives those from the folders `own`; a file that was left in an inbox stays there.
+    """
+    copies: list[File] = []
+    taken = {JOB_FILE}
+    for file in files:
+        source, named = file.find(step), Path(file.name)
+        names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
+        _copy(file, source, folder / name, step)
+        copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
+    return copies
+
+
+def _copy(file: SourceFile, source: Spot, target: Path, step: atomic.Step) -> None:
+    with source.open() as reading, atomic.replacing(target) as writing:
+        while chunk := reading.read(atomic.CHUNK):
+            step()
+            writing.write(chunk)
+    with atomic.open_regular(target) as copied:
+        if not file.is_in(copied, step):
+            raise InputError(f"{shown(file.name)} changed while it was being copied")
+
+
+def _write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
+    """Write the job.yaml of a new job into `folder`."""
+    path = folder / JOB_FILE
+    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    atomic.write(path, text.encode())
+    return _file("job", path, path, own=True)
+
+
+def _file(role: Role, path: Path, source: Path, *, own: bool) -> File:
+    seen = look(path)
+    if seen is None:
+        raise InputError(f"{shown(path.name)} is gone")
+    return File(role, path.name, source, seen, own)

@@ -1,0 +1,463 @@
+"""Attempts at jobs: begin them, order them from the executor, and follow what workers report."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.model import (
+    CHECKPOINT,
+    MASK,
+    Attempt,
+    Cause,
+    End,
+    Job,
+    OutputFile,
+    Progress,
+    Started,
+    State,
+    now,
+    progress_unit,
+)
+from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs.eta import EtaEstimator
+from stylewatch_daemon.jobs.jobs import Also, Jobs
+from stylewatch_daemon.jobs.lifecycle import (
+    Broke,
+    Chosen,
+    Effect,
+    Finished,
+    Placed,
+    Stopped,
+    Unusable,
+)
+from stylewatch_daemon.jobs.lifecycle import Staged as StagedEvent
+from stylewatch_daemon.jobs.live import Worker
+from stylewatch_daemon.jobs.waits import cause_of
+from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox import staging
+from stylewatch_daemon.outbox.disk_need import check_job
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
+from stylewatch_daemon.outbox.staging import AttemptFiles
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
+from stylewatch_daemon.settings.resolve import SettingsResolver
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    AttemptRequest,
+    Divided,
+    Done,
+    Event,
+    Failed,
+    Order,
+    Refused,
+    Saving,
+    Staged,
+)
+from stylewatch_daemon.worker.messages import End as WorkerEnd
+from stylewatch_daemon.worker.messages import Lost as WorkerLost
+from stylewatch_daemon.worker.messages import Stopped as WorkerStopped
+
+FAULTS = (Cause.WORKER, Cause.BUG)
+"""Causes for which an attempt counts as gone wrong."""
+
+OBSTACLES = (Cause.DISK, Cause.DEVICE, Cause.MACHINE)
+"""Causes for which it does not."""
+
+
+class Attempts:
+    """Runs `jobs` with `executor`; `stopping` returns True once the daemon is to stop."""
+
+    def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
+        self._jobs, self._executor, self._stopping = jobs, executor, stopping
+        self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
+        self._held: list[AttemptEvent] = []
+        """Ends that wait until the ledger can be written again."""
+        jobs.handlers |= {
+            Effect.ORDER: self._order,
+            Effect.ASK_WORKER: self._ask,
+            Effect.DROP_WORKER: self._drop,
+            Effect.PUBLISH_STAGE: self._publish,
+        }
+        self.apply_settings(jobs.settings)
+
+    def apply_settings(self, settings: ServiceSettings) -> None:
+        """Use other settings from the next job on."""
+        self._resolver = SettingsResolver(settings)
+
+    @property
+    def running(self) -> dict[str, Worker]:
+        """The workers of the running jobs, by the ids of the jobs."""
+        return {id_: live.worker for id_, live in self._jobs.live.items() if live.worker}
+
+    @property
+    def in_work(self) -> bool:
+        """True if a worker is at work: one has no order yet if the ledger cannot be written."""
+        ended = {event.ticket for event in self._held}
+        return any(worker.ticket and worker.ticket not in ended for worker in self.running.values())
+
+    @property
+    def free(self) -> int:
+        """Number of idle workers."""
+        return self._executor.free()
+
+    # -- beginning a job
+
+    def begin(self, job: Job) -> None:
+        """Choose what the next attempt at a job needs, and post that it begins or why not."""
+        self._jobs.took_turn(job)
+        try:
+            self._begin(job)
+        except (InputError, SettingsError) as error:
+            if (shortage := shortages.shortage(error)) is not None:
+                self._jobs.block(job, shortage)
+            else:
+                self._jobs.post(job.id, Unusable(error.cause, str(error)))
+        except OSError as error:
+            self._jobs.block(job, error)
+        except ValueError as error:  # its claim is damaged
+            self._jobs.post(job.id, Broke(str(error), Cause.DISK))
+        except Exception as error:
+            self._jobs.broke(job.id, error)
+
+    def _begin(self, job: Job) -> None:
+        outbox_path = Path(job.outbox)
+        self._jobs.mount_guard.check(outbox_path)
+        outbox = self._outbox(job)
+        outbox.probe()
+        claim = self._jobs.claim_of(job)
+        settings = self._resolver.resolve(self._path(claim, "job"))
+        service = self._jobs.settings
+        check_job(job, claim.archived, self._state.jobs / job.id, settings, service)
+        wanted = self._wanted_place(job, claim, settings)
+        earlier = self._ledger.attempts(job.id)
+        attempt = Attempt(started=now(), backend=settings.backend, pid=os.getpid())
+        place = job.place or outbox.choose(wanted)
+        number = len(earlier) + 1
+        if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
+            number -= 1  # an obstacle may last for days
+        live = self._jobs.known(job.id)
+        live.worker = Worker(
+            settings,
+            outbox,
+            place,
+            attempt,
+            number,
+            is_new=job.place is None,
+            files=AttemptFiles(outbox, job.id),
+            unit=progress_unit(job.frames),
+        )
+        live.reason = ""
+
+        def also(ledger: LedgerWriter) -> None:
+            ledger.put_attempt(job.id, number, attempt)
+
+        self._jobs.post(job.id, Chosen(place, settings.model_dump(mode="json")), also)
+
+    def _wanted_place(self, job: Job, claim: Claim, settings: JobSettings) -> str:
+        """Return the folder in the outbox that a job gets unless that is taken."""
+        return fill_folder(settings.name, self._fields(job, claim, settings))
+
+    def _fields(self, job: Job, claim: Claim, settings: JobSettings) -> Mapping[str, str]:
+        folder = self._state.files(job.id)
+        styles = [folder / file.name for file in claim.files if file.role == "style"]
+        main = folder / claim.main.name
+        return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
+
+    def _order(self, job: Job, event: object) -> None:
+        """Make the folders in the outbox, and order the job from the executor."""
+        worker = self._jobs.known(job.id).worker
+        if worker is None:  # its ledger could be written only after the daemon's obstacle
+            return
+        try:
+            self._make_folder(job, worker)
+            order = self._order_of(job, worker)
+            ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
+            self._executor.submit({ticket: order})
+            worker.ticket = ticket
+        except (InputError, SettingsError) as error:
+            self._end(job.id, worker, End.REFUSED, str(error), Unusable(error.cause, str(error)))
+        except OSError as error:
+            self._blocked(job, worker, error)
+        if job.asked is not None:
+            self._ask(job, event)
+
+    def _make_folder(self, job: Job, worker: Worker) -> None:
+        """Make the folder that was chosen, or another one if someone else has made it."""
+        if not worker.is_new:
+            worker.outbox.reopen(worker.title)
+            return
+
+        def remember(place: str) -> None:
+            worker.title = place
+            self._jobs.post(job.id, Placed(place))
+            self._jobs.commit()
+            if self._jobs.trouble:
+                raise OutputError(self._jobs.trouble)
+
+        wanted = self._wanted_place(job, self._jobs.claim_of(job), worker.settings)
+        worker.outbox.reserve(wanted, remember, worker.title)
+
+    def _order_of(self, job: Job, worker: Worker) -> Order:
+        service, settings = self._jobs.settings, worker.settings
+        claim = self._jobs.claim_of(job)
+        earlier = self._ledger.attempts(job.id)[: worker.number - 1]
+        checkpoint = self._take_over(job, worker, earlier)
+        masks = {file.role: self._path(claim, file.role) for file in claim.files
+                 if file.role.endswith(MASK)}  # fmt: skip
+        folder = self._state.files(job.id)
+        return Order(
+            name=worker.title,
+            settings=settings,
+            content=self._path(claim, "content"),
+            styles=tuple(folder / file.name for file in claim.files if file.role == "style"),
+            init=self._path(claim, "init"),
+            masks={role: path for role, path in masks.items() if path is not None},
+            # by its folder, as settings may change meanwhile
+            final=fill_file(settings.final, self._fields(job, claim, settings)),
+            staging=worker.outbox.staging(worker.files.place),
+            place=worker.place,
+            checkpoint=checkpoint,
+            backend_options=service.backends.get(settings.backend, {}),
+            recipe_folders=service.recipes,
+            max_pixels=service.limits.max_pixels,
+            max_frames=service.limits.max_frames,
+            max_seconds=service.limits.max_seconds,
+            step_timeout_s=service.limits.step_timeout_s,
+            memory=service.limits.memory,
+            out_of_memory=service.limits.out_of_memory,
+            attempts=tuple(map(_as_record, earlier)),
+            retry_of=job.retry_of or None,
+            batch=None if service.executor.batch == "auto" else service.executor.batch,
+        )
+
+    def _take_over(self, job: Job, worker: Worker, earlier: Sequence[Attempt]) -> Path:
+        """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
+        checkpoint = self._state.jobs / job.id / CHECKPOINT
+        # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
+        # Once that attempt has started, a checkpoint can only be its own.
+        begun = [attempt.how for attempt in earlier if attempt.device or attempt.how in FAULTS]
+        is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
+        if is_last and begun[-1:] and begun[-1] in FAULTS:
+            self._forget_checkpoints(job.id, worker)
+        if self._jobs.settings.executor.cluster is not None:
+            # The checkpoint comes first: the files it refers to are published, or here to be.
+            checkpoint = worker.files.begin(staging.name([*earlier, worker.attempt]))
+        worker.files.take_over()
+        return checkpoint
+
+    def _forget_checkpoints(self, job_id: str, worker: Worker) -> None:
+        (self._state.jobs / job_id / CHECKPOINT).unlink(missing_ok=True)
+        worker.files.forget_checkpoints()
+
+    # -- while it runs
+
+    def _ask(self, job: Job, event: object) -> None:
+        """Pass on to the worker what its owner asked for."""
+        worker = self._jobs.known(job.id).worker
+        if worker is not None and job.asked is not None:
+            is_cancel = job.asked is End.CANCELED
+            self._pass_on(worker, AttemptRequest.CANCEL if is_cancel else AttemptRequest.FINISH)
+
+    def _drop(self, job: Job, event: object) -> None:
+        """Give up the attempt of a job that has failed."""
+        if (worker := self._jobs.known(job.id).worker) is not None:
+            if worker.ticket:
+                self._executor.drop(worker.ticket)
+            self._jobs.post(job.id, None, self._closed(job.id, worker, Cause.BUG, job.reason))
+
+    def stop_workers(self) -> None:
+        """Ask all workers to keep a checkpoint and stop, but those that are to cancel."""
+        for worker in self.running.values():
+            if worker.wanted is not AttemptRequest.CANCEL:
+                self._pass_on(worker, AttemptRequest.STOP)
+
+    def _pass_on(self, worker: Worker, wanted: AttemptRequest) -> None:
+        if worker.ticket and wanted is not worker.wanted:
+            worker.wanted = wanted
+            self._executor.ask(worker.ticket, wanted)
+
+    def follow(self) -> None:
+        """Handle what workers reported since the last call."""
+        received, self._held = [*self._held, *self._executor.events()], []
+        for event in received:
+            if isinstance(event.event, WorkerEnd):
+                self._jobs.commit()  # its files are published before it ends
+                if self._jobs.trouble:
+                    self._held.append(event)
+                    continue
+            job_id = event.ticket.partition("#")[0]
+            live = self._jobs.live.get(job_id)
+            if live is not None and live.worker and live.worker.ticket == event.ticket:
+                try:
+                    self._handle(job_id, live.worker, event.event)
+                except OSError as error:
+                    self._obstructed(live.worker, error)
+                except Exception as error:
+                    self._jobs.broke(job_id, error)
+
+    def _handle(self, job_id: str, worker: Worker, event: Event) -> None:
+        if isinstance(event, WorkerEnd):
+            self._handle_end(job_id, worker, event)
+        elif worker.obstacle is not None:
+            return
+        elif isinstance(event, Progress):
+            worker.step, worker.steps, worker.loss = event.step, event.steps, event.loss
+            worker.size, worker.unit = event.size, event.unit
+            worker.seconds_left = worker.eta.left(event) if worker.eta else None
+            self._reporter.progress(shown(worker.title), event)
+        elif isinstance(event, Started):
+            worker.eta, worker.device = EtaEstimator(event), event.device
+            worker.step, worker.steps, worker.loss = event.step, event.steps, None
+            worker.attempt = replace(
+                worker.attempt, backend=event.backend, device=event.device, step=event.step
+            )
+            self._jobs.post(job_id, None, self._attempt_row(job_id, worker))
+            self._reporter.job_started(shown(worker.title), event)
+        elif isinstance(event, Staged):
+            self._staged(job_id, worker, event)
+        else:
+            assert isinstance(event, Saving)
+
+    def _staged(self, job_id: str, worker: Worker, event: Staged) -> None:
+        """Enter an announced file in the ledger; then it is published, unless it is the receipt."""
+        is_there = worker.files.check(event.path, event.sha256)
+        repeated = max(1, event.step) <= worker.attempt.step
+        if event.path in worker.files.mismatched or event.path == RECEIPT:
+            return
+        if not is_there and repeated:
+            return  # it was published when the earlier attempt announced it
+        path = worker.outbox.root / STAGING / worker.files.place / event.path
+        size = path.stat().st_size if path.exists() else 0
+        part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
+        file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size)
+        self._jobs.post(
+            job_id,
+            StagedEvent(event.step, event.path),
+            lambda ledger: ledger.put_files(job_id, [file]),
+        )
+
+    def _publish(self, job: Job, event: object) -> None:
+        """Publish an announced file."""
+        worker = self._jobs.known(job.id).worker
+        assert isinstance(event, StagedEvent)
+        if worker is None or worker.obstacle is not None:
+            return
+        try:
+            path = worker.outbox.publish(worker.files.place, worker.place, event.path)
+        except OSError as error:
+            self._obstructed(worker, error)
+        else:
+            self._reporter.staged(shown(worker.title), path)
+
+    def _obstructed(self, worker: Worker, error: OSError) -> None:
+        """End an attempt whose files cannot be published; its job waits once it has ended."""
+        worker.obstacle = worker.obstacle or error
+        self._executor.drop(worker.ticket)
+
+    # -- its end
+
+    def _handle_end(self, job_id: str, worker: Worker, event: WorkerEnd) -> None:
+        """Post what the end of an attempt makes of its job."""
+        job = self._ledger.get(job_id)
+        if job is None or job.state is not State.RUNNING:
+            self._jobs.known(job_id).worker = None
+            return
+        event = self._verified(job, worker, event)
+        if worker.obstacle is not None:
+            self._blocked(job, worker, worker.obstacle)
+        elif isinstance(event, Done):
+            self._finished(job, worker, event)
+        elif isinstance(event, Refused):
+            unusable = Unusable(event.cause, event.reason)
+            self._end(job_id, worker, End.REFUSED, event.reason, unusable)
+        elif isinstance(event, WorkerStopped | Divided) or self._stopping():
+            self._stopped(job, worker)
+        elif isinstance(event, Failed) and event.cause in OBSTACLES:
+            also = self._closed(job_id, worker, event.cause, event.reason)
+            self._jobs.block(job, OutputError(event.reason), cause=event.cause, also=also)
+        else:
+            cause = event.cause if isinstance(event, Failed) else Cause.WORKER
+            trace = event.trace if isinstance(event, Failed) else ""
+            also = self._closed(job_id, worker, cause, event.reason)
+            self._jobs.lost(job, cause, event.reason, trace, also)
+
+    def _stopped(self, job: Job, worker: Worker) -> None:
+        canceled = job.asked is End.CANCELED
+        self._end(job.id, worker, End.CANCELED if canceled else Cause.DAEMON, "", Stopped())
+        if not canceled:
+            self._reporter.stopped(job.title, worker.step, worker.unit)
+
+    def _verified(self, job: Job, worker: Worker, end: WorkerEnd) -> WorkerEnd:
+        """Return `end`, or a failure if the staged files contradict it.
+
+        Then checkpoints are removed: they refer to these files.
+        """
+        if isinstance(end, Done | WorkerStopped) and worker.files.mismatched:
+            self._forget_checkpoints(job.id, worker)
+            paths = ", ".join(sorted(worker.files.mismatched))
+            return WorkerLost(f"what is in .staging is not what was announced: {paths}")
+        if isinstance(end, Done) and not worker.outbox.has_receipt(worker.files.place):
+            return Failed("a fault of our own: the worker was done without a receipt")
+        return end
+
+    def _finished(self, job: Job, worker: Worker, done: Done) -> None:
+        """Post that the output is complete, with the digests of the inputs that were read."""
+        end = End(done.receipt.get("state", End.DONE))
+        digests = {
+            entry["name"]: entry["sha256"]
+            for entry in done.receipt.get("inputs", ())
+            if "sha256" in entry
+        }
+        self._end(job.id, worker, end, "", Finished(end, digests))
+
+    def _blocked(self, job: Job, worker: Worker, error: OSError) -> None:
+        also = self._closed(job.id, worker, cause_of(error), shortages.in_words(error))
+        self._jobs.block(job, error, also=also)
+
+    def _end(self, job_id: str, worker: Worker, how: str, reason: str, event: object) -> None:
+        self._jobs.post(job_id, event, self._closed(job_id, worker, how, reason))
+
+    def _closed(self, job_id: str, worker: Worker, how: str, reason: str) -> Also:
+        """Drop the worker of a job; return what writes how its attempt ended."""
+        worker.attempt = replace(worker.attempt, ended=now(), how=str(how), reason=reason)
+        self._jobs.known(job_id).worker = None
+        return self._attempt_row(job_id, worker)
+
+    def _attempt_row(self, job_id: str, worker: Worker) -> Also:
+        number, attempt = worker.number, worker.attempt
+        return lambda ledger: ledger.put_attempt(job_id, number, attempt)
+
+    def leave(self) -> None:
+        """Enter running attempts as stopped, as the daemon exits at once: they are no crashes."""
+        for job_id, worker in self.running.items():
+            self._end(job_id, worker, Cause.DAEMON, "", Stopped())
+        self._jobs.commit()
+
+    # -- helpers
+
+    def _outbox(self, job: Job) -> Outbox:
+        ledger, sharing = self._ledger, self._jobs.settings.outbox.sharing
+        return Outbox(
+            Path(job.outbox),
+            sharing,
+            is_reserved=lambda place: ledger.is_reserved(place, job.outbox),
+        )
+
+    def _path(self, claim: Claim, role: str) -> Path | None:
+        """Return the claimed file with a role; of several the last."""
+        paths = [self._state.files(claim.id) / file.name for file in claim.files
+                 if file.role == role]  # fmt: skip
+        return paths[-1] if paths else None
+
+
+def _as_record(attempt: Attempt) -> dict[str, Any]:
+    """Return an earlier attempt as the receipt has it."""
+    ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
+    record = {"backend": attempt.backend, "device": attempt.device, "decided": {}, "ended": ended}
+    return {key: value for key, value in record.items() if value}

@@ -1,0 +1,116 @@
+"""The ends of jobs: publish them in the mover thread, then remove their folders and notify."""
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, OutputFile
+from stylewatch_daemon.base.mover import Mover, Step
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.lifecycle import Effect, Published, Restarted
+from stylewatch_daemon.jobs.waits import MACHINE
+from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.outbox import ending, staging
+from stylewatch_daemon.outbox.ending import Ending
+from stylewatch_daemon.outbox.ending import Published as Output
+from stylewatch_daemon.outbox.publish import Outbox
+
+STAYS = (
+    "the originals could not be removed from the inbox, which cannot be written; they are removed "
+    "as soon as it can be"
+)
+"""Warning of a job whose inbox is read-only."""
+
+
+class Endings:
+    """Publishes the ends of `jobs` with `mover`."""
+
+    def __init__(self, jobs: Jobs, mover: Mover) -> None:
+        self._jobs, self._mover = jobs, mover
+        jobs.handlers |= {Effect.PUBLISH_END: self._publish, Effect.DISCARD: self._discard}
+
+    @property
+    def in_work(self) -> bool:
+        """True while an end is being published."""
+        lives = self._jobs.live.values()
+        return any(live.is_busy and not live.is_claiming for live in lives)
+
+    def _publish(self, job: Job, event: object) -> None:
+        """Archive the inputs and publish the output, or the inputs with the reason."""
+        jobs, settings = self._jobs, self._jobs.settings
+        outbox = Path(job.outbox)
+        jobs.mount_guard.check(outbox)
+        claim = jobs.claim_to_publish(job)
+        attempts = jobs.ledger.attempts(job.id)
+        finals = {inbox.path: inbox.finals for inbox in settings.inboxes}
+        what = Ending(
+            job,
+            claim,
+            inputs=jobs.state.files(job.id),
+            staged_at=staging.place(Outbox(outbox), job.id, attempts),
+            sharing=settings.outbox.sharing,
+            limits=settings.limits,
+            finals=finals.get(claim.inbox),
+            warnings=self._warnings(claim),
+        )
+        publish = ending.publish_output if job.end in PICTURES else ending.publish_refusal
+        live = jobs.known(job.id)
+        live.is_busy, live.is_claiming, live.reason = True, False, ""
+
+        def work(step: Step) -> Output:
+            return publish(what, step)
+
+        done = self._jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))
+        self._mover.do(work, done, job.bytes)
+
+    def _warnings(self, claim: Claim) -> tuple[str, ...]:
+        kept = None
+        if claim.files and not claim.is_copy:
+            kept = self._jobs.ledger.kept(claim.key)
+        return (STAYS,) if kept is not None and kept.doomed else ()
+
+    def _published(self, job: Job, result: Output | Exception) -> None:
+        """Post that the end of a job is published, or why that was not possible."""
+        jobs = self._jobs
+        live = jobs.known(job.id)
+        if isinstance(result, OSError):
+            jobs.block(job, result, again=Effect.PUBLISH_END)
+            return
+        if isinstance(result, Exception):
+            jobs.broke(job.id, result)
+            return
+        for name in sorted(result.changed):
+            jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
+        for file in result.files:
+            if file.part == "finals":
+                jobs.reporter.staged(shown(job.title), Path(file.path))
+        live.folder = result.folder
+        files: tuple[OutputFile, ...] = result.files
+        jobs.post(
+            job.id, Published(result.refused_as), lambda ledger: ledger.put_files(job.id, files)
+        )
+
+    def _discard(self, job: Job, event: object) -> None:
+        """Remove what is left of a job that has ended, and notify."""
+        jobs = self._jobs
+        folder = jobs.known(job.id).folder or Path(job.outbox)
+        with suppress(OSError):  # the next start does it
+            Outbox(Path(job.outbox)).clear(job.id)
+        jobs.state.discard(job.id)
+        jobs.forget(job.id)
+        if isinstance(event, Restarted):
+            return
+        jobs.waits.passed(job, *((job.needs, MACHINE) if job.end in PICTURES else ()))
+        self._notify(job, folder)
+
+    def _notify(self, job: Job, folder: Path) -> None:
+        reporter, title, cause = self._jobs.reporter, shown(job.title), job.cause or Cause.BUG
+        if job.end is End.REFUSED:
+            reporter.refused(title, job.reason, cause, folder)
+        elif job.end is End.FAILED:
+            reporter.failed(title, job.reason, cause, "", for_good=True)
+        elif job.end is End.CANCELED:
+            reporter.canceled(title, folder)
+        else:
+            reporter.done(title, folder)

@@ -1,0 +1,372 @@
+"""All jobs: the one place where events change them, and where the effects of that begin."""
+
+import logging
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause, Input, Job, State, now
+from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.mounts import MountGuard
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, Restarted, advance
+from stylewatch_daemon.jobs.live import Live
+from stylewatch_daemon.jobs.waits import MACHINE, FairTurns, Waits, cause_of
+from stylewatch_daemon.ledger import claim as claims
+from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.settings.config import ServiceSettings
+
+LEDGER_RETRY_S = 5.0
+"""Seconds until changes that the ledger did not take are written again."""
+
+Also = Callable[[LedgerWriter], object]
+"""Writes more into the ledger, in the transaction of an event."""
+
+Handler = Callable[[Job, object], object]
+"""Carries out an effect for a job; the second argument is the event that led to it."""
+
+
+class _Posted(NamedTuple):
+    job_id: str
+    event: object
+    also: Also | None
+
+
+class _EventError(Exception):
+    """An event could not be applied, by an error that nobody foresaw."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+class Jobs:
+    """The jobs in `ledger`, with their files in `state`; `clock` is monotonic, in seconds.
+
+    `handlers` carry out the effects: each part of the daemon enters its own.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        ledger: LedgerWriter,
+        reporter: Reporter,
+        settings: ServiceSettings,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self.state, self.ledger, self.reporter = state, ledger, reporter
+        self.settings = settings
+        self.mount_guard = MountGuard()
+        self.live: dict[str, Live] = {}
+        """What is known of the jobs that are claimed, run, end, or wait for an obstacle."""
+        self.handlers: dict[Effect, Handler] = {}
+        self.waits = Waits(clock, chance, self.mount_guard, state.probe)
+        self.trouble = ""
+        """Why the ledger cannot be written; empty if it can."""
+        self.changes = 0
+        """How many events were applied: a measure of news."""
+        self._clock = clock
+        self._retry_at = 0.0
+        self._posted: list[_Posted] = []
+        self.apply_settings(settings)
+
+    def apply_settings(self, settings: ServiceSettings) -> None:
+        """Use other settings from the next job on."""
+        self.settings = settings
+        self._turns = FairTurns({str(inbox.path): inbox.weight for inbox in settings.inboxes})
+
+    # -- events
+
+    def post(self, job_id: str, event: object, also: Also | None = None) -> None:
+        """Have an event happen to a job at the next `commit`, with what else is written then."""
+        self._posted.append(_Posted(job_id, event, also))
+
+    def commit(self) -> bool:
+        """Apply the posted events, commit, then begin their effects; return if there were any.
+
+        If the ledger cannot be written nothing follows, and all is tried again later. Raises
+        DamagedError.
+        """
+        if self.trouble and self._clock() < self._retry_at:
+            return False
+        began = bool(self._posted or self.trouble)
+        while self._posted or self.trouble:
+            posted, self._posted = self._posted, []
+            try:
+                effects = self._write(posted)
+            except DamagedError:
+                raise
+            except OutputError as error:
+                self._posted = posted + self._posted
+                self.note_trouble(error)
+                return False
+            except _EventError as error:
+                self._posted = self._without(posted, error) + self._posted
+                continue
+            self.trouble = ""
+            self.changes += len(posted)
+            for job, effect, event in effects:
+                self.carry_out(job, effect, event)
+        return began
+
+    def note_trouble(self, error: OutputError) -> None:
+        """Note that the ledger cannot be used now: nothing begins until it can."""
+        self._retry_at = self._clock() + LEDGER_RETRY_S
+        if not self.trouble:
+            self.reporter.waits("the ledger", str(error))
+        self.trouble = str(error)
+
+    def _write(self, posted: list[_Posted]) -> list[tuple[Job, Effect, object]]:
+        effects = []
+        with self.ledger.transaction():
+            for index, (job_id, event, also) in enumerate(posted):
+                try:
+                    effects += self._apply(job_id, event, also)
+                except OSError:
+                    raise
+                except Exception as error:
+                    raise _EventError(index) from error
+        return effects
+
+    def _apply(
+        self, job_id: str, event: object, also: Also | None
+    ) -> list[tuple[Job, Effect, object]]:
+        before = self.ledger.get(job_id) if job_id else None
+        job, effects = advance(before, event, self.settings.limits.attempts)
+        if job is None and before is not None:
+            self.ledger.delete(job_id)
+        elif job is not None and job != before:
+            self.ledger.put(job)
+        if also is not None:
+            also(self.ledger)
+        subject = job or before
+        return [] if subject is None else [(subject, effect, event) for effect in effects]
+
+    def _without(self, posted: list[_Posted], error: _EventError) -> list[_Posted]:
+        """Let the job fail whose event could not be applied; the others are applied again."""
+        job_id, event, _ = posted[error.index]
+        rest = [*posted[: error.index], *posted[error.index + 1 :]]
+        cause = error.__cause__ or error
+        reason = f"{type(event).__name__}: {type(cause).__name__}: {shown(cause)}"
+        if isinstance(event, Broke | Found):  # not even that can be written
+            self._log(job_id, reason, cause)
+            return rest
+        return [*rest, _Posted(job_id, self._broken(job_id, reason, cause), None)]
+
+    # -- effects
+
+    def carry_out(self, job: Job, effect: Effect, event: object = None) -> None:
+        """Begin an effect; what it meets becomes another event."""
+        try:
+            self.handlers[effect](job, event)
+            if job.state is State.QUEUED:
+                self.forget(job.id)
+        except OSError as error:
+            self.block(job, error, again=effect)
+        except Exception as error:
+            self.broke(job.id, error)
+
+    def then(
+        self, job: Job, effect: Effect, done: Callable[[Any], object]
+    ) -> Callable[[Any], object]:
+        """Return `done`, which takes the result of `effect`: its errors concern the job alone."""
+
+        def call(result: Any) -> None:
+            self.known(job.id).is_busy = False
+            try:
+                done(result)
+            except DamagedError:
+                raise
+            except OSError as error:
+                self.block(job, error, again=effect)
+            except Exception as error:
+                self.broke(job.id, error)
+
+        return call
+
+    def block(
+        self,
+        job: Job,
+        error: OSError,
+        *,
+        cause: Cause | None = None,
+        again: Effect | None = None,
+        also: Also | None = None,
+    ) -> None:
+        """Let a job, and all that depends on the same, wait for something outside the daemon.
+
+        A claimed or ending job repeats the effect `again` after that.
+        """
+        cause, reason = cause or cause_of(error), shortages.in_words(error)
+        live = self.known(job.id)
+        live.is_busy, live.reason, live.again = False, reason, again
+        live.waits_for = self.waits.block(job, cause, error)
+        self.reporter.waits(shown(job.title), reason)
+        self.post(job.id, Blocked(cause, reason), also)
+
+    def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
+        """Try a job again later whose worker died or met a bug, or give it up."""
+        self.waits.crashed.begin(job.id)
+        self.reporter.failed(shown(job.title), reason, cause, trace, for_good=False)
+        self.post(job.id, Lost(cause, reason), also)
+
+    def broke(self, job_id: str, error: Exception) -> None:
+        """Let a job fail by an error that nobody foresaw, with its trace in the log."""
+        reason = f"{type(error).__name__}: {shown(error)}"
+        live = self.known(job_id)
+        live.is_busy = False
+        live.again = Effect.PUBLISH_END  # if it is its end that cannot be published
+        live.waits_for = job_id
+        self.waits.blocked.begin(job_id)
+        self.post(job_id, self._broken(job_id, reason, error))
+
+    def _broken(self, job_id: str, reason: str, error: BaseException) -> Broke:
+        self._log(job_id, reason, error)
+        return Broke(f"a fault of stylewatch: {reason}; please report it with the log")
+
+    def _log(self, job_id: str, reason: str, error: BaseException) -> None:
+        trace = "".join(traceback.format_exception(error))
+        log = logging.getLogger(__name__)
+        log.error("%s", reason, extra={"job": self.title(job_id), "trace": trace})
+
+    def repeat(self, retry: bool = True) -> None:
+        """Repeat the effects of claimed and ending jobs that do not wait any more."""
+        held = self.waits.held(retry)
+        for job_id, live in list(self.live.items()):
+            if live.again is not None and not live.is_busy and live.waits_for not in held:
+                effect, live.again = live.again, None
+                job = self.ledger.get(job_id)
+                if job is not None and job.state in (State.CLAIMED, State.ENDING):
+                    self.carry_out(job, effect)
+
+    # -- the queue
+
+    def next(self, retry: bool = True) -> Job | None:
+        """Return the job whose turn it is; without `retry` none that had to wait."""
+        held = self.waits.held(retry)
+        if MACHINE in held:
+            return None
+        heads = self.ledger.next_of_inboxes(held, held, held)
+        inbox = self._turns.next(set(heads))
+        return None if inbox is None else self.ledger.get(heads[inbox])
+
+    def took_turn(self, job: Job) -> None:
+        """Note that `job` was begun."""
+        self._turns.took(job.inbox)
+
+    # -- jobs
+
+    def known(self, job_id: str) -> Live:
+        """Return what is known of a job while the daemon runs."""
+        return self.live.setdefault(job_id, Live())
+
+    def forget(self, job_id: str) -> None:
+        """Drop what is known of a job that waits for nothing and has no worker."""
+        self.live.pop(job_id, None)
+
+    def title(self, job_id: str) -> str:
+        """Return the name of a job, for people."""
+        job = self.ledger.get(job_id)
+        return shown(job_id if job is None else job.title)
+
+    def claim_of(self, job: Job) -> Claim:
+        """Return the claim of a job; raises ValueError if it is damaged or gone, OSError."""
+        live = self.known(job.id)
+        if live.claim is None:
+            live.claim = claims.load(self.state.jobs / job.id)
+        return live.claim
+
+    def claim_to_publish(self, job: Job) -> Claim:
+        """Return the claim of a job that ends.
+
+        One that is damaged or gone is rebuilt from the row of the ledger, with the files that are
+        there.
+        """
+        try:
+            return self.claim_of(job)
+        except ValueError:
+            looks: dict[Input, Look | None] = {}
+            folder = f"{job.id}/{claims.FILES}"
+            with suppress(OSError), safe_dirs.opened(self.state.jobs, folder) as handle:
+                looks = {file: look(file.name, handle) for file in job.inputs}
+            files = tuple(
+                File(file.role, file.name, Path(file.source), seen, own=True)
+                for file, seen in looks.items()
+                if seen is not None
+            )
+            inbox, outbox = Path(job.inbox), Path(job.outbox)
+            return Claim(job.id, job.name, inbox, outbox, "archive", files, retry_of=job.retry_of)
+
+    def recover(self) -> None:
+        """Go on with what a kill cut off; to be called once, before anything else."""
+        claimed, open_jobs = self.state.claimed(), self.ledger.open_jobs().keys()
+        ending = {job.id for job in self.ledger.in_state(State.ENDING)}
+        under_way = {job.id for job in self.ledger.in_state(State.CLAIMED, State.RUNNING)}
+        for job_id in sorted(ending | (under_way & claimed)):
+            self.post(job_id, Restarted())
+        for job_id in sorted(open_jobs - claimed - ending):
+            if not (self.state.claims / job_id).exists():
+                reason = f"its files are no longer in {self.state.jobs}: drop it again"
+                self.post(job_id, Broke(reason, Cause.DISK))
+        for job_id in sorted(claimed - open_jobs):
+            self._recover_job(job_id)
+        for folder in self.state.claims.iterdir():
+            self._recover_claim(folder)
+        self.commit()
+
+    def _recover_job(self, job_id: str) -> None:
+        """Enter a claimed job that the ledger lacks; remove the folder of one that has ended."""
+        if self.ledger.get(job_id) is not None:
+            self.post(job_id, Restarted())
+            return
+        try:
+            claim = claims.load(self.state.jobs / job_id)
+        except ValueError as error:
+            self._log(job_id, f"a job without a row in the ledger: {error}", error)
+        else:
+            self.post(job_id, Found(job_of(claim)))
+
+    def _recover_claim(self, folder: Path) -> None:
+        """Go on with a claim that was cut off; one that has taken nothing is dropped."""
+        job = self.ledger.get(folder.name)
+        try:
+            claim = claims.load(folder)
+        except ValueError as error:
+            files = folder / claims.FILES
+            if not (files.is_dir() and any(files.iterdir())):
+                self.state.discard(folder.name)  # the claim is written before anything is taken
+            elif job is None:
+                self._log(folder.name, f"a claim without a row in the ledger: {error}", error)
+            else:
+                atomic.rename_folder(folder, self.state.jobs / folder.name)
+                self.post(job.id, Broke(str(error), Cause.DISK))
+            return
+        if claim.is_copy:  # its request is still there
+            self.state.discard(folder.name)
+        elif job is None:
+            self.post(claim.id, Found(job_of(claim)))
+        else:
+            self.post(claim.id, Restarted())
+
+
+def job_of(claim: Claim) -> Job:
+    """Return the new job of a claim."""
+    return Job(
+        id=claim.id,
+        name=claim.name,
+        inbox=str(claim.inbox),
+        outbox=str(claim.outbox),
+        entered=now(),
+        inputs=claim.inputs,
+        bytes=sum(file.look.size for file in claim.files),
+        retry_of=claim.retry_of,
+    )

@@ -1,0 +1,408 @@
+"""The whole life of a job: one pure function, `advance`, over one table.
+
+An event happens to a job; `advance` returns the job as it becomes, and the effects that follow.
+The change is committed before its effects begin. After a kill the effects of the states found in
+the ledger are carried out again (`Restarted`), so each effect may be carried out twice.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from stylewatch_daemon.base.model import Cause, End, Input, Job, Picture, State, now
+
+
+class Effect(StrEnum):
+    """What follows from a change once it is committed."""
+
+    MOVE = "move or copy the files out of the inbox"
+    INSPECT = "inspect the pictures"
+    GIVE_BACK = "put the files back into the inbox"
+    REMOVE_ORIGINALS = "remove the copied originals that have not changed"
+    ORDER = "order the job from the executor"
+    ASK_WORKER = "pass the request on to the worker"
+    DROP_WORKER = "end the attempt"
+    PUBLISH_STAGE = "publish the stage"
+    PUBLISH_END = "archive the inputs and publish, the receipt or the reason last"
+    DISCARD = "remove the folders of the job and notify"
+
+
+# Events
+
+
+@dataclass(frozen=True)
+class Found:
+    """A complete, stable pair was found in an inbox, or a retry was made, as this new job."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Its files are in the state folder. With a `problem` it is refused without an inspection."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """Its files are in the inbox again, and there is no job any more."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The pictures were decoded: `problem` is empty if all are fine."""
+
+    pictures: tuple[Picture, ...] = ()
+    problem: str = ""
+    cause: Cause = Cause.PICTURE
+    priority: int = 0
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Growing:
+    """A picture ends too early, and its file, called `name`, may still grow."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class OriginalsChanged:
+    """The originals of these inputs changed after they were copied, and stay in the inbox."""
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """It is the job's turn, and a worker is free; `place` is its folder in the outbox."""
+
+    place: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Somebody else has made the job's folder in the outbox: it gets another one."""
+
+    place: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The worker has written a file that shows `step`, and its checkpoint."""
+
+    step: int
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The output is complete; `digests` are those of the inputs, by name."""
+
+    end: End
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Its input or its settings cannot be used."""
+
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The worker has kept a checkpoint and stopped, as the daemon leaves or as it was canceled."""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Something outside the daemon stands in the way."""
+
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker died, hung, or reported a bug."""
+
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Its owner wants it canceled, or stopped early with the picture that there is."""
+
+    end: End
+
+
+@dataclass(frozen=True)
+class Broke:
+    """An error that nobody foresaw, or files that are gone: the job cannot go on."""
+
+    reason: str
+    cause: Cause = Cause.BUG
+
+
+@dataclass(frozen=True)
+class Published:
+    """Everything of the end is in the outbox, the receipt or the reason last."""
+
+    refused_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Its files in the outbox are gone, and it is forgotten."""
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """The daemon starts and finds the job."""
+
+
+class Next(NamedTuple):
+    """The job as it becomes (None: there is no job), and the effects."""
+
+    job: Job | None
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an event makes of a job; `becomes` and `effects` describe it for readers.
+
+    A test compares them with what `apply` returns.
+    """
+
+    apply: Callable[[Job, Any, int], Next]
+    becomes: str
+    effects: tuple[Effect, ...] = ()
+
+
+def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
+    ending = replace(job, state=State.ENDING, end=end, cause=cause, reason=reason)
+    return Next(ending, (Effect.PUBLISH_END,))
+
+
+def _canceled(job: Job) -> bool:
+    return job.asked is End.CANCELED
+
+
+def _cancel(job: Job) -> Next:
+    return _end(job, End.CANCELED, reason="canceled")
+
+
+def _moved(job: Job, event: Moved, limit: int) -> Next:
+    if _canceled(job):
+        following = _cancel(job)
+    elif event.problem:
+        following = _end(job, End.REFUSED, Cause.PICTURE, event.problem)
+    else:
+        return Next(job, (Effect.INSPECT,))
+    return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
+
+
+def _inspected(job: Job, event: Inspected, limit: int) -> Next:
+    seen = {picture.name: picture for picture in event.pictures}
+    inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
+    job = replace(job, inputs=inputs, priority=event.priority, needs=event.needs)
+    if _canceled(job):
+        following = _cancel(job)
+    elif event.problem:
+        following = _end(job, End.REFUSED, event.cause, event.problem)
+    else:
+        following = Next(replace(job, state=State.QUEUED, cause=None, reason=""))
+    return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
+
+
+def _with(file: Input, picture: Picture | None) -> Input:
+    if picture is None:
+        return file
+    return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
+
+
+def _grows(job: Job, event: Growing, limit: int) -> Next:
+    if _canceled(job):  # it is not worth waiting for
+        return _moved(job, Moved(), limit)
+    return Next(job, (Effect.GIVE_BACK,))
+
+
+def _changed(job: Job, event: OriginalsChanged, limit: int) -> Next:
+    inputs = (
+        replace(file, changed=file.changed or file.name in event.names) for file in job.inputs
+    )
+    return Next(replace(job, inputs=tuple(inputs)))
+
+
+def _chosen(job: Job, event: Chosen, limit: int) -> Next:
+    running = replace(
+        job,
+        state=State.RUNNING,
+        cause=None,
+        reason="",
+        place=event.place,
+        settings=event.settings,
+    )
+    return Next(running, (Effect.ORDER,))
+
+
+def _staged(job: Job, event: Staged, limit: int) -> Next:
+    if event.step > job.step:
+        job = replace(job, step=event.step, faults=0, interruptions=0)
+    return Next(job, (Effect.PUBLISH_STAGE,))
+
+
+def _finished(job: Job, event: Finished, limit: int) -> Next:
+    inputs = tuple(
+        replace(file, sha256=event.digests.get(file.name, file.sha256)) for file in job.inputs
+    )
+    return _end(replace(job, inputs=inputs), event.end)
+
+
+def _unusable(job: Job, event: Unusable, limit: int) -> Next:
+    if _canceled(job):
+        return _cancel(job)
+    return _end(job, End.REFUSED, event.cause, event.reason)
+
+
+def _stopped(job: Job, event: Stopped, limit: int) -> Next:
+    if _canceled(job):
+        return _cancel(job)
+    return Next(replace(job, state=State.QUEUED, interruptions=0))
+
+
+def _blocked(job: Job, event: Blocked, limit: int) -> Next:
+    if job.state is State.RUNNING and _canceled(job):
+        return _cancel(job)
+    state = State.QUEUED if job.state is State.RUNNING else job.state
+    return Next(replace(job, state=state, cause=event.cause, reason=event.reason))
+
+
+def _end_blocked(job: Job, event: Blocked, limit: int) -> Next:
+    if _canceled(job) and job.end is not End.CANCELED:
+        return _cancel(job)  # its disk, with all it made, is gone
+    return Next(job)
+
+
+def _lost(job: Job, event: Lost, limit: int) -> Next:
+    if _canceled(job):
+        return _cancel(job)
+    faults = job.faults + 1
+    job = replace(job, state=State.QUEUED, faults=faults, interruptions=0)
+    if faults >= limit:
+        times = f"tried {faults} times, the last time: " if faults > 1 else ""
+        return _end(job, End.FAILED, event.cause, f"{times}{event.reason}")
+    return Next(replace(job, cause=event.cause, reason=event.reason))
+
+
+def _asked(job: Job, event: Asked, limit: int) -> Next:
+    if not _canceled(job):
+        job = replace(job, asked=event.end)
+    if job.state is State.QUEUED and _canceled(job):
+        return _cancel(job)
+    return Next(job, (Effect.ASK_WORKER,) if job.state is State.RUNNING else ())
+
+
+def _broke(job: Job, event: Broke, limit: int) -> Next:
+    if _canceled(job):
+        return _cancel(job)
+    return _end(job, End.FAILED, event.cause, event.reason)
+
+
+def _broke_running(job: Job, event: Broke, limit: int) -> Next:
+    ending, effects = _broke(job, event, limit)
+    return Next(ending, (Effect.DROP_WORKER, *effects))
+
+
+def _end_broke(job: Job, event: Broke, limit: int) -> Next:
+    if job.end in (End.FAILED, End.CANCELED):  # it is tried again later: no other end does more
+        return Next(job)
+    return _broke(job, event, limit)
+
+
+def _published(job: Job, event: Published, limit: int) -> Next:
+    ended = replace(job, state=State.ENDED, finished=now(), refused_as=event.refused_as)
+    return Next(ended, (Effect.DISCARD,))
+
+
+def _interrupted(job: Job, event: Restarted, limit: int) -> Next:
+    if _canceled(job):
+        return _cancel(job)
+    return Next(replace(job, state=State.QUEUED, interruptions=job.interruptions + 1))
+
+
+def _same(*effects: Effect) -> Callable[[Job, Any, int], Next]:
+    return lambda job, event, limit: Next(job, effects)
+
+
+def _gone(job: Job, event: object, limit: int) -> Next:
+    return Next(None)
+
+
+_REFUSE = (Effect.REMOVE_ORIGINALS, Effect.PUBLISH_END)
+_PUBLISH = (Effect.PUBLISH_END,)
+
+TABLE: Mapping[tuple[State, type], Rule] = {
+    (State.CLAIMED, Moved): Rule(
+        _moved,
+        "claimed; ending (refused, canceled)",
+        (Effect.INSPECT, *_REFUSE),
+    ),
+    (State.CLAIMED, PutBack): Rule(_gone, "no job"),
+    (State.CLAIMED, Inspected): Rule(_inspected, "queued; ending (refused, canceled)", _REFUSE),
+    (State.CLAIMED, Growing): Rule(
+        _grows, "claimed; ending (canceled)", (Effect.GIVE_BACK, *_REFUSE)
+    ),
+    (State.CLAIMED, Asked): Rule(_asked, "claimed"),
+    (State.CLAIMED, Blocked): Rule(_blocked, "claimed"),
+    (State.CLAIMED, Broke): Rule(_broke, "ending (failed, canceled)", _PUBLISH),
+    (State.CLAIMED, Restarted): Rule(_same(Effect.MOVE), "claimed", (Effect.MOVE,)),
+    (State.QUEUED, OriginalsChanged): Rule(_changed, "queued"),
+    (State.QUEUED, Chosen): Rule(_chosen, "running", (Effect.ORDER,)),
+    (State.QUEUED, Unusable): Rule(_unusable, "ending (refused)", _PUBLISH),
+    (State.QUEUED, Blocked): Rule(_blocked, "queued"),
+    (State.QUEUED, Asked): Rule(_asked, "queued; ending (canceled)", _PUBLISH),
+    (State.QUEUED, Broke): Rule(_broke, "ending (failed)", _PUBLISH),
+    (State.QUEUED, Restarted): Rule(_same(), "queued"),
+    (State.RUNNING, OriginalsChanged): Rule(_changed, "running"),
+    (State.RUNNING, Placed): Rule(
+        lambda job, event, limit: Next(replace(job, place=event.place)), "running"
+    ),
+    (State.RUNNING, Staged): Rule(_staged, "running", (Effect.PUBLISH_STAGE,)),
+    (State.RUNNING, Asked): Rule(_asked, "running", (Effect.ASK_WORKER,)),
+    (State.RUNNING, Finished): Rule(_finished, "ending (done, stopped early)", _PUBLISH),
+    (State.RUNNING, Unusable): Rule(_unusable, "ending (refused, canceled)", _PUBLISH),
+    (State.RUNNING, Stopped): Rule(_stopped, "queued; ending (canceled)", _PUBLISH),
+    (State.RUNNING, Blocked): Rule(_blocked, "queued; ending (canceled)", _PUBLISH),
+    (State.RUNNING, Lost): Rule(_lost, "queued; ending (failed, canceled)", _PUBLISH),
+    (State.RUNNING, Broke): Rule(
+        _broke_running, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
+    ),
+    (State.RUNNING, Restarted): Rule(_interrupted, "queued; ending (canceled)", _PUBLISH),
+    (State.ENDING, OriginalsChanged): Rule(_changed, "ending"),
+    (State.ENDING, Asked): Rule(_asked, "ending"),
+    (State.ENDING, Blocked): Rule(_end_blocked, "ending; ending (canceled)", _PUBLISH),
+    (State.ENDING, Broke): Rule(_end_broke, "ending; ending (failed, canceled)", _PUBLISH),
+    (State.ENDING, Published): Rule(_published, "ended", (Effect.DISCARD,)),
+    (State.ENDING, Restarted): Rule(_same(Effect.PUBLISH_END), "ending", _PUBLISH),
+    (State.ENDED, OriginalsChanged): Rule(_changed, "ended"),
+    (State.ENDED, Deleted): Rule(_gone, "no job"),
+    (State.ENDED, Restarted): Rule(_same(Effect.DISCARD), "ended", (Effect.DISCARD,)),
+}
+"""Every event that can happen in each state. An event that is not here is too late: nothing
+follows from it."""
+
+
+def advance(job: Job | None, event: object, limit: int = 3) -> Next:
+    """Return what `event` makes of `job`; up to `limit` attempts in a row may go wrong."""
+    if job is None:
+        return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
+    rule = TABLE.get((job.state, type(event)))
+    return Next(job) if rule is None else rule.apply(job, event, limit)

@@ -1,0 +1,75 @@
+"""What is known of a job only while the daemon runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_daemon.base.model import Attempt, Pair
+from stylewatch_daemon.jobs.eta import EtaEstimator
+from stylewatch_daemon.jobs.lifecycle import Effect
+from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.staging import AttemptFiles
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.worker.messages import AttemptRequest
+
+
+@dataclass
+class Worker:
+    """The attempt of a running job, and what its worker has reported."""
+
+    settings: JobSettings
+    outbox: Outbox
+    title: str
+    """The job's folder in the outbox."""
+    attempt: Attempt
+    number: int
+    """Number of the attempt; the first is 1."""
+    is_new: bool
+    """True if the job's folder in the outbox must still be made."""
+    files: AttemptFiles
+    ticket: str = ""
+    """Name of the attempt for the executor; empty until it is submitted."""
+    wanted: AttemptRequest = AttemptRequest.GO_ON
+    """Latest request passed to the executor."""
+    eta: EtaEstimator | None = None
+    device: str = ""
+    unit: str = "step"
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    """Total loss at the latest step; None until the first is completed."""
+    size: tuple[int, int] | None = None
+    """Size of the picture in work, (width, height) in pixels."""
+    seconds_left: float | None = None
+    obstacle: OSError | None = None
+    """Error that kept its files from being published; later events are ignored."""
+
+    @property
+    def place(self) -> Path:
+        """Path of the job's folder in the outbox."""
+        return self.outbox.root / self.title
+
+
+@dataclass
+class Live:
+    """What is known of one job while the daemon runs, beside its row in the ledger."""
+
+    claim: Claim | None = None
+    pair: Pair | None = None
+    """The pair in the inbox that it is made of, until that is moved."""
+    worker: Worker | None = None
+    """The attempt, while the job runs."""
+    is_busy: bool = False
+    """True while the mover or the inspection works on it."""
+    is_claiming: bool = False
+    """True until its pictures are inspected."""
+    waits_for: str = ""
+    """Key of what stands in its way: see `Waits`."""
+    reason: str = ""
+    """Why it waits, for people; empty if it does not."""
+    again: Effect | None = None
+    """The effect that is repeated once it waits no more."""
+    is_final: bool = False
+    """True if its incomplete pictures are not waited for any more."""
+    folder: Path | None = None
+    """Where its end was published, for people."""

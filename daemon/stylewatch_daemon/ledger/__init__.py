@@ -1,0 +1,1 @@
+"""The ledger: all jobs, attempts, published files and requests; and the state folder around it."""

@@ -1,0 +1,400 @@
+"""Queries of the ledger: every job, its state, its attempts and its published files.
+
+The ledger alone holds the state of each job. Where the files of a job came from is in the claim
+beside them instead: a claim is committed by the rename that carries both at once, on whichever
+mount they are, and no database can take part in that. So a job whose ledger is lost is still
+whole, and is entered anew.
+
+Any process may read, while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from stylewatch_daemon.base.model import (
+    PICTURES,
+    REFUSALS,
+    SEEN,
+    Attempt,
+    Cause,
+    End,
+    Input,
+    Job,
+    OutputFile,
+    State,
+    seen,
+)
+from stylewatch_daemon.files.names import safe_path
+from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger.state_dir import LEDGER
+
+FILE_NAME = LEDGER
+
+BUSY_S = 10.0
+"""Seconds to wait while another process has the ledger locked."""
+
+_ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
+"""The jobs that ended, by their time, for SQL: else SQLite would read and sort all of them."""
+
+_AMONG = "end IN (SELECT value FROM json_each(?))"
+"""Condition that a job ended in one of the ways in a list, for SQL."""
+
+_IN_FOLDER = "FROM jobs WHERE inbox = ? AND name >= ? AND name < ?"
+"""The jobs of an inbox whose names are between the `_names` of a folder, for SQL."""
+
+_TITLE = "coalesce(place, name) COLLATE NOCASE"
+"""The name of a job as people see it, for SQL."""
+
+_RECIPE = "json_extract(settings, '$.recipe')"
+"""The recipe that a job was begun with, for SQL."""
+
+_MAX_WORDS = 8
+"""Words of a search that count."""
+
+Order = Literal["newest", "oldest", "name"]
+
+ORDERS: Mapping[Order, tuple[str, str, str]] = {
+    "newest": ("finished", "DESC", "<"),
+    "oldest": ("finished", "ASC", ">"),
+    "name": (_TITLE, "ASC", ">"),
+}
+"""Key, direction and comparison with the job before, for SQL."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for jobs that ended; what is empty matches all."""
+
+    name: str = ""
+    """Words that are all in the name of the job."""
+    style: str = ""
+    """SHA-256 digest of a picture of the job."""
+    recipe: str = ""
+    since: str = ""
+    until: str = ""
+    """Times that it ended at or after, and before; UTC, ISO 8601."""
+    order: Order = "newest"
+
+    def key_of(self, job: Job) -> str:
+        """The key of `job` in this order, for the page after it."""
+        return job.title if self.order == "name" else job.finished or ""
+
+
+NO_SEARCH = Search()
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request of a person that the daemon has not acted on yet."""
+
+    id: int
+    verb: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    made: str = ""
+
+
+class Ledger:
+    """Reads the ledger at `path` through `connection`; methods raise OutputError."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with schema.translated_errors(self.path):
+            return self._connection.execute(query, [*map(schema.sql_value, values)]).fetchall()
+
+    def _jobs(self, query: str, *values: object) -> list[Job]:
+        return [*map(_job, self._rows(query, *values))]
+
+    def check(self) -> None:
+        """Raise DamagedError if the file, its tables or their rows are damaged."""
+        schema.check(self._connection, self.path)
+
+    # -- single jobs
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job with this id, if there is one."""
+        return next(iter(self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)), None)
+
+    def find(self, name: str) -> Job | None:
+        """Return the job with this id; else the latest with this name in the outbox or the inbox.
+
+        A name of files in the inbox is found, too, if a job cannot have it as it is.
+        """
+        columns = [("id", name)]
+        for title in dict.fromkeys((name, safe_path(name))):
+            columns += [("place", title), ("name", title)]
+        for column, value in columns:
+            query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
+            for job in self._jobs(query, value):
+                return job
+        return None
+
+    def latest_open(self, name: str) -> Job | None:
+        """Return the latest job with this name in the inbox that has not ended, if there is one."""
+        query = f"SELECT * FROM jobs WHERE name = ? AND NOT {schema.ENDED} ORDER BY id DESC LIMIT 1"
+        return next(iter(self._jobs(query, name)), None)
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """Return the attempts at a job, in their order."""
+        columns = ", ".join(Attempt.__dataclass_fields__)
+        query = f"SELECT {columns} FROM attempts WHERE job = ? ORDER BY number"
+        return tuple(Attempt(*row) for row in self._rows(query, job_id))
+
+    def files(self, job_id: str) -> list[OutputFile]:
+        """Return the files of a job that were published, or were to be."""
+        query = "SELECT path, part, sha256, size FROM files WHERE job = ? ORDER BY path"
+        return [OutputFile(*row) for row in self._rows(query, job_id)]
+
+    # -- lists of jobs
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are in each state of SEEN.
+
+        Refused and failed jobs are counted until they are dismissed.
+        """
+        counts = dict.fromkeys(SEEN, 0)
+        query = "SELECT state, end, dismissed, count(*) FROM jobs GROUP BY 1, 2, 3"
+        for state, end, dismissed, count in self._rows(query):
+            if not (dismissed and end in REFUSALS):
+                counts[seen(State(state), end and End(end))] += count
+        return counts
+
+    def ended_counts(self) -> dict[str, int]:
+        """Return how many jobs ended in each way, dismissed ones included, without zeros."""
+        query = f"SELECT end, count(*) FROM jobs WHERE {schema.ENDED} GROUP BY end"
+        return dict(map(tuple, self._rows(query)))
+
+    def latest(self, *ends: str, limit: int) -> list[Job]:
+        """Return the jobs that ended in one of these ways, the latest first."""
+        query = f"SELECT * {_ENDED} AND {_AMONG} ORDER BY finished DESC, id DESC LIMIT ?"
+        return self._jobs(query, json.dumps(ends), limit)
+
+    def ended(
+        self,
+        ends: Collection[str],
+        limit: int,
+        search: Search = NO_SEARCH,
+        after: tuple[str, str] | None = None,
+    ) -> list[Job]:
+        """Return the jobs that ended in one of these ways and that `search` matches, as a page.
+
+        `after` is the `search.key_of` and the id of the last job of the page before. An index has
+        the jobs by time. All other conditions are checked job by job: that costs about a
+        microsecond each, and the first page ends when it is full.
+        """
+        key, direction, compare = ORDERS[search.order]
+        words = search.name.split()[:_MAX_WORDS]
+        which, values = f"{_ENDED} AND {_AMONG}", [json.dumps([*ends])]
+        for condition, value in (
+            ("finished >= ?", search.since),
+            ("finished < ?", search.until),
+            (f"{_RECIPE} = ?", search.recipe),
+            ("instr(inputs, ?) > 0", search.style),
+            *((f"instr(lower({_TITLE}), lower(?)) > 0", word) for word in words),
+        ):
+            if value:
+                which += f" AND {condition}"
+                values.append(value)
+        if after is not None:
+            which += f" AND ({key}, id) {compare} (?, ?)"
+            values += after
+        # Only ids are sorted: whole rows would be read for all jobs that match.
+        order = f"ORDER BY {key} {direction}, id {direction}"
+        ids = f"SELECT id {which} {order} LIMIT ?"
+        query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
+        return self._jobs(query, *values, limit)
+
+    def recipes(self, *ends: str) -> list[str]:
+        """Return the recipes of the jobs that ended in one of these ways, by name."""
+        query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
+        return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
+
+    def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
+        """Return the refused and failed jobs of one outbox or of all, the latest first."""
+        query = (
+            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
+            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
+        )
+        return self._jobs(query, outbox, limit)
+
+    def with_content(self, sha256: str, limit: int) -> list[Job]:
+        """Return the jobs whose content image has this digest, the latest first."""
+        query = f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? ORDER BY id DESC LIMIT ?"
+        jobs = self._jobs(query, sha256, limit)
+        return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
+
+    def done_since(self, time: str) -> int:
+        """Return how many jobs got their picture at that time or later."""
+        ends = schema.listed(*PICTURES)
+        return self._count(f"SELECT count(*) {_ENDED} AND end IN {ends} AND finished >= ?", time)
+
+    def ended_before(self, time: str) -> int:
+        """Return how many jobs ended before that time."""
+        return self._count(f"SELECT count(*) {_ENDED} AND finished < ?", time)
+
+    def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
+        """Return the files of a part of jobs that ended before that time.
+
+        Each comes with its job's id and outbox.
+        """
+        query = (
+            "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
+            f"WHERE part = ? AND {schema.ENDED} AND finished < ? ORDER BY 1, 3"
+        )
+        return [(row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, before)]
+
+    def open_jobs(self) -> dict[str, str]:
+        """Return the jobs that have not ended, in their order: titles by id."""
+        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
+        return {row[0]: row[1] for row in self._rows(query)}
+
+    def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
+        """Return the waiting jobs, titles by id, `limit` at most, and how many there are."""
+        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
+        query = f"SELECT id, coalesce(place, name) {which} ORDER BY id LIMIT ?"
+        count = self._count(f"SELECT count(*) {which}", outbox)
+        return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
+
+    def in_state(self, *states: State) -> list[Job]:
+        """Return all jobs in one of `states`, in their order."""
+        query = f"SELECT * FROM jobs WHERE state IN {schema.listed(*states)} ORDER BY id"
+        return self._jobs(query)
+
+    def next_of_inboxes(
+        self,
+        jobs: Collection[str] = (),
+        needs: Collection[str] = (),
+        outboxes: Collection[str] = (),
+    ) -> dict[str, str]:
+        """Return the id of the next queued job of each inbox.
+
+        Those with one of these ids, `needs` or `outboxes` are left out: they wait.
+        """
+        lists = {"id": jobs, "needs": needs, "outbox": outboxes}
+        values = {column: json.dumps([*held]) for column, held in lists.items() if held}
+        which = "".join(
+            f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
+        )
+        queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
+        # Each inbox is one look into the index, however many jobs it has.
+        inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
+        order = schema.IN_INBOX_ORDER
+        first = f"SELECT id {queued} AND inbox = ?{which} ORDER BY {order} LIMIT 1"
+        heads, inbox = {}, ""
+        while rows := self._rows(inboxes, inbox):
+            inbox = rows[0][0]
+            for row in self._rows(first, inbox, *values.values()):
+                heads[inbox] = str(row[0])
+        return heads
+
+    # -- other questions
+
+    def requests(self) -> list[Request]:
+        """Return the requests of people, in the order they came."""
+        query = "SELECT id, verb, arguments, made FROM requests ORDER BY id"
+        return [
+            Request(row[0], row[1], _parsed(_ARGUMENTS, row[2]) or {}, row[3])
+            for row in self._rows(query)
+        ]
+
+    def digests(self) -> set[str]:
+        """Return the known SHA-256 digests of all pictures."""
+        query = (
+            "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
+            "FROM jobs, json_each(jobs.inputs) AS input WHERE input.type = 'object'"
+        )
+        return {row["sha256"] for row in self._rows(query) if row["sha256"]}
+
+    def has_used(self, inbox: str, folder: str, source: Path) -> bool:
+        """Return True if a job of `inbox`, named as in its `folder`, had the file `source`."""
+        written = json.dumps({"source": str(source)})[1:-1]  # as it is in `inputs`
+        query = f"SELECT 1 {_IN_FOLDER} AND instr(inputs, ?) > 0 LIMIT 1"
+        return bool(self._rows(query, inbox, *_names(folder), written))
+
+    def main_sources(self, inbox: str, folder: str) -> list[str]:
+        """Return the sources of the main files of the jobs of `inbox` named as its `folder`.
+
+        Includes jobs below the folder, and jobs of folders whose names begin in the same way.
+        """
+        # As bytes, because names that are not valid UTF-8 cannot be read as text.
+        query = f"SELECT CAST(json_extract(inputs, '$[0].source') AS BLOB) {_IN_FOLDER}"
+        rows = self._rows(query, inbox, *_names(folder))
+        return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
+
+    def is_reserved(self, place: str, outbox: str) -> bool:
+        """Return True if an unfinished job has that folder in the outbox, or will get it."""
+        query = f"SELECT 1 FROM jobs WHERE place = ? AND outbox = ? AND NOT {schema.ENDED} LIMIT 1"
+        return bool(self._rows(query, place, outbox))
+
+    def _count(self, query: str, *values: object) -> int:
+        ((count,),) = self._rows(query, *values)
+        return int(count)
+
+
+def reading(path: Path) -> AbstractContextManager[Ledger]:
+    """Open the ledger at `path` to read it; raises OutputError if there is none."""
+    return closing(opened(path))
+
+
+def opened(path: Path) -> Ledger:
+    """Open the ledger as `reading` does, for any threads, one at a time; the caller closes it."""
+    schema.check_files(path)
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    with schema.translated_errors(path):
+        connection = sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False)
+    try:
+        with schema.translated_errors(path):
+            schema.check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return Ledger(path, connection)
+
+
+def _names(folder: str) -> tuple[str, str]:
+    """Return the first name that a job in the folder of an inbox can have, and one after the last.
+
+    All names of jobs below it are between them.
+    """
+    return folder, f"{folder}0" if folder else "\U0010ffff"
+
+
+_INPUTS = TypeAdapter(tuple[Input, ...])
+_SETTINGS = TypeAdapter(dict[str, Any] | None)
+_ARGUMENTS = TypeAdapter(dict[str, Any])
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = dict(row)
+    values["state"] = State(values["state"])
+    for column, kind in (("end", End), ("asked", End), ("cause", Cause)):
+        values[column] = kind(values[column]) if values[column] else None
+    values["inputs"] = _parsed(_INPUTS, values["inputs"]) or ()
+    values["settings"] = _parsed(_SETTINGS, values["settings"])
+    values["dismissed"] = bool(values["dismissed"])
+    return Job(**values)
+
+
+def _parsed(kind: TypeAdapter[Any], text: str | None) -> Any:
+    """Return the JSON in a column of the ledger; None if it is not of that `kind`."""
+    try:
+        # pydantic's own reader of JSON refuses names with bytes that were no text
+        return kind.validate_python(json.loads(text or "null"))
+    except (ValueError, TypeError, RecursionError):
+        return None

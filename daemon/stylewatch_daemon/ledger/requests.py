@@ -1,0 +1,138 @@
+"""Requests of commands and of the page to the daemon: rows of the ledger, acted on once.
+
+Their writers wake the daemon by the pipe `wake` in the state folder.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
+from stylewatch_daemon.base.model import now
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger.ledger import BUSY_S, Request, reading
+from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+PAUSED = "paused"
+"""A file in the state folder: while it exists no job is started, also after a restart."""
+
+_PAUSING = ("pause", "resume")
+
+
+def leave(state: Path, verb: str, **arguments: Any) -> int:
+    """Add a request to the daemon of the folder `state`, running or not; return its id.
+
+    It is removed when the daemon has acted. Raises OutputError if it cannot be written.
+    """
+    path = state / LEDGER
+    try:
+        if not path.exists():
+            atomic.make_folder(state)
+            LedgerWriter.open(path).close()
+        schema.check_files(path)
+        with (
+            schema.translated_errors(path),
+            closing(sqlite3.connect(path, BUSY_S, isolation_level=None)) as connection,
+        ):
+            schema.check_version(connection, path)
+            connection.execute("PRAGMA synchronous = FULL")
+            values = (verb, json.dumps(arguments), now())
+            cursor = connection.execute(
+                "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)", values
+            )
+            request_id = int(cursor.lastrowid or 0)
+    except DamagedError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the request cannot be written: {getattr(error, 'strerror', None) or error}; "
+            "ask as the user whom the daemon runs as"
+        ) from error
+    _poke(state / WAKE)
+    return request_id
+
+
+def _poke(pipe: Path) -> None:
+    """Wake the daemon, if it runs."""
+    with suppress(OSError):  # nobody reads: the daemon finds the request when it starts
+        handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with suppress(OSError):  # it is full: the daemon is about to wake
+            os.write(handle, b"!")
+        os.close(handle)
+
+
+@contextmanager
+def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
+    """Call `wake`, from a thread, whenever somebody writes into `pipe`."""
+    # open for writing as well: else a read returns at once while nobody else has it open
+    handle = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
+    leaving = threading.Event()
+
+    def read() -> None:
+        while os.read(handle, 1 << 12) and not leaving.is_set():
+            wake()
+
+    thread = threading.Thread(target=read, name="requests", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        leaving.set()
+        os.write(handle, b"!")
+        thread.join()
+        os.close(handle)
+
+
+def waiting(state: Path) -> list[Request]:
+    """Return the requests that the daemon has not acted on, in the order they came."""
+    try:
+        with reading(state / LEDGER) as ledger:
+            return ledger.requests()
+    except DaemonError:
+        return []
+
+
+def is_waiting(state: Path, request_id: int) -> bool:
+    """Return whether the daemon has not acted on a request yet."""
+    return any(request.id == request_id for request in waiting(state))
+
+
+def is_paused(state: Path) -> bool:
+    """Return whether the daemon is paused, or will be once it acts on the waiting requests."""
+    asked = [request.verb for request in waiting(state) if request.verb in _PAUSING]
+    return asked[-1] == "pause" if asked else (state / PAUSED).exists()
+
+
+def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
+    """Return whether a request with that verb and at least these arguments waits."""
+    return any(
+        request.verb == verb and arguments.items() <= dict(request.arguments).items()
+        for request in waiting(state)
+    )
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Whether the daemon of the folder `state` starts no jobs, also after a restart."""
+
+    state: Path
+
+    def __bool__(self) -> bool:
+        return (self.state / PAUSED).exists()
+
+    def begin(self) -> None:
+        """Start no new job from now on."""
+        atomic.write(self.state / PAUSED, b"")
+
+    def end(self) -> None:
+        """Start jobs again."""
+        (self.state / PAUSED).unlink(missing_ok=True)
+        atomic.sync_folder(self.state)

@@ -1,0 +1,127 @@
+"""The state folder.
+
+    state/ledger.sqlite3 all jobs, attempts, published files and requests
+    state/claims/ID/     being moved out of an inbox, or back
+    state/jobs/ID/       claimed: claim.json (the files and their sources), files/, the checkpoint
+    state/thumbs/        thumbnails of inputs, by the digests of the files
+    state/previews/      larger previews that the page made, likewise
+    state/uploads/       uploads to the page in progress
+    state/sessions.json  sessions of the page, if it has a token
+    state/trash/         about to be removed
+    state/wake           a pipe: who writes into it wakes the daemon
+    state/lock           held by the daemon that works here; worker.lock by its worker
+    state/lock.json      describes that daemon
+
+The rename from claims to jobs commits a claim. The end of a job is in the ledger before its folder
+is removed.
+"""
+
+import json
+import os
+import platform
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from os.path import lexists
+from pathlib import Path
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import now
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ledger.claim import FILES
+
+LEDGER = "ledger.sqlite3"
+WAKE = "wake"
+PREVIEWS, UPLOADS = "previews", "uploads"
+"""The folders of previews that the page made, and of pictures that it received."""
+
+_HOLDER = "lock.json"
+_FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS)
+_KINDS: Mapping[str, Callable[[int], bool]] = {
+    **dict.fromkeys(_FOLDERS, stat.S_ISDIR),
+    **dict.fromkeys((_HOLDER, "status.json", ".status.json.tmp", "paused", "alive"), stat.S_ISREG),
+    WAKE: stat.S_ISFIFO,
+    # The ledger and its log have a check of their own, and a lock may be of any kind.
+    **dict.fromkeys((LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "lock", "worker.lock"), bool),
+}
+"""The names in the folder, each with the check of the mode of a file there."""
+
+
+class StateDir:
+    """The state folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads = (
+            root / name for name in _FOLDERS
+        )
+        self.lock, self.worker_lock = root / "lock", root / "worker.lock"
+        self.ledger, self.wake = root / LEDGER, root / WAKE
+
+    def make(self) -> None:
+        """Make what is missing, for this user alone, and empty the trash.
+
+        Raises OutputError if something else has the name of one of its files or folders.
+        """
+        atomic.make_folder(self.root)
+        self._restrict(self.root)
+        for name, is_right in _KINDS.items():
+            path = self.root / name
+            if lexists(path) and not is_right(path.lstat().st_mode):
+                raise OutputError(
+                    f"{path} is not a {'folder' if name in _FOLDERS else 'file'} of stylewatch, "
+                    "which needs that name: move it away"
+                )
+            self._restrict(path)
+        for folder in (self.claims, self.jobs, self.trash):
+            atomic.make_folder(folder)
+            self._restrict(folder)
+        with suppress(FileExistsError):
+            os.mkfifo(self.wake, 0o600)
+        for doomed in self.trash.iterdir():
+            atomic.remove(doomed)
+
+    def probe(self) -> None:
+        """Raise OSError if the folder cannot be written."""
+        mark = self.root / ".probe"
+        mark.write_bytes(b"can this be written?")
+        mark.unlink()
+
+    def write_holder(self) -> None:
+        """Record this process as the holder of the lock."""
+        holder = {"pid": os.getpid(), "host": platform.node(), "since": now()}
+        with suppress(OSError):
+            atomic.write(self.root / _HOLDER, json.dumps(holder).encode())
+
+    def holder(self) -> str:
+        """Describe the process that holds the lock."""
+        try:
+            holder = json.loads(atomic.read(self.root / _HOLDER, 10_000))
+            return shown(f"process {holder['pid']} on {holder['host']}, since {holder['since']}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return "which one is not known"
+
+    def files(self, job_id: str) -> Path:
+        """Return the folder of the claimed files of a job."""
+        return self.jobs / job_id / FILES
+
+    def claimed(self) -> set[str]:
+        """Return the ids of the jobs whose claim is complete."""
+        return {folder.name for folder in self.jobs.iterdir()}
+
+    def discard(self, job_id: str) -> None:
+        """Remove the folders of a job that has ended; if that fails, the next start does it."""
+        for above in (self.jobs, self.claims):
+            with suppress(OSError):
+                atomic.discard(above / job_id, self.trash)
+
+    @staticmethod
+    def _restrict(path: Path) -> None:
+        """Let only the owner use a file or a folder, if it exists."""
+        with suppress(OSError):  # another user's: that shows when it is used
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                path.chmod(0o700)
+            elif stat.S_ISREG(mode):
+                path.chmod(0o600)

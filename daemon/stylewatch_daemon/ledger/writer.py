@@ -1,0 +1,237 @@
+"""Changes of the ledger, by the daemon alone: each is whole and on the disk, or not made.
+
+WAL, and every commit synced: what was committed outlives a power cut.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter
+
+from stylewatch_daemon.base.errors import OutputError, SettingsError
+from stylewatch_daemon.base.model import Attempt, Job, OutputFile
+from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger
+
+SYNCHRONOUS = "FULL"
+"""Sync each commit before it returns."""
+
+_KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path", "kept": "key"}
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A claimed file in its inbox, and how it looked; an empty `sha256` is unknown."""
+
+    path: str
+    inode: int
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+
+    @property
+    def look(self) -> Look:
+        """Look that it had when it was claimed."""
+        return Look(self.inode, self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The files of a pair that were claimed and are still in the `inbox`; `key` is `Pair.key`.
+
+    If they are `doomed` they are to be removed: their copies are safe.
+    """
+
+    key: str
+    main: str
+    inbox: str
+    doomed: bool
+    files: tuple[KeptFile, ...]
+
+
+_FILES = TypeAdapter(tuple[KeptFile, ...])
+
+
+class LedgerWriter(Ledger):
+    """Writes the ledger; methods raise OutputError, and change nothing if they do."""
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the ledger at `path`, or make it, and bring it to the newest version.
+
+        Raises SettingsError on a network file system or for a newer version, DamagedError, and
+        OutputError if the disk cannot be written.
+        """
+        if mounts.is_remote(path.parent, mounts.table()):
+            raise SettingsError(
+                f"the state folder {path.parent} lies on a network file system, where a ledger "
+                "is not safe: set state.path to a folder on a disk of this machine"
+            )
+        schema.check_files(path)
+        if not path.exists():
+            _make(path)
+        with schema.translated_errors(path):
+            connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
+            try:
+                schema.check(connection, path)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+                connection.execute("PRAGMA foreign_keys = ON")
+                schema.upgrade(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection)
+
+    def close(self) -> None:
+        """Write the log into the file itself, and close it."""
+        with suppress(sqlite3.Error):  # else it is only done if nobody reads it any more
+            self._connection.execute("PRAGMA busy_timeout = 1000")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all changes of the block in one transaction, which may already have begun."""
+        if self._connection.in_transaction:  # part of something larger
+            yield
+            return
+        with schema.translated_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            before = self._connection.total_changes
+            try:
+                yield
+                if self._connection.total_changes == before:
+                    self._connection.execute("ROLLBACK")
+                    return
+                commit(self._connection)
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def put(self, job: Job) -> None:
+        """Enter a job, or replace its row. For `jobs.jobs` alone: it checks the transition."""
+        row = {**vars(job), "inputs": json.dumps([*map(asdict, job.inputs)])}
+        row["settings"] = None if job.settings is None else json.dumps(job.settings)
+        self._put("jobs", row)
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job with its attempts and its list of files."""
+        self._write("DELETE FROM jobs WHERE id = ?", job_id)
+
+    def put_attempt(self, job_id: str, number: int, attempt: Attempt) -> None:
+        """Write an attempt at a job; numbers count from 1."""
+        self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
+
+    def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
+        """List files of a job in its outbox; known paths get the new digests."""
+        with self.transaction():
+            for file in files:
+                self._put("files", {"job": job_id, **file._asdict()})
+
+    def drop_files(self, job_id: str, paths: Iterable[str]) -> None:
+        """Remove files from the list of a job."""
+        query = "DELETE FROM files WHERE job = ? AND path IN (SELECT value FROM json_each(?))"
+        self._write(query, job_id, json.dumps([*map(schema.sql_value, paths)]))
+
+    def dismiss(self, job_ids: Iterable[str], until: str = "") -> None:
+        """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
+        which = "id IN (SELECT value FROM json_each(?)) OR finished <= ?"
+        statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND ({which})"
+        self._write(statement, json.dumps([*job_ids]), until)
+
+    def expire(self, before: str) -> None:
+        """Remove the jobs that ended before that time."""
+        self._write(f"DELETE FROM jobs WHERE {schema.ENDED} AND finished < ?", before)
+
+    def remove_request(self, request_id: int) -> None:
+        """Remove a request, once it is carried out."""
+        self._write("DELETE FROM requests WHERE id = ?", request_id)
+
+    # -- claimed files that are still in their inbox
+
+    def keep(self, kept: Kept) -> None:
+        """Record that files of a pair were claimed and are still in the inbox."""
+        row = {"key": _ascii(kept.key), "main": _ascii(kept.main), "inbox": _ascii(kept.inbox),
+               "doomed": int(kept.doomed)}  # fmt: skip
+        self._put("kept", {**row, "files": json.dumps([*map(asdict, kept.files)])})
+
+    def kept(self, key: str) -> Kept | None:
+        """Return what was recorded under `key`."""
+        return next(iter(self._kept("WHERE key = ?", _ascii(key))), None)
+
+    def doomed(self) -> list[Kept]:
+        """Return all whose files are to be removed."""
+        return self._kept("WHERE doomed = 1")
+
+    def forget(self, main: str) -> None:
+        """Remove every record with this main file."""
+        self._write("DELETE FROM kept WHERE main = ?", _ascii(main))
+
+    def _kept(self, which: str, *values: str) -> list[Kept]:
+        kept = []
+        query = f"SELECT key, main, inbox, doomed, files FROM kept {which}"
+        for *texts, doomed, files in self._rows(query, *values):
+            key, main, inbox = map(json.loads, texts)
+            known = _FILES.validate_python(json.loads(files))
+            kept.append(Kept(key, main, inbox, bool(doomed), known))
+        return kept
+
+    def _put(self, table: str, row: Mapping[str, Any]) -> None:
+        self._write(_upsert(table, *row), *row.values())
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self.transaction(), schema.translated_errors(self.path):
+            self._connection.execute(statement, [schema.sql_value(value) for value in values])
+
+
+@cache
+def _upsert(table: str, *columns: str) -> str:
+    """Return the SQL that inserts a row, or replaces the row with its key."""
+    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return (
+        f"INSERT INTO {table} ({names}) VALUES ({places}) "
+        f"ON CONFLICT ({_KEYS[table]}) DO UPDATE SET {updates}"
+    )
+
+
+def _ascii(text: str) -> str:
+    """Return `text` as JSON, in which names that are not valid UTF-8 stay distinct."""
+    return json.dumps(text)
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    """Commit; until this returns, the transaction may be lost as a whole."""
+    connection.execute("COMMIT")
+
+
+def _make(path: Path) -> None:
+    """Make a ledger without jobs: it is complete, or not there; raises OutputError."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        for ending in schema.BESIDE:  # a log of a lost ledger would be written into the new one
+            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        new.touch(0o600)
+        with (
+            schema.translated_errors(path),
+            closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
+        ):
+            connection.execute("PRAGMA journal_mode = OFF")  # a log would be left by a kill
+            schema.upgrade(connection, path)
+        atomic.sync_file(new)
+        atomic.move(new, path)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"the ledger {path} cannot be made: {error.strerror or error}") from error

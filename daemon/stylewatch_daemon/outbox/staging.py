@@ -1,0 +1,149 @@
+"""Staging folders of attempts, and the files that an attempt announced there.
+
+An attempt on another machine gets a folder of its own, which no other attempt writes:
+
+    outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
+    outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
+    outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, which it refers to
+
+A machine that seems dead may only be cut off, and go on working. When the next attempt begins, it
+takes over the checkpoint first, then the other files; then the old folder is removed. The attempt
+announces again what its checkpoint refers to, and that publishes it. Nobody reads what the other
+machine writes from then on, and that machine cannot make the folder again.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from os.path import lexists
+from pathlib import Path, PurePosixPath
+
+from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.model import Attempt
+from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
+
+_ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
+"""Name of the folder of an attempt on another machine: its number, when and by whom it began."""
+
+
+def name(attempts: Sequence[Attempt]) -> str:
+    """Return the folder name of the last of `attempts`."""
+    last = attempts[-1]
+    stamp = re.sub(r"\D", "", last.started) or "0"
+    return f".{len(attempts)}-{stamp}-{last.pid}"
+
+
+def place(outbox: Outbox, job_id: str, attempts: Sequence[Attempt]) -> str:
+    """Return the folder, relative to `.staging`, in which the last attempt leaves its files."""
+    own = f"{job_id}/{name(attempts)}" if attempts else job_id
+    return own if lexists(f"{outbox.root}/{STAGING}/{own}") else job_id
+
+
+def attempt_folders(outbox: Path, job_id: str) -> list[str]:
+    """Return the names of the attempts' folders in a job's staging folder, the latest last.
+
+    Raises OutputError if a link leads to the staging folder, OSError if it cannot be listed.
+    """
+    try:
+        with (
+            safe_dirs.opened(outbox, f"{STAGING}/{job_id}") as staging,
+            os.scandir(staging) as entries,
+        ):
+            matches = [match for entry in entries if (match := _ATTEMPT.fullmatch(entry.name))]
+    except FileNotFoundError:
+        return []
+    return [match[0] for match in sorted(matches, key=lambda match: (int(match[1]), match[0]))]
+
+
+class AttemptFiles:
+    """Staged files of the attempts at a job; methods raise OutputError and OSError.
+
+    An attempt on this machine uses the folder of the job, one on another machine that of `begin`.
+
+    A worker writes a file first, and then announces it with its SHA-256. A file from another
+    machine counts only with exactly that checksum; files of this machine are not read again.
+    Announcements come late: losses.csv may already be that of a later stage. So a mismatch decides
+    nothing until the attempt ends; `mismatched` has the paths whose last one did not match.
+    """
+
+    def __init__(self, outbox: Outbox, job_id: str) -> None:
+        self._outbox, self._job_id = outbox, job_id
+        self.place = job_id
+        """The folder, relative to `.staging`, in which the attempt leaves its files."""
+        self.mismatched: set[str] = set()
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints, so that the next attempt begins at the beginning."""
+        for folder in self._folders():
+            self._outbox.clear(f"{folder}/{CLIP_FOLDER}")
+            with self._opened(folder) as handle, suppress(FileNotFoundError):
+                os.unlink(STAGED_CHECKPOINT, dir_fd=handle)
+
+    def begin(self, own: str) -> Path:
+        """Make the folder `own`, move the latest checkpoint there, and return its path there.
+
+        The frames of a clip come first, as the checkpoint refers to them.
+        """
+        self.place = f"{self._job_id}/{own}"
+        staging = self._outbox.staging(self.place)
+        for name in (CLIP_FOLDER, STAGED_CHECKPOINT):
+            for earlier in reversed(self._folders()):
+                with (
+                    self._opened(earlier) as source,
+                    self._opened(self.place) as target,
+                    suppress(FileNotFoundError),
+                ):
+                    safe_dirs.move(source, name, target)
+                    break
+        return staging / STAGED_CHECKPOINT
+
+    def take_over(self) -> None:
+        """Move the files of earlier attempts to the folder of this one, and remove their folders.
+
+        Of files with the same name that of the latest attempt stays.
+        """
+        job_folder = self._job_id
+        others = [each for each in (job_folder, *self._folders()) if each != self.place]
+        for folder in others:
+            for path in map(PurePosixPath, self._outbox.staged(folder)):
+                target = PurePosixPath(STAGING, self.place, path.parent)
+                with (
+                    self._opened(f"{folder}/{path.parent}") as source,
+                    safe_dirs.opened(self._outbox.root, str(target), lambda _: None) as made,
+                ):
+                    safe_dirs.move(source, path.name, made)
+        for folder in others:
+            if folder != job_folder:
+                self._outbox.clear(folder)
+
+    def check(self, path: str, sha256: str) -> bool:
+        """Return whether the file `path`, announced with that SHA-256, is staged.
+
+        In a folder of the attempt's own its bytes are compared, too, for `mismatched`.
+        """
+        staged = PurePosixPath(STAGING, self.place, path)
+        if self.place == self._job_id:
+            return lexists(f"{self._outbox.root}/{staged}")
+        digest = ""
+        try:
+            with (
+                safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
+                suppress(InputError),  # no regular file, so not the announced one
+            ):
+                digest = atomic.digest(staged.name, folder)
+        except FileNotFoundError:
+            return False
+        self.mismatched.discard(path)
+        if digest != sha256:
+            self.mismatched.add(path)
+        return True
+
+    def _folders(self) -> list[str]:
+        """Return the folders of the attempts that have one, relative to `.staging`."""
+        names = attempt_folders(self._outbox.root, self._job_id)
+        return [f"{self._job_id}/{name}" for name in names]
+
+    def _opened(self, folder: str) -> AbstractContextManager[int]:
+        return safe_dirs.opened(self._outbox.root, f"{STAGING}/{folder}")

@@ -1,1 +1,0 @@
-"""Child processes: starting, messages, wake-ups, waiting times between retries."""

@@ -1,1 +1,0 @@
-"""The job queue: order, batching, attempts, retries, series, finalization."""

@@ -1,1 +1,0 @@
-"""The daemon process: wiring, main loop, status updates."""

@@ -1,1 +1,0 @@
-"""The state directory and the ledger of all jobs."""

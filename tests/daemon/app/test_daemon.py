@@ -1,0 +1,287 @@
+"""The daemon starts its parts in order, processes its inboxes, and stops in order."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, killed_at
+from tests.daemon.world import (
+    EventExecutor,
+    FakeExecutor,
+    changed_settings,
+    make_inbox,
+    make_settings,
+)
+
+from stylewatch_daemon.app import daemon
+from stylewatch_daemon.app.daemon import Result, Summary, once, watch
+from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Demand
+
+pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
+
+PAIR = ("in/a/content.jpg", "in/a/style.jpg")
+
+
+def settings(root: Path) -> ServiceSettings:
+    inboxes = (make_inbox(root / "in", root / "out"),)
+    return make_settings(inboxes, root / "state", quiet_s=0.0)
+
+
+class Log(Reporter):
+    """Records events, and calls `on_done` after each job."""
+
+    def __init__(self, on_done: Callable[[str], object]) -> None:
+        self.on_done, self.events = on_done, list[str]()
+
+    def done(self, job: str, folder: Path) -> None:
+        self.events.append(job)
+        self.on_done(job)
+
+    def needs_restart(self, key: str) -> None:
+        self.events.append(key)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [("", 0), ("done canceled", 0), ("refused", 65), ("refused failed", 70),
+     ("failed blocked", 75), ("stopped", 75), ("waiting", 75)],
+)  # fmt: skip
+def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
+    summary: Any = {kind: (Result("a"),) for kind in kinds.split()}
+    assert Summary(**summary).exit_code == code
+
+
+# What keeps the daemon from starting
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.make()
+    state.write_holder()
+    process = rf"process {os.getpid()} on .* is at work"
+    with lock.held(state.lock), pytest.raises(SettingsError, match=process):
+        once(settings(tmp_path), executor=FakeExecutor())
+
+
+def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "ORPHAN_WITHIN", 0.01)
+    (tmp_path / "state").mkdir()
+    with lock.held(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
+        once(settings(tmp_path), executor=FakeExecutor())
+    assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inboxes": (make_inbox(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
+        ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
+        ({"cluster": Demand()}, r"Ray is not installed: `.*\[ray\]"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_made(
+    changes: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(sections, "version", version)
+    with pytest.raises(SettingsError, match=reason):
+        once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_the_name_of_the_state_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(OutputError, match="state cannot be written: Not a directory"):
+        once(settings(tmp_path), executor=FakeExecutor())
+
+
+def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "out")
+    for job_id, last_change in (("1", 99), ("2", 2)):
+        fill(outbox.staging(job_id), "final.png", "stages/1.png")
+        with killed_at(last_change):
+            outbox.clear(job_id)
+    (left,) = (outbox.root / ".staging/trash").iterdir()
+    assert {path.name for path in left.rglob("*.png")} == {"final.png", "1.png"}
+    assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
+    assert not left.exists()
+
+
+def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+import stylewatch_daemon.cli.run, stylewatch_daemon.app.alert_sender
+from stylewatch_daemon.app.daemon import once
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
+root = Path({str(tmp_path)!r})
+settings = ServiceSettings(
+    inboxes=(sections.Inbox(path=root / "in", outbox=root / "out"),),
+    state=sections.State(path=root / "state"),
+    watch=sections.Watch(quiet_s=0),
+)
+assert once(settings).exit_code == 0
+heavy = {{"torch", "numpy", "PIL", "onnxruntime", "ray", "starlette", "uvicorn", "apprise"}}
+heavy |= {{"matplotlib"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+# Running
+
+
+def test_one_run_paints_what_is_there_and_says_how_it_ended(tmp_path: Path) -> None:
+    fill(tmp_path, *PAIR, "in/half/content.jpg")
+    executor = FakeExecutor()
+    summary = once(settings(tmp_path), executor=executor)
+    assert summary.done == (Result("a"),)
+    assert [pair.name for pair in summary.incomplete] == ["half"]
+    assert summary.exit_code == 0
+
+
+def test_a_paused_run_leaves_its_jobs_for_the_next_one(tmp_path: Path) -> None:
+    fill(tmp_path, *PAIR)
+    requests.leave(tmp_path / "state", "pause")
+    summary = once(settings(tmp_path), executor=FakeExecutor())
+    assert (summary.waiting, summary.exit_code) == (("a",), 75)
+
+
+def test_a_drained_daemon_finishes_its_job_and_leaves(tmp_path: Path) -> None:
+    fill(tmp_path, *PAIR)
+    wakeup, executor = Wakeup(), EventExecutor()
+    asked: list[int] = []
+
+    def on_event() -> None:
+        if not asked:
+            fill(tmp_path, "in/b/content.jpg", "in/b/style.jpg")
+            asked.append(requests.leave(tmp_path / "state", "drain"))
+
+    executor.on_event = on_event
+    summary = watch(settings(tmp_path), Reporter(), executor, wakeup)
+    assert summary.done == (Result("a"),)
+    assert not (tmp_path / "out/b").exists()
+
+
+def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
+    fill(tmp_path, *PAIR)
+    executor = EventExecutor()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    executor.on_event = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        once(settings(tmp_path), executor=executor)
+    with reading(tmp_path / "state/ledger.sqlite3") as ledger:
+        job = ledger.find("a")
+    assert job is not None
+    assert (job.seen, job.faults, job.interruptions) == ("waiting", 0, 0)
+    assert once(settings(tmp_path), executor=FakeExecutor()).done == (Result("a"),)
+
+
+# New settings
+
+
+def test_the_settings_of_an_executor_stay_until_the_next_start(tmp_path: Path) -> None:
+    before, log = settings(tmp_path), Log(print)
+    changes = {"idle_s": 7.0, "batch": 3}
+    new = before.model_copy(update={"executor": before.executor.model_copy(update=changes)})
+    used: list[str] = []
+
+    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
+        return new, lambda: used.append("used")
+
+    now = daemon._reload(reread, before, log, SystemdNotifier({}))
+    assert (log.events, used) == (["executor"], ["used"])
+    assert now is not None and now.executor.batch == 3
+    assert now.executor.idle_s == before.executor.idle_s
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_new_settings_apply_from_the_next_job_if_they_are_valid(
+    right: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wakeup, used = Wakeup(), list[str]()
+    outbox = tmp_path / ("out2" if right else "in2/out")
+    inboxes = (make_inbox(tmp_path / "in2", outbox),)
+    new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
+    fill(tmp_path, *PAIR, "in2/b/content.jpg", "in2/b/style.jpg")
+
+    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
+        if not right:
+            wakeup.post(wakeup.stop)
+        return new, lambda: used.append("used")
+
+    log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
+    summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=reread)
+    assert [done.job for done in summary.done] == (["a", "b"] if right else ["a"])
+    if right:
+        assert (log.events, used) == (["a", "state.path", "b"], ["used"])
+        assert (tmp_path / "out2/b/receipt.json").exists()
+    else:
+        assert "lies in the inbox" in caplog.text
+        assert used == []
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# systemd
+
+
+@pytest.fixture
+def notified(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """What was sent to systemd since the last call."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.setblocking(False)
+
+        def messages() -> list[str]:
+            found = []
+            while True:
+                try:
+                    found.append(receiver.recv(4096).decode())
+                except BlockingIOError:
+                    return found
+
+        yield messages
+
+
+def test_systemd_hears_what_the_daemon_does(
+    tmp_path: Path, notified: Callable[[], list[str]]
+) -> None:
+    fill(tmp_path, *PAIR)
+    wakeup, at_work = Wakeup(), list[str]()
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "20000000"}
+    log = Log(lambda job: wakeup.stop())
+    watch(
+        settings(tmp_path), log, FakeExecutor(), wakeup, SystemdNotifier(environment),
+        at_work=lambda: at_work.append("at work"),
+    )  # fmt: skip
+    first, *more = notified()
+    assert (first, at_work) == ("READY=1", ["at work"])
+    assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(more)
+    assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in more
+    assert (tmp_path / "state/alive").exists()
+    assert "NOTIFY_SOCKET" not in environment

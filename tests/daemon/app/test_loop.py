@@ -1,0 +1,298 @@
+"""The main loop scans, runs jobs, and sleeps until something is due; by a clock set by hand."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
+from tests.daemon.world import EventExecutor, MoverNow, changed_settings, run_jobs
+
+from stylewatch_daemon.app.loop import (
+    GROWING_PATIENCE,
+    LEAVE_WITHIN,
+    MAX_WAIT,
+    MIN_INTERVAL,
+    NEWS_EVERY,
+    SHORTAGE_S,
+    START_FOR,
+    Loop,
+)
+from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.model import Cause, End, State
+from stylewatch_daemon.intake.watch import SCAN_S, Watch
+from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.waits import PAUSE, RETRY
+from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.worker.messages import Failed
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> JobsWorld:
+    return JobsWorld(tmp_path)
+
+
+def sleeping(
+    world: JobsWorld, loop: Loop, wake: Callable[[int], object] = lambda count: None
+) -> list[float]:
+    """Let time pass only while the loop sleeps; return how long it slept each time.
+
+    `wake` is called with the number of each sleep, from 1.
+    """
+    slept, wait = list[float](), loop.wakeup.wait
+
+    def sleep(seconds: float) -> bool:
+        if came := wait(0):
+            return came
+        slept.append(round(seconds, 3))
+        world.clock.now += seconds
+        wake(len(slept))
+        return wait(0)
+
+    vars(loop.wakeup)["wait"] = sleep
+    return slept
+
+
+def watch(
+    loop: Loop, systemd: SystemdNotifier | None = None, new: ServiceSettings | None = None
+) -> ServiceSettings | None:
+    """Run the loop without file events."""
+    return loop.watch(Watch([], print, "no"), systemd or SystemdNotifier({}), lambda: new)
+
+
+class EnoughError(Exception):
+    """The loop has slept often enough for a test."""
+
+
+def enough(at: int) -> Callable[[int], None]:
+    """Leave the loop at this sleep."""
+
+    def wake(count: int) -> None:
+        if count == at:
+            raise EnoughError
+
+    return wake
+
+
+# -- watching
+
+
+def test_a_pair_is_scanned_until_it_is_stable_and_then_painted(world: JobsWorld) -> None:
+    world.settings = changed_settings(world.settings, quiet_s=2)
+    loop = world.start()
+    sleeping(world, loop, lambda count: loop.wakeup.stop() if world.record.of("done") else None)
+    world.drop("a")
+    began = world.clock.now
+    assert watch(loop) is None
+    assert world.published == done("a")
+    assert 2 <= world.clock.now - began < 2 + 6 * NEWS_EVERY
+
+
+def test_without_file_events_scans_are_frequent(world: JobsWorld) -> None:
+    loop = world.start()
+    slept = sleeping(world, loop, enough(5))
+    with pytest.raises(EnoughError):
+        watch(loop)
+    assert set(slept[1:]) == {SCAN_S}
+    assert len(world.record.of("scanned")) >= 4
+
+
+class Eventful(Watch):
+    """File events work."""
+
+    works = True
+
+
+@pytest.mark.parametrize(
+    ("due", "seconds"),
+    [
+        ("a scan", 1000),
+        ("a ping", 10),
+        ("a job that crashed", RETRY.first),
+        ("an obstacle", PAUSE.first),
+        ("another try to write the ledger", LEDGER_RETRY_S),
+        ("news of a running job", NEWS_EVERY),
+        ("nothing for days", MAX_WAIT),
+    ],
+)
+def test_with_file_events_the_loop_sleeps_until_something_is_due(
+    due: str, seconds: float, world: JobsWorld
+) -> None:
+    rescan_s = 1e6 if due == "nothing for days" else 1000
+    world.settings = changed_settings(world.settings, quiet_s=0, rescan_s=rescan_s)
+    if "crashed" in due or "obstacle" in due:
+        world.executor.endings = [CRASH if "crash" in due else Failed("no device", Cause.DEVICE)]
+    loop = world.queued("a")
+    if "news" in due:
+        step(loop)
+        vars(world.executor)["events"] = lambda: iter(())
+    elif "ledger" in due:
+        loop.jobs.note_trouble(OutputError("the disk is full"))
+    else:
+        run_jobs(loop)
+    slept = sleeping(world, loop, enough(2))
+    environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "20000000"}
+    systemd = SystemdNotifier(environment if due == "a ping" else {})
+    with pytest.raises(EnoughError):
+        loop.watch(Eventful([], print, "no"), systemd, lambda: None)
+    assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
+
+
+def test_a_loop_with_many_jobs_to_start_gives_other_work_its_turn(world: JobsWorld) -> None:
+    names = [f"a{number}" for number in range(9)]
+    loop = world.queued(*names)
+    world.executor.at_once = 9
+    put_attempt = writer.LedgerWriter.put_attempt
+
+    def slowly(*args: Any) -> None:
+        world.clock.now += START_FOR / 2
+        put_attempt(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer.LedgerWriter, "put_attempt", slowly)
+        loop.round()
+        assert len(world.executor.going) == 2
+        assert loop.wakeup.wait(0), "it goes on at once"
+        run_jobs(loop)
+    assert world.published == done(*names)
+
+
+def test_new_settings_do_not_wait_for_running_jobs(world: JobsWorld) -> None:
+    world.executor.endings = [CRASH]
+    loop, new = world.queued("a"), changed_settings(world.settings, attempts=1)
+    step(loop)
+    loop.wakeup.reload()
+    assert watch(loop, new=new) is new
+    assert loop.attempts.running
+    loop.apply_settings(new)
+    loop.wakeup.reload()
+    sleeping(world, loop, lambda count: loop.wakeup.stop() if world.record.of("failed") else None)
+    assert watch(loop) is None, "wrong settings change nothing"
+    assert world.job("a").end is End.FAILED, "after one attempt, as the new settings have it"
+
+
+def test_a_drained_loop_stops_once_the_running_jobs_have_ended(world: JobsWorld) -> None:
+    loop = world.queued("a", "b")
+    step(loop)
+    requests.leave(world.state.root, "drain")
+    sleeping(world, loop, enough(50))
+    assert watch(loop) is None
+    assert (world.job("a").end, world.job("b").state) == (End.DONE, State.QUEUED)
+
+
+def test_a_damaged_ledger_ends_the_daemon(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.started("a")
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    monkeypatch.setattr(writer, "commit", lambda *_: raise_(error))
+    with pytest.raises(DamagedError):
+        run_jobs(loop)
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+# -- stopping
+
+
+def test_when_it_stops_nothing_more_is_claimed_and_the_worker_keeps_a_checkpoint(
+    world: JobsWorld,
+) -> None:
+    executor = world.executor = EventExecutor()
+    loop = world.queued("a")
+
+    def stop() -> None:
+        if not loop.wakeup.stopping:
+            loop.wakeup.stop()
+            world.drop("b")
+
+    executor.on_event = stop
+    sleeping(world, loop)
+    watch(loop)
+    assert (world.job("a").state, loop.attempts.running) == (State.QUEUED, {})
+    assert (world.inbox / "b/content.jpg").exists()
+
+
+def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.queued("a")
+    monkeypatch.setattr(MoverNow, "do", lambda *_: None)
+    requests.leave(world.state.root, "cancel", job=world.job("a").id)
+    step(loop)
+    began, _ = world.clock.now, sleeping(world, loop)
+    loop.stop()
+    assert LEAVE_WITHIN < world.clock.now - began < LEAVE_WITHIN + 2
+    monkeypatch.undo()
+    world.run()
+    assert world.job("a").end is End.CANCELED
+
+
+# -- once
+
+
+PATIENCE = 20.0
+
+
+def test_one_run_waits_for_crashed_jobs_and_not_for_obstacles(world: JobsWorld) -> None:
+    world.executor.endings = [CRASH, CRASH, Failed("no device", Cause.DEVICE)]
+    world.drop("a", "b")
+    loop = world.start()
+    sleeping(world, loop)
+    loop.run_once(2, PATIENCE)
+    assert {world.job(name).seen for name in "ab"} == {"waiting"}
+    assert len(world.executor.orders) == 3
+    assert set(loop.blocked.values()) == {"no device"}
+
+
+@pytest.mark.parametrize(("kind", "patience"), [("changing", 1), ("cut off", GROWING_PATIENCE)])
+def test_one_run_waits_for_changing_files_for_a_while_and_does_the_others(
+    kind: str, patience: int, world: JobsWorld
+) -> None:
+    if kind == "cut off":
+        world.inspector.says = {"b": "cut off"}
+        world.settings = changed_settings(world.settings, truncated_s=10_000)
+    world.drop("a", "b")
+    loop = world.start()
+
+    def write(count: int) -> None:
+        with (world.inbox / "b/content.jpg").open("a") as file:
+            file.write("more" if kind == "changing" else "")
+
+    sleeping(world, loop, write)
+    began = world.clock.now
+    loop.run_once(2, PATIENCE)
+    assert world.published == done("a")
+    assert [pair.name for pair in loop.intake.incomplete] == ["b"]
+    waited = world.clock.now - began
+    assert patience * PATIENCE <= waited < (patience + 2) * PATIENCE
+
+
+def test_one_run_does_not_wait_long_if_pictures_cannot_be_inspected(world: JobsWorld) -> None:
+    world.drop("a")
+    loop = world.start()
+    world.inspector.silent, world.inspector.trouble = True, "no process can be started"
+    sleeping(world, loop)
+    began = world.clock.now
+    loop.run_once(2, PATIENCE)
+    assert world.job("a").state is State.CLAIMED
+    assert SHORTAGE_S < world.clock.now - began < SHORTAGE_S + 2 * PATIENCE
+
+
+def test_one_run_ends_though_the_ledger_cannot_be_written(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("a")
+    loop = world.start()
+    sleeping(world, loop)
+    error = sqlite3.OperationalError("database or disk is full")
+    monkeypatch.setattr(writer, "commit", lambda *_: raise_(error))
+    loop.run_once(2, PATIENCE)
+    assert "the ledger" in loop.blocked
+    assert world.published == {} and (world.inbox / "a/content.jpg").exists()

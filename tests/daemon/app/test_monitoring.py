@@ -1,0 +1,127 @@
+"""The log, the metrics and the notifications of systemd."""
+
+import json
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from tests.daemon.disks import full_stream
+
+from stylewatch_daemon.app.monitoring import (
+    LOGGER,
+    Metrics,
+    SystemdNotifier,
+    log_wrong_settings,
+    logging_as,
+)
+from stylewatch_daemon.base.model import Cause, End, Progress, Started
+from stylewatch_daemon.settings.sections import Log
+
+TRACE = ["Traceback ...", "KeyError: 'x'"]
+FAULT = {"job": "sea", "trace": "\n".join(TRACE)}
+
+
+def test_the_log_names_jobs_and_has_traces_at_level_debug(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for settings, quiet, lines in (
+        (Log(level="debug"), False, ["stylewatch: b", "stylewatch: sea: c", *TRACE]),
+        (Log(level="warning"), False, ["stylewatch: b", "stylewatch: sea: c"]),
+        (Log(level="debug"), True, ["stylewatch: sea: c"]),
+    ):
+        with logging_as(settings, quiet=quiet) as log:
+            logging.getLogger(f"{LOGGER}.watch").warning("b")
+            log.error("c", extra=FAULT)
+        assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_as(Log(format="json"), quiet=True) as log:
+        log.error("failed: %s", "über", extra=FAULT)
+        log_wrong_settings("line 1: no\nline 2: 100% no")
+    first, *more = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first.pop("time").endswith("+00:00")
+    assert first == {"level": "error", "event": "failed: über", **FAULT}
+    old = "the new settings are wrong; the old ones still apply"
+    assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
+
+
+def test_a_log_on_a_full_disk_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_stream() as full, logging_as(Log(), quiet=False) as log:
+        monkeypatch.setattr(sys, "stderr", full)
+        log.error("c", extra=FAULT)
+
+
+def test_steps_are_timed_within_an_attempt() -> None:
+    started, metrics = Started("sketch", "cpu", ((8, 8),), (9,)), Metrics()
+    for job, step, seconds in (
+        ("sea", 1, 5.0), ("wave", 1, 1.0), ("sea", 2, 7.0), ("wave", 2, 1.5), ("sea", 2, 100.0),
+    ):  # fmt: skip
+        if seconds in (5.0, 100.0):  # an attempt that continues from an earlier step
+            metrics.job_started(job, started)
+        metrics.progress(job, Progress(step, 9, (8, 8), 1.0, seconds))
+    plain = metrics.plain()
+    assert (plain["steps"], plain["seconds"]["steps"]) == (2, 2.5)
+
+
+def test_scans_stages_and_ends_are_counted(tmp_path: Path) -> None:
+    stage = tmp_path / "stages/0001.png"
+    stage.parent.mkdir()
+    stage.touch()
+    (tmp_path / "final.png").touch()
+    os.utime(stage, (1000.0, 1000.0))
+    metrics = Metrics(clock=lambda: 1000.25)
+    metrics.scanned(0.5)
+    for path in (stage, tmp_path / "final.png", stage.with_name("gone.png")):
+        metrics.staged("sea", path)
+    metrics.done("sun", tmp_path)
+    metrics.canceled("moon", tmp_path)
+    for for_good in (False, True):
+        metrics.failed("sea", "it hung", Cause.WORKER, "", for_good=for_good)
+    for cause in (Cause.PICTURE, Cause.SETTINGS, Cause.PICTURE):
+        metrics.refused("sky", "no", cause, tmp_path)
+    assert json.loads(json.dumps(metrics.plain())) == {
+        "scans": 1, "steps": 0, "stages": 1, "done": 1, "canceled": 1,
+        "seconds": {"scans": 0.5, "steps": 0.0, "stages": 0.25},
+        "ended": [
+            {"state": End.FAILED, "cause": Cause.WORKER, "count": 1},
+            {"state": End.REFUSED, "cause": Cause.PICTURE, "count": 2},
+            {"state": End.REFUSED, "cause": Cause.SETTINGS, "count": 1},
+        ],
+    }  # fmt: skip
+
+
+def test_each_notification_is_a_datagram() -> None:
+    address = f"@stylewatch-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(address.replace("@", "\0"))
+        receiver.settimeout(10)
+        systemd = SystemdNotifier({"NOTIFY_SOCKET": address})
+        systemd.ready()
+        for _ in range(2):  # an unchanged status is not sent again; none forges another message
+            systemd.status("painting sea\nMAINPID=1 \udcff")
+        systemd.ping()
+        systemd.stopping()
+        systemd.reloading()
+        *messages, reloading = [receiver.recv(4096).decode() for _ in range(5)]
+    stopping = "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000"
+    assert messages == ["READY=1", "STATUS=painting sea MAINPID=1 ?", "WATCHDOG=1", stopping]
+    assert reloading.startswith("RELOADING=1\nMONOTONIC_USEC=")
+
+
+def test_pings_are_due_after_half_the_watchdog_interval() -> None:
+    for pid, microseconds, every in (
+        (os.getpid(), "3600000000", 1800.0), (1, "4000000", None), (os.getpid(), "soon", None),
+    ):  # fmt: skip
+        environment = {"NOTIFY_SOCKET": "@nobody", "HOME": "/home/somebody",
+                       "WATCHDOG_USEC": microseconds, "WATCHDOG_PID": str(pid)}  # fmt: skip
+        systemd = SystemdNotifier(environment)
+        assert environment == {"HOME": "/home/somebody"}, "children inherit no variable"
+        assert (systemd.ping_every, systemd.ping_due()) == (every, every is not None)
+        systemd.ping()  # nobody listens
+        assert not systemd.ping_due()

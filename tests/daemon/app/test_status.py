@@ -1,0 +1,230 @@
+"""The status: `_status.txt` in each outbox for people, `status.json` for programs."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.clock import Clock
+
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.app.status import (
+    AT_LEAST_EVERY,
+    AT_MOST_EVERY,
+    MAX_REFUSALS,
+    MAX_WAITING,
+    NOT_RUNNING,
+    NOTHING_TO_DO,
+    PAUSE_PER_SECOND,
+    PAUSED,
+    InboxStatus,
+    Running,
+    Snapshot,
+    StatusFiles,
+)
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.files.permissions import Sharing
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+
+class World(Reporter):
+    """Two outboxes with an inbox each, and the files of their status."""
+
+    def __init__(self, root: Path, ledger: LedgerWriter) -> None:
+        self.state, self.ledger, self.clock = root / "state", ledger, Clock()
+        self.ours, self.theirs = root / "ours", root / "theirs"
+        self.unmounted: list[Path] = []
+        self.reports: list[Mapping[str, str]] = []
+        self.seconds_to_check = 0.0
+        for folder in (self.ours, self.theirs):
+            folder.mkdir()
+        self.status = StatusFiles(
+            self.state, self, self._check_mount, self.clock, lambda: {"time": self.clock.now}
+        )
+        self.status.apply([self.ours, self.theirs], Sharing(mode=0o664))
+
+    def _check_mount(self, folder: Path) -> None:
+        self.clock.now += self.seconds_to_check
+        if folder in self.unmounted:
+            raise OutputError("it is not mounted")
+
+    def blocked(self, trouble: Mapping[str, str]) -> None:
+        self.reports.append(trouble)
+
+    def enter(self, *names: str, outbox: Path | None = None, **values: Any) -> None:
+        time, where = "2026-01-02T12:00:00+00:00", str(outbox or self.ours)
+        for name in names:
+            job = Job(f"id-{name}", name, "in", where, time, finished=time, **values)
+            self.ledger.put(job)
+
+    def snapshot(self, *running: Running, **values: Any) -> Snapshot:
+        half = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
+        inboxes = [
+            InboxStatus(Path("in"), self.ours, [half], {"sky": "no disk"}, ["tmp is skipped"]),
+            InboxStatus(Path("in2"), self.theirs),
+        ]
+        return Snapshot(inboxes, {job.id: (self.ours, job) for job in running}, **values)
+
+    def update(self, snapshot: Snapshot) -> tuple[str, str]:
+        """Update the status; return the texts in the outboxes."""
+        self.status.update(snapshot, self.ledger)
+        paths = [outbox / "_status.txt" for outbox in (self.ours, self.theirs)]
+        ours, theirs = (path.read_text() if path.exists() else "" for path in paths)
+        return ours, theirs
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        return status_json.read(self.state) or {}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    (tmp_path / "state").mkdir()
+    with closing(LedgerWriter.open(tmp_path / "state/ledger.sqlite")) as ledger:
+        yield World(tmp_path, ledger)
+
+
+def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
+    world.enter("next", "trip", "soon")
+    world.enter("far", outbox=world.theirs, state=State.CLAIMED)
+    failed: dict[str, Any] = {"state": State.ENDED, "reason": "a fault"}
+    world.enter("bad", "worse", end=End.FAILED, **failed)
+    world.enter("dismissed", end=End.REFUSED, dismissed=True, **failed)
+    trip = Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu", "id-trip")
+    soon = Running("soon", id="id-soon")
+    ours, theirs = world.update(world.snapshot(trip, soon, blocked={"cpu": "gone"}, events=False))
+    assert ours.split("\n\n")[1:] == [
+        "Running:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
+        "Queue:\n  next",
+        "Incomplete:\n  half: waits for a style picture",
+        "Problems:\n  sky: no disk\n  cpu: gone",
+        "Refused or failed (see _refused):\n  bad: a fault\n  worse: a fault",
+        "Notes:\n  tmp is skipped\n",
+    ]
+    assert theirs.split("\n\n")[1:] == ["Queue:\n  far", "Problems:\n  cpu: gone\n"]
+    plain = world.plain
+    nothing = status_json.nothing()
+    assert (plain.keys(), plain["health"].keys()) == (nothing.keys(), nothing["health"].keys())
+    assert plain.pop("at").endswith("+00:00") and plain["health"].pop("since").endswith("+00:00")
+    assert plain["health"].pop("version")[0].isdigit()
+    world.update(world.snapshot(blocked={"cpu": "gone"}))
+    world.update(world.snapshot())
+    assert world.reports == [{"sky": "no disk", "cpu": "gone"}, {"sky": "no disk"}]
+    assert plain == {
+        "inboxes": [{"path": "in", "outbox": str(world.ours)},
+                    {"path": "in2", "outbox": str(world.theirs)}],
+        "counts": {**dict.fromkeys(SEEN, 0), "waiting": 4, "failed": 2},
+        "running": [
+            {"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
+             "seconds_left": 9.5, "device": "cpu", "id": "id-trip", "unit": "step"},
+            {"job": "soon", "step": 0, "steps": 0, "loss": None, "size": None,
+             "seconds_left": None, "device": "", "id": "id-soon", "unit": "step"},
+        ],
+        "waiting": ["next", "far"],
+        "incomplete": [{"name": "half", "waits_for": "a style picture", "files": ["in/half.jpg"]}],
+        "refused": [{"job": job, "reason": "a fault"} for job in ("bad", "worse")],
+        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
+                   "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
+        "meters": {"time": world.clock.now},
+    }  # fmt: skip
+
+
+def test_a_status_is_short_and_says_first_that_nothing_runs(world: World) -> None:
+    _, theirs = world.update(world.snapshot())
+    assert NOTHING_TO_DO in theirs
+    world.enter(*(f"a-{number:03}" for number in range(MAX_WAITING + 5)))
+    ended: dict[str, Any] = {"state": State.ENDED, "end": End.REFUSED, "reason": "no picture"}
+    world.enter(*(f"b-{number:03}" for number in range(MAX_REFUSALS + 5)), **ended)
+    ours, theirs = world.update(world.snapshot(leaving=True, paused=True))
+    assert f"\n\n{NOT_RUNNING}\n\n{PAUSED}\n\nQueue:\n  a-000\n" in ours
+    assert f"  a-{MAX_WAITING - 1:03}\n  ... and 5 more\n\n" in ours
+    assert "(see _refused):\n  b-005: no picture\n" in ours, "the latest"
+    assert NOTHING_TO_DO not in theirs
+    assert (world.plain["health"]["at_work"], world.plain["health"]["paused"]) == (False, True)
+
+
+def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:
+    world.unmounted = [world.ours]
+    _, theirs = world.update(world.snapshot())
+    assert theirs and world.plain
+    assert list(world.ours.iterdir()) == []
+    world.unmounted = []
+    world.theirs.rename(world.theirs.with_name("away"))
+    world.state.rename(world.state.with_name("gone"))
+    ours, _ = world.update(world.snapshot(leaving=True))
+    assert NOT_RUNNING in ours and not world.theirs.exists()
+
+
+def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: pytest.fail("nothing depends on the status"))
+    path, earlier = world.ours / "_status.txt", world.ours / ".0123456789abcdef.tmp"
+    earlier.touch()  # by a daemon that was killed
+    for sharing, paused, mode in (
+        (None, False, 0o664), (None, False, None), (None, True, 0o664),
+        (Sharing(0o600), True, 0o600),
+    ):  # fmt: skip
+        if sharing is not None:
+            world.status.apply([world.ours], sharing)
+        path.unlink(missing_ok=True)
+        world.update(world.snapshot(paused=paused))
+        assert (path.stat().st_mode & 0o777 if path.exists() else None) == mode
+        assert not earlier.exists()
+
+
+def test_json_is_written_after_a_change_or_a_while_and_not_too_often(world: World) -> None:
+    status, path = world.status, world.state / status_json.FILE_NAME
+    for seconds, paused, is_written in (
+        (0.0, False, True), (AT_MOST_EVERY, False, False), (AT_MOST_EVERY, True, True),
+        (AT_LEAST_EVERY, True, True),
+    ):  # fmt: skip
+        world.clock.now += seconds
+        path.unlink(missing_ok=True)
+        assert status.publish_due()
+        status.publish(world.snapshot(paused=paused), world.ledger)
+        assert (path.exists(), status.publish_due()) == (is_written, False)
+    assert world.plain["meters"] == {"time": world.clock.now}
+    assert not path.with_name(f".{path.name}.tmp").exists()
+
+
+def test_a_slow_disk_takes_a_small_share_of_the_time(world: World) -> None:
+    world.update(world.snapshot())
+    world.clock.now += 4.0
+    assert (world.status.due(5.0), world.status.due(4.0)) == (False, True)
+    world.seconds_to_check = 0.5  # in each of two outboxes
+    world.update(world.snapshot())
+    for seconds, is_due in ((PAUSE_PER_SECOND - 2, False), (2, True)):
+        world.clock.now += seconds
+        assert (world.status.due(5.0), world.status.publish_due()) == (is_due, is_due)
+
+
+def test_no_text_in_json_forges_a_line_or_reaches_a_terminal(world: World) -> None:
+    evil, safe = "a\x1b[2J\u202e\x9b\nb", "a?[2J???b"
+    world.enter(evil, state=State.ENDED, end=End.REFUSED, reason="first\x1b\nsecond")
+    inboxes = [InboxStatus(Path("in"), world.ours, [Pair(evil, None, waits_for="\udcff")])]
+    world.update(Snapshot(inboxes, {"id": (world.ours, Running(evil))}))
+    assert world.plain["running"][0]["job"] == safe
+    assert world.plain["incomplete"] == [{"name": safe, "waits_for": "?", "files": []}]
+    assert world.plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"health": 1}', "[" * 99999])
+def test_a_damaged_file_is_no_status(content: str, tmp_path: Path) -> None:
+    (tmp_path / status_json.FILE_NAME).write_text(content)
+    assert status_json.read(tmp_path) is None
+
+
+def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
+    assert not status_json.is_at_work(tmp_path)
+    with lock.held(tmp_path / "lock"):
+        assert status_json.is_at_work(tmp_path)
+    with lock.shared(tmp_path / "lock"):
+        assert not status_json.is_at_work(tmp_path), "a shared lock is no daemon"
+    with pytest.raises(OutputError, match="cannot be read"):
+        status_json.is_at_work(tmp_path / "lock")

@@ -1,0 +1,174 @@
+"""A child process: its start, its messages, and its end."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from tests.daemon.world import child_pids
+
+from stylewatch_daemon.base import child as module
+from stylewatch_daemon.base.child import Child, decode, encode, received, send
+from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.model import Progress
+from stylewatch_daemon.intake.inspection.messages import Begun
+from stylewatch_daemon.worker.messages import Done, Event, Staged
+
+HERE = "tests.daemon.base.test_child"
+READY = Staged("ready", "12ab")
+ORPHAN = f"""
+import time, sys
+sys.path.append({str(Path(__file__).parents[3])!r})
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.worker.messages import Staged
+child = Child("{HERE}:hang", name="test")
+child.receive(Staged)
+print(child.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def echo(pipe: Connection, *prefix: str) -> None:
+    """Send back each string, until the parent closes the connection."""
+    send(pipe, READY)
+    while (text := received(pipe)) is not None:
+        send(pipe, Staged("".join((*prefix, text)), ""))
+
+
+def hang(pipe: Connection) -> None:
+    send(pipe, READY)
+    while True:
+        signal.pause()
+
+
+def with_grandchild(pipe: Connection) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"], close_fds=False)
+    print("noise", sleeper.pid, flush=True)
+    send(pipe, Staged(str(sleeper.pid), ""))
+    hang(pipe)
+
+
+def start(entry: str = "echo", *args: Any, **options: Any) -> Child:
+    return Child(f"{HERE}:{entry}", *args, name="test", **options)
+
+
+def await_end(pid: int) -> None:
+    """Wait until the process is gone, or a zombie."""
+    with suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_messages_go_both_ways_until_the_child_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)  # no module is imported from there
+    child = start("echo", "a", "b")
+    assert child.receive(Staged) == READY
+    child.send("c")
+    assert child.receive(Begun, Staged, timeout=60) == Staged("abc", "")
+    assert child.is_alive() and child_pids("test") == [child.pid]
+    with pytest.raises(TimeoutError):
+        child.receive(Staged, timeout=0.01)
+    child.stop()
+    assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
+
+
+def test_a_child_ignores_signals_and_is_killed_when_it_does_not_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STOP_TIMEOUT", 0.1)
+    child = start("hang")
+    child.receive(Staged)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(child.pid, number)
+    assert child.exit_reason() == ""
+    child.stop()
+    assert child.exit_reason() == "signal 9, often for want of memory"
+
+
+def test_a_child_exits_when_its_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    await_end(pid)
+
+
+def test_an_isolated_child_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w+b") as output:
+        child = start("with_grandchild", isolated=True, output=output)
+        pid = int(child.receive(Staged).path)
+        assert os.getsid(child.pid) == child.pid
+        child.kill()
+    assert (tmp_path / "output").read_text() == f"noise {pid}\n"
+    await_end(pid)
+    with pytest.raises(OSError):
+        child.send("x")
+
+
+def test_a_grandchild_does_not_keep_the_connection_open() -> None:
+    child = start("with_grandchild")
+    pid = int(child.receive(Staged).path)
+    child.receive(Staged)
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(EOFError):
+        child.receive(Staged, timeout=60)
+    child.kill()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(ShortageError, match="no process or thread can be started"):
+        start()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "garbage may be closed meanwhile"
+
+
+class Evil:
+    """Would create a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
+
+
+def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path) -> None:
+    loss: Any = np.float32(0.5)
+    assert decode(encode(Progress(1, 2, (1, 1), loss, seconds=0.0)), Progress).loss == 0.5
+    with pytest.raises(TypeError, match="cannot be sent"):
+        encode(Done({"receipt": lambda: None}))
+    with pytest.raises(ValueError, match="an invalid message"):
+        decode(pickle.dumps(Evil(tmp_path / "mark")), *get_args(Event))
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b'["Staged"]',
+        b'["Staged", {"path": null, "sha256": "12ab"}]',
+        b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
+        encode(Begun("a kind that is not expected")),
+        b"[" * 100_000,
+    ],
+)
+def test_an_invalid_message_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="an invalid message"):
+        decode(data, *get_args(Event))

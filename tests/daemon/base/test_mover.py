@@ -1,0 +1,102 @@
+"""The mover works in threads, and the main loop gets the results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from threading import Event, get_ident
+
+import pytest
+from tests.daemon.faults import no_threads
+
+from stylewatch_daemon.base.errors import OutputError, ShortageError
+from stylewatch_daemon.base.mover import LONG, Mover, Step
+from stylewatch_daemon.base.wakeup import Wakeup
+
+
+class World:
+    """A mover, the loop that it posts to, and the results that came."""
+
+    def __init__(self) -> None:
+        self.wakeup = Wakeup()
+        self.mover = Mover(self.wakeup.post)
+        self.results: list[tuple[object, int]] = []
+
+    def do(self, work: Callable[[Step], object], size: int = 0) -> None:
+        self.mover.do(work, lambda result: self.results.append((result, get_ident())), size)
+
+    def result(self) -> object:
+        """Return the next result, which came in this thread."""
+        while not self.results:
+            assert self.wakeup.wait(60)
+        result, thread = self.results.pop(0)
+        assert thread == get_ident()
+        return result
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    with closing(made.mover):
+        yield made
+
+
+def test_work_is_done_in_another_thread_in_the_order_it_came(world: World) -> None:
+    order: list[int] = []
+
+    def work(number: int, step: object) -> int:
+        order.append(number)
+        return get_ident()
+
+    for number in range(5):
+        world.do(partial(work, number))
+    threads = {world.result() for _ in range(5)}
+    assert len(threads) == 1 and get_ident() not in threads
+    assert order == [*range(5)]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ValueError("no"), KeyError("x")])
+def test_an_error_is_the_result_and_stops_no_other_work(error: Exception, world: World) -> None:
+    def fail(step: Step) -> None:
+        raise error
+
+    world.do(fail)
+    world.do(lambda step: "done")
+    assert [world.result(), world.result()] == [error, "done"]
+
+
+def test_small_files_do_not_wait_for_a_long_one(world: World) -> None:
+    may_end = Event()
+    world.do(lambda step: may_end.wait(60), LONG + 1)
+    world.do(lambda step: "small", LONG)
+    assert world.result() == "small"
+    may_end.set()
+    assert world.result() is True
+
+
+def test_closing_ends_running_work_at_its_next_step_and_begins_no_other(world: World) -> None:
+    running, ended = Event(), list[str]()
+
+    def work(step: Step) -> None:
+        running.set()
+        try:
+            while True:
+                step()
+        except OutputError as error:
+            ended.append(str(error))
+
+    world.do(work)
+    world.do(lambda step: ended.append("begun after the end"))
+    assert running.wait(60)
+    world.mover.close()
+    assert ended == ["copying was stopped; the next start goes on with it"]
+    assert not world.wakeup.wait(0) and world.results == [], "the daemon is gone"
+
+
+def test_work_that_gets_no_thread_ends_with_an_error_and_is_not_done_later(world: World) -> None:
+    done: list[str] = []
+    with no_threads():
+        world.do(lambda step: done.append("refused"))
+        assert isinstance(world.result(), ShortageError)
+    world.do(lambda step: done.append("later"))
+    assert world.result() is None
+    assert done == ["later"]

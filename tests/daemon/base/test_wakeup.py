@@ -1,0 +1,101 @@
+"""Wake-ups of the main loop, the signals that cause them, and the delays between retries."""
+
+import os
+import signal
+from functools import partial
+from threading import Thread, get_ident
+
+import pytest
+
+from stylewatch_daemon.base.wakeup import (
+    Backoff,
+    Pauses,
+    Wakeup,
+    reloads_on_signal,
+    stops_on_signals,
+)
+
+
+def test_what_threads_post_is_called_in_order_by_the_loop_that_waits() -> None:
+    wakeup, called = Wakeup(), list[tuple[int, int]]()
+    for number in range(3):
+        call = partial(lambda number: called.append((number, get_ident())), number)
+        thread = Thread(target=wakeup.post, args=[call])
+        thread.start()
+        thread.join()
+    assert called == []
+    assert wakeup.wait(0)
+    assert called == [(number, get_ident()) for number in range(3)]
+    assert not wakeup.wait(0)
+    wakeup.post(lambda: wakeup.post(wakeup.stop))  # a call that posts another one
+    assert wakeup.wait(60) and not wakeup.stopping
+    assert wakeup.wait(60) and wakeup.stopping
+
+
+def test_a_request_for_a_scan_wakes_the_loop_and_is_kept_until_it_is_cleared() -> None:
+    wakeup = Wakeup()
+    wakeup.request_scan()
+    assert wakeup.wait(60) and wakeup.scan_requested
+    assert not wakeup.wait(0) and wakeup.scan_requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
+    wakeup, before = Wakeup(), signal.getsignal(number)
+    with stops_on_signals(wakeup):
+        os.kill(os.getpid(), number)
+        assert wakeup.wait(60) and wakeup.stopping
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
+    ignored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakeup, terminals = Wakeup(), {0}
+    before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(os, "isatty", lambda file: file in terminals)
+    try:
+        inherited = signal.SIG_IGN if ignored else signal.SIG_DFL  # ignored as under nohup
+        signal.signal(signal.SIGHUP, inherited)
+        with reloads_on_signal(wakeup):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert (wakeup.reloading, wakeup.stopping) == (not ignored, False)
+            terminals.clear()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert wakeup.stopping == (not ignored)
+        assert signal.getsignal(signal.SIGHUP) is inherited
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("failures", "chance", "least", "seconds"),
+    [(1, 1.0, 0.0, 2.0), (3, 0.5, 0.0, 4.0), (5000, 1.0, 0.0, 60.0), (3, 0.5, 0.5, 6.0)],
+)
+def test_a_delay_doubles_up_to_its_maximum_and_chance_shortens_it(
+    failures: int, chance: float, least: float, seconds: float
+) -> None:
+    assert Backoff(first=2.0, most=60.0, least=least).seconds(failures, chance) == seconds
+
+
+def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
+    now = 0.0
+    pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now, lambda: 1.0)
+    for _ in range(3):
+        pauses.begin("a")  # no longer while it waits
+    assert pauses.held() == {"a"} and pauses.soonest() == 2.0
+    now = 2.0
+    assert pauses.held() == frozenset() and pauses.all() == {"a"} and pauses.soonest() is None
+    pauses.begin("a")
+    pauses.begin("b")
+    now = 5.0
+    assert pauses.held() == {"a"}
+    pauses.release("a")
+    assert pauses.held() == frozenset()
+    pauses.begin("a")
+    assert pauses.soonest() == 8.0
+    pauses.forget("a")
+    assert pauses.all() == {"b"}

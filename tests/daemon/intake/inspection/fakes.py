@@ -1,0 +1,40 @@
+"""Entries for inspection processes in tests; this loads little, so that they start soon."""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+
+from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
+
+
+def fake(question: Question) -> Iterator[Begun | NotNow | Inspected]:
+    """In the child: do as the names of the files say, `once` only the first time."""
+    for path in question.files:
+        yield Begun(path.name)
+        sign = path.with_suffix(".sign")
+        fault, _, once = path.stem.partition(" ")
+        if once and sign.exists():
+            continue
+        sign.touch()
+        if fault == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "endless":
+            time.sleep(1000)
+        elif fault == "wasteful":
+            bytearray(4 << 30)
+        elif fault == "large":  # which a limit forbids
+            path.with_suffix(".filled").write_bytes(bytes(64 << 20))
+    yield Inspected(question.job)
+
+
+def without_descriptors(question: Question) -> Iterator[Begun | NotNow | Inspected]:
+    """In the child: inspect; until there is a sign, with no file descriptor to spare."""
+    if not question.files[0].with_suffix(".sign").exists():
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+    from stylewatch_daemon.intake.inspection.inspection_main import inspect
+
+    yield from inspect(question)

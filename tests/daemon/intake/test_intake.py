@@ -1,0 +1,483 @@
+"""From inbox to queue: pairs are claimed in turn, inspected, given back, or canceled."""
+
+import errno
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, killed_at, place_of, tree
+from tests.daemon.intake.world import World
+from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
+
+from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.intake import claim as claiming
+from stylewatch_daemon.intake.inspection.messages import Inspected
+from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
+from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger.requests import leave
+from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+# Claiming
+
+
+def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: World) -> None:
+    world.drop("a")
+    for text in ("first", "longer"):
+        world.loop.scan()
+        assert (world.loop.intake.stable, world.waiting_for) == (
+            False,
+            {"a": "content.jpg, style.jpg to stop changing"},
+        ) or text == "longer"
+        (world.inbox / "a/style.jpg").write_text(text)
+    assert world.waiting_for == {"a": "style.jpg to stop changing"}
+    run_jobs(world.loop)
+    assert (world.states, world.loop.intake.is_final) == ({}, False)
+    assert [world.work(), world.work()] == [["a"], []]
+    assert world.loop.intake.stable and world.loop.intake.is_final
+    world.wait(3)
+    assert world.loop.intake.since_scan == 3.0
+
+
+def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: World) -> None:
+    fill(world.inbox, "a/init.png", "a/content.mask.png")
+    (world.inbox / "a/job.yaml").write_text("priority: 7")
+    world.drop("a")
+    world.inspector.silent = True
+    assert world.work() == ["a"]
+    assert (world.loop.intake.is_claiming, world.waiting_for) == (True, {})
+    (question,) = world.inspector.asked
+    assert question.roles == ("content", "style", "init", "content-mask")
+    assert question.max_pixels == world.settings.limits.max_pixels
+    assert (question.thumbs, question.growing) == (world.state.thumbs, question.files)
+    assert (world.work(), world.states) == ([], {"a": "claimed"})
+    world.begin()
+    assert world.work() == ["a"], "it is said again after a start"
+    (job,) = world.jobs
+    assert (job.state, job.priority, world.loop.intake.is_claiming) == ("queued", 7, False)
+    inputs = [(file.name, file.pixels, len(file.sha256)) for file in job.inputs[:2]]
+    assert inputs == [("content.jpg", (4, 4), 64), ("style.jpg", (4, 4), 64)]
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "reason"),
+    [("steps: many", Cause.SETTINGS, "steps"), ("", Cause.PICTURE, "it is a text")],
+)
+def test_a_pair_with_wrong_settings_or_a_wrong_picture_is_refused(
+    text: str, cause: Cause, reason: str, world: World
+) -> None:
+    world.inspector.says["b/style"] = "it is a text"
+    world.drop("b" if not text else "a", "good")
+    if text:
+        (world.inbox / "a/job.yaml").write_text(text)
+    world.work()
+    (job,) = [job for job in world.jobs if job.name != "good"]
+    assert (job.end, job.cause, reason in job.reason) == ("refused", cause, True)
+    assert (world.states["good"], tree(world.inbox)) == ("queued", {})
+
+
+def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
+    world: World,
+) -> None:
+    def names() -> list[str]:
+        by_id = {job.id: job.name for job in world.jobs}
+        return [by_id[question.job] for question in world.inspector.asked]
+
+    many = [f"{number:03}" for number in range(2 * AHEAD + 1)]
+    world.drop(*many)
+    world.drop("lone", inbox="other")
+    world.inspector.silent = True
+    world.work()
+    assert sorted(names()) == [*many[:AHEAD], "lone"]
+    assert len(world.held) == AHEAD + 1 and world.loop.intake.has_more
+    world.work()
+    assert len(names()) == AHEAD + 1, "the others wait for a verdict"
+    world.begin()
+    world.inspector.silent = True
+    world.work()
+    assert sorted(names()) == [*many[:AHEAD], "lone"], "also after a start"
+    world.inspector.silent = False
+    run_jobs(world.loop)
+    assert world.states == dict.fromkeys([*many, "lone"], "queued")
+
+
+def test_a_pair_that_was_not_claimed_when_the_daemon_was_killed_is_found_again(
+    world: World,
+) -> None:
+    world.drop("a", "b")
+    scan(world.loop)
+    with killed_at(2):  # the first change is the commit of the ledger
+        run_jobs(world.loop)
+    assert world.states == {"a": "claimed", "b": "claimed"}
+    shutil.rmtree(world.inbox / "a")
+    world.begin()
+    assert (world.states, world.work(), world.states) == ({}, ["b"], {"b": "queued"})
+
+
+def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
+    world.drop("a", inbox="other")
+    scan(world.loop)
+    assert world.loop.intake.has_more
+    world.loop.apply_settings(changed_settings(world.settings, inboxes=world.settings.inboxes[:1]))
+    assert (world.work(), world.loop.intake.has_more) == ([], False)
+
+
+def test_a_submitted_pair_is_claimed_after_one_scan(world: World) -> None:
+    world.drop("a", "b")
+    leave(world.state.root, "submitted", inbox=str(world.inbox), name="a")
+    world.loop.round()
+    assert world.loop.wakeup.scan_requested
+    world.loop.scan()
+    run_jobs(world.loop)
+    assert world.states == {"a": "queued"}
+
+
+def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: Path) -> None:
+    styles = tmp_path / "styles"
+    fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
+    (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
+    world = World(tmp_path, default_style="all", styles=styles)
+    for number in range(2):
+        fill(world.inbox, "photo.jpg")
+        with world.apart(number == 1):
+            assert sorted(world.work() + world.work()) == ["photo-night", "photo-wave"]
+        assert tree(world.inbox) == {}
+    world.inspector.says = {"styles/night": "cut off"}  # which is not waited for
+    fill(world.inbox, "sea.jpg")
+    world.work()
+    growing = [path.name for question in world.inspector.asked[-2:] for path in question.growing]
+    assert growing == ["sea.jpg", "sea.jpg"]
+    assert world.states["sea-night"] == "refused" and not world.loop.intake.awaits_rest
+
+
+def test_the_last_job_with_a_picture_takes_it_only_after_the_others_have_copied_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "styles/night.jpg", "styles/wave.jpg")
+    world = World(tmp_path, default_style="all", styles=tmp_path / "styles")
+    fill(world.inbox, "photo.jpg")
+
+    def broken(source: object, *args: Any) -> str:
+        if source == "photo.jpg":
+            raise OSError(errno.EIO, "Input/output error")
+        return copy(source, *args)
+
+    copy: Callable[..., str] = atomic.copy
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "copy", broken)
+        assert (world.work(), world.work()) == ([], [])
+    assert "Input/output error" in world.reasons[0][1]
+    world.wait(60)
+    assert sorted(world.work()) == ["photo-night", "photo-wave"]
+
+
+# Inputs that stay in the inbox
+
+
+def uppercase(path: Path) -> None:
+    """Change a file without changing its size."""
+    path.write_text(path.read_text().upper())
+    os.utime(path, ns=(1, 1))
+
+
+def replace(path: Path) -> None:
+    shutil.copy2(path, path.with_name("new"))
+    path.with_name("new").replace(path)
+
+
+KEPT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "nothing": (lambda path: None, []),
+    "its time": (lambda path: os.utime(path, ns=(1, 1)), []),
+    "its bytes": (uppercase, ["al/2"]),
+    "its size": (lambda path: path.write_text("longer than it was"), ["al/2"]),
+    "its inode": (replace, ["al/2"]),
+    "its name": (lambda path: path.rename(path.with_name("4.jpg")), ["al/4"]),
+    "a mask is new": (lambda path: fill(path.parent, "2.mask.png"), ["al/2"]),
+    "the style's time": (lambda path: os.utime(path.with_name("style.jpg"), ns=(1, 1)), []),
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(("change", "again"), KEPT.values(), ids=KEPT)
+def test_a_kept_album_is_not_taken_again_and_what_changed_in_it_is(
+    change: Callable[[Path], object], again: list[str], restarted: bool, tmp_path: Path
+) -> None:
+    world = World(tmp_path, after="keep")
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg", "al/3.jpg")
+    assert sorted(world.work()) == ["al/1", "al/2", "al/3"]
+    change(world.inbox / "al/2.jpg")
+    if restarted:
+        world.begin()
+    assert world.work() + world.work() + world.work() == again
+    assert len(world.jobs) == 3 + len(again)
+    assert len(tree(world.inbox)) >= 4 and world.waiting_for == {}
+
+
+def test_a_file_that_was_moved_and_comes_back_is_new(tmp_path: Path) -> None:
+    world = World(tmp_path, after="keep")
+    world.drop("a")
+    world.work()
+    inboxes = tuple(
+        inbox.model_copy(update={"after": "archive"}) for inbox in world.settings.inboxes
+    )
+    world.loop.apply_settings(changed_settings(world.settings, inboxes=inboxes))
+    assert world.work() == []
+    fill(world.inbox, "a/init.png")
+    assert world.work() == ["a"]
+    files = world.state.files(world.jobs[1].id)
+    (files / "init.png").unlink()
+    files.rename(world.inbox / "a")
+    assert world.work() == ["a"]
+
+
+def test_a_kept_pair_that_was_refused_is_not_taken_again(tmp_path: Path) -> None:
+    world = World(tmp_path, after="keep")
+    world.inspector.says["a/content"] = "no picture"
+    world.drop("a")
+    assert [world.work(), world.work()] == [["a"], []]
+    assert (world.states, len(tree(world.inbox))) == ({"a": "refused"}, 2)
+    uppercase(world.inbox / "a/content.jpg")
+    assert world.work() == ["a"], "a digest is known only of good pictures"
+
+
+class ReceiptExecutor(FakeExecutor):
+    """Writes a receipt that can be read."""
+
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
+            if isinstance(event, Staged) and event.path == "receipt.json":
+                (order.staging / "receipt.json").write_text('{"job": "a"}')
+            yield event
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let no file below `folder` be removed."""
+    unlink = os.unlink
+
+    def refuse(path: Any, **more: Any) -> None:
+        if "dir_fd" in more and folder in (place_of(more["dir_fd"]) / path).parents:
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        yield
+
+
+def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_possible(
+    world: World,
+) -> None:
+    world.executor = ReceiptExecutor()
+    world.begin()
+    world.drop("a", "b")
+    world.resume()
+    with world.apart():
+        with read_only(world.inbox):
+            assert (sorted(world.work()), world.work()) == (["a", "b"], [])
+            assert world.states == {"a": "done", "b": "done"}
+            for again in (False, True):
+                if again:
+                    world.begin()
+                assert world.work() == []
+                assert "originals cannot be removed" in world.trouble[str(world.inbox)]
+                assert "Read-only" in world.trouble[str(world.inbox)]
+                assert "originals cannot be removed" in world.status
+            said = [what for what, reason in world.reasons if "originals" in reason]
+            assert said == [str(world.inbox)] * 2, "once for each start"
+        receipt = json.loads((world.outbox / "a/receipt.json").read_text())
+        assert ["could not be removed" in warning for warning in receipt["warnings"]] == [True]
+        world.work()
+        assert len(tree(world.inbox)) == 4, "not tried all the time"
+        (world.inbox / "b/content.jpg").write_text("a new photograph")
+        world.wait(REMOVE_EVERY_S)
+        assert world.work() + world.work() == ["b"]
+        assert (tree(world.inbox), world.trouble) == ({}, {})
+    assert world.loop.jobs.ledger.doomed() == []
+    assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
+
+
+# Incomplete pairs
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_an_incomplete_pair_is_canceled_and_waits_no_longer(after: str, tmp_path: Path) -> None:
+    world = World(tmp_path, after)
+    fill(world.inbox, "a/content.jpg", "b/content.jpg", "j/job.yaml")
+    world.cancel("a")
+    world.loop.scan()
+    run_jobs(world.loop)
+    assert world.states == {}, "it still changes"
+    world.cancel("j")
+    world.cancel("other")
+    assert sorted(world.work() + world.work()) == ["a", "j"]
+    assert (world.states, world.inspector.asked) == ({"a": "canceled", "j": "canceled"}, [])
+    assert (world.work(), set(world.waiting_for)) == ([], {"b"})
+    assert len(tree(world.inbox)) == (1 if after == "archive" else 3)
+    world.begin()
+    assert (world.work(), set(world.waiting_for)) == ([], {"b"}), "also after a start"
+    world.drop("a")  # with its other half it is a new job
+    assert world.work() == ["a"]
+
+
+def test_an_incomplete_pair_is_canceled_once_the_outbox_can_be_written(world: World) -> None:
+    fill(world.inbox, "a/content.jpg")
+    world.work()
+    world.outbox.write_text("in the way")
+    world.cancel("a")
+    assert world.states == {}
+    assert [what for what, _ in world.reasons] == ["a request"]
+    world.outbox.unlink()
+    world.work()
+    world.wait(60)
+    world.work()
+    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
+
+
+@pytest.mark.parametrize("since", ["nothing", "completed", "gone"])
+def test_a_cancellation_outlives_a_kill_at_any_change_until_files_are_moved(
+    since: str, tmp_path: Path
+) -> None:
+    for change in count(1):
+        world = World(tmp_path / str(change))
+        fill(world.inbox, "a/content.jpg")
+        world.work()
+        with killed_at(change):
+            world.cancel("a")
+        was_taken = not tree(world.inbox)
+        if since == "completed":
+            fill(world.inbox, "a/style.jpg")
+        if since == "gone":
+            shutil.rmtree(world.inbox / "a", ignore_errors=True)
+        world.begin()
+        world.work()
+        assert world.states == ({} if since == "gone" and not was_taken else {"a": "canceled"})
+        world.drop("a")
+        world.work()
+        assert world.jobs[-1].state == "queued", "what comes later is another pair"
+        world.close()
+        if was_taken:
+            break
+
+
+# Files that end too early
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "several_mounts"])
+def test_a_truncated_pair_is_given_back_until_it_grows_or_its_time_is_over(
+    apart: bool, world: World
+) -> None:
+    world.inspector.says = {"a/content": "cut off", "b/content": "cut off"}
+    world.drop("a", "b")
+    with world.apart(apart):
+        assert sorted(world.work()) == ["a", "b"]
+        assert (len(tree(world.inbox)), world.held, world.states) == (4, [], {})
+        assert list(world.state.claims.iterdir()) == []
+        assert (world.loop.intake.stable, world.loop.intake.awaits_rest) == (False, True)
+        assert (world.work(), world.loop.jobs.ledger.counts()["waiting"]) == ([], 0)
+        waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
+        assert world.waiting_for == {"a": waits_for, "b": waits_for}
+        (world.inbox / "a/content.jpg").write_text("longer than it was before")
+        assert (world.work(), world.states) == (["a"], {"a": "queued"})
+        world.wait(world.settings.watch.truncated_s)
+        assert (world.work(), world.states["b"]) == (["b"], "refused")
+    assert (world.inspector.asked[-1].growing, world.loop.intake.awaits_rest) == ((), False)
+    assert tree(world.inbox) == {}
+
+
+def test_pictures_wait_for_the_style_of_their_album_until_it_is_whole(world: World) -> None:
+    world.inspector.says["al/style"] = "cut off"
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg")
+    assert (sorted(world.work()), world.work(), world.states) == (["al/1", "al/2"], [], {})
+    assert {reason.partition(":")[0] for reason in world.waiting_for.values()} == {
+        "the rest of style.jpg"
+    }
+    (world.inbox / "al/style.jpg").write_text("longer than it was before")
+    assert sorted(world.work()) == ["al/1", "al/2"]
+
+
+def test_a_pair_that_waits_for_the_rest_of_a_file_is_canceled_at_once(world: World) -> None:
+    world.inspector.says["a/content"] = "cut off"
+    world.drop("a")
+    world.work()
+    assert (world.work(), set(world.waiting_for)) == ([], {"a"})
+    world.cancel("a")
+    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
+    world.work()
+    assert not world.loop.intake.awaits_rest
+
+
+@pytest.mark.parametrize(
+    ("name", "canceled", "end"),
+    [("content.jpg", True, "canceled"), ("made up.jpg", False, "refused")],
+)
+def test_a_truncated_pair_ends_if_it_was_canceled_or_has_no_such_file(
+    name: str, canceled: bool, end: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hijacked inspection process may make up a file."""
+    world.drop("a")
+    world.inspector.silent = True
+    with world.apart():
+        world.work()
+    (job,) = world.jobs
+    if canceled:
+        leave(world.state.root, "cancel", job=job.id)
+        run_jobs(world.loop)
+    verdicts = [Inspected(job.id, (), "content.jpg is cut off", Cause.PICTURE, name)]
+    monkeypatch.setattr(world.inspector, "verdicts", lambda: verdicts)
+    with world.apart():
+        run_jobs(world.loop)
+    assert (world.states, world.loop.intake.awaits_rest) == ({"a": end}, False)
+    assert tree(world.inbox) == {}, "nothing is left to be taken again"
+
+
+def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    world.inspector.says["a/content"] = "cut off"
+    world.drop("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(claiming, "give_back", broken)
+        world.work()
+        assert world.states == {"a": "claimed", "b": "queued"}
+        assert "Input/output error" in world.trouble["a"]
+        assert [what for what, _ in world.reasons] == ["a"]
+    world.wait(60)
+    world.work(again=True)
+    assert (world.states, world.loop.intake.awaits_rest) == ({"b": "queued"}, True)
+
+
+def test_a_full_ledger_delays_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    world.drop("a")
+    world.inspector.silent = True
+    world.work()
+    world.inspector.silent = False
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "commit", full)
+        for _ in range(2):
+            world.loop.round()
+        assert [what for what, _ in world.reasons] == ["the ledger"]
+        assert "disk is full" in world.trouble["the ledger"]
+    assert world.states == {"a": "claimed"}
+    world.wait(60)
+    run_jobs(world.loop)
+    assert (world.states, world.trouble) == ({"a": "queued"}, {})

@@ -1,0 +1,269 @@
+"""Files of an inbox are paired by their folders and names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylewatch_daemon.base.model import Pair
+from stylewatch_daemon.intake.pairing import (
+    LIVE_PHOTO,
+    NO_JOB,
+    NO_PICTURE,
+    PICTURES,
+    Pairing,
+    only_ready,
+    pair,
+)
+
+INBOX = Path("/inbox")
+STYLES = {"night": Path("/styles/night.jpg"), "wave": Path("/styles/wave.jpg")}
+DEFAULT = "a style picture (a.style.jpg beside a.content.jpg, or pairing.default_style)"
+
+
+def paired(files: str, default: dict[str, Path] | None = None, **more: Any) -> Pairing:
+    return pair(INBOX, [INBOX / name for name in files.split()], default or {}, **more)
+
+
+def complete(files: str, default: dict[str, Path] | None = None) -> dict[str, Pair]:
+    return {job.name: job for job in paired(files, default).complete}
+
+
+def test_a_folder_with_content_and_style_is_a_job() -> None:
+    (job,) = complete("a/Content.JPG a/STYLE-1.jpg a/init.png a/content.Mask.png a/job.YML a/b.txt"
+                      ).values()  # fmt: skip
+    folder = INBOX / "a"
+    assert (job.name, job.folder, job.job_file) == ("a", folder, folder / "job.YML")
+    assert (job.main, job.styles) == (folder / "Content.JPG", (folder / "STYLE-1.jpg",))
+    assert job.masks == {"content-mask": folder / "content.Mask.png"}
+    assert job.init == folder / "init.png"
+
+
+@pytest.mark.parametrize(
+    ("files", "jobs"),
+    [
+        ("j/content.jpg j/style-10.jpg j/style-2.jpg j/style.jpg",
+         {"j": "content.jpg style.jpg style-2.jpg style-10.jpg"}),
+        ("x.content.jpg X.style.jpg x.style-2.jpg x.job.yaml y.content.jpg",
+         {"X": "x.content.jpg X.style.jpg x.style-2.jpg x.job.yaml"}),
+        ("al/style.jpg al/job.yaml al/1.jpg al/2.PNG al/film.mov al/style.txt al/content.xmp",
+         {"al/1": "1.jpg style.jpg job.yaml", "al/2": "2.PNG style.jpg job.yaml",
+          "al/film": "film.mov style.jpg job.yaml"}),
+        ("al/style.jpg al/phone.mpo al/scan.pbm",
+         {"al/phone": "phone.mpo style.jpg", "al/scan": "scan.pbm style.jpg"}),
+        ("al/style.jpg al/live.HEIC al/Live.MOV", {"al/live": "live.HEIC style.jpg"}),
+        ("a/style.jpg a/sub/deep/1.jpg a/own/style-3.jpg a/own/2.jpg a/c/content.jpg",
+         {"a/own/2": "2.jpg style-3.jpg", "a/sub/deep/1": "1.jpg style.jpg"}),
+        ("style.jpg photo.jpg folder/other.jpg", {"photo": "photo.jpg style.jpg"}),
+        ("a/style.jpg a/photo.jpg a/Photo.mask.png",
+         {"a/photo": "photo.jpg style.jpg Photo.mask.png"}),
+        ("a/style.jpg a/film.mov a/film.mask.MP4 b/content.webm b/content.mask.gif b/style.jpg",
+         {"a/film": "film.mov style.jpg film.mask.MP4",
+          "b": "content.webm style.jpg content.mask.gif"}),
+        ("x.content.mp4 x.content.mask.webm x.style.jpg",
+         {"x": "x.content.mp4 x.style.jpg x.content.mask.webm"}),
+    ],
+)  # fmt: skip
+def test_names_and_folders_say_what_belongs_together(files: str, jobs: dict[str, str]) -> None:
+    pairs = complete(files).items()
+    assert {name: " ".join(path.name for path in job.files) for name, job in pairs} == jobs
+
+
+@pytest.mark.parametrize(
+    ("files", "waits_for"),
+    [
+        ("a/content.jpg", "a style picture (style.jpg)"),
+        ("a/style.jpg", PICTURES),
+        ("a/job.yaml", "a content picture (content.jpg) and a style picture (style.jpg)"),
+        ("a.content.jpg", "a style picture (a.style.jpg)"),
+        ("a.style.jpg", "a content picture (a.content.jpg)"),
+        ("a.job.yaml", "a content picture (a.content.jpg) and a style picture (a.style.jpg)"),
+        ("a.jpg", DEFAULT),
+        ("a/content.jpg a/CONTENT.png a/style.jpg",
+         "only one content picture: there are CONTENT.png and content.jpg"),
+        ("a/content.jpg a/style-1.jpg a/style-2.mask.png", "the picture of style-2.mask.png"),
+        ("a/content.jpg a/style-2.jpg a/style-2.mask.png a/style-2.mask.jpg",
+         "only one mask of style-2: there are style-2.mask.jpg and style-2.mask.png"),
+    ],
+)  # fmt: skip
+def test_an_incomplete_pair_says_what_it_waits_for(files: str, waits_for: str) -> None:
+    pairing = paired(files)
+    assert {job.name: job.waits_for for job in pairing.incomplete}["a"] == waits_for
+    assert "a" not in [job.name for job in pairing.complete]
+
+
+@pytest.mark.parametrize(
+    ("files", "main", "rest"),
+    [
+        ("a/content.jpg a/job.yaml a/CONTENT.png a/init.png", "CONTENT.png",
+         {"content.jpg": "content"}),
+        ("a/style-2.jpg a/style-3.mask.png", "style-2.jpg", {"style-3.mask.png": "style-3-mask"}),
+        ("a/1.jpg a/2.jpg a/2.mask.png", "1.jpg",
+         {"2.jpg": "content", "2.mask.png": "content-mask"}),
+        ("a/job.yaml", "job.yaml", {}),
+        ("a/style.jpg a/job.yaml a/job.yml a/1.jpg", "1.jpg", {"job.yml": "job"}),
+        ("a.jpg a.mask.png", "a.jpg", {}),
+    ],
+)  # fmt: skip
+def test_an_incomplete_pair_has_all_its_files(files: str, main: str, rest: dict[str, str]) -> None:
+    (waiting,) = paired(files).incomplete
+    assert {f"{path.relative_to(INBOX)}" for path in waiting.files} == {*files.split()}
+    assert (waiting.main.name, waiting.shared) == (main, frozenset())
+    assert {path.name: role for path, role in waiting.rest.items()} == rest
+    assert waiting.folder == (INBOX / "a" if "/" in files else None)
+
+
+def test_an_album_shares_all_but_its_pictures() -> None:
+    jobs = complete("a/style-2.jpg a/style-5.jpg a/style-5.mask.png a/content.mask.png a/job.yaml "
+                    "a/photo.jpg a/sea.jpg a/sea.mask.png")  # fmt: skip
+    shared = {"style-2-mask": INBOX / "a/style-5.mask.png"}
+    assert jobs["a/photo"].masks == {"content-mask": INBOX / "a/content.mask.png", **shared}
+    assert jobs["a/sea"].masks == {"content-mask": INBOX / "a/sea.mask.png", **shared}
+    names = " ".join(sorted(path.name for path in jobs["a/sea"].shared))
+    assert names == "content.mask.png job.yaml style-2.jpg style-5.jpg style-5.mask.png"
+    assert jobs["a/sea"].folder is None
+
+
+def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> None:
+    (job,) = complete("photo.jpg", {"night": STYLES["night"]}).values()
+    assert (job.name, job.styles) == ("photo", (STYLES["night"],))
+    assert job.shared == {STYLES["night"]}
+    waiting = paired("a.content.jpg folder/photo.jpg job/content.jpg", STYLES).incomplete
+    assert [job.name for job in waiting] == ["a", "folder", "job"]  # not the default style
+    jobs = complete("sea.jpg sea.mask.png", STYLES)
+    assert list(jobs) == ["sea-night", "sea-wave"]
+    mine = {INBOX / "sea.jpg", INBOX / "sea.mask.png"}
+    assert [job.shared & mine for job in jobs.values()] == [mine, set()]
+    assert all(job.masks == {"content-mask": INBOX / "sea.mask.png"} for job in jobs.values())
+    styles = {name: Path(f"/styles/{number}.jpg") for number, name in enumerate(["a:b", "a_b"])}
+    assert list(complete("sea.jpg", styles)) == ["sea-a_b", "sea-a_b-2"]
+    names = list(complete(f"{'夏' * 50}.jpg", STYLES))
+    assert [name.rpartition("-")[2] for name in names] == ["night", "wave"]
+
+
+@pytest.mark.parametrize("folder", ["", "al/style.jpg "])
+def test_the_last_of_the_pictures_with_one_mask_takes_it(folder: str) -> None:
+    mask = INBOX / folder[:3] / "sea.mask.png"
+    files = f"{folder}{folder[:3]}sea.jpg {folder[:3]}Sea.png {folder[:3]}sea.mask.png"
+    jobs = {job.main.name: job for job in paired(files, {"wave": STYLES["wave"]}).complete}
+    assert all(job.masks == {"content-mask": mask} for job in jobs.values())
+    assert [name for name, job in jobs.items() if mask not in job.shared] == ["sea.jpg"]
+
+
+def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
+    pairs = paired("a/content.jpg a/style.jpg x.content.jpg x.style.jpg z.content.jpg z.style.jpg")
+    changing = {INBOX / "a/style-2.jpg"}  # any file of a job's folder
+    ready = only_ready(
+        pairs, changing, lambda paths: "its rest" if INBOX / "z.style.jpg" in paths else ""
+    )
+    assert [job.name for job in ready.complete] == ["x"]
+    assert [(job.name, job.waits_for, job.changing) for job in ready.incomplete] == [
+        ("z", "its rest", True),
+        ("a", "style-2.jpg to stop changing", True),
+    ]
+    assert ready.incomplete[0].files == (INBOX / "z.content.jpg", INBOX / "z.style.jpg")
+
+
+@pytest.mark.parametrize(
+    ("side", "files", "jobs", "waiting"),
+    [
+        ("style", "x.style-1.jpg x.style-2.jpg x.job.yaml",
+         {"x": "x.style-1.jpg x.style-2.jpg x.job.yaml"}, ""),
+        ("style", "a/style.jpg a/job.yaml a/sub/photo.jpg", {"a": "style.jpg job.yaml"}, "a/sub"),
+        ("style", "a/content.jpg a/job.yaml", {}, "a"),
+    ],
+)  # fmt: skip
+def test_one_side_is_complete_where_the_job_file_says_so(
+    side: Any, files: str, jobs: dict[str, str], waiting: str
+) -> None:
+    pairing = paired(files, side_of=lambda job_file: side if job_file else None)
+    names = {job.name: " ".join(path.name for path in job.files) for job in pairing.complete}
+    assert (names, " ".join(job.name for job in pairing.incomplete)) == (jobs, waiting)
+    (lone,) = paired("sea.jpg", side_of=lambda job_file: "content").complete
+    assert (lone.name, lone.styles) == ("sea", ())
+
+
+def test_a_mistake_of_an_album_is_that_of_its_folders_with_pictures() -> None:
+    pairing = paired("al/style.jpg al/style-2.mask.png al/notes/readme.txt al/sub/1.jpg")
+    missing = "the picture of style-2.mask.png"
+    assert {waiting.name: waiting.waits_for for waiting in pairing.incomplete} == {
+        "al": missing, "al/sub": missing,
+    }  # fmt: skip
+    assert [waiting.main.name for waiting in pairing.incomplete] == ["style.jpg", "1.jpg"]
+
+
+def test_an_album_without_pictures_is_incomplete_unless_its_style_was_used() -> None:
+    pairing = paired("album/style.jpg style.jpg", is_used=lambda path: path.parent == INBOX)
+    assert [(job.name, job.waits_for) for job in pairing.incomplete] == [("album", PICTURES)]
+    assert paired("album/style.jpg album/deep/down/1.jpg").incomplete == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "taken", "jobs"),
+    [
+        ("al/style.jpg al/Live.MOV", "live.HEIC", ""),
+        ("live.mp4", "Live.jpg", ""),
+        ("al/style.jpg al/film.mov", "film.mov live.HEIC", "al/film"),
+        ("al/style.jpg al/sea.gif", "sea.jpg", "al/sea"),  # a picture by its suffix
+        ("al/style.jpg al/j/other.jpg al/j/deep/1.jpg", "content.jpg", ""),
+        ("al/style.jpg al/j/other.jpg", "STYLE-1.png", ""),
+        ("al/style.jpg al/j/other.jpg", "x.content.jpg sea.jpg", "al/j/other"),
+    ],
+)
+def test_what_was_left_out_stays_so_after_the_job_was_taken(
+    files: str, taken: str, jobs: str
+) -> None:
+    def taken_from(folder: Path) -> list[str]:
+        return taken.split() if folder.name in ("al", "j", INBOX.name) else []
+
+    pairing = paired(files, {"night": STYLES["night"]}, taken_from=taken_from)
+    assert " ".join(job.name for job in pairing.complete) == jobs
+
+
+def test_letters_that_only_resemble_those_of_a_part_name_none() -> None:
+    """In Unicode the dotted capital I is the same as an i without case."""
+    (job,) = complete("a/CONTENT.JPG a/STYLE.JPG a/İNİT.PNG a/style-٣.png").values()
+    assert [path.name for path in job.files] == ["CONTENT.JPG", "STYLE.JPG"]
+
+
+def test_files_of_no_pair_are_left_with_the_reason() -> None:
+    used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
+    skipped = {
+        "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
+        "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
+    }  # fmt: skip
+    pairing = paired(" ".join([used, "wait/job.yaml", *skipped]))
+    assert pairing.skipped == {INBOX / name: reason for name, reason in skipped.items()}
+    assert INBOX / "job.yaml" not in paired("style.jpg job.yaml a.jpg").skipped
+    ready = only_ready(pairing, {INBOX / "al/1.mov"}, lambda paths: "")
+    assert pairing.skipped.keys() - ready.skipped.keys() == {INBOX / "al/1.mov"}
+
+
+NAMES = ("content.jpg", "content.png", "style.jpg", "style-2.jpg", "style-2.mask.png", "init.png",
+         "content.mask.png", "job.yaml", "x.content.jpg", "x.style.jpg", "x.style.mask.png",
+         "1.jpg", "1.mask.png", "1.mov", "2.mask.png")  # fmt: skip
+
+
+@given(
+    st.sets(st.tuples(st.sampled_from(["", "a/", "a/b/", "c/"]), st.sampled_from(NAMES))),
+    st.sampled_from([{}, STYLES]),
+)
+def test_no_content_is_left_out_and_no_file_taken_twice(
+    files: set[tuple[str, str]], default: dict[str, Path]
+) -> None:
+    """Left out without a word are only further pictures beside a content, and unused styles."""
+    paths = {INBOX / folder / name for folder, name in files}
+    pairing = pair(INBOX, paths, default)
+    pairs = (*pairing.complete, *pairing.incomplete)
+    left = paths - pairing.skipped.keys() - {path for job in pairs for path in job.files}
+    contents = {path.parent for path in paths if path.stem == "content"}
+    assert not [path for path in left if path.stem == "content" or path.name.startswith("x.")]
+    assert not [path for path in left if path.name == "1.jpg" and path.parent not in contents]
+    assert not {path for job in pairing.complete for path in job.files} & pairing.skipped.keys()
+    own = [path for job in pairs for path in job.files if path not in job.shared]
+    assert len(own) == len(set(own))
+    assert len({job.key for job in pairs}) == len(pairs)
+    assert all(job.waits_for for job in pairing.incomplete)
+    assert all(job.content and job.styles and not job.waits_for for job in pairing.complete)

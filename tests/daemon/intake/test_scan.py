@@ -1,0 +1,173 @@
+"""A scan lists what users drop; files are taken once they are stable and whole."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.daemon.clock import Clock
+from tests.daemon.faults import fill
+
+from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
+from stylewatch_daemon.intake.scan import Listing, Stability, scan
+
+TEMPORARY = """
+    .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
+    a.jpg.filepart a.jpg.crdownload a.download a.TMP a.temp a.swp a.!ut .syncthing.a.jpg.tmp
+    .~lock.a.jpg# ._a.jpg .fuse_hidden01 .nfs0001 Thumbs.db desktop.ini .DS_Store .stfolder/a.jpg
+    @eaDir/a.jpg __MACOSX/a.jpg .Trash-0/a.jpg lost+found/a.jpg
+"""
+
+
+def names(listing: Listing, inbox: Path) -> set[str]:
+    return {path.relative_to(inbox).as_posix() for path in listing.files}
+
+
+def test_files_are_listed_with_their_looks_and_temporary_ones_ignored(tmp_path: Path) -> None:
+    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
+    some = {"job/content.jpg", "album/sub/deep/b.png"}
+    files = {"a.jpg", *some, *map(os.fsdecode, odd)}
+    fill(tmp_path, *files, *TEMPORARY.split())
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == files
+    assert listing.files == {path: look(path) for path in listing.files}
+    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - some
+
+
+def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
+    inbox, outside = tmp_path / "in", tmp_path / "out"
+    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg", "mounted/a.jpg")
+    fill(inbox, "_Refused/job/a.jpg")
+    fill(outside, "secret.jpg")
+    (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
+    (inbox / "folder").symlink_to(outside)
+    os.mkfifo(inbox / "pipe.jpg")
+    apart = {identity((inbox / "mounted").stat()): "it is the outbox"}
+    listing = scan(inbox, apart=apart)
+    assert names(listing, inbox) == {"receipt.json"}  # which stops nothing in the inbox itself
+    assert {path.name: reason for path, reason in listing.skipped.items()} == {
+        "file.jpg": "a link, and links are not followed",
+        "folder": "a link, and links are not followed",
+        "pipe.jpg": "a pipe",
+        "sea": "it has a receipt.json, as the output of a finished job has",
+        "mounted": "it is the outbox",
+        "_Refused": "an outbox keeps refused jobs in a folder of this name; "
+        "move their folders out of it to paint them again",
+    }
+    assert names(scan(inbox / "_Refused"), inbox) == {"_Refused/job/a.jpg"}
+    assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
+
+
+@pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
+def test_an_inode_that_may_change_is_not_part_of_a_look(
+    kind: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "a.jpg")
+    status = (tmp_path / "a.jpg").lstat()
+    looks = []
+    for inode in (1, 2):
+        other = os.stat_result([status[0], inode, os.makedev(0, 42), *status[3:]])
+        monkeypatch.setattr(mounts, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
+        monkeypatch.setattr(Path, "lstat", lambda self, other=other: other)
+        looks.append(look(tmp_path / "a.jpg"))
+    assert (looks[0] == looks[1]) == is_same
+
+
+def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path: Path) -> None:
+    deep = "/".join("d" * DEPTH)
+    fill(tmp_path, f"{deep}/a.jpg", f"{deep}/d/b.jpg", f"{deep}/d/d/c.jpg")
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {f"{deep}/a.jpg"}
+    assert listing.skipped == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
+    assert len(listing.folders) == DEPTH
+
+
+A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
+LOOK = Look(inode=1, size=2, mtime_ns=3)
+OTHERS = (Look(9, 2, 3), Look(1, 9, 3), Look(1, 2, 9))
+
+
+class Scans:
+    """A Stability that is asked by scans."""
+
+    def __init__(self, quiet_s: float = 2) -> None:
+        self.clock, self.open = Clock(), set[Path]()
+        self.stability = Stability(self.clock, quiet_s, truncated_s=60)
+
+    def scan(self, files: dict[Path, Look], after_s: float = 0) -> Iterable[Path]:
+        self.clock.now += after_s
+        return self.stability.update(files, self.open.__contains__)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([LOOK, LOOK, *OTHERS, None]), st.sampled_from([0, 0.5, 1, 2])),
+        max_size=9,
+    ),
+    st.sampled_from([0, 2]),
+)
+def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
+    seen: list[tuple[Look | None, float]], quiet_s: float
+) -> None:
+    """A file that is missing in a scan counts as changed."""
+    scans = Scans(quiet_s)
+    times: list[float] = []
+    for number, (now, after_s) in enumerate(seen):
+        stable = scans.scan({} if now is None else {A: now}, after_s)
+        times.append(scans.clock.now)
+        first = number
+        while first and seen[first - 1][0] == now:
+            first -= 1
+        is_stable = now is not None and first < number and times[-1] - times[first] >= quiet_s
+        assert stable == ({A} if is_stable else set())
+
+
+def test_the_files_of_a_trusted_folder_are_stable_at_once() -> None:
+    scans = Scans()
+    scans.stability.trust(A.parent)
+    assert scans.scan({A: LOOK, Path("other/c.jpg"): LOOK}) == {A}
+    assert scans.scan({A: LOOK, B: LOOK}) == {A}, "B came later"
+    assert scans.scan({A: OTHERS[0]}) == set()
+
+
+@pytest.mark.parametrize("after", [*OTHERS, None])
+def test_an_incomplete_file_is_waited_for_until_it_changes_or_for_a_time(
+    after: Look | None,
+) -> None:
+    scans, files = Scans(), {A: LOOK, B: LOOK}
+    stability = scans.stability
+    stability.add(A, LOOK)
+    scans.scan(files, 59)
+    stability.add(A, LOOK)  # which does not begin the time anew
+    assert (stability.any_awaited, stability.gave_up([A, B])) == (True, False)
+    assert stability.waits_for([A, B]) == (
+        "the rest of a?.jpg: it ends too early, and may still be on its way"
+    )
+    assert stability.waits_for([B]) == ""
+    scans.scan(files, 1)
+    assert (stability.any_awaited, stability.gave_up([A, B])) == (False, True)
+    assert (stability.gave_up([B]), stability.waits_for([A])) == (False, "")
+    scans.scan(files if after is None else {A: after})
+    assert stability.gave_up([A]) == (after is None)
+    stability.add(A, OTHERS[0])
+    assert (stability.any_awaited, stability.gave_up([A])) == (True, False)
+    scans.scan({B: LOOK})
+    assert not stability.any_awaited
+
+
+def test_a_file_that_is_open_for_writing_is_waited_for_until_it_is_closed() -> None:
+    scans, files = Scans(), {A: LOOK, B: LOOK}
+    scans.open = {A}
+    scans.stability.add(A, LOOK, is_open=True)
+    scans.stability.add(B, LOOK)
+    scans.scan(files)
+    is_open = "a?.jpg, which is still being written: a program has it open"
+    assert scans.stability.waits_for([A, B]) == (
+        f"{is_open}; the rest of b.jpg: it ends too early, and may still be on its way"
+    )
+    scans.open.clear()
+    scans.scan(files)
+    assert scans.stability.waits_for([A]) == ""

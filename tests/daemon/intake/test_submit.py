@@ -1,0 +1,107 @@
+"""A pair is put into an inbox as a whole, under a free name."""
+
+import fcntl
+import os
+import stat
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.daemon.faults import fill, killed_at, tree
+
+from stylewatch_daemon.base.errors import InputError, OutputError, UsageError
+from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.intake.submit import STALE_S, check_name, clear, files_of, free, put
+
+SEA, WAVE, NIGHT, MASK = map(Path, ("sea.JPG", "wave.png", "night", "m.PNG"))
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    fill(tmp_path, "sea.JPG", "wave.png")
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (files_of(SEA, (WAVE,)), {"content.jpg": SEA, "style.png": WAVE}),
+        (files_of(SEA, (WAVE, NIGHT), NIGHT),
+         {"content.jpg": SEA, "style-1.png": WAVE, "style-2.img": NIGHT, "init.img": NIGHT}),
+        (files_of(None, (WAVE,), None, {"content-mask": MASK, "style-1-mask": MASK}),
+         {"style.png": WAVE, "content.mask.png": MASK, "style.mask.png": MASK}),
+    ],
+)  # fmt: skip
+def test_files_are_named_by_their_roles(files: dict[str, Path], names: dict[str, Path]) -> None:
+    assert files == names
+
+
+def test_the_first_free_name_is_used_even_if_another_process_is_faster(
+    inbox: Path, tmp_path: Path
+) -> None:
+    content = {"content.jpg": tmp_path / "sea.JPG"}
+    fill(inbox, "sea/content.jpg", "sea-2")
+    fill(tmp_path / "out", "sea-3/receipt.json")
+    assert put(inbox, free("sea", inbox, tmp_path / "out"), content, {}) == "sea-4"
+    assert put(inbox, iter(("sea", "sea-2", "sea-3")), content, {}) == "sea-3"
+    assert tree(inbox)["sea/content.jpg"] == "sea/content.jpg"
+
+
+def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to("sea.JPG")
+    files = files_of(tmp_path / "link.jpg", (tmp_path / "wave.png",))
+    for change in count(1):
+        fresh = inbox / str(change)
+        fresh.mkdir()
+        with killed_at(change) as killed:
+            put(fresh, free("sea"), files, {"steps": 3, "set": {"tv.weight": 0.1}})
+        seen = {path.relative_to(fresh).as_posix() for path in scan(fresh).files}
+        assert seen in (set(), {"sea/content.jpg", "sea/style.png", "sea/job.yaml"})
+        if not killed():
+            break
+    settings = yaml.safe_load((fresh / "sea/job.yaml").read_text())
+    assert settings == {"steps": 3, "set": {"tv.weight": 0.1}}
+    assert not (fresh / "sea/content.jpg").is_symlink()
+
+
+def test_those_who_may_empty_the_inbox_may_empty_the_folder(inbox: Path, tmp_path: Path) -> None:
+    for mode, file_mode in ((0o1777, 0o666), (0o700, 0o600)):
+        inbox.chmod(mode)
+        name = put(inbox, free("sea", inbox), {"content.jpg": tmp_path / "sea.JPG"}, {})
+        assert stat.S_IMODE((inbox / name).stat().st_mode) == mode & 0o777
+        assert stat.S_IMODE((inbox / name / "content.jpg").stat().st_mode) == file_mode
+
+
+def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Path) -> None:
+    names = ("0123456789abcdef", "1" * 16, "2" * 16, "3" * 16, "mine")
+    abandoned, link, locked, changed, other = (inbox / f".submit-{name}" for name in names)
+    for folder in (abandoned, locked, changed, other, tmp_path / "away"):
+        fill(folder, "content.jpg")
+    link.symlink_to(tmp_path / "away")
+    when = time.time() - STALE_S - 1
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (when, when), follow_symlinks=False)
+    fill(changed, "style.jpg")
+    handle = os.open(locked, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    clear(inbox)
+    os.close(handle)
+    assert sorted(inbox.iterdir()) == [link, locked, changed, other]
+    assert (tmp_path / "away/content.jpg").exists()
+
+
+def test_mistakes_are_named_and_nothing_stays(inbox: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not there"):
+        put(tmp_path / "missing", free("sea"), {}, {})
+    with pytest.raises(OutputError, match=r"gone\.jpg: No such file"):
+        put(inbox, free("sea"), {"content.jpg": tmp_path / "gone.jpg"}, {})
+    with pytest.raises(InputError, match="not a regular file"):
+        put(inbox, free("sea"), {"content.jpg": tmp_path}, {})
+    assert list(inbox.iterdir()) == []
+    check_name("Füße 2026 - 海", ("*.bak",))
+    for name in ("a/b", "..", ".hidden", "-x", "a\nb", "_refused", "", "sea.tmp", "old.bak"):
+        with pytest.raises(UsageError, match=r"would do|leaves alone"):
+            check_name(name, ("*.BAK",))

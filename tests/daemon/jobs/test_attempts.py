@@ -1,0 +1,474 @@
+"""An attempt: entered before it begins, ordered, followed, and ended, wherever it runs."""
+
+import errno
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill
+from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
+from tests.daemon.world import Ending, FakeExecutor, changed_settings, make_inbox, run_jobs, scan
+
+from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
+from stylewatch_daemon.jobs.waits import PAUSE, PUT_OFF, RETRY
+from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox.publish import STAGED_CHECKPOINT, Outbox
+from stylewatch_daemon.settings.sections import Demand, Executor
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    AttemptRequest,
+    Done,
+    Event,
+    Failed,
+    Lost,
+    Order,
+    Refused,
+    Staged,
+)
+
+GONE = Failed("no such backend", Cause.DEVICE)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> JobsWorld:
+    return JobsWorld(tmp_path)
+
+
+def attempts_of(world: JobsWorld, name: str = "a") -> tuple[Attempt, ...]:
+    with reading(world.state.ledger) as ledger:
+        return ledger.attempts(world.job(name).id)
+
+
+def ask(world: JobsWorld, verb: str, name: str = "a") -> None:
+    requests.leave(world.state.root, verb, job=world.job(name).id)
+
+
+def when(world: JobsWorld, hook: str, act: Callable[[], object]) -> None:
+    """Do something at the first call of a hook of the reporter."""
+    left = [act]
+    setattr(world.record, hook, lambda *_, **__: left.pop()() if left else None)
+
+
+# -- its beginning
+
+
+def test_an_attempt_is_entered_before_anything_is_made(world: JobsWorld) -> None:
+    loop = world.queued("a")
+    step(loop)
+    (attempt,) = attempts_of(world)
+    assert (attempt.ended, attempt.how, world.job("a").state) == (None, "daemon", State.RUNNING)
+    assert (world.outbox / "a").is_dir()
+    for _ in range(2):
+        step(loop)
+    (attempt,) = attempts_of(world)
+    assert (attempt.backend, attempt.device) == ("fake", "cpu"), "the worker's, once it has begun"
+    run_jobs(loop)
+    (attempt,) = attempts_of(world)
+    assert attempt.ended is not None and attempt.how == "done"
+
+
+def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> None:
+    world.settings = changed_settings(
+        world.settings,
+        executor=Executor(batch=3),
+        backends={"sketch": {"seconds_per_step": 1}},
+        out_of_memory="smaller",
+        memory=5,
+    )
+    fill(world.inbox, "a/content.jpg", "a/content.mask.png", "a/style.jpg")
+    (world.inbox / "a/job.yaml").write_text(
+        "{name: '{name}-{seed}', seed: 7, final: '{stem}-{style}', backend: sketch}"
+    )
+    world.executor.endings = [CRASH]
+    loop = world.start()
+    scan(loop)
+    run_jobs(loop)
+    world.clock.now += RETRY.most
+    run_jobs(loop)
+    first, second = world.executor.orders
+    files = world.state.files(world.job("a-7").id)
+    assert (second.name, second.final) == ("a-7", "content-style")
+    assert second.place == world.outbox / "a-7" and second.content == files / "content.jpg"
+    assert second.masks == {"content-mask": files / "content.mask.png"}
+    assert second.backend_options == {"seconds_per_step": 1}
+    assert (second.batch, second.out_of_memory, second.memory) == (3, "smaller", 5)
+    record = {"backend": "fake", "device": "cpu", "ended": "bug: it broke"}
+    assert (first.attempts, second.attempts) == ((), (record,))
+
+
+def test_jobs_of_one_name_get_folders_of_their_own_at_the_same_time(
+    world: JobsWorld, tmp_path: Path
+) -> None:
+    inboxes = [make_inbox(tmp_path / name, world.outbox) for name in ("in", "in2")]
+    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
+    world.executor.at_once = 2
+    fill(tmp_path / "in2", "a/content.jpg", "a/style.jpg")
+    run_jobs(world.started("a"))
+    assert {name.split("/")[0] for name in world.published} == {"a", "a-2"}
+
+
+def test_a_folder_that_somebody_makes_meanwhile_is_left_to_them(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_attempt = LedgerWriter.put_attempt
+
+    def put(*args: Any) -> None:
+        put_attempt(*args)
+        fill(world.outbox, "a/mine.txt")
+
+    monkeypatch.setattr(LedgerWriter, "put_attempt", put)
+    run_jobs(world.started("a"))
+    assert world.job("a").place == "a-2"
+    assert {name for name in world.published if name.startswith("a/")} == {"a/mine.txt"}
+    assert "a-2/receipt.json" in world.published
+
+
+def test_a_job_keeps_its_folder_though_it_is_removed_or_its_name_changes(world: JobsWorld) -> None:
+    world.executor.endings = [CRASH]
+    loop = world.started("a")
+    run_jobs(loop)
+    shutil.rmtree(world.outbox / "a")
+    loop.apply_settings(changed_settings(world.settings, job=world.settings.job.model_copy(
+        update={"name": "other-{name}"})))  # fmt: skip
+    world.clock.now += RETRY.most
+    run_jobs(loop)
+    assert "a/receipt.json" in world.published
+
+
+def test_settings_that_cannot_be_used_are_a_refusal_and_leave_no_folder(world: JobsWorld) -> None:
+    loop = world.queued("a")
+    loop.apply_settings(changed_settings(world.settings, job=world.settings.job.model_copy(
+        update={"recipe": "nosuch"})))  # fmt: skip
+    run_jobs(loop)
+    job = world.job("a")
+    assert (job.end, job.cause) == (End.REFUSED, Cause.SETTINGS) and "nosuch" in job.reason
+    assert (world.published, world.executor.orders) == (refused("a", job.reason), [])
+
+
+# -- while it runs
+
+
+def test_the_progress_of_a_job_is_known_and_that_of_a_clip_in_frames(world: JobsWorld) -> None:
+    loop = world.queued("a")
+    job = world.job("a")
+    clip = replace(job, inputs=tuple(replace(file, frames=8) for file in job.inputs))
+    loop.jobs.ledger.put(clip)
+    step(loop)
+    (worker,) = loop.attempts.running.values()
+    assert (worker.unit, worker.step, worker.loss) == ("frame", 0, None)
+    step(loop)
+    assert (worker.steps, worker.device) == (2, "cpu")
+    step(loop)
+    assert (worker.step, worker.loss, worker.size) == (1, 1.0, (4, 4))
+
+
+def test_all_files_of_a_job_are_published_if_its_end_comes_with_them(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = world.executor.events
+
+    def at_once() -> list[AttemptEvent]:
+        received = list[AttemptEvent]()
+        while world.executor.going:
+            received += events()
+        return received
+
+    monkeypatch.setattr(world.executor, "events", at_once)
+    loop = world.started("a")
+    run_jobs(loop)
+    assert world.published == done("a")
+
+
+def test_a_stage_that_was_published_and_taken_away_may_be_announced_again(
+    world: JobsWorld,
+) -> None:
+    world.executor.endings = [CRASH]
+    loop = world.started("a")
+    run_jobs(loop)
+    (world.outbox / "a/stages/1.png").unlink()
+    world.clock.now += RETRY.most
+    run_jobs(loop)
+    assert world.job("a").end is End.DONE
+    assert [path.name for _, path in world.record.of("staged")] == ["1.png", "2.png", "final.png"]
+
+
+class Announcing(FakeExecutor):
+    """Announces a file after the first stage."""
+
+    file: Staged
+
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
+            yield event
+            if isinstance(event, Staged) and event.step == 1:
+                yield self.file
+
+
+@pytest.mark.parametrize("path", ["../../other/final.png", "/etc/hostname", "a/../../x"])
+def test_an_announced_file_that_leads_out_of_its_folder_is_not_published(
+    path: str, world: JobsWorld
+) -> None:
+    executor = world.executor = Announcing()
+    fill(world.outbox, "other/final.png")
+    executor.file = Staged(path, hashlib.sha256(b"other/final.png").hexdigest(), 2)
+    loop = world.started("a")
+    for _ in range(12):
+        step(loop)
+    assert world.job("a").cause is Cause.DISK and not executor.going
+    assert loop.blocked.keys() == {"a"}
+    assert {name for name in world.published if "stages" not in name} == {"other/final.png"}
+
+
+# -- what a worker reports at the end
+
+
+def finish(world: JobsWorld, loop: Any) -> None:
+    """Run everything, however long it has to wait."""
+    for _ in range(12):
+        run_jobs(loop)
+        world.clock.now += PUT_OFF.most
+
+
+def test_a_crash_is_tried_again_and_goes_on_from_the_checkpoint(world: JobsWorld) -> None:
+    world.executor.endings = [CRASH]
+    loop = world.started("a")
+    run_jobs(loop)
+    job = world.job("a")
+    assert (job.state, job.cause, job.faults) == (State.QUEUED, Cause.BUG, 1)
+    finish(world, loop)
+    assert world.executor.started_at == [0, 1]
+    assert world.record.of("failed") == [("a", "it broke", Cause.BUG, "a trace", False)]
+    assert (world.published, world.job("a").faults) == (done("a"), 0)
+
+
+@pytest.mark.parametrize("ending", [CRASH, Lost("it died")])
+def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
+    ending: Ending, world: JobsWorld
+) -> None:
+    world.executor.endings = [ending] * 4  # the second follows a new stage
+    loop = world.started("a")
+    finish(world, loop)
+    assert world.executor.started_at == [0, 1, 1, 0], "the last attempt begins at the beginning"
+    assert [call[-1] for call in world.record.of("failed")] == [False] * 4 + [True]
+    job = world.job("a")
+    assert (job.end, job.faults) == (End.FAILED, 3)
+    assert job.reason.startswith("tried 3 times, the last time: it ")
+    assert refused("a", job.reason).items() <= world.published.items()
+    assert world.left == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "earlier", "goes_on"),
+    [
+        (3, ["bug"], True),
+        (3, ["bug", "worker"], False),
+        (3, ["bug", "bug", "device"], False),
+        (3, ["bug", "bug", "daemon on cpu"], True),
+        (3, ["bug", "bug", "disk on cpu", "daemon on cpu"], True),
+        (1, ["daemon on cpu"], True),
+    ],
+)
+def test_the_last_attempt_begins_at_the_beginning_unless_the_checkpoint_is_its_own(
+    limit: int, earlier: list[str], goes_on: bool, world: JobsWorld
+) -> None:
+    world.settings = changed_settings(world.settings, attempts=limit)
+    world.queued("a")
+    world.close()
+    job = world.job("a")
+    fill(world.state.jobs / job.id, CHECKPOINT)
+    faults = sum(how in ("bug", "worker") for how in earlier)
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        ledger.put(replace(job, faults=faults))
+        for number, how in enumerate(earlier, 1):
+            cause, _, device = how.partition(" on ")
+            ledger.put_attempt(job.id, number, Attempt("then", device=device, how=cause))
+    world.run()
+    assert world.executor.started_at == [goes_on]
+
+
+def test_obstacles_cost_no_attempt_however_often_they_are_met(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+
+    loop = world.queued("a")
+    shutil.rmtree(world.outbox)
+    world.outbox.write_text("in the way")
+    run_jobs(loop)
+    assert world.executor.orders == [], "noticed before the first step"
+    assert "cannot be written" in loop.blocked["a"]
+    world.outbox.unlink()
+    world.executor.endings = [GONE] * 3
+    for _ in range(3):
+        world.clock.now += PUT_OFF.most
+        run_jobs(loop)
+        assert loop.blocked == {"a": "no such backend"}
+    for method in ("publish", "staging") * 3:
+        world.clock.now += PUT_OFF.most
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, method, full)
+            run_jobs(loop)
+        assert (world.executor.going, world.job("a").cause) == ({}, Cause.DISK)
+        assert "No space left on device" in loop.blocked["a"]
+    assert [attempt.how for attempt in attempts_of(world)] == ["device", "disk"]
+    finish(world, loop)
+    assert (world.published, loop.blocked) == (done("a"), {})
+    assert world.record.of("failed") == []
+
+
+def test_jobs_that_need_the_same_wait_together(world: JobsWorld) -> None:
+    world.executor.endings = [GONE]
+    loop = world.started("a", "b")
+    run_jobs(loop)
+    assert len(world.executor.orders) == 1, "the other one would meet the same"
+    world.clock.now += PAUSE.first
+    run_jobs(loop)
+    assert world.published == done("b") | {
+        name: text for name, text in done("a").items() if name == "a/stages/1.png"
+    }
+    finish(world, loop)
+    assert world.published == done("a", "b")
+
+
+@pytest.mark.parametrize("ending", [None, Lost("it died"), Refused("no picture"), GONE, CRASH])
+def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_ends(
+    ending: Ending, world: JobsWorld
+) -> None:
+    world.executor.endings = [ending]
+    loop = world.started("a")
+    when(world, "staged", lambda: ask(world, "cancel"))
+    finish(world, loop)
+    assert world.job("a").end is End.CANCELED
+    stage = {"a/stages/1.png": done("a")["a/stages/1.png"]}
+    assert world.published == refused("a", "canceled") | stage
+    assert (len(world.executor.orders), world.left, loop.jobs.live) == (1, [], {})
+
+
+class Finishing(FakeExecutor):
+    """Says in the receipt that it stopped early, as it was asked."""
+
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
+            is_early = isinstance(event, Done) and wanted() is AttemptRequest.FINISH
+            yield Done({"state": "stopped early"}) if is_early else event
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_job_that_is_to_finish_stops_early_even_in_a_later_attempt(
+    crashes: bool, world: JobsWorld
+) -> None:
+    world.executor = Finishing(endings=[CRASH] if crashes else [])
+    loop = world.started("a")
+    when(world, "progress", lambda: ask(world, "finish"))
+    finish(world, loop)
+    assert (world.job("a").end, attempts_of(world)[-1].how) == (End.STOPPED_EARLY, "stopped early")
+    assert world.published.keys() == done("a").keys() - {"a/stages/2.png"}
+    assert len(world.record.of("done")) == 1
+
+
+@pytest.mark.parametrize("ending", [None, Lost("it died")])
+def test_a_worker_that_stops_or_dies_while_the_daemon_stops_is_no_fault_of_the_job(
+    ending: Ending, world: JobsWorld
+) -> None:
+    world.executor.endings = [ending]
+    loop = world.started("a")
+    when(world, "staged" if ending is None else "progress", loop.wakeup.stop)
+    while not loop.wakeup.stopping:
+        step(loop)
+    loop.stop()
+    assert (world.record.of("stopped"), world.record.of("failed")) == ([("a", 1, "step")], [])
+    job = world.job("a")
+    assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
+    world.run()
+    assert (world.executor.started_at, world.published) == ([0, 1], done("a"))
+
+
+def test_a_stop_waits_for_no_worker_while_the_ledger_cannot_be_written(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    loop = world.queued("a")
+    monkeypatch.setattr(writer, "commit", fails)
+    step(loop)
+    loop.stop()
+    assert (world.job("a").state, world.executor.orders) == (State.QUEUED, [])
+
+
+def test_a_daemon_that_leaves_at_once_enters_no_crash(world: JobsWorld) -> None:
+    loop = world.queued("a")
+    step(loop)
+    loop.attempts.leave()
+    job = world.job("a")
+    assert (job.state, job.interruptions, attempts_of(world)[-1].how) == ("queued", 0, "daemon")
+
+
+def test_a_worker_that_is_done_without_a_receipt_met_a_bug(world: JobsWorld) -> None:
+    class Hasty(FakeExecutor):
+        def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+            yield from super().paint(order, wanted) if self.orders else self.nothing(order)
+
+        def nothing(self, order: Order) -> Iterator[Event]:
+            self.orders.append(order)
+            yield Done({})
+
+    world.executor = Hasty()
+    finish(world, world.started("a"))
+    assert world.published == done("a")
+    assert "without a receipt" in attempts_of(world)[0].reason
+
+
+# -- attempts on other machines
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> JobsWorld:
+    """A world whose jobs run on other machines."""
+    return JobsWorld(tmp_path, cluster=Demand())
+
+
+def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
+    cluster: JobsWorld,
+) -> None:
+    cluster.executor.endings = [CRASH]
+    finish(cluster, cluster.started("a"))
+    first, second = cluster.executor.orders
+    staging = cluster.outbox / ".staging" / cluster.job("a").id
+    assert first.staging != second.staging
+    assert {first.staging.parent, second.staging.parent} == {staging}
+    assert second.checkpoint == second.staging / STAGED_CHECKPOINT
+    assert cluster.executor.started_at == [0, 1]
+    assert (cluster.published, cluster.left) == (done("a"), [])
+
+
+def test_a_file_that_is_not_the_announced_one_is_not_published_and_costs_the_checkpoint(
+    cluster: JobsWorld,
+) -> None:
+    class Cut(FakeExecutor):
+        """Its final picture does not reach the disk whole in the first attempt."""
+
+        def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+            for event in super().paint(order, wanted):
+                if getattr(event, "path", "") == "final.png" and len(self.orders) == 1:
+                    (order.staging / "final.png").write_text("half")
+                yield event
+
+    cluster.executor = Cut()
+    loop = cluster.started("a")
+    run_jobs(loop)
+    assert "a/final.png" not in cluster.published
+    reason = "what is in .staging is not what was announced: final.png"
+    assert attempts_of(cluster)[0].reason == reason
+    finish(cluster, loop)
+    assert cluster.executor.started_at == [0, 0]
+    assert cluster.published == done("a")

@@ -1,0 +1,362 @@
+"""Events change jobs whole or not at all; an error fails one job; a start goes on after a kill."""
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, killed_at, mounts, tree
+from tests.daemon.jobs.pairs import JobsWorld, done, refused, step
+from tests.daemon.world import (
+    FakeExecutor,
+    FakeInspector,
+    run_jobs,
+    scan,
+)
+
+from stylewatch_daemon.base.model import Cause, End, State
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.intake import intake
+from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.lifecycle import Asked
+from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import claim as claims
+from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox import ending
+from stylewatch_daemon.outbox.publish import Outbox
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> JobsWorld:
+    return JobsWorld(tmp_path)
+
+
+# -- the ledger
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = writer.commit
+    for works in count():
+        world, made = JobsWorld(tmp_path / str(works), after), 0
+
+        def fails(connection: sqlite3.Connection, works: int = works) -> None:
+            nonlocal made
+            made += 1
+            if made > works:
+                raise sqlite3.OperationalError("database or disk is full")
+            commit(connection)
+
+        loop = world.started("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "commit", fails)
+            for _ in range(20):
+                step(loop)
+        check_nothing_followed(world)
+        has_failed = made > works
+        assert bool(loop.jobs.trouble) == has_failed
+        assert len(world.record.of("waits")) == has_failed, "it is told once"
+        world.clock.now += LEDGER_RETRY_S
+        run_jobs(loop)
+        scan(loop)
+        run_jobs(loop)
+        assert world.published == done("a", archived=after == "archive"), works
+        assert (world.left, loop.jobs.live, loop.jobs.trouble) == ([], {}, ""), works
+        assert len(tree(world.inbox)) == (2 if after == "keep" else 0)
+        world.close()
+        if not has_failed:
+            break
+    assert works > 6
+
+
+def check_nothing_followed(world: JobsWorld) -> None:
+    """Check that the disk shows nothing that the ledger does not have."""
+    with reading(world.state.ledger) as ledger:
+        job = ledger.find("a")
+        attempts = ledger.attempts(job.id) if job else ()
+        listed = {file.path for file in ledger.files(job.id)} if job else set()
+    held = {path.name for folder in (world.state.claims, world.state.jobs)
+            for path in folder.iterdir()}  # fmt: skip
+    assert held == (set() if job is None or job.has_ended else {job.id})
+    assert len(world.executor.orders) == len(attempts)
+    shown = {name for name in world.published if "stages" in name}
+    assert shown <= listed
+    if job is None or job.state is not State.RUNNING:
+        assert world.executor.going == {}
+
+
+# -- errors that nobody foresaw
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "asking for an inspection": (FakeInspector, "ask"),
+    "applying a verdict": (intake, "queue_columns"),
+    "choosing a folder": (Outbox, "choose"),
+    "entering an attempt": (LedgerWriter, "put_attempt"),
+    "entering a stage": (LedgerWriter, "put_files"),
+    "publishing a stage": (Outbox, "publish"),
+    "ordering": (FakeExecutor, "submit"),
+    "publishing the end": (ending, "publish_output"),
+    "publishing a refusal": (ending, "publish_refusal"),
+}
+
+
+def fail_once(patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Let the first call of a function fail."""
+    real, calls = getattr(owner, name), count()
+
+    def fails(*args: Any, **more: Any) -> Any:
+        if next(calls) == 0:
+            raise KeyError("odd")
+        return real(*args, **more)
+
+    patch.setattr(owner, name, fails)
+
+
+@pytest.mark.parametrize("where", FAULTS)
+def test_an_error_that_nobody_foresaw_fails_one_job_and_leaves_a_trace(
+    where: str, world: JobsWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_once(monkeypatch, *FAULTS[where])
+    if where == "publishing a refusal":
+        world.inspector.says = {"a/": "no picture"}
+    loop = world.started("a", "b")
+    run_jobs(loop)
+    world.clock.now += PAUSE.most
+    run_jobs(loop)
+    (log,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "KeyError: 'odd'" in log.__dict__["trace"]
+    files = {name: text for name, text in world.published.items() if not name.startswith("a/")}
+    reason = world.job("a").reason
+    assert "a fault of stylewatch: " in reason and "KeyError: 'odd'; please report it" in reason
+    assert files == refused("a", reason) | done("b")
+    assert world.executor.going == {}
+    assert (world.job("a").end, world.job("a").cause) == (End.FAILED, Cause.BUG)
+    assert (world.left, loop.jobs.live, tree(world.inbox)) == ([], {}, {})
+
+
+def test_an_event_that_breaks_fails_its_job_and_the_others_of_that_commit_are_applied(
+    world: JobsWorld,
+) -> None:
+    loop = world.queued("a", "b")
+
+    def breaks(ledger: LedgerWriter) -> None:
+        raise KeyError("odd")
+
+    loop.jobs.post(world.job("a").id, Asked(End.STOPPED_EARLY), breaks)
+    loop.jobs.post(world.job("b").id, Asked(End.CANCELED))
+    loop.jobs.commit()
+    assert [world.job(name).end for name in "ab"] == [End.FAILED, End.CANCELED]
+
+
+def test_a_pair_whose_move_meets_an_odd_error_goes_back_and_is_tried_again(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.started("a", "b")
+    fail_once(monkeypatch, atomic, "sync_file")
+    run_jobs(loop)
+    assert (world.published, len(tree(world.inbox)), world.left) == (done("b"), 2, [])
+    ((_, reason),) = world.record.of("waits")
+    assert "a fault of stylewatch (KeyError: 'odd')" in reason
+    world.clock.now += world.settings.watch.rescan_s
+    scan(loop)
+    run_jobs(loop)
+    assert world.published == done("a", "b")
+
+
+def test_files_that_cannot_go_back_either_are_with_the_failed_job(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.started("a")
+    fail_once(monkeypatch, atomic, "sync_file")  # after the first file was moved
+    fail_once(monkeypatch, os, "link")
+    run_jobs(loop)
+    assert world.job("a").end is End.FAILED
+    files = tree(world.inbox) | tree(world.outbox / "_refused/a")
+    assert sorted(files) == ["a/style.jpg", "content.jpg", "reason.txt"]
+    assert world.left == []
+
+
+# -- starts after a kill
+
+
+def rewrite(world: JobsWorld, change: Callable[[LedgerWriter], object]) -> None:
+    """Change the ledger while no daemon runs."""
+    world.close()
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        change(ledger)
+
+
+def test_a_job_that_the_ledger_lacks_is_entered_again(world: JobsWorld) -> None:
+    world.queued("a", "b")
+    lost = world.job("a").id
+    rewrite(world, lambda ledger: ledger.delete(lost))
+    world.run()
+    assert world.published == done("a", "b")
+    assert world.job("a").id == lost
+
+
+def test_a_job_without_its_files_fails_and_the_others_run(world: JobsWorld) -> None:
+    world.queued("a", "b")
+    shutil.rmtree(world.state.jobs / world.job("a").id)
+    world.run()
+    job = world.job("a")
+    assert (job.end, job.cause) == (End.FAILED, Cause.DISK)
+    reason = f"its files are no longer in {world.state.jobs}: drop it again"
+    assert world.published == done("b") | {"_refused/a/reason.txt": f"{reason}\n"}
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def garble(path: Path) -> None:
+    path.write_text("[" * 10_000)
+
+
+def belong_to_another(path: Path) -> None:
+    path.write_text(path.read_text().replace(path.parent.name, "another"))
+
+
+@pytest.mark.parametrize("damage", [remove, garble, belong_to_another])
+@pytest.mark.parametrize("folder", ["jobs", "claims"])
+def test_a_job_whose_claim_is_damaged_fails_with_its_inputs(
+    folder: str, damage: Callable[[Path], None], world: JobsWorld
+) -> None:
+    world.queued("a", "b")
+    job_id = world.job("a").id
+    damage(world.state.jobs / job_id / claims.FILE_NAME)
+    if folder == "claims":
+        (world.state.jobs / job_id).rename(world.state.claims / job_id)
+        rewrite(world, lambda ledger: ledger.put(replace(world.job("a"), state=State.CLAIMED)))
+    loop = world.run()
+    job = world.job("a")
+    assert (job.end, job.cause) == (End.FAILED, Cause.DISK)
+    assert "claim.json" in job.reason
+    assert world.published == refused("a", job.reason) | done("b")
+    assert (world.left, loop.jobs.live) == ([], {})
+
+
+@pytest.mark.parametrize("folder", ["jobs", "claims"])
+def test_a_damaged_claim_of_an_unknown_job_keeps_its_files_and_is_logged(
+    folder: str, world: JobsWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.queued("b")
+    fill(world.state.root / folder, "odd/files/content.jpg", "odd/claim.json")
+    world.run()
+    assert world.published == done("b")
+    assert (world.state.root / folder / "odd/files/content.jpg").exists()
+    assert "claim.json" in caplog.text and "odd" in [r.__dict__["job"] for r in caplog.records]
+
+
+def test_a_claim_that_has_taken_nothing_and_one_of_a_retry_are_dropped(world: JobsWorld) -> None:
+    world.queued("a")
+    claim = claims.load(world.state.jobs / world.job("a").id)
+    fill(world.state.claims, "1/claim.json", "2/files/content.jpg")
+    claims.save(replace(claim, id="2", retry_of="a"), world.state.claims / "2")
+    world.run()
+    assert (world.left, world.published) == ([], done("a"))
+
+
+def test_the_folder_of_a_job_that_has_ended_is_removed_and_nobody_is_told_again(
+    world: JobsWorld,
+) -> None:
+    world.started("a")
+    world.run()
+    fill(world.state.jobs, f"{world.job('a').id}/files/content.jpg")
+    fill(world.outbox / ".staging", f"{world.job('a').id}/final.png")
+    world.run()
+    assert (world.left, world.record.of("done")) == ([], [])
+
+
+def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: JobsWorld) -> None:
+    world.queued("a", "b")
+    for kills in range(3):
+        loop = world.start()
+        loop.round()
+        assert world.job("a").state is State.RUNNING, kills
+    world.run()
+    titles = [order.name for order in world.executor.orders]
+    assert titles == ["b", "a"], "the others were killed before their first step"
+    assert world.published == done("a", "b")
+
+
+# -- kills
+
+ENDS = {"good": "done", "bad": "refused", "half": "", "stop": "canceled"}
+"""How pairs end; `half` is given back to the inbox."""
+
+
+def cancel(world: JobsWorld, job: str, *_: object) -> None:
+    """Ask to cancel the job `stop` as soon as it begins."""
+    if job == "stop":
+        requests.leave(world.state.root, "cancel", job=world.job(job).id)
+
+
+def finish(world: JobsWorld) -> dict[str, Any]:
+    """Start the daemon and run everything; return all that must be the same at the end."""
+    loop = world.start()
+    vars(world.record)["job_started"] = partial(cancel, world)
+    scan(loop)
+    run_jobs(loop)
+    scan(loop)
+    outbox = {name: text for name, text in world.published.items() if name[:5] != "stop/"}
+    with reading(world.state.ledger) as ledger:
+        counts, waiting = ledger.counts(), ledger.requests()
+    left = {*world.left, *(path.name for path in world.state.trash.iterdir()), *loop.jobs.live}
+    return {"outbox": outbox, "inbox": tree(world.inbox), "left": left, "requests": waiting,
+            "counts": {name: number for name, number in counts.items() if number}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "after", "is_mounted", "every"),
+    [
+        *(([name], "archive", False, 1) for name in ENDS),
+        ([*ENDS], "archive", True, 29),
+        ([*ENDS], "keep", False, 29),
+        ([*ENDS], "keep", True, 29),
+        ([*ENDS], "delete", False, 29),
+        ([*ENDS], "delete", True, 29),
+    ],
+)
+def test_killed_at_any_change_the_next_start_ends_as_if_nothing_had_happened(
+    pairs: list[str],
+    after: str,
+    is_mounted: bool,
+    every: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "SYNCHRONOUS", "OFF")
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    expected: dict[str, Any] = {}
+    for change in count(0, every):
+        world = JobsWorld(tmp_path / str(change), after, truncated_s=1000, rescan_s=0)
+        world.inspector.says = {"bad/style": "style.jpg is no picture", "half/content": "cut off"}
+        world.drop(*pairs)
+        with mounts(*((world.inbox, world.outbox, world.state.root) if is_mounted else ())):
+            if change == 0:
+                expected = finish(world)
+                assert expected["counts"] == {ENDS[name]: 1 for name in pairs if ENDS[name]}
+                assert expected["left"] == set()
+                continue
+            with killed_at(change) as was_killed:
+                finish(world)
+            assert finish(world) == expected, change
+        world.close()
+        shutil.rmtree(world.root)
+        if not was_killed():
+            break
+    assert change > 30 * len(pairs)

@@ -1,0 +1,311 @@
+"""The life of a job: every event in every state, and what holds whatever happens.
+
+`python -m tests.daemon.jobs.test_lifecycle` writes the table into docs/architecture.md.
+"""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.daemon.faults import Killed
+
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Picture, State
+from stylewatch_daemon.jobs.lifecycle import (
+    TABLE,
+    Asked,
+    Blocked,
+    Broke,
+    Chosen,
+    Deleted,
+    Effect,
+    Finished,
+    Found,
+    Growing,
+    Inspected,
+    Lost,
+    Moved,
+    Next,
+    OriginalsChanged,
+    Placed,
+    Published,
+    PutBack,
+    Restarted,
+    Staged,
+    Stopped,
+    Unusable,
+    advance,
+)
+
+PAGE = Path(__file__).parents[3] / "docs/architecture.md"
+LIMIT = 3
+
+EVENTS: tuple[Any, ...] = (
+    Moved(), Moved("too large"), PutBack(), Inspected(), Inspected(problem="no picture"), Growing(),
+    OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
+    Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
+    Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died"), Asked(End.CANCELED),
+    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Published("_refused/a"), Deleted(),
+    Restarted(),
+)  # fmt: skip
+KINDS = tuple(dict.fromkeys(map(type, EVENTS)))
+
+NEW = Job("1", "a", "/in", "/out", "then", inputs=(Input("content", "a.jpg", "/in/a.jpg", 3),))
+
+
+def samples(state: State) -> Iterator[Job]:
+    """Jobs in `state` that differ in all that a rule may look at."""
+    is_decided = state in (State.ENDING, State.ENDED)
+    for end, asked, faults in product(
+        End if is_decided else [None], (None, End.STOPPED_EARLY, End.CANCELED), range(LIMIT)
+    ):
+        # a job that is canceled in the queue ends at once
+        if not (state is State.QUEUED and asked is End.CANCELED):
+            yield replace(NEW, state=state, end=end, asked=asked, faults=faults, step=5)
+
+
+def text_of(before: Job, after: Job | None) -> str:
+    """What an event made of a job, as the table says it."""
+    if after is None:
+        return "no job"
+    if (after.state, after.end) == (before.state, before.end) or after.end is None:
+        return after.state
+    return f"{after.state} ({after.end})" if after.state is State.ENDING else after.state
+
+
+def outcomes(becomes: str) -> set[str]:
+    """The outcomes that a rule names: "queued; ending (failed, canceled)" has three."""
+    found = set()
+    for part in becomes.split("; "):
+        state, _, ends = part.rstrip(")").partition(" (")
+        found |= {f"{state} ({end})" for end in ends.split(", ")} if ends else {state}
+    return found
+
+
+# -- the table
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", State)
+def test_a_rule_says_what_it_does_and_an_event_without_one_does_nothing(
+    state: State, kind: type
+) -> None:
+    rule, seen, effects = TABLE.get((state, kind)), set(), set()
+    for job, event in product(samples(state), EVENTS):
+        if type(event) is kind:
+            after = advance(job, event, LIMIT)
+            assert rule is not None or after == Next(job)
+            seen.add(text_of(job, after.job))
+            effects |= {*after.effects}
+    if rule is not None:
+        assert (seen, effects) == (outcomes(rule.becomes), {*rule.effects})
+
+
+def test_a_job_begins_when_it_is_found_and_nothing_happens_to_none() -> None:
+    assert advance(None, Found(NEW)) == Next(NEW, (Effect.MOVE,))
+    assert advance(NEW, Found(NEW)) == Next(NEW), "it was found before"
+    assert {advance(None, event) for event in EVENTS} == {Next(None)}
+
+
+def rendered() -> str:
+    """The table in Markdown."""
+    rows = ["| state | event | becomes | effects |", "| --- | --- | --- | --- |"]
+    rows.append(_row("-", Found, "claimed", (Effect.MOVE,)))
+    rows += [_row(state, kind, rule.becomes, rule.effects) for (state, kind), rule in TABLE.items()]
+    return "\n".join(rows)
+
+
+def _row(state: str, kind: type, becomes: str, effects: tuple[Effect, ...]) -> str:
+    happened = str(kind.__doc__).partition("\n")[0].rstrip(".").replace("`", "")
+    what = "; ".join(dict.fromkeys(effects)) or "-"
+    return f"| {state} | `{kind.__name__}`: {happened} | {becomes} | {what} |"
+
+
+def test_the_page_on_the_architecture_has_the_table() -> None:
+    begin, end = "<!-- lifecycle -->\n", "\n<!-- /lifecycle -->"
+    shown = PAGE.read_text().partition(begin)[2].partition(end)[0]
+    assert shown == rendered(), "write it by: python -m tests.daemon.jobs.test_lifecycle"
+
+
+# -- single rules
+
+
+@pytest.mark.parametrize(
+    ("limit", "faults", "reason"),
+    [(1, 0, "it died"), (3, 2, "tried 3 times, the last time: it died"), (3, 1, None)],
+)
+def test_a_job_fails_once_as_many_attempts_as_the_limit_went_wrong_in_a_row(
+    limit: int, faults: int, reason: str | None
+) -> None:
+    job = replace(NEW, state=State.RUNNING, faults=faults)
+    after = advance(job, Lost(Cause.WORKER, "it died"), limit).job
+    assert after is not None
+    if reason is None:
+        assert (after.state, after.faults, after.reason) == (State.QUEUED, 2, "it died")
+    else:
+        assert (after.end, after.cause, after.reason) == (End.FAILED, Cause.WORKER, reason)
+
+
+@pytest.mark.parametrize(
+    ("event", "step", "faults", "interruptions"),
+    [
+        (Staged(6), 6, 0, 0),
+        (Staged(5), 5, 2, 2),
+        (Stopped(), 5, 2, 0),
+        (Blocked(Cause.DISK, ""), 5, 2, 2),
+        (Restarted(), 5, 2, 3),
+        (Lost(Cause.BUG, ""), 5, 3, 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_a_new_stage_makes_up_for_faults_and_only_a_kill_is_an_interruption(
+    event: Any, step: int, faults: int, interruptions: int
+) -> None:
+    job = replace(NEW, state=State.RUNNING, step=5, faults=2, interruptions=2)
+    after = advance(job, event, limit=9).job
+    assert after is not None
+    assert (after.step, after.faults, after.interruptions) == (step, faults, interruptions)
+
+
+def test_a_job_learns_of_its_pictures_from_the_inspection_and_from_the_worker() -> None:
+    picture = Picture("a.jpg", "12ab", (8, 6), 3)
+    queued = advance(NEW, Inspected((picture,), priority=2, needs="gpu")).job
+    assert queued is not None
+    assert (queued.priority, queued.needs) == (2, "gpu")
+    (seen,) = queued.inputs
+    assert (seen.sha256, seen.pixels, seen.frames) == ("12ab", (8, 6), 3)
+    done = advance(replace(queued, state=State.RUNNING), Finished(End.DONE, {"a.jpg": "34cd"})).job
+    assert done is not None and done.inputs[0].sha256 == "34cd"
+    changed = advance(done, OriginalsChanged(frozenset({"a.jpg"}))).job
+    assert changed is not None and changed.inputs[0].changed
+
+
+# -- whatever happens
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=30), st.integers(1, LIMIT))
+def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided(
+    events: list[Any], limit: int
+) -> None:
+    job = advance(None, Found(NEW)).job
+    for event in events:
+        assert job is not None
+        before, job = job, advance(job, event, limit).job
+        if job is None:
+            assert isinstance(event, PutBack | Deleted)
+            return
+        assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
+        if before.state is State.ENDED:
+            assert replace(job, inputs=()) == replace(before, inputs=()), "but for what is known"
+        if job.state is State.ENDED:
+            assert before.state in (State.ENDING, State.ENDED)
+        if before.asked is End.CANCELED:
+            assert job.asked is End.CANCELED, "nobody takes that back"
+            assert job.state is not State.QUEUED, "it would wait for nothing"
+            if before.end is None and not isinstance(event, Finished):
+                assert job.end in (None, End.CANCELED)
+        assert job.state in (State.ENDING, State.ENDED) or job.faults < limit
+
+
+# -- kills
+
+
+class World:
+    """What survives a kill: the ledger, and where the files are; a move may be repeated."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.ledger = random.Random(seed), dict[str, Job]()
+        self.place = {f"job {number}": "inbox" for number in range(6)}
+        self.receipts = defaultdict[str, set[End | None]](set)
+        self.kills = 0
+
+    def may_die(self) -> None:
+        if self.random.random() < 0.05:
+            self.kills += 1
+            raise Killed
+
+    def move(self, key: str, place: str) -> None:
+        self.may_die()
+        self.place[key] = place
+        self.may_die()
+
+    def happen(self, key: str, event: object) -> None:
+        """Apply an event: commit, then carry out the effects."""
+        before = self.ledger.get(key)
+        job, effects = advance(before, event, LIMIT)
+        self.may_die()
+        if job is None:
+            self.ledger.pop(key, None)
+        else:
+            self.ledger[key] = job
+        self.may_die()
+        for effect in effects:
+            assert job is not None
+            self.carry_out(key, job, effect)
+
+    def carry_out(self, key: str, job: Job, effect: Effect) -> None:
+        if effect is Effect.MOVE:
+            self.move(key, "claim")
+            self.happen(key, Moved())
+        elif effect is Effect.INSPECT:
+            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad"), Growing()]))
+        elif effect is Effect.GIVE_BACK:
+            self.move(key, "inbox")
+            self.happen(key, PutBack())
+        elif effect is Effect.PUBLISH_END:
+            if self.place[key] == "claim":
+                self.move(key, "outbox" if job.end in PICTURES else "refused")
+            self.may_die()
+            self.receipts[key].add(job.end)
+            self.may_die()
+            self.happen(key, Published())
+
+    def run(self) -> None:
+        """Start the daemon, and let anything happen for a while."""
+        for key, job in list(self.ledger.items()):
+            is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
+            self.happen(key, PutBack() if is_new else Restarted())
+        for _ in range(60):
+            key = self.random.choice([*self.place])
+            if key not in self.ledger:
+                self.happen(key, Found(replace(NEW, id=key)))
+            else:
+                late = (Moved, PutBack, Inspected, Growing, Published, Deleted, Restarted, Placed)
+                events = [event for event in EVENTS if not isinstance(event, late)]
+                self.happen(key, self.random.choice(events))
+
+    @property
+    def is_over(self) -> bool:
+        jobs = [self.ledger.get(key) for key in self.place]
+        return all(job is not None and job.state is State.ENDED for job in jobs)
+
+
+def test_killed_at_any_point_every_job_ends_once_with_its_files_in_one_place() -> None:
+    kills = 0
+    ends = Counter[End | None]()
+    for seed in range(200):
+        world = World(seed)
+        while not world.is_over:
+            try:
+                world.run()
+            except Killed:
+                continue
+        for key, job in world.ledger.items():
+            place = "outbox" if job.end in PICTURES else "refused"
+            assert (world.place[key], world.receipts[key]) == (place, {job.end}), seed
+            ends[job.end] += 1
+        kills += world.kills
+    assert kills > 1000
+    assert {*ends} == {*End}
+
+
+if __name__ == "__main__":
+    pattern = re.compile(r"(?s)(?<=<!-- lifecycle -->\n).*?(?=<!-- /lifecycle -->)")
+    PAGE.write_text(pattern.sub(lambda match: f"{rendered()}\n", PAGE.read_text()))

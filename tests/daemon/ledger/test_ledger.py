@@ -1,0 +1,429 @@
+"""The ledger: jobs, attempts, files and kept inputs; any process reads, and the daemon writes."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Attempt, Cause, End, Input, Job, OutputFile, State
+from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
+from stylewatch_daemon.ledger.writer import Kept, KeptFile, LedgerWriter
+
+LATIN = "/latin\udce9"
+"""A path with a byte that is not UTF-8."""
+
+
+def job(job_id: str, **more: Any) -> Job:
+    values = {"name": "a", "inbox": "/in", "outbox": "/out", "entered": "then", **more}
+    return Job(job_id, **values)
+
+
+def ended(job_id: str, end: End = End.DONE, finished: str = "2026", **more: Any) -> Job:
+    return job(job_id, state=State.ENDED, end=end, finished=finished, **more)
+
+
+def pictures(*digests: str, source: str = "/in/a.jpg", role: str = "content") -> tuple[Input, ...]:
+    return tuple(Input(role, "a.jpg", source, 7, digest) for digest in digests)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[LedgerWriter]:
+    with closing(LedgerWriter.open(tmp_path / "ledger.sqlite3")) as opened:
+        yield opened
+
+
+def put(ledger: LedgerWriter, *jobs: Job) -> None:
+    for each in jobs:
+        ledger.put(each)
+
+
+def ids(jobs: list[Job]) -> str:
+    return "".join(each.id for each in jobs)
+
+
+# What is written is read
+
+
+FULL = Job(
+    "1", "waves/été", "/in", "/out", "2026-01-01", State.ENDED, End.FAILED, Cause.WORKER, "why",
+    asked=End.CANCELED, bytes=7, priority=-5, needs="torch cpu best", place="waves/été-2",
+    refused_as="_refused/waves", faults=2, interruptions=3, step=40, finished="2026-01-02",
+    settings={"steps": 3, "recipe": "best", "size": None}, retry_of="waves/old", dismissed=True,
+    inputs=(
+        Input("content", "a.jpg", f"{LATIN}/a.jpg", 7, "12ab", (4, 5), frames=9, changed=True),
+        Input("style-2-mask", "b.png", "/in/b.png", 0),
+    ),
+)  # fmt: skip
+"""A job with a value of its own in each field."""
+
+
+def test_every_field_of_a_job_is_kept_and_another_process_reads_it(ledger: LedgerWriter) -> None:
+    plain = job("2")
+    same = [field.name for field in fields(Job) if getattr(FULL, field.name) == field.default]
+    assert same == [], "so that a field without a column shows"
+    put(ledger, FULL, plain)
+    with reading(ledger.path) as reader:
+        assert (reader.get("1"), reader.get("2"), reader.get("3")) == (FULL, plain, None)
+        put(ledger, replace(FULL, state=State.QUEUED, end=None), replace(plain, reason="new"))
+        assert reader.get("1") == replace(FULL, state=State.QUEUED, end=None)
+        assert reader.get("2") == replace(plain, reason="new")
+
+
+def test_attempts_and_files_are_kept_in_order_and_go_with_their_job(ledger: LedgerWriter) -> None:
+    put(ledger, job("1"), job("2"))
+    first = Attempt("t0", 5, "torch", "cuda:0", 77, "t1", End.DONE, "none")
+    ledger.put_attempt("1", 2, Attempt("t2"))
+    ledger.put_attempt("1", 1, Attempt("t0"))
+    ledger.put_attempt("1", 1, first)
+    assert ledger.attempts("1") == (first, Attempt("t2", how=Cause.DAEMON))
+    final = OutputFile("a/final.png", "final", "12ab", 9)
+    odd = OutputFile("a/stages/1.png", "stages", "0", 1 << 70)
+    ledger.put_files("1", [odd, final])
+    ledger.put_files("1", [final._replace(sha256="34cd")])
+    kept = [final._replace(sha256="34cd"), odd._replace(size=(1 << 63) - 1)]
+    assert ledger.files("1") == kept
+    ledger.drop_files("1", ["a/final.png", "a/other.png"])
+    assert (ledger.files("1"), ledger.files("2")) == (kept[1:], [])
+    ledger.delete("1")
+    assert (ledger.get("1"), ledger.attempts("1"), ledger.files("1")) == (None, (), [])
+    assert ledger.get("2") is not None
+
+
+def test_kept_inputs_are_found_by_their_key_and_forgotten_by_their_main_file(
+    ledger: LedgerWriter,
+) -> None:
+    main = f"{LATIN}/a.jpg"
+    file = KeptFile(main, 1, 2, 3, "12ab")
+    night, day, other = (
+        Kept(f"{path}\n{name}", path, LATIN, doomed, (replace(file, path=path), file))
+        for path, name, doomed in (
+            (main, "a-night", True),
+            (main, "a-day", False),
+            ("/b", "b", True),
+        )
+    )
+    for kept in (night, day, other):
+        ledger.keep(kept)
+    assert (ledger.kept(night.key), ledger.kept(day.key), ledger.kept(main)) == (night, day, None)
+    assert [kept.key for kept in ledger.doomed()] == ["/b\nb", night.key]
+    ledger.keep(replace(night, doomed=False, files=()))
+    assert ledger.kept(night.key) == replace(night, doomed=False, files=())
+    ledger.forget(main)
+    assert [ledger.kept(kept.key) for kept in (night, day)] == [None, None]
+    assert ledger.kept("/b\nb") is not None
+
+
+def test_a_name_that_is_not_utf8_and_a_number_that_is_too_large_are_taken(
+    ledger: LedgerWriter,
+) -> None:
+    put(ledger, job("1", inbox=LATIN, state=State.QUEUED, bytes=1 << 70))
+    assert ledger.next_of_inboxes() == {"/latin\\udce9": "1"}
+    found = ledger.get("1")
+    assert found is not None and found.bytes == (1 << 63) - 1
+
+
+# Transactions
+
+
+@contextmanager
+def connections() -> Iterator[list[sqlite3.Connection]]:
+    """Collect the connections that are made."""
+    made, connect = list[sqlite3.Connection](), sqlite3.connect
+
+    def collected(*args: Any, **more: Any) -> sqlite3.Connection:
+        made.append(connect(*args, **more))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", collected)
+        yield made
+
+
+def test_a_reader_can_neither_write_nor_make_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with pytest.raises(OutputError, match=r"ledger\.sqlite3 cannot be used"), reading(path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    ledger = LedgerWriter.open(path)
+    with connections() as made, reading(path):
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            made[0].execute("DELETE FROM jobs")
+        ledger.put(job("1"))
+        log = path.with_name(f"{path.name}-wal")
+        assert log.stat().st_size > 0
+        ledger.close()
+        assert log.stat().st_size == 0
+
+
+def test_every_commit_is_synced(ledger: LedgerWriter) -> None:
+    """By the settings of SQLite: a power cut cannot be tested here."""
+    with connections() as made, closing(LedgerWriter.open(ledger.path)):
+        pragmas = [made[0].execute(f"PRAGMA {name}") for name in ("journal_mode", "synchronous")]
+        assert [row[0] for pragma in pragmas for row in pragma] == ["wal", 2]
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_transaction_is_made_as_a_whole_or_not_at_all(
+    inner: bool, ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def change() -> None:
+        with ledger.transaction():
+            ledger.put(job("2"))
+            if not inner:
+                ledger.put(replace(job("1"), reason="changed"))
+                return
+            with ledger.transaction():
+                ledger.put(replace(job("1"), reason="changed"))
+
+    put(ledger, job("1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "commit", full)
+        with pytest.raises(OutputError, match=r"cannot be used \(database or disk is full\)"):
+            change()
+    assert (ledger.get("1"), ledger.get("2")) == (job("1"), None)
+    with pytest.raises(KeyError), ledger.transaction():
+        ledger.put(job("2"))
+        raise KeyError
+    with pytest.raises(ValueError, match="the ledger does not take this"), ledger.transaction():
+        ledger.put(job("2"))
+        ledger.put(job("3", state="burnt"))
+    assert ledger.get("2") is None
+    change()
+    assert ledger.get("1") == replace(job("1"), reason="changed")
+    assert ledger.get("2") == job("2")
+
+
+def test_a_transaction_without_a_change_writes_nothing(
+    ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(connection: sqlite3.Connection) -> None:
+        raise AssertionError("a commit waits for the disk")
+
+    monkeypatch.setattr(writer, "commit", refuse)
+    ledger.forget("/in/a.jpg")
+    ledger.dismiss(["1"])
+    with ledger.transaction():
+        ledger.get("1")
+
+
+# Single jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("1", "1"), ("a", "2"), ("a-2", "3"), ("x", "4"), ("waves/sea", "5"), ("y", "6"),
+        ("sea", ""), ("u\u0308", "7"), ("a:b/", "8"), ("z" * 200, "9"),
+    ],
+)  # fmt: skip
+def test_a_job_is_found_by_id_place_or_name_the_latest_first(
+    name: str, found: str, ledger: LedgerWriter
+) -> None:
+    put(
+        ledger,
+        *(job("1", place="a"), job("2", place="a"), job("3", place="a-2"), job("4", name="x")),
+        *(job("5", place="waves/sea", name="y"), job("6", name="y")),
+        # as files in the inbox were called, which a job cannot be
+        *(job("7", name="\u00fc"), job("8", name="a_b"), job("9", name="z" * 120)),
+    )
+    job_found = ledger.find(name)
+    assert (job_found.id if job_found else "") == found
+
+
+def test_only_a_job_that_has_not_ended_is_the_latest_open_one_or_reserves_its_folder(
+    ledger: LedgerWriter,
+) -> None:
+    put(ledger, job("1", place="sea"), job("2"), ended("3", place="over"))
+    latest = ledger.latest_open("a")
+    assert latest is not None and latest.id == "2"
+    assert ledger.latest_open("b") is None
+    places = [("sea", "/out"), ("sea", "/far"), ("over", "/out"), ("a", "/out")]
+    assert [ledger.is_reserved(*place) for place in places] == [True, False, False, False]
+
+
+def test_inputs_are_known_by_the_folder_in_the_names_of_their_jobs(ledger: LedgerWriter) -> None:
+    sources = {"waves": "/in/a.jpg", "waves/été": f"/in{LATIN}", "sea": "/in/sea", "été": "/in/é"}
+    put(ledger, *(job(n, name=n, inputs=pictures("", source=s)) for n, s in sources.items()))
+    put(ledger, job("none", name="waves/old"))
+    assert sorted(ledger.main_sources("/in", "waves")) == ["", "/in/a.jpg", f"/in{LATIN}"]
+    assert sorted(ledger.main_sources("/in", "")) == sorted(["", *sources.values()])
+    assert ledger.main_sources("/other", "") == []
+    used = [("", "/in/é"), ("waves", f"/in{LATIN}"), ("sea", "/in/é"), ("", "/in/s")]
+    found = [ledger.has_used("/in", folder, Path(path)) for folder, path in used]
+    assert found == [True, True, False, False]
+
+
+# Lists
+
+
+def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> None:
+    assert set(ledger.counts().values()) == {0}
+    states = (State.CLAIMED, State.QUEUED, State.RUNNING, State.ENDING)
+    put(ledger, *(job(state, place=f"p-{state}", state=state, end=None) for state in states))
+    put(ledger, *(ended(end, end) for end in End), ended("again", End.FAILED))
+    counts = {"waiting": 2, "running": 2, "done": 1, "stopped early": 1, "refused": 1,
+              "failed": 2, "canceled": 1}  # fmt: skip
+    assert ledger.counts() == counts
+    ledger.dismiss([End.REFUSED, End.DONE, "running"])
+    assert ledger.counts() == counts | {"refused": 0}
+    assert ledger.ended_counts() == {end: counts[end] for end in End}, "dismissed ones included"
+    ledger.dismiss([], until="2026")
+    assert ledger.counts() == counts | {"refused": 0, "failed": 0}
+    assert ledger.open_jobs() == {state: f"p-{state}" for state in states}
+    assert ids(ledger.in_state(State.ENDING, State.CLAIMED)) == "claimedending"
+
+
+def test_ended_jobs_are_listed_by_their_time(ledger: LedgerWriter) -> None:
+    put(
+        ledger,
+        *(ended("1", finished="2024"), ended("2", End.FAILED, "2025"), ended("3", finished="2026")),
+        *(ended("4", End.REFUSED, "2026", outbox="/far"), job("5"), ended("6", End.STOPPED_EARLY)),
+    )
+    ledger.put_files("1", [OutputFile("a/1", "stages", "", 1), OutputFile("a/2", "final", "", 1)])
+    ledger.put_files("3", [OutputFile("c/1", "stages", "", 1)])
+    assert [ledger.done_since(time) for time in ("2024", "2025", "2027")] == [3, 2, 0]
+    assert [ledger.ended_before(time) for time in ("2024", "2025", "2027")] == [0, 1, 5]
+    assert ids(ledger.latest(End.DONE, End.FAILED, limit=2)) == "32"
+    assert ids(ledger.undismissed(9)) == "42"
+    assert (ids(ledger.undismissed(1)), ids(ledger.undismissed(9, "/far"))) == ("4", "4")
+    old = [("1", "/out", OutputFile("a/1", "stages", "", 1))]
+    assert ledger.outlived("stages", "2026") == old
+    ledger.expire("2026")
+    assert "".join(each for each in "123456" if ledger.get(each)) == "3456"
+
+
+def test_jobs_are_found_by_their_pictures(ledger: LedgerWriter) -> None:
+    put(
+        ledger,
+        *(job("1", inputs=pictures("ab", "cd")), job("2", inputs=pictures("ab"))),
+        *(job("3", inputs=pictures("ab", role="style")), job("4", inputs=pictures(""))),
+    )
+    assert (ids(ledger.with_content("ab", 9)), ids(ledger.with_content("cd", 9))) == ("21", "")
+    assert ledger.digests() == {"ab", "cd"}
+
+
+def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") -> Job:
+    settings = {"recipe": recipe}
+    return ended(job_id, name=name, finished=finished, inputs=pictures(style), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        (Search(), "3215"), (Search(order="oldest"), "5123"), (Search(order="name"), "5213"),
+        (Search("SEA"), "21"), (Search("wave sea"), "1"), (Search("Ä %"), "3"),
+        (Search(style="abba"), "1"), (Search(recipe="best"), "315"), (Search("album"), "5"),
+        (Search("sea", recipe="gram"), "2"), (Search("x"), ""),
+        (Search(since="2026-01-02", until="2026-01-03"), "1"),
+    ],
+)  # fmt: skip
+def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
+    search: Search, found: str, ledger: LedgerWriter
+) -> None:
+    put(
+        ledger,
+        done("1", "Sea wave", "2026-01-02", "best", "abba"),
+        done("2", "sea", "2026-01-03", "gram"),
+        done("3", "Ärger_100%", "2026-01-03", "best"),
+        ended("4", End.FAILED, settings={"recipe": "nnst"}),
+        replace(done("5", "x", "2026-01-01", "best"), place="album/harbor"),
+        job("6"),
+    )
+    after, pages = None, ""
+    while jobs := ledger.ended([End.DONE], 1, search, after):
+        pages += ids(jobs)
+        after = (search.key_of(jobs[-1]), jobs[-1].id)
+    assert pages == found
+    assert ids(ledger.ended([End.DONE], 9, search)) == found
+    assert ledger.recipes(End.DONE, End.CANCELED) == ["best", "gram"]
+
+
+# The queue
+
+
+def test_waiting_jobs_are_those_of_one_outbox_in_their_order(ledger: LedgerWriter) -> None:
+    put(ledger, *(job(each, place=f"p{each}", outbox="/far") for each in "312"))
+    put(ledger, job("4"), job("5", outbox="/far", state=State.RUNNING))
+    assert ledger.waiting("/far", 2) == ({"1": "p1", "2": "p2"}, 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "heads"),
+    [
+        ({}, {"/in": "2", "/other": "4"}),
+        ({"jobs": ["2"]}, {"/in": "3", "/other": "4"}),
+        ({"jobs": ["2", "3", "4"]}, {"/in": "1"}),
+        ({"jobs": ["1", "2", "3"]}, {"/in": "7", "/other": "4"}),
+        ({"needs": ["gpu"]}, {"/in": "2"}),
+        ({"outboxes": ["/out"]}, {"/other": "4"}),
+        ({"outboxes": ["/out", "/far"]}, {}),
+    ],
+)
+def test_the_next_job_of_an_inbox_is_the_first_that_does_not_wait(
+    held: dict[str, list[str]], heads: dict[str, str], ledger: LedgerWriter
+) -> None:
+    """By priority, then by age; last come jobs that ran when the daemon was killed three times."""
+    queued = State.QUEUED
+    put(
+        ledger,
+        *(job("1", state=queued), job("2", state=queued, priority=5, interruptions=2)),
+        *(job("3", state=queued, priority=5), job("7", state=queued, priority=9, interruptions=3)),
+        job("4", state=queued, inbox="/other", outbox="/far", needs="gpu"),
+        *(job("0"), job("00", state=State.RUNNING), ended("9"), job("8", inbox="/third")),
+    )
+    assert ledger.next_of_inboxes(**held) == heads
+
+
+# Plans
+
+
+QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
+    "counts": (Ledger.counts, "COVERING INDEX jobs_counted"),
+    "ended_counts": (Ledger.ended_counts, "COVERING INDEX jobs_counted (state=?)"),
+    "waiting": (lambda it: it.waiting("/out", 5), "INDEX jobs_waiting (outbox=?)"),
+    "next": (lambda it: it.next_of_inboxes(), "INDEX jobs_next (inbox=?)"),
+    "next but some": (lambda it: it.next_of_inboxes("1", "n", "o"), "INDEX jobs_next (inbox=?)"),
+    "undismissed": (lambda it: it.undismissed(5), "INDEX jobs_undismissed"),
+    "latest": (lambda it: it.latest(End.DONE, limit=5), "INDEX jobs_ended"),
+    "done_since": (lambda it: it.done_since("2026"), "INDEX jobs_ended (finished>?)"),
+    "has_used": (lambda it: it.has_used("/in", "w", Path("a")), "(name>? AND name<?)"),
+    "main_sources": (lambda it: it.main_sources("/in", "w"), "(name>? AND name<?)"),
+    "is_reserved": (lambda it: it.is_reserved("a", "/out"), "INDEX jobs_by_place"),
+    "with_content": (lambda it: it.with_content("12ab", 5), "INDEX jobs_of_picture"),
+    "latest_open": (lambda it: it.latest_open("a"), "INDEX jobs_by_name"),
+    "search": (lambda it: it.ended([End.DONE], 9, Search("sea", since="2026")),
+               "INDEX jobs_ended (finished>?)"),
+    "next page": (lambda it: it.ended([End.DONE], 9, after=("2026", "5")),
+                  "INDEX jobs_ended ((finished,id)<(?,?))"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_frequent_query_finds_its_rows_in_order_in_an_index(
+    name: str, ledger: LedgerWriter
+) -> None:
+    put(ledger, job("1", state=State.QUEUED), job("2", state=State.QUEUED, inbox="/other"))
+    query, index = QUERIES[name]
+    with connections() as made, reading(ledger.path) as reader:
+        statements: list[str] = []
+        made[0].set_trace_callback(statements.append)
+        query(reader)
+        made[0].set_trace_callback(None)
+        selects = [text for text in statements if text.startswith("SELECT")]
+        explained = [made[0].execute(f"EXPLAIN QUERY PLAN {text}") for text in selects]
+        plans = [row[3] for plan in explained for row in plan]
+    assert any(index in plan for plan in plans), plans
+    assert "SCAN jobs" not in plans
+    sorts = sum("TEMP B-TREE" in plan for plan in plans)
+    assert sorts == (name in ("search", "next page", "latest_open")), (
+        "only the jobs of a page or a name"
+    )

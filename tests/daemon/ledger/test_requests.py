@@ -1,0 +1,143 @@
+"""Requests of commands and of the page: any process writes them, and the daemon is woken."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import Request
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+LEAVE_MANY = """
+import sys
+from pathlib import Path
+from stylewatch_daemon.ledger.requests import leave
+for number in range(20):
+    leave(Path(sys.argv[1]), "note", writer=int(sys.argv[2]), number=number)
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    state = StateDir(tmp_path / "state")
+    state.make()
+    LedgerWriter.open(state.ledger).close()
+    return state
+
+
+def verbs(state: StateDir) -> list[tuple[str, Any]]:
+    return [(request.verb, request.arguments) for request in requests.waiting(state.root)]
+
+
+def remove(state: StateDir, request_id: int) -> None:
+    with closing(LedgerWriter.open(state.ledger)) as ledger:
+        ledger.remove_request(request_id)
+
+
+def test_a_request_waits_until_the_daemon_removes_it(state: StateDir) -> None:
+    names = ["Ärger", "latin\udce9"]
+    ids = [requests.leave(state.root, "cancel", job="1"),
+           requests.leave(state.root, "dismiss", jobs=names, until="")]  # fmt: skip
+    assert verbs(state) == [("cancel", {"job": "1"}), ("dismiss", {"jobs": names, "until": ""})]
+    assert [requests.is_waiting(state.root, each) for each in (*ids, 99)] == [True, True, False]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("cancel", {}), ("cancel", {"job": "1"}), ("cancel", {"job": "2"}), ("finish", {}),
+        ("dismiss", {"jobs": names}), ("cancel", {"job": "1", "more": 1}),
+    ]  # fmt: skip
+    found = [requests.is_asked(state.root, verb, **more) for verb, more in asked]
+    assert found == [True, True, False, False, True, False]
+    remove(state, ids[0])
+    assert [requests.is_waiting(state.root, each) for each in ids] == [False, True]
+    remove(state, ids[1])
+    assert requests.leave(state.root, "resume") > ids[1], "an id is never used again"
+
+
+def test_several_processes_leave_requests_while_the_daemon_works(state: StateDir) -> None:
+    with closing(LedgerWriter.open(state.ledger)) as ledger:
+        writers = [
+            subprocess.Popen([sys.executable, "-c", LEAVE_MANY, str(state.root), str(number)])
+            for number in range(3)
+        ]
+        seen: list[Request] = []
+        while len(seen) < 60:
+            assert any(writer.poll() in (None, 0) for writer in writers)
+            for request in ledger.requests():
+                seen.append(request)
+                ledger.remove_request(request.id)
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [request.id for request in seen] == [*range(1, 61)]
+    for writer in range(3):
+        numbers = [each.arguments["number"] for each in seen if each.arguments["writer"] == writer]
+        assert numbers == [*range(20)]
+
+
+def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:
+    woken = Event()
+    requests.leave(state.root, "pause")  # nobody reads: it does not wait for a reader
+    with requests.waking(state.wake, woken.set):
+        for _ in range(2):
+            woken.clear()
+            requests.leave(state.root, "pause")
+            assert woken.wait(60)
+    with pytest.raises(OSError, match="No such device"):  # nobody reads any more
+        os.open(state.wake, os.O_WRONLY | os.O_NONBLOCK)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_request_is_left_without_a_daemon_also_before_its_first_start(
+    exists: bool, state: StateDir, tmp_path: Path
+) -> None:
+    root = state.root if exists else tmp_path / "new/state"
+    assert requests.leave(root, "pause") == 1
+    StateDir(root).make()
+    with closing(LedgerWriter.open(root / "ledger.sqlite3")) as ledger:
+        assert [request.verb for request in ledger.requests()] == ["pause"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_paused", "will_be"),
+    [
+        ([], False, False), ([], True, True), (["pause"], False, True), (["resume"], True, False),
+        (["pause", "drain", "resume"], False, False), (["resume", "pause", "cancel"], True, True),
+    ],
+)  # fmt: skip
+def test_waiting_requests_count_for_whether_the_daemon_is_paused(
+    asked: list[str], is_paused: bool, will_be: bool, state: StateDir
+) -> None:
+    pause = requests.Pause(state.root)
+    if is_paused:
+        pause.begin()
+    for verb in asked:
+        requests.leave(state.root, verb)
+    assert (bool(pause), requests.is_paused(state.root)) == (is_paused, will_be)
+    pause.end()
+    pause.end()
+    assert not pause
+
+
+def test_a_request_that_cannot_be_left_says_why(state: StateDir, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot be written: .* as the user whom the daemon"):
+        requests.leave(tmp_path / "file/state", "pause")
+    assert requests.waiting(tmp_path / "file/state") == []
+    state.ledger.write_bytes(b"")
+    with pytest.raises(DamagedError, match="it is empty"):
+        requests.leave(state.root, "pause")
+    assert requests.waiting(state.root) == []
+
+
+def test_arguments_of_another_kind_count_as_none(state: StateDir) -> None:
+    for text in ("[1]", "5", '"pause"', "null"):
+        requests.leave(state.root, "pause")
+        with closing(sqlite3.connect(state.ledger, isolation_level=None)) as connection:
+            connection.execute("UPDATE requests SET arguments = ?", [text])
+        assert verbs(state)[-1] == ("pause", {})

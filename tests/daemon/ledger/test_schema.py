@@ -1,0 +1,209 @@
+"""Ledgers that are damaged, newer, older, or lost are refused or replaced, and never changed."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.daemon.ledger.test_ledger import job
+
+from stylewatch_daemon.base.errors import DamagedError, OutputError, SettingsError
+from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.schema import VERSIONS, upgrade
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The ledger with a hundred jobs, closed."""
+    path = tmp_path / "ledger.sqlite3"
+    with closing(LedgerWriter.open(path)) as ledger, ledger.transaction():
+        for number in range(100):
+            ledger.put(job(str(number), reason="x" * 500))
+    return path
+
+
+def in_sql(*statements: str) -> Callable[[Path], None]:
+    """Have another program change the ledger."""
+
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return change
+
+
+def in_place(make: Callable[[Path], object], ending: str = "") -> Callable[[Path], None]:
+    """Make something else in the place of the ledger, or of a file beside it."""
+
+    def change(path: Path) -> None:
+        file = path.with_name(path.name + ending)
+        file.unlink(missing_ok=True)
+        make(file)
+
+    return change
+
+
+def overwrite_a_page(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\x5a" * 16384 + content[24576:])
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (in_place(Path.touch), "it is empty"),
+    "a text": (lambda path: path.write_bytes(b"this is no database" * 9), "not a database"),
+    "an overwritten page": (overwrite_a_page, ""),
+    "a pipe": (in_place(os.mkfifo), "ledger.sqlite3 is not a regular file"),
+    "a folder": (in_place(Path.mkdir), "ledger.sqlite3 is not a regular file"),
+    "a pipe for a journal": (in_place(os.mkfifo, "-journal"), "-journal is not a regular file"),
+    "no version": (in_sql("PRAGMA user_version = 0"), "it has no tables of stylewatch"),
+    "a missing index": (in_sql("DROP INDEX jobs_next"), "not those of stylewatch"),
+    "a missing table": (in_sql("DROP TABLE requests"), "not those of stylewatch"),
+    "a column": (in_sql("ALTER TABLE jobs ADD COLUMN color TEXT"), "not those of stylewatch"),
+    "a trigger": (
+        in_sql("CREATE TRIGGER no BEFORE INSERT ON kept BEGIN SELECT 1; END"),
+        "not those of stylewatch",
+    ),
+    "a text for a number": (
+        in_sql("PRAGMA writable_schema = 1",
+               "UPDATE sqlite_master SET sql = replace(sql, ') STRICT', ')') WHERE name = 'jobs'",
+               "PRAGMA writable_schema = RESET", "UPDATE jobs SET priority = 'high'"),
+        "not those of stylewatch",
+    ),
+    "an unknown state": (
+        in_sql("PRAGMA ignore_check_constraints = 1", "UPDATE jobs SET state = 'burnt'"),
+        "CHECK constraint failed in jobs",
+    ),
+    "settings that are no JSON": (
+        in_sql("PRAGMA ignore_check_constraints = 1", "UPDATE jobs SET settings = '{['"),
+        "CHECK constraint failed in jobs",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_ledger_is_reported_and_left_as_it_is(
+    damage: Callable[[Path], object], why: str, path: Path
+) -> None:
+    damage(path)
+    before = path.read_bytes() if path.is_file() else b""
+    message = r"(?s)ledger\.sqlite3 is damaged \(.*" + why + r".*\) and was left as it is"
+    with pytest.raises(DamagedError, match=message):
+        LedgerWriter.open(path)
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a text", "a pipe", "a folder", "no version"])
+def test_a_reader_reports_what_is_no_ledger(kind: str, path: Path) -> None:
+    damage, why = DAMAGES[kind]
+    damage(path)
+    with pytest.raises(DamagedError, match=why), reading(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE jobs SET priority = 'high'", "UPDATE jobs SET state = 'burnt'",
+        "UPDATE jobs SET end = 'burnt'", "UPDATE jobs SET cause = 'fire'",
+        "UPDATE jobs SET asked = 'fire'", "UPDATE jobs SET inputs = '{['",
+        "UPDATE jobs SET settings = '{['", "UPDATE jobs SET name = NULL",
+        "INSERT INTO kept VALUES ('k', 'm', 'i', 0, '{[')",
+        "INSERT INTO requests VALUES (1, 'pause', '{[', 'now')",
+        "INSERT INTO attempts (job, number, started) VALUES ('1', 1, 'now')",
+    ],
+)  # fmt: skip
+def test_no_program_can_write_a_value_of_the_wrong_kind(statement: str, path: Path) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        in_sql(statement)(path)
+
+
+def test_a_ledger_on_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mounts, "table", lambda: "1 0 0:1 / / rw - nfs4 server:/ rw")
+    with pytest.raises(SettingsError, match=r"network file system.* set state\.path to a folder"):
+        LedgerWriter.open(tmp_path / "ledger.sqlite3")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_is_there_once_it_is_complete_and_takes_nothing_from_a_lost_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    def broken(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    lost = LedgerWriter.open(path)
+    lost.put(job("new"))
+    path.unlink()  # which leaves the log beside it
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            LedgerWriter.open(path)
+    assert not path.exists()
+    with closing(LedgerWriter.open(path)) as ledger:
+        assert (ledger.get("new"), ledger.get("1")) == (None, None)
+    assert [file.name for file in path.parent.glob(".*")] == []
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OutputError, match="cannot be made: Input/output error"):
+        LedgerWriter.open(path)
+
+
+# Versions
+
+
+NEXT = (*VERSIONS, ("ALTER TABLE jobs ADD COLUMN color TEXT NOT NULL DEFAULT ''",))
+"""A made-up second version."""
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def colors(path: Path) -> int:
+    """Return how many jobs have a color, as in the second version; -1 if none can have one."""
+    with closing(sqlite3.connect(path)) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+        if "color" not in columns:
+            return -1
+        return int(connection.execute("SELECT count(color) FROM jobs").fetchone()[0])
+
+
+def test_the_older_version_is_copied_before_an_upgrade(path: Path) -> None:
+    backup = path.with_name("ledger.sqlite3.v1.bak")
+    for _ in range(2):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            upgrade(connection, path, NEXT)
+        assert (version(path), colors(path)) == (2, 100)
+        assert (version(backup), colors(backup)) == (1, -1)
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, backup.name]
+    with reading(backup) as reader:
+        assert reader.get("99") == job("99", reason="x" * 500)
+
+
+def test_an_upgrade_that_fails_leaves_the_version_before_it(path: Path) -> None:
+    failing = (*NEXT, (NEXT[1][0].replace("color", "shape"), "CREATE nonsense"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with pytest.raises(DamagedError, match="nonsense"):
+            upgrade(connection, path, failing)
+        assert (version(path), colors(path)) == (2, 100)
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+        assert "shape" not in columns
+
+
+def test_a_newer_version_is_refused_and_stays(path: Path) -> None:
+    in_sql("PRAGMA user_version = 99")(path)
+    with pytest.raises(SettingsError, match=r"newer stylewatch \(version 99 .* knows 1\): install"):
+        LedgerWriter.open(path)
+    assert version(path) == 99

@@ -1,0 +1,110 @@
+"""Only files that still have our bytes are removed, and none is forgotten that is still there."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, tree
+from tests.daemon.outbox.endings import output
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.outbox.removal import Removed, cutoff, remove
+
+PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo.jpg")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[OutputFile, ...]:
+    """Files of a job in the outbox `out`, and one in the finals."""
+    fill(tmp_path / "out", *PATHS)
+    fill(tmp_path, "finals/a.png")
+    inside = (output(path, text=path) for path in PATHS)
+    return (*inside, output(str(tmp_path / "finals/a.png"), "finals", "finals/a.png"))
+
+
+def test_files_go_with_the_folders_that_are_empty_then(
+    files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    fill(tmp_path / "out", "_refused/mine/x.txt")
+    assert remove(tmp_path / "out", files) == Removed(files, ())
+    assert remove(tmp_path / "out", files) == Removed(files, ()), "what is missing is gone"
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert left == ["finals", "out", "out/_refused", "out/_refused/mine", "out/_refused/mine/x.txt"]
+    fill(tmp_path / "out", "a")
+    assert remove(tmp_path / "out", files) == Removed(files, ()), "nor in a file"
+    assert (tmp_path / "out/a").read_text() == "a"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("touched up"),
+        lambda path: path.symlink_to(path.parent / "stages/0001.png"),
+        Path.mkdir,
+    ],
+    ids=["other", "link", "folder"],
+)
+def test_what_others_changed_stays_and_is_ours_no_longer(
+    make: Callable[[Path], object], files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    final = tmp_path / "out" / PATHS[0]
+    final.unlink()
+    make(final)
+    assert remove(tmp_path / "out", files) == Removed(files[1:], files[:1])
+    assert os.path.lexists(final)
+
+
+@pytest.mark.parametrize("swapped", ["a", "a/stages", "_refused"])
+def test_a_folder_that_was_swapped_for_a_link_keeps_the_job_from_being_forgotten(
+    swapped: str, files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "out" / swapped).rename(tmp_path / "away")
+    (tmp_path / "out" / swapped).symlink_to(tmp_path / "away")
+    behind = tree(tmp_path / "away")
+    with pytest.raises(OutputError, match="remove the link there"):
+        remove(tmp_path / "out", files)
+    assert tree(tmp_path / "away") == behind and behind
+    (tmp_path / "out" / swapped).unlink()
+    (tmp_path / "away").rename(tmp_path / "out" / swapped)
+    assert remove(tmp_path / "out", files) == Removed(files, ())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other_and_is_reported(
+    files: tuple[OutputFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(name: str, *args: Any, **more: Any) -> None:
+        if name == "final.png":
+            raise PermissionError(13, "Permission denied")
+        unlink(name, *args, **more)
+
+    unlink = os.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fails)
+        with pytest.raises(OutputError, match=r"out/a/final\.png cannot be removed: Permission"):
+            remove(tmp_path / "out", files)
+    assert tree(tmp_path) == {"out/a/final.png": "a/final.png"}
+
+
+def test_nothing_is_removed_once_the_daemon_stops_nor_forgotten_of_what_is_not_mounted(
+    files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    def leave() -> None:
+        raise OutputError("the daemon stops")
+
+    with pytest.raises(OutputError, match="the daemon stops"):
+        remove(tmp_path / "out", files, leave)
+    assert sorted(tree(tmp_path / "out")) == sorted(PATHS)
+    (tmp_path / "out").rename(tmp_path / "away")
+    with pytest.raises(OutputError, match="is not there"):
+        remove(tmp_path / "out", files)
+
+
+def test_jobs_that_ended_before_the_cutoff_are_older_than_so_many_days() -> None:
+    then = datetime.now(UTC) - timedelta(days=3)
+    before, after = (then + timedelta(seconds=seconds) for seconds in (-5, 5))
+    assert before.isoformat() < cutoff(3) < after.isoformat()

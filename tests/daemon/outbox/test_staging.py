@@ -1,0 +1,109 @@
+"""Attempts on other machines have folders of their own; what a dead one writes is not published."""
+
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, tree
+from tests.daemon.outbox.endings import digest
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Attempt
+from stylewatch_daemon.outbox import publish, staging
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGED_CHECKPOINT, Outbox
+from stylewatch_daemon.outbox.staging import AttemptFiles
+
+ATTEMPTS = [
+    Attempt("2026-01-02T12:00:00+00:00", pid=7),
+    Attempt("2026-01-02T13:00:00+00:00", pid=8),
+]
+FIRST, SECOND = "stages/0001.png", "stages/0002.png"
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "out")
+
+
+def begin(outbox: Outbox, number: int) -> tuple[AttemptFiles, Path]:
+    """Begin that attempt on another machine; return its files and its folder."""
+    files = AttemptFiles(outbox, "1")
+    checkpoint = files.begin(staging.name(ATTEMPTS[:number]))
+    files.take_over()
+    assert checkpoint.name == STAGED_CHECKPOINT
+    return files, checkpoint.parent
+
+
+def test_the_place_of_an_attempt_is_its_own_folder_if_it_has_one(outbox: Outbox) -> None:
+    assert staging.place(outbox, "1", ()) == staging.place(outbox, "1", ATTEMPTS) == "1"
+    files, folder = begin(outbox, 2)
+    assert staging.place(outbox, "1", ATTEMPTS) == files.place == "1/.2-202601021300000000-8"
+    assert folder == outbox.root / ".staging" / files.place
+
+
+def test_each_attempt_takes_over_what_the_last_one_left(outbox: Outbox) -> None:
+    fill(outbox.staging("1"), FIRST, ".half.tmp")
+    _, first = begin(outbox, 1)
+    frame = f"{CLIP_FOLDER}/00000001.png"
+    fill(first, STAGED_CHECKPOINT, SECOND, frame)
+    files, second = begin(outbox, 2)
+    assert not first.exists() and not (outbox.root / ".staging/1" / FIRST).exists()
+    assert outbox.staged(files.place) == [FIRST, SECOND]
+    assert (second / STAGED_CHECKPOINT).exists() and (second / frame).exists()
+
+
+def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(outbox: Outbox) -> None:
+    for name in (".2-1-1", ".10-1-1", ".1-1-1"):
+        fill(outbox.root / ".staging/1" / name, STAGED_CHECKPOINT, FIRST)
+        for file in (STAGED_CHECKPOINT, FIRST):
+            (outbox.root / ".staging/1" / name / file).write_text(name)
+    files = AttemptFiles(outbox, "1")
+    checkpoint = files.begin(".11-1-1")
+    files.take_over()
+    assert checkpoint.read_text() == ".10-1-1"
+    assert (checkpoint.parent / FIRST).read_text() == ".10-1-1"
+    assert staging.attempt_folders(outbox.root, "1") == [".11-1-1"]
+
+
+def test_without_its_checkpoint_an_attempt_begins_at_the_beginning(outbox: Outbox) -> None:
+    _, first = begin(outbox, 1)
+    fill(first, STAGED_CHECKPOINT, f"{CLIP_FOLDER}/00000001.png", FIRST)
+    AttemptFiles(outbox, "1").forget_checkpoints()
+    AttemptFiles(outbox, "2").forget_checkpoints()
+    _, second = begin(outbox, 2)
+    assert [path.name for path in second.iterdir()] == ["stages"]
+
+
+def test_what_a_machine_writes_that_was_thought_dead_is_not_published(outbox: Outbox) -> None:
+    _, first = begin(outbox, 1)
+    files, second = begin(outbox, 2)
+    with pytest.raises(OutputError, match="is gone"):
+        publish.stage(first, SECOND, b"late")
+    fill(first, RECEIPT, SECOND, STAGED_CHECKPOINT)  # it sees no change yet
+    assert tree(second) == {} and not files.check(SECOND, digest(SECOND))
+    assert not outbox.has_receipt(files.place)
+
+
+def test_a_file_that_is_not_the_announced_one_is_told(outbox: Outbox, tmp_path: Path) -> None:
+    files, folder = begin(outbox, 1)
+    fill(folder, FIRST)
+    assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
+    assert files.check(FIRST, digest("another")) and files.mismatched == {FIRST}
+    assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
+    assert not files.check(SECOND, digest(SECOND))
+    fill(tmp_path, "secret")
+    (folder / "final.png").symlink_to(tmp_path / "secret")
+    assert files.check("final.png", digest("secret")) and files.mismatched == {"final.png"}
+
+
+@pytest.mark.parametrize("path", ["../2/final.png", "/etc/hostname"])
+def test_an_announced_file_is_in_the_folder_of_its_attempt(path: str, outbox: Outbox) -> None:
+    files, _ = begin(outbox, 1)
+    with pytest.raises(OutputError, match="leads out"):
+        files.check(path, digest(path))
+
+
+def test_files_of_this_machine_are_not_read_again(outbox: Outbox) -> None:
+    fill(outbox.staging("1"), FIRST)
+    files = AttemptFiles(outbox, "1")
+    assert files.check(FIRST, "anything") and files.mismatched == set()
+    assert not files.check(SECOND, "anything")
