@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 PROGRAM = "from stylewatch_daemon.cli.main import main; main()"
-FAST = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "watch.rescan_s=1000",
+FAST = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "watch.rescan_s=10",
         "--set", "limits.free_bytes=0")  # fmt: skip
 SLOW = ("--set", "backends.sketch={seconds_per_step: 0.02}")
 PAIR = ("submit", "sea.jpg", "wave.jpg", "--backend", "sketch")

@@ -34,7 +34,7 @@ JOB: Mapping[str, Any] = {
         "objective.tv": {"loss": "nine_point", "weight": 0.1}, "objective.neighbors.largest": 40,
     },
 }  # fmt: skip
-EXACT: Mapping[str, Any] = {"device": "cpu", "precision": "fp32", "tile": 24}
+EXACT: Mapping[str, Any] = {"device": "cpu", "precision": "fp32", "threads": 1, "tile": 24}
 
 
 @pytest.fixture

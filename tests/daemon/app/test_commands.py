@@ -270,6 +270,23 @@ def test_a_retry_waits_for_its_outbox_and_can_be_canceled_until_then(world: Jobs
     assert (len(world.executor.orders), world.job(NEW).end) == (1, End.CANCELED)
 
 
+def test_a_request_that_meets_a_full_disk_is_tried_again(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(pause: requests.Pause) -> None:
+        raise OSError(28, "No space left on device")
+
+    loop = world.start()
+    leave(world, "pause")
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Pause, "begin", fails)
+        loop.commands.act()
+    assert len(requests.waiting(world.state.root)) == 1
+    world.clock.now += AGAIN_S
+    loop.commands.act()
+    assert (requests.waiting(world.state.root), bool(loop.commands.pause)) == ([], True)
+
+
 # -- delete
 
 

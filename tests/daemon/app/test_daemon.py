@@ -205,18 +205,20 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
 # New settings
 
 
-def test_the_settings_of_an_executor_stay_until_the_next_start(tmp_path: Path) -> None:
+def test_the_state_folder_and_the_executor_stay_until_the_next_start(tmp_path: Path) -> None:
     before, log = settings(tmp_path), Log(print)
     changes = {"idle_s": 7.0, "batch": 3}
-    new = before.model_copy(update={"executor": before.executor.model_copy(update=changes)})
+    new = changed_settings(before, state=tmp_path / "elsewhere").model_copy(
+        update={"executor": before.executor.model_copy(update=changes)}
+    )
     used: list[str] = []
 
     def reread() -> tuple[ServiceSettings, Callable[[], object]]:
         return new, lambda: used.append("used")
 
     now = daemon._reload(reread, before, log, SystemdNotifier({}))
-    assert (log.events, used) == (["executor"], ["used"])
-    assert now is not None and now.executor.batch == 3
+    assert (log.events, used) == (["state.path", "executor"], ["used"])
+    assert now is not None and (now.state, now.executor.batch) == (before.state, 3)
     assert now.executor.idle_s == before.executor.idle_s
 
 

@@ -22,7 +22,7 @@ from stylewatch_daemon.app.loop import (
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.intake.watch import SCAN_S, Watch
+from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
@@ -98,6 +98,22 @@ def test_without_file_events_scans_are_frequent(world: JobsWorld) -> None:
         watch(loop)
     assert set(slept[1:]) == {SCAN_S}
     assert len(world.record.of("scanned")) >= 4
+
+
+def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: JobsWorld) -> None:
+    loop, began = world.start(), list[float]()
+    scan = loop.intake.scan
+
+    def slow() -> None:
+        began.append(world.clock.now)
+        scan()
+        loop.intake.scan_seconds = 30.0
+
+    vars(loop.intake)["scan"] = slow
+    world.drop("a")
+    sleeping(world, loop, lambda count: loop.wakeup.stop() if len(began) > 1 else None)
+    watch(loop)
+    assert began[1] - began[0] >= LEAST_PAUSE * 30
 
 
 class Eventful(Watch):
@@ -226,9 +242,10 @@ def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
     monkeypatch.setattr(MoverNow, "do", lambda *_: None)
     requests.leave(world.state.root, "cancel", job=world.job("a").id)
     step(loop)
-    began, _ = world.clock.now, sleeping(world, loop)
-    loop.stop()
+    began, _, told = world.clock.now, sleeping(world, loop), list[float]()
+    loop.stop(lambda: told.append(world.clock.now))
     assert LEAVE_WITHIN < world.clock.now - began < LEAVE_WITHIN + 2
+    assert max(told) - began > LEAVE_WITHIN - 2, "more time is asked for until the end"
     monkeypatch.undo()
     world.run()
     assert world.job("a").end is End.CANCELED

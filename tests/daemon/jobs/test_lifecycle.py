@@ -187,6 +187,26 @@ def test_a_job_learns_of_its_pictures_from_the_inspection_and_from_the_worker() 
     assert changed is not None and changed.inputs[0].changed
 
 
+@pytest.mark.parametrize("state", [State.CLAIMED, State.RUNNING, State.ENDING])
+def test_who_cancels_a_job_cannot_have_it_stopped_early_any_more(state: State) -> None:
+    job = advance(replace(NEW, state=state), Asked(End.STOPPED_EARLY)).job
+    assert job is not None and job.asked is End.STOPPED_EARLY
+    canceled = advance(job, Asked(End.CANCELED)).job
+    assert canceled is not None and canceled.asked is End.CANCELED
+    assert advance(canceled, Asked(End.STOPPED_EARLY)).job == canceled
+
+
+@pytest.mark.parametrize("end", End)
+def test_an_end_that_breaks_becomes_a_failure_which_is_only_tried_again(end: End) -> None:
+    job = replace(NEW, state=State.ENDING, end=end, reason="first")
+    after = advance(job, Broke("then"))
+    if end in (End.FAILED, End.CANCELED):
+        assert after == Next(job)
+    else:
+        assert after.job is not None and after.job.end is End.FAILED
+        assert after.effects == (Effect.PUBLISH_END,)
+
+
 # -- whatever happens
 
 
