@@ -14,9 +14,10 @@ from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import safe_path, shortened, shown
-from stylewatch_daemon.intake.claim import folder_of, is_being_written
+from stylewatch_daemon.intake.claim import folder_of, is_being_written, lacks_end
 from stylewatch_daemon.intake.pairing import only_ready, pair
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -46,8 +47,8 @@ class Inbox:
         is_claimed: IsClaimed,
     ) -> None:
         self.own, self.path, self.outbox = own, own.path, own.outbox
-        self._settings, self._ledger, self._reporter = settings, ledger, reporter
-        self._mount_guard, self._clock, self._is_claimed = mount_guard, clock, is_claimed
+        self._settings, self._reporter, self._mount_guard = settings, reporter, mount_guard
+        self._clock, self._is_claimed = clock, is_claimed
         watch = settings.watch
         self.stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self.files: Mapping[Path, Look] = {}
@@ -57,17 +58,15 @@ class Inbox:
         self.incomplete: list[Pair] = []
         self.trouble: dict[str, str] = {}
         """Reasons why pairs could not be claimed, by name."""
-        self.is_scanned = False
+        self._known = _Known(self.path, settings, ledger)
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
         self._retry_at: dict[Path, float] = {}
-        self._used_styles: dict[Path, bool] = {}
-        self._taken: dict[Path, set[str]] = {}
-        """The names of the main files that jobs were made of, by folder, for those asked for."""
         self._skipped: Mapping[Path, str] = {}
-        self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
         self._blocked = self._fault = ""
         """Why nothing can be claimed now, and the last unexpected error."""
+
+    # -- scanning
 
     def scan(self) -> bool:
         """Scan the folder; return whether all files are stable and none is awaited."""
@@ -107,15 +106,14 @@ class Inbox:
                 log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
     def _find_pairs(self) -> None:
-        files, default = self._listing.files, self._default_styles()
-        self.files = files
-        self._used_styles = {s: used for s, used in self._used_styles.items() if s in files}
-        self._sides = {p: side for p, side in self._sides.items() if p is None or p in files}
-        self._retry_at = {path: at for path, at in self._retry_at.items() if path in files}
-        folders = {self.path, *self._listing.folders}
-        self._taken = {path: names for path, names in self._taken.items() if path in folders}
-        pairing = pair(self.path, files, default, self._side_of, self._is_used, self._taken_from)
-        changing = files.keys() - self._stable
+        self.files, known = self._listing.files, self._known
+        known.update(self._listing)
+        self._retry_at = {path: at for path, at in self._retry_at.items() if path in self.files}
+        default = self._default_styles()
+        pairing = pair(
+            self.path, self.files, default, known.side_of, known.is_used, known.taken_from
+        )
+        changing = self.files.keys() - self._stable
         ready = only_ready(pairing, changing, self.stability.waits_for)
         self._note_skipped({**self._listing.skipped, **ready.skipped})
         if reason := self._listing.skipped.get(self.path):
@@ -124,13 +122,12 @@ class Inbox:
             pair for pair in ready.incomplete if pair.changing or not self._is_taken(pair)
         ]
         pending = [pair for pair in ready.complete if not self._is_taken(pair)]
-        if pending:
-            self.check_outbox()
+        if pending:  # else the pictures stay where they are
+            self._mount_guard.check(self.outbox)
+            Outbox(self.outbox).probe()
         self.pending.extend(pending)
-        self.is_scanned = True
 
     def _is_taken(self, pair: Pair) -> bool:
-        """Return whether a job has these very files, as one with `after: keep`."""
         return bool(pair.files) and self._is_claimed(pair, self.files)
 
     def _default_styles(self) -> Mapping[str, Path]:
@@ -175,107 +172,111 @@ class Inbox:
         """
         for _ in range(len(self.pending)):
             pair = self.pending.popleft()
-            if self._waits_for_writers(pair):
-                continue
             if any(path in copied for path in pair.files if path not in pair.shared):
                 self.pending.append(pair)
             elif self._retry_at.get(pair.main, 0.0) > self._clock():
                 self.trouble[pair.name] = "it could not be claimed, and is tried again later"
-            else:
+            elif self._is_whole(pair):
                 return pair
         return None
 
-    def claimed(self, pair: Pair) -> None:
-        """Note that `pair` became a job."""
-        self._taken.get(pair.main.parent, set()).add(pair.main.name)
-        self._used_styles |= dict.fromkeys(pair.shared.intersection(pair.styles), True)
+    def claimed(self, claim: Claim) -> None:
+        """Note that a pair became a job."""
+        self._known.add(claim)
 
-    def not_claimed(self, pair: Pair, error: Exception) -> None:
-        """Note why `pair` could not be claimed now."""
+    def not_claimed(self, name: str, main: Path, error: Exception) -> None:
+        """Note why the pair called `name` could not be claimed now."""
         if isinstance(error, OSError):
             # Each try moves files to and fro, which wakes us: without a pause it would not end.
-            self._retry_at[pair.main] = self._clock() + self._settings.watch.rescan_s
-            self.trouble[pair.name] = shortages.in_words(error)
-            self._reporter.waits(pair.name, self.trouble[pair.name])
+            self._retry_at[main] = self._clock() + self._settings.watch.rescan_s
+            self.trouble[name] = shortages.in_words(error)
+            self._reporter.waits(name, self.trouble[name])
         else:
             reason = f"its files to stop changing: {error}"
-            self.incomplete.append(replace(pair, waits_for=reason, changing=True))
+            self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
-    def take_canceled(self, name: str) -> tuple[list[Pair], bool]:
-        """Remove and return the incomplete pairs called `name` whose files do not change now.
+    def _is_whole(self, pair: Pair) -> bool:
+        """Return whether no file is open for writing, or lacks its end; else the pair waits.
 
-        Also returns whether others of that name have to be waited for.
+        A file that was waited for long enough is claimed as it is.
         """
-        named = [pair for pair in self.incomplete if pair.name == name]
-        taken = [pair for pair in named if pair.files and not self._is_changing(pair)]
-        self.incomplete = [pair for pair in self.incomplete if pair not in taken]
-        becomes_job = any(pair.name == name for pair in self.pending)
-        return taken, len(taken) < len(named) or becomes_job or not self.is_scanned
-
-    @property
-    def pairs(self) -> list[Pair]:
-        """The pairs of the last scan, complete or not, that no job has."""
-        return [*self.pending, *self.incomplete]
-
-    def check_outbox(self) -> None:
-        """Raise OutputError if nothing can be written there: the pictures stay in the inbox."""
-        self._mount_guard.check(self.outbox)
-        Outbox(self.outbox).probe()
-
-    def _is_changing(self, pair: Pair) -> bool:
-        """Return whether a file of the pair is not stable, or is open for writing."""
-        own = [path for path in pair.files if path in self.files]
-        return not self._stable.issuperset(own) or any(map(self._is_being_written, own))
-
-    def _waits_for_writers(self, pair: Pair) -> bool:
-        """Return whether a program has a file of the pair open; then it is incomplete again."""
-        files = self.files
-        open_files = [
-            path
-            for path in pair.files
-            if path in files and not self.stability.gave_up([path]) and self._is_being_written(path)
-        ]
-        for path in open_files:
-            self.stability.add(path, files[path], is_open=True)
-        if open_files:
-            waits_for = self.stability.waits_for(pair.files)
+        for path in pair.files:
+            if path not in self.files or self.stability.gave_up([path]):
+                continue
+            is_open = self._is_being_written(path)
+            if is_open or (path != pair.job_file and lacks_end(self.path, path)):
+                self.stability.add(path, self.files[path], is_open=is_open)
+        waits_for = self.stability.waits_for(pair.files)
+        if waits_for:
             self.incomplete.append(replace(pair, waits_for=waits_for, changing=True))
-        return bool(open_files)
+        return not waits_for
 
     def _is_being_written(self, path: Path) -> bool:
         return is_being_written(self.path, path)
 
-    # -- what pairing asks
 
-    def _is_used(self, style: Path) -> bool:
-        if style not in self._used_styles:
+class _Known:
+    """What pairing asks about the files of an inbox: earlier jobs, and what each job.yaml is for.
+
+    It is asked at each scan, so the answers are kept while the files are there.
+    """
+
+    def __init__(self, inbox: Path, settings: ServiceSettings, ledger: Ledger) -> None:
+        self._inbox, self._settings, self._ledger = inbox, settings, ledger
+        self._files: Mapping[Path, Look] = {}
+        self._used: dict[Path, bool] = {}
+        self._taken: dict[Path, set[str]] = {}
+        self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
+
+    def update(self, listing: Listing) -> None:
+        """Drop what was known of what is gone, or of a job.yaml that has changed."""
+        self._files = files = listing.files
+        folders = {self._inbox, *listing.folders}
+        self._used = {style: used for style, used in self._used.items() if style in files}
+        self._taken = {path: names for path, names in self._taken.items() if path in folders}
+        self._sides = {key: side for key, side in self._sides.items()
+                       if key[0] is None or files.get(key[0]) == key[1]}  # fmt: skip
+
+    def add(self, claim: Claim) -> None:
+        """Note that a job was made."""
+        main = claim.main.source
+        self._taken.get(main.parent, set()).add(main.name)
+        styles = [file.source for file in claim.files if file.role == "style" and not file.own]
+        self._used |= dict.fromkeys(styles, True)
+
+    def is_used(self, style: Path) -> bool:
+        """Return whether jobs were made with this style of an album."""
+        if style not in self._used:
             name = self._name_of(style.parent)
-            self._used_styles[style] = self._ledger.has_used(str(self.path), name, style)
-        return self._used_styles[style]
+            self._used[style] = self._ledger.has_used(str(self._inbox), name, style)
+        return self._used[style]
 
-    def _taken_from(self, folder: Path) -> set[str]:
+    def taken_from(self, folder: Path) -> set[str]:
+        """Return the names of the main files that jobs were made of, directly in `folder`."""
         if folder not in self._taken:
-            sources = self._ledger.main_sources(str(self.path), self._name_of(folder))
+            sources = self._ledger.main_sources(str(self._inbox), self._name_of(folder))
             parts = (source.rpartition("/") for source in sources)
             self._taken[folder] = {name for parent, _, name in parts if parent == str(folder)}
         return self._taken[folder]
 
     def _name_of(self, folder: Path) -> str:
         """Return the name that all names of jobs in `folder` begin with."""
-        return "" if folder == self.path else safe_path(folder.relative_to(self.path).as_posix())
+        path = folder.relative_to(self._inbox).as_posix()
+        return "" if folder == self._inbox else safe_path(path)
 
-    def _side_of(self, job_file: Path | None) -> Side | None:
-        """Return the one side that a job with this job.yaml is for; read again once it changes."""
-        look = None if job_file is None else self._listing.files.get(job_file)
-        if job_file not in self._sides or self._sides[job_file][0] != look:
-            side = None
-            if job_file is None:
-                side = only_side(self._settings, None)
-            else:
-                with (
-                    suppress(OutputError),  # a folder was replaced by a link
-                    folder_of(self.path, job_file) as folder,
-                ):
-                    side = only_side(self._settings, job_file, folder)
-            self._sides[job_file] = look, side
-        return self._sides[job_file][1]
+    def side_of(self, job_file: Path | None) -> Side | None:
+        """Return the one side that a job with this job.yaml is for; None if it needs both."""
+        key = job_file, None if job_file is None else self._files.get(job_file)
+        if key not in self._sides:
+            self._sides[key] = self._read_side(job_file)
+        return self._sides[key]
+
+    def _read_side(self, job_file: Path | None) -> Side | None:
+        if job_file is None:
+            return only_side(self._settings, None)
+        with (
+            suppress(OutputError),  # a folder was replaced by a link
+            folder_of(self._inbox, job_file) as folder,
+        ):
+            return only_side(self._settings, job_file, folder)
+        return None

@@ -4,33 +4,33 @@ Inboxes take turns, and few jobs are claimed at a time: a single picture need no
 five hundred that came before it into another inbox.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError
-from stylewatch_daemon.base.model import Cause, End, Job, Pair, Picture, State, new_id
-from stylewatch_daemon.base.mover import Mover
+from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
+from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.claim import StuckError
+from stylewatch_daemon.intake.claim import StuckError, Taken
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import InspectionClient
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
-from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
+from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Effect,
     Found,
-    Growing,
     Inspected,
     Moved,
     OriginalsChanged,
     PutBack,
 )
+from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import Kept, LedgerWriter
@@ -71,18 +71,15 @@ class Intake:
         """True if all files of the last scan were stable."""
         self.scan_seconds = 0.0
         """Seconds that the last scan took, with pairing."""
-        self._scanned = -float("inf")
+        self._scanned = self._removed_at = -float("inf")
         self._stuck: dict[str, str] = {}
         """The inboxes whose originals cannot be removed, and why."""
-        self._removed_at = -float("inf")
-        self._inspection_trouble = ""
-        """Why pictures cannot be inspected, as it was reported."""
-        self._canceled: set[tuple[str, str]] = set()
-        """Inbox and name of pairs that were canceled before a kill, and not claimed yet."""
+        self._inspect_again: dict[str, float] = {}
+        """When the refused pictures of a job are inspected once more; infinite: they were."""
+        self._told: Mapping[str, str] = {}
         jobs.handlers |= {
             Effect.MOVE: self._move,
             Effect.INSPECT: self._inspect,
-            Effect.GIVE_BACK: self._give_back,
             Effect.REMOVE_ORIGINALS: self._remove_originals,
         }
         self.apply_settings(jobs.settings)
@@ -102,22 +99,13 @@ class Intake:
     def recover(self) -> None:
         """Forget the pairs whose claim had not begun: they are found again in their inbox."""
         for job in self._ledger.in_state(State.CLAIMED):
-            if not self._has_begun(job.id):
-                if job.asked is End.CANCELED:
-                    self._canceled.add((job.inbox, job.name))
+            folder = self._state.claims / job.id
+            files = folder / claims.FILES
+            # the claim is written before files are taken
+            has_begun = (folder / claims.FILE_NAME).exists() or (self._state.jobs / job.id).exists()
+            if not (has_begun or (files.is_dir() and any(files.iterdir()))):
                 self._jobs.post(job.id, PutBack())
         self._jobs.commit()
-
-    def _has_begun(self, job_id: str) -> bool:
-        """Return whether a claim is written, or has taken files, which comes after that."""
-        folder = self._state.claims / job_id
-        files = folder / claims.FILES
-        is_written = (folder / claims.FILE_NAME).exists() or (self._state.jobs / job_id).exists()
-        return is_written or (files.is_dir() and any(files.iterdir()))
-
-    @property
-    def _folders(self) -> tuple[Path, Path]:
-        return self._state.claims, self._state.jobs
 
     # -- scanning
 
@@ -129,40 +117,31 @@ class Intake:
         self._scanned = self._clock()
         self.scan_seconds = self._scanned - began
         if self._clock() - self._removed_at >= REMOVE_EVERY_S:
-            self._removed_at, self._stuck = self._clock(), {}
-            for kept in self._ledger.doomed():
-                self._remove(kept, None, "")
+            self._removed_at = self._clock()
+            keys = {live.claim.key for live in self._claiming if live.claim is not None}
+            doomed = [kept for kept in self._ledger.doomed() if kept.key not in keys]
+            if not doomed:
+                self._stuck.clear()
+            for kept in doomed:
+                self._remove(kept, "")
 
     def find_pairs(self) -> None:
         """Find the pairs of the last scan."""
         before, began = self.incomplete, self._clock()
         for inbox in self.inboxes:
             inbox.find_pairs()
-        if self.stable and not any(inbox.trouble for inbox in self.inboxes):
-            # all pairs are known now: what was canceled before a kill is among them, or gone
-            pairs = ((each, pair) for each in self.inboxes for pair in each.pairs)
-            self._canceled &= {(str(inbox.path), pair.name) for inbox, pair in pairs}
         self.scan_seconds += self._clock() - began
         if self.incomplete != before:
             self._reporter.incomplete(self.incomplete)
-
-    def submitted(self, inbox: str, name: str) -> None:
-        """Take the pair in the folder `name` of `inbox` without a wait: it was put there whole."""
-        for each in self.inboxes:
-            if str(each.path) == inbox:
-                each.stability.trust(each.path / name)
-        self._request_scan()
 
     def _is_claimed(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Return whether a job has this pair, or had it with these very files.
 
         A file is the same if its name, inode and size are, and its time or its content is.
         """
-        for live in self._jobs.live.values():
-            claim = live.claim
-            is_here = claim is not None and claim.inbox in pair.main.parents
-            if is_here and live.is_claiming and claim is not None and claim.key == pair.key:
-                return True
+        claimed = (live.claim for live in self._claiming if live.claim is not None)
+        if any(claim.key == pair.key and claim.inbox in pair.main.parents for claim in claimed):
+            return True
         kept = self._ledger.kept(pair.key)
         touched = None if kept is None else claiming.touched(kept, pair, looks)
         if kept is not None and touched:
@@ -171,23 +150,20 @@ class Intake:
 
     def _compare(self, kept: Kept, touched: Mapping[Path, Look]) -> None:
         """Hash files of which only the time changed: a changed one makes its pair a new one."""
-        digests = {file.path: file.sha256 for file in kept.files}
+        known = {Path(file.path): file for file in kept.files}
 
-        def work(step: Callable[[], object]) -> bool:
-            return all(atomic.digest(path, step=step) == digests[str(path)] for path in touched)
+        def work(step: Step) -> bool:
+            return all(atomic.digest(path, step=step) == known[path].sha256 for path in touched)
 
-        def done(result: bool | Exception) -> None:
-            times = {str(path): seen.mtime_ns for path, seen in touched.items()}
-            files = tuple(
-                replace(file, mtime_ns=times.get(file.path, file.mtime_ns)) for file in kept.files
-            )
+        def done(is_same: bool | Exception) -> None:
+            files = {path: replace(known[path], mtime_ns=touched[path].mtime_ns)
+                     for path in touched}  # fmt: skip
+            now = replace(kept, files=tuple((known | files).values()))
 
             def write(ledger: LedgerWriter) -> None:
-                ledger.keep(replace(kept, files=files)) if result is True else ledger.forget(
-                    kept.main
-                )
+                ledger.keep(now) if is_same is True else ledger.forget(kept.main)
 
-            if not isinstance(result, OSError):
+            if not isinstance(is_same, OSError):
                 self._jobs.post("", None, write)
                 self._request_scan()
 
@@ -198,123 +174,95 @@ class Intake:
     def claim(self) -> None:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
         self._report_trouble()
-        for verdict in self._inspector.verdicts():
-            job = self._ledger.get(verdict.job)
-            if job is not None and job.state is State.CLAIMED:
-                self._jobs.then(job, Effect.INSPECT, partial(self._apply, job))(verdict)
-        copied = {
-            file.source
-            for live in self._jobs.live.values()
-            if live.is_claiming and live.is_busy and live.claim is not None
-            for file in live.claim.files
-        }
+        self._take_verdicts()
+        being_copied = [live.claim for live in self._claiming if live.is_busy and live.claim]
+        copied = {file.source for claim in being_copied for file in claim.files}
         for inbox in self.inboxes:
-            self._cancel_again(inbox)
-            for _ in range(AHEAD - self._in_work(inbox.path)):
+            of_inbox = [live for live in self._claiming
+                        if live.claim is not None and live.claim.inbox == inbox.path]  # fmt: skip
+            for _ in range(AHEAD - len(of_inbox)):
                 if (pair := inbox.next_pair(copied)) is None:
                     break
-                claim = self._found(inbox, pair, canceled=(str(inbox.path), pair.name))
-                copied |= {file.source for file in claim.files} if claim else set()
+                if (claim := self._found(inbox, pair)) is not None:
+                    copied |= {file.source for file in claim.files}
 
     def _report_trouble(self) -> None:
-        """Report once why pictures cannot be inspected."""
-        trouble = self._inspector.trouble if self.is_claiming else ""
-        if trouble and trouble != self._inspection_trouble:
-            self._reporter.waits(INSPECTION, trouble)
-        self._inspection_trouble = trouble
+        """Report new trouble once."""
+        trouble = self.trouble
+        for what in trouble.keys() - self._told.keys():
+            self._reporter.waits(what, trouble[what])
+        self._told = trouble
 
-    def _in_work(self, inbox: Path) -> int:
-        """Return how many jobs of an inbox are being claimed."""
-        lives = self._jobs.live.values()
-        return sum(1 for live in lives if live.is_claiming and _inbox(live.claim) == inbox)
+    def _take_verdicts(self) -> None:
+        """Act on what the inspection said, and ask again about pictures for which it is time."""
+        for verdict in self._inspector.verdicts():
+            if (job := self._claimed_job(verdict.job)) is not None:
+                self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job))(verdict)
+        due = [job_id for job_id, at in self._inspect_again.items() if at <= self._clock()]
+        for job_id in due:
+            self._inspect_again[job_id] = float("inf")
+            if (job := self._claimed_job(job_id)) is not None:
+                self._jobs.carry_out(job, Effect.INSPECT)
 
-    def _found(
-        self,
-        inbox: Inbox,
-        pair: Pair,
-        canceled: tuple[str, str] | None = None,
-        *,
-        cancel: bool = False,
-    ) -> Claim | None:
+    def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
         """Post a pair as a new job."""
+        limits = self._settings.limits
         try:
-            claim = claiming.claim_for(
-                pair, inbox.files, inbox.own, new_id(), self._settings.limits
-            )
+            claim = claiming.claim_for(pair, inbox.files, inbox.own, new_id(), limits)
         except InputError as error:  # it has changed: the next scan shows how
-            inbox.not_claimed(pair, error)
+            inbox.not_claimed(pair.name, pair.main, error)
             return None
-        job = job_of(claim)
-        if cancel or canceled in self._canceled:
-            self._canceled.discard((str(inbox.path), pair.name))
-            job = replace(job, asked=End.CANCELED)
-        live = self._jobs.known(job.id)
+        live = self._jobs.known(claim.id)
         live.claim, live.is_claiming, live.is_busy = claim, True, True
-        live.is_final = inbox.stability.gave_up(pair.files)
-        live.pair = pair
-        self._jobs.post(job.id, Found(job))
+        self._jobs.post(claim.id, Found(job_of(claim)))
         return claim
 
-    def cancel(self, name: str) -> bool | None:
-        """Claim the incomplete pairs of that name as canceled jobs.
-
-        Returns whether there were any; None if some have to be waited for: ask again later.
-        """
-        found = must_wait = False
-        for inbox in self.inboxes:
-            pairs, waits = inbox.take_canceled(name)
-            must_wait = must_wait or waits
-            for pair in pairs:
-                inbox.check_outbox()
-                self._found(inbox, pair, cancel=True)
-                found = True
-        return None if must_wait else found
-
-    def _cancel_again(self, inbox: Inbox) -> None:
-        """Claim the incomplete pairs that were canceled before a kill."""
-        names = [name for path, name in self._canceled if path == str(inbox.path)]
-        for pair in [pair for name in names for pair in inbox.take_canceled(name)[0]]:
-            self._found(inbox, pair, cancel=True)
+    def _claimed_job(self, job_id: str) -> Job | None:
+        """Return a job as it is now, if it is still being claimed."""
+        job = self._ledger.get(job_id)
+        return job if job is not None and job.state is State.CLAIMED else None
 
     def _move(self, job: Job, event: object) -> None:
         """Have the mover bring the files of a job into the state folder."""
         live = self._jobs.known(job.id)
         if live.claim is None:  # after a kill, or made for a retry
-            folder = next(folder for folder in self._folders if (folder / job.id).exists())
-            live.claim = claims.load(folder / job.id)
+            places = (self._state.claims / job.id, self._state.jobs / job.id)
+            live.claim = claims.load(next(place for place in places if place.exists()))
         live.is_busy = live.is_claiming = True
         live.reason = ""
-        claim, free_bytes = live.claim, self._settings.limits.free_bytes
-        size = sum(file.look.size for file in claim.files)
+        claim, limits = live.claim, self._settings.limits
         self._mover.do(
-            lambda step: claiming.move(claim, self._state, free_bytes, step),
+            lambda step: claiming.move(claim, self._state, limits, step),
             self._jobs.then(job, Effect.MOVE, partial(self._moved, job, claim)),
-            size,
+            sum(file.look.size for file in claim.files),
         )
 
-    def _moved(self, job: Job, claim: Claim, result: str | Exception) -> None:
+    def _moved(self, job: Job, claim: Claim, result: Taken | Exception) -> None:
         """Post that the files of a job are moved, or that they are in the inbox as before."""
-        live = self._jobs.known(job.id)
-        if isinstance(result, str):
+        if isinstance(result, Taken):
             if not claim.is_copy:
                 self._reporter.claimed(job.name)
                 for inbox in self._inbox_of(claim):
-                    if live.pair is not None:
-                        inbox.claimed(live.pair)
-            too_large = claiming.too_large(claim, self._settings.limits) if claim.in_place else ""
-            problem = result or too_large
-            also = self._keeping(job, claim, ()) if problem or job.asked else None
-            self._jobs.post(job.id, Moved(problem), also)
-        elif isinstance(result, StuckError):
+                    inbox.claimed(claim)
+            kept, main = result.kept, str(claim.main.source)
+
+            def write(ledger: LedgerWriter) -> None:
+                ledger.forget(main) if kept is None else ledger.keep(kept)
+
+            also = None if claim.is_copy else write
+            self._jobs.post(job.id, Moved(result.problem), also)
+            return
+        now = self._claimed_job(job.id)
+        is_canceled = now is not None and now.asked is End.CANCELED
+        if isinstance(result, OSError) and (is_canceled or isinstance(result, StuckError)):
             self._jobs.block(job, result, again=Effect.MOVE)
         elif isinstance(result, OSError | DaemonError):
             for inbox in self._inbox_of(claim):
-                inbox.not_claimed(live.pair or Pair(job.name, claim.main.source), result)
+                inbox.not_claimed(job.name, claim.main.source, result)
             self._jobs.forget(job.id)
             self._jobs.post(job.id, PutBack())
             self.stable = False
         else:
-            claiming.keep(claim, self._state)
             self._jobs.broke(job.id, result)
 
     # -- inspection
@@ -323,19 +271,8 @@ class Intake:
         """Ask about the pictures of a job."""
         live = self._jobs.known(job.id)
         live.is_busy = live.is_claiming = True
-        claim, limits, folder = (
-            self._jobs.claim_of(job),
-            self._settings.limits,
-            self._state.files(job.id),
-        )
-        pictures = claim.pictures
-        growing = (
-            ()
-            if live.is_final or claim.is_copy
-            else tuple(
-                folder / file.name for file in pictures if claim.inbox in file.source.parents
-            )
-        )
+        limits, folder = self._settings.limits, self._state.files(job.id)
+        pictures = self._jobs.claim_of(job).pictures
         self._inspector.ask(
             Question(
                 job.id,
@@ -343,26 +280,25 @@ class Intake:
                 limits.max_pixels,
                 self._state.thumbs,
                 tuple(file.role for file in pictures),
-                growing=growing,
                 max_frames=limits.max_frames,
                 max_seconds=limits.max_seconds,
             )
         )
 
-    def _apply(self, job: Job, verdict: Verdict) -> None:
-        """Post what the inspection found."""
-        live = self._jobs.known(job.id)
-        claim = self._jobs.claim_of(job)
-        # a file of the style library is whole; nor is there a name that a hijacked process made up
-        may_grow = any(
-            file.name == verdict.growing and claim.inbox in file.source.parents
-            for file in claim.files
-        )
-        if verdict.growing and may_grow and not live.is_final and job.asked is None:
-            live.is_busy = True
-            self._jobs.post(job.id, Growing(verdict.growing))
-            return
+    def _inspected(self, job: Job, verdict: Verdict) -> None:
+        """Post what the inspection found; refused pictures are inspected once more, a bit later.
+
+        Whoever wrote them may have renamed a file before its end was written.
+        """
+        live, claim = self._jobs.known(job.id), self._jobs.claim_of(job)
         problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
+        if problem and job.id not in self._inspect_again and not claim.is_copy:
+            self._inspect_again[job.id] = self._clock() + self._settings.watch.quiet_s
+            live.is_busy = True
+            self.stable = False  # so that the next scan is soon
+            return
+        self._inspect_again.pop(job.id, None)
+        live.is_claiming = False
         job_file = None
         if claim.job_file is not None:
             job_file = self._state.files(job.id) / claim.job_file.name
@@ -372,82 +308,51 @@ class Intake:
             except (SettingsError, InputError) as error:
                 problem, cause = str(error), error.cause
         priority, needs = queue_columns(self._settings, job_file)
-        live.is_claiming = False
         pictures = () if problem else verdict.pictures
-        self._jobs.post(
-            job.id,
-            Inspected(pictures, problem, cause, priority, needs),
-            self._keeping(job, claim, pictures),
-        )
-
-    def _keeping(self, job: Job, claim: Claim, pictures: tuple[Picture, ...]) -> Also | None:
-        """Return what records which files of a claimed job are still in the inbox."""
-        if claim.is_copy:
-            return None
-        kept = claiming.kept_files(claim, self._state.files(job.id), pictures)
-        main = str(claim.main.source)
-
-        def write(ledger: LedgerWriter) -> None:
-            ledger.forget(main) if kept is None else ledger.keep(kept)
-
-        return write
-
-    def _give_back(self, job: Job, event: object) -> None:
-        """Put a job back into its inbox, to wait for the rest of a file."""
-        claim = self._jobs.claim_of(job)
-        growing = event.name if isinstance(event, Growing) else claim.main.name
-        self._mover.do(
-            lambda step: claiming.give_back(claim, self._state),
-            self._jobs.then(job, Effect.GIVE_BACK, partial(self._given_back, job, claim, growing)),
-        )
-
-    def _given_back(self, job: Job, claim: Claim, growing: str, result: bool | Exception) -> None:
-        if isinstance(result, OSError):
-            self._jobs.block(job, result, again=Effect.MOVE)
-        elif isinstance(result, Exception):
-            self._jobs.broke(job.id, result)
-        elif result:
-            for inbox in self._inbox_of(claim):
-                for file in claim.files:
-                    if file.name == growing and (seen := look(file.source)) is not None:
-                        inbox.stability.add(file.source, seen)
-            self._jobs.forget(job.id)
-            self._jobs.post(job.id, PutBack())
-            self.stable = False  # so that the next scan is soon
-        else:
-            reason = "a picture ends too early, and the folder that it came from is gone"
-            self._jobs.post(job.id, Inspected(problem=reason), self._keeping(job, claim, ()))
+        self._jobs.post(job.id, Inspected(pictures, problem, cause, priority, needs))
 
     # -- originals
 
     def _remove_originals(self, job: Job, event: object) -> None:
         """Remove the originals that were copied, and the job's own folder."""
         self._jobs.known(job.id).is_claiming = False
-        claim = self._jobs.claim_of(job)
-        kept = None if claim.is_copy else self._ledger.kept(claim.key)
+        try:
+            claim = self._jobs.claim_of(job)
+        except ValueError:  # it is damaged: nothing is known of its originals
+            return
+        # the record may be that of a later job once this one has ended
+        kept = None if claim.is_copy or job.has_ended else self._ledger.kept(claim.key)
         if kept is not None and kept.doomed:
-            self._remove(kept, claim.folder, job.id)
-        elif claim.folder is not None and not claim.is_copy and not claim.in_place:
-            empty = Kept("", "", str(claim.inbox), doomed=True, files=())
-            claiming.remove_originals(empty, claim.folder)
+            self._remove(kept, job.id, claim)
+        else:
+            claiming.remove_folder(claim)
 
-    def _remove(self, kept: Kept, folder: Path | None, job_id: str) -> None:
+    def _remove(self, kept: Kept, job_id: str, claim: Claim | None = None) -> None:
+        def work(step: Step) -> frozenset[str]:
+            changed = claiming.remove_originals(kept)
+            if claim is not None:
+                claiming.remove_folder(claim)
+            return changed
+
         def done(result: frozenset[str] | Exception) -> None:
             if isinstance(result, Exception):
-                if kept.inbox not in self._stuck:
-                    reason = f"originals cannot be removed ({result}); they are tried again"
-                    self._stuck[kept.inbox] = reason
-                    self._reporter.waits(shown(kept.inbox), reason)
+                reason = f"originals cannot be removed ({result}); they are tried again"
+                self._stuck[kept.inbox] = reason
                 return
-            event = OriginalsChanged(result) if result else None
+            self._stuck.pop(kept.inbox, None)
             for name in sorted(result):
                 title = self._jobs.title(job_id) if job_id else shown(kept.inbox)
                 self._reporter.input_changed(title, changed_after_copy(name))
+            event = OriginalsChanged(result) if result else None
             self._jobs.post(job_id, event, lambda ledger: ledger.forget(kept.main))
 
-        self._mover.do(lambda step: claiming.remove_originals(kept, folder), done)
+        self._mover.do(work, done)
 
     # -- state, for the main loop and the status
+
+    @property
+    def _claiming(self) -> Iterator[Live]:
+        return (live for live in self._jobs.live.values() if live.is_claiming)
 
     def _inbox_of(self, claim: Claim) -> list[Inbox]:
         return [inbox for inbox in self.inboxes if inbox.path == claim.inbox]
@@ -460,8 +365,7 @@ class Intake:
     @property
     def is_claiming(self) -> bool:
         """True if jobs are being moved or inspected, or wait to be."""
-        lives = self._jobs.live.values()
-        return any(live.is_claiming and live.is_busy for live in lives) or self.has_more
+        return self.has_more or any(live.is_busy for live in self._claiming)
 
     @property
     def has_more(self) -> bool:
@@ -489,7 +393,3 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
-
-
-def _inbox(claim: Claim | None) -> Path | None:
-    return None if claim is None else claim.inbox

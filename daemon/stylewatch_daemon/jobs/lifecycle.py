@@ -18,8 +18,7 @@ class Effect(StrEnum):
 
     MOVE = "move or copy the files out of the inbox"
     INSPECT = "inspect the pictures"
-    GIVE_BACK = "put the files back into the inbox"
-    REMOVE_ORIGINALS = "remove the copied originals that have not changed"
+    REMOVE_ORIGINALS = "remove the copied originals that have not changed, and the job's own folder"
     ORDER = "order the job from the executor"
     ASK_WORKER = "pass the request on to the worker"
     DROP_WORKER = "end the attempt"
@@ -59,13 +58,6 @@ class Inspected:
     cause: Cause = Cause.PICTURE
     priority: int = 0
     needs: str = ""
-
-
-@dataclass(frozen=True)
-class Growing:
-    """A picture ends too early, and its file, called `name`, may still grow."""
-
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +198,7 @@ def _moved(job: Job, event: Moved, limit: int) -> Next:
         following = _end(job, End.REFUSED, Cause.PICTURE, event.problem)
     else:
         return Next(job, (Effect.INSPECT,))
-    return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
+    return _with_originals(following)
 
 
 def _inspected(job: Job, event: Inspected, limit: int) -> Next:
@@ -219,6 +211,11 @@ def _inspected(job: Job, event: Inspected, limit: int) -> Next:
         following = _end(job, End.REFUSED, event.cause, event.problem)
     else:
         following = Next(replace(job, state=State.QUEUED, cause=None, reason=""))
+    return _with_originals(following)
+
+
+def _with_originals(following: Next) -> Next:
+    """Let the originals of a job be removed that is not being claimed any more."""
     return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
 
 
@@ -226,12 +223,6 @@ def _with(file: Input, picture: Picture | None) -> Input:
     if picture is None:
         return file
     return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
-
-
-def _grows(job: Job, event: Growing, limit: int) -> Next:
-    if _canceled(job):  # it is not worth waiting for
-        return _moved(job, Moved(), limit)
-    return Next(job, (Effect.GIVE_BACK,))
 
 
 def _changed(job: Job, event: OriginalsChanged, limit: int) -> Next:
@@ -316,6 +307,10 @@ def _broke(job: Job, event: Broke, limit: int) -> Next:
     return _end(job, End.FAILED, event.cause, event.reason)
 
 
+def _claim_broke(job: Job, event: Broke, limit: int) -> Next:
+    return _with_originals(_broke(job, event, limit))
+
+
 def _broke_running(job: Job, event: Broke, limit: int) -> Next:
     ending, effects = _broke(job, event, limit)
     return Next(ending, (Effect.DROP_WORKER, *effects))
@@ -329,7 +324,7 @@ def _end_broke(job: Job, event: Broke, limit: int) -> Next:
 
 def _published(job: Job, event: Published, limit: int) -> Next:
     ended = replace(job, state=State.ENDED, finished=now(), refused_as=event.refused_as)
-    return Next(ended, (Effect.DISCARD,))
+    return Next(ended, _DISCARD)
 
 
 def _interrupted(job: Job, event: Restarted, limit: int) -> Next:
@@ -346,6 +341,7 @@ def _gone(job: Job, event: object, limit: int) -> Next:
     return Next(None)
 
 
+_DISCARD = (Effect.REMOVE_ORIGINALS, Effect.DISCARD)
 _REFUSE = (Effect.REMOVE_ORIGINALS, Effect.PUBLISH_END)
 _PUBLISH = (Effect.PUBLISH_END,)
 
@@ -357,12 +353,9 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     ),
     (State.CLAIMED, PutBack): Rule(_gone, "no job"),
     (State.CLAIMED, Inspected): Rule(_inspected, "queued; ending (refused, canceled)", _REFUSE),
-    (State.CLAIMED, Growing): Rule(
-        _grows, "claimed; ending (canceled)", (Effect.GIVE_BACK, *_REFUSE)
-    ),
     (State.CLAIMED, Asked): Rule(_asked, "claimed"),
     (State.CLAIMED, Blocked): Rule(_blocked, "claimed"),
-    (State.CLAIMED, Broke): Rule(_broke, "ending (failed, canceled)", _PUBLISH),
+    (State.CLAIMED, Broke): Rule(_claim_broke, "ending (failed, canceled)", _REFUSE),
     (State.CLAIMED, Restarted): Rule(_same(Effect.MOVE), "claimed", (Effect.MOVE,)),
     (State.QUEUED, OriginalsChanged): Rule(_changed, "queued"),
     (State.QUEUED, Chosen): Rule(_chosen, "running", (Effect.ORDER,)),
@@ -390,11 +383,11 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Asked): Rule(_asked, "ending"),
     (State.ENDING, Blocked): Rule(_end_blocked, "ending; ending (canceled)", _PUBLISH),
     (State.ENDING, Broke): Rule(_end_broke, "ending; ending (failed, canceled)", _PUBLISH),
-    (State.ENDING, Published): Rule(_published, "ended", (Effect.DISCARD,)),
+    (State.ENDING, Published): Rule(_published, "ended", _DISCARD),
     (State.ENDING, Restarted): Rule(_same(Effect.PUBLISH_END), "ending", _PUBLISH),
     (State.ENDED, OriginalsChanged): Rule(_changed, "ended"),
     (State.ENDED, Deleted): Rule(_gone, "no job"),
-    (State.ENDED, Restarted): Rule(_same(Effect.DISCARD), "ended", (Effect.DISCARD,)),
+    (State.ENDED, Restarted): Rule(_same(*_DISCARD), "ended", _DISCARD),
 }
 """Every event that can happen in each state. An event that is not here is too late: nothing
 follows from it."""

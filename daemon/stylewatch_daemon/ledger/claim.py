@@ -7,12 +7,12 @@ the state of the job; one that is lost can be rebuilt from the claims.
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.model import Input, Role, is_id, is_role
@@ -28,6 +28,26 @@ MAX_BYTES = 16 << 20
 """Largest claim that is read: thousands of pictures with the longest names."""
 
 
+def _that(is_right: Callable[[Any], bool], mistake: str) -> AfterValidator:
+    def checked(value: Any) -> Any:
+        if not is_right(value):
+            raise ValueError(f"{mistake}: {value}")
+        return value
+
+    return AfterValidator(checked)
+
+
+def _is_name(text: str) -> bool:
+    return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
+
+
+def _is_absolute(path: Path) -> bool:
+    return path.is_absolute() and ".." not in path.parts and "\0" not in str(path)
+
+
+Absolute = Annotated[Path, _that(_is_absolute, "it must be an absolute path")]
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a job: its source, how it looked there, and its name in files/.
@@ -35,9 +55,9 @@ class File:
     `own`: it belongs to this job alone; other files, as an album's style, stay in the inbox.
     """
 
-    role: Role
-    name: str
-    source: Path
+    role: Annotated[Role, _that(is_role, "no file has such a role")]
+    name: Annotated[str, _that(_is_name, "no file has such a name")]
+    source: Absolute
     look: Look
     own: bool
 
@@ -49,13 +69,13 @@ class Claim:
     `in_place`: the job is refused without moving its files, as one is too large.
     """
 
-    id: str
+    id: Annotated[str, _that(is_id, "no job has such an id")]
     name: str
-    inbox: Path
-    outbox: Path
-    after: str
+    inbox: Absolute
+    outbox: Absolute
+    after: Annotated[str, _that(("archive", "keep", "delete").__contains__, "after")]
     files: tuple[File, ...]
-    folder: Path | None = None
+    folder: Absolute | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
     retry_of: str = ""
     device: int | None = None
@@ -123,12 +143,15 @@ _CLAIM = TypeAdapter(Claim)
 def load(folder: Path) -> Claim:
     """Read and check the claim in the folder of a job.
 
-    Raises ValueError if it is damaged or missing, or names files that are not the job's; OSError
-    if it cannot be read now.
+    Files are read, moved and removed by it, so it may lead to no others. Raises ValueError if it is
+    damaged or missing, or names files that are not the job's; OSError if it cannot be read now.
     """
     try:
-        claim = _CLAIM.validate_python(_read(folder))
-        mistake = next(_mistakes(claim, folder), "")
+        for inner in (folder, folder / FILES):
+            if not stat.S_ISDIR(inner.lstat().st_mode):
+                raise ValueError(f"{inner.name} is not a folder")
+        claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
+        _check(claim, folder)
     except OSError as error:
         if shortages.shortage(error) is not None:
             raise
@@ -137,49 +160,25 @@ def load(folder: Path) -> Claim:
         (first, *_) = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"{FILE_NAME} is damaged: {where}: {first['msg']}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{FILE_NAME} is damaged: {error}") from error
-    if mistake:
-        raise ValueError(f"{FILE_NAME} is damaged: {mistake}")
     return claim
 
 
-def _read(folder: Path) -> Any:
-    for inner in ("", FILES):
-        if not stat.S_ISDIR(os.lstat(f"{folder}/{inner}".rstrip("/")).st_mode):
-            raise ValueError(f"{inner or 'the job'} is not a folder")
-    return json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES))
-
-
-def _mistakes(claim: Claim, folder: Path) -> Iterator[str]:
-    """Yield the contradictions of a claim.
-
-    Files are read, moved and removed by it, so it must lead to no others.
-    """
-    inbox, outbox = str(claim.inbox), str(claim.outbox)
+def _check(claim: Claim, folder: Path) -> None:
+    """Raise ValueError if parts of a claim contradict each other or the folder."""
     names = [file.name for file in claim.files]
-    with os.scandir(f"{folder}/{FILES}") as entries:
+    with os.scandir(folder / FILES) as entries:
         odd = {entry.name for entry in entries if not entry.is_file(follow_symlinks=False)}
-    checks = [
-        (claim.id == folder.name and is_id(claim.id), "it belongs to another job", claim.id),
-        (claim.after in ("archive", "keep", "delete"), "after", claim.after),
-        (len({*names}) == len(names), "two of its files have the same name", ""),
-        (any(file.role in ("content", "style") for file in claim.files), "it has no picture", ""),
-        (inbox[:1] == outbox[:1] == "/", "its inbox and its outbox must be absolute", ""),
-        (claim.folder is None or _lies_in(claim.folder, inbox), "not in the inbox", claim.folder),
-        ("\0" not in "".join((claim.name, inbox, outbox, *names)), "a name has a null byte", ""),
-    ]
-    for file in claim.files:
-        is_name = file.name not in ("", ".", "..") and "/" not in file.name
-        in_place = not file.own or claim.is_copy or _lies_in(file.source, inbox)
-        checks += [
-            (is_name and is_role(file.role), "no job has such a file", file.name),
-            (file.name not in odd, "it is not a regular file", file.name),
-            (in_place, "it is not in the inbox", file.source),
-        ]
-    yield from (f"{what}: {value}" for is_right, what, value in checks if not is_right)
-
-
-def _lies_in(path: Path, inbox: str) -> bool:
-    text = f"{path}/"
-    return text.startswith(f"{inbox}/") and text != f"{inbox}/" and "/../" not in text
+    own = [claim.folder, *(file.source for file in claim.files if file.own)]
+    apart = [str(path) for path in own if path and claim.inbox not in path.parents]
+    checks = {
+        f"it belongs to another job: {claim.id}": claim.id == folder.name,
+        "two of its files have the same name": len({*names}) == len(names),
+        "it has no picture": any(file.role in ("content", "style") for file in claim.files),
+        f"it is not a regular file: {', '.join(odd)}": odd.isdisjoint(names),
+        f"it is not in the inbox: {', '.join(apart)}": claim.is_copy or not apart,
+    }
+    for mistake, is_right in checks.items():
+        if not is_right:
+            raise ValueError(mistake)

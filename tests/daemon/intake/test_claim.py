@@ -1,4 +1,4 @@
-"""A pair is claimed as a whole or not at all, whatever goes wrong and whenever it is killed."""
+"""A pair is claimed as a whole or not at all, whatever goes wrong on the way."""
 
 import errno
 import json
@@ -16,7 +16,6 @@ from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.settings import sections
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
@@ -35,87 +34,8 @@ def trip(root: Path, **settings: Any) -> World:
     return world
 
 
-def growing(root: Path) -> World:
-    """Make such a world, in which the content ends too early."""
-    world = trip(root)
-    world.inspector.says["trip/content"] = "cut off"
-    return world
-
-
-def inspect(world: World) -> None:
-    """Let the verdicts come that were held back, and follow from them what does."""
-    world.inspector.silent = False
-    run_jobs(world.loop, again=False)
-
-
-# Kills
-
-
-@contextmanager
-def unsynced() -> Iterator[None]:
-    """Sync nothing: no power cut is played."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        patch.setattr(writer, "SYNCHRONOUS", "OFF")
-        yield
-
-
-def touch_nothing(world: World) -> None:
-    """Touch nothing."""
-
-
-def every_kill(
-    root: Path,
-    apart: bool,
-    make: Callable[[Path], World],
-    meanwhile: Callable[[World], object] = touch_nothing,
-) -> Iterator[World]:
-    """Yield a world for each change of the disk, killed there and begun again."""
-    for change in count(1):
-        world = make(root / str(change))
-        with world.apart(apart), unsynced():
-            with killed_at(change) as died:
-                world.work()
-            meanwhile(world)
-            world.begin()
-            world.work()
-            yield world
-        world.close()
-        if not died():
-            assert change > 10
-            return
-
-
-@BOTH
-def test_a_claim_that_is_killed_at_any_change_is_made_once(apart: bool, tmp_path: Path) -> None:
-    for world in every_kill(tmp_path, apart, trip):
-        assert world.states == {"trip": "queued"}
-        assert world.held == [CLAIMED]
-        assert tree(world.inbox) == {}
-        assert list(world.state.claims.iterdir()) == []
-        assert world.work() == []
-
-
-def touch_all(world: World) -> None:
-    """Let somebody touch the files that are in the inbox while no daemon runs."""
-    for path in world.inbox.rglob("*.*"):
-        os.utime(path)
-
-
-@pytest.mark.parametrize(
-    ("apart", "touch"),
-    [(False, touch_nothing), (True, touch_nothing), (False, touch_all)],
-    ids=["one_mount", "several_mounts", "touched"],
-)
-def test_files_that_are_given_back_are_in_the_inbox_as_before_whatever_is_killed(
-    apart: bool, touch: Callable[[World], object], tmp_path: Path
-) -> None:
-    for world in every_kill(tmp_path, apart, growing, touch):
-        world.work()
-        world.work()
-        assert (world.states, tree(world.inbox)) == ({}, IN_INBOX)
-        assert list(world.waiting_for) == ["trip"]
-        assert list(world.state.jobs.iterdir()) == list(world.state.claims.iterdir()) == []
+def left_in_state(world: World) -> list[Path]:
+    return [*world.state.jobs.iterdir(), *world.state.claims.iterdir()]
 
 
 # The order of changes
@@ -159,6 +79,24 @@ def test_the_ledger_knows_what_happens_before_it_does(
     assert not (world.inbox / "trip").exists()
 
 
+def test_the_claim_is_written_before_a_file_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(source: Any, target: Any, **more: Any) -> None:
+        if "src_dir_fd" in more and place_of(more["src_dir_fd"]) == world.inbox / "trip":
+            (claim,) = world.state.claims.glob("*/claim.json")
+            assert json.loads(claim.read_text())["name"] == "trip"
+            seen.append(source)
+        RENAME(source, target, **more)
+
+    seen: list[str] = []
+    world = trip(tmp_path)
+    monkeypatch.setattr(os, "rename", renamed)
+    assert world.work() == ["trip"]
+    assert (sorted(seen), world.held) == (sorted(CLAIMED), [CLAIMED])
+    assert left_in_state(world) == [world.state.jobs / world.jobs[0].id]
+
+
 def test_files_get_unique_safe_names(tmp_path: Path) -> None:
     styles = tmp_path / "styles"
     world = World(tmp_path, default_style="Photo", styles=styles)
@@ -199,37 +137,31 @@ def test_a_pair_that_changed_since_the_scan_stays(
         assert (tree(world.inbox), world.states) == (before, {})
         assert "its files to stop changing" in world.waiting_for["trip"]
         assert not world.loop.intake.is_final
-    assert list(world.state.jobs.iterdir()) == list(world.state.claims.iterdir()) == []
+    assert left_in_state(world) == []
 
 
-def link_in_place(world: World) -> Path:
-    """Have a link to another folder, which has files of the same names, replace the pair's."""
-    elsewhere, folder = world.root / "elsewhere", world.inbox / "trip"
-    fill(elsewhere, *CLAIMED)
-    folder.mkdir(exist_ok=True)
-    folder.rename(world.inbox / ".moved away")
-    folder.symlink_to(elsewhere)
-    return elsewhere
-
-
-@pytest.mark.parametrize("verdict", ["none yet", "cut off", "fine"])
+@pytest.mark.parametrize("is_claimed", [False, True])
 @BOTH
 def test_nothing_goes_through_a_link_that_replaced_a_folder(
-    apart: bool, verdict: str, tmp_path: Path
+    apart: bool, is_claimed: bool, tmp_path: Path
 ) -> None:
     """Not when files are moved or copied, put back, or removed once they are copied."""
-    world = growing(tmp_path) if verdict == "cut off" else trip(tmp_path)
+    world, elsewhere = trip(tmp_path), tmp_path / "elsewhere"
+    fill(elsewhere, *CLAIMED)
+    theirs = tree(elsewhere)
     world.inspector.silent = True
     with world.apart(apart):
         scan(world.loop)
-        if verdict != "none yet":
+        if is_claimed:
             run_jobs(world.loop)
-        elsewhere = link_in_place(world)
-        theirs = tree(elsewhere)
-        inspect(world)
+        folder = world.inbox / "trip"
+        folder.mkdir(exist_ok=True)
+        folder.rename(world.inbox / ".moved away")
+        folder.symlink_to(elsewhere)
+        world.inspector.silent = False
+        run_jobs(world.loop, again=False)
     assert tree(elsewhere) == theirs
-    assert world.states == {"none yet": {}, "cut off": {"trip": "refused"},
-                            "fine": {"trip": "queued"}}[verdict]  # fmt: skip
+    assert world.states == ({"trip": "queued"} if is_claimed else {})
 
 
 @pytest.mark.parametrize("change", ["grows", "is replaced", "is open"])
@@ -246,7 +178,8 @@ def test_originals_that_change_after_they_were_copied_stay_and_are_said_to(
             stack.enter_context(style.open("r+"))
         else:
             CHANGES[change](style)
-        inspect(world)
+        world.inspector.silent = False
+        run_jobs(world.loop, again=False)
         assert set(tree(world.inbox)) >= set(IN_INBOX)
         assert [text.partition(" after")[0] for text in world.changed_inputs] == [
             "trip: style.jpg changed"
@@ -272,7 +205,6 @@ def test_what_is_written_into_a_file_while_it_is_copied_makes_it_another(
         patch.setattr(atomic, "copy", copied)
         assert world.work() == []
     assert set(tree(world.inbox)) == set(IN_INBOX)
-    assert list(world.state.claims.iterdir()) == []
     with world.apart():
         assert world.work() == ["trip"]
     assert world.held[0]["style.jpg"] == "written since"
@@ -290,8 +222,7 @@ def test_a_file_that_is_too_large_is_refused_in_place_and_not_taken_again(
         assert world.work() == ["trip"]
         assert (world.states, world.inspector.asked) == ({"trip": "refused"}, [])
         assert tree(world.inbox) == IN_INBOX
-        (job,) = world.jobs
-        assert job.reason == (
+        assert world.jobs[0].reason == (
             "content.jpg is 16 bytes; the limit is 10 bytes (limits.max_bytes). "
             f"Its files are still in {world.inbox / 'trip'}: remove them there"
         )
@@ -304,58 +235,91 @@ def test_a_file_that_is_too_large_is_refused_in_place_and_not_taken_again(
         assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-def test_a_content_may_be_a_long_clip_and_other_files_may_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("large", "reason"),
+    [("content.jpg", ""), ("style.jpg", "style.jpg is 2.0 kB; the limit is 1.0 kB. ")],
+)
+def test_a_content_may_be_a_long_clip_which_leaves_space_on_the_disk(
+    large: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (sections, claiming):
         monkeypatch.setattr(module, "LARGEST_PICTURE", 1_000)
-    for large, refused in (("content.jpg", False), ("style.jpg", True)):
-        world = trip(tmp_path / large)
-        os.truncate(world.inbox / "trip" / large, 2_000)
-        with world.apart():
-            world.work()
-        assert world.states == {"trip": "refused" if refused else "queued"}
-        assert refused == ("style.jpg is 2.0 kB; the limit is 1.0 kB. " in world.jobs[0].reason)
-
-
-def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claiming, "LARGEST_PICTURE", 1_000)
     world = trip(tmp_path, free_bytes=10**15)
-    os.truncate(world.inbox / "trip/content.jpg", 1_001)
+    os.truncate(world.inbox / "trip" / large, 2_000)
+    with (world.inbox / "trip" / large).open("ab") as file:
+        file.write(b"the end")
     with world.apart():
+        if not reason:
+            assert world.work() == []
+            assert "limits.free_bytes keeps" in world.trouble["trip"]
+            assert set(tree(world.inbox)) == set(IN_INBOX)
+            assert left_in_state(world) == []
+            world.wait(60)
+        else:
+            assert (world.work(), reason in world.jobs[0].reason) == (["trip"], True)
+    if not reason:
+        assert (world.work(), world.states) == (["trip"], {"trip": "queued"}), "a rename is free"
+
+
+# Claims that fail when files have been moved already
+
+
+@contextmanager
+def failing(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let the first claim fail once all files are moved; `meanwhile` something else happens."""
+
+    def fail(source: Path, target: Path) -> None:
+        if source.parent.name == "claims" and not failed:
+            failed.append(source)
+            meanwhile()
+            raise OSError(errno.EIO, "Input/output error")
+        rename_folder(source, target)
+
+    rename_folder, failed = atomic.rename_folder, list[Path]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atomic, "rename_folder", fail)
+        yield
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@BOTH
+def test_a_claim_that_fails_puts_the_files_back_beside_what_replaced_them(
+    apart: bool, replaced: bool, tmp_path: Path
+) -> None:
+    def replace() -> None:
+        if replaced:
+            (world.inbox / "trip/content.jpg").write_text("another")
+
+    world = trip(tmp_path)
+    with world.apart(apart), failing(replace):
         assert world.work() == []
-        assert "limits.free_bytes keeps" in world.trouble["trip"]
-        assert (set(tree(world.inbox)), world.states) == (set(IN_INBOX), {})
-        assert list(world.state.claims.iterdir()) == []
+    expected = IN_INBOX | ({"trip/content.jpg": "another"} if replaced else {})
+    if replaced and not apart:  # else it was a copy of what was replaced
+        expected["trip/content-2.jpg"] = "trip/content.jpg"
+    assert (tree(world.inbox), world.states, left_in_state(world)) == (expected, {}, [])
+    assert world.trouble["trip"] == "trip cannot be moved out of the inbox: Input/output error"
+    assert world.work() == [], "not at once"
     world.wait(60)
-    assert world.work() == ["trip"], "a rename takes no space"
-
-
-# No way back
+    (world.inbox / "trip/content-2.jpg").unlink(missing_ok=True)
+    assert world.work() == ["trip"]
 
 
 @BOTH
-def test_files_without_a_way_back_become_a_refused_job(apart: bool, tmp_path: Path) -> None:
-    world = growing(tmp_path)
-    world.inspector.silent = True
-    with world.apart(apart):
-        world.work()
+def test_a_claim_that_fails_while_its_folder_is_removed_becomes_a_refused_job(
+    apart: bool, tmp_path: Path
+) -> None:
+    def remove() -> None:
         for path in (world.inbox / "trip").iterdir():
             path.unlink()
         (world.inbox / "trip").rmdir()
-        inspect(world)
+
+    world = trip(tmp_path)
+    with world.apart(apart), failing(remove):
+        assert world.work() == ["trip"]
     assert world.states == {"trip": "refused"}
-    assert "the folder that it came from is gone" in world.jobs[0].reason
+    assert "its folder is gone: Input/output error" in world.jobs[0].reason
     refused = tree(world.outbox / "_refused/trip")
     assert {name: refused[name] for name in CLAIMED} == CLAIMED
-
-
-def set_device(world: World, device: int) -> None:
-    """Let the claims say that the inbox was on this device."""
-    for path in world.state.root.glob("*/*/claim.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"device": device}))
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["gone", "empty mount point"])
@@ -363,45 +327,61 @@ def set_device(world: World, device: int) -> None:
 def test_files_wait_in_the_state_folder_while_the_inbox_is_not_mounted(
     apart: bool, is_there: bool, tmp_path: Path
 ) -> None:
-    world = growing(tmp_path)
-    world.inspector.silent = True
-    with world.apart(apart):
-        world.work()
-        RENAME(world.inbox, tmp_path / "unplugged")
-        if is_there:
-            world.inbox.mkdir()
-            set_device(world, 1)
-        world.begin()
-        for _ in range(2):  # also after a start
+    def unplugging(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any) -> Any:
+            result = real(*args)
+            if not unplugged.exists():
+                RENAME(world.inbox, unplugged)
+                if is_there:
+                    world.inbox.mkdir()
+            return result
+
+        return called
+
+    def stat_unplugged(path: Path) -> os.stat_result:
+        """Return the status of a path, as if the folder of an unplugged inbox were elsewhere."""
+        status = stat(path)
+        if path == world.inbox and unplugged.exists():
+            return os.stat_result([*status[:2], status.st_dev + 1, *status[3:]])
+        return status
+
+    stat, unplugged, world = Path.stat, tmp_path / "unplugged", trip(tmp_path)
+    with world.apart(apart), pytest.MonkeyPatch.context() as patch:
+        scan(world.loop)
+        with pytest.MonkeyPatch.context() as first:
+            for name in ("sync_file", "copy"):
+                first.setattr(atomic, name, unplugging(name, getattr(atomic, name)))
+            patch.setattr(Path, "stat", lambda path, **more: stat_unplugged(path))
             run_jobs(world.loop, again=False)
+        for _ in range(2):  # also after a start
             assert world.states == {"trip": "claimed"}
             assert "its files are in" in world.trouble["trip"]
             world.begin()
+            run_jobs(world.loop, again=False)
         if is_there:
             world.inbox.rmdir()
-            set_device(world, tmp_path.stat().st_dev)
-        RENAME(tmp_path / "unplugged", world.inbox)
+        RENAME(unplugged, world.inbox)
         world.begin()
         world.work()
-        world.work()
-    assert (world.states, tree(world.inbox)) == ({}, IN_INBOX)
-    assert list(world.waiting_for) == ["trip"]
+    assert (world.states, world.held) == ({"trip": "queued"}, [CLAIMED])
+    assert tree(world.inbox) == {}
 
 
-@BOTH
-def test_what_replaced_a_file_meanwhile_stays_beside_it(apart: bool, tmp_path: Path) -> None:
-    world = growing(tmp_path)
-    world.inspector.silent = True
-    content = world.inbox / "trip/content.jpg"
-    with world.apart(apart):
+def test_a_failing_claim_that_is_killed_at_any_change_loses_nothing(tmp_path: Path) -> None:
+    for change in count(1):
+        world = trip(tmp_path / str(change))
+        with failing(), killed_at(change) as died:
+            world.work()
+        world.begin()
+        world.wait(60)
         world.work()
-        content.parent.mkdir(exist_ok=True)
-        content.write_text("another")
-        inspect(world)
-    expected = IN_INBOX | {"trip/content.jpg": "another"}
-    if not apart:
-        expected["trip/content-2.jpg"] = "trip/content.jpg"
-    assert (tree(world.inbox), world.states) == (expected, {})
+        assert (world.states, world.held) == ({"trip": "queued"}, [CLAIMED]), change
+        assert tree(world.inbox) == {}, change
+        assert world.work() == []
+        world.close()
+        if not died():
+            assert change > 10
+            return
 
 
 # Faults of the disk
@@ -412,13 +392,12 @@ def test_a_pair_that_cannot_be_moved_stops_no_other_and_is_tried_again_later(
 ) -> None:
     world = World(tmp_path)
     world.drop("a", "b")
-    rename = os.rename
 
     def refuse(source: Any, target: Any, **more: Any) -> None:
         folder = more.get("src_dir_fd")
         if folder is not None and place_of(folder) == world.inbox / "a":
             raise PermissionError(errno.EACCES, "Permission denied")
-        rename(source, target, **more)
+        RENAME(source, target, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", refuse)

@@ -1,4 +1,4 @@
-"""From inbox to queue: pairs are claimed in turn, inspected, given back, or canceled."""
+"""From inbox to queue: pairs are claimed in turn, inspected, and taken once."""
 
 import errno
 import json
@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,13 @@ from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.inspection.messages import Inspected
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
+
+ZEROS = bytes(40)
+"""What a picture ends with that is not written to its end."""
 
 
 @pytest.fixture
@@ -36,13 +36,11 @@ def world(tmp_path: Path) -> World:
 
 def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: World) -> None:
     world.drop("a")
-    for text in ("first", "longer"):
-        world.loop.scan()
-        assert (world.loop.intake.stable, world.waiting_for) == (
-            False,
-            {"a": "content.jpg, style.jpg to stop changing"},
-        ) or text == "longer"
-        (world.inbox / "a/style.jpg").write_text(text)
+    world.loop.scan()
+    assert not world.loop.intake.stable
+    assert world.waiting_for == {"a": "content.jpg, style.jpg to stop changing"}
+    (world.inbox / "a/style.jpg").write_text("longer")
+    world.loop.scan()
     assert world.waiting_for == {"a": "style.jpg to stop changing"}
     run_jobs(world.loop)
     assert (world.states, world.loop.intake.is_final) == ({}, False)
@@ -62,7 +60,7 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: 
     (question,) = world.inspector.asked
     assert question.roles == ("content", "style", "init", "content-mask")
     assert question.max_pixels == world.settings.limits.max_pixels
-    assert (question.thumbs, question.growing) == (world.state.thumbs, question.files)
+    assert question.thumbs == world.state.thumbs
     assert (world.work(), world.states) == ([], {"a": "claimed"})
     world.begin()
     assert world.work() == ["a"], "it is said again after a start"
@@ -79,14 +77,37 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: 
 def test_a_pair_with_wrong_settings_or_a_wrong_picture_is_refused(
     text: str, cause: Cause, reason: str, world: World
 ) -> None:
-    world.inspector.says["b/style"] = "it is a text"
-    world.drop("b" if not text else "a", "good")
-    if text:
-        (world.inbox / "a/job.yaml").write_text(text)
+    world.inspector.says["a/style"] = "" if text else "it is a text"
+    world.drop("a", "good")
+    (world.inbox / "a/job.yaml").write_text(text)
     world.work()
     (job,) = [job for job in world.jobs if job.name != "good"]
     assert (job.end, job.cause, reason in job.reason) == ("refused", cause, True)
     assert (world.states["good"], tree(world.inbox)) == ("queued", {})
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+def test_a_refused_picture_is_inspected_once_more_a_bit_later(
+    is_completed: bool, tmp_path: Path
+) -> None:
+    """Whoever wrote it may have renamed it before the end was written."""
+    world = World(tmp_path)
+    world.settings = changed_settings(world.settings, quiet_s=2)
+    world.begin()
+    world.inspector.says["a/content"] = "it cannot be decoded"
+    world.drop("a")
+    world.loop.scan()
+    world.wait(2)
+    assert world.work() == ["a"]
+    intake = world.loop.intake
+    assert (world.states, len(world.inspector.asked)) == ({"a": "claimed"}, 1)
+    assert (intake.is_claiming, intake.stable) == (True, False), "so that it is soon"
+    if is_completed:
+        (world.state.files(world.jobs[0].id) / "content.jpg").write_text("whole")
+    world.wait(2)
+    world.work()
+    assert world.states == {"a": "queued" if is_completed else "refused"}
+    assert len(world.inspector.asked) == 2
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
@@ -135,16 +156,6 @@ def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     assert (world.work(), world.loop.intake.has_more) == ([], False)
 
 
-def test_a_submitted_pair_is_claimed_after_one_scan(world: World) -> None:
-    world.drop("a", "b")
-    leave(world.state.root, "submitted", inbox=str(world.inbox), name="a")
-    world.loop.round()
-    assert world.loop.wakeup.scan_requested
-    world.loop.scan()
-    run_jobs(world.loop)
-    assert world.states == {"a": "queued"}
-
-
 def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: Path) -> None:
     styles = tmp_path / "styles"
     fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
@@ -155,12 +166,6 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
         with world.apart(number == 1):
             assert sorted(world.work() + world.work()) == ["photo-night", "photo-wave"]
         assert tree(world.inbox) == {}
-    world.inspector.says = {"styles/night": "cut off"}  # which is not waited for
-    fill(world.inbox, "sea.jpg")
-    world.work()
-    growing = [path.name for question in world.inspector.asked[-2:] for path in question.growing]
-    assert growing == ["sea.jpg", "sea.jpg"]
-    assert world.states["sea-night"] == "refused" and not world.loop.intake.awaits_rest
 
 
 def test_the_last_job_with_a_picture_takes_it_only_after_the_others_have_copied_it(
@@ -182,6 +187,39 @@ def test_the_last_job_with_a_picture_takes_it_only_after_the_others_have_copied_
     assert "Input/output error" in world.reasons[0][1]
     world.wait(60)
     assert sorted(world.work()) == ["photo-night", "photo-wave"]
+
+
+# Files without an end
+
+
+def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
+    world: World,
+) -> None:
+    world.drop("a", "b")
+    for name in ("a", "b"):
+        (world.inbox / name / "content.jpg").write_bytes(ZEROS)
+    (world.inbox / "a/job.yaml").touch()  # which may be empty
+    waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
+    for _ in range(2):
+        assert (world.work(), world.states) == ([], {})
+        assert world.waiting_for == {"a": waits_for, "b": waits_for}
+        assert world.loop.intake.awaits_rest and not world.loop.intake.is_final
+    (world.inbox / "a/content.jpg").write_text("longer than it was before")
+    assert (world.work(), world.states) == (["a"], {"a": "queued"})
+    world.wait(world.settings.watch.truncated_s)
+    assert (world.work(), world.loop.intake.awaits_rest) == (["b"], False)
+    assert tree(world.inbox) == {}
+
+
+def test_pictures_wait_for_the_style_of_their_album_until_it_is_whole(world: World) -> None:
+    fill(world.inbox, "al/1.jpg", "al/2.jpg")
+    (world.inbox / "al/style.jpg").write_bytes(ZEROS)
+    assert (world.work(), world.states) == ([], {})
+    assert {reason.partition(":")[0] for reason in world.waiting_for.values()} == {
+        "the rest of style.jpg"
+    }
+    (world.inbox / "al/style.jpg").write_text("longer than it was before")
+    assert sorted(world.work()) == ["al/1", "al/2"]
 
 
 # Inputs that stay in the inbox
@@ -210,17 +248,15 @@ KEPT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize(("change", "again"), KEPT.values(), ids=KEPT)
 def test_a_kept_album_is_not_taken_again_and_what_changed_in_it_is(
-    change: Callable[[Path], object], again: list[str], restarted: bool, tmp_path: Path
+    change: Callable[[Path], object], again: list[str], tmp_path: Path
 ) -> None:
     world = World(tmp_path, after="keep")
     fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg", "al/3.jpg")
     assert sorted(world.work()) == ["al/1", "al/2", "al/3"]
     change(world.inbox / "al/2.jpg")
-    if restarted:
-        world.begin()
+    world.begin()
     assert world.work() + world.work() + world.work() == again
     assert len(world.jobs) == 3 + len(again)
     assert len(tree(world.inbox)) >= 4 and world.waiting_for == {}
@@ -243,14 +279,85 @@ def test_a_file_that_was_moved_and_comes_back_is_new(tmp_path: Path) -> None:
     assert world.work() == ["a"]
 
 
-def test_a_kept_pair_that_was_refused_is_not_taken_again(tmp_path: Path) -> None:
-    world = World(tmp_path, after="keep")
+def refuse(world: World) -> None:
     world.inspector.says["a/content"] = "no picture"
+    world.work()
+
+
+def cancel(world: World) -> None:
+    """Cancel a job while it is being claimed."""
+    world.inspector.silent = True
+    world.work()
+    leave(world.state.root, "cancel", job=world.jobs[0].id)
+    run_jobs(world.loop)
+    world.inspector.silent = False
+    run_jobs(world.loop)
+
+
+def break_at_inspection(world: World) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("nobody foresaw this")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.inspector, "ask", fail)
+        world.work()
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [("refused", refuse), ("canceled", cancel), ("failed", break_at_inspection)],
+)
+@pytest.mark.parametrize("after", ["keep", "archive"])
+def test_a_pair_that_ends_while_it_is_claimed_is_not_taken_again(
+    after: str, end: str, how: Callable[[World], None], tmp_path: Path
+) -> None:
+    world = World(tmp_path, after)
     world.drop("a")
-    assert [world.work(), world.work()] == [["a"], []]
-    assert (world.states, len(tree(world.inbox))) == ({"a": "refused"}, 2)
-    uppercase(world.inbox / "a/content.jpg")
-    assert world.work() == ["a"], "a digest is known only of good pictures"
+    with world.apart():
+        how(world)
+        for _ in range(2):
+            assert (world.states, world.work()) == ({"a": end}, [])
+            assert len(tree(world.inbox)) == (2 if after == "keep" else 0)
+            assert (world.inbox / "a").exists() == (after == "keep")
+            world.begin()
+        if after == "keep":
+            uppercase(world.inbox / "a/content.jpg")
+            assert world.work() + world.work() == ["a"]
+
+
+def test_a_job_that_is_canceled_before_its_files_can_be_moved_is_not_claimed_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        leave(world.state.root, "cancel", job=world.jobs[0].id)
+        world.loop.commands.act()
+        raise OSError(errno.EIO, "Input/output error")
+
+    world.drop("a")
+    with world.apart():
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic, "copy", refuse)
+            world.work()
+        assert (world.states, len(tree(world.inbox))) == ({"a": "claimed"}, 2)
+        world.wait(600)
+        world.work(again=True)
+    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
+
+
+def test_the_own_folder_of_a_job_is_removed_after_a_kill_too(world: World) -> None:
+    world.drop("a")
+    scan(world.loop)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rmdir", lambda *_, **__: None)
+        run_jobs(world.loop)
+    assert (world.inbox / "a").exists()
+    world.begin()
+    world.resume()
+    world.work()
+    assert (world.states, list(world.inbox.iterdir())) == ({"a": "done"}, [])
+
+
+# Originals that cannot be removed
 
 
 class ReceiptExecutor(FakeExecutor):
@@ -310,157 +417,16 @@ def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_po
     assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
 
 
-# Incomplete pairs
-
-
-@pytest.mark.parametrize("after", ["archive", "keep"])
-def test_an_incomplete_pair_is_canceled_and_waits_no_longer(after: str, tmp_path: Path) -> None:
-    world = World(tmp_path, after)
-    fill(world.inbox, "a/content.jpg", "b/content.jpg", "j/job.yaml")
-    world.cancel("a")
-    world.loop.scan()
-    run_jobs(world.loop)
-    assert world.states == {}, "it still changes"
-    world.cancel("j")
-    world.cancel("other")
-    assert sorted(world.work() + world.work()) == ["a", "j"]
-    assert (world.states, world.inspector.asked) == ({"a": "canceled", "j": "canceled"}, [])
-    assert (world.work(), set(world.waiting_for)) == ([], {"b"})
-    assert len(tree(world.inbox)) == (1 if after == "archive" else 3)
-    world.begin()
-    assert (world.work(), set(world.waiting_for)) == ([], {"b"}), "also after a start"
-    world.drop("a")  # with its other half it is a new job
-    assert world.work() == ["a"]
-
-
-def test_an_incomplete_pair_is_canceled_once_the_outbox_can_be_written(world: World) -> None:
-    fill(world.inbox, "a/content.jpg")
-    world.work()
-    world.outbox.write_text("in the way")
-    world.cancel("a")
-    assert world.states == {}
-    assert [what for what, _ in world.reasons] == ["a request"]
-    world.outbox.unlink()
-    world.work()
-    world.wait(60)
-    world.work()
-    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
-
-
-@pytest.mark.parametrize("since", ["nothing", "completed", "gone"])
-def test_a_cancellation_outlives_a_kill_at_any_change_until_files_are_moved(
-    since: str, tmp_path: Path
-) -> None:
-    for change in count(1):
-        world = World(tmp_path / str(change))
-        fill(world.inbox, "a/content.jpg")
-        world.work()
-        with killed_at(change):
-            world.cancel("a")
-        was_taken = not tree(world.inbox)
-        if since == "completed":
-            fill(world.inbox, "a/style.jpg")
-        if since == "gone":
-            shutil.rmtree(world.inbox / "a", ignore_errors=True)
-        world.begin()
-        world.work()
-        assert world.states == ({} if since == "gone" and not was_taken else {"a": "canceled"})
-        world.drop("a")
-        world.work()
-        assert world.jobs[-1].state == "queued", "what comes later is another pair"
-        world.close()
-        if was_taken:
-            break
-
-
-# Files that end too early
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "several_mounts"])
-def test_a_truncated_pair_is_given_back_until_it_grows_or_its_time_is_over(
-    apart: bool, world: World
-) -> None:
-    world.inspector.says = {"a/content": "cut off", "b/content": "cut off"}
-    world.drop("a", "b")
-    with world.apart(apart):
-        assert sorted(world.work()) == ["a", "b"]
-        assert (len(tree(world.inbox)), world.held, world.states) == (4, [], {})
-        assert list(world.state.claims.iterdir()) == []
-        assert (world.loop.intake.stable, world.loop.intake.awaits_rest) == (False, True)
-        assert (world.work(), world.loop.jobs.ledger.counts()["waiting"]) == ([], 0)
-        waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
-        assert world.waiting_for == {"a": waits_for, "b": waits_for}
-        (world.inbox / "a/content.jpg").write_text("longer than it was before")
-        assert (world.work(), world.states) == (["a"], {"a": "queued"})
-        world.wait(world.settings.watch.truncated_s)
-        assert (world.work(), world.states["b"]) == (["b"], "refused")
-    assert (world.inspector.asked[-1].growing, world.loop.intake.awaits_rest) == ((), False)
-    assert tree(world.inbox) == {}
-
-
-def test_pictures_wait_for_the_style_of_their_album_until_it_is_whole(world: World) -> None:
-    world.inspector.says["al/style"] = "cut off"
-    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg")
-    assert (sorted(world.work()), world.work(), world.states) == (["al/1", "al/2"], [], {})
-    assert {reason.partition(":")[0] for reason in world.waiting_for.values()} == {
-        "the rest of style.jpg"
-    }
-    (world.inbox / "al/style.jpg").write_text("longer than it was before")
-    assert sorted(world.work()) == ["al/1", "al/2"]
-
-
-def test_a_pair_that_waits_for_the_rest_of_a_file_is_canceled_at_once(world: World) -> None:
-    world.inspector.says["a/content"] = "cut off"
-    world.drop("a")
-    world.work()
-    assert (world.work(), set(world.waiting_for)) == ([], {"a"})
-    world.cancel("a")
-    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
-    world.work()
-    assert not world.loop.intake.awaits_rest
-
-
-@pytest.mark.parametrize(
-    ("name", "canceled", "end"),
-    [("content.jpg", True, "canceled"), ("made up.jpg", False, "refused")],
-)
-def test_a_truncated_pair_ends_if_it_was_canceled_or_has_no_such_file(
-    name: str, canceled: bool, end: str, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hijacked inspection process may make up a file."""
+def test_originals_stay_until_the_copies_are_inspected(world: World) -> None:
     world.drop("a")
     world.inspector.silent = True
     with world.apart():
         world.work()
-    (job,) = world.jobs
-    if canceled:
-        leave(world.state.root, "cancel", job=job.id)
+        world.wait(REMOVE_EVERY_S)
+        assert (world.work(), len(tree(world.inbox))) == ([], 2)
+        world.inspector.silent = False
         run_jobs(world.loop)
-    verdicts = [Inspected(job.id, (), "content.jpg is cut off", Cause.PICTURE, name)]
-    monkeypatch.setattr(world.inspector, "verdicts", lambda: verdicts)
-    with world.apart():
-        run_jobs(world.loop)
-    assert (world.states, world.loop.intake.awaits_rest) == ({"a": end}, False)
-    assert tree(world.inbox) == {}, "nothing is left to be taken again"
-
-
-def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> bool:
-        raise OSError(errno.EIO, "Input/output error")
-
-    world.inspector.says["a/content"] = "cut off"
-    world.drop("a", "b")
-    with monkeypatch.context() as patch:
-        patch.setattr(claiming, "give_back", broken)
-        world.work()
-        assert world.states == {"a": "claimed", "b": "queued"}
-        assert "Input/output error" in world.trouble["a"]
-        assert [what for what, _ in world.reasons] == ["a"]
-    world.wait(60)
-    world.work(again=True)
-    assert (world.states, world.loop.intake.awaits_rest) == ({"b": "queued"}, True)
+    assert tree(world.inbox) == {}
 
 
 def test_a_full_ledger_delays_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

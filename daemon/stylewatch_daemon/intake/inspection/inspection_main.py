@@ -10,7 +10,6 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import count, zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,7 +22,6 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
-from stylewatch_daemon.intake.inspection.truncation import FileParts, is_cut_off, lacks_end
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
@@ -50,9 +48,6 @@ _MASK_SIDE = 1024
 """Pixels of the long side at which the colors of a mask are compared."""
 
 Answers = Iterator[Begun | NotNow | Inspected]
-
-_OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
-"""Errors of pictures that no further bytes would fix."""
 
 _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 """The pictures that were inspected last, by digest, limits, and whether clips are accepted."""
@@ -82,29 +77,17 @@ def limit(which: int, most: int) -> None:
 def inspect(question: Question) -> Answers:
     """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
     pictures: list[Picture] = []
-    refused = partial(Inspected, question.job, cause=Cause.PICTURE)
-    for path, role in zip_longest(question.files, question.roles):
-        yield Begun(path.name)
-        data: bytes | FileParts | None = None
-        try:
-            takes_clips = role in (None, "content", CONTENT_MASK)
-            data = FileParts(path) if takes_clips and is_film(path) else file_bytes(path)
-            pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
-            if path in question.growing and lacks_end(data):
-                reason = f"{path.name} lacks its end, as a file does that is still being written"
-                yield refused(reason=f"{reason}; copy it again", growing=path.name)
-                return
-        except PictureError as error:
-            if (shortage := shortages.shortage(error)) is not None:
-                yield NotNow(str(shortage))
-            else:
-                growing = path.name if _may_grow(path, data, error) else ""
-                yield refused(reason=str(error), growing=growing)
-            return
     try:
+        for path, role in zip_longest(question.files, question.roles):
+            yield Begun(path.name)
+            takes_clips = role in (None, "content", CONTENT_MASK)
+            pictures.append(_inspect(path, question, takes_clips=takes_clips))
         _check_masks(question, pictures)
     except PictureError as error:
-        yield refused(reason=str(error))
+        if (shortage := shortages.shortage(error)) is not None:
+            yield NotNow(str(shortage))
+        else:
+            yield Inspected(question.job, reason=str(error), cause=Cause.PICTURE)
     else:
         yield Inspected(question.job, tuple(pictures))
 
@@ -115,18 +98,17 @@ def make_thumbnails(question: Question) -> Answers:
     yield from inspect(question)
 
 
-def _inspect(
-    path: Path, data: bytes | FileParts, question: Question, *, takes_clips: bool
-) -> Picture:
-    """Describe the picture in `data`, and write its thumbnail; raises PictureError."""
-    digest = _sha256(data)
+def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
+    """Describe a picture, and write its thumbnail; raises PictureError."""
+    data = None if takes_clips and is_film(path) else file_bytes(path)
+    digest = _sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
     limits = ClipLimits(question.max_pixels, question.max_frames, question.max_seconds)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():
         _cache[key] = _cache.pop(key)  # as the last one
         return replace(_cache[key], name=path.name)
-    if isinstance(data, FileParts) or (takes_clips and is_clip(path)):
+    if data is None or (takes_clips and is_clip(path)):
         clip = inspect_clip(path, limits)
         size, frame_count = clip.size, clip.frames
         image = Image.fromarray(next(frames(path, limits)).pixels)
@@ -142,10 +124,9 @@ def _inspect(
     return _cache[key]
 
 
-def _sha256(data: bytes | FileParts) -> str:
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
-    with open_file(data.path) as file:
+def _sha256_of(film: Path) -> str:
+    """Hash a film, which may be too large for memory."""
+    with open_file(film) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -173,17 +154,6 @@ def _save_thumb(image: Image.Image, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         image.save(temporary, "JPEG", quality=85)
         temporary.replace(path)
-
-
-def _may_grow(path: Path, data: bytes | FileParts | None, error: PictureError) -> bool:
-    """Return whether a picture cannot be decoded because its end is missing."""
-    if data is None:  # not even read, perhaps because it is empty
-        return path.is_file() and path.stat().st_size == 0
-    cause = error.__cause__
-    if cause is not None and not isinstance(cause, _OUR_LIMITS):
-        with suppress(Exception):  # damaged bytes may raise nearly anything
-            return is_cut_off(data)
-    return False
 
 
 def _check_masks(question: Question, pictures: list[Picture]) -> None:
