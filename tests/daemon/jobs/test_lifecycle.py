@@ -28,7 +28,6 @@ from stylewatch_daemon.jobs.lifecycle import (
     Effect,
     Finished,
     Found,
-    Growing,
     Inspected,
     Lost,
     Moved,
@@ -48,7 +47,7 @@ PAGE = Path(__file__).parents[3] / "docs/architecture.md"
 LIMIT = 3
 
 EVENTS: tuple[Any, ...] = (
-    Moved(), Moved("too large"), PutBack(), Inspected(), Inspected(problem="no picture"), Growing(),
+    Moved(), Moved("too large"), PutBack(), Inspected(), Inspected(problem="no picture"),
     OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
     Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
     Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died"), Asked(End.CANCELED),
@@ -275,10 +274,7 @@ class World:
             self.move(key, "claim")
             self.happen(key, Moved())
         elif effect is Effect.INSPECT:
-            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad"), Growing()]))
-        elif effect is Effect.GIVE_BACK:
-            self.move(key, "inbox")
-            self.happen(key, PutBack())
+            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad")]))
         elif effect is Effect.PUBLISH_END:
             if self.place[key] == "claim":
                 self.move(key, "outbox" if job.end in PICTURES else "refused")
@@ -297,7 +293,7 @@ class World:
             if key not in self.ledger:
                 self.happen(key, Found(replace(NEW, id=key)))
             else:
-                late = (Moved, PutBack, Inspected, Growing, Published, Deleted, Restarted, Placed)
+                late = (Moved, PutBack, Inspected, Published, Deleted, Restarted, Placed)
                 events = [event for event in EVENTS if not isinstance(event, late)]
                 self.happen(key, self.random.choice(events))
 
