@@ -229,7 +229,7 @@ class FakeInspector(InspectionClient):
     """
 
     says: dict[str, str] = field(default_factory=dict)
-    """`cut off`, or the reason of a refusal."""
+    """The reasons of refusals."""
     silent: bool = False
     asked: list[Question] = field(default_factory=list)
     answered: int = 0
@@ -254,10 +254,6 @@ class FakeInspector(InspectionClient):
         for path in question.files:
             text = path.read_text(errors="replace")
             reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
-            if reason == "cut off":
-                return Inspected(
-                    question.job, (), f"{path.name} is cut off", Cause.PICTURE, path.name
-                )
             if reason:
                 return Inspected(question.job, (), reason, Cause.PICTURE)
             pictures.append(Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4)))

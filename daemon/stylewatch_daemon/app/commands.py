@@ -69,8 +69,8 @@ class Commands:
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         self._verbs: Mapping[str, Callable[..., object]] = {
             verb: checked(getattr(self, f"_{verb}"))
-            for verb in ("pause_jobs", "resume", "drain", "cancel", "cancel_incomplete", "finish",
-                         "dismiss", "retry", "delete", "submitted")
+            for verb in ("pause_jobs", "resume", "drain", "cancel", "finish", "dismiss",
+                         "retry", "delete")
         }  # fmt: skip
         for request in jobs.ledger.requests():  # a drain was meant for a daemon that is gone
             if request.verb == "drain":
@@ -168,11 +168,6 @@ class Commands:
         self._reporter.requested("draining: the running jobs are finished, then stylewatch stops")
         self._remove(request)
 
-    def _submitted(self, request: Request, inbox: str, name: str) -> None:
-        """Take the pair in the folder `name` of an inbox without a wait."""
-        self._intake.submitted(inbox, name)
-        self._remove(request)
-
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
@@ -198,20 +193,6 @@ class Commands:
             verb = "cancel" if end is End.CANCELED else "finish"
             self._reporter.requested(f"asked to {verb} {shown(job.title)}")
         self._jobs.post(job.id, Asked(end), also)
-
-    def _cancel_incomplete(self, request: Request, name: str) -> None:
-        """Claim the incomplete pairs of that name as canceled jobs.
-
-        A pair that is complete by now is canceled as a job.
-        """
-        found = self._intake.cancel(name)
-        if found is None:
-            raise _LaterError
-        if found:
-            self._reporter.requested(f"asked to cancel {shown(name)}, which was incomplete")
-            self._remove(request)
-        else:
-            self._ask(request, self._jobs.ledger.latest_open(name), End.CANCELED)
 
     def _dismiss(self, request: Request, jobs: list[JobId] | None = None, until: str = "") -> None:
         """Remove refused and failed jobs from the status: these, and all that ended by `until`."""

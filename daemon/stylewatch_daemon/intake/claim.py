@@ -96,10 +96,7 @@ def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
         *(["init"] if pair.init else []),
         *pair.masks,
         *(["job"] if pair.job_file else []),
-        *pair.rest.values(),
     ]
-    if not {"content", "style"}.intersection(roles):
-        roles[0] = "content"  # each job has one, and an incomplete pair may be a job.yaml alone
     taken: set[str] = set()
     for role, path in zip(roles, pair.files, strict=True):
         seen = looks.get(path) or look(path)

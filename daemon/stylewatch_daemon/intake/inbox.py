@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Pair
+from stylewatch_daemon.files.atomic import open_regular
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.intake.claim import folder_of, is_being_written
 from stylewatch_daemon.intake.pairing import only_ready, pair
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
+from stylewatch_daemon.intake.truncation import lacks_end
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -201,49 +203,37 @@ class Inbox:
             reason = f"its files to stop changing: {error}"
             self.incomplete.append(replace(pair, waits_for=reason, changing=True))
 
-    def take_canceled(self, name: str) -> tuple[list[Pair], bool]:
-        """Remove and return the incomplete pairs called `name` whose files do not change now.
-
-        Also returns whether others of that name have to be waited for.
-        """
-        named = [pair for pair in self.incomplete if pair.name == name]
-        taken = [pair for pair in named if pair.files and not self._is_changing(pair)]
-        self.incomplete = [pair for pair in self.incomplete if pair not in taken]
-        becomes_job = any(pair.name == name for pair in self.pending)
-        return taken, len(taken) < len(named) or becomes_job or not self.is_scanned
-
-    @property
-    def pairs(self) -> list[Pair]:
-        """The pairs of the last scan, complete or not, that no job has."""
-        return [*self.pending, *self.incomplete]
-
     def check_outbox(self) -> None:
         """Raise OutputError if nothing can be written there: the pictures stay in the inbox."""
         self._mount_guard.check(self.outbox)
         Outbox(self.outbox).probe()
 
-    def _is_changing(self, pair: Pair) -> bool:
-        """Return whether a file of the pair is not stable, or is open for writing."""
-        own = [path for path in pair.files if path in self.files]
-        return not self._stable.issuperset(own) or any(map(self._is_being_written, own))
-
     def _waits_for_writers(self, pair: Pair) -> bool:
-        """Return whether a program has a file of the pair open; then it is incomplete again."""
-        files = self.files
-        open_files = [
-            path
-            for path in pair.files
-            if path in files and not self.stability.gave_up([path]) and self._is_being_written(path)
-        ]
-        for path in open_files:
-            self.stability.add(path, files[path], is_open=True)
-        if open_files:
-            waits_for = self.stability.waits_for(pair.files)
+        """Return whether a file of the pair is unfinished; then it is incomplete again."""
+        files = [path for path in pair.files if path in self.files]
+        for path in files:
+            if not self.stability.gave_up([path]):
+                if self._is_being_written(path):
+                    self.stability.add(path, is_open=True)
+                elif self._lacks_end(path):
+                    self.stability.add(path)
+        if waits_for := self.stability.waits_for(files):
             self.incomplete.append(replace(pair, waits_for=waits_for, changing=True))
-        return bool(open_files)
+        return bool(waits_for)
 
     def _is_being_written(self, path: Path) -> bool:
         return is_being_written(self.path, path)
+
+    def _lacks_end(self, path: Path) -> bool:
+        if path.suffix.casefold() in (".yaml", ".yml"):
+            return False
+        with (
+            suppress(OSError, OutputError, InputError),
+            folder_of(self.path, path) as folder,
+            open_regular(path.name, folder) as file,
+        ):
+            return lacks_end(file)
+        return False
 
     # -- what pairing asks
 

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError
-from stylewatch_daemon.base.model import Cause, End, Job, Pair, Picture, State, new_id
+from stylewatch_daemon.base.model import Cause, Job, Pair, Picture, State, new_id
 from stylewatch_daemon.base.mover import Mover
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.claim import StuckError
@@ -25,7 +25,6 @@ from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Effect,
     Found,
-    Growing,
     Inspected,
     Moved,
     OriginalsChanged,
@@ -77,12 +76,9 @@ class Intake:
         self._removed_at = -float("inf")
         self._inspection_trouble = ""
         """Why pictures cannot be inspected, as it was reported."""
-        self._canceled: set[tuple[str, str]] = set()
-        """Inbox and name of pairs that were canceled before a kill, and not claimed yet."""
         jobs.handlers |= {
             Effect.MOVE: self._move,
             Effect.INSPECT: self._inspect,
-            Effect.GIVE_BACK: self._give_back,
             Effect.REMOVE_ORIGINALS: self._remove_originals,
         }
         self.apply_settings(jobs.settings)
@@ -103,8 +99,6 @@ class Intake:
         """Forget the pairs whose claim had not begun: they are found again in their inbox."""
         for job in self._ledger.in_state(State.CLAIMED):
             if not self._has_begun(job.id):
-                if job.asked is End.CANCELED:
-                    self._canceled.add((job.inbox, job.name))
                 self._jobs.post(job.id, PutBack())
         self._jobs.commit()
 
@@ -138,20 +132,9 @@ class Intake:
         before, began = self.incomplete, self._clock()
         for inbox in self.inboxes:
             inbox.find_pairs()
-        if self.stable and not any(inbox.trouble for inbox in self.inboxes):
-            # all pairs are known now: what was canceled before a kill is among them, or gone
-            pairs = ((each, pair) for each in self.inboxes for pair in each.pairs)
-            self._canceled &= {(str(inbox.path), pair.name) for inbox, pair in pairs}
         self.scan_seconds += self._clock() - began
         if self.incomplete != before:
             self._reporter.incomplete(self.incomplete)
-
-    def submitted(self, inbox: str, name: str) -> None:
-        """Take the pair in the folder `name` of `inbox` without a wait: it was put there whole."""
-        for each in self.inboxes:
-            if str(each.path) == inbox:
-                each.stability.trust(each.path / name)
-        self._request_scan()
 
     def _is_claimed(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Return whether a job has this pair, or had it with these very files.
@@ -209,11 +192,10 @@ class Intake:
             for file in live.claim.files
         }
         for inbox in self.inboxes:
-            self._cancel_again(inbox)
             for _ in range(AHEAD - self._in_work(inbox.path)):
                 if (pair := inbox.next_pair(copied)) is None:
                     break
-                claim = self._found(inbox, pair, canceled=(str(inbox.path), pair.name))
+                claim = self._found(inbox, pair)
                 copied |= {file.source for file in claim.files} if claim else set()
 
     def _report_trouble(self) -> None:
@@ -228,14 +210,7 @@ class Intake:
         lives = self._jobs.live.values()
         return sum(1 for live in lives if live.is_claiming and _inbox(live.claim) == inbox)
 
-    def _found(
-        self,
-        inbox: Inbox,
-        pair: Pair,
-        canceled: tuple[str, str] | None = None,
-        *,
-        cancel: bool = False,
-    ) -> Claim | None:
+    def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
         """Post a pair as a new job."""
         try:
             claim = claiming.claim_for(
@@ -245,36 +220,11 @@ class Intake:
             inbox.not_claimed(pair, error)
             return None
         job = job_of(claim)
-        if cancel or canceled in self._canceled:
-            self._canceled.discard((str(inbox.path), pair.name))
-            job = replace(job, asked=End.CANCELED)
         live = self._jobs.known(job.id)
         live.claim, live.is_claiming, live.is_busy = claim, True, True
-        live.is_final = inbox.stability.gave_up(pair.files)
         live.pair = pair
         self._jobs.post(job.id, Found(job))
         return claim
-
-    def cancel(self, name: str) -> bool | None:
-        """Claim the incomplete pairs of that name as canceled jobs.
-
-        Returns whether there were any; None if some have to be waited for: ask again later.
-        """
-        found = must_wait = False
-        for inbox in self.inboxes:
-            pairs, waits = inbox.take_canceled(name)
-            must_wait = must_wait or waits
-            for pair in pairs:
-                inbox.check_outbox()
-                self._found(inbox, pair, cancel=True)
-                found = True
-        return None if must_wait else found
-
-    def _cancel_again(self, inbox: Inbox) -> None:
-        """Claim the incomplete pairs that were canceled before a kill."""
-        names = [name for path, name in self._canceled if path == str(inbox.path)]
-        for pair in [pair for name in names for pair in inbox.take_canceled(name)[0]]:
-            self._found(inbox, pair, cancel=True)
 
     def _move(self, job: Job, event: object) -> None:
         """Have the mover bring the files of a job into the state folder."""
@@ -329,13 +279,6 @@ class Intake:
             self._state.files(job.id),
         )
         pictures = claim.pictures
-        growing = (
-            ()
-            if live.is_final or claim.is_copy
-            else tuple(
-                folder / file.name for file in pictures if claim.inbox in file.source.parents
-            )
-        )
         self._inspector.ask(
             Question(
                 job.id,
@@ -343,7 +286,6 @@ class Intake:
                 limits.max_pixels,
                 self._state.thumbs,
                 tuple(file.role for file in pictures),
-                growing=growing,
                 max_frames=limits.max_frames,
                 max_seconds=limits.max_seconds,
             )
@@ -353,15 +295,6 @@ class Intake:
         """Post what the inspection found."""
         live = self._jobs.known(job.id)
         claim = self._jobs.claim_of(job)
-        # a file of the style library is whole; nor is there a name that a hijacked process made up
-        may_grow = any(
-            file.name == verdict.growing and claim.inbox in file.source.parents
-            for file in claim.files
-        )
-        if verdict.growing and may_grow and not live.is_final and job.asked is None:
-            live.is_busy = True
-            self._jobs.post(job.id, Growing(verdict.growing))
-            return
         problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
         job_file = None
         if claim.job_file is not None:
@@ -391,32 +324,6 @@ class Intake:
             ledger.forget(main) if kept is None else ledger.keep(kept)
 
         return write
-
-    def _give_back(self, job: Job, event: object) -> None:
-        """Put a job back into its inbox, to wait for the rest of a file."""
-        claim = self._jobs.claim_of(job)
-        growing = event.name if isinstance(event, Growing) else claim.main.name
-        self._mover.do(
-            lambda step: claiming.give_back(claim, self._state),
-            self._jobs.then(job, Effect.GIVE_BACK, partial(self._given_back, job, claim, growing)),
-        )
-
-    def _given_back(self, job: Job, claim: Claim, growing: str, result: bool | Exception) -> None:
-        if isinstance(result, OSError):
-            self._jobs.block(job, result, again=Effect.MOVE)
-        elif isinstance(result, Exception):
-            self._jobs.broke(job.id, result)
-        elif result:
-            for inbox in self._inbox_of(claim):
-                for file in claim.files:
-                    if file.name == growing and (seen := look(file.source)) is not None:
-                        inbox.stability.add(file.source, seen)
-            self._jobs.forget(job.id)
-            self._jobs.post(job.id, PutBack())
-            self.stable = False  # so that the next scan is soon
-        else:
-            reason = "a picture ends too early, and the folder that it came from is gone"
-            self._jobs.post(job.id, Inspected(problem=reason), self._keeping(job, claim, ()))
 
     # -- originals
 

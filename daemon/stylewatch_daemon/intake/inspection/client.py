@@ -1,11 +1,11 @@
 """The daemon's side of inspection: a child process that lives while there are pictures to inspect.
 
 A thread asks the child one question at a time, so that a crash or a hang can be blamed on one
-picture. Such a question is asked once more, after all others, and only then may a picture take
-long. Workers check pictures too, so a job is let through if the child fails before it opens a file.
+picture. Such a question is asked once more, after all others. Workers check pictures too, so a job
+is let through if the child fails before it opens a file.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -29,11 +29,8 @@ NAME = "inspection"
 TRIES = 2
 """Inspections of a picture that makes the child crash or takes too long."""
 
-QUICK = 4.0
-"""Seconds that the first inspection of a picture may take, for which all others wait."""
-
 SECONDS = 30.0
-"""Seconds that the second one may take; the largest pictures need a few."""
+"""Seconds that a picture may take; the largest need a few."""
 
 READ_RATE = 20 << 20
 """Bytes per second that a slow disk reads; a long film gets that much more time."""
@@ -46,26 +43,20 @@ class InspectionClient:
     """Answers each question once, in any order, until it is closed; only `close` blocks.
 
     `entry` (`module:function`) answers them in a child process. `wake` is called, from the thread,
-    when there is a verdict. A picture may take `quick` seconds, and then `seconds` in the next try.
-    An idle child is ended after `idle_s` seconds. Raises ShortageError if no thread can be started.
+    when there is a verdict. An idle child is ended after `idle_s` seconds. Raises ShortageError if
+    no thread can be started.
     """
 
     def __init__(
-        self,
-        wake: Callable[[], object],
-        idle_s: float = 60.0,
-        entry: str = INSPECT,
-        seconds: float = SECONDS,
-        quick: float = QUICK,
+        self, wake: Callable[[], object], idle_s: float = 60.0, entry: str = INSPECT
     ) -> None:
         self._wake, self._idle_s, self._entry = wake, idle_s, entry
-        self._seconds, self._quick = seconds, quick
         self.trouble = ""
         """Why questions cannot be answered now; empty if they can."""
         self._questions: SimpleQueue[Question | None] = SimpleQueue()
         self._verdicts: SimpleQueue[Inspected] = SimpleQueue()
-        self._failed: defaultdict[str, list[str]] = defaultdict(list)
-        """The files at which the child failed, by job; an empty name: before it opened one."""
+        self._failed: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """How often the child failed at each file of a job; no file: before it opened one."""
         self._closing, self._close = Pipe(duplex=False)
         self._child: Child | None = None
         self._thread = Thread(target=self._run, name=NAME, daemon=True)
@@ -94,26 +85,34 @@ class InspectionClient:
     def _run(self) -> None:
         """Answer one question after the other; only this thread touches the child."""
         try:
-            while True:
+            while (question := self._next()) is not None:
                 try:
-                    question = self._questions.get(timeout=self._idle_s if self._child else None)
-                except Empty:
-                    self._kill()
-                    continue
-                if question is None:
-                    return
-                try:
-                    self._handle(question, self._answer(question))
+                    answer: Inspected | NotNow | None = self._answer(question)
                 except _ChildError as error:
-                    self._fail(question, error)
+                    answer = self._blamed(question, error)
+                if isinstance(answer, Inspected):
+                    self._failed.pop(answer.job, None)
+                    self.trouble = ""
+                    self._verdicts.put(answer)
+                    self._wake()
+                else:
+                    self._ask_again(question, answer)
         except _ClosedError:
             return
         finally:
             self._kill()
 
+    def _next(self) -> Question | None:
+        """Return the next question, None to end; an idle child is ended meanwhile."""
+        try:
+            return self._questions.get(timeout=self._idle_s if self._child else None)
+        except Empty:
+            self._kill()
+            return self._questions.get()
+
     def _answer(self, question: Question) -> Inspected | NotNow:
         """Have the child answer; raises _ChildError and _ClosedError."""
-        child, file, limit = self._child, "", self._seconds
+        child, file, limit = self._child, "", SECONDS
         if child is None or not child.is_alive():
             self._kill()
             try:
@@ -129,56 +128,50 @@ class InspectionClient:
                 if not isinstance(message, Begun):
                     return message
                 file = message.name
-                limit = self._limit(question, file)
+                limit = _limit(question, file)
         except (EOFError, OSError, ValueError) as error:
             why = "" if isinstance(error, ValueError) else child.exit_reason()
             why = why or "it sent no valid message"
             raise _ChildError(file, f"ended the process that decodes pictures ({why})") from error
         raise _ChildError(file, f"took longer than {limit:.0f} s to decode")
 
-    def _limit(self, question: Question, file: str) -> float:
-        """Return the seconds that the child may take for `file`: more for a long film."""
-        if question.job not in self._failed:
-            return self._quick
-        size = 0
-        with suppress(OSError):
-            size = sum(path.stat().st_size for path in question.files if path.name == file)
-        return self._seconds + size / READ_RATE
+    def _blamed(self, question: Question, error: "_ChildError") -> Inspected | None:
+        """Return the verdict on a job at which the child failed; None to ask once more."""
+        failed = self._failed[question.job]
+        failed[error.file] += 1
+        if failed[error.file] < TRIES:
+            return None
+        self._kill()
+        if not error.file:  # the worker shows whether the pictures are good
+            return Inspected(question.job)
+        advice = "make it smaller or shorter, or save it in another format"
+        reason = f"{error}, and failed {TRIES} times: {advice}"
+        return Inspected(question.job, reason=reason, cause=Cause.PICTURE)
 
-    def _handle(self, question: Question, answer: Inspected | NotNow) -> None:
-        """Deliver an answer, or ask again soon; raises _ClosedError."""
-        if isinstance(answer, Inspected):
-            self._failed.pop(answer.job, None)
-            self.trouble = ""
-            self._verdicts.put(answer)
-            self._wake()
-            return
+    def _ask_again(self, question: Question, why: NotNow | None) -> None:
+        """Queue a question once more, after a pause if the machine is short of something."""
         self._kill()  # the next child gets the resource limits that hold then
         self._questions.put(question)
-        if answer.reason != self.trouble:
-            self.trouble = answer.reason
+        if why is None:
+            return
+        if why.reason != self.trouble:
+            self.trouble = why.reason
             self._wake()
         if wait([self._closing], RETRY_S):
             raise _ClosedError
-
-    def _fail(self, question: Question, error: "_ChildError") -> None:
-        """Queue a question once more, or give up on it."""
-        self._kill()
-        failed = self._failed[question.job]
-        failed.append(error.file)
-        if failed.count(error.file) < TRIES:
-            self._questions.put(question)
-        elif error.file:
-            advice = "make it smaller or shorter, or save it in another format"
-            reason = f"{error}, and failed {TRIES} times: {advice}"
-            self._handle(question, Inspected(question.job, reason=reason, cause=Cause.PICTURE))
-        else:  # the child fails before it opens a file: the worker shows whether it is good
-            self._handle(question, Inspected(question.job))
 
     def _kill(self) -> None:
         if self._child is not None:
             self._child.kill()
         self._child = None
+
+
+def _limit(question: Question, file: str) -> float:
+    """Return the seconds that the child may take for `file`: more for a long film."""
+    size = 0
+    with suppress(OSError):
+        size = sum(path.stat().st_size for path in question.files if path.name == file)
+    return SECONDS + size / READ_RATE
 
 
 class _ClosedError(Exception):

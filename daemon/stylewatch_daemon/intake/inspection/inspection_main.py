@@ -10,8 +10,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from itertools import count, zip_longest
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
@@ -21,15 +20,13 @@ from PIL import Image
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Cause, Picture
+from stylewatch_daemon.base.model import CONTENT_MASK, Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
-from stylewatch_daemon.intake.inspection.truncation import FileParts, is_cut_off, lacks_end
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.masks import Mask, check_frames, check_shape, matched
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, open_file, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side, memory
 from stylewatch_painter.stage import Pixels, Plane
@@ -46,13 +43,7 @@ CACHE_SIZE = 64
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
 
-_MASK_SIDE = 1024
-"""Pixels of the long side at which the colors of a mask are compared."""
-
 Answers = Iterator[Begun | NotNow | Inspected]
-
-_OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
-"""Errors of pictures that no further bytes would fix."""
 
 _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 """The pictures that were inspected last, by digest, limits, and whether clips are accepted."""
@@ -82,29 +73,16 @@ def limit(which: int, most: int) -> None:
 def inspect(question: Question) -> Answers:
     """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
     pictures: list[Picture] = []
-    refused = partial(Inspected, question.job, cause=Cause.PICTURE)
-    for path, role in zip_longest(question.files, question.roles):
-        yield Begun(path.name)
-        data: bytes | FileParts | None = None
-        try:
-            takes_clips = role in (None, "content", CONTENT_MASK)
-            data = FileParts(path) if takes_clips and is_film(path) else file_bytes(path)
-            pictures.append(_inspect(path, data, question, takes_clips=takes_clips))
-            if path in question.growing and lacks_end(data):
-                reason = f"{path.name} lacks its end, as a file does that is still being written"
-                yield refused(reason=f"{reason}; copy it again", growing=path.name)
-                return
-        except PictureError as error:
-            if (shortage := shortages.shortage(error)) is not None:
-                yield NotNow(str(shortage))
-            else:
-                growing = path.name if _may_grow(path, data, error) else ""
-                yield refused(reason=str(error), growing=growing)
-            return
     try:
-        _check_masks(question, pictures)
+        for path, role in zip_longest(question.files, question.roles):
+            yield Begun(path.name)
+            takes_clips = role in (None, "content", CONTENT_MASK)
+            pictures.append(_inspect(path, question, takes_clips=takes_clips))
     except PictureError as error:
-        yield refused(reason=str(error))
+        if (shortage := shortages.shortage(error)) is not None:
+            yield NotNow(str(shortage))
+        else:
+            yield Inspected(question.job, reason=str(error), cause=Cause.PICTURE)
     else:
         yield Inspected(question.job, tuple(pictures))
 
@@ -115,18 +93,17 @@ def make_thumbnails(question: Question) -> Answers:
     yield from inspect(question)
 
 
-def _inspect(
-    path: Path, data: bytes | FileParts, question: Question, *, takes_clips: bool
-) -> Picture:
-    """Describe the picture in `data`, and write its thumbnail; raises PictureError."""
-    digest = _sha256(data)
+def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
+    """Describe a picture, and write its thumbnail; raises PictureError."""
+    data = None if takes_clips and is_film(path) else file_bytes(path)
+    digest = _sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
     limits = ClipLimits(question.max_pixels, question.max_frames, question.max_seconds)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():
         _cache[key] = _cache.pop(key)  # as the last one
         return replace(_cache[key], name=path.name)
-    if isinstance(data, FileParts) or (takes_clips and is_clip(path)):
+    if data is None or (takes_clips and is_clip(path)):
         clip = inspect_clip(path, limits)
         size, frame_count = clip.size, clip.frames
         image = Image.fromarray(next(frames(path, limits)).pixels)
@@ -142,26 +119,23 @@ def _inspect(
     return _cache[key]
 
 
-def _sha256(data: bytes | FileParts) -> str:
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
-    with open_file(data.path) as file:
+def _sha256_of(film: Path) -> str:
+    """Hash a film, which may be too large for memory."""
+    with open_file(film) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _small(
-    name: str, data: bytes, max_pixels: int, side: int, *, is_mask: bool = False
+    name: str, data: bytes, max_pixels: int, side: int
 ) -> tuple[tuple[int, int], Pixels, Plane | None]:
     """Decode a picture; return its size, and the pixels and alpha of one of `side` pixels.
 
-    The colors of a mask are not mixed. Raises PictureError.
+    Raises PictureError.
     """
-    needed = NeededSize(long_side(side), "nearest" if is_mask else "box")
-    resampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BICUBIC
     with decoding(name, data):
-        raster = decoded(data, max_pixels, needed_size=needed)
+        raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(side)))
         image = raster.image.copy()
-        image.thumbnail((side, side), resampling)
+        image.thumbnail((side, side))
         pixels, alpha, _ = to_floats(replace(raster, image=image))
     return raster.size, pixels, alpha
 
@@ -173,43 +147,3 @@ def _save_thumb(image: Image.Image, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         image.save(temporary, "JPEG", quality=85)
         temporary.replace(path)
-
-
-def _may_grow(path: Path, data: bytes | FileParts | None, error: PictureError) -> bool:
-    """Return whether a picture cannot be decoded because its end is missing."""
-    if data is None:  # not even read, perhaps because it is empty
-        return path.is_file() and path.stat().st_size == 0
-    cause = error.__cause__
-    if cause is not None and not isinstance(cause, _OUR_LIMITS):
-        with suppress(Exception):  # damaged bytes may raise nearly anything
-            return is_cut_off(data)
-    return False
-
-
-def _check_masks(question: Question, pictures: list[Picture]) -> None:
-    """Raise PictureError where a mask among the files does not fit its picture or the others.
-
-    The colors of a clip are in all of its frames: the worker compares them before it paints.
-    """
-    numbers = count(1)
-    by_role = {
-        f"style-{next(numbers)}" if role == "style" else role: (path, picture)
-        for role, path, picture in zip(question.roles, question.files, pictures, strict=False)
-    }
-    masks, has_clip = {}, False
-    for role, (path, mask) in by_role.items():
-        if not role.endswith(MASK):
-            continue
-        file, picture = by_role[role.removesuffix(MASK)]
-        check_shape(mask.name, mask.size, picture.name, picture.size)
-        if is_clip(path):
-            has_clip = role == CONTENT_MASK and is_clip(file)
-            frame_count = picture.frames if has_clip else None
-            check_frames(mask.name, mask.frames, picture.name, frame_count)
-        else:
-            data, most = file_bytes(path), question.max_pixels
-            _, pixels, alpha = _small(path.name, data, most, _MASK_SIDE, is_mask=True)
-            masks[role] = Mask.of(path.name, pixels, alpha)
-    if masks and not has_clip:
-        style_masks = [masks.get(f"style-{number}{MASK}") for number in range(1, next(numbers))]
-        matched(masks.get(CONTENT_MASK), style_masks)

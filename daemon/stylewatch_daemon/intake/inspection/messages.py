@@ -14,8 +14,7 @@ class Question:
     At most `max_pixels` pixels of a picture or frame are decoded; a content and its mask may be
     clips of `max_frames` and `max_seconds` at most; thumbnails, with `side` pixels at most, go to
     the folder `thumbs`. `roles` are those of the files, if they are known: masks are compared
-    with their pictures then. A file in `growing` may still be written: one that seems to be
-    truncated is reported as such even if it can be decoded.
+    with their pictures then.
     """
 
     job: str
@@ -24,7 +23,6 @@ class Question:
     thumbs: Path
     roles: tuple[str, ...] = ()
     side: int = SIDE
-    growing: tuple[Path, ...] = ()
     max_frames: int = 20_000
     max_seconds: float = 600.0
 
@@ -45,8 +43,6 @@ class Inspected:
     """Those of a job that can be painted; none if the process could not inspect any."""
     reason: str = ""
     cause: Cause | None = None
-    growing: str = ""
-    """Name of the file that ends too early, and so may still be growing."""
 
 
 @dataclass(frozen=True)
