@@ -201,7 +201,7 @@ def _check_not_incomplete(state: Path, name: str) -> None:
         folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
         raise InputError(
             f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
-            f"that, remove its files from {shown(' and '.join(sorted(folders)))}"
+            f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
         )
 
 

@@ -214,9 +214,9 @@ class Inbox:
         for path in files:
             if not self.stability.gave_up([path]):
                 if self._is_being_written(path):
-                    self.stability.add(path, is_open=True)
+                    self.stability.add(path, self.files[path], is_open=True)
                 elif self._lacks_end(path):
-                    self.stability.add(path)
+                    self.stability.add(path, self.files[path])
         if waits_for := self.stability.waits_for(files):
             self.incomplete.append(replace(pair, waits_for=waits_for, changing=True))
         return bool(waits_for)

@@ -167,9 +167,10 @@ class Stability:
         }
         return frozenset(stable)
 
-    def add(self, path: Path, *, is_open: bool = False) -> None:
-        """Wait for a file of the last scan that lacks its end or is open for writing."""
-        self._unfinished[path] = is_open
+    def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
+        """Wait for a file that looked so in the last scan, and lacks its end or is open."""
+        if path in self._seen and self._seen[path][0] == look:
+            self._unfinished[path] = is_open
 
     @property
     def any_awaited(self) -> bool:

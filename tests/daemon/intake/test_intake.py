@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,8 @@ from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.inspection.messages import Inspected
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
 from stylewatch_daemon.ledger import writer
-from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
 
 
@@ -62,7 +58,7 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: 
     (question,) = world.inspector.asked
     assert question.roles == ("content", "style", "init", "content-mask")
     assert question.max_pixels == world.settings.limits.max_pixels
-    assert (question.thumbs, question.growing) == (world.state.thumbs, question.files)
+    assert question.thumbs == world.state.thumbs
     assert (world.work(), world.states) == ([], {"a": "claimed"})
     world.begin()
     assert world.work() == ["a"], "it is said again after a start"
@@ -135,16 +131,6 @@ def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     assert (world.work(), world.loop.intake.has_more) == ([], False)
 
 
-def test_a_submitted_pair_is_claimed_after_one_scan(world: World) -> None:
-    world.drop("a", "b")
-    leave(world.state.root, "submitted", inbox=str(world.inbox), name="a")
-    world.loop.round()
-    assert world.loop.wakeup.scan_requested
-    world.loop.scan()
-    run_jobs(world.loop)
-    assert world.states == {"a": "queued"}
-
-
 def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: Path) -> None:
     styles = tmp_path / "styles"
     fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
@@ -155,12 +141,6 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: P
         with world.apart(number == 1):
             assert sorted(world.work() + world.work()) == ["photo-night", "photo-wave"]
         assert tree(world.inbox) == {}
-    world.inspector.says = {"styles/night": "cut off"}  # which is not waited for
-    fill(world.inbox, "sea.jpg")
-    world.work()
-    growing = [path.name for question in world.inspector.asked[-2:] for path in question.growing]
-    assert growing == ["sea.jpg", "sea.jpg"]
-    assert world.states["sea-night"] == "refused" and not world.loop.intake.awaits_rest
 
 
 def test_the_last_job_with_a_picture_takes_it_only_after_the_others_have_copied_it(
@@ -308,159 +288,6 @@ def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_po
         assert (tree(world.inbox), world.trouble) == ({}, {})
     assert world.loop.jobs.ledger.doomed() == []
     assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
-
-
-# Incomplete pairs
-
-
-@pytest.mark.parametrize("after", ["archive", "keep"])
-def test_an_incomplete_pair_is_canceled_and_waits_no_longer(after: str, tmp_path: Path) -> None:
-    world = World(tmp_path, after)
-    fill(world.inbox, "a/content.jpg", "b/content.jpg", "j/job.yaml")
-    world.cancel("a")
-    world.loop.scan()
-    run_jobs(world.loop)
-    assert world.states == {}, "it still changes"
-    world.cancel("j")
-    world.cancel("other")
-    assert sorted(world.work() + world.work()) == ["a", "j"]
-    assert (world.states, world.inspector.asked) == ({"a": "canceled", "j": "canceled"}, [])
-    assert (world.work(), set(world.waiting_for)) == ([], {"b"})
-    assert len(tree(world.inbox)) == (1 if after == "archive" else 3)
-    world.begin()
-    assert (world.work(), set(world.waiting_for)) == ([], {"b"}), "also after a start"
-    world.drop("a")  # with its other half it is a new job
-    assert world.work() == ["a"]
-
-
-def test_an_incomplete_pair_is_canceled_once_the_outbox_can_be_written(world: World) -> None:
-    fill(world.inbox, "a/content.jpg")
-    world.work()
-    world.outbox.write_text("in the way")
-    world.cancel("a")
-    assert world.states == {}
-    assert [what for what, _ in world.reasons] == ["a request"]
-    world.outbox.unlink()
-    world.work()
-    world.wait(60)
-    world.work()
-    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
-
-
-@pytest.mark.parametrize("since", ["nothing", "completed", "gone"])
-def test_a_cancellation_outlives_a_kill_at_any_change_until_files_are_moved(
-    since: str, tmp_path: Path
-) -> None:
-    for change in count(1):
-        world = World(tmp_path / str(change))
-        fill(world.inbox, "a/content.jpg")
-        world.work()
-        with killed_at(change):
-            world.cancel("a")
-        was_taken = not tree(world.inbox)
-        if since == "completed":
-            fill(world.inbox, "a/style.jpg")
-        if since == "gone":
-            shutil.rmtree(world.inbox / "a", ignore_errors=True)
-        world.begin()
-        world.work()
-        assert world.states == ({} if since == "gone" and not was_taken else {"a": "canceled"})
-        world.drop("a")
-        world.work()
-        assert world.jobs[-1].state == "queued", "what comes later is another pair"
-        world.close()
-        if was_taken:
-            break
-
-
-# Files that end too early
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "several_mounts"])
-def test_a_truncated_pair_is_given_back_until_it_grows_or_its_time_is_over(
-    apart: bool, world: World
-) -> None:
-    world.inspector.says = {"a/content": "cut off", "b/content": "cut off"}
-    world.drop("a", "b")
-    with world.apart(apart):
-        assert sorted(world.work()) == ["a", "b"]
-        assert (len(tree(world.inbox)), world.held, world.states) == (4, [], {})
-        assert list(world.state.claims.iterdir()) == []
-        assert (world.loop.intake.stable, world.loop.intake.awaits_rest) == (False, True)
-        assert (world.work(), world.loop.jobs.ledger.counts()["waiting"]) == ([], 0)
-        waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
-        assert world.waiting_for == {"a": waits_for, "b": waits_for}
-        (world.inbox / "a/content.jpg").write_text("longer than it was before")
-        assert (world.work(), world.states) == (["a"], {"a": "queued"})
-        world.wait(world.settings.watch.truncated_s)
-        assert (world.work(), world.states["b"]) == (["b"], "refused")
-    assert (world.inspector.asked[-1].growing, world.loop.intake.awaits_rest) == ((), False)
-    assert tree(world.inbox) == {}
-
-
-def test_pictures_wait_for_the_style_of_their_album_until_it_is_whole(world: World) -> None:
-    world.inspector.says["al/style"] = "cut off"
-    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg")
-    assert (sorted(world.work()), world.work(), world.states) == (["al/1", "al/2"], [], {})
-    assert {reason.partition(":")[0] for reason in world.waiting_for.values()} == {
-        "the rest of style.jpg"
-    }
-    (world.inbox / "al/style.jpg").write_text("longer than it was before")
-    assert sorted(world.work()) == ["al/1", "al/2"]
-
-
-def test_a_pair_that_waits_for_the_rest_of_a_file_is_canceled_at_once(world: World) -> None:
-    world.inspector.says["a/content"] = "cut off"
-    world.drop("a")
-    world.work()
-    assert (world.work(), set(world.waiting_for)) == ([], {"a"})
-    world.cancel("a")
-    assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
-    world.work()
-    assert not world.loop.intake.awaits_rest
-
-
-@pytest.mark.parametrize(
-    ("name", "canceled", "end"),
-    [("content.jpg", True, "canceled"), ("made up.jpg", False, "refused")],
-)
-def test_a_truncated_pair_ends_if_it_was_canceled_or_has_no_such_file(
-    name: str, canceled: bool, end: str, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hijacked inspection process may make up a file."""
-    world.drop("a")
-    world.inspector.silent = True
-    with world.apart():
-        world.work()
-    (job,) = world.jobs
-    if canceled:
-        leave(world.state.root, "cancel", job=job.id)
-        run_jobs(world.loop)
-    verdicts = [Inspected(job.id, (), "content.jpg is cut off", Cause.PICTURE, name)]
-    monkeypatch.setattr(world.inspector, "verdicts", lambda: verdicts)
-    with world.apart():
-        run_jobs(world.loop)
-    assert (world.states, world.loop.intake.awaits_rest) == ({"a": end}, False)
-    assert tree(world.inbox) == {}, "nothing is left to be taken again"
-
-
-def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> bool:
-        raise OSError(errno.EIO, "Input/output error")
-
-    world.inspector.says["a/content"] = "cut off"
-    world.drop("a", "b")
-    with monkeypatch.context() as patch:
-        patch.setattr(claiming, "give_back", broken)
-        world.work()
-        assert world.states == {"a": "claimed", "b": "queued"}
-        assert "Input/output error" in world.trouble["a"]
-        assert [what for what, _ in world.reasons] == ["a"]
-    world.wait(60)
-    world.work(again=True)
-    assert (world.states, world.loop.intake.awaits_rest) == ({"b": "queued"}, True)
 
 
 def test_a_full_ledger_delays_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tests.daemon.world import DaemonWorld, make_inbox, make_settings, run_jobs,
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.intake.inbox import Inbox
-from stylewatch_daemon.ledger.requests import Pause, leave
+from stylewatch_daemon.ledger.requests import Pause
 
 
 class World(DaemonWorld, Reporter):
@@ -73,11 +73,6 @@ class World(DaemonWorld, Reporter):
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self._time.now += seconds
-
-    def cancel(self, name: str) -> None:
-        """Ask to cancel an incomplete pair."""
-        leave(self.state.root, "cancel_incomplete", name=name)
-        run_jobs(self.loop, again=False)
 
     def apart(self, are_apart: bool = True) -> AbstractContextManager[None]:
         """Let inbox, state folder and outbox lie on disks of their own, if they are to."""
