@@ -103,7 +103,7 @@ def pair(
         skipped |= whole.skipped_in(folder)
     last = {path: number for number, pair in enumerate(pairs) for path in pair.files}
     for number, pair in enumerate(pairs):  # the last one of several takes a file away
-        if stays := {path for path in pair.files if last[path] != number}:
+        if stays := {path for path in pair.files if last[path] != number} - pair.shared:
             pairs[number] = replace(pair, shared=pair.shared | stays)
     return Pairing(
         tuple(pair for pair in pairs if not pair.waits_for),
