@@ -229,7 +229,7 @@ class FakeInspector(InspectionClient):
     """
 
     says: dict[str, str] = field(default_factory=dict)
-    """The reason of a refusal."""
+    """The reasons of refusals."""
     silent: bool = False
     asked: list[Question] = field(default_factory=list)
     answered: int = 0

@@ -114,8 +114,8 @@ class Pair:
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
-    rest: Mapping[Path, str] = field(default_factory=dict)
-    """Other files of an incomplete pair, as a second content, with their roles."""
+    others: tuple[Path, ...] = ()
+    """All files of a pair in which a part is missing, or there are too many of one."""
     waits_for: str = ""
     """What an incomplete pair waits for; empty if it is complete."""
     changing: bool = False
@@ -125,7 +125,7 @@ class Pair:
     def files(self) -> tuple[Path, ...]:
         """Every file of the pair, the `main` one first."""
         paths = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
-        return (*(path for path in paths if path is not None), *self.rest)
+        return (*(path for path in paths if path is not None), *self.others)
 
     @property
     def main(self) -> Path:

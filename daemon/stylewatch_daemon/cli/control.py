@@ -14,14 +14,12 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.status import (
-    NEARBY,
     attempts_of,
     find,
     find_open,
     incomplete_pairs,
     job_of,
     open_ledger,
-    pairs_meant,
     state_folder,
 )
 from stylewatch_daemon.files.disk_space import amount
@@ -86,11 +84,8 @@ def request(state: Path, verb: str, **arguments: Any) -> bool:
 def cancel(
     job: options.Job, config_file: options.Config = None, state: options.State = None
 ) -> None:
-    """End a job or an incomplete pair; its inputs are moved to `_refused`."""
+    """End a job; its inputs are moved to `_refused`."""
     folder = state_folder(config_file, state)
-    if pairs := pairs_meant(folder, job):
-        _cancel_incomplete(folder, pairs[0]["name"])
-        return
     is_retry = requests.is_asked(folder, "retry", new=job)  # which is no job yet
     job_id = job if is_retry else _open_job(folder, job, "cancel").id
     if not request(folder, "cancel", job=job_id):
@@ -104,19 +99,6 @@ def cancel(
 
 def _canceled(job: Job) -> str:
     return f"canceled: the inputs are in {shown(Path(job.outbox, job.refused_as or ''))}"
-
-
-def _cancel_incomplete(state: Path, pair: str) -> None:
-    before = now()
-    if not request(state, "cancel_incomplete", name=pair):
-        return
-    with open_ledger(state) as ledger:
-        latest = ledger.latest(End.CANCELED, limit=NEARBY) if ledger else []
-    ended = [job for job in latest if job.name == pair and (job.finished or "") >= before]
-    for job in ended:
-        echo(_canceled(job))
-    if not ended:
-        echo(f"canceling: the files of {shown(pair)} are being moved to `_refused` in the outbox")
 
 
 def finish(
@@ -216,9 +198,10 @@ def _open_job(state: Path, name: str, verb: str) -> Job:
 
 def _check_not_incomplete(state: Path, name: str) -> None:
     if pairs := incomplete_pairs(state, name):
+        folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
         raise InputError(
-            f"{name} is not a job yet: it waits in the inbox for {pairs[0]['waits_for']}; "
-            f"`stylewatch cancel {name}` cancels it"
+            f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
+            f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
         )
 
 

@@ -290,7 +290,7 @@ def show(
 ) -> None:
     """Show a job: state, inputs, changed settings, time and result; with --json everything.
 
-    Of an incomplete pair: what it waits for, the files that there are, and how to cancel it.
+    Of an incomplete pair: what it waits for, and the files that there are.
     """
     folder = state_folder(config_file, state)
     if pairs := pairs_meant(folder, job):
@@ -322,7 +322,6 @@ def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool
         "state": "incomplete",
         "waits_for": ", ".join(dict.fromkeys(pair["waits_for"] for pair in pairs)),
         "files": [file for pair in pairs for file in pair.get("files", ())],
-        "cancel": shlex.join(["stylewatch", "cancel", name]),
         "earlier": earlier and earlier.id,
     }
     if json:

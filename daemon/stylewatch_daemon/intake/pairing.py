@@ -18,7 +18,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -36,13 +35,11 @@ _OTHER_SUFFIXES = frozenset(
 """Suffixes of files that are no pictures, even if they are called `content`."""
 
 _PART = re.compile(
-    r"(?:(?P<job>.+)\.)?(?P<part>content|init|style(?:-(?P<number>\d+))?)"
-    r"(?P<mask>(?<!init)\.mask)?\.(?P<suffix>[^.]+)",
+    r"(?:(?P<job>.+)\.)?(?:job\.ya?ml|(?P<picture>content|init|style(?:-(?P<number>\d+))?)"
+    r"(?P<mask>(?<!init)\.mask)?\.(?P<suffix>[^.]+))",
     re.IGNORECASE | re.DOTALL | re.ASCII,  # without ASCII, `i` matches the dotted capital, too
 )
 _STYLE_MASK = f"style{MASK}"
-
-_JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL | re.ASCII)
 
 _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
            CONTENT_MASK: "mask of the content", _STYLE_MASK: "mask of style{0}"}  # fmt: skip
@@ -95,22 +92,19 @@ def pair(
     folder stays out of the album around it.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
-    for path in files:
+    for path in sorted(files):
         by_folder[path.parent].append(path)
-    folders = {
-        folder: _classify(paths, partial(taken_from, folder))
-        for folder, paths in sorted(by_folder.items())
-    }
-    with_pictures = {folder for folder, content in folders.items() if content.pictures}
-    with_pictures = with_pictures.union(*(folder.parents for folder in with_pictures))
+    folders = {path: _classified(path, by_folder[path], taken_from) for path in sorted(by_folder)}
+    whole = _Inbox(inbox, folders, side_of, is_used, taken_from)
     pairs: list[Pair] = []
     skipped: dict[Path, str] = {}
-    for folder in folders:
-        pairing = _FolderPairing(
-            inbox, folder, folders, side_of, with_pictures, is_used, taken_from
-        )
-        pairs += [*pairing.named_jobs(), *pairing.folder_jobs(default)]
-        skipped |= pairing.skipped()
+    for folder in folders.values():
+        pairs += whole.pairs_in(folder, default)
+        skipped |= whole.skipped_in(folder)
+    last = {path: number for number, pair in enumerate(pairs) for path in pair.files}
+    for number, pair in enumerate(pairs):  # the last one of several takes a file away
+        if stays := {path for path in pair.files if last[path] != number} - pair.shared:
+            pairs[number] = replace(pair, shared=pair.shared | stays)
     return Pairing(
         tuple(pair for pair in pairs if not pair.waits_for),
         tuple(pair for pair in pairs if pair.waits_for),
@@ -149,10 +143,6 @@ class _Parts:
     found: list[tuple[str, int, Path]] = field(default_factory=list)
     """Role, number (that of a style, 0 where there is none) and path of each."""
 
-    def add(self, match: re.Match[str], path: Path) -> None:
-        role = match["part"].casefold().partition("-")[0] + (MASK if match["mask"] else "")
-        self.found.append((role, int(match["number"] or 0), path))
-
     def of(self, role: str) -> tuple[Path, ...]:
         """Return the files with a role, in the order of their numbers."""
         return tuple(path for each, _, path in sorted(self.found) if each == role)
@@ -167,43 +157,18 @@ class _Parts:
 
     def pair(self, name: str, content: Path | None, folder: Path | None = None) -> Pair:
         """Pair `content`, if any, with all other parts."""
-        init, job_file = self.first("init"), self.first("job")
-        return Pair(name, content, self.of("style"), init, self.masks, job_file, folder=folder)
-
-    def incomplete(
-        self, name: str, waits_for: str, folder: Path | None, others: Mapping[Path, str]
-    ) -> Pair:
-        """Return all parts, and `others` with their roles, as a pair that waits for something."""
-        roles = {
-            path: f"style-{number or 1}{MASK}" if role == _STYLE_MASK else role
-            for role, number, path in self.found
+        numbers = [number for role, number, _ in sorted(self.found) if role == "style"]
+        masks = {
+            role if role == CONTENT_MASK else f"style-{numbers.index(number) + 1}{MASK}": path
+            for role, number, path in sorted(self.found)
+            if role.endswith(MASK)
         }
-        roles |= others
-        content = next((path for path, role in roles.items() if role == "content"), None)
-        pair = self.pair(name, content, folder)
-        rest = {path: role for path, role in roles.items() if path not in pair.files}
-        return replace(pair, rest=rest, waits_for=waits_for)
-
-    @property
-    def style_numbers(self) -> list[int]:
-        """The numbers of the styles, in their order in the job."""
-        return sorted(number for role, number, _ in self.found if role == "style")
-
-    @property
-    def masks(self) -> dict[str, Path]:
-        """The masks by role: that of the content, and of styles by their order in the job."""
-        order = {number: place for place, number in enumerate(self.style_numbers, start=1)}
-        masks = {}
-        for role, number, path in sorted(self.found):
-            if role == CONTENT_MASK:
-                masks[role] = path
-            elif role == _STYLE_MASK and number in order:
-                masks[f"style-{order[number]}{MASK}"] = path
-        return masks
+        styles, init, job_file = self.of("style"), self.first("init"), self.first("job")
+        return Pair(name, content, styles, init, masks, job_file, folder=folder)
 
     def mistake(self, *missing: str) -> str:
         """Return in words what is `missing`, or the first part of which there are too many."""
-        numbers = self.style_numbers
+        numbers = {number for role, number, _ in self.found if role == "style"}
         without_style = (
             f"the picture of {shown(path.name)}"
             for role, number, path in self.found
@@ -223,47 +188,36 @@ class _Parts:
 class _Folder:
     """The files of one folder by what their names say."""
 
+    path: Path
     own: _Parts = field(default_factory=_Parts)
     named: dict[str, _Parts] = field(default_factory=dict)
     """By the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     live_photos: list[Path] = field(default_factory=list)
     """Short clips that phones put beside a picture, under the same name."""
-    picture_masks: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
 
-    def parts_of(self, job: str | None) -> _Parts:
-        return self.own if job is None else self.named.setdefault(job.casefold(), _Parts(job))
 
-
-def _classify(files: Iterable[Path], taken: Callable[[], Collection[str]]) -> _Folder:
-    """Sort the `files` of one folder by their names; others than parts and pictures are dropped.
-
-    `taken` returns the names of the files that jobs were made of.
-    """
-    folder = _Folder()
-    for path in sorted(files):
-        stem = path.stem.casefold()
-        if match := _JOB_FILE.fullmatch(path.name):
-            folder.parts_of(match["job"]).found.append(("job", 0, path))
-        elif (match := _PART.fullmatch(path.name)) and (
-            match["suffix"].casefold() not in _OTHER_SUFFIXES
-        ):
-            folder.parts_of(match["job"]).add(match, path)
-        elif _suffix(path) not in CONTENT_SUFFIXES:
-            continue
-        elif stem.endswith(".mask"):
-            folder.picture_masks[stem.removesuffix(".mask")] = path
-        else:
-            folder.pictures.append(path)
-    if clips := [path for path in folder.pictures if _suffix(path) not in PICTURE_SUFFIXES]:
-        stills = {
-            path.stem.casefold()
-            for path in (*folder.pictures, *map(Path, taken()))
-            if _suffix(path) in PICTURE_SUFFIXES
-        }
-        folder.live_photos = [path for path in clips if path.stem.casefold() in stills]
-        folder.pictures = [path for path in folder.pictures if path not in folder.live_photos]
+def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Folder:
+    """Sort the `files` of one folder by their names; others than parts and pictures are dropped."""
+    folder = _Folder(path)
+    for file in files:
+        suffix, stem, match = _suffix(file), file.stem.casefold(), _PART.fullmatch(file.name)
+        if match and (match["picture"] is None or suffix not in _OTHER_SUFFIXES):
+            job, picture = match["job"], (match["picture"] or "job").casefold().partition("-")[0]
+            parts = folder.named.setdefault(job.casefold(), _Parts(job)) if job else folder.own
+            role = picture + (MASK if match["mask"] else "")
+            parts.found.append((role, int(match["number"] or 0), file))
+        elif suffix in CONTENT_SUFFIXES and stem.endswith(".mask"):
+            folder.masks[stem.removesuffix(".mask")] = file
+        elif suffix in CONTENT_SUFFIXES:
+            folder.pictures.append(file)
+    if clips := [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]:
+        known = (*folder.pictures, *map(Path, taken_from(path)))
+        stills = {file.stem.casefold() for file in known if _suffix(file) in PICTURE_SUFFIXES}
+        folder.live_photos = [file for file in clips if file.stem.casefold() in stills]
+        folder.pictures = [file for file in folder.pictures if file not in folder.live_photos]
     return folder
 
 
@@ -272,62 +226,48 @@ def _suffix(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _FolderPairing:
-    """Pairing of one folder of the inbox, which knows all others."""
+class _Inbox:
+    """All folders of an inbox that have files, and what is asked about these."""
 
-    inbox: Path
     path: Path
     folders: Mapping[Path, _Folder]
     side_of: SideOf
-    with_pictures: Collection[Path]
-    """The folders with pictures, directly or further down."""
     is_used: IsUsed
     taken_from: TakenFrom
 
-    @property
-    def content(self) -> _Folder:
-        return self.folders[self.path]
+    def pairs_in(self, folder: _Folder, default: Mapping[str, Path]) -> Iterator[Pair]:
+        """Pair the files of a folder: those with the names of jobs, then the others.
 
-    def named_jobs(self) -> Iterator[Pair]:
-        """Pair the files whose names start with the name of a job."""
-        for parts in self.content.named.values():
-            yield self._job(self._name(parts.name), parts, None)
-
-    def folder_jobs(self, default: Mapping[str, Path]) -> Iterator[Pair]:
-        """Pair the other files: the folder is a job, an album, or neither."""
-        own, is_inbox = self.content.own, self.path == self.inbox
+        The folder is a job itself, an album, or neither.
+        """
+        for parts in folder.named.values():
+            yield self._job(self._name(folder, parts.name), parts, None)
+        own, is_inbox = folder.own, folder.path == self.path
         if self._is_job(own):
             side = "content" if own.of("content") else "style"
-            name = self._name(side) if is_inbox else self._name()
-            yield self._job(name, own, None if is_inbox else self.path)
-        elif album := own if own.of("style") else self._album_around():
-            yield from self._album(album)
+            name = self._name(folder, side if is_inbox else None)
+            yield self._job(name, own, None if is_inbox else folder.path)
+        elif album := self._album_of(folder.path):
+            yield from self._album(folder, album)
         elif is_inbox:
-            for picture in self._pictures():
-                yield from self._lone_picture(picture, default)
-        elif self.content.pictures:
-            yield self._incomplete(STYLE.format(""))
+            for picture in self._pictures(folder):
+                yield from self._lone_picture(folder, picture, default)
+        elif folder.pictures:
+            yield self._waiting(folder, STYLE.format(""))
         elif own.found:
-            yield self._incomplete(f"{CONTENT} and {STYLE}".format(""))
+            yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))
 
-    def skipped(self) -> dict[Path, str]:
-        """Return the files that belong to no pair, with the reason."""
-        content, own = self.content, self.content.own
-        pictures = {path.stem.casefold() for path in content.pictures}
-        masks = [path for stem, path in content.picture_masks.items() if stem not in pictures]
-        skipped = dict.fromkeys(content.live_photos, LIVE_PHOTO)
-        skipped |= dict.fromkeys(masks, NO_PICTURE)
+    def skipped_in(self, folder: _Folder) -> dict[Path, str]:
+        """Return the files of a folder that belong to no pair, with the reason."""
+        own, pictures = folder.own, {path.stem.casefold() for path in folder.pictures}
+        skipped = dict.fromkeys(folder.live_photos, LIVE_PHOTO)
+        for stem, mask in folder.masks.items():
+            if stem not in pictures:
+                skipped[mask] = NO_PICTURE
         has_sides = own.of("style") or own.of("content")
-        if not has_sides and (self.path == self.inbox or self._album_around()):
+        if not has_sides and (folder.path == self.path or self._album_of(folder.path)):
             skipped |= dict.fromkeys(own.all_but_content, NO_JOB)
         return skipped
-
-    def _incomplete(self, waits_for: str) -> Pair:
-        """Return all files of the folder that have no job's name as a pair that waits."""
-        others = dict.fromkeys(self.content.pictures, "content")
-        others |= dict.fromkeys(self.content.picture_masks.values(), CONTENT_MASK)
-        folder = None if self.path == self.inbox else self.path
-        return self.content.own.incomplete(self._name(), waits_for, folder, others)
 
     def _is_job(self, own: _Parts) -> bool:
         """Return whether a folder with these files is one job, and no album."""
@@ -335,23 +275,26 @@ class _FolderPairing:
             return True
         return bool(own.of("style")) and self.side_of(own.first("job")) == "style"
 
-    def _album_around(self) -> _Parts | None:
-        """Return the style of the album that the folder is in, if any."""
-        inner = [self.path]
-        for parent in self.path.parents:
-            if parent in (self.inbox, self.inbox.parent):
-                return None
-            folder = self.folders.get(parent)
-            if folder and folder.own.of("style"):
-                is_apart = self._is_job(folder.own) or any(map(self._was_job, inner))
-                return None if is_apart else folder.own
-            inner.append(parent)
-        return None
+    def _album_of(self, path: Path) -> _Parts | None:
+        """Return the style of the album that the pictures in a folder belong to, if any."""
+        folder = self.folders.get(path)
+        if folder and folder.own.of("style"):
+            return None if self._is_job(folder.own) else folder.own
+        if self.path in (path, path.parent):
+            return None
+        album = self._album_of(path.parent)
+        return None if album and self._was_job(path) else album
 
-    def _was_job(self, folder: Path) -> bool:
-        """Return whether the pictures of a job's own folder were taken from `folder`."""
-        parts = filter(None, map(_PART.fullmatch, self.taken_from(folder)))
+    def _was_job(self, path: Path) -> bool:
+        """Return whether the pictures of a job's own folder were taken from a folder."""
+        parts = filter(None, map(_PART.fullmatch, self.taken_from(path)))
         return any(match["job"] is None for match in parts)
+
+    def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
+        """Return all files of a folder that have no job's name as an incomplete pair."""
+        own = (path for _, _, path in folder.own.found)
+        files = (*folder.pictures, *own, *folder.masks.values())
+        return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
         """Pair a job all of whose parts are named as such."""
@@ -363,50 +306,52 @@ class _FolderPairing:
             if not parts.of(side) and only in (None, side)
         ]
         if mistake := parts.mistake(*missing):
-            return parts.incomplete(name, mistake, folder, {})
+            files = tuple(path for _, _, path in sorted(parts.found))
+            return Pair(name, None, others=files, waits_for=mistake)
         return parts.pair(name, parts.first("content"), folder)
 
-    def _album(self, style: _Parts) -> Iterator[Pair]:
-        is_own = style is self.content.own
+    def _album(self, folder: _Folder, style: _Parts) -> Iterator[Pair]:
+        """Pair each picture of a folder with the style of its album."""
+        is_own = style is folder.own
         if mistake := style.mistake():
-            if is_own or self.content.pictures:
-                yield self._incomplete(mistake)
+            if is_own or folder.pictures:
+                yield self._waiting(folder, mistake)
             return
-        for picture in self._pictures():
+        for picture in self._pictures(folder):
             pair = style.pair(picture.name, picture.content)
-            shared = style.all_but_content | picture.shared
-            yield replace(pair, masks={**pair.masks, **picture.masks}, shared=shared)
-        is_empty = is_own and self.path not in self.with_pictures
-        if is_empty and not self.is_used(style.of("style")[0]):
-            yield self._incomplete(PICTURES)
+            masks = {**pair.masks, **picture.masks}
+            yield replace(pair, masks=masks, shared=style.all_but_content)
+        if is_own and not (folder.pictures or self.is_used(style.of("style")[0])):
+            below = (path for path, each in self.folders.items() if each.pictures)
+            if not any(folder.path in path.parents for path in below):
+                yield self._waiting(folder, PICTURES)
 
-    def _lone_picture(self, picture: Pair, default: Mapping[str, Path]) -> Iterator[Pair]:
+    def _lone_picture(
+        self, folder: _Folder, picture: Pair, default: Mapping[str, Path]
+    ) -> Iterator[Pair]:
+        """Pair a picture with each of the default styles."""
+        stem = picture.main.stem
         if self.side_of(None) == "content":
             yield picture
             return
-        stem = picture.main.stem
         if not default:
             yield replace(picture, waits_for=DEFAULT_STYLE.format(shown(stem)))
         names: list[str] = []
-        for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
-            name = self._name(stem, f"-{style}" if len(default) > 1 else "")
+        for style, path in default.items():
+            name = self._name(folder, stem, f"-{style}" if len(default) > 1 else "")
             names.append(next(free for free in candidates(name) if free not in names))
-            shared = picture.shared.union([path], picture.files if left else ())
-            yield replace(picture, name=names[-1], styles=(path,), shared=shared)
+            yield replace(picture, name=names[-1], styles=(path,), shared=frozenset([path]))
 
-    def _pictures(self) -> Iterator[Pair]:
-        """Yield each picture with its mask, which is shared if a later picture needs it, too."""
-        last = {picture.stem.casefold(): picture for picture in self.content.pictures}
-        for picture in self.content.pictures:
-            stem = picture.stem.casefold()
-            mask = self.content.picture_masks.get(stem)
+    def _pictures(self, folder: _Folder) -> Iterator[Pair]:
+        """Yield each picture with its mask."""
+        for picture in folder.pictures:
+            mask = folder.masks.get(picture.stem.casefold())
             masks = {} if mask is None else {CONTENT_MASK: mask}
-            shared = frozenset(masks.values() if last[stem] != picture else ())
-            yield Pair(self._name(picture.stem), picture, masks=masks, shared=shared)
+            yield Pair(self._name(folder, picture.stem), picture, masks=masks)
 
-    def _name(self, last: str | None = None, ending: str = "") -> str:
+    def _name(self, folder: _Folder, last: str | None = None, ending: str = "") -> str:
         """Return the name in the outbox: that of the folder, with `last` and `ending` below it."""
-        folder = safe_path(self.path.relative_to(self.inbox).as_posix())
         below = [safe(last, ending)] if last else []
-        parts = below if self.path == self.inbox else [folder, *below]
-        return "/".join(parts) or safe(self.inbox.name)
+        if folder.path == self.path:
+            return "/".join(below) or safe(self.path.name)
+        return "/".join([safe_path(folder.path.relative_to(self.path).as_posix()), *below])

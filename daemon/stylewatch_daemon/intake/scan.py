@@ -126,84 +126,71 @@ def _unreadable(error: OSError) -> str:
     return f"not readable: {error.strerror}"
 
 
-@dataclass(frozen=True)
-class _Incomplete:
-    look: Look
-    since: float
-    is_open: bool
-
-
 class Stability:
-    """Tracks since when the files of an inbox have not changed, and which are incomplete.
+    """Tracks since when the files of an inbox have not changed, and which are unfinished.
 
     A file is stable if it looked the same in two scans, at least `quiet_s` apart. Only changes
     between scans count, never the files' own times: a file whose modification time lies in the
-    future becomes stable as well. A file that is incomplete is waited for until it changes, for
-    `truncated_s` at most. `clock` is monotonic, in seconds.
+    future becomes stable as well. A file that is unfinished is waited for until it has not changed
+    for `truncated_s`. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
         self._clock, self._quiet_s, self._truncated_s = clock, quiet_s, truncated_s
         self._seen: dict[Path, tuple[Look, float]] = {}
         """The files of the last scan, with the time of the first scan in which they looked so."""
-        self._trusted: set[Path] = set()
-        self._incomplete: dict[Path, _Incomplete] = {}
-
-    def trust(self, folder: Path) -> None:
-        """Take the files of `folder` as stable in the next scan: they were put there at once."""
-        self._trusted.add(folder)
+        self._unfinished: dict[Path, bool] = {}
+        """Files that are open for writing (True), or lack their end."""
 
     def update(
         self, files: Mapping[Path, Look], is_open: Callable[[Path], bool]
     ) -> frozenset[Path]:
         """Compare with a new scan, which found `files`; return those that are stable.
 
-        Files that are not there are forgotten: if they come back, they are new. Incomplete ones
+        Files that are not there are forgotten: if they come back, they are new. Unfinished ones
         that changed, or that no program has open for writing any more, are waited for no longer.
         """
         now, before, stable = self._clock(), self._seen, set[Path]()
         self._seen = {}
         for path, look in files.items():
             known, since = before.get(path, (None, now))
-            if path.parent in self._trusted:
-                known, since = look, -float("inf")
             if known != look:
                 since = now
+                self._unfinished.pop(path, None)
             elif now - since >= self._quiet_s:
                 stable.add(path)
             self._seen[path] = look, since
-        self._trusted.clear()
-        self._incomplete = {
-            path: file
-            for path, file in self._incomplete.items()
-            if files.get(path) == file.look and (not file.is_open or is_open(path))
+        self._unfinished = {
+            path: was_open
+            for path, was_open in self._unfinished.items()
+            if path in files and (not was_open or is_open(path))
         }
         return frozenset(stable)
 
     def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
-        """Wait for a file that ends too early or, with `is_open`, is open for writing."""
-        known = self._incomplete.get(path)
-        if known is None or known.look != look:
-            self._incomplete[path] = _Incomplete(look, self._clock(), is_open)
+        """Wait for a file that looked so in the last scan, and lacks its end or is open."""
+        if path in self._seen and self._seen[path][0] == look:
+            self._unfinished[path] = is_open
 
     @property
     def any_awaited(self) -> bool:
         """True if the rest of any file is still expected."""
-        return any(map(self._is_awaited, self._incomplete))
+        return not all(map(self._has_lasted, self._unfinished))
 
     def gave_up(self, paths: Collection[Path]) -> bool:
-        """Return whether one of `paths` is incomplete and was waited for long enough."""
-        return any(path in self._incomplete and not self._is_awaited(path) for path in paths)
+        """Return whether one of `paths` has looked the same for so long that it counts as whole."""
+        return any(map(self._has_lasted, paths))
 
     def waits_for(self, paths: Collection[Path]) -> str:
         """Return in words which of `paths` are waited for and why; empty if there are none."""
         return "; ".join(
             f"{shown(path.name)}, which is still being written: a program has it open"
-            if self._incomplete[path].is_open
+            if self._unfinished[path]
             else f"the rest of {shown(path.name)}: it ends too early, and may still be on its way"
             for path in paths
-            if path in self._incomplete and self._is_awaited(path)
+            if path in self._unfinished and not self._has_lasted(path)
         )
 
-    def _is_awaited(self, path: Path) -> bool:
-        return self._clock() - self._incomplete[path].since < self._truncated_s
+    def _has_lasted(self, path: Path) -> bool:
+        known = self._seen.get(path)
+        return known is not None and self._clock() - known[1] >= self._truncated_s

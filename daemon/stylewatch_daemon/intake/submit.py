@@ -1,13 +1,11 @@
 """Put a pair into an inbox so that the daemon sees all of it at once, or nothing."""
 
 import errno
-import fcntl
-import os
 import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ HIDDEN = ".submit-"
 """Prefix of the folders in which pairs are prepared."""
 
 STALE_S = 3600.0
-"""Seconds after which an abandoned prepared pair is removed."""
+"""Seconds after which a prepared pair that nothing was added to counts as abandoned."""
 
 _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -88,61 +86,24 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
     hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
         hidden.mkdir()
-        with _locked(hidden):
-            for name, path in files.items():
-                atomic.copy(path.resolve(), hidden / name)
-            if settings:
-                text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
-                atomic.write(hidden / "job.yaml", text.encode())
-            # Everyone who may move files out of the inbox, as the daemon, may move the pair.
-            mode = stat.S_IMODE(inbox.stat().st_mode)
-            for path in hidden.iterdir():
-                path.chmod(mode & 0o666 | 0o600)
-            hidden.chmod(mode & ~stat.S_ISVTX)
-            return _rename(hidden, inbox, names)
+        for name, path in files.items():
+            atomic.copy(path.resolve(), hidden / name)
+        if settings:
+            text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+            atomic.write(hidden / "job.yaml", text.encode())
+        # Everyone who may move files out of the inbox, as the daemon, may move the pair.
+        mode = stat.S_IMODE(inbox.stat().st_mode)
+        for path in hidden.iterdir():
+            path.chmod(mode & 0o666 | 0o600)
+        hidden.chmod(mode & ~stat.S_ISVTX)
+        return _rename(hidden, inbox, names)
     except DamagedError:  # of the ledger, in which `names` are looked up
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
     finally:
-        with suppress(OSError):
-            _remove(hidden)
-
-
-def clear(inbox: Path) -> None:
-    """Remove prepared pairs from `inbox` whose processes are gone; they hold only copies."""
-    for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
-        with suppress(OSError):
-            changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
-            if time.time() - changed >= STALE_S:
-                _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder with its files; raises OSError for one that another process has locked.
-
-    One that holds folders was not made by `put` and stays, with a tree that may be of any depth.
-    """
-    with _locked(folder) as handle, os.scandir(handle) as entries:
-        for entry in list(entries):
-            os.unlink(entry.name, dir_fd=handle)
-        folder.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Open and lock a folder; raises OSError where another process has it locked."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:  # a file system without locks: there only STALE_S protects
-            if isinstance(error, BlockingIOError):
-                raise
-        yield handle
-    finally:
-        os.close(handle)
+        atomic.remove(hidden)
 
 
 def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
@@ -156,3 +117,12 @@ def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
         else:
             return name
     raise AssertionError("the names never end")
+
+
+def clear(inbox: Path) -> None:
+    """Remove abandoned pairs from `inbox`, which hold only copies."""
+    for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
+        with suppress(OSError):
+            changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - changed >= STALE_S:
+                atomic.remove(folder)

@@ -6,6 +6,7 @@ of zeros at its end may be what is not written yet. A complete file that seems t
 an uncompressed picture with a black lower edge, only waits for `watch.truncated_s`.
 """
 
+import re
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -31,8 +32,8 @@ PARTS = 10_000
 """Parts of a file that are read at most, as it may have been made to have too many."""
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-SCAN, FILL = 0xDA, 0xFF
-"""Second byte of the marker of JPEG after which pixels follow; first byte of all markers."""
+SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
+"""The head of a segment of a JPEG before its pixels: the marker and the length."""
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xae\x42\x60\x82"
 
@@ -75,10 +76,10 @@ def _end_of_jpeg_header(file: BinaryIO) -> int:
     """Return where pixels begin: the thumbnails before them have ends of their own."""
     at = 2
     for _ in range(PARTS):
-        head = _read(file, at, 4)
-        if len(head) < 4 or head[0] != FILL or head[1] == SCAN:
+        segment = SEGMENT.match(_read(file, at, 4))
+        if segment is None:
             break
-        at += 1 if head[1] == FILL else 2 + int.from_bytes(head[2:])
+        at += 1 if segment[1] == b"\xff" else 2 + int.from_bytes(segment[2])  # 1: a fill byte
     return at
 
 

@@ -6,7 +6,6 @@ The only module that imports watchdog.
 import errno
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +24,8 @@ LEAST_PAUSE = 5
 """The least time between two scans, as a multiple of what the last one took: scans of large folders
 must not keep the daemon busy."""
 
-RETRY_S = 60.0
-"""Seconds until events are tried again after an error."""
+SCANS_WITHOUT = 120
+"""Scans after an error until events are tried again: a minute, as there are more without events."""
 
 STOP_S = 2.0
 """Seconds that a thread of the observer gets to end."""
@@ -41,47 +40,25 @@ class Watch:
     Files and folders below any of `folders` count. There are events of all folders or of none, as
     one without events needs frequent scans, which show the others as well. `enabled` is the setting
     `watch.events`; auto leaves out file systems that do not report what other machines change.
-    Errors are logged, and never raised. `clock` is monotonic, in seconds.
+    Errors are logged, and never raised.
     """
 
-    def __init__(
-        self,
-        folders: Iterable[Path],
-        wake: Callable[[], None],
-        enabled: Events,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._folders, self._enabled = tuple(folders), enabled
-        self._wake, self._clock = wake, clock
+    def __init__(self, folders: Iterable[Path], wake: Callable[[], None], enabled: Events) -> None:
+        self._folders, self._wake, self._enabled = tuple(folders), wake, enabled
         self._watched: dict[Path, Identity] = {}
         self._threads: list[BaseThread] = []
         """All those of the observer; events stop as soon as one of them ends."""
-        self._retry_at = 0.0
+        self._scans_without = 0
         self._logged: set[str] = set()
-        self._excepthook = threading.excepthook
 
     def __enter__(self) -> Self:
-        # The library reports lost events, which the next scan makes up for, and its own threads.
+        # The library reports lost events, which the next scan makes up for.
         logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)
-        threading.excepthook = self._died
         self.check()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        threading.excepthook = self._excepthook
-
-    def _died(self, died: threading.ExceptHookArgs) -> None:
-        """Log no trace of a thread that died here: the next check starts it again, and says so."""
-        if died.thread not in self._threads:
-            self._excepthook(died)
-
-    def _stop(self) -> None:
-        for thread in reversed(self._threads):
-            with suppress(Exception):  # it may have died in any state
-                thread.stop()
-                thread.join(STOP_S)
-        self._threads, self._watched = [], {}
 
     @property
     def works(self) -> bool:
@@ -107,15 +84,34 @@ class Watch:
                 return
             self._warn("file events ended by themselves and are started again")
         self._stop()
-        if not folders or self._clock() < self._retry_at:
-            return
+        self._scans_without = max(0, self._scans_without - 1)
+        if folders and not self._scans_without:
+            self._observe(folders)
+
+    def _observe(self, folders: dict[Path, Identity]) -> None:
+        """Start the observer of `folders`."""
+        from watchdog.utils import BaseThread
+
+        before = set(threading.enumerate())
         try:
-            _observe(self._folders, self._wake, self._threads)
+            _start_observer(folders, self._wake)
             self._watched = folders
         except Exception as error:  # of a library: without events there are still scans
             reason = _reason(error)
             self._warn(f"no file events, so inboxes are scanned every {SCAN_S:g} s ({reason})")
-            self._retry_at = self._clock() + RETRY_S
+            self._scans_without = SCANS_WITHOUT
+        # The observer knows some of its threads; the one that reads events may die, too.
+        started = (thread for thread in threading.enumerate() if thread not in before)
+        self._threads = [thread for thread in started if isinstance(thread, BaseThread)]
+        if not self._watched:
+            self._stop()
+
+    def _stop(self) -> None:
+        for thread in reversed(self._threads):
+            with suppress(Exception):  # it may have died in any state
+                thread.stop()
+                thread.join(STOP_S)
+        self._threads, self._watched = [], {}
 
     def _warn(self, warning: str) -> None:
         """Log a warning that was not logged before."""
@@ -131,12 +127,8 @@ def wants_events(folder: Path, enabled: Events) -> bool:
     return enabled == "yes"
 
 
-def _observe(
-    folders: Iterable[Path], wake: Callable[[], None], threads: list["BaseThread"]
-) -> None:
-    """Observe `folders`; add the threads that were started to `threads`, even after an error."""
+def _start_observer(folders: Iterable[Path], wake: Callable[[], None]) -> None:
     from watchdog import events, observers
-    from watchdog.utils import BaseThread
 
     class Handler(events.FileSystemEventHandler):
         def on_any_event(self, event: events.FileSystemEvent) -> None:
@@ -146,16 +138,10 @@ def _observe(
         events.FileCreatedEvent, events.FileClosedEvent, events.FileDeletedEvent,
         events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent, events.DirMovedEvent,
     ]  # fmt: skip
-    before = set(threading.enumerate())
-    try:
-        observer = observers.Observer()
-        for folder in folders:
-            observer.schedule(Handler(), folder, recursive=True, event_filter=kinds)
-        observer.start()
-    finally:
-        # The observer knows some of its threads; the one that reads events may die, too.
-        started = (thread for thread in threading.enumerate() if thread not in before)
-        threads.extend(thread for thread in started if isinstance(thread, BaseThread))
+    observer = observers.Observer()
+    for folder in folders:
+        observer.schedule(Handler(), folder, recursive=True, event_filter=kinds)
+    observer.start()
 
 
 def _reason(error: Exception) -> str:

@@ -63,15 +63,6 @@ async def dismiss_all(request: Request) -> Response:
     return await _ask(request, verb="dismiss", until=now())
 
 
-async def cancel_incomplete(request: Request) -> Response:
-    """Cancel the incomplete pairs called `name`."""
-    name = (await form(request)).get("name", "")
-    status = await run_in_threadpool(context(request).reader.published)
-    if name not in (pair["name"] for pair in status["incomplete"]):
-        raise HTTPException(404, "there is no such incomplete pair: it may be complete by now")
-    return await _ask(request, verb="cancel_incomplete", name=name)
-
-
 async def delete(request: Request) -> Response:
     """Delete a job that has ended, with its files in the outbox."""
     job = await run_in_threadpool(job_of, request)
@@ -222,7 +213,6 @@ ROUTES = [
     Route("/resume", partial(_ask, verb="resume"), methods=["POST"]),
     Route("/health/look", check_health, methods=["POST"]),
     Route("/dismiss", dismiss_all, methods=["POST"]),
-    Route("/incomplete/cancel", cancel_incomplete, methods=["POST"]),
     Route("/jobs/{job}/dismiss", dismiss, methods=["POST"]),
     Route("/jobs/{job}/cancel", partial(_end, verb="cancel"), methods=["POST"]),
     Route("/jobs/{job}/finish", partial(_end, verb="finish"), methods=["POST"]),

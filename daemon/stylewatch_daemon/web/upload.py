@@ -29,14 +29,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
+from stylewatch_daemon.base.errors import FullError, InputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
 from stylewatch_daemon.jobs import actions as job_actions
-from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
@@ -202,10 +201,7 @@ def _submit(here: Context, form: "Form") -> str:
     with here.reader.ledger() as ledger:
         names = submit.free(name, inbox.path, inbox.outbox)
         unused = (other for other in names if not ledger.find(other))
-        job = submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
-    with suppress(OutputError):  # then the files are taken once they have not changed for a while
-        requests.leave(here.state, "submitted", inbox=str(inbox.path), name=job)
-    return job
+        return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
 
 
 def _retry_arguments(here: Context, job: Job, form: "Form", new: str) -> dict[str, Any]:

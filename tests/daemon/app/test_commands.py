@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
-from tests.daemon.world import changed_settings, run_jobs, scan
+from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import Loop
@@ -119,57 +119,6 @@ def test_a_job_that_has_ended_or_is_not_there_stays_as_it_is(world: JobsWorld) -
     run_jobs(loop)
     assert (world.job("a"), world.published) == (before, done("a"))
     assert requests.waiting(world.state.root) == []
-
-
-# -- incomplete pairs, submitted pairs
-
-
-def test_an_incomplete_pair_is_canceled_with_its_files_once_they_are_stable(
-    world: JobsWorld,
-) -> None:
-    fill(world.inbox, "half/content.jpg")
-    loop = world.start()
-    leave(world, "cancel_incomplete", name="half")
-    run_jobs(loop)
-    assert len(requests.waiting(world.state.root)) == 1, "nothing was scanned yet"
-    scan(loop)
-    run_jobs(loop)
-    assert world.published == {
-        "_refused/half/content.jpg": "half/content.jpg",
-        "_refused/half/reason.txt": "canceled\n",
-    }
-    assert (requests.waiting(world.state.root), world.left) == ([], [])
-
-
-def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled_as_a_job(
-    world: JobsWorld,
-) -> None:
-    loop = world.queued("a")
-    world.executor.at_once = 0
-    leave(world, "cancel_incomplete", name="a")
-    run_jobs(loop)
-    world.drop("a")
-    scan(loop)
-    run_jobs(loop)
-    leave(world, "cancel_incomplete", name="a")  # there is an older job of that name
-    run_jobs(loop)
-    assert counts(world) == {"canceled": 2}
-    assert (world.outbox / "_refused/a-2/reason.txt").read_text() == "canceled\n"
-
-
-def test_a_pair_that_was_submitted_whole_is_claimed_without_a_wait_and_no_other(
-    world: JobsWorld,
-) -> None:
-    world.settings = changed_settings(world.settings, quiet_s=1000)
-    loop = world.start()
-    leave(world, "submitted", inbox=str(world.inbox), name="a")
-    loop.round()
-    assert loop.wakeup.scan_requested
-    world.drop("a", "b")
-    scan(loop)
-    run_jobs(loop)
-    assert counts(world) == {"done": 1}
-    assert {name.split("/")[0] for name in tree(world.inbox)} == {"b"}
 
 
 # -- dismiss
@@ -348,7 +297,6 @@ def test_a_job_is_forgotten_only_once_its_files_are_gone(world: JobsWorld) -> No
 
 VERBS: dict[str, Callable[[JobsWorld], None]] = {
     "cancel": lambda world: leave(world, "cancel", "b"),
-    "cancel_incomplete": lambda world: leave(world, "cancel_incomplete", name="half"),
     "pause": lambda world: leave(world, "pause"),
     "dismiss": lambda world: leave(world, "dismiss", jobs=[world.job("bad").id]),
     "retry": retry,
@@ -370,7 +318,6 @@ VERBS: dict[str, Callable[[JobsWorld], None]] = {
         ("dismiss", {"jobs": "abc"}, "jobs"),
         ("pause", {"for": 5}, "for"),
         ("delete", {"job": [1]}, "job"),
-        ("submitted", {"inbox": 1, "name": "a"}, "inbox"),
         ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
         ("retry", {"job": "a", "new": "../x", "settings": {}}, "no job has such an id"),
         ("retry", {"job": "a", "new": NEW, "settings": {}, "from_stage": 99}, "stage"),

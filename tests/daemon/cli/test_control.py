@@ -70,17 +70,17 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
     place.enter("done", finished="2026-01-02T14:03:59+02:00")
     if verb in ("cancel", "finish"):
         assert "trip has ended (done, 2026-01-02 12:03 UTC)" in place.run(verb, "id-trip").err
-    if verb == "finish":
         publish(place.root, incomplete=[incomplete("trip")])
         ended = place.run(verb, "trip")
-        assert "waits in the inbox for a style" in ended.err, "it is meant rather"
+        assert "trip is incomplete" in ended.err, "the new pair of that name is meant rather"
     ended = place.run(verb, "trap")
     assert ended.code == 64 and "trip" in ended.err
-    if verb != "cancel":
-        publish(place.root, incomplete=[incomplete("sea")])
-        ended = place.run(verb, "sea")
-        assert (ended.code, place.requests) == (65, [])
-        assert "it waits in the inbox for a style; `stylewatch cancel sea` cancels it" in ended.err
+    pair = incomplete("s_a", "a style", Path("/in/s_a/content.jpg"), Path("/in/s_a/init.jpg"))
+    publish(place.root, incomplete=[pair])
+    ended = place.run(verb, "s:a")
+    assert (ended.code, place.requests) == (65, [])
+    reason = "it waits for a style; to end that, remove its files from /in/s_a\n"
+    assert ended.err.endswith(reason)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "finish"])
@@ -90,21 +90,6 @@ def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place, verb: 
     enter(place.root, again, attempts=(Attempt("2026-01-03T00:00:00"),))
     assert place.run(verb, "trip").code == 0
     assert place.requests == [(verb, {"job": "id-trip-again"})]
-
-
-def test_an_incomplete_pair_is_canceled_unless_a_job_of_its_name_is_open(place: Place) -> None:
-    publish(place.root, incomplete=[incomplete("trip"), incomplete("i_t")])
-    place.enter("waiting")
-    for name in ("trip", "i:t"):
-        ended = place.run("cancel", name)
-        assert ended.code == 0 and ended.out.startswith("recorded for the next start: no daemon")
-    place.enter("done")  # the new pair of that name is meant rather
-    assert place.run("cancel", "trip").code == 0
-    assert place.requests == [
-        ("cancel", {"job": "id-trip"}),
-        ("cancel_incomplete", {"name": "i_t"}),
-        ("cancel_incomplete", {"name": "trip"}),
-    ]
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:

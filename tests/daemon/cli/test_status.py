@@ -248,13 +248,11 @@ def test_an_incomplete_pair_is_summed_up_unless_a_job_of_its_name_is_open(
         "state      incomplete",
         f"waits for  {waits_for}",
         f"files      {file}, {tmp_path}/in/a trip/job.yaml, /other/a trip.content.jpg",
-        "cancel     stylewatch cancel 'a trip'",
     ]
     assert run(*show).lines == summary
     assert json.loads(run(*show, "--json").out) == {
         "name": "a trip", "state": "incomplete", "waits_for": waits_for, "earlier": None,
         "files": [str(file), f"{tmp_path}/in/a trip/job.yaml", "/other/a trip.content.jpg"],
-        "cancel": "stylewatch cancel 'a trip'",
     }  # fmt: skip
     enter(tmp_path, a_job("a trip", "refused"))
     earlier = "earlier    a job of this name, refused: id-a trip"

@@ -324,7 +324,7 @@ def test_a_claim_that_fails_while_its_folder_is_removed_becomes_a_refused_job(
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["gone", "empty mount point"])
 @BOTH
-def test_files_wait_in_the_state_folder_while_the_inbox_is_not_mounted(
+def test_files_wait_while_the_inbox_is_not_mounted(
     apart: bool, is_there: bool, tmp_path: Path
 ) -> None:
     def unplugging(name: str, real: Callable[..., Any]) -> Callable[..., Any]:

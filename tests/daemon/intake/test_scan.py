@@ -90,16 +90,16 @@ LOOK = Look(inode=1, size=2, mtime_ns=3)
 OTHERS = (Look(9, 2, 3), Look(1, 9, 3), Look(1, 2, 9))
 
 
-class Scans:
-    """A Stability that is asked by scans."""
+class Scans(Stability):
+    """A Stability for scans at given times."""
 
     def __init__(self, quiet_s: float = 2) -> None:
-        self.clock, self.open = Clock(), set[Path]()
-        self.stability = Stability(self.clock, quiet_s, truncated_s=60)
+        self.time, self.open = Clock(), set[Path]()
+        super().__init__(self.time, quiet_s, truncated_s=60)
 
     def scan(self, files: dict[Path, Look], after_s: float = 0) -> Iterable[Path]:
-        self.clock.now += after_s
-        return self.stability.update(files, self.open.__contains__)
+        self.time.now += after_s
+        return self.update(files, self.open.__contains__)
 
 
 @given(
@@ -117,7 +117,7 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
     times: list[float] = []
     for number, (now, after_s) in enumerate(seen):
         stable = scans.scan({} if now is None else {A: now}, after_s)
-        times.append(scans.clock.now)
+        times.append(scans.time.now)
         first = number
         while first and seen[first - 1][0] == now:
             first -= 1
@@ -125,49 +125,32 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
         assert stable == ({A} if is_stable else set())
 
 
-def test_the_files_of_a_trusted_folder_are_stable_at_once() -> None:
-    scans = Scans()
-    scans.stability.trust(A.parent)
-    assert scans.scan({A: LOOK, Path("other/c.jpg"): LOOK}) == {A}
-    assert scans.scan({A: LOOK, B: LOOK}) == {A}, "B came later"
-    assert scans.scan({A: OTHERS[0]}) == set()
-
-
-@pytest.mark.parametrize("after", [*OTHERS, None])
-def test_an_incomplete_file_is_waited_for_until_it_changes_or_for_a_time(
-    after: Look | None,
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("after", [LOOK, *OTHERS, None])
+def test_an_unfinished_file_is_waited_for_until_it_changes_is_closed_or_for_a_time(
+    after: Look | None, is_open: bool
 ) -> None:
-    scans, files = Scans(), {A: LOOK, B: LOOK}
-    stability = scans.stability
-    stability.add(A, LOOK)
-    scans.scan(files, 59)
-    stability.add(A, LOOK)  # which does not begin the time anew
-    assert (stability.any_awaited, stability.gave_up([A, B])) == (True, False)
-    assert stability.waits_for([A, B]) == (
-        "the rest of a?.jpg: it ends too early, and may still be on its way"
+    why = (
+        "a?.jpg, which is still being written: a program has it open"
+        if is_open
+        else "the rest of a?.jpg: it ends too early, and may still be on its way"
     )
-    assert stability.waits_for([B]) == ""
-    scans.scan(files, 1)
-    assert (stability.any_awaited, stability.gave_up([A, B])) == (False, True)
-    assert (stability.gave_up([B]), stability.waits_for([A])) == (False, "")
-    scans.scan(files if after is None else {A: after})
-    assert stability.gave_up([A]) == (after is None)
-    stability.add(A, OTHERS[0])
-    assert (stability.any_awaited, stability.gave_up([A])) == (True, False)
-    scans.scan({B: LOOK})
-    assert not stability.any_awaited
-
-
-def test_a_file_that_is_open_for_writing_is_waited_for_until_it_is_closed() -> None:
-    scans, files = Scans(), {A: LOOK, B: LOOK}
+    scans = Scans()
     scans.open = {A}
-    scans.stability.add(A, LOOK, is_open=True)
-    scans.stability.add(B, LOOK)
-    scans.scan(files)
-    is_open = "a?.jpg, which is still being written: a program has it open"
-    assert scans.stability.waits_for([A, B]) == (
-        f"{is_open}; the rest of b.jpg: it ends too early, and may still be on its way"
-    )
-    scans.open.clear()
-    scans.scan(files)
-    assert scans.stability.waits_for([A]) == ""
+    for is_closed in (False, True):
+        scans.scan({A: LOOK, B: LOOK})
+        scans.add(A, OTHERS[0])  # which is no longer so
+        assert not scans.any_awaited
+        scans.add(A, LOOK, is_open=is_open)
+        scans.scan({A: LOOK, B: LOOK}, 59)
+        assert (scans.waits_for([A, B]), scans.waits_for([B])) == (why, "")
+        assert (scans.any_awaited, scans.gave_up([A, B])) == (True, False)
+        if is_closed:
+            scans.open.clear()
+        scans.scan({B: LOOK} if after is None else {A: after, B: LOOK})
+        is_awaited = after == LOOK and not (is_open and is_closed)
+        assert (scans.any_awaited, bool(scans.waits_for([A]))) == (is_awaited, is_awaited)
+        scans.scan({A: LOOK, B: LOOK}, 1)
+        assert scans.gave_up([A]) == (after == LOOK)
+        assert (scans.gave_up([B]), scans.waits_for([A, B])) == (True, "")
+        scans.scan({})

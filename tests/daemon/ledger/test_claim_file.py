@@ -122,7 +122,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "has no files": (changed(files=[]), "it has no picture"),
     "has another id": (changed(id="another"), "it belongs to another job: another"),
     "has an odd end for inputs": (changed(after="burn"), "after: .*after: burn"),
-    "has a role that no file has": (changed(file_role="frame"), "files.1.role: .* such a role: frame"),
+    "has a role that no file has": (
+        changed(file_role="frame"),
+        "files.1.role: .* such a role: frame",
+    ),
     "has a name that leads out": (changed(file_name="../../x.jpg"), "such a name"),
     "has two files of a name": (changed(file_name="m.png"), "two of its files have the same name"),
     "has a null byte": (changed(file_source="/in/a\0"), "absolute path"),

@@ -18,9 +18,7 @@ from tests.daemon.web.world import (
     client,
     enter,
     finished_job,
-    incomplete,
     picture,
-    publish,
     requested,
     write,
 )
@@ -83,19 +81,6 @@ def test_only_open_jobs_are_canceled_or_finished(tmp_path: Path, no_wait: None) 
         {"verb": "cancel", "job": "id-sea"}, {"verb": "finish", "job": "id-sea"},
         {"verb": "resume"},
     ]  # fmt: skip
-
-
-def test_an_incomplete_pair_is_canceled_by_its_name(tmp_path: Path, no_wait: None) -> None:
-    page = client(tmp_path)
-    publish(tmp_path, incomplete=[incomplete("trip/dusk")])
-    overview = page.get("/", headers=BROWSER).text
-    assert '<form method="post" action="/incomplete/cancel" data-confirm="Cancel the' in overview
-    assert '<input type="hidden" name="name" value="trip/dusk">' in overview
-    for name in ("dusk", ""):
-        unknown = page.post("/incomplete/cancel", data={"name": name})
-        assert unknown.status_code == 404 and "no such incomplete" in unknown.json()["error"]
-    assert page.post("/incomplete/cancel", data={"name": "trip/dusk"}).json() == {"acted": False}
-    assert requested(tmp_path) == [{"verb": "cancel_incomplete", "name": "trip/dusk"}]
 
 
 def test_only_refused_and_failed_jobs_are_dismissed(

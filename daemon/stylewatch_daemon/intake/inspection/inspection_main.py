@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count, zip_longest
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,14 +20,13 @@ from PIL import Image
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Cause, Picture
+from stylewatch_daemon.base.model import CONTENT_MASK, Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.masks import Mask, check_frames, check_shape, matched
 from stylewatch_painter.images.read import decoded, decoding, file_bytes, open_file, to_floats
 from stylewatch_painter.images.reduced import NeededSize, long_side, memory
 from stylewatch_painter.stage import Pixels, Plane
@@ -43,9 +42,6 @@ CACHE_SIZE = 64
 
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
-
-_MASK_SIDE = 1024
-"""Pixels of the long side at which the colors of a mask are compared."""
 
 Answers = Iterator[Begun | NotNow | Inspected]
 
@@ -82,7 +78,6 @@ def inspect(question: Question) -> Answers:
             yield Begun(path.name)
             takes_clips = role in (None, "content", CONTENT_MASK)
             pictures.append(_inspect(path, question, takes_clips=takes_clips))
-        _check_masks(question, pictures)
     except PictureError as error:
         if (shortage := shortages.shortage(error)) is not None:
             yield NotNow(str(shortage))
@@ -131,18 +126,16 @@ def _sha256_of(film: Path) -> str:
 
 
 def _small(
-    name: str, data: bytes, max_pixels: int, side: int, *, is_mask: bool = False
+    name: str, data: bytes, max_pixels: int, side: int
 ) -> tuple[tuple[int, int], Pixels, Plane | None]:
     """Decode a picture; return its size, and the pixels and alpha of one of `side` pixels.
 
-    The colors of a mask are not mixed. Raises PictureError.
+    Raises PictureError.
     """
-    needed = NeededSize(long_side(side), "nearest" if is_mask else "box")
-    resampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BICUBIC
     with decoding(name, data):
-        raster = decoded(data, max_pixels, needed_size=needed)
+        raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(side)))
         image = raster.image.copy()
-        image.thumbnail((side, side), resampling)
+        image.thumbnail((side, side))
         pixels, alpha, _ = to_floats(replace(raster, image=image))
     return raster.size, pixels, alpha
 
@@ -154,32 +147,3 @@ def _save_thumb(image: Image.Image, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         image.save(temporary, "JPEG", quality=85)
         temporary.replace(path)
-
-
-def _check_masks(question: Question, pictures: list[Picture]) -> None:
-    """Raise PictureError where a mask among the files does not fit its picture or the others.
-
-    The colors of a clip are in all of its frames: the worker compares them before it paints.
-    """
-    numbers = count(1)
-    by_role = {
-        f"style-{next(numbers)}" if role == "style" else role: (path, picture)
-        for role, path, picture in zip(question.roles, question.files, pictures, strict=False)
-    }
-    masks, has_clip = {}, False
-    for role, (path, mask) in by_role.items():
-        if not role.endswith(MASK):
-            continue
-        file, picture = by_role[role.removesuffix(MASK)]
-        check_shape(mask.name, mask.size, picture.name, picture.size)
-        if is_clip(path):
-            has_clip = role == CONTENT_MASK and is_clip(file)
-            frame_count = picture.frames if has_clip else None
-            check_frames(mask.name, mask.frames, picture.name, frame_count)
-        else:
-            data, most = file_bytes(path), question.max_pixels
-            _, pixels, alpha = _small(path.name, data, most, _MASK_SIDE, is_mask=True)
-            masks[role] = Mask.of(path.name, pixels, alpha)
-    if masks and not has_clip:
-        style_masks = [masks.get(f"style-{number}{MASK}") for number in range(1, next(numbers))]
-        matched(masks.get(CONTENT_MASK), style_masks)
