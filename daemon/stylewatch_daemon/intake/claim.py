@@ -99,7 +99,7 @@ def claim_for(
         folder=pair.folder,
         device=device,
     )
-    return replace(claim, in_place=bool(_too_large(claim, limits)))
+    return replace(claim, in_place=bool(_refusal(claim, limits)))
 
 
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
@@ -129,7 +129,7 @@ def _safe_names(name: str) -> Iterator[str]:
     return (f"{candidate}{dot}{safe(suffix)}" for candidate in candidates(safe(stem)))
 
 
-def _too_large(claim: Claim, limits: Limits) -> str:
+def _refusal(claim: Claim, limits: Limits) -> str:
     """Return why a job is refused for the size of its files; empty if it is not.
 
     Such files are not moved: a copy of them could fill a disk.
@@ -141,7 +141,10 @@ def _too_large(claim: Claim, limits: Limits) -> str:
             excess = disk_space.excess(file.look.size, limit)
             key = " (limits.max_bytes)" if file.role == "content" else ""
             reasons.append(f"{shown(file.source.name)} {excess}{key}")
-    return "; ".join(reasons)
+    if not (reasons or claim.in_place):
+        return ""
+    reason, folder = "; ".join(reasons) or "a file is too large", claim.main.source.parent
+    return f"{reason}. Its files are still in {shown(folder)}: remove them there"
 
 
 # -- moving
@@ -156,19 +159,10 @@ def move(claim: Claim, state: StateDir, limits: Limits, step: Step) -> Taken:
     """
     folder, job = state.claims / claim.id, state.jobs / claim.id
     digests: Mapping[str, str] = {}
-    problem = ""
-    if claim.in_place:
-        reason = _too_large(claim, limits) or "a file is too large"
-        place = shown(claim.main.source.parent)
-        problem = f"{reason}. Its files are still in {place}: remove them there"
+    problem = _refusal(claim, limits) if claim.in_place else ""
     if not job.exists():
         try:
-            (folder / FILES).mkdir(parents=True, exist_ok=True)
-            if not (folder / FILE_NAME).exists():
-                save(claim, folder)
-                atomic.sync_folder(folder.parent)
-            if not claim.in_place:
-                digests = _gather(claim, folder / FILES, limits.free_bytes, step)
+            digests = _gather(claim, folder, limits.free_bytes, step)
             _commit(folder, job)
         except Exception as error:  # whatever it is, no file stays in between
             if _put_back(claim, state):
@@ -177,7 +171,6 @@ def move(claim: Claim, state: StateDir, limits: Limits, step: Step) -> Taken:
                 message = f"{shown(claim.name)} cannot be moved out of the inbox: {_why(error)}"
                 raise OutputError(message) from error
             problem = f"claiming it was cut off, and its folder is gone: {_why(error)}"
-            _commit(folder, job)
     return Taken(_kept(claim, job / FILES, digests, step), problem)
 
 
@@ -200,19 +193,23 @@ def _commit(folder: Path, job: Path) -> None:
 
 
 def _gather(claim: Claim, folder: Path, free_bytes: int, step: Step) -> Mapping[str, str]:
-    """Bring all files of a claim into `folder`; return the SHA-256 of the copied ones, by name.
+    """Write the claim into `folder`, and bring its files there.
 
-    Copies of clips leave `free_bytes` on the disk.
+    Returns the SHA-256 of the copied ones, by name. Copies of clips leave `free_bytes` on the disk.
     """
-    digests = {}
-    for file in sorted(claim.files, key=claim.leaves_inbox):  # copies first
-        target = folder / file.name
+    files, digests = folder / FILES, {}
+    files.mkdir(parents=True, exist_ok=True)
+    if not (folder / FILE_NAME).exists():
+        save(claim, folder)
+        atomic.sync_folder(folder.parent)
+    for file in () if claim.in_place else sorted(claim.files, key=claim.leaves_inbox):
+        target = files / file.name  # copies first
         if lexists(target) or (claim.leaves_inbox(file) and _rename(claim.inbox, file, target)):
             continue
         if file.look.size > LARGEST_PICTURE:
-            disk_space.check([(folder, file.look.size)], free_bytes)
+            disk_space.check([(files, file.look.size)], free_bytes)
         digests[file.name] = _copy(claim.inbox, file, target, step)
-    atomic.sync_folder(folder)
+    atomic.sync_folder(files)
     return digests
 
 
@@ -260,24 +257,30 @@ def _changed(file: File) -> InputError:
 
 
 def _put_back(claim: Claim, state: StateDir) -> bool:
-    """Put the files of a claim back into the inbox; return False if their folder there is gone.
+    """Put the files of a claim back into the inbox.
 
-    Raises StuckError if they can be put back later.
+    If their folder there is gone they become those of the job, and False is returned. Raises
+    StuckError if they can be put back later.
     """
-    folder = state.claims / claim.id
+    folder, job = state.claims / claim.id, state.jobs / claim.id
     if not folder.exists():
         return True
     try:
-        for file in claim.files:
-            if claim.leaves_inbox(file) and lexists(folder / FILES / file.name):
+        for file in filter(claim.leaves_inbox, claim.files):
+            if lexists(folder / FILES / file.name):
                 _return(claim.inbox, file, folder / FILES / file.name)
     except OSError as error:
-        if _has_no_way_back(claim):
-            return False
+        with suppress(OSError):
+            if _has_no_way_back(claim):
+                _commit(folder, job)
+                return False
         raise StuckError(
             f"{shown(claim.name)} is being moved, and {claim.inbox} cannot be written "
             f"({error.strerror or error}): its files are in {folder} until it can be"
         ) from error
+    except Exception:  # a fault of stylewatch: the job fails, with the files
+        _commit(folder, job)
+        raise
     atomic.discard(folder, state.trash)
     return True
 
@@ -325,12 +328,12 @@ def _exists(name: str, folder: int) -> bool:
 
 
 def _has_no_way_back(claim: Claim) -> bool:
-    """Return True if a folder that files came from is gone from an inbox that is still the same."""
-    try:
-        next(claim.inbox.iterdir(), None)  # which mounts it if need be
-        if claim.inbox.stat().st_dev != claim.device:
-            return False
-    except OSError:
+    """Return True if a folder that files came from is gone from an inbox that is still the same.
+
+    Raises OSError if the inbox cannot be read.
+    """
+    next(claim.inbox.iterdir(), None)  # which mounts it if need be
+    if claim.inbox.stat().st_dev != claim.device:
         return False
     try:
         for file in filter(claim.leaves_inbox, claim.files):
@@ -396,10 +399,9 @@ def remove_originals(kept: Kept) -> frozenset[str]:
     """
     inbox = Path(kept.inbox)
     known = {Path(file.path): file.look for file in kept.files}
-    looks = {path: _look_in_inbox(inbox, path) for path in known}
-    there = [path for path, seen in looks.items() if seen is not None]
+    there = {path: seen for path in known if (seen := _look_in_inbox(inbox, path)) is not None}
     changed = [
-        path for path in there if looks[path] != known[path] or is_being_written(inbox, path)
+        path for path, seen in there.items() if seen != known[path] or is_being_written(inbox, path)
     ]
     for path in () if changed else there:
         with suppress(FileNotFoundError), folder_of(inbox, path) as folder:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
@@ -58,6 +59,8 @@ class Inbox:
         self.incomplete: list[Pair] = []
         self.trouble: dict[str, str] = {}
         """Reasons why pairs could not be claimed, by name."""
+        self.notes: list[str] = []
+        """Lines about the skipped paths."""
         self._known = _Known(self.path, settings, ledger)
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
@@ -142,7 +145,7 @@ class Inbox:
             return {}
 
     def _note_skipped(self, skipped: Mapping[Path, str]) -> None:
-        """Report the skipped paths that are new, each with its reason."""
+        """Note the skipped paths, each in a line, and report those that are new."""
         new = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
         for path in new[:MAX_NOTES]:
@@ -150,18 +153,15 @@ class Inbox:
         if len(new) > MAX_NOTES:
             more = f"{len(new) - MAX_NOTES:,} more of what is in it"
             self._reporter.ignored(self.path, more)
-
-    @property
-    def notes(self) -> list[str]:
-        """The skipped paths, each in a line."""
-        skipped = [(path, why) for path, why in self._skipped.items() if path != self.path]
-        notes = [
-            f"{shortened(path.relative_to(self.path))} is skipped: {reason}"
-            for path, reason in sorted(skipped)[:MAX_NOTES]
+        lines = [
+            f"{shortened(path.relative_to(self.path))} is skipped: {skipped[path]}"
+            for path in sorted(skipped)
+            if path != self.path
         ]
-        if len(skipped) > MAX_NOTES:
-            notes.append(f"{len(skipped) - MAX_NOTES:,} more are skipped in {shown(self.path)}")
-        return notes
+        self.notes = lines[:MAX_NOTES]
+        if len(lines) > MAX_NOTES:
+            more = f"{len(lines) - MAX_NOTES:,} more are skipped in {shown(self.path)}"
+            self.notes.append(more)
 
     # -- claiming
 
@@ -218,46 +218,53 @@ class Inbox:
 class _Known:
     """What pairing asks about the files of an inbox: earlier jobs, and what each job.yaml is for.
 
-    It is asked at each scan, so the answers are kept while the files are there.
+    It asks at each scan, so answers are kept while the file or folder is there and looks the same.
     """
 
     def __init__(self, inbox: Path, settings: ServiceSettings, ledger: Ledger) -> None:
         self._inbox, self._settings, self._ledger = inbox, settings, ledger
-        self._files: Mapping[Path, Look] = {}
-        self._used: dict[Path, bool] = {}
-        self._taken: dict[Path, set[str]] = {}
-        self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
+        self._looks: Mapping[Path, Look | None] = {}
+        self._answers: dict[tuple[str, Path, Look | None], Any] = {}
 
     def update(self, listing: Listing) -> None:
-        """Drop what was known of what is gone, or of a job.yaml that has changed."""
-        self._files = files = listing.files
-        folders = {self._inbox, *listing.folders}
-        self._used = {style: used for style, used in self._used.items() if style in files}
-        self._taken = {path: names for path, names in self._taken.items() if path in folders}
-        self._sides = {key: side for key, side in self._sides.items()
-                       if key[0] is None or files.get(key[0]) == key[1]}  # fmt: skip
+        """Keep the answers that still hold."""
+        self._looks = {**dict.fromkeys((self._inbox, *listing.folders)), **listing.files}
+        self._answers = {
+            (what, path, look): answer
+            for (what, path, look), answer in self._answers.items()
+            if path in self._looks and self._looks[path] == look
+        }
+
+    def _ask(self, what: str, path: Path, ask: Callable[[Path], Any]) -> Any:
+        key = what, path, self._looks.get(path)
+        if key not in self._answers:
+            self._answers[key] = ask(path)
+        return self._answers[key]
 
     def add(self, claim: Claim) -> None:
         """Note that a job was made."""
         main = claim.main.source
-        self._taken.get(main.parent, set()).add(main.name)
-        styles = [file.source for file in claim.files if file.role == "style" and not file.own]
-        self._used |= dict.fromkeys(styles, True)
+        self._answers.get(("taken", main.parent, None), set()).add(main.name)
+        for file in claim.files:
+            if file.role == "style" and not file.own:
+                self._answers["used", file.source, file.look] = True
 
     def is_used(self, style: Path) -> bool:
         """Return whether jobs were made with this style of an album."""
-        if style not in self._used:
-            name = self._name_of(style.parent)
-            self._used[style] = self._ledger.has_used(str(self._inbox), name, style)
-        return self._used[style]
+        return bool(self._ask("used", style, self._has_used))
 
-    def taken_from(self, folder: Path) -> set[str]:
+    def _has_used(self, style: Path) -> bool:
+        return self._ledger.has_used(str(self._inbox), self._name_of(style.parent), style)
+
+    def taken_from(self, folder: Path) -> Collection[str]:
         """Return the names of the main files that jobs were made of, directly in `folder`."""
-        if folder not in self._taken:
-            sources = self._ledger.main_sources(str(self._inbox), self._name_of(folder))
-            parts = (source.rpartition("/") for source in sources)
-            self._taken[folder] = {name for parent, _, name in parts if parent == str(folder)}
-        return self._taken[folder]
+        names: set[str] = self._ask("taken", folder, self._taken_names)
+        return names
+
+    def _taken_names(self, folder: Path) -> set[str]:
+        sources = self._ledger.main_sources(str(self._inbox), self._name_of(folder))
+        parts = (source.rpartition("/") for source in sources)
+        return {name for parent, _, name in parts if parent == str(folder)}
 
     def _name_of(self, folder: Path) -> str:
         """Return the name that all names of jobs in `folder` begin with."""
@@ -266,17 +273,15 @@ class _Known:
 
     def side_of(self, job_file: Path | None) -> Side | None:
         """Return the one side that a job with this job.yaml is for; None if it needs both."""
-        key = job_file, None if job_file is None else self._files.get(job_file)
-        if key not in self._sides:
-            self._sides[key] = self._read_side(job_file)
-        return self._sides[key]
+        side: Side | None = self._ask("side", job_file or self._inbox, self._read_side)
+        return side
 
-    def _read_side(self, job_file: Path | None) -> Side | None:
-        if job_file is None:
+    def _read_side(self, path: Path) -> Side | None:
+        if path == self._inbox:
             return only_side(self._settings, None)
         with (
             suppress(OutputError),  # a folder was replaced by a link
-            folder_of(self._inbox, job_file) as folder,
+            folder_of(self._inbox, path) as folder,
         ):
-            return only_side(self._settings, job_file, folder)
+            return only_side(self._settings, path, folder)
         return None

@@ -99,11 +99,9 @@ class Intake:
     def recover(self) -> None:
         """Forget the pairs whose claim had not begun: they are found again in their inbox."""
         for job in self._ledger.in_state(State.CLAIMED):
-            folder = self._state.claims / job.id
-            files = folder / claims.FILES
             # the claim is written before files are taken
-            has_begun = (folder / claims.FILE_NAME).exists() or (self._state.jobs / job.id).exists()
-            if not (has_begun or (files.is_dir() and any(files.iterdir()))):
+            taken = (self._state.claims / job.id).rglob("[!.]*")
+            if not ((self._state.jobs / job.id).exists() or any(map(Path.is_file, taken))):
                 self._jobs.post(job.id, PutBack())
         self._jobs.commit()
 
@@ -175,12 +173,11 @@ class Intake:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
         self._report_trouble()
         self._take_verdicts()
-        being_copied = [live.claim for live in self._claiming if live.is_busy and live.claim]
-        copied = {file.source for claim in being_copied for file in claim.files}
+        claims = [live.claim for live in self._claiming if live.claim is not None]
+        copied = {file.source for claim in claims for file in claim.files}
         for inbox in self.inboxes:
-            of_inbox = [live for live in self._claiming
-                        if live.claim is not None and live.claim.inbox == inbox.path]  # fmt: skip
-            for _ in range(AHEAD - len(of_inbox)):
+            in_work = sum(1 for claim in claims if claim.inbox == inbox.path)
+            for _ in range(AHEAD - in_work):
                 if (pair := inbox.next_pair(copied)) is None:
                     break
                 if (claim := self._found(inbox, pair)) is not None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.model import Input, Role, is_id, is_role
+from stylewatch_daemon.base.model import Input, Role, is_role
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
 
@@ -69,7 +69,7 @@ class Claim:
     `in_place`: the job is refused without moving its files, as one is too large.
     """
 
-    id: Annotated[str, _that(is_id, "no job has such an id")]
+    id: str
     name: str
     inbox: Absolute
     outbox: Absolute
