@@ -1,7 +1,7 @@
 """Swap files, folders and links while they are in use: `python -m tests.e2e.swaps 1000`.
 
 A thread keeps replacing parts of an inbox or an outbox by links to a folder outside, and back.
-Meanwhile pairs are claimed and given back, files are published, archived, linked and refused, and
+Meanwhile pairs are claimed and put back, files are published, archived, linked and refused, and
 listed files are removed. Nothing outside may be read, moved, written or removed.
 """
 
@@ -22,7 +22,7 @@ from tests.daemon.world import do_nothing, make_inbox
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files.permissions import OPEN
-from stylewatch_daemon.intake.claim import claim_for, give_back, kept_files, move, remove_originals
+from stylewatch_daemon.intake.claim import claim_for, move, remove_folder, remove_originals
 from stylewatch_daemon.intake.pairing import pair
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -104,11 +104,11 @@ def swapping(*pairs: tuple[Path, Path]) -> Iterator[None]:
 
 
 def claim(root: Path, rounds: int, outside: Path) -> int:
-    """Claim pairs; then give them back, or remove the originals; return how many were claimed."""
+    """Claim pairs, and remove the originals; return how many were claimed."""
     state, done = StateDir(root / "state"), 0
     state.make()
     inbox = make_inbox(root / "in", root / "out", "archive")
-    trip = inbox.path / "trip"
+    trip, limits = inbox.path / "trip", Limits(free_bytes=0)
     for number in range(rounds):
         trip.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
@@ -117,14 +117,12 @@ def claim(root: Path, rounds: int, outside: Path) -> int:
         with swapping((trip, outside), (trip / "content.jpg", outside / "content.jpg")):
             for turn, complete in enumerate(pair(inbox.path, files, {}).complete * TRIES):
                 with suppress(OSError, InputError):
-                    taken = claim_for(complete, files, inbox, f"{number}-{turn}", Limits())
-                    if move(taken, state, 0, do_nothing):
-                        continue
-                    done += 1
-                    if number % 2:
-                        give_back(taken, state)
-                    elif kept := kept_files(taken, state.files(taken.id), ()):
-                        remove_originals(kept, taken.folder)
+                    taken = claim_for(complete, files, inbox, f"{number}-{turn}", limits)
+                    kept, problem = move(taken, state, limits, do_nothing)
+                    done += not problem
+                    if kept is not None:
+                        remove_originals(kept)
+                    remove_folder(taken)
         rmtree(inbox.path, ignore_errors=True)
     return done
 

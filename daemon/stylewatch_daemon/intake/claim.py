@@ -372,22 +372,20 @@ def _kept(claim: Claim, folder: Path, digests: Mapping[str, str], step: Step) ->
     return Kept(claim.key, str(claim.main.source), str(claim.inbox), doomed, tuple(files))
 
 
-def touched(kept: Kept, pair: Pair, looks: Mapping[Path, Look]) -> dict[Path, Look] | None:
-    """Return the files of a pair of which nothing but the time changed since they were claimed.
+def touched(kept: Kept, pair: Pair, looks: Mapping[Path, Look]) -> Kept | None:
+    """Return `kept` as its files look now, if nothing but their times changed since the claim.
 
     Returns None if the pair has other files, or if one has certainly changed.
     """
-    own = {path: looks[path] for path in pair.files
+    own = {str(path): looks[path] for path in pair.files
            if path in looks and (path == pair.main or path not in pair.shared)}  # fmt: skip
-    known = {Path(file.path): file for file in kept.files}
-    if known.keys() != own.keys():
+    if own.keys() != {file.path for file in kept.files}:
         return None
-    changed = {path: own[path] for path, file in known.items() if file.look != own[path]}
-    for path, seen in changed.items():
-        file = known[path]
-        if not file.sha256 or (seen.inode, seen.size) != (file.inode, file.size):
+    files = tuple(replace(file, mtime_ns=own[file.path].mtime_ns) for file in kept.files)
+    for before, now in zip(kept.files, files, strict=True):
+        if now.look != own[now.path] or (now != before and not now.sha256):
             return None
-    return changed
+    return replace(kept, files=files)
 
 
 def remove_originals(kept: Kept) -> frozenset[str]:

@@ -61,7 +61,7 @@ class Inbox:
         """Reasons why pairs could not be claimed, by name."""
         self.notes: list[str] = []
         """Lines about the skipped paths."""
-        self._known = _Known(self.path, settings, ledger)
+        self.known = Known(self.path, settings, ledger)
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
         self._retry_at: dict[Path, float] = {}
@@ -109,7 +109,7 @@ class Inbox:
                 log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
     def _find_pairs(self) -> None:
-        self.files, known = self._listing.files, self._known
+        self.files, known = self._listing.files, self.known
         known.update(self._listing)
         self._retry_at = {path: at for path, at in self._retry_at.items() if path in self.files}
         default = self._default_styles()
@@ -122,16 +122,15 @@ class Inbox:
         if reason := self._listing.skipped.get(self.path):
             self.trouble[shown(self.path)] = f"the inbox is skipped: {reason}"
         self.incomplete = [
-            pair for pair in ready.incomplete if pair.changing or not self._is_taken(pair)
+            pair
+            for pair in ready.incomplete
+            if pair.changing or not (pair.files and self._is_claimed(pair, self.files))
         ]
-        pending = [pair for pair in ready.complete if not self._is_taken(pair)]
+        pending = [pair for pair in ready.complete if not self._is_claimed(pair, self.files)]
         if pending:  # else the pictures stay where they are
             self._mount_guard.check(self.outbox)
             Outbox(self.outbox).probe()
         self.pending.extend(pending)
-
-    def _is_taken(self, pair: Pair) -> bool:
-        return bool(pair.files) and self._is_claimed(pair, self.files)
 
     def _default_styles(self) -> Mapping[str, Path]:
         """Return the default styles: none if they cannot be read, as most pairs need none."""
@@ -180,10 +179,6 @@ class Inbox:
                 return pair
         return None
 
-    def claimed(self, claim: Claim) -> None:
-        """Note that a pair became a job."""
-        self._known.add(claim)
-
     def not_claimed(self, name: str, main: Path, error: Exception) -> None:
         """Note why the pair called `name` could not be claimed now."""
         if isinstance(error, OSError):
@@ -215,7 +210,7 @@ class Inbox:
         return is_being_written(self.path, path)
 
 
-class _Known:
+class Known:
     """What pairing asks about the files of an inbox: earlier jobs, and what each job.yaml is for.
 
     It asks at each scan, so answers are kept while the file or folder is there and looks the same.

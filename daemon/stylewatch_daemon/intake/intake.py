@@ -4,8 +4,7 @@ Inboxes take turns, and few jobs are claimed at a time: a single picture need no
 five hundred that came before it into another inbox.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import InspectionClient
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
-from stylewatch_daemon.jobs.jobs import Jobs, job_of
+from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Effect,
     Found,
@@ -30,10 +29,9 @@ from stylewatch_daemon.jobs.lifecycle import (
     OriginalsChanged,
     PutBack,
 )
-from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.writer import Kept, LedgerWriter
+from stylewatch_daemon.ledger.writer import Kept
 from stylewatch_daemon.outbox.ending import changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
@@ -116,7 +114,7 @@ class Intake:
         self.scan_seconds = self._scanned - began
         if self._clock() - self._removed_at >= REMOVE_EVERY_S:
             self._removed_at = self._clock()
-            keys = {live.claim.key for live in self._claiming if live.claim is not None}
+            keys = {claim.key for claim in self._claims}
             doomed = [kept for kept in self._ledger.doomed() if kept.key not in keys]
             if not doomed:
                 self._stuck.clear()
@@ -137,35 +135,27 @@ class Intake:
 
         A file is the same if its name, inode and size are, and its time or its content is.
         """
-        claimed = (live.claim for live in self._claiming if live.claim is not None)
-        if any(claim.key == pair.key and claim.inbox in pair.main.parents for claim in claimed):
+        if any(each.key == pair.key and each.inbox in pair.main.parents for each in self._claims):
             return True
         kept = self._ledger.kept(pair.key)
-        touched = None if kept is None else claiming.touched(kept, pair, looks)
-        if kept is not None and touched:
-            self._compare(kept, touched)
-        return touched is not None
+        now = None if kept is None else claiming.touched(kept, pair, looks)
+        if kept is not None and now is not None and now != kept:
+            self._compare(kept, now)
+        return now is not None
 
-    def _compare(self, kept: Kept, touched: Mapping[Path, Look]) -> None:
+    def _compare(self, kept: Kept, now: Kept) -> None:
         """Hash files of which only the time changed: a changed one makes its pair a new one."""
-        known = {Path(file.path): file for file in kept.files}
+        files = [file for file in now.files if file not in kept.files]
 
         def work(step: Step) -> bool:
-            return all(atomic.digest(path, step=step) == known[path].sha256 for path in touched)
+            return all(atomic.digest(file.path, step=step) == file.sha256 for file in files)
 
         def done(is_same: bool | Exception) -> None:
-            files = {path: replace(known[path], mtime_ns=touched[path].mtime_ns)
-                     for path in touched}  # fmt: skip
-            now = replace(kept, files=tuple((known | files).values()))
-
-            def write(ledger: LedgerWriter) -> None:
-                ledger.keep(now) if is_same is True else ledger.forget(kept.main)
-
             if not isinstance(is_same, OSError):
-                self._jobs.post("", None, write)
+                self._jobs.post("", None, _record(kept.main, now if is_same is True else None))
                 self._request_scan()
 
-        self._mover.do(work, done, sum(seen.size for seen in touched.values()))
+        self._mover.do(work, done, sum(file.size for file in files))
 
     # -- claiming
 
@@ -173,7 +163,7 @@ class Intake:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
         self._report_trouble()
         self._take_verdicts()
-        claims = [live.claim for live in self._claiming if live.claim is not None]
+        claims = self._claims
         copied = {file.source for claim in claims for file in claim.files}
         for inbox in self.inboxes:
             in_work = sum(1 for claim in claims if claim.inbox == inbox.path)
@@ -240,13 +230,8 @@ class Intake:
             if not claim.is_copy:
                 self._reporter.claimed(job.name)
                 for inbox in self._inbox_of(claim):
-                    inbox.claimed(claim)
-            kept, main = result.kept, str(claim.main.source)
-
-            def write(ledger: LedgerWriter) -> None:
-                ledger.forget(main) if kept is None else ledger.keep(kept)
-
-            also = None if claim.is_copy else write
+                    inbox.known.add(claim)
+            also = None if claim.is_copy else _record(str(claim.main.source), result.kept)
             self._jobs.post(job.id, Moved(result.problem), also)
             return
         now = self._claimed_job(job.id)
@@ -341,15 +326,17 @@ class Intake:
                 title = self._jobs.title(job_id) if job_id else shown(kept.inbox)
                 self._reporter.input_changed(title, changed_after_copy(name))
             event = OriginalsChanged(result) if result else None
-            self._jobs.post(job_id, event, lambda ledger: ledger.forget(kept.main))
+            self._jobs.post(job_id, event, _record(kept.main, None))
 
         self._mover.do(work, done)
 
     # -- state, for the main loop and the status
 
     @property
-    def _claiming(self) -> Iterator[Live]:
-        return (live for live in self._jobs.live.values() if live.is_claiming)
+    def _claims(self) -> list[Claim]:
+        """The claims of the jobs that are being claimed."""
+        lives = self._jobs.live.values()
+        return [live.claim for live in lives if live.is_claiming and live.claim is not None]
 
     def _inbox_of(self, claim: Claim) -> list[Inbox]:
         return [inbox for inbox in self.inboxes if inbox.path == claim.inbox]
@@ -362,7 +349,8 @@ class Intake:
     @property
     def is_claiming(self) -> bool:
         """True if jobs are being moved or inspected, or wait to be."""
-        return self.has_more or any(live.is_busy for live in self._claiming)
+        lives = self._jobs.live.values()
+        return self.has_more or any(live.is_claiming and live.is_busy for live in lives)
 
     @property
     def has_more(self) -> bool:
@@ -390,3 +378,8 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
+
+
+def _record(main: str, kept: Kept | None) -> Also:
+    """Return what records the files of a pair that stay in the inbox; None: there are none."""
+    return lambda ledger: ledger.forget(main) if kept is None else ledger.keep(kept)

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
-from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
 
@@ -156,37 +154,28 @@ def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     assert (world.work(), world.loop.intake.has_more) == ([], False)
 
 
-def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: Path) -> None:
-    styles = tmp_path / "styles"
-    fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
-    (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
-    world = World(tmp_path, default_style="all", styles=styles)
-    for number in range(2):
-        fill(world.inbox, "photo.jpg")
-        with world.apart(number == 1):
-            assert sorted(world.work() + world.work()) == ["photo-night", "photo-wave"]
-        assert tree(world.inbox) == {}
-
-
-def test_the_last_job_with_a_picture_takes_it_only_after_the_others_have_copied_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_the_last_takes_it(
+    tmp_path: Path,
 ) -> None:
-    fill(tmp_path, "styles/night.jpg", "styles/wave.jpg")
-    world = World(tmp_path, default_style="all", styles=tmp_path / "styles")
-    fill(world.inbox, "photo.jpg")
-
     def broken(source: object, *args: Any) -> str:
         if source == "photo.jpg":
             raise OSError(errno.EIO, "Input/output error")
         return copy(source, *args)
 
     copy: Callable[..., str] = atomic.copy
-    with monkeypatch.context() as patch:
-        patch.setattr(atomic, "copy", broken)
-        assert (world.work(), world.work()) == ([], [])
-    assert "Input/output error" in world.reasons[0][1]
-    world.wait(60)
-    assert sorted(world.work()) == ["photo-night", "photo-wave"]
+    styles = tmp_path / "styles"
+    fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
+    (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
+    world = World(tmp_path, default_style="all", styles=styles)
+    for number in range(2):
+        fill(world.inbox, "photo.jpg")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(atomic, "copy", broken)
+            assert (world.work(), world.work()) == ([], []), "others must have copied it"
+        world.wait(60)
+        with world.apart(number == 1):
+            assert sorted(world.work() + world.work()) == ["photo-night", "photo-wave"]
+        assert tree(world.inbox) == {}
 
 
 # Files without an end
@@ -209,17 +198,6 @@ def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
     world.wait(world.settings.watch.truncated_s)
     assert (world.work(), world.loop.intake.awaits_rest) == (["b"], False)
     assert tree(world.inbox) == {}
-
-
-def test_pictures_wait_for_the_style_of_their_album_until_it_is_whole(world: World) -> None:
-    fill(world.inbox, "al/1.jpg", "al/2.jpg")
-    (world.inbox / "al/style.jpg").write_bytes(ZEROS)
-    assert (world.work(), world.states) == ([], {})
-    assert {reason.partition(":")[0] for reason in world.waiting_for.values()} == {
-        "the rest of style.jpg"
-    }
-    (world.inbox / "al/style.jpg").write_text("longer than it was before")
-    assert sorted(world.work()) == ["al/1", "al/2"]
 
 
 # Inputs that stay in the inbox
@@ -427,23 +405,3 @@ def test_originals_stay_until_the_copies_are_inspected(world: World) -> None:
         world.inspector.silent = False
         run_jobs(world.loop)
     assert tree(world.inbox) == {}
-
-
-def test_a_full_ledger_delays_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(connection: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    world.drop("a")
-    world.inspector.silent = True
-    world.work()
-    world.inspector.silent = False
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, "commit", full)
-        for _ in range(2):
-            world.loop.round()
-        assert [what for what, _ in world.reasons] == ["the ledger"]
-        assert "disk is full" in world.trouble["the ledger"]
-    assert world.states == {"a": "claimed"}
-    world.wait(60)
-    run_jobs(world.loop)
-    assert (world.states, world.trouble) == ({"a": "queued"}, {})

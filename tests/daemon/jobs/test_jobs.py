@@ -295,8 +295,8 @@ def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: JobsWor
 
 # -- kills
 
-ENDS = {"good": "done", "bad": "refused", "half": "", "stop": "canceled"}
-"""How pairs end; `half` is given back to the inbox."""
+ENDS = {"good": "done", "bad": "refused", "stop": "canceled"}
+"""How pairs end."""
 
 
 def cancel(world: JobsWorld, job: str, *_: object) -> None:
@@ -344,12 +344,12 @@ def test_killed_at_any_change_the_next_start_ends_as_if_nothing_had_happened(
     expected: dict[str, Any] = {}
     for change in count(0, every):
         world = JobsWorld(tmp_path / str(change), after, truncated_s=1000, rescan_s=0)
-        world.inspector.says = {"bad/style": "style.jpg is no picture", "half/content": "cut off"}
+        world.inspector.says = {"bad/style": "style.jpg is no picture"}
         world.drop(*pairs)
         with mounts(*((world.inbox, world.outbox, world.state.root) if is_mounted else ())):
             if change == 0:
                 expected = finish(world)
-                assert expected["counts"] == {ENDS[name]: 1 for name in pairs if ENDS[name]}
+                assert expected["counts"] == {ENDS[name]: 1 for name in pairs}
                 assert expected["left"] == set()
                 continue
             with killed_at(change) as was_killed:
