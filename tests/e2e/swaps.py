@@ -108,7 +108,7 @@ def claim(root: Path, rounds: int, outside: Path) -> int:
     state, done = StateDir(root / "state"), 0
     state.make()
     inbox = make_inbox(root / "in", root / "out", "archive")
-    trip, limits = inbox.path / "trip", Limits(free_bytes=0)
+    trip, limits = inbox.path / "trip", Limits()
     for number in range(rounds):
         trip.mkdir(parents=True, exist_ok=True)
         for name in NAMES:

@@ -274,7 +274,8 @@ class Intake:
         """
         live, claim = self._jobs.known(job.id), self._jobs.claim_of(job)
         problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
-        if problem and job.id not in self._inspect_again and not claim.is_copy:
+        is_first = job.id not in self._inspect_again and not verdict.is_final
+        if problem and is_first and not claim.is_copy:
             self._inspect_again[job.id] = self._clock() + self._settings.watch.quiet_s
             live.is_busy = True
             self.stable = False  # so that the next scan is soon

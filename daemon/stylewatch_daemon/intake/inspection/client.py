@@ -146,7 +146,7 @@ class InspectionClient:
             return Inspected(question.job)
         advice = "make it smaller or shorter, or save it in another format"
         reason = f"{error}, and failed {TRIES} times: {advice}"
-        return Inspected(question.job, reason=reason, cause=Cause.PICTURE)
+        return Inspected(question.job, reason=reason, cause=Cause.PICTURE, is_final=True)
 
     def _ask_again(self, question: Question, why: NotNow | None) -> None:
         """Queue a question once more, after a pause if the machine is short of something."""

@@ -43,6 +43,8 @@ class Inspected:
     """Those of a job that can be painted; none if the process could not inspect any."""
     reason: str = ""
     cause: Cause | None = None
+    is_final: bool = False
+    """True if the picture need not be inspected once more: it was tried several times."""
 
 
 @dataclass(frozen=True)
