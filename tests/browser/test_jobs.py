@@ -3,7 +3,7 @@
 import re
 
 from playwright.sync_api import Page, expect
-from tests.browser.site import Site, until
+from tests.browser.site import Site
 from tests.browser.viewer import Windows, drop, finished, give_pair, running, see, see_stages, start
 
 
@@ -52,21 +52,13 @@ def test_a_wrong_option_is_reported_at_the_form_which_keeps_the_pictures(
     see(finished(page, "by-hand").get_by_role("img"))
 
 
-def test_an_incomplete_pair_is_canceled_after_a_question(page: Page, site: Site) -> None:
-    (site.root / "inbox/lone.content.jpg").write_bytes(site.sea.read_bytes())
+def test_an_incomplete_pair_is_shown_until_its_files_are_removed(page: Page, site: Site) -> None:
+    path = site.root / "inbox/lone.content.jpg"
+    path.write_bytes(site.sea.read_bytes())
     pair = page.get_by_role("region", name="Incomplete").get_by_role("listitem")
     expect(pair).to_contain_text("waits for a style picture")
-    cancel = page.get_by_role("button", name="Cancel lone")
-    page.once("dialog", lambda dialog: dialog.dismiss())
-    cancel.click()
-    expect(pair).to_be_visible()
-    page.once("dialog", lambda dialog: dialog.accept())
-    cancel.click()
+    path.unlink()
     expect(page.get_by_role("region", name="Incomplete")).to_have_count(0)
-    until((site.root / "outbox/_refused/lone/reason.txt").exists)
-    page.get_by_role("link", name="Gallery", exact=True).click()
-    page.get_by_role("link", name=re.compile("canceled")).click()
-    expect(page.get_by_role("article")).to_contain_text("lone")
 
 
 def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:

@@ -281,11 +281,9 @@ for title in REFUSED:
 GOOD = "the id of a job that is done"
 REQUESTS: dict[str, dict[str, Any]] = {
     "cancel": {"job": GOOD},
-    "cancel_incomplete": {"name": "x"},
     "finish": {"job": GOOD},
     "dismiss": {"jobs": [GOOD], "until": ""},
     "retry": {"job": GOOD, "new": "x", "settings": {}, "from_stage": 4, "without": [], "added": []},
-    "submitted": {"inbox": "in", "name": "x"},
     "resume": {},
     "delete": {"job": "x"},
     "explode": {},

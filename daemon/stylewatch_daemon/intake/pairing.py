@@ -193,10 +193,10 @@ class _Folder:
     named: dict[str, _Parts] = field(default_factory=dict)
     """By the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
-    live_photos: list[Path] = field(default_factory=list)
-    """Short clips that phones put beside a picture, under the same name."""
     masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
+    skipped: dict[Path, str] = field(default_factory=dict)
+    """Files that belong to no picture, with the reason."""
 
 
 def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Folder:
@@ -216,8 +216,12 @@ def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Fo
     if clips := [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]:
         known = (*folder.pictures, *map(Path, taken_from(path)))
         stills = {file.stem.casefold() for file in known if _suffix(file) in PICTURE_SUFFIXES}
-        folder.live_photos = [file for file in clips if file.stem.casefold() in stills]
-        folder.pictures = [file for file in folder.pictures if file not in folder.live_photos]
+        live_photos = [file for file in clips if file.stem.casefold() in stills]
+        folder.pictures = [file for file in folder.pictures if file not in live_photos]
+        folder.skipped |= dict.fromkeys(live_photos, LIVE_PHOTO)
+    stems = {picture.stem.casefold() for picture in folder.pictures}
+    without = (mask for stem, mask in folder.masks.items() if stem not in stems)
+    folder.skipped |= dict.fromkeys(without, NO_PICTURE)
     return folder
 
 
@@ -259,15 +263,11 @@ class _Inbox:
 
     def skipped_in(self, folder: _Folder) -> dict[Path, str]:
         """Return the files of a folder that belong to no pair, with the reason."""
-        own, pictures = folder.own, {path.stem.casefold() for path in folder.pictures}
-        skipped = dict.fromkeys(folder.live_photos, LIVE_PHOTO)
-        for stem, mask in folder.masks.items():
-            if stem not in pictures:
-                skipped[mask] = NO_PICTURE
+        own = folder.own
         has_sides = own.of("style") or own.of("content")
-        if not has_sides and (folder.path == self.path or self._album_of(folder.path)):
-            skipped |= dict.fromkeys(own.all_but_content, NO_JOB)
-        return skipped
+        if has_sides or not (folder.path == self.path or self._album_of(folder.path)):
+            return folder.skipped
+        return folder.skipped | dict.fromkeys(own.all_but_content, NO_JOB)
 
     def _is_job(self, own: _Parts) -> bool:
         """Return whether a folder with these files is one job, and no album."""

@@ -21,12 +21,7 @@ IGNORED = (
 """Names of files and folders that browsers, editors, sync tools and systems make for themselves;
 `.*` includes those of rsync and Syncthing."""
 
-_SPECIAL_FILES = (
-    (stat.S_ISLNK, "a link, and links are not followed"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
+_LINK = "a link, and links are not followed"
 _HAS_REFUSED = (
     "an outbox keeps refused jobs in a folder of this name; move their folders out of it to "
     "paint them again"
@@ -96,8 +91,8 @@ class _Walk:
             elif stat.S_ISREG(entry.st_mode):
                 self.files[path] = look_of(entry, self._lasting)
             else:
-                kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(entry.st_mode))
-                self.skipped[path] = next(kinds, "not a regular file")
+                is_link = stat.S_ISLNK(entry.st_mode)
+                self.skipped[path] = _LINK if is_link else "not a regular file"
 
     def _reason_to_skip(self, folder: Path, status: os.stat_result, depth: int) -> str:
         if depth > DEPTH:

@@ -31,19 +31,14 @@ def complete(files: str, default: dict[str, Path] | None = None) -> dict[str, Pa
     return {job.name: job for job in paired(files, default).complete}
 
 
-def test_a_folder_with_content_and_style_is_a_job() -> None:
-    (job,) = complete("a/Content.JPG a/STYLE-1.jpg a/init.png a/content.Mask.png a/job.YML a/b.txt"
-                      ).values()  # fmt: skip
-    folder = INBOX / "a"
-    assert (job.name, job.folder, job.job_file) == ("a", folder, folder / "job.YML")
-    assert (job.main, job.styles) == (folder / "Content.JPG", (folder / "STYLE-1.jpg",))
-    assert job.masks == {"content-mask": folder / "content.Mask.png"}
-    assert job.init == folder / "init.png"
-
-
 @pytest.mark.parametrize(
     ("files", "jobs"),
     [
+        ("a/Content.JPG a/STYLE-1.jpg a/init.png a/content.Mask.png a/job.YML a/b.txt",
+         {"a": "Content.JPG STYLE-1.jpg init.png content.Mask.png job.YML"}),
+        # in Unicode the dotted capital I is the same as an i without case
+        ("a/CONTENT.JPG a/STYLE.JPG a/İNİT.PNG a/style-٣.png",
+         {"a": "CONTENT.JPG STYLE.JPG"}),
         ("j/content.jpg j/style-10.jpg j/style-2.jpg j/style.jpg",
          {"j": "content.jpg style.jpg style-2.jpg style-10.jpg"}),
         ("x.content.jpg X.style.jpg x.style-2.jpg x.job.yaml y.content.jpg",
@@ -69,6 +64,8 @@ def test_a_folder_with_content_and_style_is_a_job() -> None:
 def test_names_and_folders_say_what_belongs_together(files: str, jobs: dict[str, str]) -> None:
     pairs = complete(files).items()
     assert {name: " ".join(path.name for path in job.files) for name, job in pairs} == jobs
+    for name, job in pairs:
+        assert job.folder == (INBOX / name if job.content == INBOX / name / job.main.name else None)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +123,6 @@ def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> N
     assert list(complete("sea.jpg", styles)) == ["sea-a_b", "sea-a_b-2"]
     names = list(complete(f"{'夏' * 50}.jpg", STYLES))
     assert [name.rpartition("-")[2] for name in names] == ["night", "wave"]
-
-
-@pytest.mark.parametrize("folder", ["", "al/style.jpg "])
-def test_the_last_of_the_pictures_with_one_mask_takes_it(folder: str) -> None:
-    mask = INBOX / folder[:3] / "sea.mask.png"
-    files = f"{folder}{folder[:3]}sea.jpg {folder[:3]}Sea.png {folder[:3]}sea.mask.png"
-    jobs = {job.main.name: job for job in paired(files, {"wave": STYLES["wave"]}).complete}
-    assert all(job.masks == {"content-mask": mask} for job in jobs.values())
-    assert [name for name, job in jobs.items() if mask not in job.shared] == ["sea.jpg"]
 
 
 def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
@@ -206,12 +194,6 @@ def test_what_was_left_out_stays_so_after_the_job_was_taken(
     assert " ".join(job.name for job in pairing.complete) == jobs
 
 
-def test_letters_that_only_resemble_those_of_a_part_name_none() -> None:
-    """In Unicode the dotted capital I is the same as an i without case."""
-    (job,) = complete("a/CONTENT.JPG a/STYLE.JPG a/İNİT.PNG a/style-٣.png").values()
-    assert [path.name for path in job.files] == ["CONTENT.JPG", "STYLE.JPG"]
-
-
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
     skipped = {
@@ -247,7 +229,13 @@ def test_no_content_is_left_out_and_no_file_taken_twice(
     assert not [path for path in left if path.name == "1.jpg" and path.parent not in contents]
     assert not {path for job in pairing.complete for path in job.files} & pairing.skipped.keys()
     own = [path for job in pairs for path in job.files if path not in job.shared]
-    assert len(own) == len(set(own))
+    assert len(own) == len(set(own)), "no file is taken twice"
+    assert not [
+        path
+        for job in pairs
+        for path in job.files
+        if path.name.startswith("1.") and path not in own
+    ], "the last job takes it"
     assert len({job.key for job in pairs}) == len(pairs)
     assert all(job.waits_for for job in pairing.incomplete)
     assert all(job.content and job.styles and not job.waits_for for job in pairing.complete)

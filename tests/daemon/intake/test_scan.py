@@ -51,7 +51,7 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     assert {path.name: reason for path, reason in listing.skipped.items()} == {
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
-        "pipe.jpg": "a pipe",
+        "pipe.jpg": "not a regular file",
         "sea": "it has a receipt.json, as the output of a finished job has",
         "mounted": "it is the outbox",
         "_Refused": "an outbox keeps refused jobs in a folder of this name; "

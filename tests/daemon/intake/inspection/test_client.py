@@ -89,7 +89,7 @@ def test_a_picture_that_ends_the_child_comes_last_and_is_refused_the_second_time
     asking.ask("a", fault, "b")
     *others, last = asking.wait(3)
     assert others == [Inspected("a"), Inspected("b")]
-    assert (last.job, last.cause) == (fault, Cause.PICTURE)
+    assert (last.job, last.cause, last.is_final) == (fault, Cause.PICTURE, True)
     assert last.reason.startswith(f"{fault}.jpg ended the process that decodes pictures {why}")
     assert last.reason.endswith("make it smaller or shorter, or save it in another format")
     assert not [file for file in asking.root.glob("*.filled") if file.stat().st_size > 16 << 20]

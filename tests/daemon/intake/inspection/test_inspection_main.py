@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from tests.painter.films import film
 from stylewatch_daemon.base.child import decode, encode
 from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.inspection_main import (
-    EXTRA_MEMORY,
     LOWEST_PRIORITY,
     inspect,
     make_thumbnails,
@@ -24,7 +21,6 @@ from stylewatch_daemon.intake.inspection.inspection_main import (
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import reduced
 from stylewatch_painter.images.read import read
 
 MOST = 250_000_000
@@ -103,36 +99,6 @@ def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
     assert isinstance(fine, Inspected) and priorities == [LOWEST_PRIORITY]
     with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
         assert max(small.size) == 5
-
-
-LIMITS = """
-import resource
-from multiprocessing import Pipe
-from pathlib import Path
-from stylewatch_daemon.intake.inspection import inspection_main
-from stylewatch_daemon.intake.inspection.messages import Question
-
-def look(question):
-    print(resource.getrlimit(resource.RLIMIT_AS)[0])
-    return iter(())
-
-ours, theirs = Pipe()
-for pixels in (10, 500_000_000, 10):
-    ours.send(Question("1", (), pixels, Path("thumbs")))
-ours.close()
-inspection_main.serve(theirs, "__main__:look")
-print(resource.getrlimit(resource.RLIMIT_CORE)[0])
-"""
-
-
-def test_memory_grows_with_max_pixels_above_the_default_and_no_core_is_written() -> None:
-    words = [sys.executable, "-c", LIMITS]
-    output = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
-    small, large, again, core = [int(number) for number in output.split()]
-    default = reduced.memory(250_000_000)
-    assert small == again == large - default
-    assert default < EXTRA_MEMORY + default < min(small, 1_450_000_000)
-    assert core == 0
 
 
 def test_a_film_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
