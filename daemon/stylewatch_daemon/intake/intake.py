@@ -6,6 +6,7 @@ five hundred that came before it into another inbox.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import isinf
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError
@@ -66,7 +67,7 @@ class Intake:
         self._request_scan = request_scan
         self.inboxes: list[Inbox] = []
         self.stable = True
-        """True if all files of the last scan were stable."""
+        """True if all files of the last scan were stable, and nothing else makes one urgent."""
         self.scan_seconds = 0.0
         """Seconds that the last scan took, with pairing."""
         self._scanned = self._removed_at = -float("inf")
@@ -109,7 +110,7 @@ class Intake:
         """Scan the inboxes once."""
         began = self._clock()
         stable = [inbox.scan() for inbox in self.inboxes]
-        self.stable = all(stable)
+        self.stable = all(stable) and all(map(isinf, self._inspect_again.values()))
         self._scanned = self._clock()
         self.scan_seconds = self._scanned - began
         if self._clock() - self._removed_at >= REMOVE_EVERY_S:

@@ -100,6 +100,7 @@ def test_a_refused_picture_is_inspected_once_more_a_bit_later(
     intake = world.loop.intake
     assert (world.states, len(world.inspector.asked)) == ({"a": "claimed"}, 1)
     assert (intake.is_claiming, intake.stable) == (True, False), "so that it is soon"
+    assert (world.work(), intake.stable) == ([], False)
     if is_completed:
         (world.state.files(world.jobs[0].id) / "content.jpg").write_text("whole")
     world.wait(2)
