@@ -1,0 +1,225 @@
+"""A fault that is planted into a process: it happens at the n-th change of a kind.
+
+A change is a change of the disk or a commit of the ledger; in a process that inspects pictures, the
+opening of a file of the daemon. The kind of a change is its operation and the functions that asked
+for it, which are found by running. Functions of the operating system are wrapped: the program knows
+nothing of its faults. The children of a daemon inherit its fault by the variable VARIABLE.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+VARIABLE = "STYLEWATCH_TEST_FAULT"
+CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
+DAEMON, WORKER, INSPECTION = "run", "worker", "inspection"
+"""The names of processes in their command lines."""
+
+REPOSITORY = Path(__file__).parents[2]
+START = f"import sys; sys.path.append({str(REPOSITORY)!r})\nfrom tests.e2e import planted\n"
+"""The start of a module `sitecustomize`, which each process of Python imports first."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens in a process at the n-th change of a kind (empty: of any kind).
+
+    `root` has the daemon's folders, and gets two files: the kinds of all changes with the process
+    and its id (`changes`), and an empty one once the fault has happened (`happened`).
+    """
+
+    root: Path
+    action: str = ""
+    """`kill PROCESS` or `kill both` (daemon and worker), `stop worker`, `fill DISK`, `lock DISK`,
+    `unmount DISK`, `clock SECONDS` (by which it is set), `cut power`; empty: nothing."""
+    process: str = DAEMON
+    kind: str = ""
+    nth: int = 1
+
+    @property
+    def happened(self) -> bool:
+        """True once it has happened."""
+        return (self.root / "happened").exists()
+
+    @property
+    def changes(self) -> list[tuple[str, str, str]]:
+        """The changes so far: the name and the id of the process, and the kind."""
+        file = self.root / "changes"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [(name, pid, kind) for name, pid, kind in (line.split("\t") for line in lines)]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a daemon with this fault."""
+        site = self.root / "site"
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(f"{START}planted.plant_inherited()\n")
+        path = os.pathsep.join(filter(None, [str(site), *sys.path]))
+        plain = json.dumps(asdict(self), default=str)
+        return {**os.environ, VARIABLE: plain, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+    def happen(self, process: str) -> None:
+        """Do it, once, in a process of this name."""
+        if self.happened or not self.action:
+            return
+        from tests.daemon.disks import fill_up, remount
+
+        (self.root / "happened").touch()
+        action, target = self.action.split()
+        if action == "fill":
+            fill_up(self.root / target)
+        elif action == "lock":
+            remount(self.root / target, "ro")
+        elif action == "unmount":
+            subprocess.run(["umount", "--lazy", str(self.root / target)], check=True)
+        elif action == "clock":
+            set_clock(timedelta(seconds=int(target)))
+        else:
+            number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
+            for pid in _processes(target, process):
+                os.kill(pid, number)
+
+
+def _processes(target: str, process: str) -> Iterator[int]:
+    """Yield the processes to signal, this one last."""
+    doomed = (DAEMON, WORKER) if target == "both" else (target,)
+    daemon = os.getpid() if process == DAEMON else os.getppid()
+    if DAEMON in doomed and process != DAEMON:
+        yield daemon
+    for child in Path(f"/proc/{daemon}/task").glob("*/children"):
+        for pid in map(int, child.read_text().split()):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if pid != os.getpid() and any(name in arguments for name in doomed):
+                yield pid
+    if process in doomed:
+        yield os.getpid()
+
+
+def plant_inherited() -> None:
+    """Plant the fault that this process has inherited, if any."""
+    if VARIABLE in os.environ:
+        values = json.loads(os.environ[VARIABLE])
+        words = sys.orig_argv
+        name = words[words.index("-c") + 2] if "-c" in words[:-2] else ""
+        plant(Fault(**{**values, "root": Path(values["root"])}), name)
+
+
+def plant(fault: Fault, process: str = DAEMON, *, syncs: bool = True) -> None:
+    """Plant a fault into this process of the name `process`; without `syncs` nothing is synced."""
+    counts, power = Counter[str](), PowerCut(fault.root) if fault.action == "cut power" else None
+    log = os.open(fault.root / "changes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def change(operation: str) -> None:
+        kind = kind_of(operation)
+        counts[kind] += 1
+        counts[""] += 1
+        if (
+            fault.process == process
+            and fault.kind in ("", kind)
+            and counts[fault.kind] == fault.nth
+        ):
+            if power is not None:
+                power.cut()
+            fault.happen(process)
+        os.write(log, f"{process}\t{os.getpid()}\t{kind}\n".encode())
+
+    def changing(operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*args: Any, **more: Any) -> Any:
+            change(operation)
+            return real(*args, **more)
+
+        return changed
+
+    def connected(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection = connect(*args, **more)
+        connection.set_trace_callback(lambda sql: change("commit") if sql == "COMMIT" else None)
+        return connection
+
+    def opened(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(str(fault.root)):
+            change("open")
+
+    if process == INSPECTION:
+        sys.addaudithook(opened)
+        return
+    sync = os.fsync if syncs else lambda handle: None
+    connect = sqlite3.connect
+    if power is not None:
+        sync = power.synced(sync)
+    for operation in CHANGES:
+        real = getattr(os, operation)
+        wrapped = changing(operation, sync if operation == "fsync" else real)
+        setattr(os, operation, wrapped)
+        if real in os.supports_dir_fd:  # which shutil asks
+            os.supports_dir_fd.add(wrapped)
+    vars(sqlite3)["connect"] = connected
+
+
+class PowerCut:
+    """A power cut: new files below `root` that were not synced lose half of their bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._kept = root, {path.stat().st_ino for path in root.rglob("*")}
+
+    def synced(self, sync: Callable[[int], None]) -> Callable[[int], None]:
+        """Return a function that syncs, and knows of it."""
+
+        def synced(handle: int) -> None:
+            sync(handle)
+            self._kept.add(os.fstat(handle).st_ino)
+
+        return synced
+
+    def cut(self) -> None:
+        """Cut the power, and kill this process."""
+        for path in self._root.rglob("*"):
+            status = path.lstat()
+            if path.is_file() and status.st_ino not in self._kept and ".sqlite3" not in path.name:
+                os.truncate(path, status.st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kind_of(operation: str) -> str:
+    """Return the name of a change with the two functions that asked for it.
+
+    Functions of `files` and of the ledger's writer make the changes of all others.
+    """
+    callers = [operation]
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and len(callers) < 3:
+        file = frame.f_code.co_filename
+        if (
+            "/stylewatch_daemon/" in file
+            and not file.endswith("/writer.py")
+            and "/files/" not in file
+        ):
+            callers.append(frame.f_code.co_qualname)
+        frame = frame.f_back
+    return " of ".join(callers)
+
+
+def set_clock(shift: timedelta) -> None:
+    """Shift the wall clock of this process; the monotonic one stays."""
+    real = time.time
+
+    class Shifted(datetime):
+        """A datetime whose `now` is shifted."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromisoformat((datetime.now(tz) + shift).isoformat())
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stylewatch_daemon") and getattr(module, "datetime", None) is datetime:
+            vars(module)["datetime"] = Shifted
+    time.time = lambda: real() + shift.total_seconds()
