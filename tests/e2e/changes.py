@@ -2,8 +2,8 @@
 
 It runs pairs of every kind with a fake worker, starts again, and must end as if nothing had
 happened; also if the power was cut. Each run is a fork of this process, which has everything
-imported. `--sample` kills only at the first change of each kind. Syncs and new folders are left out:
-the kill before the next change covers both.
+imported. `--sample` kills only at the first change of each kind. Syncs and new folders are left
+out: the kill before the next change covers both.
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 from tests.daemon.clock import Clock
 from tests.daemon.faults import fill, mounts, tree
 from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings, make_inbox
-from tests.e2e.planted import Fault, plant
+from tests.e2e.planted import CUT_POWER, DAEMON, Fault, plant
 
 from stylewatch_daemon.base.model import new_id
 from stylewatch_daemon.files import atomic
@@ -46,7 +46,7 @@ ANSWERS = {"bad/style": "style.jpg is no picture"}
 STATE = ("jobs", "claims", "trash", "uploads")
 """Folders of the state folder in which nothing is left."""
 
-KILL, POWER = "kill run", "cut power"
+KILL = f"kill {DAEMON}"
 
 Layout = Callable[[DaemonWorld], AbstractContextManager[None]]
 LAYOUTS: dict[str, Layout] = {
@@ -105,7 +105,7 @@ class Setting:
 
 SETTINGS = [
     *(Setting(*each) for each in product(LAYOUTS, ("archive", "keep", "delete"))),
-    Setting("one mount", "archive", POWER),
+    Setting("one mount", "archive", CUT_POWER),
 ]
 
 

@@ -26,6 +26,7 @@ CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 DAEMON, WORKER, INSPECTION = "run", "worker", "inspection"
 """The names of processes in their command lines."""
 
+CUT_POWER = "cut power"
 REPOSITORY = Path(__file__).parents[2]
 START = f"import sys; sys.path.append({str(REPOSITORY)!r})\nfrom tests.e2e import planted\n"
 """The start of a module `sitecustomize`, which each process of Python imports first."""
@@ -75,7 +76,7 @@ class Fault:
         from tests.daemon.disks import fill_up, remount
 
         (self.root / "happened").touch()
-        action, target = self.action.split()
+        action, target = self.action.split() if self.action != CUT_POWER else ("kill", DAEMON)
         if action == "fill":
             fill_up(self.root / target)
         elif action == "lock":
@@ -84,7 +85,7 @@ class Fault:
             subprocess.run(["umount", "--lazy", str(self.root / target)], check=True)
         elif action == "clock":
             set_clock(timedelta(seconds=int(target)))
-        else:
+        else:  # a power cut is a kill, too
             number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
             for pid in _processes(target, process):
                 os.kill(pid, number)
@@ -116,77 +117,81 @@ def plant_inherited() -> None:
 
 def plant(fault: Fault, process: str = DAEMON, *, syncs: bool = True) -> None:
     """Plant a fault into this process of the name `process`; without `syncs` nothing is synced."""
-    counts, power = Counter[str](), PowerCut(fault.root) if fault.action == "cut power" else None
-    log = os.open(fault.root / "changes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    planted = Planted(fault, process)
+    if process == INSPECTION:
+        sys.addaudithook(planted.opened)
+        return
+    real_sync, connect = os.fsync, sqlite3.connect
 
-    def change(operation: str) -> None:
-        kind = kind_of(operation)
-        counts[kind] += 1
-        counts[""] += 1
-        if (
-            fault.process == process
-            and fault.kind in ("", kind)
-            and counts[fault.kind] == fault.nth
-        ):
-            if power is not None:
-                power.cut()
-            fault.happen(process)
-        os.write(log, f"{process}\t{os.getpid()}\t{kind}\n".encode())
-
-    def changing(operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def changed(*args: Any, **more: Any) -> Any:
-            change(operation)
-            return real(*args, **more)
-
-        return changed
+    def sync(handle: int) -> None:
+        if syncs:
+            real_sync(handle)
+        planted.synced.add(os.fstat(handle).st_ino)
 
     def connected(*args: Any, **more: Any) -> sqlite3.Connection:
         connection = connect(*args, **more)
-        connection.set_trace_callback(lambda sql: change("commit") if sql == "COMMIT" else None)
+        connection.set_trace_callback(planted.executed)
         return connection
 
-    def opened(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and str(arguments[0]).startswith(str(fault.root)):
-            change("open")
-
-    if process == INSPECTION:
-        sys.addaudithook(opened)
-        return
-    sync = os.fsync if syncs else lambda handle: None
-    connect = sqlite3.connect
-    if power is not None:
-        sync = power.synced(sync)
     for operation in CHANGES:
         real = getattr(os, operation)
-        wrapped = changing(operation, sync if operation == "fsync" else real)
+        wrapped = planted.changing(operation, sync if operation == "fsync" else real)
         setattr(os, operation, wrapped)
         if real in os.supports_dir_fd:  # which shutil asks
             os.supports_dir_fd.add(wrapped)
     vars(sqlite3)["connect"] = connected
 
 
-class PowerCut:
-    """A power cut: new files below `root` that were not synced lose half of their bytes."""
+class Planted:
+    """A fault in this process, which counts its changes."""
 
-    def __init__(self, root: Path) -> None:
-        self._root, self._kept = root, {path.stat().st_ino for path in root.rglob("*")}
+    def __init__(self, fault: Fault, process: str) -> None:
+        self.synced = {path.stat().st_ino for path in fault.root.rglob("*")}
+        """The inodes of files that would outlive a power cut."""
+        self._fault, self._process = fault, process
+        self._counts = Counter[str]()
+        self._log = os.open(fault.root / "changes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def synced(self, sync: Callable[[int], None]) -> Callable[[int], None]:
-        """Return a function that syncs, and knows of it."""
+    def change(self, operation: str) -> None:
+        """Count a change that is about to be made, and let the fault happen if it is time."""
+        kind, fault = kind_of(operation), self._fault
+        self._counts.update(["", kind])
+        is_meant = self._process == fault.process and fault.kind in ("", kind)
+        if is_meant and self._counts[fault.kind] == fault.nth:
+            self._happen()
+        os.write(self._log, f"{self._process}\t{os.getpid()}\t{kind}\n".encode())
 
-        def synced(handle: int) -> None:
-            sync(handle)
-            self._kept.add(os.fstat(handle).st_ino)
+    def changing(self, operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function `real`, which makes a change."""
 
-        return synced
+        def changed(*args: Any, **more: Any) -> Any:
+            self.change(operation)
+            return real(*args, **more)
 
-    def cut(self) -> None:
-        """Cut the power, and kill this process."""
-        for path in self._root.rglob("*"):
+        return changed
+
+    def executed(self, statement: str) -> None:
+        """Count a statement of SQLite that is a commit."""
+        if statement == "COMMIT":
+            self.change("commit")
+
+    def opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Count the opening of a file of the daemon."""
+        if event == "open" and str(arguments[0]).startswith(str(self._fault.root)):
+            self.change("open")
+
+    def _happen(self) -> None:
+        if self._fault.action == CUT_POWER:
+            self._halve_unsynced()
+        self._fault.happen(self._process)
+
+    def _halve_unsynced(self) -> None:
+        """Cut new files in half that were not synced; SQLite syncs its own."""
+        for path in self._fault.root.rglob("*"):
             status = path.lstat()
-            if path.is_file() and status.st_ino not in self._kept and ".sqlite3" not in path.name:
+            is_ours = path.is_file() and ".sqlite3" not in path.name
+            if is_ours and status.st_ino not in self.synced:
                 os.truncate(path, status.st_size // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def kind_of(operation: str) -> str:
@@ -195,7 +200,7 @@ def kind_of(operation: str) -> str:
     Functions of `files` and of the ledger's writer make the changes of all others.
     """
     callers = [operation]
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(3)
     while frame is not None and len(callers) < 3:
         file = frame.f_code.co_filename
         if (
