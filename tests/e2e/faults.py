@@ -276,10 +276,10 @@ def around_the_daemon() -> Iterator[Row]:
 
 def rows() -> Iterator[Row]:
     """Yield the whole table."""
-    every_change = "nothing lost, twice or half"
-    yield Row("kill -9, cut power", "every change of the disk", every_change, changes.wrong)
     for family in (around_the_daemon, others, shortages, kills):
         yield from family()
+    every_change = "nothing lost, twice or half"
+    yield Row("kill -9, cut power", "every change of the disk", every_change, changes.wrong)
     if nodes.HERE:
         from tests.e2e import cluster_faults
 

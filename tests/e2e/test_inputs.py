@@ -1,12 +1,11 @@
-"""Files that arrive slowly, still change, or lie in deep trees."""
+"""Files that arrive slowly, or still change."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
+from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.intake.inspection.files import photograph
 from tests.e2e.daemon import SLOW, Daemon, until
 
@@ -90,33 +89,3 @@ def test_what_is_written_while_the_job_runs_is_kept_and_the_receipt_says_so(
     (warning,) = (text for text in receipt["warnings"] if text.startswith("content.jpg changed"))
     assert "while the job ran" in warning
     until(lambda: warning in daemon.log)
-
-
-def test_trees_of_any_depth_and_width_stop_nothing_beside_them(daemon: Daemon) -> None:
-    inbox, names = daemon.root / "inbox", ("d" * 200, "\udce9" * 100)
-
-    def paints(name: str) -> None:
-        daemon.drop(name)
-        until((daemon.root / "outbox" / name / "receipt.json").exists)
-
-    with ExitStack() as trees:
-        for number, name in enumerate(names):
-            trees.enter_context(deep_tree(inbox / f"long-{number}", 40, name))
-        trees.enter_context(deep_tree(inbox / "before"))
-        daemon.start()
-        trees.enter_context(deep_tree(inbox / "later"))
-        for number in range(1_000):
-            (inbox / f"{number % 50}/{number}").mkdir(parents=True)
-        paints("a")
-        until(lambda: len(daemon.published["health"]["notes"]) >= 2)
-        paints("/".join("d" * 32))
-        paints("7/7/b")
-        shutil.rmtree(inbox / "7")
-    shutil.move(daemon.root / "outbox/a", inbox / "a")
-    paints("b")
-    until(lambda: len(daemon.published["health"]["notes"]) == 1)
-    assert daemon.end() == 0
-    assert daemon.log.count("it is nested deeper than 32 folders") >= 2
-    assert "Traceback" not in daemon.log and len(daemon.log) < 8192
-    text = (daemon.root / "outbox/_status.txt").read_text()
-    assert "Notes:\n  a is skipped: it has a receipt.json" in text
