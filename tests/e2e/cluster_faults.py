@@ -136,4 +136,5 @@ def rows() -> Iterator[Row]:
         ("full object store", KEPT, full_store),
         ("another version of Ray", WAITS, versions_differ),
     ]
-    yield from (Row(f"{name}, on a cluster", "painting", *rest) for name, *rest in tables)
+    for name, checked, act in tables:
+        yield Row(f"{name}, on a cluster", "painting", checked, act)

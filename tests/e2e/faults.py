@@ -150,8 +150,8 @@ def killed(fault: Fault, target: str, options: tuple[str, ...] = ()) -> Row:
 def kills() -> Iterator[Row]:
     """Yield a row for each kind of change in a daemon or child."""
     for process, targets in KILLS.items():
-        kinds = undisturbed().changes[process]
-        kinds = [kind for kind in kinds if not kind.startswith(("fsync", "mkdir"))]
+        found = undisturbed().changes[process]
+        kinds = [kind for kind in found if not kind.startswith(("fsync", "mkdir"))]
         for kind, target in zip(kinds, cycle(targets), strict=False):
             yield killed(middle(process, kind), target)
     yield killed(middle(WORKER, "", TORCH), "both", TORCH)

@@ -129,7 +129,7 @@ def plant(fault: Fault, process: str = DAEMON, *, syncs: bool = True) -> None:
         planted.synced.add(os.fstat(handle).st_ino)
 
     def connected(*args: Any, **more: Any) -> sqlite3.Connection:
-        connection = connect(*args, **more)
+        connection: sqlite3.Connection = connect(*args, **more)
         connection.set_trace_callback(planted.executed)
         return connection
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -59,8 +60,7 @@ def killed(root: Path, jobs: int, kills: int) -> list[str]:
     daemon.start("--config", "config.yaml", *OPTIONS)
     try:
         for number in range(kills):
-            enough = jobs * number // kills
-            wait_for(lambda enough=enough: len(space.done()) >= enough)
+            wait_for(partial(has_ended, space, jobs * number // kills))
             kill(daemon, DOOMED[number % len(DOOMED)])
         return [*wrong_at_the_end(space, daemon), *space.final_violations(wanted)]
     finally:
@@ -91,7 +91,7 @@ def grown(root: Path, jobs: int) -> tuple[list[str], list[Sample]]:
                 number, job = todo.pop(0)
                 drop(space, f"{KINDS[number % len(KINDS)]}-{job}")
             before = ended
-            wait_for(lambda before=before: count(space) > before)
+            wait_for(partial(has_ended, space, before + 1))
             ended = count(space)
             if ended * SAMPLES // jobs > before * SAMPLES // jobs:
                 with suppress(OSError):  # a child has just ended
@@ -120,6 +120,11 @@ def drop(space: Workspace, job: str) -> None:
 def count(space: Workspace) -> int:
     """Return how many jobs have ended."""
     return len(space.done()) + len([*space.outbox.glob("_refused/*/reason.txt")])
+
+
+def has_ended(space: Workspace, jobs: int) -> bool:
+    """Return True once so many jobs have ended."""
+    return count(space) >= jobs
 
 
 def verdict(samples: Sequence[Sample]) -> tuple[bool, list[str]]:

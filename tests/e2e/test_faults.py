@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import changes, faults
-from tests.e2e.faults import DAEMON, INSPECTION, WORKER, Row
+from tests.e2e.faults import Row
 from tests.e2e.invariants import Workspace
+from tests.e2e.planted import DAEMON, INSPECTION, WORKER
 
 
 @pytest.mark.parametrize(
