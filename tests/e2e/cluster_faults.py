@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -55,19 +55,23 @@ def painting(daemon: Daemon) -> None:
     wait_for(lambda: [*daemon.root.glob("out/*/stages/*")])
 
 
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has started, and theirs."""
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended
+            for child in map(int, file.read_text().split()):
+                yield child
+                yield from descendants(child)
+
+
 def signaled(which: str, number: int, daemon: Daemon) -> None:
-    """Send a signal to the process of the cluster, or of the daemon, of this name."""
+    """Send a signal to the process of the daemon, or of the cluster, of this name."""
     painting(daemon)
-    assert daemon.process is not None
-    if which == "run":
-        daemon.process.kill()
-        return
-    for process in Path("/proc").glob("[0-9]*"):
-        command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        environ = (process / "environ").read_bytes()
-        ours = str(daemon.root).encode() in environ or which.startswith("ray::")
-        if ours and any(word.startswith(which) for word in command):
-            os.kill(int(process.name), number)
+    for pid in [*descendants(os.getpid())]:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "-c" in words and which in words[words.index("-c") + 2 :][:1]:
+                os.kill(pid, number)
 
 
 def fault(which: str, number: int, expected: int, *sets: str) -> Callable[[Path], list[str]]:
