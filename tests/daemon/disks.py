@@ -84,6 +84,11 @@ def _can_mount() -> bool:
 CAN_MOUNT = _can_mount()
 
 
+def remount(disk: Path, how: str) -> None:
+    """Remount `disk` read-only (`ro`) or writable (`rw`)."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+
 def fill_up(folder: Path) -> Path:
     """Write until the disk of `folder` is full; the file that fills it."""
     filler = folder / ".filler"

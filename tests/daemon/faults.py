@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.planted import CHANGES
 
 import stylewatch_daemon.ledger.writer as ledger
 from stylewatch_daemon.worker.messages import Staged
-
-CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 
 
 class Killed(BaseException):

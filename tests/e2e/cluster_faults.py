@@ -1,170 +1,144 @@
-"""Rows of the fault matrix with a cluster: its parts die, hang, are canceled, or are missing."""
+"""Rows of the table of faults with a cluster: its parts die, hang, or are missing."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
-from dataclasses import replace
-from io import StringIO
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests import nodes
-from tests.e2e.fault_injection import INJECTED, PER_SEGMENT, STEPS, Plan
-from tests.e2e.faults import KEPT, WAITS, Row, exit_code, inject, undisturbed, wait_for
-from tests.e2e.invariants import FRAMES, Kind, Workspace
+from tests.e2e.daemon import Daemon
+from tests.e2e.faults import KEPT, WAITING, WAITS, Row, daemon_at, undisturbed, wait_for
+from tests.e2e.invariants import Workspace
 
-from stylewatch_daemon.cli.main import call
-
-SLOW = Plan("", seconds_per_step=0.1)
-WAITING = 75
-"""Exit code of a daemon that could not run every job, and will at its next start."""
-
+JOBS = ("a", "b")
 RETRIED = f"tried again; {KEPT}"
 
 
-def injected(fault: str, step: str, action: str, expected: int = 0, **more: Any) -> Row:
-    """Return a row in which a Plan's fault meets a process of the cluster."""
-
-    def run(root: Path) -> list[str]:
-        cluster = nodes.shared().address
-        plan = replace(SLOW, cluster=cluster, step=step, fault=action, **{"nth": 2, **more})
-        return inject(root, plan, expected)
-
-    checked = WAITS if expected == WAITING else RETRIED
-    return Row(f"{fault}, on a cluster", step, checked, run)
+def on(address: str, *sets: str) -> list[str]:
+    """Return the options of a daemon that runs slow jobs there."""
+    sets = ("executor.kind=ray", f"executor.address={address}",
+            "backends.sketch={seconds_per_step: 0.3}", *sets)  # fmt: skip
+    return [word for text in sets for word in ("--set", text)]
 
 
-def machine_dies(
-    root: Path, kind: Kind = "pictures", step: str = "stage staged", nth: int = 2
+def run(
+    root: Path,
+    options: list[str],
+    expected: int,
+    during: Callable[[Daemon], object] = lambda daemon: None,
+    repair: Callable[[], object] = lambda: None,
 ) -> list[str]:
+    """Run jobs, which must end with a code; repair, run what is left, and check all."""
+    space, wanted = Workspace(root), undisturbed(jobs=JOBS).pictures
+    space.drop(*JOBS)
+    wrong = list[str]()
+    for code, act in ((expected, during), (0, None)):
+        daemon = daemon_at(root)
+        process = daemon.begin("--once", "--config", "config.yaml", *options)
+        try:
+            if act is not None:
+                act(daemon)
+            if (ended := process.wait(300)) != code:
+                wrong.append(f"exit code {ended}, not {code}")
+        finally:
+            process.kill()
+        if act is not None:
+            wrong += space.violations(wanted)
+            repair()
+    return [*wrong, *space.final_violations(wanted)]
+
+
+def painting(daemon: Daemon) -> None:
+    """Wait for the first stage, while more of the job is to come."""
+    wait_for(lambda: [*daemon.root.glob("out/*/stages/*")])
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has started, and theirs."""
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended
+            for child in map(int, file.read_text().split()):
+                yield child
+                yield from descendants(child)
+
+
+def signaled(which: str, number: int, daemon: Daemon) -> None:
+    """Send a signal to the process of the daemon, or of the cluster, of this name."""
+    painting(daemon)
+    for pid in [*descendants(os.getpid())]:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "-c" in words and which in words[words.index("-c") + 2 :][:1]:
+                os.kill(pid, number)
+
+
+def fault(which: str, number: int, expected: int, *sets: str) -> Callable[[Path], list[str]]:
+    """Return a run in which a process gets a signal."""
+    act = partial(signaled, which, number)
+    return lambda root: run(root, on(nodes.shared().address, *sets), expected, act)
+
+
+def machine_dies(root: Path) -> list[str]:
     """Remove a machine with all that runs on it; another like it joins."""
     cluster = nodes.shared()
-    third = nodes.add(cluster, "c")
-    plan = replace(
-        SLOW, cluster=cluster.address, labels={"zone": "c"}, step=step, nth=nth,
-        fault="stop worker",
-    )  # fmt: skip
-    joined: list[Any] = []
+    machines = [nodes.add(cluster, "c")]
 
-    def replace_machine() -> None:
-        wait_for((root / INJECTED).exists)
-        cluster.remove_node(third, allow_graceful=False)
-        joined.append(nodes.add(cluster, "c"))
+    def replace_machine(daemon: Daemon) -> None:
+        painting(daemon)
+        cluster.remove_node(machines.pop(), allow_graceful=False)
+        machines.append(nodes.add(cluster, "c"))
 
     try:
-        return inject(root, plan, 0, kind=kind, during=replace_machine)
+        return run(root, on(cluster.address, "executor.labels={zone: c}"), 0, replace_machine)
     finally:
-        for node in joined:
-            cluster.remove_node(node, allow_graceful=False)
-
-
-def machine_dies_over_a_clip(root: Path) -> list[str]:
-    """Do the same while a clip is painted; the next machine has to take over its frames."""
-    wrong = machine_dies(root, "clip", "frame staged", 4)
-    painted = (root / STEPS).read_text(encoding="utf-8").splitlines().count("frame staged")
-    again = painted - 2 * FRAMES  # at most an open segment
-    return [*wrong, f"{again} frames were painted again"] if again > PER_SEGMENT else wrong
+        for machine in machines:
+            cluster.remove_node(machine, allow_graceful=False)
 
 
 def head_dies(root: Path) -> list[str]:
     """Kill the head; the next start of the daemon finds another at its address."""
     address = {"gcs_server_port": nodes.unused_port()}
     clusters = [nodes.head(address)]
-    plan = replace(
-        SLOW, cluster=clusters[0].address, step="stage staged", nth=2, fault="stop worker"
-    )
 
-    def kill_head() -> None:
-        wait_for((root / INJECTED).exists)
+    def kill_head(daemon: Daemon) -> None:
+        painting(daemon)
         nodes.kill(clusters.pop())
 
     try:
-        return inject(
-            root, plan, WAITING, lambda: clusters.append(nodes.head(address)), during=kill_head
-        )
+        options = on(clusters[0].address)
+        return run(root, options, WAITING, kill_head, lambda: clusters.append(nodes.head(address)))
     finally:
         for cluster in clusters:
             nodes.kill(cluster)
 
 
-def canceled(root: Path) -> list[str]:
-    """Cancel a running job and one that waits for its place; a third is completed."""
-    space = Workspace(root)
-    plan = replace(
-        SLOW, root=str(root), cluster=nodes.shared().address, resources={"b": 1.0},
-        seconds_per_step=0.5,
-    )  # fmt: skip
-    space.drop("a", "b", "c")
-
-    def cancel() -> None:
-        steps = root / "steps"
-        wait_for(lambda: steps.exists() and "stage published" in steps.read_text("utf-8"))
-        for job in "ab":
-            with redirect_stdout(StringIO()):
-                call(["cancel", job, "--state", str(space.state)])
-
-    wrong = [] if (code := exit_code(plan.start(), cancel)) == 0 else [f"exit code {code}"]
-    if space.done() != ["c"]:
-        wrong.append(f"done are {space.done()}")
-    for job in "ab":
-        if not (space.outbox / "_refused" / job / "content.jpg").exists():
-            wrong.append(f"the files of {job} are not in _refused")
-    return [*wrong, *space.violations({})]
-
-
-def waits(
-    messages: tuple[str, ...], during: Callable[[], AbstractContextManager[object]], **more: Any
-) -> Callable[[Path], list[str]]:
-    """Return a run in which nothing can start and the log has `messages`; then all is as ever."""
-
-    def run(root: Path) -> list[str]:
-        space, wanted = Workspace(root), undisturbed("sketch", "ab")
-        space.drop("a", "b")
-        plan = replace(SLOW, root=str(root), cluster=nodes.shared().address)
-        with during():
-            code = exit_code(replace(plan, **more).start())
-        wrong = [] if code == WAITING else [f"exit code {code}, not {WAITING}"]
-        log = (root / "log").read_text(encoding="utf-8")
-        wrong += [f"the log lacks {text!r}" for text in messages if text not in log]
-        wrong += space.violations(wanted)
-        if code := exit_code(plan.start()):
-            wrong.append(f"the next start ended with {code}")
-        return [*wrong, *space.final_violations(wanted)]
-
-    return run
-
-
 def full_store(root: Path) -> list[str]:
     """Run jobs while someone else has filled the object store."""
-    space, wanted = Workspace(root), undisturbed("sketch", "ab")
-    space.drop("a", "b")
     with nodes.full_store():
-        code = exit_code(replace(SLOW, root=str(root), cluster=nodes.shared().address).start())
-    wrong = [f"exit code {code}"] if code else []
-    return [*wrong, *space.final_violations(wanted)]
+        return run(root, on(nodes.shared().address), 0)
+
+
+def versions_differ(root: Path) -> list[str]:
+    """Run jobs on a cluster that says to have another version of Ray, until the next start."""
+    said = nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1")
+    with ExitStack() as stack:
+        stack.enter_context(said)
+        return run(root, on(nodes.shared().address), WAITING, repair=stack.close)
 
 
 def rows() -> Iterator[Row]:
     """Yield all of them; needs Ray."""
-    for step, nth in (("stage staged", 2), ("checkpoint kept", 1), ("receipt staged", 2)):
-        yield injected("kill -9: worker", step, "kill worker", nth=nth)
-    yield injected("kill -9: Ray's process for a place", "stage staged", "kill parent")
-    yield injected("kill -9: driver", "stage published", "kill worker", WAITING)
-    for step in ("attempt begun", "stage published", "archived"):
-        yield injected("kill -9: daemon", step, "kill daemon", -9)
-    yield injected("hung worker", "stage staged", "stop worker", step_timeout_s=2.0)
-    yield injected("hung: Ray's process for a place", "stage staged", "stop parent", silent_s=8.0)
-    yield Row("kill -9: a machine of a cluster", "stage staged", RETRIED, machine_dies)
-    clips = "kill -9: a machine of a cluster, with clips"
-    yield Row(clips, "frame staged", RETRIED, machine_dies_over_a_clip)
-    yield Row("kill -9: the head of a cluster", "stage staged", WAITS, head_dies)
-    checked = "these two end, with what was dropped; the third is done"
-    yield Row("canceled: one painted, one waiting, on a cluster", "watching", checked, canceled)
-    versions = waits(
-        ("Ray: 1.0.0", "install the same Ray"),
-        lambda: nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1"),
-    )
-    yield Row("another version of Ray and Python, on a cluster", "submitted", WAITS, versions)
-    impossible = waits(("no machine of the Ray cluster has GPU 1, tpu 1",), nullcontext,
-                       resources={"tpu": 1.0})  # fmt: skip
-    yield Row("more than any machine of a cluster has", "submitted", WAITS, impossible)
-    yield Row("full object store, on a cluster", "whole run", f"it is painted; {KEPT}", full_store)
+    tables: list[tuple[str, str, Callable[[Path], list[str]]]] = [
+        ("kill -9: worker", RETRIED, fault("worker", signal.SIGKILL, 0)),
+        ("kill -9: driver", WAITS, fault("cluster", signal.SIGKILL, WAITING)),
+        ("kill -9: daemon", KEPT, fault("run", signal.SIGKILL, -9)),
+        ("hung worker", RETRIED, fault("worker", signal.SIGSTOP, 0, "limits.step_timeout_s=3")),
+        ("kill -9: a machine", RETRIED, machine_dies),
+        ("kill -9: the head", WAITS, head_dies),
+        ("full object store", KEPT, full_store),
+        ("another version of Ray", WAITS, versions_differ),
+    ]
+    for name, checked, act in tables:
+        yield Row(f"{name}, on a cluster", "painting", checked, act)

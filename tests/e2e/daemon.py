@@ -2,11 +2,12 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Daemon:
 
     def __init__(self, root: Path, program: str = PROGRAM) -> None:
         self.root, self.program = root, program
+        self.environment: Mapping[str, str] = os.environ
         self.process: subprocess.Popen[bytes] | None = None
 
     def drop(self, job: str, content: bytes | None = None, name: str = "content.jpg") -> Path:
@@ -66,11 +68,18 @@ class Daemon:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return made.rename(folder)
 
-    def start(self, *options: str) -> None:
-        """Start a daemon, and wait until it runs, or has ended."""
+    def begin(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a daemon."""
         with (self.root / "daemon.log").open("ab") as log:
             command = [sys.executable, "-c", self.program, "run", *FAST, *options]
-            self.process = process = subprocess.Popen(command, cwd=self.root, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=self.root, stderr=log, env=self.environment
+            )
+        return self.process
+
+    def start(self, *options: str) -> None:
+        """Start a daemon, and wait until it runs, or has ended."""
+        process = self.begin(*options)
         state = self.root / "state"
         until(lambda: process.poll() is not None or is_running(state, process.pid))
 

@@ -1,4 +1,4 @@
-"""A daemon with a cluster: it is killed, and nothing is lost; the page of the documentation."""
+"""A daemon with a cluster that is made by the commands of the documentation."""
 
 import os
 import re
@@ -14,52 +14,12 @@ from tests import nodes
 from tests.e2e.daemon import PAIR, Daemon, until
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 
 pytestmark = nodes.TIME_ENOUGH
 
 PAGE = Path("docs/cluster.md").read_text(encoding="utf-8")
 MARK = "STYLEWATCH_TEST"
 """A variable that marks processes for which there is no command to end them."""
-
-
-def on(address: str, **more: Any) -> tuple[str, ...]:
-    """Options of a daemon that runs slow jobs there."""
-    sets = (
-        "executor.kind=ray",
-        f"executor.address={address}",
-        "backends.sketch={seconds_per_step: 0.05}",
-        *(f"executor.{key}={value}" for key, value in more.items()),
-    )
-    return tuple(word for text in sets for word in ("--set", text))
-
-
-def submit(name: str, steps: int) -> None:
-    words = ["--name", name, "--steps", str(steps), "--save-every", "20"]
-    assert call([*PAIR, *words]) == 0
-
-
-def test_a_killed_daemon_leaves_no_worker_and_goes_on_from_the_checkpoint(
-    daemon: Daemon,
-) -> None:
-    options = on(nodes.shared().address)
-    daemon.start(*options)
-    submit("killed", 10_000)  # which end only when they are asked to
-    stages = daemon.root / "outbox/killed/stages"
-    until((stages / "00040.png").exists)  # so the checkpoint of step 20 was saved
-    daemon.end(signal.SIGKILL)
-    daemon.start(*options)
-    until(lambda: daemon.step > 20)
-    assert call(["finish", "killed"]) == 0
-    until(lambda: "killed" in daemon.painted)
-    with reading(daemon.root / "state" / FILE_NAME) as ledger:
-        job = ledger.find("killed")
-        assert job is not None
-        _, second = ledger.attempts(job.id)
-    assert second.step >= 20
-    files = [stage["file"] for stage in daemon.receipt("killed")["stages"]]
-    assert files == [f"stages/{path.name}" for path in sorted(stages.iterdir())]
-    assert daemon.end() == 0
 
 
 @contextmanager
@@ -93,7 +53,8 @@ def test_the_commands_of_the_page_make_a_cluster_for_those_with_its_token(
 ) -> None:
     with cluster_by_the_page(tmp_path) as address:
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "ray-token"))
-        daemon.start(*on(address, gpus_per_job=0))
-        submit("painted", 3)
+        sets = ("executor.kind=ray", f"executor.address={address}", "executor.gpus_per_job=0")
+        daemon.start(*(word for each in sets for word in ("--set", each)))
+        assert call([*PAIR, "--name", "painted", "--steps", "3"]) == 0
         until(lambda: daemon.painted == ["painted"])
         assert daemon.end() == 0

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemon import FAST, PAIR, SLOW, Daemon, lines, until
+from tests.e2e.daemon import PAIR, SLOW, Daemon, lines, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.ledger import requests
@@ -94,51 +94,6 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     ]  # fmt: skip
     assert call(["resume"]) == 0
     until(lambda: not daemon.published["health"]["paused"])
-
-
-def test_an_incomplete_pair_is_canceled_with_or_without_a_daemon(
-    daemon: Daemon, capfd: pytest.CaptureFixture[str]
-) -> None:
-    daemon.start("--set", "job.steps=2", "--set", "job.size=99")
-    daemon.drop("half")  # whose name the incomplete pair has, too
-    until(lambda: daemon.painted == ["half"])
-    assert "size 99: the photograph has 48x36 pixels and is not enlarged" in daemon.log
-    for name in ("half", "later"):
-        folder = daemon.root / "inbox" / name
-        folder.mkdir()
-        (folder / "content.jpg").write_bytes(b"half of a pair")
-    until(lambda: len(daemon.published.get("incomplete", [])) == 2)
-    assert call(["cancel", "half"]) == 0
-    folder = daemon.root / "outbox/_refused/half"
-    assert lines(capfd)[0].startswith(("canceled: ", "canceling: "))
-    until(lambda: daemon.reason("half"))
-    assert {path.name for path in folder.iterdir()} == {"content.jpg", "reason.txt"}
-    until(lambda: [pair["name"] for pair in daemon.published["incomplete"]] == ["later"])
-    until(lambda: daemon.published["counts"]["canceled"] == 1)
-    assert daemon.reason("half") == "canceled\n"
-    assert not (daemon.root / "inbox/half").exists()
-    daemon.end(signal.SIGKILL)
-    assert call(["cancel", "later"]) == 0
-    assert lines(capfd)[0].startswith("recorded for the next start")
-    daemon.start()
-    until(lambda: daemon.reason("later") == "canceled\n")
-    until(lambda: daemon.published["counts"]["canceled"] == 2)
-    assert call(["cancel", "later"]) == 65
-    assert "later has ended (canceled, " in capfd.readouterr().err
-
-
-def test_commands_without_a_daemon_are_noted_for_the_next_start(daemon: Daemon) -> None:
-    for verb in ("pause", "resume", "pause"):
-        assert call([verb]) == 0
-    assert call([*PAIR, "--steps", "3", "--wait"]) == 75
-    assert call(["run", "--once", *FAST]) == 75
-    assert daemon.painted == []
-    assert call(["resume"]) == 0
-    assert call(["run", "--once", *FAST]) == 0
-    assert daemon.painted == ["sea-wave"]
-    assert call(["retry", "sea-wave", "--set", "recipe=devos"]) == 0
-    assert call(["run", "--once", *FAST]) == 0
-    assert daemon.receipt("sea-wave-2")["recipe"]["name"] == "devos"
 
 
 def test_a_canceled_job_goes_on_from_a_stage_with_other_settings(daemon: Daemon) -> None:

@@ -3,20 +3,16 @@
 import hashlib
 import json
 import shutil
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from tests.daemon.faults import fill, tree
-from tests.daemon.world import FakeExecutor, make_inbox, make_inspector, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
-from stylewatch_daemon.app import daemon as app
 from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.outbox import removal
-from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Retention
 
@@ -64,24 +60,3 @@ def test_jobs_have_their_artifacts_and_finals_and_they_stay_when_stages_go(
     kept = {*names(out / "sea"), "receipt.json"}
     assert {path.name for path in (out / "sea").iterdir()} == kept
     assert (finals / "sea-2.png").exists()
-
-
-def test_modes_and_retention_are_those_of_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "InspectionClient", make_inspector)
-    fill(tmp_path / "in/new", "content.jpg", "style.jpg")
-    (tmp_path / "config.yaml").write_text(
-        "{inboxes: [{path: in, outbox: out}], state: {path: state}, watch: {quiet_s: 0},"
-        " outbox: {mode: 0664}, retention: {stages: 2}, job: {size: 64}}"
-    )
-    settings = service_settings(config.load(tmp_path / "config.yaml"), {})
-    once(settings, executor=FakeExecutor())
-    paths = [tmp_path / "out/_status.txt", *(tmp_path / "out/new").rglob("*")]
-    modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths}
-    assert modes == {(False, 0o664), (True, 0o775)}
-    assert (tmp_path / "out/new/stages/1.png").exists()
-    monkeypatch.setattr(removal, "cutoff", lambda days: {2: "9999"}[days])
-    once(settings, executor=FakeExecutor())
-    assert not (tmp_path / "out/new/stages").exists()
-    assert (tmp_path / "out/new/final.png").exists()

@@ -125,18 +125,6 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     assert (space.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
 
 
-def test_what_is_left_out_stays_so_after_its_job_and_a_new_start(space: Workspace) -> None:
-    styles = space.root / "styles"
-    styles.mkdir(parents=True)
-    copy(space.pictures / "style.jpg", styles / "wave.jpg")
-    space.drop("album/style.jpg", "album/1.jpg", "album/1.mov", "lone.jpg", "lone.mp4")
-    space.drop("album/job/content.jpg", "album/job/style.jpg", "album/job/reference.png")
-    for _ in range(2):
-        assert space.run(default_style="wave", styles=styles).exit_code == 0
-        assert space.done() == ["album/1", "album/job", "lone"]
-        assert space.left() == ["1.mov", "lone.mp4", "reference.png", "style.jpg"]
-
-
 def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,27 +150,6 @@ def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
     blocked = {job.name[3:]: job.reason for job in jobs if job is not None}
     assert blocked.keys() == waiting.keys()
     assert all(text in blocked[job] for job, text in waiting.items())
-
-
-@pytest.mark.parametrize("comes", [True, False])
-def test_a_truncated_picture_waits_for_its_rest_while_another_job_runs(
-    comes: bool, space: Workspace
-) -> None:
-    space.drop("half/content.jpg", "half/style.jpg", "trip/content.jpg", "trip/style.jpg")
-    path = space.inbox / "half/content.jpg"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-
-    def come() -> None:
-        path.write_bytes(whole)
-        space.drop("late/content.jpg", "late/style.jpg")
-
-    summary = space.run(Act(3, come if comes else int), pause=0.05)
-    assert summary.exit_code == (0 if comes else 65)
-    assert space.done() == (["half", "late", "trip"] if comes else ["trip"])
-    assert space.left() == []
-    if not comes:
-        assert "content.jpg is cut off or damaged" in space.reasons()["half"]
 
 
 def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(space: Workspace) -> None:

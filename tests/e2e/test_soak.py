@@ -1,15 +1,16 @@
-"""A short form of `make soak`, and its verdict."""
+"""A short form of `make soak`."""
 
 from pathlib import Path
 
-from tests.e2e.soak import Soak
+from tests.e2e import soak
 
 
-def test_mixed_jobs_end_as_they_should_through_kills(tmp_path: Path) -> None:
-    soak = Soak(tmp_path, 40, day=1.0)
-    soak.run()
-    assert soak.wrong == []
-    assert soak.kills["daemon"] and soak.kills["worker"]
-    assert soak.samples
-    files = [sample["daemon, open files"] for sample in soak.samples]
+def test_after_kills_jobs_have_the_same_bytes(tmp_path: Path) -> None:
+    assert soak.killed(tmp_path, jobs=6, kills=3) == []
+
+
+def test_good_and_bad_jobs_end_as_they_should_and_leave_no_file_open(tmp_path: Path) -> None:
+    wrong, samples = soak.grown(tmp_path, jobs=30)
+    assert wrong == []
+    files = [sample["daemon, open files"] for sample in samples]
     assert max(files) < 2 * min(files)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.fault_injection import remount
+from tests.daemon.disks import remount
 from tests.hostile.cases import case
 from tests.hostile.world import World
 
