@@ -91,18 +91,22 @@ class Metrics(Reporter):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._counts = Counter({"scans": 0, "steps": 0, "stages": 0, "done": 0, "canceled": 0})
-        self._seconds = dict.fromkeys(("scans", "steps", "stages"), 0.0)
-        self._ended: Counter[tuple[End, Cause]] = Counter()
-        self._progress: dict[str, Progress] = {}
+        self._counts = dict.fromkeys(("scans", "steps", "stages"), 0)
+        self._seconds = dict.fromkeys(self._counts, 0.0)
+        self.ended: Counter[End] = Counter()
+        """How many jobs ended in each way."""
+        self._causes: Counter[tuple[End, Cause]] = Counter()
+        self._step_ended: dict[str, float] = {}
+        """By the job's name, how many seconds after the start of its attempt a step ended."""
 
     def plain(self) -> Mapping[str, Any]:
         """Return all counters as JSON values; seconds are sums over what was counted."""
         ended = [
             {"state": end, "cause": cause, "count": count}
-            for (end, cause), count in sorted(self._ended.items())
+            for (end, cause), count in sorted(self._causes.items())
         ]
-        return {**self._counts, "seconds": dict(self._seconds), "ended": ended}
+        ends = {"done": self.ended[End.DONE], "canceled": self.ended[End.CANCELED]}
+        return {**self._counts, **ends, "seconds": dict(self._seconds), "ended": ended}
 
     def scanned(self, seconds: float) -> None:
         """Count a scan of the inboxes."""
@@ -110,14 +114,13 @@ class Metrics(Reporter):
 
     def job_started(self, job: str, started: Started) -> None:
         """Forget an earlier attempt: the first step has no start to be measured from."""
-        self._progress.pop(job, None)
+        self._step_ended.pop(job, None)
 
     def progress(self, job: str, progress: Progress) -> None:
         """Count a step."""
-        before = self._progress.get(job)
-        self._progress[job] = progress
-        if before is not None:
-            self._count("steps", progress.seconds - before.seconds)
+        if job in self._step_ended:
+            self._count("steps", progress.seconds - self._step_ended[job])
+        self._step_ended[job] = progress.seconds
 
     def staged(self, job: str, path: Path) -> None:
         """Count a stage, and the time between its writing and its publishing."""
@@ -127,24 +130,26 @@ class Metrics(Reporter):
 
     def done(self, job: str, folder: Path) -> None:
         """Count a job that is done."""
-        self._progress.pop(job, None)
-        self._counts["done"] += 1
+        self._end(job, End.DONE)
 
     def canceled(self, job: str, folder: Path) -> None:
         """Count a job that was canceled."""
-        self._progress.pop(job, None)
-        self._counts["canceled"] += 1
+        self._end(job, End.CANCELED)
 
     def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
         """Count a job that was refused, by the cause."""
-        self._progress.pop(job, None)
-        self._ended[End.REFUSED, cause] += 1
+        self._end(job, End.REFUSED, cause)
 
     def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
         """Count a job that failed for good, by the cause."""
-        self._progress.pop(job, None)
         if for_good:
-            self._ended[End.FAILED, cause] += 1
+            self._end(job, End.FAILED, cause)
+
+    def _end(self, job: str, end: End, cause: Cause | None = None) -> None:
+        self._step_ended.pop(job, None)
+        self.ended[end] += 1
+        if cause is not None:
+            self._causes[end, cause] += 1
 
     def _count(self, what: str, seconds: float) -> None:
         self._counts[what] += 1

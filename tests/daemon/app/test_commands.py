@@ -1,24 +1,20 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
 import logging
-import os
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, tree
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
-from tests.daemon.world import changed_settings, run_jobs, scan
+from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.jobs import actions
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import removal
 
@@ -121,57 +117,6 @@ def test_a_job_that_has_ended_or_is_not_there_stays_as_it_is(world: JobsWorld) -
     assert requests.waiting(world.state.root) == []
 
 
-# -- incomplete pairs, submitted pairs
-
-
-def test_an_incomplete_pair_is_canceled_with_its_files_once_they_are_stable(
-    world: JobsWorld,
-) -> None:
-    fill(world.inbox, "half/content.jpg")
-    loop = world.start()
-    leave(world, "cancel_incomplete", name="half")
-    run_jobs(loop)
-    assert len(requests.waiting(world.state.root)) == 1, "nothing was scanned yet"
-    scan(loop)
-    run_jobs(loop)
-    assert world.published == {
-        "_refused/half/content.jpg": "half/content.jpg",
-        "_refused/half/reason.txt": "canceled\n",
-    }
-    assert (requests.waiting(world.state.root), world.left) == ([], [])
-
-
-def test_a_pair_that_is_complete_once_its_cancellation_is_read_is_canceled_as_a_job(
-    world: JobsWorld,
-) -> None:
-    loop = world.queued("a")
-    world.executor.at_once = 0
-    leave(world, "cancel_incomplete", name="a")
-    run_jobs(loop)
-    world.drop("a")
-    scan(loop)
-    run_jobs(loop)
-    leave(world, "cancel_incomplete", name="a")  # there is an older job of that name
-    run_jobs(loop)
-    assert counts(world) == {"canceled": 2}
-    assert (world.outbox / "_refused/a-2/reason.txt").read_text() == "canceled\n"
-
-
-def test_a_pair_that_was_submitted_whole_is_claimed_without_a_wait_and_no_other(
-    world: JobsWorld,
-) -> None:
-    world.settings = changed_settings(world.settings, quiet_s=1000)
-    loop = world.start()
-    leave(world, "submitted", inbox=str(world.inbox), name="a")
-    loop.round()
-    assert loop.wakeup.scan_requested
-    world.drop("a", "b")
-    scan(loop)
-    run_jobs(loop)
-    assert counts(world) == {"done": 1}
-    assert {name.split("/")[0] for name in tree(world.inbox)} == {"b"}
-
-
 # -- dismiss
 
 
@@ -263,28 +208,34 @@ def test_a_retry_waits_for_its_outbox_and_can_be_canceled_until_then(world: Jobs
         loop.wakeup.wait(0)
         world.clock.now += AGAIN_S
     assert len(requests.waiting(world.state.root)) == 2
-    assert len(world.record.of("waits")) == 1, "it is told once"
     away.rename(world.outbox)
     run_jobs(loop)
     assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 1, "canceled": 1})
     assert (len(world.executor.orders), world.job(NEW).end) == (1, End.CANCELED)
 
 
-def test_a_request_that_meets_a_full_disk_is_tried_again(
+def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_settings(
     world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(pause: requests.Pause) -> None:
-        raise OSError(28, "No space left on device")
+    full = [True, True, False]
 
+    def begin(pause: requests.Pause) -> None:
+        if full.pop(0):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
     leave(world, "pause")
-    with monkeypatch.context() as patch:
-        patch.setattr(requests.Pause, "begin", fails)
-        loop.commands.act()
-    assert len(requests.waiting(world.state.root)) == 1
-    world.clock.now += AGAIN_S
-    loop.commands.act()
-    assert (requests.waiting(world.state.root), bool(loop.commands.pause)) == ([], True)
+    assert loop.commands.due_in is None
+    for seconds, tries in ((0.0, 2), (AGAIN_S - 0.1, 2), (0.2, 1)):
+        world.clock.now += seconds
+        loop.round()
+        assert len(full) == tries
+    assert loop.commands.due_in == AGAIN_S
+    loop.apply_settings(world.settings)
+    loop.round()
+    assert (requests.waiting(world.state.root), loop.commands.due_in) == ([], None)
+    assert len(world.record.of("waits")) == 1, "it is told once"
 
 
 # -- delete
@@ -346,16 +297,6 @@ def test_a_job_is_forgotten_only_once_its_files_are_gone(world: JobsWorld) -> No
     assert counts(world) == {}
 
 
-VERBS: dict[str, Callable[[JobsWorld], None]] = {
-    "cancel": lambda world: leave(world, "cancel", "b"),
-    "cancel_incomplete": lambda world: leave(world, "cancel_incomplete", name="half"),
-    "pause": lambda world: leave(world, "pause"),
-    "dismiss": lambda world: leave(world, "dismiss", jobs=[world.job("bad").id]),
-    "retry": retry,
-    "delete": lambda world: leave(world, "delete", "a"),
-}
-
-
 # -- requests that cannot be carried out
 
 
@@ -370,7 +311,6 @@ VERBS: dict[str, Callable[[JobsWorld], None]] = {
         ("dismiss", {"jobs": "abc"}, "jobs"),
         ("pause", {"for": 5}, "for"),
         ("delete", {"job": [1]}, "job"),
-        ("submitted", {"inbox": 1, "name": "a"}, "inbox"),
         ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
         ("retry", {"job": "a", "new": "../x", "settings": {}}, "no job has such an id"),
         ("retry", {"job": "a", "new": NEW, "settings": {}, "from_stage": 99}, "stage"),
@@ -399,17 +339,18 @@ def test_a_request_that_cannot_be_carried_out_is_logged_and_removed(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "verb"),
+    ("verb", "owner", "name"),
     [
-        (requests.Pause, "begin", "pause"),
-        (actions, "make_retry", "retry"),
-        (removal, "remove", "delete"),
+        ("pause", requests.Pause, "begin"),
+        ("retry", actions, "make_retry"),
+        ("delete", removal, "remove"),
+        ("delete", thumbs, "sweep"),
     ],
 )
 def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
+    verb: str,
     owner: Any,
     name: str,
-    verb: str,
     world: JobsWorld,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -419,59 +360,9 @@ def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
 
     loop = ended(world, "a")
     monkeypatch.setattr(owner, name, fails)
-    VERBS[verb](world)
+    arguments = {"new": NEW, "settings": {}} if verb == "retry" else {}
+    leave(world, verb, "" if verb == "pause" else "a", **arguments)
     run_jobs(loop)
     (log,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert log.exc_info is not None and "'odd'" in log.getMessage()
     assert requests.waiting(world.state.root) == []
-    assert (counts(world), world.published) == ({"done": 1}, done("a"))
-
-
-# -- kills
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_killed_at_any_change_a_request_is_carried_out_once(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "SYNCHRONOUS", "OFF")
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    world = JobsWorld(tmp_path / "world")
-    world.inspector.says = {"bad": "no picture"}
-    fill(world.inbox, "half/content.jpg")
-    ended(world, "a", "bad")
-    world.queued("b")
-    VERBS[verb](world)
-    world.close()
-    prepared = shutil.copytree(
-        world.root, tmp_path / "prepared", ignore=shutil.ignore_patterns("wake")
-    )
-    expected = None
-    for change in count():
-        shutil.rmtree(world.root)
-        shutil.copytree(prepared, world.root)
-        world.executor.at_once = 0
-        loop = world.start()
-        scan(loop)
-        with killed_at(change or 10_000) as was_killed:
-            run_jobs(loop)
-        result = state_after_a_start(world)
-        expected = expected or result
-        assert result == expected, change
-        if change and not was_killed():
-            break
-
-
-def state_after_a_start(world: JobsWorld) -> dict[str, Any]:
-    """Start the daemon again, with a worker unless it is paused; return what is left."""
-    loop = world.start()
-    world.executor.at_once = 1
-    scan(loop)
-    run_jobs(loop)
-    with reading(world.state.ledger) as ledger:
-        jobs = [replace(job, id="", entered="", finished="", inputs=(), inbox="", outbox="")
-                for job in ledger.in_state(*State)]  # fmt: skip
-    files = {name: text for name, text in world.published.items() if "job.yaml" not in name}
-    return {"jobs": sorted(map(repr, jobs)), "files": files, "inbox": tree(world.inbox),
-            "requests": requests.waiting(world.state.root), "left": len(world.left),
-            "paused": loop.commands.holds}  # fmt: skip

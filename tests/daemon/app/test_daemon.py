@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.app import daemon
-from stylewatch_daemon.app.daemon import Result, Summary, once, watch
+from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger import requests
@@ -58,13 +60,21 @@ class Log(Reporter):
         self.events.append(key)
 
 
+DONE, CHANGING = {End.DONE: 1, End.CANCELED: 1}, Pair("a", None, changing=True)
+
+
 @pytest.mark.parametrize(
-    ("kinds", "code"),
-    [("", 0), ("done canceled", 0), ("refused", 65), ("refused failed", 70),
-     ("failed blocked", 75), ("stopped", 75), ("waiting", 75)],
-)  # fmt: skip
-def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
-    summary: Any = {kind: (Result("a"),) for kind in kinds.split()}
+    ("summary", "code"),
+    [
+        ({"ended": DONE, "incomplete": (replace(CHANGING, changing=False),)}, 0),
+        ({"ended": {**DONE, End.REFUSED: 1}}, 65),
+        ({"ended": {End.REFUSED: 1, End.FAILED: 1}}, 70),
+        ({"ended": {End.FAILED: 1}, "waiting": ("a",)}, 75),
+        ({"blocked": {"/in": "it is gone"}}, 75),
+        ({"incomplete": (CHANGING,)}, 75),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_kind(summary: Any, code: int) -> None:
     assert Summary(**summary).exit_code == code
 
 
@@ -157,7 +167,7 @@ def test_one_run_paints_what_is_there_and_says_how_it_ended(tmp_path: Path) -> N
     fill(tmp_path, *PAIR, "in/half/content.jpg")
     executor = FakeExecutor()
     summary = once(settings(tmp_path), executor=executor)
-    assert summary.done == (Result("a"),)
+    assert summary.ended == {End.DONE: 1}
     assert [pair.name for pair in summary.incomplete] == ["half"]
     assert summary.exit_code == 0
 
@@ -181,7 +191,7 @@ def test_a_drained_daemon_finishes_its_job_and_leaves(tmp_path: Path) -> None:
 
     executor.on_event = on_event
     summary = watch(settings(tmp_path), Reporter(), executor, wakeup)
-    assert summary.done == (Result("a"),)
+    assert summary.ended == {End.DONE: 1}
     assert not (tmp_path / "out/b").exists()
 
 
@@ -199,7 +209,7 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
         job = ledger.find("a")
     assert job is not None
     assert (job.seen, job.faults, job.interruptions) == ("waiting", 0, 0)
-    assert once(settings(tmp_path), executor=FakeExecutor()).done == (Result("a"),)
+    assert once(settings(tmp_path), executor=FakeExecutor()).ended == {End.DONE: 1}
 
 
 # New settings
@@ -239,7 +249,7 @@ def test_new_settings_apply_from_the_next_job_if_they_are_valid(
 
     log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
     summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=reread)
-    assert [done.job for done in summary.done] == (["a", "b"] if right else ["a"])
+    assert summary.ended == {End.DONE: 2 if right else 1}
     if right:
         assert (log.events, used) == (["a", "state.path", "b"], ["used"])
         assert (tmp_path / "out2/b/receipt.json").exists()

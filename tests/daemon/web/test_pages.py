@@ -28,7 +28,6 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.app.status import Running
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
@@ -189,7 +188,7 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
     enter(state, finished_job(tmp_path, seen="running"))
     reader = Reader(state, clock)
     assert reader.published() == status_json.nothing()
-    publish(tmp_path, running=[vars(Running("sea", 1, 9, 0.5, id="id-sea"))])
+    publish(tmp_path, running=[{"job": "sea", "id": "id-sea", "step": 1, "loss": 0.5}])
     assert reader.published() == status_json.nothing()
     clock.now += POLL_EVERY_S
     seen = [pages.look(here, reader)]
