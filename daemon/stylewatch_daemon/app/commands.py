@@ -147,7 +147,7 @@ class Commands:
         event: object = None,
         write: Callable[[LedgerWriter], object] = lambda ledger: None,
     ) -> None:
-        """Post that a request is carried out: by an event of a job, or by a change of the ledger."""
+        """Post that a request is carried out, by an event of a job or a change of the ledger."""
 
         def also(ledger: LedgerWriter) -> None:
             write(ledger)

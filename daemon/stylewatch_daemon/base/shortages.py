@@ -4,7 +4,6 @@ Work that meets one waits, with the reason.
 """
 
 import errno
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import suppress

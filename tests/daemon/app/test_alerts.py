@@ -36,7 +36,7 @@ def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
     events.blocked = FULL
     events.blocked = {}
     assert events.is_empty, "it was over before it was reported"
-    events.kinds, events.blocked = ("done",), FULL
+    events.kinds, events.blocked = KINDS[:1], FULL
     assert events.is_empty and events.take() is None, "nobody asked for it"
 
 
