@@ -208,39 +208,36 @@ class Loop:
     def run_once(self, quiet_s: float, patience: float) -> None:
         """Process the inboxes until nothing is left, or what is left keeps changing.
 
-        `patience` is the time in seconds that changing files are waited for since a job last ended.
+        They are scanned while nothing else is done. `patience` is the time in seconds that changing
+        files are waited for since something last happened to a job.
         """
-        since = self._clock()
-        while not self.wakeup.stopping:
-            self.intake.scan()
-            waited = self._clock() - since
-            if self.intake.stable or waited >= patience:
-                before = self.jobs.changes
-                self.intake.find_pairs()
-                self._finish_all()
-                if self.jobs.changes != before:
-                    since = self._clock()
-                    continue
-                if self.intake.is_final or waited >= patience:
-                    return
-            self.wakeup.wait(max(quiet_s / 4, MIN_INTERVAL))
-
-    def _finish_all(self) -> None:
-        """Claim the pairs and run all jobs; wait for jobs that crashed, and not for obstacles."""
+        since, changes = self._clock(), self.jobs.changes
+        pause = max(quiet_s / 4, MIN_INTERVAL)
         while not self.wakeup.stopping:
             self.round(retry=False)
             self.update_status()
-            parts = (self.attempts, self.endings, self.commands, self._upkeep)
-            is_stuck = self.jobs.trouble or INSPECTION in self.intake.trouble
-            is_busy = any(part.in_work for part in parts)
-            is_busy = is_busy or (self.intake.is_claiming and not is_stuck)
-            may_start = not (self.commands.holds or self.jobs.trouble)
-            crashed = self.jobs.waits.crashed.soonest() if may_start else None
-            has_jobs = crashed is not None or (may_start and self.jobs.next(False) is not None)
-            if not (is_busy or has_jobs):
-                return
-            self.wakeup.wait(NEWS_EVERY if crashed is None else min(crashed, NEWS_EVERY))
+            if self.jobs.changes != changes:
+                since, changes = self._clock(), self.jobs.changes
+            waited = self._clock() - since
+            if self._is_idle:
+                is_final = self.intake.is_final or waited >= patience
+                if is_final and self.intake.since_scan <= waited:
+                    return
+                if self.intake.since_scan >= pause:
+                    self.scan()
+            self.wakeup.wait(pause)
         self.stop()
+
+    @property
+    def _is_idle(self) -> bool:
+        """True if no job is claimed, runs or ends, and all that wait do so for an obstacle."""
+        parts = (self.attempts, self.endings, self.commands, self._upkeep)
+        is_stuck = self.jobs.trouble or INSPECTION in self.intake.trouble
+        if any(part.in_work for part in parts) or (self.intake.is_claiming and not is_stuck):
+            return False
+        if self.commands.holds or self.jobs.trouble:
+            return True
+        return self.jobs.next(False) is None and self.jobs.waits.crashed.soonest() is None
 
     # -- status
 
