@@ -28,7 +28,6 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import Outbox
@@ -172,29 +171,6 @@ def test_one_run_paints_what_is_there_and_says_how_it_ended(tmp_path: Path) -> N
     assert summary.exit_code == 0
 
 
-def test_a_paused_run_leaves_its_jobs_for_the_next_one(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR)
-    requests.leave(tmp_path / "state", "pause")
-    summary = once(settings(tmp_path), executor=FakeExecutor())
-    assert (summary.waiting, summary.exit_code) == (("a",), 75)
-
-
-def test_a_drained_daemon_finishes_its_job_and_leaves(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR)
-    wakeup, executor = Wakeup(), EventExecutor()
-    asked: list[int] = []
-
-    def on_event() -> None:
-        if not asked:
-            fill(tmp_path, "in/b/content.jpg", "in/b/style.jpg")
-            asked.append(requests.leave(tmp_path / "state", "drain"))
-
-    executor.on_event = on_event
-    summary = watch(settings(tmp_path), Reporter(), executor, wakeup)
-    assert summary.ended == {End.DONE: 1}
-    assert not (tmp_path / "out/b").exists()
-
-
 def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
     executor = EventExecutor()
@@ -215,48 +191,49 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
 # New settings
 
 
-def test_the_state_folder_and_the_executor_stay_until_the_next_start(tmp_path: Path) -> None:
-    before, log = settings(tmp_path), Log(print)
-    changes = {"idle_s": 7.0, "batch": 3}
-    new = changed_settings(before, state=tmp_path / "elsewhere").model_copy(
-        update={"executor": before.executor.model_copy(update=changes)}
-    )
-    used: list[str] = []
-
-    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        return new, lambda: used.append("used")
-
-    now = daemon._reload(reread, before, log, SystemdNotifier({}))
-    assert (log.events, used) == (["state.path", "executor"], ["used"])
-    assert now is not None and (now.state, now.executor.batch) == (before.state, 3)
-    assert now.executor.idle_s == before.executor.idle_s
-
-
-@pytest.mark.parametrize("right", [True, False])
-def test_new_settings_apply_from_the_next_job_if_they_are_valid(
-    right: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_new_settings_apply_from_the_next_job_and_some_only_from_the_next_start(
+    tmp_path: Path,
 ) -> None:
-    wakeup, used = Wakeup(), list[str]()
-    outbox = tmp_path / ("out2" if right else "in2/out")
-    inboxes = (make_inbox(tmp_path / "in2", outbox),)
-    new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
+    before, wakeup, used = settings(tmp_path), Wakeup(), list[str]()
+    new = changed_settings(
+        before,
+        inboxes=(make_inbox(tmp_path / "in2", tmp_path / "out2"),),
+        state=tmp_path / "elsewhere",
+        executor=before.executor.model_copy(update={"idle_s": 7.0, "batch": 3}),
+    )
     fill(tmp_path, *PAIR, "in2/b/content.jpg", "in2/b/style.jpg")
 
+    def on_done(job: str) -> None:
+        if job == "b":
+            fill(tmp_path, "in2/c/content.jpg", "in2/c/style.jpg")
+        wakeup.stop() if job == "c" else wakeup.reload()
+
     def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        if not right:
-            wakeup.post(wakeup.stop)
         return new, lambda: used.append("used")
 
-    log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
-    summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=reread)
-    assert summary.ended == {End.DONE: 2 if right else 1}
-    if right:
-        assert (log.events, used) == (["a", "state.path", "b"], ["used"])
-        assert (tmp_path / "out2/b/receipt.json").exists()
-    else:
-        assert "lies in the inbox" in caplog.text
-        assert used == []
+    log, executor = Log(on_done), FakeExecutor()
+    summary = watch(before, log, executor, wakeup, reread=reread)
+    assert summary.ended == {End.DONE: 3}
+    # the second time too: what cannot change has stayed as it was
+    assert log.events == ["a", "state.path", "executor", "b", "state.path", "executor", "c"]
+    assert used == ["used", "used"]
+    assert [order.batch for order in executor.orders] == [None, 3, 3]
+    assert (tmp_path / "out2/b/receipt.json").exists()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_wrong_settings_change_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wakeup, used = Wakeup(), list[str]()
+    wrong = (make_inbox(tmp_path / "in2", tmp_path / "in2/out"),)
+    fill(tmp_path, *PAIR)
+
+    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
+        wakeup.post(wakeup.stop)
+        return changed_settings(settings(tmp_path), inboxes=wrong), lambda: used.append("used")
+
+    watch(settings(tmp_path), Log(lambda _: wakeup.reload()), FakeExecutor(), wakeup, reread=reread)
+    assert "lies in the inbox" in caplog.text
+    assert used == [] and not (tmp_path / "in2").exists()
 
 
 # systemd

@@ -21,7 +21,6 @@ from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
-from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -125,8 +124,8 @@ class Eventful(Watch):
     [
         ("a scan", 1000),
         ("a ping", 10),
-        ("a job that crashed", RETRY.first),
-        ("an obstacle", PAUSE.first),
+        ("a job that crashed", None),
+        ("an obstacle", None),
         ("a request that was put off", AGAIN_S),
         ("another try to write the ledger", LEDGER_RETRY_S),
         ("news of a running job", NEWS_EVERY),
@@ -134,7 +133,7 @@ class Eventful(Watch):
     ],
 )
 def test_with_file_events_the_loop_sleeps_until_something_is_due(
-    due: str, seconds: float, world: JobsWorld
+    due: str, seconds: float | None, world: JobsWorld
 ) -> None:
     rescan_s = 1e6 if due == "nothing for days" else 1000
     world.settings = changed_settings(world.settings, quiet_s=0, rescan_s=rescan_s)
@@ -152,6 +151,7 @@ def test_with_file_events_the_loop_sleeps_until_something_is_due(
         loop.jobs.note_trouble(OutputError("the disk is full"))
     else:
         run_jobs(loop)
+    seconds = seconds or loop.jobs.waits.soonest() or 0.0
     slept = sleeping(world, loop, enough(2))
     environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "20000000"}
     systemd = SystemdNotifier(environment if due == "a ping" else {})
