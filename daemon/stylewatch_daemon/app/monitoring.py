@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from stylewatch_daemon.base.events import Reporter
@@ -27,47 +28,48 @@ SEND_WITHIN = 5.0
 """Seconds that the listener gets to receive a message; then it is lost."""
 
 
-class TextFormatter(logging.Formatter):
-    """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line, and the trace."""
-        job = getattr(record, "job", None)
-        text = f"{job}: {record.getMessage()}" if job else record.getMessage()
-        trace = getattr(record, "trace", "")
-        wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
-        return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
-
-
-class JsonFormatter(logging.Formatter):
-    """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line of JSON; `job` and `trace` only if there are any."""
-        plain = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            "job": getattr(record, "job", None),
-            "trace": getattr(record, "trace", None),
-        }
-        return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
-
-
 class _Stderr(logging.Handler):
     """Writes to the current `sys.stderr`, which a moving line of progress replaces for a while."""
 
+    def __init__(self, line_of: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
+        self._line_of = line_of
+
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):  # the daemon continues though its log cannot be written
-            print(self.format(record), file=sys.stderr, flush=True)
+            print(self._line_of(record), file=sys.stderr, flush=True)
+
+
+def _trace(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return getattr(record, "trace", "") or "".join(format_exception(error) if error else ())
+
+
+def _text(record: logging.LogRecord) -> str:
+    """Return `stylewatch: JOB: message`; with the trace of a fault at level debug."""
+    job, trace = getattr(record, "job", ""), _trace(record)
+    text = f"stylewatch: {f'{job}: ' if job else ''}{record.getMessage()}"
+    is_wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+    return f"{text}\n{trace}".rstrip() if is_wanted else text
+
+
+def _json(record: logging.LogRecord) -> str:
+    """Return a line of JSON, with the time in UTC; `job` and `trace` only if there are any."""
+    plain = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        "job": getattr(record, "job", None),
+        "trace": _trace(record),
+    }
+    return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
 
 
 @contextmanager
 def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
-    handler = _Stderr()
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler = _Stderr(_json if settings.format == "json" else _text)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level.upper())

@@ -342,5 +342,5 @@ def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
     leave(world, verb, "" if verb == "pause" else "a", **arguments)
     run_jobs(loop)
     (log,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert log.exc_info is not None and "'odd'" in log.getMessage()
+    assert "'odd'" in log.getMessage() and log.exc_info is not None
     assert requests.waiting(world.state.root) == []
