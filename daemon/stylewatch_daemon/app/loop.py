@@ -225,17 +225,20 @@ class Loop:
                     return
                 if self.intake.since_scan >= pause:
                     self.scan()
-            self.wakeup.wait(pause)
+            self.wakeup.wait(min(pause, NEWS_EVERY))
         self.stop()
 
     @property
     def _is_idle(self) -> bool:
         """True if no job is claimed, runs or ends, and all that wait do so for an obstacle."""
-        parts = (self.attempts, self.endings, self.commands, self._upkeep)
-        is_stuck = self.jobs.trouble or INSPECTION in self.intake.trouble
-        if any(part.in_work for part in parts) or (self.intake.is_claiming and not is_stuck):
+        if self.attempts.in_work or self.endings.in_work or self._upkeep.in_work:
             return False
-        if self.commands.holds or self.jobs.trouble:
+        if self.jobs.trouble:
+            return True
+        is_claiming = self.intake.is_claiming and INSPECTION not in self.intake.trouble
+        if self.commands.in_work or is_claiming:
+            return False
+        if self.commands.holds:
             return True
         return self.jobs.next(False) is None and self.jobs.waits.crashed.soonest() is None
 

@@ -317,6 +317,7 @@ def test_one_run_ends_though_pictures_cannot_be_inspected_or_the_ledger_not_writ
 ) -> None:
     world.drop("a")
     loop = world.start()
+    requests.leave(world.state.root, "dismiss", jobs=[])
     if lacks == "inspection":
         world.inspector.silent, world.inspector.trouble = True, "no process can be started"
     else:
