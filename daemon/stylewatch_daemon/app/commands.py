@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
@@ -13,6 +14,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.base.model import End, Job, is_id
 from stylewatch_daemon.base.mover import Mover, Step
+from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
@@ -27,9 +29,6 @@ from stylewatch_daemon.outbox.removal import Removed
 
 AGAIN_S = 5.0
 """Seconds until a request that could not be carried out is tried again."""
-
-IN_WORK = float("inf")
-"""The time of the next try of a request that the mover works on, or that is carried out."""
 
 
 def _checked_id(text: str) -> str:
@@ -50,16 +49,16 @@ class Commands:
     """
 
     def __init__(self, jobs: Jobs, mover: Mover, clock: Callable[[], float]) -> None:
-        self._jobs, self._mover, self._clock = jobs, mover, clock
+        self._jobs, self._mover = jobs, mover
         self._state, self._reporter = jobs.state, jobs.reporter
         self.pause = Pause(jobs.state.root)
         self.draining = False
         self.has_news = False
         """True after a request that changed what the status shows; the reader clears it."""
-        self._next_try: dict[int, float] = {}
-        """When a request is looked at again, by its id, if not at once."""
-        self._told: set[int] = set()
-        """The requests that were reported to wait."""
+        self.put_off = Pauses(Backoff(AGAIN_S, AGAIN_S, least=1.0), clock, random)
+        """The ids of the requests that are tried again later."""
+        self._busy: set[int] = set()
+        """Ids of those that the mover works on, or that go with the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         self._verbs: dict[str, Callable[..., object]] = {
             "pause": checked(self._pause_jobs),
@@ -86,26 +85,14 @@ class Commands:
     @property
     def in_work(self) -> bool:
         """True while the mover works on a request."""
-        return IN_WORK in self._next_try.values()
-
-    @property
-    def due_in(self) -> float | None:
-        """Seconds until a request is tried again; None if none has to be."""
-        times = [time for time in self._next_try.values() if time != IN_WORK]
-        return min(times) - self._clock() if times else None
-
-    def try_again(self) -> None:
-        """Try the requests that wait at once: new settings may help."""
-        self._next_try = {id_: at for id_, at in self._next_try.items() if at == IN_WORK}
+        return bool(self._busy)
 
     def act(self) -> None:
         """Act on the requests, in the order they came."""
-        requests = self._jobs.ledger.requests()
-        known = {request.id for request in requests}
-        self._next_try = {id_: at for id_, at in self._next_try.items() if id_ in known}
-        self._told &= known
+        requests, put_off = self._jobs.ledger.requests(), self.put_off.held()
+        self._busy &= {request.id for request in requests}
         for request in requests:
-            if self._next_try.get(request.id, 0.0) <= self._clock():
+            if request.id not in self._busy and str(request.id) not in put_off:
                 try:
                     self._act(request)
                 except Exception as error:  # whatever is asked, it must not bring the daemon down
@@ -126,10 +113,10 @@ class Commands:
         """Try a request again later that met a full disk, for one; give up any other."""
         self.has_news = True
         if isinstance(error, OSError):
-            if request.id not in self._told:
-                self._told.add(request.id)
+            if str(request.id) not in self.put_off.all():  # else it was reported before
                 self._reporter.waits("a request", shortages.in_words(error))
-            self._next_try[request.id] = self._clock() + AGAIN_S
+            self.put_off.begin(str(request.id))
+            self._busy.discard(request.id)
             return
         is_ours = not isinstance(error, DaemonError | ValueError)
         logging.getLogger(__name__).warning(
@@ -154,7 +141,8 @@ class Commands:
             ledger.remove_request(request.id)
 
         self.has_news = True
-        self._next_try[request.id] = IN_WORK
+        self._busy.add(request.id)
+        self.put_off.forget(str(request.id))
         self._jobs.post(job_id, event, also)
 
     def _move(
@@ -174,7 +162,7 @@ class Commands:
             except Exception as error:
                 self._failed(request, error)
 
-        self._next_try[request.id] = IN_WORK
+        self._busy.add(request.id)
         self._mover.do(work, done, size)
 
     # -- the daemon

@@ -212,15 +212,15 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_sett
     monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
     leave(world, "pause")
-    assert loop.commands.due_in is None
+    assert loop.commands.put_off.soonest() is None
     for seconds, tries in ((0.0, 2), (AGAIN_S - 0.1, 2), (0.2, 1)):
         world.clock.now += seconds
         loop.round()
         assert len(full) == tries
-    assert loop.commands.due_in == AGAIN_S
+    assert loop.commands.put_off.soonest() == AGAIN_S
     loop.apply_settings(world.settings)
     loop.round()
-    assert (requests.waiting(world.state.root), loop.commands.due_in) == ([], None)
+    assert (requests.waiting(world.state.root), loop.commands.put_off.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
 
 
