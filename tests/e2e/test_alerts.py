@@ -9,7 +9,7 @@ from tests.e2e.daemon import PAIR, PROGRAM, Daemon, until
 
 from stylewatch_daemon.cli.main import call
 
-PATIENT = f"from stylewatch_daemon.app import alerts; alerts.LAST_WITHIN = 60; {PROGRAM}"
+PATIENT = f"from stylewatch_daemon.app import alerts; alerts.WITHIN = 60; {PROGRAM}"
 """With time enough to send what is left at the end, however busy the machine is."""
 
 

@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(space: Workspace) -> 
         each.drop("trip/content.jpg", "trip/style.jpg")
     stop = Act(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     summary = space.run(stop, pause=0.05, steps=200)  # time enough to be stopped
-    assert (summary.exit_code, [result.job for result in summary.stopped]) == (75, ["trip"])
+    assert (summary.exit_code, summary.waiting) == (75, ("trip",))
     assert space.done() == []
     assert [each.run(stop, steps=200).exit_code for each in (space, undisturbed)] == [0, 0]
     assert stop.started_at[1] >= 3

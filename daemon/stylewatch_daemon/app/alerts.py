@@ -4,33 +4,24 @@ import logging
 import random
 import re
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from pydantic import SecretStr
 
-from stylewatch_daemon.app.alert_sender import (
-    IN_WORDS,
-    Ending,
-    Message,
-    countdown,
-    send,
-    url_number,
-)
+from stylewatch_daemon.app import alert_sender
+from stylewatch_daemon.app.alert_sender import IN_WORDS, Ending, Message, url_number
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
-WITHIN = 30.0
-"""Seconds to send a message."""
-
-LAST_WITHIN = 5.0
-"""Seconds to send a message when the daemon stops."""
+WITHIN = 15.0
+"""Seconds to send a message; a daemon that stops waits for the last two at most."""
 
 TRIES = 5
 RETRY = Backoff(first=30.0, most=600.0, least=0.5)
@@ -45,7 +36,7 @@ LONGEST = 300
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
 """Characters that mention people or draw links in chats, and harmless look-alikes."""
 
-Send = Callable[[Sequence[SecretStr], Message | None, Callable[[], float]], list[Ending]]
+Send = Callable[[Sequence[SecretStr], Message, float], list[Ending]]
 
 
 class Collector:
@@ -60,8 +51,8 @@ class Collector:
         self.blocked: Mapping[str, str] = {}
         """Everything that waits now, with the reason."""
         self._reported: set[str] = set()
-        self._lines: dict[str, list[str]] = {}
         self._counts: Counter[str] = Counter()
+        self._lines: defaultdict[str, list[str]] = defaultdict(list)
 
     @property
     def is_empty(self) -> bool:
@@ -69,48 +60,56 @@ class Collector:
         changed = "blocked" in self.kinds and self.blocked.keys() != self._reported
         return not (self._counts or changed)
 
-    def add(self, kind: AlertKind, job: str, reason: str = "") -> None:
-        """Add a job that ended in this way."""
-        if kind in self.kinds:
-            self._add(kind, job, reason)
+    def add(self, kind: str, what: str, reason: str = "") -> None:
+        """Add something that happened to `what`, such as a job."""
+        self._counts[kind] += 1
+        if self._counts[kind] <= NAMED:
+            self._lines[kind].append(_line(kind, what, reason))
 
     def take(self) -> Message | None:
         """Return a message with all that is new, and start afresh; None if nothing is new."""
         if "blocked" in self.kinds:
             for what, reason in self.blocked.items():
                 if what not in self._reported:
-                    self._add("waiting", what, reason)
+                    self.add("waiting", what, reason)
             for what in sorted(self._reported - self.blocked.keys()):
-                self._add("going on again", what)
+                self.add("going on again", what)
             self._reported = set(self.blocked)
-        lines, self._lines = self._lines, {}
-        counts, self._counts = self._counts, Counter()
-        body = []
-        for kind, texts in lines.items():
-            body += [f"{kind}: {text}" for text in texts]
-            if more := counts[kind] - len(texts):
-                body.append(f"{kind}: and {more} more")
-        title = ", ".join(f"{counts[kind]} {kind}" for kind in lines)
-        return Message(f"stylewatch: {title}", "\n".join(body)) if body else None
-
-    def _add(self, kind: str, what: str, reason: str = "") -> None:
-        self._counts[kind] += 1
-        if self._counts[kind] <= NAMED:
-            self._lines.setdefault(kind, []).append(_line(what, reason))
+        title, body = [], []
+        for kind, count in self._counts.items():
+            title.append(f"{count} {kind}")
+            body += self._lines[kind]
+            if count > NAMED:
+                body.append(f"{kind}: and {count - NAMED} more")
+        self._counts.clear()
+        self._lines.clear()
+        return Message(f"stylewatch: {', '.join(title)}", "\n".join(body)) if body else None
 
 
 class Notifier(Reporter):
-    """Sends events to `targets` with `send`; without URLs there is no thread."""
+    """Sends events to `targets` with `send`; without URLs there is no thread.
 
-    def __init__(self, targets: Alerts, send: Send = send, retry: Backoff = RETRY) -> None:
+    Leaving its context sends the rest, once, unless a second signal interrupted the daemon.
+    """
+
+    def __init__(
+        self, targets: Alerts, send: Send = alert_sender.send, retry: Backoff = RETRY
+    ) -> None:
         self._targets, self._send, self._retry = targets, send, retry
         self._events = Collector(targets.events)
         self._changed = threading.Condition()
         self._leaving = False
-        self._give_up_at = float("inf")
-        """When to give up a message that is being sent; monotonic, in seconds."""
         self._thread: threading.Thread | None = None
-        self._log = logging.getLogger(__name__)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._changed:
+            self._leaving = True
+            self._changed.notify_all()
+        if self._thread is not None and kind is not KeyboardInterrupt:
+            self._thread.join(2 * WITHIN)
 
     def use(self, targets: Alerts) -> None:
         """Use the targets of new settings from now on."""
@@ -137,17 +136,9 @@ class Notifier(Reporter):
             self._events.blocked = dict(trouble)
             self._wake()
 
-    def leave(self, within: float) -> None:
-        """Send the rest, once, within so many seconds at most."""
-        with self._changed:
-            self._leaving, self._give_up_at = True, time.monotonic() + LAST_WITHIN
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(within)
-
     def _add(self, kind: AlertKind, job: str, reason: str = "") -> None:
         with self._changed:
-            if self._targets.urls:
+            if self._targets.urls and kind in self._targets.events:
                 self._events.add(kind, job, reason)
                 self._wake()
 
@@ -173,48 +164,26 @@ class Notifier(Reporter):
         """Send `message`, again to the URLs it did not reach, and give up after TRIES."""
         left = self._targets.urls
         for attempt in range(1, TRIES + 1):
-            endings = self._send(left, message, self._time_limit()) if left else []
+            endings = self._send(left, message, WITHIN) if left else []
             missed = [(url, end) for url, end in zip(left, endings, strict=True) if end != "sent"]
             if missed and attempt == 1:
-                reasons = "; ".join(f"to {self._name(url)}: {IN_WORDS[end]}" for url, end in missed)
-                self._log.warning("an alert, tried up to %d times: %s", TRIES, reasons)
-            missed = [(url, end) for url, end in missed if end != "unknown"]
-            if not missed or self._leaving or attempt == TRIES:
+                reasons = (
+                    f"to {url_number(left.index(url), len(left))}: {IN_WORDS[end]}"
+                    for url, end in missed
+                )
+                log = logging.getLogger(__name__)
+                log.warning("an alert, tried up to %d times: %s", TRIES, "; ".join(reasons))
+            left = tuple(url for url, end in missed if end != "unknown")
+            if not left or self._leaving or attempt == TRIES:
                 return
             with self._changed:
                 seconds = self._retry.seconds(attempt, random.random())
                 self._changed.wait_for(lambda: self._leaving, seconds)
-                left = tuple(url for url, _ in missed if url in self._targets.urls)
-
-    def _time_limit(self) -> Callable[[], float]:
-        """Return a function that returns how many seconds the message may still take.
-
-        A message that is being sent when the daemon stops leaves time for the last one.
-        """
-        if self._leaving:
-            return countdown(LAST_WITHIN)
-        in_time = countdown(WITHIN)
-        return lambda: min(in_time(), self._give_up_at - time.monotonic())
-
-    def _name(self, url: SecretStr) -> str:
-        urls = self._targets.urls
-        return url_number(urls.index(url), len(urls)) if url in urls else "an old URL"
+                left = tuple(url for url in left if url in self._targets.urls)
 
 
-@contextmanager
-def notifying(targets: Alerts) -> Iterator[Notifier]:
-    """Yield a Notifier; a regular exit gives it a moment for what is left, an error does not."""
-    notifier = Notifier(targets)
-    within = 0.0
-    try:
-        yield notifier
-        within = 3 * LAST_WITHIN
-    finally:
-        notifier.leave(within)
-
-
-def _line(what: str, reason: str) -> str:
+def _line(kind: str, what: str, reason: str) -> str:
     """Return one line, which no name or reason can break in two or turn into markup."""
     text = shown(re.sub(r"\s*\n\s*", "; ", f"{what}: {reason}" if reason else what))
     text = text.translate(_INERT)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return f"{kind}: {text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'}"

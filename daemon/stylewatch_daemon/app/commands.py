@@ -2,9 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
@@ -13,8 +14,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.base.model import End, Job, is_id
 from stylewatch_daemon.base.mover import Mover, Step
+from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files.names import shortened, shown
-from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
@@ -40,10 +41,6 @@ JobId = Annotated[str, AfterValidator(_checked_id)]
 """Id of a job, which is the name of its folder."""
 
 
-class _LaterError(Exception):
-    """A request has to wait: it stays in the ledger, and is tried again."""
-
-
 class Commands:
     """Acts on the requests in the ledger of `jobs`; `clock` is monotonic, in seconds.
 
@@ -51,30 +48,31 @@ class Commands:
     acts on it again.
     """
 
-    def __init__(
-        self, jobs: Jobs, intake: Intake, mover: Mover, clock: Callable[[], float]
-    ) -> None:
-        self._jobs, self._intake, self._mover, self._clock = jobs, intake, mover, clock
+    def __init__(self, jobs: Jobs, mover: Mover, clock: Callable[[], float]) -> None:
+        self._jobs, self._mover = jobs, mover
         self._state, self._reporter = jobs.state, jobs.reporter
         self.pause = Pause(jobs.state.root)
         self.draining = False
         self.has_news = False
         """True after a request that changed what the status shows; the reader clears it."""
-        self._again: dict[int, float] = {}
-        """When a request is looked at again, by its id: infinite while the mover works on it."""
-        self._told: set[int] = set()
-        """The requests that were reported to wait."""
-        self._awaited: set[object] = set()
-        """The ids of the jobs that requests for a retry are to become."""
+        self.put_off = Pauses(Backoff(AGAIN_S, AGAIN_S, least=1.0), clock, random)
+        """The ids of the requests that are tried again later."""
+        self._busy: set[int] = set()
+        """Ids of those that the mover works on, or that go with the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
-        self._verbs: Mapping[str, Callable[..., object]] = {
-            verb: checked(getattr(self, f"_{verb}"))
-            for verb in ("pause_jobs", "resume", "drain", "cancel", "finish", "dismiss",
-                         "retry", "delete")
-        }  # fmt: skip
+        self._verbs: dict[str, Callable[..., object]] = {
+            "pause": checked(self._pause_jobs),
+            "resume": checked(self._resume),
+            "drain": checked(self._drain),
+            "cancel": checked(self._cancel),
+            "finish": checked(self._finish),
+            "dismiss": checked(self._dismiss),
+            "retry": checked(self._retry),
+            "delete": checked(self._delete),
+        }
         for request in jobs.ledger.requests():  # a drain was meant for a daemon that is gone
             if request.verb == "drain":
-                self._remove(request)
+                self._carried_out(request)
         jobs.commit()
         if self.pause:
             self._say_paused()
@@ -87,61 +85,85 @@ class Commands:
     @property
     def in_work(self) -> bool:
         """True while the mover works on a request."""
-        requests = self._jobs.ledger.requests()
-        return any(self._again.get(request.id) == float("inf") for request in requests)
+        return bool(self._busy)
 
     def act(self) -> None:
         """Act on the requests, in the order they came."""
-        requests = self._jobs.ledger.requests()
-        known = {request.id for request in requests}
-        self._again = {id_: at for id_, at in self._again.items() if id_ in known}
-        self._told &= known
-        retries = [request.arguments for request in requests if request.verb == "retry"]
-        self._awaited = {str(arguments.get("new")) for arguments in retries}
+        requests, put_off = self._jobs.ledger.requests(), self.put_off.held()
+        self._busy &= {request.id for request in requests}
         for request in requests:
-            if self._again.get(request.id, 0.0) > self._clock():
-                continue
-            try:
-                self._act(request)
-            except _LaterError:
-                continue
-            except OSError as error:  # a full disk, for one
-                self._put_off(request, error)
-            except Exception as error:  # whatever is asked, it must not bring the daemon down
-                self._give_up(request, error)
+            if request.id not in self._busy and str(request.id) not in put_off:
+                try:
+                    self._act(request)
+                except Exception as error:  # whatever is asked, it must not bring the daemon down
+                    self._failed(request, error)
         self._jobs.commit()
 
     def _act(self, request: Request) -> None:
-        verb = "pause_jobs" if request.verb == "pause" else request.verb
-        if verb not in self._verbs:
+        if request.verb not in self._verbs:
             raise InputError("there is no such request")
         try:
-            self._verbs[verb](request, **request.arguments)
+            self._verbs[request.verb](request, **request.arguments)
         except ValidationError as error:
             (first, *_) = error.errors(include_url=False, include_input=False)
             where = ".".join(map(str, first["loc"]))
             raise InputError(f"{where}: {first['msg']}") from error
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        """Try a request again later that met a full disk, for one; give up any other."""
         self.has_news = True
-
-    def _put_off(self, request: Request, error: OSError) -> None:
-        if request.id not in self._told:
-            self._told.add(request.id)
-            self._reporter.waits("a request", shortages.in_words(error))
-        self._again[request.id] = self._clock() + AGAIN_S
-
-    def _give_up(self, request: Request, error: Exception) -> None:
-        reason = shortened(str(error) or type(error).__name__)
-        log = logging.getLogger(__name__)
+        if isinstance(error, OSError):
+            if str(request.id) not in self.put_off.all():  # else it was reported before
+                self._reporter.waits("a request", shortages.in_words(error))
+            self.put_off.begin(str(request.id))
+            self._busy.discard(request.id)
+            return
         is_ours = not isinstance(error, DaemonError | ValueError)
-        log.warning(
-            "a request to %s cannot be carried out: %s", shortened(request.verb), reason,
+        logging.getLogger(__name__).warning(
+            "a request to %s cannot be carried out: %s",
+            shortened(request.verb),
+            shortened(str(error) or type(error).__name__),
             exc_info=error if is_ours else None,
-        )  # fmt: skip
-        self._remove(request)
+        )
+        self._carried_out(request)
 
-    def _remove(self, request: Request) -> None:
-        self._again[request.id] = float("inf")
-        self._jobs.post("", None, lambda ledger: ledger.remove_request(request.id))
+    def _carried_out(
+        self,
+        request: Request,
+        job_id: str = "",
+        event: object = None,
+        write: Callable[[LedgerWriter], object] = lambda ledger: None,
+    ) -> None:
+        """Post that a request is carried out, by an event of a job or a change of the ledger."""
+
+        def also(ledger: LedgerWriter) -> None:
+            write(ledger)
+            ledger.remove_request(request.id)
+
+        self.has_news = True
+        self._busy.add(request.id)
+        self.put_off.forget(str(request.id))
+        self._jobs.post(job_id, event, also)
+
+    def _move(
+        self,
+        request: Request,
+        work: Callable[[Step], Any],
+        succeed: Callable[[Any], object],
+        size: int,
+    ) -> None:
+        """Have the mover do the work of a request on `size` bytes, then act on the result."""
+
+        def done(result: Any) -> None:
+            try:
+                if isinstance(result, Exception):
+                    raise result
+                succeed(result)
+            except Exception as error:
+                self._failed(request, error)
+
+        self._busy.add(request.id)
+        self._mover.do(work, done, size)
 
     # -- the daemon
 
@@ -150,7 +172,7 @@ class Commands:
         if not self.pause:
             self.pause.begin()
             self._say_paused()
-        self._remove(request)
+        self._carried_out(request)
 
     def _say_paused(self) -> None:
         self._reporter.requested("paused: no new job is started until `stylewatch resume`")
@@ -160,52 +182,47 @@ class Commands:
         if self.pause:
             self.pause.end()
             self._reporter.requested("resumed")
-        self._remove(request)
+        self._carried_out(request)
 
     def _drain(self, request: Request) -> None:
         """Finish the running jobs, then stop."""
         self.draining = True
         self._reporter.requested("draining: the running jobs are finished, then stylewatch stops")
-        self._remove(request)
+        self._carried_out(request)
 
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """End the job with this id, whether it waits or runs."""
+        """End the job with this id, whether it waits or runs.
+
+        If it is to be made by a retry that waits, the request waits for that.
+        """
         known = self._jobs.ledger.get(job)
-        if known is None and job in self._awaited:
-            raise _LaterError
-        self._ask(request, known, End.CANCELED)
+        retries = [each for each in self._jobs.ledger.requests() if each.verb == "retry"]
+        if known or not any(retry.arguments.get("new") == job for retry in retries):
+            self._ask(request, known, End.CANCELED)
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final; the job has to be begun."""
         known = self._jobs.ledger.get(job)
-        has_begun = known is not None and bool(self._jobs.ledger.attempts(job))
+        has_begun = bool(self._jobs.ledger.attempts(job))
         self._ask(request, known if has_begun else None, End.STOPPED_EARLY)
 
     def _ask(self, request: Request, job: Job | None, end: End) -> None:
-        also = partial(LedgerWriter.remove_request, request_id=request.id)
-        self._again[request.id] = float("inf")
         if job is None or job.has_ended:
-            self._jobs.post("", None, also)
+            self._carried_out(request)
             return
         if job.asked not in (end, End.CANCELED):
             verb = "cancel" if end is End.CANCELED else "finish"
             self._reporter.requested(f"asked to {verb} {shown(job.title)}")
-        self._jobs.post(job.id, Asked(end), also)
+        self._carried_out(request, job.id, Asked(end))
 
     def _dismiss(self, request: Request, jobs: list[JobId] | None = None, until: str = "") -> None:
         """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
         ids = jobs or []
         which = "every refused or failed job" if until else ", ".join(ids)
         self._reporter.requested(f"asked to dismiss {which} from the status")
-
-        def write(ledger: LedgerWriter) -> None:
-            ledger.dismiss(ids, until)
-            ledger.remove_request(request.id)
-
-        self._again[request.id] = float("inf")
-        self._jobs.post("", None, write)
+        self._carried_out(request, write=lambda ledger: ledger.dismiss(ids, until))
 
     def _retry(
         self,
@@ -223,8 +240,8 @@ class Commands:
         styles; they are in the folder `new` of the uploads, which is removed afterwards.
         """
         ledger = self._jobs.ledger
-        known, old = ledger.get(new), ledger.get(job)
-        if known is not None:
+        old = ledger.get(job)
+        if ledger.get(new) is not None:
             self._retried(request, new, None)
             return
         if old is None or not old.has_ended:
@@ -236,45 +253,34 @@ class Commands:
             actions.make_retry, self._state, old, new, settings, files,
             daemon.after(Path(old.inbox)), daemon.limits,
         )  # fmt: skip
-        self._again[request.id] = float("inf")
-
-        def done(result: Claim | Exception) -> None:
-            self._finish_later(request, result, lambda claim: self._retried(request, new, claim))
-
-        self._mover.do(make, done, old.bytes)
+        self._move(request, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
-        """Enter the job that a retry has made."""
-        event = None
-        if claim is not None:
+        """Enter the job that a retry has made; None if it was entered before."""
+        if claim is None:
+            self._carried_out(request)
+        else:
             self._reporter.requested(f"{shown(claim.retry_of)} is painted again, as {new}")
-            event = Found(job_of(claim))
-        self._again[request.id] = float("inf")
-        self._jobs.post(
-            new if event else "", event, lambda ledger: ledger.remove_request(request.id)
-        )
+            self._carried_out(request, new, Found(job_of(claim)))
         shutil.rmtree(self._state.uploads / new, ignore_errors=True)
 
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
         known = self._jobs.ledger.get(job)
         if known is None or not known.has_ended:
-            self._remove(request)
+            self._carried_out(request)
             return
         files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
-        self._again[request.id] = float("inf")
 
         def work(step: Step) -> Removed:
             return removal.remove(outbox, files, step)
 
-        def done(result: Removed | Exception) -> None:
-            self._finish_later(request, result, lambda removed: self._deleted(request, known))
-
-        self._mover.do(work, done, sum(file.size for file in files))
+        size = sum(file.size for file in files)
+        self._move(request, work, lambda removed: self._deleted(request, known), size)
 
     def _deleted(self, request: Request, job: Job) -> None:
         self._reporter.requested(f"deleted {shown(job.title)}")
-        self._jobs.post(job.id, Deleted(), lambda ledger: ledger.remove_request(request.id))
+        self._carried_out(request, job.id, Deleted())
         self._jobs.commit()
         digests = {file.sha256 for file in job.inputs if file.sha256}
         left = self._jobs.ledger.digests()
@@ -282,15 +288,3 @@ class Commands:
         for digest in digests - left:
             for preview in self._state.previews.glob(f"{digest}*"):
                 preview.unlink(missing_ok=True)
-
-    def _finish_later(
-        self, request: Request, result: Any, succeed: Callable[[Any], object]
-    ) -> None:
-        """Act on what the mover returned for a request."""
-        self.has_news = True
-        if isinstance(result, OSError):
-            self._put_off(request, result)
-        elif isinstance(result, Exception):
-            self._give_up(request, result)
-        else:
-            succeed(result)

@@ -5,12 +5,11 @@ SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the 
 
 import random
 import time
-from collections import deque
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.app.commands import Commands
@@ -20,9 +19,9 @@ from stylewatch_daemon.app.status import StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter, Reporters
-from stylewatch_daemon.base.model import Cause, Pair
+from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.mover import Mover
-from stylewatch_daemon.base.wakeup import Wakeup, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.driver_client import Cluster
@@ -55,68 +54,27 @@ LOCK_WITHIN = 0.5
 ORPHAN_WITHIN = 30.0
 """Seconds that the worker of a killed daemon gets to end; it takes a moment."""
 
-MAX_RESULTS = 1000
-"""Results of each kind that a summary has: a daemon may run for years."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a job, by its name in the outbox; an inbox is named by its path."""
-
-    job: str
-    reason: str = ""
-
 
 @dataclass(frozen=True)
 class Summary:
-    """The jobs of a run by how they ended."""
+    """What became of the jobs of a run, and what it leaves for the next one."""
 
-    done: tuple[Result, ...] = ()
-    refused: tuple[Result, ...] = ()
-    failed: tuple[Result, ...] = ()
-    canceled: tuple[Result, ...] = ()
-    blocked: tuple[Result, ...] = ()
-    """They wait for something outside the daemon."""
-    stopped: tuple[Result, ...] = ()
+    ended: Mapping[End, int] = field(default_factory=dict)
+    """How many jobs ended in each way."""
     waiting: tuple[str, ...] = ()
-    """Jobs that were not begun, since the run was told to stop."""
+    """The jobs that have not ended, and the complete pairs that no job has."""
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    """What waits for something outside the daemon, with the reason."""
     incomplete: tuple[Pair, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """As in sysexits: first what another run may finish, then what failed for good."""
-        changing = any(pair.changing for pair in self.incomplete)
-        if self.blocked or self.stopped or self.waiting or changing:
+        if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
             return 75
-        if self.failed:
+        if self.ended.get(End.FAILED):
             return 70
-        return 65 if self.refused else 0
-
-
-class _Results(Reporter):
-    """Collects how jobs ended."""
-
-    def __init__(self) -> None:
-        self.by_kind: dict[str, deque[Result]] = {
-            kind: deque(maxlen=MAX_RESULTS)
-            for kind in ("done", "refused", "failed", "canceled", "stopped")
-        }
-
-    def done(self, job: str, folder: Path) -> None:
-        self.by_kind["done"].append(Result(job))
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        self.by_kind["refused"].append(Result(job, reason))
-
-    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
-        if for_good:
-            self.by_kind["failed"].append(Result(job, reason))
-
-    def canceled(self, job: str, folder: Path) -> None:
-        self.by_kind["canceled"].append(Result(job))
-
-    def stopped(self, job: str, step: int, unit: str) -> None:
-        self.by_kind["stopped"].append(Result(job))
+        return 65 if self.ended.get(End.REFUSED) else 0
 
 
 def once(
@@ -127,20 +85,20 @@ def once(
     """Process what is in the inboxes, and stop.
 
     The run ends when a fresh scan shows nothing that can be claimed and nothing to wait for. Files
-    that still change are waited for, at most PATIENCE times `quiet_s` since a job last ended. So is
-    the rest of an incomplete file, which is refused then.
+    that still change are waited for, at most PATIENCE times `quiet_s` since a job last ended. The
+    rest of a file that lacks its end is waited for half as long, then the file is refused.
 
     Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
     worker of a killed one does), OutputError (the state folder cannot be written).
     """
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
-    truncated_s = min(patience, settings.watch.truncated_s)
+    truncated_s = min(patience / 2, settings.watch.truncated_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s})
     settings = settings.model_copy(update={"watch": watch})
-    with _running(settings, reporter or Reporter(), executor, Wakeup()) as (loop, results):
+    with _running(settings, reporter or Reporter(), executor, Wakeup()) as (loop, metrics):
         loop.scan()
         loop.run_once(settings.watch.quiet_s, patience)
-        return _summary(loop, results)
+        return _summary(loop, metrics)
 
 
 def watch(
@@ -154,31 +112,25 @@ def watch(
 ) -> Summary:
     """Process what lands in the inboxes until told to stop; raises as `once` does.
 
-    `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP
-    `reread` reads the settings again: the new ones apply from the next job on, and wrong ones not
-    at all.
+    `at_work` is called whenever the inboxes are watched anew. `systemd` gets the daemon's status.
+    On SIGHUP `reread` reads the settings again: the new ones apply from the next job on, and wrong
+    ones not at all.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     systemd = systemd or SystemdNotifier({})
-    now: ServiceSettings | None = settings
-    calls = [at_work]
-    with (
-        _running(settings, reporter, executor, wakeup) as (loop, results),
-        reloads_on_signal(wakeup),
-    ):
+    with _running(settings, reporter, executor, wakeup) as (loop, metrics):
+        now: ServiceSettings | None = settings
         while now is not None:
             folders = [inbox.path for inbox in now.inboxes]
             with Watch(folders, wakeup.request_scan, now.watch.events) as events:
                 systemd.ready()
                 reporter.watching(folders)
-                while calls:
-                    calls.pop()()
-                reload = partial(_reload, reread, now, reporter, systemd)
-                now = loop.watch(events, systemd, reload)
+                at_work()
+                now = loop.watch(events, systemd, partial(_reload, reread, now, reporter, systemd))
             if now is not None:
                 loop.apply_settings(now)
         systemd.stopping()
-        return _summary(loop, results)
+        return _summary(loop, metrics)
 
 
 @contextmanager
@@ -187,14 +139,11 @@ def _running(
     reporter: Reporter,
     executor_factory: ExecutorFactory | None,
     wakeup: Wakeup,
-) -> Iterator[tuple[Loop, _Results]]:
+) -> Iterator[tuple[Loop, Metrics]]:
     """Start the parts in order, yield the loop, and stop them in reverse order."""
     shortages.raise_limit()
-    shortages.check_limit()
-    metrics, results, clock = Metrics(), _Results(), time.monotonic
-    reporters = Reporters(reporter, metrics, results)
-    state = StateDir(settings.state.path)
-    with _locked(settings, state), stops_on_signals(wakeup), ExitStack() as stack:
+    metrics, state = Metrics(), StateDir(settings.state.path)
+    with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
         _prepare(settings)
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
@@ -206,11 +155,12 @@ def _running(
         inspector = InspectionClient(wakeup.wake, settings.executor.idle_s)
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
+        reporters, clock = Reporters(reporter, metrics), time.monotonic
         jobs = Jobs(state, ledger, reporters, settings, clock, random.random)
         loop = assemble(jobs, executor, inspector, mover, wakeup, clock, metrics.plain)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
-            yield loop, results
+            yield loop, metrics
         except KeyboardInterrupt:
             loop.attempts.leave()  # without counting that as a crash
             raise
@@ -233,7 +183,7 @@ def assemble(
     intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
     intake.recover()
     jobs.recover()
-    commands = Commands(jobs, intake, mover, clock)
+    commands = Commands(jobs, mover, clock)
     upkeep = Upkeep(jobs, mover, clock)
     root, guard = jobs.state.root, jobs.mount_guard.check
     status = StatusFiles(root, jobs.reporter, guard, clock, metrics)
@@ -322,17 +272,13 @@ def _reload(
     return new.model_copy(update={"state": before.state, "executor": executor})
 
 
-def _summary(loop: Loop, results: _Results) -> Summary:
-    blocked = dict(loop.blocked)
-    for inbox in loop.intake.inboxes:
-        blocked |= inbox.trouble
-    stopped = {result.job for result in results.by_kind["stopped"]}
-    open_jobs = map(shown, loop.jobs.ledger.open_jobs().values())
-    pending = [pair.name for inbox in loop.intake.inboxes for pair in inbox.pending]
-    waiting = [name for name in open_jobs if name not in stopped and name not in blocked]
+def _summary(loop: Loop, metrics: Metrics) -> Summary:
+    inboxes = loop.intake.inboxes
+    pending = [pair.name for inbox in inboxes for pair in inbox.pending]
+    troubles = [inbox.trouble for inbox in inboxes]
     return Summary(
-        **{kind: tuple(found) for kind, found in results.by_kind.items()},
-        blocked=tuple(Result(what, reason) for what, reason in blocked.items()),
-        waiting=(*waiting, *pending),
+        metrics.ended,
+        waiting=(*map(shown, loop.jobs.ledger.open_jobs().values()), *pending),
+        blocked=dict(ChainMap(loop.blocked, *troubles)),
         incomplete=tuple(loop.intake.incomplete),
     )

@@ -1,16 +1,16 @@
 """The main loop: every step of all jobs, one after the other; each returns soon."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.app.status import InboxStatus, Running, Snapshot, StatusFiles
+from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.intake import Intake
+from stylewatch_daemon.intake.intake import INSPECTION, Intake
 from stylewatch_daemon.intake.watch import Watch
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
@@ -27,26 +27,14 @@ CLAIMING_INTERVAL = 3.0
 MAX_WAIT = 3600.0
 """Seconds of one wait at most; longer ones overflow on some systems."""
 
-START_FOR = 0.1
-"""Seconds for which jobs are started before other work gets its turn."""
-
-TEXT_EVERY = 5.0
-"""Seconds between two updates of `_status.txt` while jobs make progress."""
-
 NEWS_EVERY = 0.5
-"""Seconds between two updates of the status while jobs come, start and end."""
+"""Seconds of one wait at most while a job runs or the status is to be updated."""
 
 ALIVE = "alive"
 """The file in the state folder that is touched before systemd gets its ping."""
 
 PATIENCE = 10.0
 """Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing."""
-
-GROWING_PATIENCE = 3
-"""Multiple of that time for which it waits for an incomplete picture that grows."""
-
-SHORTAGE_S = 15.0
-"""Seconds for which it waits if pictures cannot be inspected, or the ledger not written."""
 
 LEAVE_WITHIN = 10.0
 """Seconds for which the ends of jobs may still be published when the daemon stops."""
@@ -72,15 +60,26 @@ class Loop:
         self.wakeup, self._clock = wakeup, clock
         self._events_work = True
         self._seen_changes = -1
-        self.apply_settings(jobs.settings)
+        self._status.apply(jobs.settings.outboxes, jobs.settings.outbox.sharing)
 
     def apply_settings(self, settings: ServiceSettings) -> None:
-        """Continue with other `settings`, from the next job on."""
-        self._settings = settings
+        """Continue with other `settings`, from the next job on; try again all that waits."""
         self.jobs.apply_settings(settings)
         self.attempts.apply_settings(settings)
         self.intake.apply_settings(settings)
         self._status.apply(settings.outboxes, settings.outbox.sharing)
+        self.jobs.waits.release()
+        self.commands.put_off.release()
+
+    @contextmanager
+    def _ledger_may_fail(self) -> Iterator[None]:
+        """Note it if the ledger cannot be read now; a damaged one ends the daemon."""
+        try:
+            yield
+        except DamagedError:
+            raise
+        except OutputError as error:
+            self.jobs.note_trouble(error)
 
     # -- watching
 
@@ -100,14 +99,18 @@ class Loop:
                     return new
             self.round()
             if self._scan_in(watch) <= 0:
-                self._scan(watch)
+                wakeup.scan_requested = False
+                watch.check()
+                self._events_work = watch.works
+                self.scan()
+                self.round()
             self.update_status()
             self._notify(systemd)
             if self.commands.draining and not self.attempts.running and not self.endings.in_work:
                 wakeup.stop()
                 break
             wakeup.wait(self._seconds_to_wait(watch, systemd))
-        self.stop(lambda: self._extend_stop(systemd))
+        self.stop(systemd.stopping)  # which asks for time: a checkpoint may take some
         return None
 
     def round(self, retry: bool = True) -> None:
@@ -115,7 +118,7 @@ class Loop:
 
         Without `retry` jobs that had to wait for something outside the daemon wait on.
         """
-        try:
+        with self._ledger_may_fail():
             self.commands.act()
             self.attempts.follow()
             self.jobs.commit()
@@ -124,42 +127,27 @@ class Loop:
             self.intake.claim()
             if self.jobs.commit():
                 self.wakeup.wake()  # a job may be queued now that can start
-        except DamagedError:
-            raise
-        except OutputError as error:  # the ledger cannot even be read
-            self.jobs.note_trouble(error)
 
     def _start_jobs(self, retry: bool) -> None:
-        """Start jobs on free workers for START_FOR seconds."""
-        until = self._clock() + START_FOR
-        while self.attempts.free > 0 and not (self.commands.holds or self.jobs.trouble):
-            job = self.jobs.next(retry)
-            if job is None:
+        """Start a job on each free worker; the next round goes on, as some may not start."""
+        for _ in range(self.attempts.free):
+            if self.commands.holds or self.jobs.trouble or (job := self.jobs.next(retry)) is None:
                 return
             self.attempts.begin(job)
             self.jobs.commit()
-            if self._clock() >= until:
-                self.wakeup.wake()
-                return
-
-    def _scan(self, watch: Watch) -> None:
-        """Scan the inboxes, and claim the pairs that are complete."""
-        self.wakeup.scan_requested = False
-        watch.check()
-        self._events_work = watch.works
-        self.scan()
-        self.round()
+            self.wakeup.wake()
 
     def scan(self) -> None:
         """Scan the inboxes, find pairs, and do what is due once a day."""
-        self.intake.scan()
-        self.intake.find_pairs()
-        self.jobs.reporter.scanned(self.intake.scan_seconds)
-        self._upkeep.go()
+        with self._ledger_may_fail():
+            self.intake.scan()
+            self.intake.find_pairs()
+            self.jobs.reporter.scanned(self.intake.scan_seconds)
+            self._upkeep.go()
 
     def _scan_in(self, watch: Watch) -> float:
         """Return the seconds until the next scan as things are; most time is for other work."""
-        settings, took = self._settings.watch, self.intake.scan_seconds
+        settings, took = self.jobs.settings.watch, self.intake.scan_seconds
         interval = watch.seconds_between_scans(settings.rescan_s, took)
         if not self.intake.stable:
             interval = min(interval, max(settings.quiet_s, MIN_INTERVAL))
@@ -172,14 +160,17 @@ class Loop:
 
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
         """Return the seconds until something is due."""
-        seconds = [self._scan_in(watch), systemd.ping_every or MAX_WAIT, MAX_WAIT]
-        if (job_due := self.jobs.waits.soonest()) is not None:
-            seconds.append(job_due)
-        if self.jobs.trouble:
-            seconds.append(LEDGER_RETRY_S)
-        if self.attempts.running or self._has_news:
-            seconds.append(NEWS_EVERY)
-        return max(0.0, min(seconds))
+        is_busy = bool(self.attempts.running) or self._has_news
+        due = [
+            self._scan_in(watch),
+            systemd.ping_every,
+            self.jobs.waits.soonest(),
+            self.commands.put_off.soonest(),
+            LEDGER_RETRY_S if self.jobs.trouble else None,
+            NEWS_EVERY if is_busy else None,
+            MAX_WAIT,
+        ]
+        return max(0.0, min(seconds for seconds in due if seconds is not None))
 
     def _notify(self, systemd: SystemdNotifier) -> None:
         """Send systemd a ping, if the state folder answers.
@@ -188,13 +179,9 @@ class Loop:
         """
         if systemd.ping_due():
             with suppress(OSError):
-                (self._settings.state.path / ALIVE).touch()
+                (self.jobs.state.root / ALIVE).touch()
             systemd.ping()
         systemd.status(self.summary)
-
-    def _extend_stop(self, systemd: SystemdNotifier) -> None:
-        self.commands.act()
-        systemd.stopping()  # a checkpoint may take some time
 
     def stop(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let all workers keep a checkpoint and stop; publish the ends that are decided.
@@ -209,60 +196,51 @@ class Loop:
             elif self._clock() - since > LEAVE_WITHIN:
                 return
             meanwhile()
+            with self._ledger_may_fail():
+                self.commands.act()
+                self.attempts.stop_workers()
+                self.attempts.follow()
+                self.jobs.commit()
             self.wakeup.wait(NEWS_EVERY)
-            self.attempts.stop_workers()
-            self.attempts.follow()
-            self.jobs.commit()
 
     # -- once
 
     def run_once(self, quiet_s: float, patience: float) -> None:
         """Process the inboxes until nothing is left, or what is left keeps changing.
 
-        `patience` is the time in seconds that changing files are waited for since a job last ended.
+        They are scanned while nothing else is done. `patience` is the time in seconds that changing
+        files are waited for since something last happened to a job.
         """
-        since = self._clock()
-        while not self.wakeup.stopping:
-            self.intake.scan()
-            waited = self._clock() - since
-            if self.intake.stable or waited >= patience:
-                before = self.jobs.changes
-                self.intake.find_pairs()
-                self._finish_all()
-                if self.jobs.changes != before:
-                    since = self._clock()
-                    continue
-                longest = patience * (GROWING_PATIENCE if self.intake.awaits_rest else 1)
-                if self.intake.is_final or waited >= longest:
-                    return
-            self.wakeup.wait(max(quiet_s / 4, MIN_INTERVAL))
-
-    def _finish_all(self) -> None:
-        """Claim the pairs and run all jobs; wait for inspection, and for jobs that crashed."""
-        short_since: float | None = None
+        since, changes = self._clock(), self.jobs.changes
+        pause = max(quiet_s / 4, MIN_INTERVAL)
         while not self.wakeup.stopping:
             self.round(retry=False)
             self.update_status()
-            now = self._clock()
-            trouble = self.intake.trouble or self.jobs.trouble
-            short_since = (short_since or now) if trouble else None
-            is_short = now - (short_since or now) >= SHORTAGE_S
-            crashed = None if self.commands.holds else self.jobs.waits.crashed.soonest()
-            is_idle = not self._in_work and (is_short or not self.intake.is_claiming)
-            if is_idle and crashed is None and self._nothing_to_start:
-                return
-            self.wakeup.wait(NEWS_EVERY if crashed is None else min(crashed, NEWS_EVERY))
+            if self.jobs.changes != changes:
+                since, changes = self._clock(), self.jobs.changes
+            waited = self._clock() - since
+            if self._is_idle:
+                is_final = self.intake.is_final or waited >= patience
+                if is_final and self.intake.since_scan <= waited:
+                    return
+                if self.intake.since_scan >= pause:
+                    self.scan()
+            self.wakeup.wait(min(pause, NEWS_EVERY))
         self.stop()
 
     @property
-    def _in_work(self) -> bool:
-        """True while workers or the mover are at work, apart from claiming."""
-        parts = (self.attempts, self.endings, self.commands, self._upkeep)
-        return any(part.in_work for part in parts)
-
-    @property
-    def _nothing_to_start(self) -> bool:
-        return bool(self.commands.holds or self.jobs.trouble) or self.jobs.next(False) is None
+    def _is_idle(self) -> bool:
+        """True if no job is claimed, runs or ends, and all that wait do so for an obstacle."""
+        if self.attempts.in_work or self.endings.in_work or self._upkeep.in_work:
+            return False
+        if self.jobs.trouble:
+            return True
+        is_claiming = self.intake.is_claiming and INSPECTION not in self.intake.trouble
+        if self.commands.in_work or is_claiming:
+            return False
+        if self.commands.holds:
+            return True
+        return self.jobs.next(False) is None and self.jobs.waits.crashed.soonest() is None
 
     # -- status
 
@@ -290,32 +268,18 @@ class Loop:
 
     def update_status(self, leaving: bool = False) -> None:
         """Update the status files, if it is time."""
+        has_news = leaving or self._has_news
         is_resting = not (self.attempts.running or self.intake.is_claiming)
-        if leaving or (self._has_news and (is_resting or self._status.due(NEWS_EVERY))):
+        if not ((has_news and is_resting) or leaving or self._status.due):
+            return
+        with self._ledger_may_fail():
+            snapshot = Snapshot(
+                self.intake.inboxes,
+                self.attempts.running,
+                self.blocked,
+                paused=bool(self.commands.pause),
+                leaving=leaving,
+                events=self._events_work,
+            )
+            self._status.update(snapshot, self.jobs.ledger, has_news=has_news)
             self._seen_changes, self.commands.has_news = self.jobs.changes, False
-            self._status.update(self._snapshot(leaving), self.jobs.ledger)
-        elif self.attempts.running and self._status.due(TEXT_EVERY):
-            self._status.update(self._snapshot(leaving), self.jobs.ledger)
-        elif self._status.publish_due():
-            self._status.publish(self._snapshot(leaving), self.jobs.ledger)
-
-    def _snapshot(self, leaving: bool) -> Snapshot:
-        running = {
-            job_id: (worker.outbox.root, Running(
-                worker.title, worker.step, worker.steps, worker.loss, worker.size,
-                worker.seconds_left, worker.device, job_id, worker.unit,
-            ))
-            for job_id, worker in self.attempts.running.items()
-        }  # fmt: skip
-        inboxes = [
-            InboxStatus(inbox.path, inbox.outbox, inbox.incomplete, inbox.trouble, inbox.notes)
-            for inbox in self.intake.inboxes
-        ]
-        return Snapshot(
-            inboxes,
-            running,
-            self.blocked,
-            paused=bool(self.commands.pause),
-            leaving=leaving,
-            events=self._events_work,
-        )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from stylewatch_daemon.base.events import Reporter
@@ -27,47 +28,48 @@ SEND_WITHIN = 5.0
 """Seconds that the listener gets to receive a message; then it is lost."""
 
 
-class TextFormatter(logging.Formatter):
-    """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line, and the trace."""
-        job = getattr(record, "job", None)
-        text = f"{job}: {record.getMessage()}" if job else record.getMessage()
-        trace = getattr(record, "trace", "")
-        wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
-        return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
-
-
-class JsonFormatter(logging.Formatter):
-    """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line of JSON; `job` and `trace` only if there are any."""
-        plain = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            "job": getattr(record, "job", None),
-            "trace": getattr(record, "trace", None),
-        }
-        return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
-
-
 class _Stderr(logging.Handler):
     """Writes to the current `sys.stderr`, which a moving line of progress replaces for a while."""
 
+    def __init__(self, line_of: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
+        self._line_of = line_of
+
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):  # the daemon continues though its log cannot be written
-            print(self.format(record), file=sys.stderr, flush=True)
+            print(self._line_of(record), file=sys.stderr, flush=True)
+
+
+def _trace(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return getattr(record, "trace", "") or "".join(format_exception(error) if error else ())
+
+
+def _text(record: logging.LogRecord) -> str:
+    """Return `stylewatch: JOB: message`; with the trace of a fault at level debug."""
+    job, trace = getattr(record, "job", ""), _trace(record)
+    text = f"stylewatch: {f'{job}: ' if job else ''}{record.getMessage()}"
+    is_wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+    return f"{text}\n{trace}".rstrip() if is_wanted else text
+
+
+def _json(record: logging.LogRecord) -> str:
+    """Return a line of JSON, with the time in UTC; `job` and `trace` only if there are any."""
+    plain = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        "job": getattr(record, "job", None),
+        "trace": _trace(record),
+    }
+    return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
 
 
 @contextmanager
 def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
-    handler = _Stderr()
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler = _Stderr(_json if settings.format == "json" else _text)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level.upper())
@@ -91,18 +93,22 @@ class Metrics(Reporter):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._counts = Counter({"scans": 0, "steps": 0, "stages": 0, "done": 0, "canceled": 0})
-        self._seconds = dict.fromkeys(("scans", "steps", "stages"), 0.0)
-        self._ended: Counter[tuple[End, Cause]] = Counter()
-        self._progress: dict[str, Progress] = {}
+        self._counts = dict.fromkeys(("scans", "steps", "stages"), 0)
+        self._seconds = dict.fromkeys(self._counts, 0.0)
+        self.ended: Counter[End] = Counter()
+        """How many jobs ended in each way."""
+        self._causes: Counter[tuple[End, Cause]] = Counter()
+        self._step_ended: dict[str, float] = {}
+        """By the job's name, how many seconds after the start of its attempt a step ended."""
 
     def plain(self) -> Mapping[str, Any]:
         """Return all counters as JSON values; seconds are sums over what was counted."""
         ended = [
             {"state": end, "cause": cause, "count": count}
-            for (end, cause), count in sorted(self._ended.items())
+            for (end, cause), count in sorted(self._causes.items())
         ]
-        return {**self._counts, "seconds": dict(self._seconds), "ended": ended}
+        ends = {"done": self.ended[End.DONE], "canceled": self.ended[End.CANCELED]}
+        return {**self._counts, **ends, "seconds": dict(self._seconds), "ended": ended}
 
     def scanned(self, seconds: float) -> None:
         """Count a scan of the inboxes."""
@@ -110,14 +116,13 @@ class Metrics(Reporter):
 
     def job_started(self, job: str, started: Started) -> None:
         """Forget an earlier attempt: the first step has no start to be measured from."""
-        self._progress.pop(job, None)
+        self._step_ended.pop(job, None)
 
     def progress(self, job: str, progress: Progress) -> None:
         """Count a step."""
-        before = self._progress.get(job)
-        self._progress[job] = progress
-        if before is not None:
-            self._count("steps", progress.seconds - before.seconds)
+        if job in self._step_ended:
+            self._count("steps", progress.seconds - self._step_ended[job])
+        self._step_ended[job] = progress.seconds
 
     def staged(self, job: str, path: Path) -> None:
         """Count a stage, and the time between its writing and its publishing."""
@@ -127,24 +132,26 @@ class Metrics(Reporter):
 
     def done(self, job: str, folder: Path) -> None:
         """Count a job that is done."""
-        self._progress.pop(job, None)
-        self._counts["done"] += 1
+        self._end(job, End.DONE)
 
     def canceled(self, job: str, folder: Path) -> None:
         """Count a job that was canceled."""
-        self._progress.pop(job, None)
-        self._counts["canceled"] += 1
+        self._end(job, End.CANCELED)
 
     def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
         """Count a job that was refused, by the cause."""
-        self._progress.pop(job, None)
-        self._ended[End.REFUSED, cause] += 1
+        self._end(job, End.REFUSED, cause)
 
     def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
         """Count a job that failed for good, by the cause."""
-        self._progress.pop(job, None)
         if for_good:
-            self._ended[End.FAILED, cause] += 1
+            self._end(job, End.FAILED, cause)
+
+    def _end(self, job: str, end: End, cause: Cause | None = None) -> None:
+        self._step_ended.pop(job, None)
+        self.ended[end] += 1
+        if cause is not None:
+            self._causes[end, cause] += 1
 
     def _count(self, what: str, seconds: float) -> None:
         self._counts[what] += 1

@@ -1,9 +1,9 @@
 """The mover: threads that copy, move and hash files, so that the main loop never waits for one."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from threading import Event
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 from stylewatch_daemon.base import shortages
@@ -22,17 +22,15 @@ _Result = TypeVar("_Result")
 
 
 class Mover:
-    """Does work in threads, in the order it came; no work may touch the ledger.
+    """Does work in two threads, in the order it came; no work may touch the ledger.
 
     `post` has the main loop call what follows from it.
     """
 
     def __init__(self, post: Post) -> None:
         self._post, self._leaving = post, Event()
-        self._threads = [
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-            for name in ("mover", "long-mover")
-        ]
+        self._threads: dict[str, tuple[Thread, SimpleQueue[Any]]] = {}
+        """The threads that run, by their names, each with the queue of its work."""
 
     def do(
         self,
@@ -44,23 +42,30 @@ class Mover:
 
         The result is the exception if it raised one. Work that the daemon's end cuts off has none.
         """
-        is_refused = Event()
-
-        def begin() -> _Result | None:
-            return None if is_refused.is_set() else work(self._step)
-
-        def finished(future: Future[Any]) -> None:
-            if not future.cancelled() and not self._leaving.is_set():
-                error = future.exception()
-                result = error if isinstance(error, Exception) else future.result()
-                self._post(partial(done, result))
-
+        name = "long-mover" if size > LONG else "mover"
         try:
-            thread = self._threads[size > LONG]
-            thread.submit(begin).add_done_callback(finished)
-        except RuntimeError as error:  # no thread to spare now; the next one would do it after all
-            is_refused.set()
+            _, queue = self._threads.get(name) or self._start(name)
+        except RuntimeError as error:  # no thread to spare now
             self._post(partial(done, shortages.no_process(error)))
+        else:
+            queue.put((work, done))
+
+    def _start(self, name: str) -> tuple[Thread, SimpleQueue[Any]]:
+        queue: SimpleQueue[Any] = SimpleQueue()
+        thread = Thread(target=self._run, args=[queue], name=name, daemon=True)
+        thread.start()
+        self._threads[name] = thread, queue
+        return thread, queue
+
+    def _run(self, queue: SimpleQueue[Any]) -> None:
+        while not self._leaving.is_set():
+            work, done = queue.get()
+            try:
+                result = work(self._step)
+            except Exception as error:
+                result = error
+            if not self._leaving.is_set():
+                self._post(partial(done, result))
 
     def _step(self) -> None:
         """Raise OutputError if the daemon stops."""
@@ -70,5 +75,6 @@ class Mover:
     def close(self) -> None:
         """End running work at its next step; no other begins."""
         self._leaving.set()
-        for thread in self._threads:
-            thread.shutdown(cancel_futures=True)
+        for thread, queue in self._threads.values():
+            queue.put((lambda step: None, None))  # lets it end if it waits
+            thread.join()

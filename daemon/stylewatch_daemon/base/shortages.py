@@ -1,13 +1,10 @@
 """Shortages of the machine, which cost a job no attempt: file descriptors, processes, threads.
 
-Work that meets one waits, with the reason, and continues once `is_short` is False.
+Work that meets one waits, with the reason.
 """
 
 import errno
-import os
 import resource
-import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -19,9 +16,6 @@ watching, and each further inbox, device or page, takes a few more."""
 
 WANTED = 65_536
 """The most file descriptors that the daemon asks for; some libraries walk through all of them."""
-
-SPARE = 16
-"""File descriptors that have to be free before work is resumed: enough to start a process."""
 
 DISK = frozenset(
     getattr(errno, name)
@@ -38,19 +32,16 @@ DISK = frozenset(
 _DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
 """Ends of the messages of libraries about shortages."""
 
-_OF_LIBRARIES = (RuntimeError, ImportError, sqlite3.OperationalError)
-
 
 def raise_limit() -> None:
-    """Raise the soft limit of file descriptors as far as this process may."""
+    """Raise the soft limit of file descriptors as far as this process may.
+
+    Raises SettingsError if that is too low for the daemon.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors() < highest():
         with suppress(OSError, ValueError):  # a sandbox may forbid it
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest(), hard))
-
-
-def check_limit() -> None:
-    """Raise SettingsError if the limit of file descriptors is too low for the daemon."""
     if descriptors() < MINIMUM:
         raise SettingsError(
             f"this process may have {descriptors()} file descriptors and needs {MINIMUM}: raise "
@@ -76,19 +67,18 @@ def shortage(error: BaseException | None) -> ShortageError | None:
         if isinstance(link, ShortageError):
             return link
         number = link.errno if isinstance(link, OSError) else None
-        text = str(link).lower() if isinstance(link, _OF_LIBRARIES) else ""
+        text = str(link).lower() if isinstance(link, RuntimeError | ImportError) else ""
         if number == errno.ENFILE:
             return ShortageError(
                 "this machine is out of file descriptors (`sysctl fs.file-max` raises its limit)"
             )
-        if text.endswith(_PROCESSES):
-            return _out_of_processes(_PROCESSES)
-        cannot_open = text.startswith("unable to open database") and is_short()
-        if number == errno.EMFILE or text.endswith(_DESCRIPTORS) or cannot_open:
+        if number == errno.EMFILE or text.endswith(_DESCRIPTORS):
             return ShortageError(
                 f"out of file descriptors (the limit is {descriptors()}; raise it with "
                 "LimitNOFILE= or ulimit -n)"
             )
+        if text.endswith(_PROCESSES):
+            return _out_of_processes(_PROCESSES)
     return None
 
 
@@ -108,22 +98,6 @@ def in_words(error: OSError) -> str:
     if isinstance(error, DaemonError):
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
-
-
-def is_short() -> bool:
-    """Return True if this process lacks file descriptors, or cannot start a thread."""
-    opened: list[int] = []
-    try:
-        opened += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE))
-        thread = threading.Thread(target=int)
-        thread.start()
-        thread.join()
-    except (OSError, RuntimeError):
-        return True
-    finally:
-        for handle in opened:
-            os.close(handle)
-    return False
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

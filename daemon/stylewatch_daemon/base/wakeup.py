@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -59,41 +59,34 @@ class Wakeup:
 
 
 @contextmanager
-def stops_on_signals(wakeup: Wakeup) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt."""
+def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    SIGHUP reloads the settings, or stops the daemon if its terminal was closed. It stays ignored
+    if it is, as under nohup.
+    """
+    terminals = [file for file in (0, 1, 2) if os.isatty(file)]
+
+    def stop(number: int, frame: FrameType | None) -> None:
         if wakeup.stopping:
             raise KeyboardInterrupt
         wakeup.stop()
 
-    with _handler(handle, signal.SIGTERM), _handler(handle, signal.SIGINT):
-        yield
-
-
-@contextmanager
-def reloads_on_signal(wakeup: Wakeup) -> Iterator[None]:
-    """Let SIGHUP reload the settings, or stop the daemon if its terminal was closed."""
-    terminals = [file for file in (0, 1, 2) if os.isatty(file)]
-
-    def handle(number: int, frame: FrameType | None) -> None:
+    def hang_up(number: int, frame: FrameType | None) -> None:
         if all(os.isatty(file) for file in terminals):
             wakeup.reload()
         else:
             wakeup.stop()
 
-    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
-    with nullcontext() if is_ignored else _handler(handle, signal.SIGHUP):
-        yield
-
-
-@contextmanager
-def _handler(handle: Callable[[int, FrameType | None], None], number: int) -> Iterator[None]:
-    before = signal.signal(number, handle)
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -123,36 +116,34 @@ class Pauses:
         self, backoff: Backoff, clock: Callable[[], float], chance: Callable[[], float]
     ) -> None:
         self._backoff, self._clock, self._chance = backoff, clock, chance
-        self._failures: dict[str, int] = {}
-        self._until: dict[str, float] = {}
+        self._waits: dict[str, tuple[int, float]] = {}
+        """By name: how often it failed, and until when it waits."""
 
     def begin(self, name: str) -> None:
         """Let `name` wait, longer each time until it is forgotten; no longer if it waits now."""
-        if name in self.held():
-            return
-        self._failures[name] = self._failures.get(name, 0) + 1
-        delay = self._backoff.seconds(self._failures[name], self._chance())
-        self._until[name] = self._clock() + delay
+        failures, until = self._waits.get(name, (0, 0.0))
+        if until <= (now := self._clock()):
+            delay = self._backoff.seconds(failures + 1, self._chance())
+            self._waits[name] = failures + 1, now + delay
 
-    def release(self, name: str) -> None:
-        """End the wait of `name` now; its next one is longer still."""
-        self._until.pop(name, None)
+    def release(self) -> None:
+        """End all waits now; the next ones are longer still."""
+        self._waits = {name: (failures, 0.0) for name, (failures, _) in self._waits.items()}
 
     def forget(self, name: str) -> None:
         """Forget `name` and how often it failed."""
-        self._failures.pop(name, None)
-        self._until.pop(name, None)
+        self._waits.pop(name, None)
 
     def all(self) -> frozenset[str]:
         """Return the names that began to wait and were not forgotten, still waiting or not."""
-        return frozenset(self._until)
+        return frozenset(self._waits)
 
     def held(self) -> frozenset[str]:
         """Return the names that have to wait now."""
         now = self._clock()
-        return frozenset(name for name, until in self._until.items() if until > now)
+        return frozenset(name for name, (_, until) in self._waits.items() if until > now)
 
     def soonest(self) -> float | None:
         """Return the seconds until the first of them may go on; None if none waits."""
         now = self._clock()
-        return min((until - now for until in self._until.values() if until > now), default=None)
+        return min((until - now for _, until in self._waits.values() if until > now), default=None)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.app.alerts import notifying
+from stylewatch_daemon.app.alerts import Notifier
 from stylewatch_daemon.app.monitoring import LOGGER, SystemdNotifier, logging_as
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
@@ -54,7 +54,7 @@ def run(
 
     with (
         reporting(settings.log, quiet=quiet) as log,
-        notifying(to) as notifier,
+        Notifier(to) as notifier,
         closing(Supervisor(page, systemd_socket(os.environ))) as supervisor,
     ):
         reporter = Reporters(log, notifier)

@@ -12,7 +12,6 @@ import yaml
 from stylewatch_daemon.app.alert_sender import (
     IN_WORDS,
     Message,
-    countdown,
     send,
     unusable,
     url_number,
@@ -87,7 +86,7 @@ def test(config_file: options.Config = None) -> None:
     if not urls:
         raise SettingsError(f"{path}: alerts has no URLs; add them as urls, or with urls_file")
     text = f"Alerts of {shown(socket.gethostname())} arrive here."
-    endings = send(urls, Message("stylewatch: test", text), countdown(ALERT_TIMEOUT_S))
+    endings = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
     for number, ending in enumerate(endings):
         echo(f"{url_number(number, len(urls))}: {IN_WORDS[ending]}")
     if (missed := sum(ending != "sent" for ending in endings)) > 0:

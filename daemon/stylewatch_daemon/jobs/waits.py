@@ -68,6 +68,11 @@ class Waits:
         self._put_off.begin(job.id)
         return key
 
+    def release(self) -> None:
+        """End all waits for obstacles: new settings may have removed them."""
+        self.blocked.release()
+        self._put_off.release()
+
     def passed(self, job: Job, *more: str) -> None:
         """Note that `job` got past the obstacles of its outbox, its own, and `more`."""
         for key in (job.id, str(sql_value(job.outbox)), *more):

@@ -2,14 +2,12 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from stylewatch_daemon.app import alerts
 from stylewatch_daemon.app.alert_sender import Ending, Message
 from stylewatch_daemon.app.alerts import LONGEST, TRIES, Collector, Notifier
 from stylewatch_daemon.base.model import Cause
@@ -29,18 +27,20 @@ def body(events: Collector) -> list[str]:
 
 def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
     events = Collector(KINDS)
+    for blocked, lines in (
+        (FULL, ["waiting: sky: the disk is full"]), ({"sky": "the disk is fuller"}, []),
+        ({}, ["going on again: sky"]),
+    ):  # fmt: skip
+        events.blocked = blocked
+        assert (events.is_empty, body(events)) == (not lines, lines)
     events.blocked = FULL
-    assert not events.is_empty and body(events) == ["waiting: sky: the disk is full"]
-    events.blocked = {"sky": "the disk is fuller"}
-    assert events.is_empty
     events.blocked = {}
-    assert body(events) == ["going on again: sky"]
-    events.blocked = FULL
-    events.blocked = {}
-    assert events.is_empty and body(events) == [], "it was over before it was reported"
+    assert events.is_empty, "it was over before it was reported"
+    events.kinds, events.blocked = KINDS[:1], FULL
+    assert events.is_empty and events.take() is None, "nobody asked for it"
 
 
-def test_a_message_has_only_the_wanted_kinds_and_is_short() -> None:
+def test_a_message_is_short() -> None:
     events = Collector(KINDS)
     events.blocked = {f"a-{number}": "gone" for number in range(5000)}
     for number in range(500):
@@ -53,10 +53,6 @@ def test_a_message_has_only_the_wanted_kinds_and_is_short() -> None:
         *(f"waiting: a-{number}: gone" for number in range(10)),
         "waiting: and 4990 more",
     ]
-    events.kinds = KINDS[2:3]
-    events.add("done", "sea")
-    events.blocked = FULL
-    assert events.is_empty and events.take() is None
 
 
 def test_a_name_is_one_short_line_without_markup() -> None:
@@ -73,7 +69,7 @@ def test_a_name_is_one_short_line_without_markup() -> None:
 
 
 class Apprise:
-    """A fake that gives `answers` in turn, then sends everything; it hangs where one is empty."""
+    """A fake that gives `answers` in turn, then sends everything."""
 
     def __init__(self, *answers: list[Ending]) -> None:
         self.answers = list(answers)
@@ -81,63 +77,50 @@ class Apprise:
         self.called = threading.Semaphore(0)
 
     def __call__(
-        self, urls: Sequence[SecretStr], message: Message | None, seconds_left: Callable[[], float]
+        self, urls: Sequence[SecretStr], message: Message | None, seconds: float
     ) -> list[Ending]:
         assert message is not None
         names = [url.get_secret_value()[-3:] for url in urls]
         self.sent.append((names, message.body.splitlines()))
         self.called.release()
-        answer = self.answers.pop(0) if self.answers else list[Ending](["sent"] * len(urls))
-        while not answer and seconds_left() > 0:
-            time.sleep(0.01)
-        return answer or ["silent"] * len(urls)
+        return self.answers.pop(0) if self.answers else ["sent"] * len(urls)
 
 
 def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0) -> Alerts:
     return Alerts.model_construct(urls=urls, events=events, every_s=every_s)
 
 
-def test_events_within_the_interval_are_one_message() -> None:
+def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> None:
     apprise = Apprise()
-    notifier = Notifier(to(ONE, TWO, every_s=1000), apprise)
-    notifier.done("sea", OUT)
-    notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
-    notifier.failed("worse", "a fault", Cause.BUG, "Traceback", for_good=False)
-    notifier.failed("worst", "a fault", Cause.BUG, "Traceback", for_good=True)
-    notifier.blocked(FULL)
-    notifier.leave(60)
+    with Notifier(to(ONE, TWO, every_s=1000), apprise) as notifier:
+        with pytest.MonkeyPatch.context() as patch:  # no thread to spare: the next event has one
+            patch.setattr(threading.Thread, "start", no_thread)
+            notifier.done("sea", OUT)
+        notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
+        notifier.failed("worse", "a fault", Cause.BUG, "Traceback", for_good=False)
+        notifier.failed("worst", "a fault", Cause.BUG, "Traceback", for_good=True)
+        notifier.blocked(FULL)
     lines = ["done: sea", "refused: bad: it holds text", "failed: worst: a fault",
              "waiting: sky: the disk is full"]  # fmt: skip
     assert apprise.sent == [(["one", "two"], lines)]
 
 
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_new_settings_hold_from_the_next_event_on_and_for_what_still_waits() -> None:
     apprise = Apprise()
-    notifier = Notifier(to(), apprise)
-    notifier.done("early", OUT)
-    notifier.blocked(FULL)
-    notifier.use(to(ONE, events=("done", "blocked")))
-    apprise.called.acquire()
-    notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
-    notifier.use(to(TWO))
-    notifier.done("sea", OUT)
-    notifier.leave(60)
+    with Notifier(to(), apprise) as notifier:
+        notifier.done("early", OUT)
+        notifier.blocked(FULL)
+        notifier.use(to(ONE, events=("done", "blocked")))
+        apprise.called.acquire()
+        notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
+        notifier.use(to(TWO))
+        notifier.done("sea", OUT)
     waiting = ["waiting: sky: the disk is full"]
     assert apprise.sent == [(["one"], waiting), (["two"], ["done: sea"])]
-
-
-def test_without_a_thread_to_spare_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    apprise = Apprise()
-    notifier = Notifier(to(ONE, every_s=1000), apprise)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", fail)
-        notifier.done("sea", OUT)
-    notifier.done("sun", OUT)
-    notifier.leave(60)
-    assert apprise.sent == [(["one"], ["done: sea", "done: sun"])]
 
 
 @pytest.mark.parametrize(
@@ -156,29 +139,15 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
 ) -> None:
     caplog.set_level(logging.WARNING)
     apprise = Apprise(*answers)
-    notifier = Notifier(to(*urls), apprise, Backoff(first=0.0, most=0.0))
-    notifier.done("sea", OUT)
-    for _ in sent:
+    with Notifier(to(*urls), apprise, Backoff(first=0.0, most=0.0)) as notifier:
+        notifier.done("sea", OUT)
+        for _ in sent:
+            apprise.called.acquire()
+        notifier.done("sky", OUT)
         apprise.called.acquire()
-    notifier.done("sky", OUT)
-    apprise.called.acquire()
-    notifier.leave(60)
     everyone = [url.get_secret_value()[-3:] for url in urls]
     assert apprise.sent == [*((some, ["done: sea"]) for some in sent), (everyone, ["done: sky"])]
     (line,) = caplog.messages
     number = len(urls)
     assert line.startswith(f"an alert, tried up to 5 times: to URL {number} of {number}: ")
     assert "hush" not in line
-
-
-def test_a_message_that_hangs_when_the_daemon_stops_leaves_time_for_the_last_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(alerts, "LAST_WITHIN", 0.2)
-    apprise = Apprise([])
-    notifier = Notifier(to(ONE), apprise)
-    notifier.done("sea", OUT)
-    apprise.called.acquire()
-    notifier.done("sky", OUT)
-    notifier.leave(10)
-    assert apprise.sent == [(["one"], ["done: sea"]), (["one"], ["done: sky"])]

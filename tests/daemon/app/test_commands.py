@@ -1,16 +1,12 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
 import logging
-import os
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, tree
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
 from tests.daemon.world import run_jobs, scan
 
@@ -18,7 +14,7 @@ from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.jobs import actions
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import removal
 
@@ -161,20 +157,6 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: JobsWorld) -> N
     assert counts(world) == {"done": 1}
 
 
-def test_a_refusal_needs_no_worker_and_no_end_of_the_pause(world: JobsWorld) -> None:
-    world.inspector.says = {"bad": "no picture"}
-    loop = world.queued("long")
-    step(loop)
-    leave(world, "pause")
-    world.drop("bad", "odd", "good")
-    (world.inbox / "odd/job.yaml").write_text("stepps: 5")
-    scan(loop)
-    run_jobs(loop)
-    assert counts(world) == {"waiting": 1, "done": 1, "refused": 2}
-    assert world.job("bad").reason == "no picture"
-    assert "job.yaml line 1: unknown key 'stepps'" in world.job("odd").reason
-
-
 # -- retry
 
 
@@ -212,28 +194,34 @@ def test_a_retry_waits_for_its_outbox_and_can_be_canceled_until_then(world: Jobs
         loop.wakeup.wait(0)
         world.clock.now += AGAIN_S
     assert len(requests.waiting(world.state.root)) == 2
-    assert len(world.record.of("waits")) == 1, "it is told once"
     away.rename(world.outbox)
     run_jobs(loop)
     assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 1, "canceled": 1})
     assert (len(world.executor.orders), world.job(NEW).end) == (1, End.CANCELED)
 
 
-def test_a_request_that_meets_a_full_disk_is_tried_again(
+def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_settings(
     world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(pause: requests.Pause) -> None:
-        raise OSError(28, "No space left on device")
+    full = [True, True, False]
 
+    def begin(pause: requests.Pause) -> None:
+        if full.pop(0):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
     leave(world, "pause")
-    with monkeypatch.context() as patch:
-        patch.setattr(requests.Pause, "begin", fails)
-        loop.commands.act()
-    assert len(requests.waiting(world.state.root)) == 1
-    world.clock.now += AGAIN_S
-    loop.commands.act()
-    assert (requests.waiting(world.state.root), bool(loop.commands.pause)) == ([], True)
+    assert loop.commands.put_off.soonest() is None
+    for seconds, tries in ((0.0, 2), (AGAIN_S - 0.1, 2), (0.2, 1)):
+        world.clock.now += seconds
+        loop.round()
+        assert len(full) == tries
+    assert loop.commands.put_off.soonest() == AGAIN_S
+    loop.apply_settings(world.settings)
+    loop.round()
+    assert (requests.waiting(world.state.root), loop.commands.put_off.soonest()) == ([], None)
+    assert len(world.record.of("waits")) == 1, "it is told once"
 
 
 # -- delete
@@ -282,26 +270,9 @@ def test_a_job_is_forgotten_only_once_its_files_are_gone(world: JobsWorld) -> No
     assert counts(world) == {"done": 1}
     shutil.rmtree(world.outbox, ignore_errors=True)
     away.rename(world.outbox)
-    (world.outbox / "a").rename(world.root / "elsewhere")
-    (world.outbox / "a").symlink_to(world.root / "elsewhere")
-    for _ in range(2):
-        world.clock.now += AGAIN_S
-        run_jobs(loop)
-    assert counts(world) == {"done": 1}
-    assert (world.root / "elsewhere/final.png").exists(), "nothing is removed through a link"
-    (world.outbox / "a").unlink()
     world.clock.now += AGAIN_S
     run_jobs(loop)
-    assert counts(world) == {}
-
-
-VERBS: dict[str, Callable[[JobsWorld], None]] = {
-    "cancel": lambda world: leave(world, "cancel", "b"),
-    "pause": lambda world: leave(world, "pause"),
-    "dismiss": lambda world: leave(world, "dismiss", jobs=[world.job("bad").id]),
-    "retry": retry,
-    "delete": lambda world: leave(world, "delete", "a"),
-}
+    assert (counts(world), world.published) == ({}, {})
 
 
 # -- requests that cannot be carried out
@@ -346,17 +317,18 @@ def test_a_request_that_cannot_be_carried_out_is_logged_and_removed(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "verb"),
+    ("verb", "owner", "name"),
     [
-        (requests.Pause, "begin", "pause"),
-        (actions, "make_retry", "retry"),
-        (removal, "remove", "delete"),
+        ("pause", requests.Pause, "begin"),
+        ("retry", actions, "make_retry"),
+        ("delete", removal, "remove"),
+        ("delete", thumbs, "sweep"),
     ],
 )
 def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
+    verb: str,
     owner: Any,
     name: str,
-    verb: str,
     world: JobsWorld,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -366,59 +338,9 @@ def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
 
     loop = ended(world, "a")
     monkeypatch.setattr(owner, name, fails)
-    VERBS[verb](world)
+    arguments = {"new": NEW, "settings": {}} if verb == "retry" else {}
+    leave(world, verb, "" if verb == "pause" else "a", **arguments)
     run_jobs(loop)
     (log,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert log.exc_info is not None and "'odd'" in log.getMessage()
+    assert "'odd'" in log.getMessage() and log.exc_info is not None
     assert requests.waiting(world.state.root) == []
-    assert (counts(world), world.published) == ({"done": 1}, done("a"))
-
-
-# -- kills
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_killed_at_any_change_a_request_is_carried_out_once(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "SYNCHRONOUS", "OFF")
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    world = JobsWorld(tmp_path / "world")
-    world.inspector.says = {"bad": "no picture"}
-    fill(world.inbox, "half/content.jpg")
-    ended(world, "a", "bad")
-    world.queued("b")
-    VERBS[verb](world)
-    world.close()
-    prepared = shutil.copytree(
-        world.root, tmp_path / "prepared", ignore=shutil.ignore_patterns("wake")
-    )
-    expected = None
-    for change in count():
-        shutil.rmtree(world.root)
-        shutil.copytree(prepared, world.root)
-        world.executor.at_once = 0
-        loop = world.start()
-        scan(loop)
-        with killed_at(change or 10_000) as was_killed:
-            run_jobs(loop)
-        result = state_after_a_start(world)
-        expected = expected or result
-        assert result == expected, change
-        if change and not was_killed():
-            break
-
-
-def state_after_a_start(world: JobsWorld) -> dict[str, Any]:
-    """Start the daemon again, with a worker unless it is paused; return what is left."""
-    loop = world.start()
-    world.executor.at_once = 1
-    scan(loop)
-    run_jobs(loop)
-    with reading(world.state.ledger) as ledger:
-        jobs = [replace(job, id="", entered="", finished="", inputs=(), inbox="", outbox="")
-                for job in ledger.in_state(*State)]  # fmt: skip
-    files = {name: text for name, text in world.published.items() if "job.yaml" not in name}
-    return {"jobs": sorted(map(repr, jobs)), "files": files, "inbox": tree(world.inbox),
-            "requests": requests.waiting(world.state.root), "left": len(world.left),
-            "paused": loop.commands.holds}  # fmt: skip

@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,13 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.app import daemon
-from stylewatch_daemon.app.daemon import Result, Summary, once, watch
+from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import Outbox
@@ -58,13 +60,21 @@ class Log(Reporter):
         self.events.append(key)
 
 
+DONE, CHANGING = {End.DONE: 1, End.CANCELED: 1}, Pair("a", None, changing=True)
+
+
 @pytest.mark.parametrize(
-    ("kinds", "code"),
-    [("", 0), ("done canceled", 0), ("refused", 65), ("refused failed", 70),
-     ("failed blocked", 75), ("stopped", 75), ("waiting", 75)],
-)  # fmt: skip
-def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
-    summary: Any = {kind: (Result("a"),) for kind in kinds.split()}
+    ("summary", "code"),
+    [
+        ({"ended": DONE, "incomplete": (replace(CHANGING, changing=False),)}, 0),
+        ({"ended": {**DONE, End.REFUSED: 1}}, 65),
+        ({"ended": {End.REFUSED: 1, End.FAILED: 1}}, 70),
+        ({"ended": {End.FAILED: 1}, "waiting": ("a",)}, 75),
+        ({"blocked": {"/in": "it is gone"}}, 75),
+        ({"incomplete": (CHANGING,)}, 75),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_kind(summary: Any, code: int) -> None:
     assert Summary(**summary).exit_code == code
 
 
@@ -110,12 +120,6 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_with_the_name_of_the_state_folder_is_said(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("")
-    with pytest.raises(OutputError, match="state cannot be written: Not a directory"):
-        once(settings(tmp_path), executor=FakeExecutor())
-
-
 def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "out")
     for job_id, last_change in (("1", 99), ("2", 2)):
@@ -157,32 +161,9 @@ def test_one_run_paints_what_is_there_and_says_how_it_ended(tmp_path: Path) -> N
     fill(tmp_path, *PAIR, "in/half/content.jpg")
     executor = FakeExecutor()
     summary = once(settings(tmp_path), executor=executor)
-    assert summary.done == (Result("a"),)
+    assert summary.ended == {End.DONE: 1}
     assert [pair.name for pair in summary.incomplete] == ["half"]
     assert summary.exit_code == 0
-
-
-def test_a_paused_run_leaves_its_jobs_for_the_next_one(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR)
-    requests.leave(tmp_path / "state", "pause")
-    summary = once(settings(tmp_path), executor=FakeExecutor())
-    assert (summary.waiting, summary.exit_code) == (("a",), 75)
-
-
-def test_a_drained_daemon_finishes_its_job_and_leaves(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR)
-    wakeup, executor = Wakeup(), EventExecutor()
-    asked: list[int] = []
-
-    def on_event() -> None:
-        if not asked:
-            fill(tmp_path, "in/b/content.jpg", "in/b/style.jpg")
-            asked.append(requests.leave(tmp_path / "state", "drain"))
-
-    executor.on_event = on_event
-    summary = watch(settings(tmp_path), Reporter(), executor, wakeup)
-    assert summary.done == (Result("a"),)
-    assert not (tmp_path / "out/b").exists()
 
 
 def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
@@ -199,91 +180,76 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
         job = ledger.find("a")
     assert job is not None
     assert (job.seen, job.faults, job.interruptions) == ("waiting", 0, 0)
-    assert once(settings(tmp_path), executor=FakeExecutor()).done == (Result("a"),)
+    assert once(settings(tmp_path), executor=FakeExecutor()).ended == {End.DONE: 1}
 
 
 # New settings
 
 
-def test_the_state_folder_and_the_executor_stay_until_the_next_start(tmp_path: Path) -> None:
-    before, log = settings(tmp_path), Log(print)
-    changes = {"idle_s": 7.0, "batch": 3}
-    new = changed_settings(before, state=tmp_path / "elsewhere").model_copy(
-        update={"executor": before.executor.model_copy(update=changes)}
-    )
-    used: list[str] = []
-
-    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        return new, lambda: used.append("used")
-
-    now = daemon._reload(reread, before, log, SystemdNotifier({}))
-    assert (log.events, used) == (["state.path", "executor"], ["used"])
-    assert now is not None and (now.state, now.executor.batch) == (before.state, 3)
-    assert now.executor.idle_s == before.executor.idle_s
-
-
-@pytest.mark.parametrize("right", [True, False])
-def test_new_settings_apply_from_the_next_job_if_they_are_valid(
-    right: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_new_settings_apply_from_the_next_job_and_some_only_from_the_next_start(
+    tmp_path: Path,
 ) -> None:
-    wakeup, used = Wakeup(), list[str]()
-    outbox = tmp_path / ("out2" if right else "in2/out")
-    inboxes = (make_inbox(tmp_path / "in2", outbox),)
-    new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
+    before, wakeup, used = settings(tmp_path), Wakeup(), list[str]()
+    new = changed_settings(
+        before,
+        inboxes=(make_inbox(tmp_path / "in2", tmp_path / "out2"),),
+        state=tmp_path / "elsewhere",
+        executor=before.executor.model_copy(update={"idle_s": 7.0, "batch": 3}),
+    )
     fill(tmp_path, *PAIR, "in2/b/content.jpg", "in2/b/style.jpg")
 
+    def on_done(job: str) -> None:
+        if job == "b":
+            fill(tmp_path, "in2/c/content.jpg", "in2/c/style.jpg")
+        wakeup.stop() if job == "c" else wakeup.reload()
+
     def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        if not right:
-            wakeup.post(wakeup.stop)
         return new, lambda: used.append("used")
 
-    log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
-    summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=reread)
-    assert [done.job for done in summary.done] == (["a", "b"] if right else ["a"])
-    if right:
-        assert (log.events, used) == (["a", "state.path", "b"], ["used"])
-        assert (tmp_path / "out2/b/receipt.json").exists()
-    else:
-        assert "lies in the inbox" in caplog.text
-        assert used == []
+    log, executor = Log(on_done), FakeExecutor()
+    summary = watch(before, log, executor, wakeup, reread=reread)
+    assert summary.ended == {End.DONE: 3}
+    # the second time too: what cannot change has stayed as it was
+    assert log.events == ["a", "state.path", "executor", "b", "state.path", "executor", "c"]
+    assert used == ["used", "used"]
+    assert [order.batch for order in executor.orders] == [None, 3, 3]
+    assert (tmp_path / "out2/b/receipt.json").exists()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_wrong_settings_change_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wakeup, used = Wakeup(), list[str]()
+    wrong = (make_inbox(tmp_path / "in2", tmp_path / "in2/out"),)
+    fill(tmp_path, *PAIR)
+
+    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
+        wakeup.post(wakeup.stop)
+        return changed_settings(settings(tmp_path), inboxes=wrong), lambda: used.append("used")
+
+    watch(settings(tmp_path), Log(lambda _: wakeup.reload()), FakeExecutor(), wakeup, reread=reread)
+    assert "lies in the inbox" in caplog.text
+    assert used == [] and not (tmp_path / "in2").exists()
 
 
 # systemd
 
 
-@pytest.fixture
-def notified(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
-    """What was sent to systemd since the last call."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(str(tmp_path / "notify"))
-        receiver.setblocking(False)
-
-        def messages() -> list[str]:
-            found = []
-            while True:
-                try:
-                    found.append(receiver.recv(4096).decode())
-                except BlockingIOError:
-                    return found
-
-        yield messages
-
-
-def test_systemd_hears_what_the_daemon_does(
-    tmp_path: Path, notified: Callable[[], list[str]]
-) -> None:
+def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
-    wakeup, at_work = Wakeup(), list[str]()
+    wakeup, at_work, messages = Wakeup(), list[str](), list[str]()
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "20000000"}
-    log = Log(lambda job: wakeup.stop())
-    watch(
-        settings(tmp_path), log, FakeExecutor(), wakeup, SystemdNotifier(environment),
-        at_work=lambda: at_work.append("at work"),
-    )  # fmt: skip
-    first, *more = notified()
-    assert (first, at_work) == ("READY=1", ["at work"])
-    assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(more)
-    assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in more
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(environment["NOTIFY_SOCKET"])
+        receiver.setblocking(False)
+        watch(
+            settings(tmp_path), Log(lambda job: wakeup.stop()), FakeExecutor(), wakeup,
+            SystemdNotifier(environment), at_work=lambda: at_work.append("at work"),
+        )  # fmt: skip
+        with suppress(BlockingIOError):
+            while True:
+                messages.append(receiver.recv(4096).decode())
+    assert (messages[0], at_work) == ("READY=1", ["at work"])
+    assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(messages)
+    assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert (tmp_path / "state/alive").exists()
     assert "NOTIFY_SOCKET" not in environment

@@ -27,14 +27,16 @@ FAULT = {"job": "sea", "trace": "\n".join(TRACE)}
 def test_the_log_names_jobs_and_has_traces_at_level_debug(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    odd = ["stylewatch: d", "KeyError: 'odd'"]
     for settings, quiet, lines in (
-        (Log(level="debug"), False, ["stylewatch: b", "stylewatch: sea: c", *TRACE]),
-        (Log(level="warning"), False, ["stylewatch: b", "stylewatch: sea: c"]),
-        (Log(level="debug"), True, ["stylewatch: sea: c"]),
+        (Log(level="debug"), False, ["stylewatch: b", "stylewatch: sea: c", *TRACE, *odd]),
+        (Log(level="warning"), False, ["stylewatch: b", "stylewatch: sea: c", odd[0]]),
+        (Log(level="debug"), True, ["stylewatch: sea: c", odd[0]]),
     ):
         with logging_as(settings, quiet=quiet) as log:
             logging.getLogger(f"{LOGGER}.watch").warning("b")
             log.error("c", extra=FAULT)
+            log.error("d", exc_info=KeyError("odd"))
         assert capsys.readouterr().err.splitlines() == lines
 
 

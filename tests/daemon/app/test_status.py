@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,16 +12,15 @@ from tests.daemon.clock import Clock
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
-    AT_LEAST_EVERY,
-    AT_MOST_EVERY,
+    MAX_PAUSE,
     MAX_REFUSALS,
     MAX_WAITING,
     NOT_RUNNING,
     NOTHING_TO_DO,
-    PAUSE_PER_SECOND,
     PAUSED,
-    InboxStatus,
-    Running,
+    TEXT_EVERY,
+    UNCHANGED_EVERY,
+    UPDATE_EVERY,
     Snapshot,
     StatusFiles,
 )
@@ -30,6 +30,8 @@ from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.writer import LedgerWriter
+
+HALF = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
 
 
 class World(Reporter):
@@ -62,17 +64,26 @@ class World(Reporter):
             job = Job(f"id-{name}", name, "in", where, time, finished=time, **values)
             self.ledger.put(job)
 
-    def snapshot(self, *running: Running, **values: Any) -> Snapshot:
-        half = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
-        inboxes = [
-            InboxStatus(Path("in"), self.ours, [half], {"sky": "no disk"}, ["tmp is skipped"]),
-            InboxStatus(Path("in2"), self.theirs),
-        ]
-        return Snapshot(inboxes, {job.id: (self.ours, job) for job in running}, **values)
+    def snapshot(self, *running: Any, incomplete: Pair = HALF, **values: Any) -> Snapshot:
+        """What the daemon does, with these workers."""
+        inboxes: list[Any] = [
+            SimpleNamespace(path=Path("in"), outbox=self.ours, incomplete=[incomplete],
+                            trouble={"sky": "no disk"}, notes=["tmp is skipped"]),
+            SimpleNamespace(path=Path("in2"), outbox=self.theirs, incomplete=[], trouble={},
+                            notes=[]),
+        ]  # fmt: skip
+        return Snapshot(inboxes, {f"id-{each.title}": each for each in running}, **values)
 
-    def update(self, snapshot: Snapshot) -> tuple[str, str]:
+    def worker(self, title: str, **values: Any) -> Any:
+        """A worker that prepares its job, or has the `values` of a later one."""
+        begun: dict[str, Any] = {"step": 0, "steps": 0, "unit": "step", "loss": None, "size": None,
+                                 "seconds_left": None, "device": ""}  # fmt: skip
+        outbox = SimpleNamespace(root=self.ours)
+        return SimpleNamespace(title=title, outbox=outbox, **{**begun, **values})
+
+    def update(self, snapshot: Snapshot, **more: Any) -> tuple[str, str]:
         """Update the status; return the texts in the outboxes."""
-        self.status.update(snapshot, self.ledger)
+        self.status.update(snapshot, self.ledger, **more)
         paths = [outbox / "_status.txt" for outbox in (self.ours, self.theirs)]
         ours, theirs = (path.read_text() if path.exists() else "" for path in paths)
         return ours, theirs
@@ -95,9 +106,10 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
     failed: dict[str, Any] = {"state": State.ENDED, "reason": "a fault"}
     world.enter("bad", "worse", end=End.FAILED, **failed)
     world.enter("dismissed", end=End.REFUSED, dismissed=True, **failed)
-    trip = Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu", "id-trip")
-    soon = Running("soon", id="id-soon")
-    ours, theirs = world.update(world.snapshot(trip, soon, blocked={"cpu": "gone"}, events=False))
+    progress = {"step": 3, "steps": 50, "loss": 0.25, "size": (48, 36), "seconds_left": 9.5,
+                "device": "cpu"}  # fmt: skip
+    running = world.worker("trip", **progress), world.worker("soon")
+    ours, theirs = world.update(world.snapshot(*running, blocked={"cpu": "gone"}, events=False))
     assert ours.split("\n\n")[1:] == [
         "Running:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
         "Queue:\n  next",
@@ -120,8 +132,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
                     {"path": "in2", "outbox": str(world.theirs)}],
         "counts": {**dict.fromkeys(SEEN, 0), "waiting": 4, "failed": 2},
         "running": [
-            {"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
-             "seconds_left": 9.5, "device": "cpu", "id": "id-trip", "unit": "step"},
+            {"job": "trip", "id": "id-trip", "unit": "step", **progress, "size": [48, 36]},
             {"job": "soon", "step": 0, "steps": 0, "loss": None, "size": None,
              "seconds_left": None, "device": "", "id": "id-soon", "unit": "step"},
         ],
@@ -178,37 +189,40 @@ def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
         assert not earlier.exists()
 
 
-def test_json_is_written_after_a_change_or_a_while_and_not_too_often(world: World) -> None:
-    status, path = world.status, world.state / status_json.FILE_NAME
-    for seconds, paused, is_written in (
-        (0.0, False, True), (AT_MOST_EVERY, False, False), (AT_MOST_EVERY, True, True),
-        (AT_LEAST_EVERY, True, True),
+def test_json_follows_each_change_and_a_text_only_news_or_after_a_while(world: World) -> None:
+    json, text = world.state / status_json.FILE_NAME, world.ours / "_status.txt"
+    for seconds, paused, has_news, written in (
+        (0.0, False, False, [json, text]), (UPDATE_EVERY, False, True, []),
+        (UPDATE_EVERY, True, False, [json]), (TEXT_EVERY, True, False, [text]),
+        (UPDATE_EVERY, False, True, [json, text]), (UNCHANGED_EVERY, False, False, [json]),
     ):  # fmt: skip
         world.clock.now += seconds
-        path.unlink(missing_ok=True)
-        assert status.publish_due()
-        status.publish(world.snapshot(paused=paused), world.ledger)
-        assert (path.exists(), status.publish_due()) == (is_written, False)
+        for path in (json, text):
+            path.unlink(missing_ok=True)
+        assert world.status.due
+        world.update(world.snapshot(paused=paused), has_news=has_news)
+        assert [path for path in (json, text) if path.exists()] == written
+        assert not world.status.due
     assert world.plain["meters"] == {"time": world.clock.now}
-    assert not path.with_name(f".{path.name}.tmp").exists()
+    assert not json.with_name(f".{json.name}.tmp").exists()
 
 
-def test_a_slow_disk_takes_a_small_share_of_the_time(world: World) -> None:
+@pytest.mark.parametrize(("seconds", "pause"), [(0.001, 0.5), (0.05, 5.0), (60.0, MAX_PAUSE)])
+def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(
+    seconds: float, pause: float, world: World
+) -> None:
+    world.seconds_to_check = seconds  # in each of two outboxes
     world.update(world.snapshot())
-    world.clock.now += 4.0
-    assert (world.status.due(5.0), world.status.due(4.0)) == (False, True)
-    world.seconds_to_check = 0.5  # in each of two outboxes
-    world.update(world.snapshot())
-    for seconds, is_due in ((PAUSE_PER_SECOND - 2, False), (2, True)):
-        world.clock.now += seconds
-        assert (world.status.due(5.0), world.status.publish_due()) == (is_due, is_due)
+    for later, is_due in ((pause - 0.01, False), (0.02, True)):
+        world.clock.now += later
+        assert world.status.due == is_due
 
 
 def test_no_text_in_json_forges_a_line_or_reaches_a_terminal(world: World) -> None:
     evil, safe = "a\x1b[2J\u202e\x9b\nb", "a?[2J???b"
     world.enter(evil, state=State.ENDED, end=End.REFUSED, reason="first\x1b\nsecond")
-    inboxes = [InboxStatus(Path("in"), world.ours, [Pair(evil, None, waits_for="\udcff")])]
-    world.update(Snapshot(inboxes, {"id": (world.ours, Running(evil))}))
+    pair = Pair(evil, None, waits_for="\udcff")
+    world.update(world.snapshot(world.worker(evil), incomplete=pair))
     assert world.plain["running"][0]["job"] == safe
     assert world.plain["incomplete"] == [{"name": safe, "waits_for": "?", "files": []}]
     assert world.plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]

@@ -7,13 +7,7 @@ from threading import Thread, get_ident
 
 import pytest
 
-from stylewatch_daemon.base.wakeup import (
-    Backoff,
-    Pauses,
-    Wakeup,
-    reloads_on_signal,
-    stops_on_signals,
-)
+from stylewatch_daemon.base.wakeup import Backoff, Pauses, Wakeup, woken_by_signals
 
 
 def test_what_threads_post_is_called_in_order_by_the_loop_that_waits() -> None:
@@ -23,26 +17,18 @@ def test_what_threads_post_is_called_in_order_by_the_loop_that_waits() -> None:
         thread = Thread(target=wakeup.post, args=[call])
         thread.start()
         thread.join()
-    assert called == []
+    wakeup.post(wakeup.request_scan)  # a call that wakes the loop again
+    assert (called, wakeup.scan_requested) == ([], False)
     assert wakeup.wait(0)
     assert called == [(number, get_ident()) for number in range(3)]
-    assert not wakeup.wait(0)
-    wakeup.post(lambda: wakeup.post(wakeup.stop))  # a call that posts another one
-    assert wakeup.wait(60) and not wakeup.stopping
-    assert wakeup.wait(60) and wakeup.stopping
-
-
-def test_a_request_for_a_scan_wakes_the_loop_and_is_kept_until_it_is_cleared() -> None:
-    wakeup = Wakeup()
-    wakeup.request_scan()
     assert wakeup.wait(60) and wakeup.scan_requested
-    assert not wakeup.wait(0) and wakeup.scan_requested
+    assert not wakeup.wait(0) and wakeup.scan_requested, "until somebody clears it"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
     wakeup, before = Wakeup(), signal.getsignal(number)
-    with stops_on_signals(wakeup):
+    with woken_by_signals(wakeup):
         os.kill(os.getpid(), number)
         assert wakeup.wait(60) and wakeup.stopping
         with pytest.raises(KeyboardInterrupt):
@@ -60,7 +46,7 @@ def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
     try:
         inherited = signal.SIG_IGN if ignored else signal.SIG_DFL  # ignored as under nohup
         signal.signal(signal.SIGHUP, inherited)
-        with reloads_on_signal(wakeup):
+        with woken_by_signals(wakeup):
             os.kill(os.getpid(), signal.SIGHUP)
             assert (wakeup.reloading, wakeup.stopping) == (not ignored, False)
             terminals.clear()
@@ -93,7 +79,7 @@ def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     pauses.begin("b")
     now = 5.0
     assert pauses.held() == {"a"}
-    pauses.release("a")
+    pauses.release()
     assert pauses.held() == frozenset()
     pauses.begin("a")
     assert pauses.soonest() == 8.0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from tests.daemon.cli.states import running as worker
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,
@@ -28,7 +29,6 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.app.status import Running
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
@@ -189,7 +189,7 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
     enter(state, finished_job(tmp_path, seen="running"))
     reader = Reader(state, clock)
     assert reader.published() == status_json.nothing()
-    publish(tmp_path, running=[vars(Running("sea", 1, 9, 0.5, id="id-sea"))])
+    publish(tmp_path, running=[worker("sea")])
     assert reader.published() == status_json.nothing()
     clock.now += POLL_EVERY_S
     seen = [pages.look(here, reader)]
@@ -240,8 +240,8 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
     folder.mkdir(parents=True)
     for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
         (folder / name).write_bytes(b"painted")
-    status = Running("sea", 18, 40, loss=0.5, size=(8, 6), id="id-sea", unit="frame")
-    publish(tmp_path, {"running": 1}, running=[vars(status)])
+    status = worker("sea", step=18, steps=40, loss=0.5, size=(8, 6), unit="frame", device="")
+    publish(tmp_path, {"running": 1}, running=[status])
     (job,) = data(tmp_path, running).overview().running
     assert job.progress == "frame 18 of 40"
     assert job.image is not None and "pictures/frame-17?d=" in job.image.src
@@ -254,8 +254,8 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
 
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
     running = finished_job(tmp_path, seen="running", finished=None)
-    status = Running("sea", 7, 60, 0.5, (8, 6), 75.0, "cpu", id="id-sea")
-    publish(tmp_path, {"running": 1}, running=[vars(status)])
+    status = worker("sea", step=7, steps=60, loss=0.5, size=(8, 6), seconds_left=75.0)
+    publish(tmp_path, {"running": 1}, running=[status])
     (job,) = data(tmp_path, running).overview().running
     assert (job.progress, job.left, job.percent) == ("step 7 of 60", "1 min 15 s left", 11)
     assert job.is_stage and job.image is not None and "stage-15" in job.image.src
@@ -263,8 +263,8 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
     page = data(tmp_path).job("id-sea")
     assert page is not None and page.running is not None and not page.is_over
     shutil.rmtree(tmp_path / "out/sea/stages")
-    status = Running("sea", 0, 0, None, None, None, "cpu", id="id-sea")
-    publish(tmp_path, {"running": 1}, running=[vars(status)])
+    status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None)
+    publish(tmp_path, {"running": 1}, running=[status])
     (job,) = data(tmp_path).overview().running
     assert not job.is_stage and job.image is not None and "input-0" in job.image.src
     assert (job.progress, job.left) == ("preparing", "")
