@@ -149,7 +149,7 @@ def publish(root: Path, rounds: int, outside: Path) -> int:
                 outbox.archive("1", folder, [held / "content.jpg"])
                 done += finals.add(outbox.root / "finals", job, final, OPEN) is not None
             with suppress(OSError):
-                outbox.refuse("1", f"bad-{number}", [held / "content.jpg"], "no")
+                outbox.refuse("1", f"_refused/bad-{number}", [held / "content.jpg"], "no")
             with suppress(OSError):
                 outbox.clear("1")
         for name in ("job", "_refused", "finals"):

@@ -18,7 +18,7 @@ from stylewatch_daemon.outbox.publish import Outbox, stage
         ("job/stages", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
         (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
         ("job/inputs", lambda outbox, folder: outbox.archive("1", folder, [folder / "photo.jpg"])),
-        ("_refused", lambda outbox, folder: outbox.refuse("1", "bad", [], "Bad.")),
+        ("_refused", lambda outbox, folder: outbox.refuse("1", "_refused/bad", [], "Bad.")),
         (".staging/trash", lambda outbox, folder: outbox.clear("1")),
         (".staging", lambda outbox, _: stage(outbox.root / ".staging/1", "stages/1.png", b"x")),
     ],

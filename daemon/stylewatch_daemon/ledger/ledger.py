@@ -339,8 +339,11 @@ class Ledger:
 
     def is_reserved(self, place: str, outbox: str) -> bool:
         """Return True if an unfinished job has that folder in the outbox, or will get it."""
-        query = f"SELECT 1 FROM jobs WHERE place = ? AND outbox = ? AND NOT {schema.ENDED} LIMIT 1"
-        return bool(self._rows(query, place, outbox))
+        query = (
+            "SELECT 1 FROM jobs WHERE (place = ? OR refused_as = ?) AND outbox = ? "
+            f"AND NOT {schema.ENDED} LIMIT 1"
+        )
+        return bool(self._rows(query, place, place, outbox))
 
     def _count(self, query: str, *values: object) -> int:
         ((count,),) = self._rows(query, *values)

@@ -77,6 +77,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
         "CREATE INDEX jobs_by_name ON jobs (name)",
         "CREATE INDEX jobs_by_place ON jobs (place)",
+        "CREATE INDEX jobs_by_refusal ON jobs (refused_as) WHERE refused_as IS NOT NULL",
         f"CREATE INDEX jobs_of_picture ON jobs ({FIRST_DIGEST}, id)",
         """
         CREATE TABLE attempts (
