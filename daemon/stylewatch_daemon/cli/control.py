@@ -111,7 +111,7 @@ def _cancel_incomplete(state: Path, pair: str) -> None:
     if not request(state, "cancel_incomplete", name=pair):
         return
     with open_ledger(state) as ledger:
-        latest = ledger.latest(End.CANCELED, limit=NEARBY) if ledger else []
+        latest = ledger.ended([End.CANCELED], NEARBY) if ledger else []
     ended = [job for job in latest if job.name == pair and (job.finished or "") >= before]
     for job in ended:
         echo(_canceled(job))
@@ -248,7 +248,7 @@ def prune(
         echo(f"{count} files {'would be removed' if dry_run else 'removed'}: {amount(size)}")
         if settings.retention.ledger != "keep":  # the daemon alone writes the ledger
             before = removal.cutoff(settings.retention.ledger)
-            jobs = ledger.ended_before(before) if ledger else 0
+            jobs = ledger.count_ended(until=before) if ledger else 0
             echo(
                 f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day"
             )

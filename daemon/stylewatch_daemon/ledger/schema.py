@@ -109,9 +109,8 @@ VERSIONS: tuple[Sequence[str], ...] = (
         CREATE TABLE kept (             -- claimed files that are still in their inbox
             key TEXT PRIMARY KEY,       -- Pair.key
             main TEXT NOT NULL,         -- the path of the pair's main file
-            inbox TEXT NOT NULL,
             doomed INTEGER NOT NULL,    -- 1: they are removed as soon as that is possible
-            files TEXT NOT NULL CHECK (json_valid(files))  -- writer.KeptFile
+            record TEXT NOT NULL CHECK (json_valid(record))  -- writer.Kept
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX kept_by_main ON kept (main)",

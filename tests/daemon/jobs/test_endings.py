@@ -4,18 +4,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event as Flag
 from typing import Any
 
 import pytest
-from tests.daemon.faults import mounts, no_threads
+from tests.daemon.faults import fill, mounts
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused
 from tests.daemon.world import FakeExecutor, changed_settings, run_jobs
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.base.mover import LONG, Mover
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.jobs.endings import STAYS
 from stylewatch_daemon.jobs.waits import PUT_OFF
@@ -184,69 +181,24 @@ def test_a_refused_job_that_is_canceled_before_its_end_is_published_stays_refuse
     assert world.job("a").end is End.REFUSED
 
 
-# -- the mover
-
-
-@pytest.fixture
-def posted() -> SimpleQueue[Callable[[], object]]:
-    return SimpleQueue()
-
-
-@pytest.fixture
-def mover(posted: SimpleQueue[Callable[[], object]]) -> Iterator[Mover]:
-    mover = Mover(posted.put)
-    yield mover
-    mover.close()
-
-
-def fails(*_: object) -> None:
-    raise KeyError("odd")
-
-
-def test_long_work_keeps_no_small_one_waiting_and_its_result_is_posted(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
+def test_the_folder_of_a_refused_job_is_recorded_before_it_is_made_and_another_if_it_is_taken(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_end, results = Flag(), list[Any]()
-    mover.do(lambda step: may_end.wait(60), results.append, LONG + 1)
-    mover.do(lambda step: "small", results.append)
-    mover.do(fails, results.append)
-    for _ in range(2):
-        posted.get(timeout=60)()
-    assert (results[0], repr(results[1])) == ("small", "KeyError('odd')")
-    may_end.set()
-    posted.get(timeout=60)()
-    assert results[2] is True
+    tried: list[str | None] = []
 
+    def publish(what: ending.Ending, step: Any) -> ending.Published | None:
+        tried.append(world.job("a").refused_as)
+        if len(tried) == 1:
+            fill(world.outbox, "_refused/a/mine.txt")
+        return real(what, step)
 
-def test_work_ends_at_its_next_step_when_the_daemon_leaves_and_has_no_result(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
-) -> None:
-    begun, ended = Flag(), list[str]()
-
-    def work(step: Callable[[], object]) -> None:
-        begun.set()
-        try:
-            while True:
-                step()
-        except OutputError as error:
-            ended.append(str(error))
-            raise
-
-    mover.do(work, fails)
-    mover.do(lambda step: ended.append("another"), fails)
-    assert begun.wait(60)
-    mover.close()
-    assert ended == ["copying was stopped; the next start goes on with it"]
-    assert posted.empty()
-
-
-def test_work_for_which_there_is_no_thread_fails_and_is_not_done_later(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
-) -> None:
-    results, worked = list[Any](), list[int]()
-    with no_threads():
-        mover.do(lambda step: worked.append(1), results.append)
-    posted.get(timeout=60)()
-    mover.do(lambda step: worked.append(2), results.append)
-    posted.get(timeout=60)()
-    assert isinstance(results[0], OSError) and worked == [2]
+    real = ending.publish_refusal
+    monkeypatch.setattr(ending, "publish_refusal", publish)
+    world.inspector.says = {"a/": "no picture"}
+    run_jobs(world.started("a"))
+    assert tried == ["_refused/a", "_refused/a-2"]
+    moved = {
+        name.replace("/a/", "/a-2/", 1): text for name, text in refused("a", "no picture").items()
+    }
+    assert world.published == {**moved, "_refused/a/mine.txt": "_refused/a/mine.txt"}
+    assert world.job("a").refused_as == "_refused/a-2"

@@ -113,7 +113,7 @@ def test_a_reader_reports_what_is_no_ledger(kind: str, path: Path) -> None:
         "UPDATE jobs SET end = 'burnt'", "UPDATE jobs SET cause = 'fire'",
         "UPDATE jobs SET asked = 'fire'", "UPDATE jobs SET inputs = '{['",
         "UPDATE jobs SET settings = '{['", "UPDATE jobs SET name = NULL",
-        "INSERT INTO kept VALUES ('k', 'm', 'i', 0, '{[')",
+        "INSERT INTO kept VALUES ('k', 'm', 0, '{[')",
         "INSERT INTO requests VALUES (1, 'pause', '{[', 'now')",
         "INSERT INTO attempts (job, number, started) VALUES ('1', 1, 'now')",
     ],
