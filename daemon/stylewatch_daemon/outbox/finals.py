@@ -26,28 +26,24 @@ def add(
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
     names = (f"{stem}{wanted.suffix}" for stem in candidates(wanted.stem))
-    temporary = f".{job.id}.tmp"
     try:
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
             safe_dirs.opened(finals, str(wanted.parent), sharing.folder) as target,
         ):
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=target)  # a kill left it
+            safe_dirs.sweep(target)  # copies that a kill cut off
             if not _is(final, path.name, source, step):
                 return None
             sharing.file(source, path.name)  # as a link is the same file
-            taken = f"/proc/self/fd/{target}"
-            name = next(
-                name
-                for name in names
-                if not lexists(f"{taken}/{name}") or _is(final, name, target, step)
-            )
-            if not lexists(f"{taken}/{name}") and not _link(path.name, source, name, target):
-                _copy(path.name, source, temporary, target, step)
-                sharing.file(target, temporary)
-                os.rename(temporary, name, src_dir_fd=target, dst_dir_fd=target)
+            for name in names:
+                if not lexists(f"/proc/self/fd/{target}/{name}"):
+                    if not _link(path.name, source, name, target):
+                        atomic.copy(path.name, name, source, step, target_folder=target)
+                        sharing.file(target, name)
+                    break
+                if _is(final, name, target, step):
+                    break
             atomic.sync_folder(target)
     except OutputError:
         raise
@@ -74,17 +70,3 @@ def _link(name: str, source: int, to: str, target: int) -> bool:
     except OSError:  # another mount, or a file system without links
         return False
     return True
-
-
-def _copy(name: str, source: int, to: str, target: int, step: atomic.Step) -> None:
-    """Copy a regular file into another opened folder as `to`."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with (
-        atomic.open_regular(name, source) as reading,
-        os.fdopen(os.open(to, flags, 0o666, dir_fd=target), "wb") as writing,
-    ):
-        while chunk := reading.read(atomic.CHUNK):
-            step()
-            writing.write(chunk)
-        writing.flush()
-        os.fsync(writing.fileno())

@@ -75,50 +75,37 @@ def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
     assert world.record.of("done") == [("good", world.outbox / "good")]
 
 
-def test_the_final_picture_is_among_the_finals_of_its_inbox(
-    world: JobsWorld, tmp_path: Path
-) -> None:
-    finals = tmp_path / "finals"
-    (inbox,) = world.settings.inboxes
-    inboxes = (inbox.model_copy(update={"finals": finals}),)
-    world.settings = changed_settings(world.settings, inboxes=inboxes)
-
-    world.executor = WithReceipt()
-    run_jobs(world.started("a"))
-    assert (finals / "a.png").read_text() == done("a")["a/final.png"]
-    assert ("a", finals / "a.png") in world.record.of("staged")
-    with reading(world.state.ledger) as ledger:
-        parts = {file.path: file.part for file in ledger.files(world.job("a").id)}
-    assert (parts["a/final.png"], parts[str(finals / "a.png")]) == ("final", "finals")
-
-
-def test_an_input_that_changes_while_the_job_runs_is_kept_and_reported(tmp_path: Path) -> None:
-    world = JobsWorld(tmp_path, "delete")
-    world.executor = WithReceipt()
-    loop = world.started("a")
-    files = world.state.jobs
-    vars(world.record)["staged"] = lambda *_: (
-        files / world.job("a").id / "files/content.jpg"
-    ).write_text("written since")
-    run_jobs(loop)
-    (report,) = world.record.of("input_changed")
-    assert report == ("a", ending.changed_while_running("content.jpg"))
-    assert (world.outbox / "a/inputs/content.jpg").read_text() == "written since"
-    receipt = json.loads((world.outbox / "a/receipt.json").read_text())
-    assert receipt["warnings"] == [report[1]]
-
-
-def test_a_receipt_says_that_originals_could_not_be_removed(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_in_the_receipt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise OSError("Read-only file system")
 
+    world, finals = JobsWorld(tmp_path, "delete"), tmp_path / "finals"
+    inboxes = [inbox.model_copy(update={"finals": finals}) for inbox in world.settings.inboxes]
+    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
     world.executor = WithReceipt()
     with mounts(world.inbox, world.outbox, world.state.root), monkeypatch.context() as patch:
         patch.setattr("stylewatch_daemon.intake.claim.remove_originals", fails)
-        run_jobs(world.started("a"))
-    assert json.loads((world.outbox / "a/receipt.json").read_text())["warnings"] == [STAYS]
+        loop = world.started("a")
+        staged = world.record.staged
+
+        def write(*args: Any) -> None:
+            world.state.files(world.job("a").id).joinpath("content.jpg").write_text("written since")
+            staged(*args)
+
+        vars(world.record)["staged"] = write
+        run_jobs(loop)
+    changed = ending.changed_while_running("content.jpg")
+    assert world.record.of("input_changed") == [("a", changed)]
+    assert (world.outbox / "a/inputs/content.jpg").read_text() == "written since"
+    receipt = json.loads((world.outbox / "a/receipt.json").read_text())
+    assert receipt["warnings"] == [STAYS, changed]
+    assert (finals / "a.png").read_text() == (world.outbox / "a/final.png").read_text()
+    assert ("a", finals / "a.png") in world.record.of("staged")
+    with reading(world.state.ledger) as ledger:
+        parts = {file.path: file.part for file in ledger.files(world.job("a").id)}
+    assert (parts["a/final.png"], parts[str(finals / "a.png")]) == ("final", "finals")
 
 
 def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(

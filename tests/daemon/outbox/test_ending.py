@@ -298,12 +298,3 @@ def test_a_picture_that_was_changed_meanwhile_is_not_linked(
     with mounts(tmp_path / "out") if apart else nullcontext():
         assert "finals" not in {file.part for file in publish_output(ending).files}
     assert everything(tmp_path / "finals") == {}
-
-
-def test_a_link_in_the_finals_is_not_followed(tmp_path: Path) -> None:
-    ending = make_ending(tmp_path, finals=tmp_path / "finals")
-    (tmp_path / "finals").mkdir()
-    (tmp_path / "finals/album").symlink_to(tmp_path / "in")
-    with pytest.raises(OutputError, match="remove the link there"):
-        publish_output(ending)
-    assert not (ending.claim.outbox / "album/a" / RECEIPT).exists()

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, mounts, recorded_syncs, tree
+from tests.daemon.faults import fill, recorded_syncs, tree
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.permissions import Sharing
@@ -74,23 +74,6 @@ def test_a_folder_that_is_reserved_or_was_made_meanwhile_is_not_chosen(tmp_path:
     assert outbox.reserve("job", remembered.append, "job-3") == outbox.root / "job-3"
     (outbox.root / "job-3").rmdir()
     assert outbox.reopen("job-3").is_dir() and remembered == ["job-3"]
-
-
-def test_what_is_archived_already_is_not_copied_again(outbox: Outbox, tmp_path: Path) -> None:
-    folder = reserve(outbox)
-    fill(tmp_path, "state/photo.jpg", "state/style.jpg")
-    paths = [tmp_path / "state/photo.jpg", tmp_path / "state/style.jpg"]
-    with mounts(tmp_path / "state"):
-        first = outbox.archive("1", folder, paths)
-        inode = (folder / "inputs/photo.jpg").stat().st_ino
-        (folder / "inputs/style.jpg").write_text("state/STYLE.jpg")
-        assert outbox.archive("1", folder, paths) == first
-    assert (folder / "inputs/photo.jpg").stat().st_ino == inode
-    assert [file.path for file in first] == ["job/inputs/photo.jpg", "job/inputs/style.jpg"]
-    assert tree(folder / "inputs") == {
-        "photo.jpg": "state/photo.jpg",
-        "style.jpg": "state/style.jpg",
-    }
 
 
 def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
