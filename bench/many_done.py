@@ -44,7 +44,7 @@ def paint(root: Path, variants: int) -> None:
 def repeat(root: Path, jobs: int) -> None:
     """Add `jobs` finished jobs to the ledger, through its real writer."""
     with closing(LedgerWriter.open(root / "state" / FILE_NAME)) as ledger, ledger.transaction():
-        done = sorted(ledger.latest(End.DONE, limit=jobs), key=lambda job: job.id)
+        done = sorted(ledger.ended([End.DONE], jobs), key=lambda job: job.id)
         for job, original in zip(_copies(done, jobs), cycle(done), strict=False):
             _link(Path(original.outbox, str(original.place)), Path(job.outbox, str(job.place)))
             ledger.put(job)

@@ -246,7 +246,7 @@ class Commands:
             return
         if old is None or not old.has_ended:
             raise InputError(f"there is no job {shown(job)} that has ended")
-        files = [*actions.needed(old, from_stage, without or ()),
+        files = [*actions.needed(old, from_stage, without or (), ledger.files(old.id)),
                  *actions.uploaded(self._state, new, added or ())]  # fmt: skip
         daemon = self._jobs.settings
         make = partial(

@@ -148,7 +148,7 @@ def _running(
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
         for outbox in settings.outboxes:
-            Outbox(outbox).empty_trash()
+            Outbox(outbox).sweep()
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
         stack.enter_context(closing(executor))

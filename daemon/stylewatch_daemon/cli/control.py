@@ -231,7 +231,7 @@ def prune(
         echo(f"{count} files {'would be removed' if dry_run else 'removed'}: {amount(size)}")
         if settings.retention.ledger != "keep":  # the daemon alone writes the ledger
             before = removal.cutoff(settings.retention.ledger)
-            jobs = ledger.ended_before(before) if ledger else 0
+            jobs = ledger.count_ended(until=before) if ledger else 0
             echo(
                 f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day"
             )

@@ -101,7 +101,7 @@ def job_of(state: Path, name: str) -> Job:
     with open_ledger(state) as ledger:
         if ledger and (job := ledger.find(name)):
             return job
-        latest = ledger.latest(*End, limit=NEARBY) if ledger else []
+        latest = ledger.ended([*End], NEARBY) if ledger else []
         names = {*(job.title for job in latest), *(ledger.open_jobs().values() if ledger else ())}
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")

@@ -16,7 +16,6 @@ from stylewatch_daemon.intake import watch
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox, Pairing
@@ -177,17 +176,13 @@ def _ledger(path: Path) -> Iterator[Finding]:
 
 
 def _room(settings: ServiceSettings) -> Finding:
-    """Check that the disks have room for a job with the default settings."""
-    what = "room on the disks"
-    needed = need(settings.job.resolve(*settings.recipes), settings.limits.max_pixels)
-    outboxes = ((outbox, needed.outbox) for outbox in settings.outboxes)
+    """Check that the disks have the free space without which no job begins."""
+    what, folders = "room on the disks", (settings.state.path, *settings.outboxes)
     try:
-        disk_space.check(
-            [(settings.state.path, needed.state), *outboxes], settings.limits.free_bytes
-        )
+        disk_space.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     except OutputError as error:
         return problem(what, str(error), _CANNOT_WRITE)
-    return ok(what, "enough for a job")
+    return ok(what, "enough for a job to begin")
 
 
 def _folder_problem(what: str, folder: Path, rights: int) -> Finding | None:

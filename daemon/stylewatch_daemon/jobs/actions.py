@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
-from stylewatch_daemon.base.model import MASK, Job, Role
+from stylewatch_daemon.base.model import MASK, Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
@@ -135,14 +135,18 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
 
 
 def needed(
-    job: Job, from_stage: int | None, without: Collection[int] = ()
+    job: Job,
+    from_stage: int | None,
+    without: Collection[int] = (),
+    listed: Iterable[OutputFile] = (),
 ) -> tuple[SourceFile, ...]:
     """Return the pictures for a retry, with the stage to start from, if one is given.
 
-    The styles with the numbers `without`, from 1, are left out, with their masks. Raises
-    InputError if the pictures are not known, or there is no such stage.
+    The styles with the numbers `without`, from 1, are left out, with their masks. A stage among
+    the files `listed` in the ledger must have the bytes of these. Raises InputError if the pictures
+    are not known, or there is no such stage.
     """
-    start = () if from_stage is None else (job_files.stage(job, from_stage),)
+    start = () if from_stage is None else (job_files.stage(job, from_stage, listed),)
     replaced = {"job", *(file.role for file in start)}
     files = [file for file in job_files.inputs(job) if file.role not in replaced]
     numbers = range(1, 1 + sum(file.role == "style" for file in files))

@@ -23,6 +23,7 @@ from stylewatch_daemon.base.model import (
     progress_unit,
 )
 from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.jobs import Also, Jobs
@@ -41,7 +42,6 @@ from stylewatch_daemon.jobs.waits import cause_of
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
-from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -132,8 +132,8 @@ class Attempts:
         outbox.probe()
         claim = self._jobs.claim_of(job)
         settings = self._resolver.resolve(self._path(claim, "job"))
-        service = self._jobs.settings
-        check_job(job, claim.archived, self._state.jobs / job.id, settings, service)
+        needed = [(outbox_path, claim.archived), (self._state.root, 0)]
+        disk_space.check(needed, self._jobs.settings.limits.free_bytes)
         wanted = self._wanted_place(job, claim, settings)
         earlier = self._ledger.attempts(job.id)
         attempt = Attempt(started=now(), backend=settings.backend, pid=os.getpid())

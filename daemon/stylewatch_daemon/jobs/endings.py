@@ -8,13 +8,13 @@ from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, OutputFile
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import Effect, Published, Restarted
+from stylewatch_daemon.jobs.lifecycle import Effect, Placed, Published, Restarted
 from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox import ending, staging
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
-from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.publish import REFUSED, Outbox
 
 STAYS = (
     "the originals could not be removed from the inbox, which cannot be written; they are removed "
@@ -37,32 +37,45 @@ class Endings:
         return any(live.is_busy and not live.is_claiming for live in lives)
 
     def _publish(self, job: Job, event: object) -> None:
-        """Archive the inputs and publish the output, or the inputs with the reason."""
-        jobs, settings = self._jobs, self._jobs.settings
-        outbox = Path(job.outbox)
-        jobs.mount_guard.check(outbox)
+        """Archive the inputs and publish the output, or the inputs with the reason.
+
+        The latter get a folder first, which is recorded before anything is there.
+        """
+        jobs, settings, path = self._jobs, self._jobs.settings, Path(job.outbox)
+        jobs.mount_guard.check(path)
+        is_refusal = job.end not in PICTURES
+        if is_refusal and job.refused_as is None:
+            self._choose(job)
+            return
         claim = jobs.claim_to_publish(job)
-        attempts = jobs.ledger.attempts(job.id)
         finals = {inbox.path: inbox.finals for inbox in settings.inboxes}
         what = Ending(
             job,
             claim,
             inputs=jobs.state.files(job.id),
-            staged_at=staging.place(Outbox(outbox), job.id, attempts),
+            staged_at=staging.place(Outbox(path), job.id, jobs.ledger.attempts(job.id)),
             sharing=settings.outbox.sharing,
-            limits=settings.limits,
+            listed=tuple(jobs.ledger.files(job.id)),
             finals=finals.get(claim.inbox),
             warnings=self._warnings(claim),
         )
-        publish = ending.publish_output if job.end in PICTURES else ending.publish_refusal
+        publish = ending.publish_refusal if is_refusal else ending.publish_output
         live = jobs.known(job.id)
         live.is_busy, live.is_claiming, live.reason = True, False, ""
 
-        def work(step: Step) -> Output:
+        def work(step: Step) -> Output | None:
             return publish(what, step)
 
         done = self._jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))
         self._mover.do(work, done, job.bytes)
+
+    def _choose(self, job: Job) -> None:
+        """Post the folder in the outbox where a job without a picture gets its inputs."""
+        ledger = self._jobs.ledger
+        outbox = Outbox(
+            Path(job.outbox), is_reserved=lambda place: ledger.is_reserved(place, job.outbox)
+        )
+        self._jobs.post(job.id, Placed(outbox.choose(f"{REFUSED}/{job.title}")))
 
     def _warnings(self, claim: Claim) -> tuple[str, ...]:
         kept = None
@@ -70,7 +83,7 @@ class Endings:
             kept = self._jobs.ledger.kept(claim.key)
         return (STAYS,) if kept is not None and kept.doomed else ()
 
-    def _published(self, job: Job, result: Output | Exception) -> None:
+    def _published(self, job: Job, result: Output | Exception | None) -> None:
         """Post that the end of a job is published, or why that was not possible."""
         jobs = self._jobs
         live = jobs.known(job.id)
@@ -80,6 +93,9 @@ class Endings:
         if isinstance(result, Exception):
             jobs.broke(job.id, result)
             return
+        if result is None:
+            self._choose(job)  # somebody else took its folder meanwhile
+            return
         for name in sorted(result.changed):
             jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
         for file in result.files:
@@ -87,9 +103,7 @@ class Endings:
                 jobs.reporter.staged(shown(job.title), Path(file.path))
         live.folder = result.folder
         files: tuple[OutputFile, ...] = result.files
-        jobs.post(
-            job.id, Published(result.refused_as), lambda ledger: ledger.put_files(job.id, files)
-        )
+        jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, files))
 
     def _discard(self, job: Job, event: object) -> None:
         """Remove what is left of a job that has ended, and notify."""

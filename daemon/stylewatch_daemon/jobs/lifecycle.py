@@ -77,7 +77,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Placed:
-    """Somebody else has made the job's folder in the outbox: it gets another one."""
+    """Its folder in the outbox is chosen, or another one, as somebody else has made that."""
 
     place: str
 
@@ -145,8 +145,6 @@ class Broke:
 @dataclass(frozen=True)
 class Published:
     """Everything of the end is in the outbox, the receipt or the reason last."""
-
-    refused_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -322,8 +320,16 @@ def _end_broke(job: Job, event: Broke, limit: int) -> Next:
     return _broke(job, event, limit)
 
 
+def _placed(job: Job, event: Placed, limit: int) -> Next:
+    return Next(replace(job, place=event.place))
+
+
+def _end_placed(job: Job, event: Placed, limit: int) -> Next:
+    return Next(replace(job, refused_as=event.place), (Effect.PUBLISH_END,))
+
+
 def _published(job: Job, event: Published, limit: int) -> Next:
-    ended = replace(job, state=State.ENDED, finished=now(), refused_as=event.refused_as)
+    ended = replace(job, state=State.ENDED, finished=now())
     return Next(ended, _DISCARD)
 
 
@@ -365,9 +371,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.QUEUED, Broke): Rule(_broke, "ending (failed)", _PUBLISH),
     (State.QUEUED, Restarted): Rule(_same(), "queued"),
     (State.RUNNING, OriginalsChanged): Rule(_changed, "running"),
-    (State.RUNNING, Placed): Rule(
-        lambda job, event, limit: Next(replace(job, place=event.place)), "running"
-    ),
+    (State.RUNNING, Placed): Rule(_placed, "running"),
     (State.RUNNING, Staged): Rule(_staged, "running", (Effect.PUBLISH_STAGE,)),
     (State.RUNNING, Asked): Rule(_asked, "running", (Effect.ASK_WORKER,)),
     (State.RUNNING, Finished): Rule(_finished, "ending (done, stopped early)", _PUBLISH),
@@ -383,6 +387,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Asked): Rule(_asked, "ending"),
     (State.ENDING, Blocked): Rule(_end_blocked, "ending; ending (canceled)", _PUBLISH),
     (State.ENDING, Broke): Rule(_end_broke, "ending; ending (failed, canceled)", _PUBLISH),
+    (State.ENDING, Placed): Rule(_end_placed, "ending", _PUBLISH),
     (State.ENDING, Published): Rule(_published, "ended", _DISCARD),
     (State.ENDING, Restarted): Rule(_same(Effect.PUBLISH_END), "ending", _PUBLISH),
     (State.ENDED, OriginalsChanged): Rule(_changed, "ended"),

@@ -20,7 +20,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from stylewatch_daemon.base.model import (
-    PICTURES,
     REFUSALS,
     SEEN,
     Attempt,
@@ -180,11 +179,6 @@ class Ledger:
         query = f"SELECT end, count(*) FROM jobs WHERE {schema.ENDED} GROUP BY end"
         return dict(map(tuple, self._rows(query)))
 
-    def latest(self, *ends: str, limit: int) -> list[Job]:
-        """Return the jobs that ended in one of these ways, the latest first."""
-        query = f"SELECT * {_ENDED} AND {_AMONG} ORDER BY finished DESC, id DESC LIMIT ?"
-        return self._jobs(query, json.dumps(ends), limit)
-
     def ended(
         self,
         ends: Collection[str],
@@ -194,9 +188,9 @@ class Ledger:
     ) -> list[Job]:
         """Return the jobs that ended in one of these ways and that `search` matches, as a page.
 
-        `after` is the `search.key_of` and the id of the last job of the page before. An index has
-        the jobs by time. All other conditions are checked job by job: that costs about a
-        microsecond each, and the first page ends when it is full.
+        Without a search these are the latest ones. `after` is the `search.key_of` and the id of the
+        last job of the page before. An index has the jobs by time. All other conditions are checked
+        job by job: that costs about a microsecond each, and the first page ends when it is full.
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
@@ -239,14 +233,12 @@ class Ledger:
         jobs = self._jobs(query, sha256, limit)
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
-    def done_since(self, time: str) -> int:
-        """Return how many jobs got their picture at that time or later."""
-        ends = schema.listed(*PICTURES)
-        return self._count(f"SELECT count(*) {_ENDED} AND end IN {ends} AND finished >= ?", time)
-
-    def ended_before(self, time: str) -> int:
-        """Return how many jobs ended before that time."""
-        return self._count(f"SELECT count(*) {_ENDED} AND finished < ?", time)
+    def count_ended(
+        self, ends: Collection[str] = tuple(End), since: str = "", until: str = "~"
+    ) -> int:
+        """Return how many jobs ended in one of these ways, at `since` or later, before `until`."""
+        query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ? AND finished < ?"
+        return self._count(query, json.dumps([*ends]), since, until)
 
     def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a part of jobs that ended before that time.
@@ -339,8 +331,11 @@ class Ledger:
 
     def is_reserved(self, place: str, outbox: str) -> bool:
         """Return True if an unfinished job has that folder in the outbox, or will get it."""
-        query = f"SELECT 1 FROM jobs WHERE place = ? AND outbox = ? AND NOT {schema.ENDED} LIMIT 1"
-        return bool(self._rows(query, place, outbox))
+        query = (
+            "SELECT 1 FROM jobs WHERE (place = ? OR refused_as = ?) AND outbox = ? "
+            f"AND NOT {schema.ENDED} LIMIT 1"
+        )
+        return bool(self._rows(query, place, place, outbox))
 
     def _count(self, query: str, *values: object) -> int:
         ((count,),) = self._rows(query, *values)

@@ -77,6 +77,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
         "CREATE INDEX jobs_by_name ON jobs (name)",
         "CREATE INDEX jobs_by_place ON jobs (place)",
+        "CREATE INDEX jobs_by_refusal ON jobs (refused_as) WHERE refused_as IS NOT NULL",
         f"CREATE INDEX jobs_of_picture ON jobs ({FIRST_DIGEST}, id)",
         """
         CREATE TABLE attempts (
@@ -108,9 +109,8 @@ VERSIONS: tuple[Sequence[str], ...] = (
         CREATE TABLE kept (             -- claimed files that are still in their inbox
             key TEXT PRIMARY KEY,       -- Pair.key
             main TEXT NOT NULL,         -- the path of the pair's main file
-            inbox TEXT NOT NULL,
             doomed INTEGER NOT NULL,    -- 1: they are removed as soon as that is possible
-            files TEXT NOT NULL CHECK (json_valid(files))  -- writer.KeptFile
+            record TEXT NOT NULL CHECK (json_valid(record))  -- writer.Kept
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX kept_by_main ON kept (main)",

@@ -57,7 +57,7 @@ class Kept:
     files: tuple[KeptFile, ...]
 
 
-_FILES = TypeAdapter(tuple[KeptFile, ...])
+_KEPT = TypeAdapter(Kept)
 
 
 class LedgerWriter(Ledger):
@@ -106,12 +106,8 @@ class LedgerWriter(Ledger):
             return
         with schema.translated_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
-            before = self._connection.total_changes
             try:
                 yield
-                if self._connection.total_changes == before:
-                    self._connection.execute("ROLLBACK")
-                    return
                 commit(self._connection)
             except BaseException:
                 if self._connection.in_transaction:
@@ -161,9 +157,8 @@ class LedgerWriter(Ledger):
 
     def keep(self, kept: Kept) -> None:
         """Record that files of a pair were claimed and are still in the inbox."""
-        row = {"key": _ascii(kept.key), "main": _ascii(kept.main), "inbox": _ascii(kept.inbox),
-               "doomed": int(kept.doomed)}  # fmt: skip
-        self._put("kept", {**row, "files": json.dumps([*map(asdict, kept.files)])})
+        row = {"key": _ascii(kept.key), "main": _ascii(kept.main), "doomed": int(kept.doomed)}
+        self._put("kept", {**row, "record": json.dumps(asdict(kept))})
 
     def kept(self, key: str) -> Kept | None:
         """Return what was recorded under `key`."""
@@ -178,13 +173,8 @@ class LedgerWriter(Ledger):
         self._write("DELETE FROM kept WHERE main = ?", _ascii(main))
 
     def _kept(self, which: str, *values: str) -> list[Kept]:
-        kept = []
-        query = f"SELECT key, main, inbox, doomed, files FROM kept {which}"
-        for *texts, doomed, files in self._rows(query, *values):
-            key, main, inbox = map(json.loads, texts)
-            known = _FILES.validate_python(json.loads(files))
-            kept.append(Kept(key, main, inbox, bool(doomed), known))
-        return kept
+        rows = self._rows(f"SELECT record FROM kept {which}", *values)
+        return [_KEPT.validate_python(json.loads(record)) for (record,) in rows]
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         self._write(_upsert(table, *row), *row.values())

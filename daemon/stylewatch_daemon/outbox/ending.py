@@ -10,32 +10,20 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from io import BytesIO
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.claim import Claim, File
-from stylewatch_daemon.outbox import finals
-from stylewatch_daemon.outbox.job_files import (
-    MAX_BYTES,
-    Spot,
-    digests_of,
-    parse_receipt,
-    records_of,
-    text_of,
-)
+from stylewatch_daemon.outbox import finals, removal
+from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, stage
-from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
-
-_BLOCK = 512
-"""Bytes of a block, as `st_blocks` counts them on Linux."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +31,8 @@ class Ending:
     """A job whose end is decided, and what publishing it takes.
 
     `inputs` is the folder with the claimed files, `staged_at` the folder below `.staging` of the
-    last attempt (`staging.place`), `finals` that of the inbox. The sentences in `warnings` are
-    added to the receipt.
+    last attempt (`staging.place`), `listed` are the published files by the ledger, `finals` is the
+    folder of the inbox. The sentences in `warnings` are added to the receipt.
     """
 
     job: Job
@@ -52,7 +40,7 @@ class Ending:
     inputs: Path
     staged_at: str
     sharing: Sharing
-    limits: Limits
+    listed: tuple[OutputFile, ...] = ()
     finals: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -66,7 +54,6 @@ class Published:
 
     files: tuple[OutputFile, ...]
     folder: Path
-    refused_as: str | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,20 +64,23 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox, ending.sharing)
     folder, (content, is_staged) = outbox.root / job.title, _receipt(ending)
-    receipt = parse_receipt(BytesIO(content))
+    receipt = Listing.of(parse_receipt(BytesIO(content)))
     # 1. archive the inputs
     archived, changed = _archive(ending, outbox, step)
     # 2. remove the stages of attempts that started over
-    if is_staged and receipt:
-        outbox.drop_stages(folder, {Path(path).name for path in digests_of(receipt, STAGES)})
+    kept = {f"{job.title}/{each.file}" for each in receipt.stages}
+    if receipt.final:
+        left = [each for each in ending.listed if each.part == STAGES and each.path not in kept]
+        removal.remove(outbox.root, left, step)
     # 3. link the final picture
-    files = []
-    for name, sha256 in digests_of(receipt, "files").items():
-        is_final = name == receipt.get("final")
-        size = (folder / name).lstat().st_size if lexists(folder / name) else 0
-        file = OutputFile(f"{job.title}/{name}", "final" if is_final else "files", sha256, size)
-        files.append(file)
-        if is_final and ending.finals is not None:
+    final = f"{job.title}/{receipt.final}"
+    files = [
+        file._replace(part="final") if file.path == final else file
+        for file in ending.listed
+        if file.part in ("files", "final")
+    ]
+    if ending.finals is not None:
+        for file in [file for file in files if file.part == "final"]:
             link = finals.add(ending.finals, job, file, ending.sharing, step)
             files += [] if link is None else [link]
     # 4. complete the staged receipt, and publish it
@@ -103,23 +93,23 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
     published = OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(content))
     # 5. remove the staging folder
     outbox.clear(job.id)
-    return Published((*files, *archived, published), folder, changed=changed)
+    return Published((*files, *archived, published), folder, changed)
 
 
-def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Published:
-    """Publish the inputs of a refused, failed or canceled job, with the reason.
+def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Published | None:
+    """Publish the inputs of a refused, failed or canceled job, with the reason, as `refused_as`.
 
-    Once the ledger has the result, the caller calls `Outbox.clear`: until then the staging folder
-    shows what was done. Raises OutputError, and OSError.
+    Returns None if somebody else has made that folder. Raises OutputError, and OSError.
     """
     job, claim = ending.job, ending.claim
-    outbox = Outbox(claim.outbox, ending.sharing, check_copy=partial(_check_copy, ending))
+    outbox, place = Outbox(claim.outbox, ending.sharing), job.refused_as
+    assert place is not None
     own = [ending.inputs / file.name for file in claim.files if file.own]
     inputs = [path for path in own if lexists(path)]
-    place, files = outbox.refuse(job.id, job.title, inputs, job.reason, step)
+    files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
-    return Published(tuple(files), outbox.root / place, place)
+    return None if files is None else Published(tuple(files), outbox.root / place)
 
 
 def changed_after_copy(name: str) -> str:
@@ -177,36 +167,23 @@ def _archive(
     return archived, changed
 
 
-def _check_copy(ending: Ending, path: Path) -> None:
-    """Raise OutputError if a refused file is too large to be copied, or the disk lacks the room."""
-    status, outbox = path.lstat(), ending.claim.outbox
-    if status.st_size > max(ending.limits.max_bytes, LARGEST_PICTURE):
-        size = disk_space.amount(status.st_size)
-        raise OutputError(
-            f"{shown(path.name)} is {size}, too large to be copied to "
-            f"{outbox}: it stays in {shown(path.parent)}; move it away, or cancel the job"
-        )
-    disk_space.check([(outbox, status.st_blocks * _BLOCK)], ending.limits.free_bytes)
-
-
 def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> bytes:
     """Return a receipt with what the worker could not know: `changed` inputs, and warnings.
 
     Repeating this changes nothing. A receipt that cannot be read is returned as it is.
     """
     receipt = dict(parse_receipt(BytesIO(content)))
+    known = Listing.of(receipt)
     copied = [file.name for file in ending.job.inputs if file.changed]
     warnings = [
         *ending.warnings,
         *map(changed_while_running, sorted(changed)),
         *map(changed_after_copy, sorted(copied)),
     ]
-    if not receipt or not warnings:
+    if not known.final or not warnings:
         return content
-    for entry in records_of(receipt, "inputs"):
-        if (digest := changed.get(text_of(entry, "name"))) is not None:
+    for entry in receipt.get("inputs", ()):
+        if (digest := changed.get(entry.get("name", ""))) is not None:
             entry["changed"] = {"sha256": digest}
-    earlier = receipt.get("warnings")
-    known = map(str, earlier if isinstance(earlier, list) else ())
-    receipt["warnings"] = list(dict.fromkeys((*known, *warnings)))
+    receipt["warnings"] = list(dict.fromkeys((*known.warnings, *warnings)))
     return (json.dumps(receipt, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")

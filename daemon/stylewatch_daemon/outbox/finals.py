@@ -5,6 +5,7 @@ Others may write there too: nothing of theirs is replaced, and no link below the
 
 import os
 from contextlib import suppress
+from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -25,24 +26,24 @@ def add(
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
     names = (f"{stem}{wanted.suffix}" for stem in candidates(wanted.stem))
-    temporary = f".{job.id}.tmp"
     try:
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
             safe_dirs.opened(finals, str(wanted.parent), sharing.folder) as target,
         ):
-            _remove(target, temporary)
-            _link_or_copy(path.name, source, target, temporary, step)
-            name = ""
-            if _is(final, temporary, target, step):
-                sharing.file(target, temporary)
-                name = next(
-                    name
-                    for name in names
-                    if _give_name(target, temporary, name) or _is(final, name, target, step)
-                )
-            _remove(target, temporary)
+            safe_dirs.sweep(target)  # copies that a kill cut off
+            if not _is(final, path.name, source, step):
+                return None
+            sharing.file(source, path.name)  # as a link is the same file
+            for name in names:
+                if not lexists(f"/proc/self/fd/{target}/{name}"):
+                    if not _link(path.name, source, name, target):
+                        atomic.copy(path.name, name, source, step, target_folder=target)
+                        sharing.file(target, name)
+                    break
+                if _is(final, name, target, step):
+                    break
             atomic.sync_folder(target)
     except OutputError:
         raise
@@ -50,29 +51,7 @@ def add(
         raise OutputError(
             f"the finals folder {finals} cannot be written ({error.strerror or error})"
         ) from error
-    return final._replace(path=str(finals / wanted.parent / name), part="finals") if name else None
-
-
-def _link_or_copy(name: str, source: int, target: int, temporary: str, step: atomic.Step) -> None:
-    """Link or copy a file into another opened folder, if it is there and regular.
-
-    A copy has the name `temporary` from the beginning, so that the next call removes what a kill
-    left of it.
-    """
-    with suppress(OSError):  # another mount, or a file system without links
-        os.link(name, temporary, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-        return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with (
-        suppress(InputError, FileNotFoundError),
-        atomic.open_regular(name, source) as reading,
-        os.fdopen(os.open(temporary, flags, 0o666, dir_fd=target), "wb") as writing,
-    ):
-        while chunk := reading.read(atomic.CHUNK):
-            step()
-            writing.write(chunk)
-        writing.flush()
-        os.fsync(writing.fileno())
+    return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 
 def _is(final: OutputFile, name: str, folder: int, step: atomic.Step) -> bool:
@@ -82,20 +61,12 @@ def _is(final: OutputFile, name: str, folder: int, step: atomic.Step) -> bool:
     return False
 
 
-def _give_name(folder: int, temporary: str, name: str) -> bool:
-    """Let a file have `name` in its folder; return False if something else has that name."""
+def _link(name: str, source: int, to: str, target: int) -> bool:
+    """Link a file into another opened folder as `to`; return False if that is not possible."""
     try:
-        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     except FileExistsError:
+        raise  # somebody took the name in this moment
+    except OSError:  # another mount, or a file system without links
         return False
-    except OSError:  # no links there: a file that gets the name in this very moment is replaced
-        with suppress(FileNotFoundError):
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
-            return False
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True
-
-
-def _remove(folder: int, name: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)

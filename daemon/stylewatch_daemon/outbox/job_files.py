@@ -1,22 +1,23 @@
 """Files of jobs: those in the outbox, and the pictures they came from.
 
-A receipt names each file of its job with its checksum. Others may write in an outbox and an inbox
-too: no link is followed there, nothing in a receipt leads out of its folder, and a file whose
-checksum is known counts only with exactly these bytes.
+Others may write in an outbox and an inbox too: no link is followed there, nothing in a receipt
+leads out of its folder, and a file whose checksum is known counts only with exactly these bytes.
 """
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Self
+
+from pydantic import BaseModel, ValidationError
 
 from stylewatch_daemon.base.errors import InputError
-from stylewatch_daemon.base.model import Job, Role
+from stylewatch_daemon.base.model import Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGES, STAGING
@@ -29,36 +30,6 @@ STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 
 MAX_BYTES = 64 << 20
 """Bytes of a receipt, or of a table of losses, that are read at most."""
-
-
-def unchanged(folder: Path) -> Iterator[str]:
-    """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
-
-    These are stages, inputs, and files in the receipt's folder. Inputs go by their bytes alone: of
-    several with one name all but the first got another. Raises OSError if there is no receipt.
-    """
-    with Spot(folder, "", RECEIPT).open() as file:
-        receipt = parse_receipt(file)
-    digests = digests_of(receipt, "files") | digests_of(receipt, STAGES)
-    yield from (path for path, digest in digests.items() if _sha256(folder, path) == digest)
-    known = {text_of(entry, "sha256") for entry in records_of(receipt, "inputs")}
-    paths: list[str] = []
-    with (
-        suppress(OSError),
-        safe_dirs.opened(folder, "inputs") as handle,
-        os.scandir(handle) as entries,
-    ):
-        paths += sorted(f"inputs/{entry.name}" for entry in entries)
-    yield from (path for path in paths if _sha256(folder, path) in known)
-
-
-def _sha256(root: Path, path: str) -> str | None:
-    """Return the SHA-256 of a file below `root`; None if it is missing, or no regular file."""
-    inner, _, name = path.rpartition("/")
-    # ValueError: no file has such a name
-    with suppress(OSError, ValueError), Spot(root, inner, name).open() as file:
-        return atomic.digest_of(file)
-    return None
 
 
 @dataclass(frozen=True)
@@ -130,10 +101,11 @@ def inputs(job: Job) -> tuple[SourceFile, ...]:
     )
 
 
-def stage(job: Job, step: int) -> SourceFile:
+def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
     """Return the stage of a job after that step, as a picture to start from.
 
-    Raises InputError if there is none, with those that there are.
+    Raises InputError if there is none, with those that there are. `listed` are the files of the
+    job by the ledger: if the stage is among them, it must have its bytes.
     """
     there = stages(job)
     if step not in there:
@@ -144,10 +116,8 @@ def stage(job: Job, step: int) -> SourceFile:
             "removed, as `retention.stages` has it; leave --from-stage out"
         )  # fmt: skip
     spot = there[step]
-    known: dict[str, str] = {}
-    with suppress(OSError), Spot(Path(job.outbox), str(job.place), RECEIPT).open() as file:
-        known = digests_of(parse_receipt(file), STAGES)
-    sha256 = known.get(f"{STAGES}/{spot.name}", "")
+    known = {file.path: file.sha256 for file in listed}
+    sha256 = known.get(f"{spot.folder}/{spot.name}", "")
     return SourceFile("init", f"stage-{spot.name}", (spot,), sha256)
 
 
@@ -209,34 +179,56 @@ def _parse_int(digits: str) -> int:
     return number
 
 
-def digests_of(receipt: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Return the SHA-256 of the stages or of the other `files` in a receipt, by their paths.
+class _File(BaseModel):
+    sha256: str
+    file: str = ""
+    """Path from the folder of the receipt."""
+    name: str = ""
+    """Name of an input."""
 
-    Stages lie in the folder of that name, other files in that of the receipt; a path that leads
-    elsewhere is left out.
+
+class Listing(BaseModel):
+    """What a receipt says about files; all of it is empty for one that is damaged."""
+
+    final: str = ""
+    files: tuple[_File, ...] = ()
+    stages: tuple[_File, ...] = ()
+    inputs: tuple[_File, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, receipt: Mapping[str, Any]) -> Self:
+        """Return the listing of a receipt that was read with `parse_receipt`."""
+        try:
+            return cls.model_validate(receipt)
+        except ValidationError:
+            return cls()
+
+
+def unchanged(folder: Path) -> Iterator[str]:
+    """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
+
+    These are stages, inputs, and files in the receipt's folder. Inputs go by their bytes alone: of
+    several with one name all but the first got another. Raises OSError if there is no receipt.
     """
-    folder = f"{STAGES}/" if key == STAGES else ""
-    digests = {
-        text_of(entry, "file"): text_of(entry, "sha256") for entry in records_of(receipt, key)
-    }
-    return {
-        path: digest
-        for path, digest in digests.items()
-        if path.startswith(folder) and is_name(path.removeprefix(folder))
-    }
+    with Spot(folder, "", RECEIPT).open() as file:
+        listing = Listing.of(parse_receipt(file))
+    for inner, files in (("", listing.files), (f"{STAGES}/", listing.stages)):
+        for path, sha256 in {each.file: each.sha256 for each in files}.items():
+            name = path.removeprefix(inner)
+            if path == f"{inner}{name}" and is_name(name) and sha256 == _sha256(folder, path):
+                yield path
+    known = {each.sha256 for each in listing.inputs}
+    names = sorted(path.name for path in (folder / "inputs").glob("*"))
+    yield from (path for name in names if _sha256(folder, path := f"inputs/{name}") in known)
 
 
-def records_of(receipt: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return the list of records in a receipt that has the name `key`."""
-    records = receipt.get(key)
-    if not isinstance(records, list):
-        return []
-    return [record for record in records if isinstance(record, dict)]
-
-
-def text_of(record: Mapping[str, Any], key: str) -> str:
-    """Return the text in a record of a receipt that has the name `key`; empty if there is none."""
-    return str(record.get(key, ""))
+def _sha256(root: Path, path: str) -> str | None:
+    """Return the SHA-256 of a file below `root`; None if it is missing, or no regular file."""
+    inner, _, name = path.rpartition("/")
+    with suppress(OSError), Spot(root, inner, name).open() as file:
+        return atomic.digest_of(file)
+    return None
 
 
 def is_name(text: str) -> bool:

@@ -3,11 +3,10 @@
 Files are made in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
-import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedWriter
 from os.path import lexists
@@ -31,8 +30,7 @@ CLIP_FOLDER = ".clip"
 
 REFUSED, REASON = "_refused", "reason.txt"
 
-_NOTE = f"{REFUSED}.json"
-"""Where a refused job's folder is moved, and its files; in the staging folder until `clear`."""
+_PROBE = "probe-"
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
@@ -82,8 +80,7 @@ class Outbox:
 
     What is published has the permissions of `sharing`. Others may write here too, so no link below
     `root` is followed. `is_reserved` tells whether a folder belongs to a job, there or not.
-    `check_copy` is called before an input is copied because it cannot be linked; it may raise
-    OutputError. Methods raise OutputError if the outbox cannot be written.
+    Methods raise OutputError if the outbox cannot be written.
     """
 
     def __init__(
@@ -92,14 +89,12 @@ class Outbox:
         sharing: Sharing = OPEN,
         *,
         is_reserved: Callable[[str], bool] = lambda place: False,
-        check_copy: Callable[[Path], object] = lambda path: None,
     ) -> None:
-        self.root, self._sharing = root, sharing
-        self._is_reserved, self._check_copy = is_reserved, check_copy
+        self.root, self._sharing, self._is_reserved = root, sharing, is_reserved
 
     def probe(self) -> None:
         """Check that the outbox can be written, before anything depends on it; syncs nothing."""
-        mark = f"probe-{secrets.token_hex(8)}"
+        mark = f"{_PROBE}{secrets.token_hex(8)}"
         with self._writing():
             if not self.root.exists():
                 atomic.make_folder(self.root)
@@ -109,6 +104,18 @@ class Outbox:
                 atomic.write(mark, b"can this be written?", staging, durable=False)
                 os.rename(mark, f".{mark}", src_dir_fd=staging, dst_dir_fd=root)
                 os.unlink(f".{mark}", dir_fd=root)
+
+    def sweep(self) -> None:
+        """Remove what a kill left of probes, and of folders that were being removed."""
+        for place, name in (("", f".{_PROBE}"), (STAGING, ""), (f"{STAGING}/trash", "")):
+            with suppress(OSError, RecursionError), safe_dirs.opened(self.root, place) as folder:
+                with os.scandir(folder) as entries:
+                    left = [entry for entry in entries if entry.name.startswith(name)]
+                for entry in left:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.name, dir_fd=folder)
+                    elif place.endswith("trash"):
+                        shutil.rmtree(entry.name, ignore_errors=True, dir_fd=folder)
 
     # -- folders of jobs
 
@@ -147,29 +154,15 @@ class Outbox:
         """Return the path of a folder that was reserved before, made again if it is gone."""
         with self._writing():
             atomic.make_folder(self.root)
-            with self._shared(PurePosixPath(place)):
+            with self._shared(place):
                 return self.root / place
 
     def drop_empty(self, place: str) -> None:
-        """Remove a reserved folder if it is empty, and then those around it."""
+        """Remove a folder if it is empty, and then those around it."""
         with suppress(OSError):
             for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
                 with safe_dirs.opened(self.root, str(path.parent)) as folder:
                     os.rmdir(path.name, dir_fd=folder)
-
-    def drop_stages(self, folder: Path, kept: Container[str]) -> None:
-        """Remove the stages in `folder` except those with the names `kept`.
-
-        The others are those of attempts that started over.
-        """
-        with (
-            suppress(OSError),
-            safe_dirs.opened(self.root, f"{self._place(folder)}/{STAGES}") as stages,
-            os.scandir(stages) as entries,
-        ):
-            for name in [entry.name for entry in entries]:
-                if PurePosixPath(name).stem.isdecimal() and name not in kept:
-                    os.unlink(name, dir_fd=stages)
 
     # -- staging
 
@@ -198,16 +191,6 @@ class Outbox:
         with self._writing(), self._staging() as staging, self._staging("trash") as trash:
             safe_dirs.discard(staging, job_id, trash)
 
-    def empty_trash(self) -> None:
-        """Remove what a kill left of staging folders that were being removed."""
-        with (
-            suppress(OSError, RecursionError),
-            safe_dirs.opened(self.root, f"{STAGING}/trash") as trash,
-            os.scandir(trash) as entries,
-        ):
-            for name in [entry.name for entry in entries]:
-                shutil.rmtree(name, ignore_errors=True, dir_fd=trash)
-
     # -- publishing
 
     def publish(self, staged_at: str, folder: Path, path: str) -> Path:
@@ -234,73 +217,66 @@ class Outbox:
             return []
         place = f"{self._place(folder)}/inputs"
         with self._writing(), self._shared(place) as target:
-            archived = self._add(inputs, job_id, target, step)
-        return [file._replace(path=f"{place}/{file.path}", part="inputs") for file in archived]
+            self._add(inputs, job_id, target, step)
+            return _records(target, place, "inputs", [path.name for path in inputs], step)
 
     def refuse(
         self,
         job_id: str,
-        name: str,
-        inputs: Iterable[Path],
+        place: str,
+        inputs: Sequence[Path],
         reason: str,
         step: atomic.Step = lambda: None,
-    ) -> tuple[str, list[OutputFile]]:
-        """Publish a folder with links or copies of `inputs` and the reason; return place and files.
+    ) -> list[OutputFile] | None:
+        """Publish the folder `place` with links or copies of `inputs` and the reason.
 
-        The folder appears whole below REFUSED, and only once: until `clear` is called, repeating
-        this has the same result. The place is noted in staging before the folder is moved there;
-        if there is a note and no staged folder, it was moved.
+        It is made in staging and appears whole. If it is there already, as it was published before
+        a kill, it stays. Returns its files; None if something else is at `place`.
         """
+        text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
         with self._writing():
-            staged = f"{STAGING}/{job_id}"
-            if not lexists(f"{self.root}/{staged}/{REFUSED}"):
-                with (
-                    suppress(FileNotFoundError),
-                    safe_dirs.opened(self.root, staged) as staging,
-                    atomic.open_regular(_NOTE, staging) as note,
-                ):
-                    place, files = json.load(note)
-                    return place, [OutputFile(*file) for file in files]
-            atomic.make_folder(self.root)
-            self.clear(job_id)
-            with self._staging(f"{job_id}/{REFUSED}") as made:
-                files = self._add(inputs, job_id, made, step)
-                atomic.write(REASON, f"{reason.strip()}\n".encode(errors="replace"), made)
-                self._sharing.file(made, REASON)
-                self._sharing.folder(made)
-                atomic.sync_folder(made)
-                files.append(_record(REASON, "reason", made, step))
-            place = self.choose(f"{REFUSED}/{name}")
-            files = [file._replace(path=f"{place}/{file.path}") for file in files]
-            path = PurePosixPath(place)
-            with self._staging(job_id) as staging, self._shared(path.parent) as target:
-                atomic.write(_NOTE, json.dumps([place, files]).encode("ascii"), staging)
-                atomic.sync_folder(staging)
-                safe_dirs.move(staging, REFUSED, target, path.name)
-                atomic.sync_folder(staging)  # its absence there shows that this was done
-        return place, files
+            if lexists(self.root / place):
+                if not self._is_refusal(place, inputs, text, step):
+                    return None
+            else:
+                atomic.make_folder(self.root)
+                self.clear(job_id)
+                with self._staging(f"{job_id}/{REFUSED}") as made:
+                    self._add(inputs, job_id, made, step)
+                    atomic.write(REASON, text, made)
+                    self._sharing.file(made, REASON)
+                    self._sharing.folder(made)
+                    atomic.sync_folder(made)
+                with self._staging(job_id) as staging, self._shared(path.parent) as target:
+                    safe_dirs.move(staging, REFUSED, target, path.name)
+            with safe_dirs.opened(self.root, place) as folder:
+                files = _records(folder, place, "refused", [path.name for path in inputs], step)
+                return files + _records(folder, place, "reason", [REASON], step)
 
-    def _add(
-        self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step
-    ) -> list[OutputFile]:
-        """Link or copy `inputs` into an opened folder if they are not there; return their records.
+    def _is_refusal(
+        self, place: str, inputs: Iterable[Path], reason: bytes, step: atomic.Step
+    ) -> bool:
+        """Return whether the folder `place` has exactly this reason and all `inputs`."""
+        with suppress(OSError, InputError), safe_dirs.opened(self.root, place) as folder:
+            with atomic.open_regular(REASON, folder) as file:
+                is_same = file.read(len(reason) + 1) == reason
+            return is_same and all(_is_there(path, folder, step) for path in inputs)
+        step()  # raises again what was suppressed
+        return False
 
-        Each appears there whole; their paths are their names.
-        """
-        added, made = [], ".input"
+    def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step) -> None:
+        """Link or copy `inputs` into an opened folder if they are not there; each appears whole."""
+        made = ".input"
         for path in inputs:
             if not _is_there(path, folder, step):
                 with self._staging(job_id) as staging:
                     with suppress(FileNotFoundError):
                         os.unlink(made, dir_fd=staging)  # it was cut off
                     if not safe_dirs.link(path, staging, made):
-                        self._check_copy(path)
                         atomic.copy(path, made, step=step, target_folder=staging)
                     self._sharing.file(staging, made)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=folder)
-            added.append(_record(path.name, "refused", folder, step))
             atomic.sync_folder(folder)
-        return added
 
     def _place(self, folder: Path) -> str:
         return str(folder).removeprefix(f"{self.root}/")
@@ -346,8 +322,17 @@ def _is_there(path: Path, folder: int, step: atomic.Step) -> bool:
     return False
 
 
-def _record(name: str, part: str, folder: int, step: atomic.Step) -> OutputFile:
-    """Return the record of a file in an opened folder, with its name as its path."""
-    with atomic.open_regular(name, folder) as file:
-        size = os.fstat(file.fileno()).st_size
-        return OutputFile(name, part, atomic.digest_of(file, step), size)
+def _records(
+    folder: int, place: str, part: str, names: Iterable[str], step: atomic.Step
+) -> list[OutputFile]:
+    """Return the records of the files `names` in an opened folder, which is at `place`.
+
+    Files that somebody has removed meanwhile are left out.
+    """
+    records = []
+    for name in names:
+        with suppress(FileNotFoundError), atomic.open_regular(name, folder) as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = atomic.digest_of(file, step)
+            records.append(OutputFile(f"{place}/{name}", part, digest, size))
+    return records

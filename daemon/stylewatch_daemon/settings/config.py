@@ -335,13 +335,20 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
 
 
 def absolute(path: Path, base: Path) -> Path:
-    """Resolve `path` from `base`, without `..`; ValueError where no system has paths that long."""
+    """Resolve `path` from `base`, without `..`.
+
+    Raises ValueError if it is too long for any system, or not UTF-8, as text in the ledger must be.
+    """
     path = base / path.expanduser()
     if ".." in path.parts:  # files are recognized as those of a folder by the start of their paths
         path = Path(os.path.realpath(path))
     longest_name = max(path.parts, key=len)
     if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
         raise ValueError(f"{quoted(str(path))} is too long for a path")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
     return path
 
 

@@ -332,7 +332,7 @@ class PageData:
             known = [(ledger.get(plain["id"]), plain) for plain in status["running"]]
             running = tuple(self._running(job, plain) for job, plain in known if job is not None)
             failed = ledger.undismissed(FAILED)
-            recent = ledger.latest(*PICTURES, limit=RECENT)
+            recent = ledger.ended(PICTURES, RECENT)
             health = self._health(status, ledger)
         return Overview(
             health=health,
@@ -485,7 +485,7 @@ class PageData:
             trouble=tuple(health["trouble"]),
             notes=tuple(health.get("notes", ())),
             counts=status["counts"],
-            done_last_hour=ledger.done_since(hour_ago),
+            done_last_hour=ledger.count_ended(PICTURES, since=hour_ago),
             free=self._free(),
             devices=tuple(sorted({job["device"] for job in status["running"] if job["device"]})),
             version=health["version"] or "",

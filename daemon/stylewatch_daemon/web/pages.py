@@ -113,7 +113,7 @@ def gallery(request: Request) -> Response:
     with here.reader.ledger() as ledger:
         jobs = ledger.ended(ends, GALLERY_PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
-        recent = ledger.latest(*ends, limit=RECENT_STYLES)
+        recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
     cards, more = jobs[:GALLERY_PAGE], jobs[GALLERY_PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}

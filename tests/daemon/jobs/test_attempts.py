@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -141,6 +142,21 @@ def test_a_job_keeps_its_folder_though_it_is_removed_or_its_name_changes(world: 
     world.clock.now += RETRY.most
     run_jobs(loop)
     assert "a/receipt.json" in world.published
+
+
+def test_a_job_waits_until_its_disks_have_room_for_its_inputs_and_the_reserve(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, inputs = world.queued("a"), len("a/content.jpg" + "a/style.jpg")
+    world.settings = changed_settings(world.settings, free_bytes=1000)
+    loop.jobs.apply_settings(world.settings)
+    for free, orders in ((999 + inputs, 0), (1000 + inputs, 1)):
+        status = os.statvfs_result((1, 1, 9, free, free, 1, 1, 1, 0, 255))
+        monkeypatch.setattr(os, "statvfs", lambda path, status=status: status)
+        world.clock.now += PUT_OFF.most
+        run_jobs(loop)
+        assert len(world.executor.orders) == orders
+        assert bool(loop.blocked) is not bool(orders)
 
 
 def test_settings_that_cannot_be_used_are_a_refusal_and_leave_no_folder(world: JobsWorld) -> None:

@@ -4,18 +4,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event as Flag
 from typing import Any
 
 import pytest
-from tests.daemon.faults import mounts, no_threads
+from tests.daemon.faults import fill, mounts
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused
 from tests.daemon.world import FakeExecutor, changed_settings, run_jobs
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.base.mover import LONG, Mover
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.jobs.endings import STAYS
 from stylewatch_daemon.jobs.waits import PUT_OFF
@@ -78,50 +75,37 @@ def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
     assert world.record.of("done") == [("good", world.outbox / "good")]
 
 
-def test_the_final_picture_is_among_the_finals_of_its_inbox(
-    world: JobsWorld, tmp_path: Path
-) -> None:
-    finals = tmp_path / "finals"
-    (inbox,) = world.settings.inboxes
-    inboxes = (inbox.model_copy(update={"finals": finals}),)
-    world.settings = changed_settings(world.settings, inboxes=inboxes)
-
-    world.executor = WithReceipt()
-    run_jobs(world.started("a"))
-    assert (finals / "a.png").read_text() == done("a")["a/final.png"]
-    assert ("a", finals / "a.png") in world.record.of("staged")
-    with reading(world.state.ledger) as ledger:
-        parts = {file.path: file.part for file in ledger.files(world.job("a").id)}
-    assert (parts["a/final.png"], parts[str(finals / "a.png")]) == ("final", "finals")
-
-
-def test_an_input_that_changes_while_the_job_runs_is_kept_and_reported(tmp_path: Path) -> None:
-    world = JobsWorld(tmp_path, "delete")
-    world.executor = WithReceipt()
-    loop = world.started("a")
-    files = world.state.jobs
-    vars(world.record)["staged"] = lambda *_: (
-        files / world.job("a").id / "files/content.jpg"
-    ).write_text("written since")
-    run_jobs(loop)
-    (report,) = world.record.of("input_changed")
-    assert report == ("a", ending.changed_while_running("content.jpg"))
-    assert (world.outbox / "a/inputs/content.jpg").read_text() == "written since"
-    receipt = json.loads((world.outbox / "a/receipt.json").read_text())
-    assert receipt["warnings"] == [report[1]]
-
-
-def test_a_receipt_says_that_originals_could_not_be_removed(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_in_the_receipt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise OSError("Read-only file system")
 
+    world, finals = JobsWorld(tmp_path, "delete"), tmp_path / "finals"
+    inboxes = [inbox.model_copy(update={"finals": finals}) for inbox in world.settings.inboxes]
+    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
     world.executor = WithReceipt()
     with mounts(world.inbox, world.outbox, world.state.root), monkeypatch.context() as patch:
         patch.setattr("stylewatch_daemon.intake.claim.remove_originals", fails)
-        run_jobs(world.started("a"))
-    assert json.loads((world.outbox / "a/receipt.json").read_text())["warnings"] == [STAYS]
+        loop = world.started("a")
+        staged = world.record.staged
+
+        def write(*args: Any) -> None:
+            world.state.files(world.job("a").id).joinpath("content.jpg").write_text("written since")
+            staged(*args)
+
+        vars(world.record)["staged"] = write
+        run_jobs(loop)
+    changed = ending.changed_while_running("content.jpg")
+    assert world.record.of("input_changed") == [("a", changed)]
+    assert (world.outbox / "a/inputs/content.jpg").read_text() == "written since"
+    receipt = json.loads((world.outbox / "a/receipt.json").read_text())
+    assert receipt["warnings"] == [STAYS, changed]
+    assert (finals / "a.png").read_text() == (world.outbox / "a/final.png").read_text()
+    assert ("a", finals / "a.png") in world.record.of("staged")
+    with reading(world.state.ledger) as ledger:
+        parts = {file.path: file.part for file in ledger.files(world.job("a").id)}
+    assert (parts["a/final.png"], parts[str(finals / "a.png")]) == ("final", "finals")
 
 
 def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(
@@ -184,69 +168,24 @@ def test_a_refused_job_that_is_canceled_before_its_end_is_published_stays_refuse
     assert world.job("a").end is End.REFUSED
 
 
-# -- the mover
-
-
-@pytest.fixture
-def posted() -> SimpleQueue[Callable[[], object]]:
-    return SimpleQueue()
-
-
-@pytest.fixture
-def mover(posted: SimpleQueue[Callable[[], object]]) -> Iterator[Mover]:
-    mover = Mover(posted.put)
-    yield mover
-    mover.close()
-
-
-def fails(*_: object) -> None:
-    raise KeyError("odd")
-
-
-def test_long_work_keeps_no_small_one_waiting_and_its_result_is_posted(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
+def test_the_folder_of_a_refused_job_is_recorded_before_it_is_made_and_another_if_it_is_taken(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_end, results = Flag(), list[Any]()
-    mover.do(lambda step: may_end.wait(60), results.append, LONG + 1)
-    mover.do(lambda step: "small", results.append)
-    mover.do(fails, results.append)
-    for _ in range(2):
-        posted.get(timeout=60)()
-    assert (results[0], repr(results[1])) == ("small", "KeyError('odd')")
-    may_end.set()
-    posted.get(timeout=60)()
-    assert results[2] is True
+    tried: list[str | None] = []
 
+    def publish(what: ending.Ending, step: Any) -> ending.Published | None:
+        tried.append(world.job("a").refused_as)
+        if len(tried) == 1:
+            fill(world.outbox, "_refused/a/mine.txt")
+        return real(what, step)
 
-def test_work_ends_at_its_next_step_when_the_daemon_leaves_and_has_no_result(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
-) -> None:
-    begun, ended = Flag(), list[str]()
-
-    def work(step: Callable[[], object]) -> None:
-        begun.set()
-        try:
-            while True:
-                step()
-        except OutputError as error:
-            ended.append(str(error))
-            raise
-
-    mover.do(work, fails)
-    mover.do(lambda step: ended.append("another"), fails)
-    assert begun.wait(60)
-    mover.close()
-    assert ended == ["copying was stopped; the next start goes on with it"]
-    assert posted.empty()
-
-
-def test_work_for_which_there_is_no_thread_fails_and_is_not_done_later(
-    mover: Mover, posted: SimpleQueue[Callable[[], object]]
-) -> None:
-    results, worked = list[Any](), list[int]()
-    with no_threads():
-        mover.do(lambda step: worked.append(1), results.append)
-    posted.get(timeout=60)()
-    mover.do(lambda step: worked.append(2), results.append)
-    posted.get(timeout=60)()
-    assert isinstance(results[0], OSError) and worked == [2]
+    real = ending.publish_refusal
+    monkeypatch.setattr(ending, "publish_refusal", publish)
+    world.inspector.says = {"a/": "no picture"}
+    run_jobs(world.started("a"))
+    assert tried == ["_refused/a", "_refused/a-2"]
+    moved = {
+        name.replace("/a/", "/a-2/", 1): text for name, text in refused("a", "no picture").items()
+    }
+    assert world.published == {**moved, "_refused/a/mine.txt": "_refused/a/mine.txt"}
+    assert world.job("a").refused_as == "_refused/a-2"

@@ -51,7 +51,7 @@ EVENTS: tuple[Any, ...] = (
     OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
     Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
     Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died"), Asked(End.CANCELED),
-    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Published("_refused/a"), Deleted(),
+    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Deleted(),
     Restarted(),
 )  # fmt: skip
 KINDS = tuple(dict.fromkeys(map(type, EVENTS)))

@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import ByteSize
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.base.model import End, Input, Job, OutputFile, State
@@ -16,7 +15,6 @@ from stylewatch_daemon.files.permissions import OPEN
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
-from stylewatch_daemon.settings.sections import Limits
 
 PHOTO, STYLE, JOB_FILE = "photo.jpg", "style.jpg", "job.yaml"
 PAINTED = ("final.png", "losses.csv", "stages/0001.png")
@@ -46,6 +44,13 @@ def receipt(**changes: Any) -> dict[str, Any]:
     }
 
 
+LISTED = (
+    *(output(f"album/a/{name}", text=name) for name in PAINTED[:2]),
+    *(output(f"album/a/stages/{name}", "stages") for name in ("0001.png", "0009.png")),
+)
+"""The files of the job by the ledger; 0009.png is of an attempt that started over."""
+
+
 def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     """An ending of the job `1`, which was painted; its style belongs to the whole album."""
     inputs, outbox, inbox = root / "state/jobs/1/files", root / "out", root / "in"
@@ -66,7 +71,8 @@ def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     staging = outbox / STAGING / "1"
     staging.mkdir(parents=True)
     (staging / RECEIPT).write_text(json.dumps(receipt()))
-    return replace(Ending(job, claim, inputs, "1", OPEN, Limits(free_bytes=ByteSize(0))), **changes)
+    ending = Ending(job, claim, inputs, "1", OPEN, listed=LISTED)
+    return replace(ending, **changes)
 
 
 def everything(root: Path) -> dict[str, str]:

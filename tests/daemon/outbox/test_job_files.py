@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.outbox.endings import digest, receipt
+from tests.daemon.outbox.endings import digest, output, receipt
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import Input, Job
@@ -79,22 +79,21 @@ def test_frames_are_those_of_the_latest_attempt_and_not_behind_links(
     assert job_files.frames(make_job(tmp_path)) == {}
 
 
-def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_receipt(tmp_path: Path) -> None:
+def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path) -> None:
     names = ("stages/0005.png", "stages/0010.jpg", "stages/notes.txt")
     fill(tmp_path / "out/a", *names)
     job = make_job(tmp_path)
-    start = job_files.stage(job, 10)
-    assert (start.role, start.name) == ("init", "stage-0010.jpg")
-    assert start.find().path == tmp_path / "out/a/stages/0010.jpg"
+    for listed in ([], [output("a/stages/0010.jpg", "stages", "stages/0010.jpg")]):
+        start = job_files.stage(job, 10, listed)
+        assert (start.role, start.name) == ("init", "stage-0010.jpg")
+        assert start.find().path == tmp_path / "out/a/stages/0010.jpg"
     with pytest.raises(InputError, match="a has no stage 7; there are 5, 10"):
         job_files.stage(job, 7)
     for place in ("b", None):
         with pytest.raises(InputError, match=r"retention\.stages"):
             job_files.stage(replace(job, place=place), 5)
-    stages = [{"file": "stages/0010.jpg", "sha256": digest("painted")}]
-    (tmp_path / "out/a/receipt.json").write_text(json.dumps({"stages": stages}))
     with pytest.raises(InputError, match="no longer as it was"):
-        job_files.stage(job, 10).find()
+        job_files.stage(job, 10, [output("a/stages/0010.jpg", "stages", "painted")]).find()
 
 
 # -- receipts

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, mounts, recorded_syncs, tree
+from tests.daemon.faults import fill, recorded_syncs, tree
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.permissions import Sharing
@@ -76,31 +76,6 @@ def test_a_folder_that_is_reserved_or_was_made_meanwhile_is_not_chosen(tmp_path:
     assert outbox.reopen("job-3").is_dir() and remembered == ["job-3"]
 
 
-def test_stages_of_attempts_that_started_over_are_removed(outbox: Outbox) -> None:
-    folder = reserve(outbox)
-    outbox.drop_stages(folder, ())
-    fill(folder, "stages/0001.png", "stages/0002.png", "stages/notes.txt")
-    outbox.drop_stages(folder, {"0002.png"})
-    assert sorted(path.name for path in (folder / "stages").iterdir()) == ["0002.png", "notes.txt"]
-
-
-def test_what_is_archived_already_is_not_copied_again(outbox: Outbox, tmp_path: Path) -> None:
-    folder = reserve(outbox)
-    fill(tmp_path, "state/photo.jpg", "state/style.jpg")
-    paths = [tmp_path / "state/photo.jpg", tmp_path / "state/style.jpg"]
-    with mounts(tmp_path / "state"):
-        first = outbox.archive("1", folder, paths)
-        inode = (folder / "inputs/photo.jpg").stat().st_ino
-        (folder / "inputs/style.jpg").write_text("state/STYLE.jpg")
-        assert outbox.archive("1", folder, paths) == first
-    assert (folder / "inputs/photo.jpg").stat().st_ino == inode
-    assert [file.path for file in first] == ["job/inputs/photo.jpg", "job/inputs/style.jpg"]
-    assert tree(folder / "inputs") == {
-        "photo.jpg": "state/photo.jpg",
-        "style.jpg": "state/style.jpg",
-    }
-
-
 def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
     folder = reserve(outbox)
     for content in ("old", "new"):
@@ -127,19 +102,22 @@ def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) 
         stage(staging, "final.png", b"painted")
 
 
-def test_the_trash_is_emptied_where_it_is_and_not_through_a_link(
+def test_what_a_kill_left_is_swept_and_nothing_through_a_link(
     outbox: Outbox, tmp_path: Path
 ) -> None:
-    outbox.empty_trash()
+    outbox.sweep()
     assert not outbox.root.exists()
-    fill(tmp_path, "mine/photo.jpg", "out/.staging/trash/left/final.png")
-    (outbox.root / ".staging/trash/link").symlink_to(tmp_path / "mine")
-    outbox.empty_trash()
-    assert not (outbox.root / ".staging/trash/left").exists()
+    kept = [".mine", ".staging/1/final.png", ".staging/trash/link"]
+    fill(outbox.root, *kept[:2], ".probe-12", ".staging/probe-12", ".staging/.1.tmp")
+    fill(outbox.root, ".staging/trash/left/final.png")
+    fill(tmp_path, "mine/photo.jpg")
+    (outbox.root / kept[2]).symlink_to(tmp_path / "mine")
+    outbox.sweep()
+    left = [path.relative_to(outbox.root).as_posix() for path in outbox.root.rglob("*")]
+    assert sorted(left) == [".mine", ".staging", ".staging/1", kept[1], ".staging/trash"]
     (outbox.root / ".staging").rename(outbox.root / "elsewhere")
-    (outbox.root / ".staging").mkdir()
-    (outbox.root / ".staging/trash").symlink_to(tmp_path)
-    outbox.empty_trash()
+    (outbox.root / ".staging").symlink_to(tmp_path / "mine")
+    outbox.sweep()
     assert (tmp_path / "mine/photo.jpg").exists()
 
 
@@ -182,7 +160,7 @@ def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> Non
     fill(outbox.staging("1"), "stages/1.png")
     outbox.publish("1", folder, "stages/1.png")
     outbox.archive("1", folder, [tmp_path / "photo.jpg"])
-    outbox.refuse("2", "bad", [tmp_path / "photo.jpg"], "It is no picture.")
+    outbox.refuse("2", "_refused/bad", [tmp_path / "photo.jpg"], "It is no picture.")
     seen = {
         path.relative_to(outbox.root).as_posix(): bits(path)
         for path in (outbox.root, *outbox.root.rglob("*"))

@@ -142,6 +142,8 @@ def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> No
         load("", inbox=Path("~nobody-of-this-name/in"))
     with pytest.raises(UsageError, match="too long for a path"):
         load("", outbox=Path("a" * 300))
+    with pytest.raises(UsageError, match="is not a name in UTF-8: rename it"):
+        load("", outbox=Path("latin\udce9"))
 
 
 # Mistakes and overrides

@@ -18,9 +18,7 @@ from tests.painter.films import film as write_film
 from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
-from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Staged, Stopped
@@ -363,18 +361,6 @@ def test_a_following_frame_has_a_share_of_the_steps() -> None:
     )  # fmt: skip
     quarter, half = following(book.find("best"), coarse=True).schedule.scales
     assert (quarter.scale, quarter.steps, half.scale, half.steps) == (0.25, 8, 0.5, 5)
-
-
-def test_space_is_needed_for_the_clip_twice() -> None:
-    recipe = book.find("best")
-    one, many = (
-        disk_need.need(recipe, 10**8, content=(640, 480), frames=frames) for frames in (10, 1000)
-    )
-    assert many.outbox - one.outbox >= 2 * 990 * 640 * 480
-    assert many.state - one.state < 10**7, "what a checkpoint holds does not grow"
-    twice = JobSettings.model_validate({"clip": {"backward": True}})
-    backward = disk_need.need(recipe, 10**8, content=(640, 480), frames=10, settings=twice)
-    assert backward.outbox - one.outbox >= 10 * 640 * 480 * 7, "a frame, and with its maturity"
 
 
 def test_artifacts_show_key_frames(
