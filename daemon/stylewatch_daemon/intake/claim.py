@@ -24,7 +24,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.model import Pair, Picture, Role
 from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, disk_space, identity, safe_dirs
+from stylewatch_daemon.files import atomic, disks, identity, safe_dirs
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, Claim, File, save
@@ -127,7 +127,7 @@ def too_large(claim: Claim, limits: Limits) -> str:
     for file in claim.files:
         limit = limits.largest(file.role)
         if file.look.size > limit:
-            excess = disk_space.excess(file.look.size, limit)
+            excess = disks.excess(file.look.size, limit)
             key = " (limits.max_bytes)" if file.role == "content" else ""
             reasons.append(f"{shown(file.source.name)} {excess}{key}")
     if not reasons:
@@ -201,7 +201,7 @@ def _gather(claim: Claim, folder: Path, free_bytes: int, step: Step) -> None:
                 atomic.sync_file(target)
                 continue
             if file.look.size > LARGEST_PICTURE:
-                disk_space.check([(folder, _stored(claim.inbox, file))], free_bytes)
+                disks.check([(folder, _stored(claim.inbox, file))], free_bytes)
             _copy(claim.inbox, file, target, step)
     atomic.sync_folder(folder)
 

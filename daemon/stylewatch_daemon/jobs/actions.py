@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import MASK, Job, Role
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
@@ -121,7 +121,7 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     with job_file.find().open() as file:
         size, content = os.fstat(file.fileno()).st_size, file.read(LARGEST_JOB_FILE)
     if size > LARGEST_JOB_FILE:
-        raise InputError(f"{shown(job_file.name)} {disk_space.excess(size, LARGEST_JOB_FILE)}")
+        raise InputError(f"{shown(job_file.name)} {disks.excess(size, LARGEST_JOB_FILE)}")
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
@@ -219,9 +219,9 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) ->
     for file in files:
         size = file.size or 0
         if size > limits.largest(file.role):
-            raise InputError(f"{shown(file.name)} is {disk_space.amount(size)}: too large to copy")
+            raise InputError(f"{shown(file.name)} is {disks.amount(size)}: too large to copy")
         total += size
-    disk_space.check([(state.root, total)], limits.free_bytes)
+    disks.check([(state.root, total)], limits.free_bytes)
 
 
 def _copy_all(

@@ -12,8 +12,8 @@ from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Cause, Input, Job, State, now
 from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, look
-from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, Restarted, advance
 from stylewatch_daemon.jobs.live import Live

@@ -8,8 +8,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import FullError, ShortageError, UnavailableError
 from stylewatch_daemon.base.model import Cause, Job
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
-from stylewatch_daemon.files import disk_space
-from stylewatch_daemon.files.mounts import MountGuard
+from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.ledger.schema import sql_value
 from stylewatch_daemon.outbox.publish import Outbox
 
@@ -81,7 +81,7 @@ class Waits:
         if cause is Cause.MACHINE:
             return MACHINE
         if isinstance(error, FullError):
-            full_for_all = disk_space.free(error.folder) < error.reserve + LEEWAY
+            full_for_all = disks.free(error.folder) < error.reserve + LEEWAY
             everyone = outbox if error.folder == folder else MACHINE
             return everyone if full_for_all else job.id
         for key, check in ((outbox, lambda: self._write(folder)), (MACHINE, self._probe)):

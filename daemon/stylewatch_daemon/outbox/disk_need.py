@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.base.model import BEST_BATCH, CHECKPOINT, REFERENCES, SEGMENT, Job
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.algorithm import scales
@@ -124,7 +124,7 @@ def check_job(
     stored = checkpoint.stat().st_size if checkpoint.is_file() else 0
     needs = [(outbox, max(0, wanted.outbox - written)), (folder, max(0, wanted.state - stored))]
     try:
-        disk_space.check(needs, service.limits.free_bytes)
+        disks.check(needs, service.limits.free_bytes)
     except FullError as error:
         if content is None or settings.only == "style":
             raise

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import Sharing
@@ -181,12 +181,12 @@ def _check_copy(ending: Ending, path: Path) -> None:
     """Raise OutputError if a refused file is too large to be copied, or the disk lacks the room."""
     status, outbox = path.lstat(), ending.claim.outbox
     if status.st_size > max(ending.limits.max_bytes, LARGEST_PICTURE):
-        size = disk_space.amount(status.st_size)
+        size = disks.amount(status.st_size)
         raise OutputError(
             f"{shown(path.name)} is {size}, too large to be copied to "
             f"{outbox}: it stays in {shown(path.parent)}; move it away, or cancel the job"
         )
-    disk_space.check([(outbox, status.st_blocks * _BLOCK)], ending.limits.free_bytes)
+    disks.check([(outbox, status.st_blocks * _BLOCK)], ending.limits.free_bytes)
 
 
 def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> bytes:

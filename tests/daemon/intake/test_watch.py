@@ -12,7 +12,7 @@ from tests.daemon.disks import deep_tree
 from watchdog import observers
 from watchdog.observers.inotify_c import InotifyConstants, InotifyFD
 
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.intake.watch import RETRY_S, SCAN_S, Events, Watch
 
 
@@ -191,7 +191,7 @@ def test_a_tree_of_any_depth_raises_no_error(inbox: Path, caplog: pytest.LogCapt
 def test_the_setting_and_the_file_system_say_whether_events_are_used(
     enabled: Events, kind: str, works: bool, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mounts, "table", lambda: f"42 27 8:1 / / rw - {kind} dev rw")
+    monkeypatch.setattr(disks, "table", lambda: f"42 27 8:1 / / rw - {kind} dev rw")
     with Watch([inbox], Wakeups(), enabled) as watch:
         assert watch.works == works
 

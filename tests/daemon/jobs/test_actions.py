@@ -13,7 +13,7 @@ from tests.daemon.faults import fill, killed_at, tree
 
 from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import End, Input, Job, State
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.ledger.claim import Claim, load
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -190,7 +190,7 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
         world.make()
     world.outbox.with_name("away").rename(world.outbox)
     with monkeypatch.context() as patch:
-        patch.setattr(disk_space, "free", lambda folder: 0)
+        patch.setattr(disks, "free", lambda folder: 0)
         with pytest.raises(FullError, match="more must be free"):
             world.make()
     assert tree(world.state.claims) == {}

@@ -133,7 +133,7 @@ def full(folder: Path, wanted: int = 900 << 20, reserve: int = 0) -> FullError:
 def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
     error: Any, room: int, runs: list[str], queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
+    monkeypatch.setattr("stylewatch_daemon.files.disks.free", lambda folder: room)
     if str(error) == "outbox":
         (queue.root / "out").write_text("in its place")
     if str(error) == "state":
@@ -160,7 +160,7 @@ def test_a_disk_has_no_room_for_any_job_if_less_is_free_than_it_must_keep(
     job = queue.add("1")
     queue.add("2")
     for free, runs in ((reserve + LEEWAY, ["2"]), (reserve + LEEWAY - 1, [])):
-        monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda _, free=free: free)
+        monkeypatch.setattr("stylewatch_daemon.files.disks.free", lambda _, free=free: free)
         queue.jobs.block(job, full(queue.root / "out", reserve=reserve))
         assert queue.run(1) == runs
         queue.clock.now += PUT_OFF.most

@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -130,7 +130,7 @@ def test_extreme_settings_can_be_recorded_and_their_job_named_and_estimated() ->
     assert JobSettings.model_validate_json(job.text.encode()) == job
     for content in ((65500, 1), None):
         needed = need(job.resolve(), 40_000_000, 0, content, job)
-        disk_space.amount(needed.outbox + needed.state)
+        disks.amount(needed.outbox + needed.state)
     sqlite3.connect(":memory:").execute("SELECT ?, ?", (job.text, needed.outbox))
     fields = name_fields("a/" * 60 + "b", Path("c.jpg"), (), recipe=job.recipe, seed=job.seed)
     assert len(fill_folder(job.name, fields).encode()) <= LONGEST_PATH

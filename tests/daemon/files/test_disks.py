@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import same_folder
+from tests.daemon.disks import CAN_MOUNT, same_folder, small_disk
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.files.mounts import (
+from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import (
     MountGuard,
     is_remote,
     keeps_inodes,
@@ -115,3 +116,30 @@ def test_without_a_table_paths_devices_and_inodes_are_compared(tmp_path: Path) -
     with same_folder(tmp_path / "in", tmp_path / "shown"):
         assert lies_in(tmp_path / "shown/a/b", tmp_path / "in", "")
         assert not lies_in(tmp_path / "a", tmp_path / "in", "")
+
+
+def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = [(tmp_path / "not" / "there", 600), (tmp_path, 400)]
+    sizes = [1, 1, 1 << 40, 0, 1500, *[0] * 5]  # f_frsize is 1, f_bavail 1500
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(sizes))
+    disks.check(needs, 500)
+    with pytest.raises(OutputError, match=r"1.5 kB free; .* 1.0 kB, .* 501 bytes: 1 bytes more"):
+        disks.check(needs, 501)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
+    disks.check([(tmp_path, 10**9)], 10**9)  # a disk that does not report its size
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="this user cannot mount a disk")
+def test_each_disk_is_checked_by_itself(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 256) as small:
+        assert disks.free(small / "not" / "there") == 256 << 10
+        disks.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
+        with pytest.raises(OutputError, match="small has 262 kB free"):
+            disks.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
+
+
+def test_a_size_beyond_a_limit_is_given_in_bytes_where_it_looks_like_the_limit() -> None:
+    assert disks.excess(120_000, 100_000) == "is 120 kB; the limit is 100 kB"
+    assert disks.excess(100_001, 100_000) == "is 100,001 bytes; the limit is 100,000 bytes"
