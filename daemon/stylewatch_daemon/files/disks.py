@@ -1,4 +1,7 @@
-"""Disks of folders: which they are, by the kernel's table of mounts, and how much is free."""
+"""Disks of folders: of which kind they are, whether they are mounted, and how much is free.
+
+`mounts` is the kernel's table of mounts, as `table` returns it.
+"""
 
 import os
 import re
@@ -15,11 +18,10 @@ _REMOTE = re.compile(
     r"sshfs|rclone|s3fs|davfs2?|cifs|smbnetfs|glusterfs|gvfsd-fuse|curlftpfs|ceph-fuse)"
 )
 _FUSE = re.compile(r"fuse|fuse\..+")
-_COUNTED = re.compile(r"cifs|smb\d?|smbfs|vboxsf")
-"""File systems that may number their files by themselves, anew for each mount."""
+_RENUMBERS = re.compile(rf"cifs|smb\d?|smbfs|vboxsf|{_FUSE.pattern}")
+"""File systems whose files may get other inode numbers, after some time or at the next mount."""
 
 _UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
-_FEW = 10  # numbers below it get a decimal
 
 
 def table() -> str:
@@ -30,62 +32,50 @@ def table() -> str:
         return ""
 
 
-def kind_of(folder: Path, mounts: str) -> str:
-    """Return the file system of `folder` by the table `mounts`, as `ext4`; empty if unknown."""
-    return _mount_of(folder, mounts)[3]
-
-
-def _mount_of(folder: Path, mounts: str) -> tuple[str, str, str, str]:
-    """Return device, root, mount point and file system of `folder`; empty if unknown."""
-    best, real = ("", "", "", ""), folder.resolve()
+def _rows(mounts: str) -> Iterable[tuple[str, str, str]]:
+    """Yield the device (as `8:1`), the mount point and the file system of each mount."""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        _, _, device, root, point, *_ = before.split(" ")
-        point = _unescaped(point)
-        if real.is_relative_to(point) and len(point) >= len(best[2]):
-            best = device, _unescaped(root), point, after.split(" ")[0]
-    return best
+        _, _, device, _, point, *_ = before.split(" ")
+        # a space in a path is written as \040
+        point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)
+        yield device, point, after.split(" ")[0]
 
 
-def lies_in(path: Path, folder: Path, mounts: str) -> bool:
-    """Return True if `path` is in `folder`, also by links or bind mounts in the table `mounts`."""
+def kind_of(folder: Path, mounts: str) -> str:
+    """Return the file system of `folder`, as `ext4`; empty if unknown."""
+    real = folder.resolve()
+    around = [(point, kind) for _, point, kind in _rows(mounts) if real.is_relative_to(point)]
+    return max(reversed(around), key=lambda mount: len(mount[0]), default=("", ""))[1]
+
+
+def is_remote(folder: Path, mounts: str) -> bool:
+    """Return True if other machines may write to `folder`."""
+    return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None
+
+
+def tells_events(folder: Path, mounts: str) -> bool:
+    """Return True if the file system of `folder` reports all events."""
+    kind = kind_of(folder, mounts)
+    return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
+
+
+def keeps_inodes(device: int, mounts: str) -> bool:
+    """Return True if files on `device` keep their inode numbers."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    kinds = [kind for device_there, _, kind in _rows(mounts) if device_there == number]
+    return not any(map(_RENUMBERS.fullmatch, kinds))
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Return True if `path` is in `folder`, also by links, or through a bind mount of `folder`."""
     if path.resolve().is_relative_to(folder.resolve()):
         return True
     for above in (path, *path.absolute().parents):
         with suppress(OSError):
             if above.samefile(folder):
                 return True
-    (disk, place), (its_disk, its_place) = _on_disk(path, mounts), _on_disk(folder, mounts)
-    return disk == its_disk != "" and place.is_relative_to(its_place)
-
-
-def _on_disk(folder: Path, mounts: str) -> tuple[str, Path]:
-    """Return the disk of `folder` and its path there, whatever is mounted where."""
-    disk, root, point, _ = _mount_of(folder, mounts)
-    return disk, Path(root) / folder.resolve().relative_to(point) if disk else folder
-
-
-def is_remote(folder: Path, mounts: str) -> bool:
-    """Return True if other machines may write to `folder`, by the table `mounts`."""
-    return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None
-
-
-def tells_events(folder: Path, mounts: str) -> bool:
-    """Return True if the file system of `folder` reports all events, by the table `mounts`."""
-    kind = kind_of(folder, mounts)
-    return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
-
-
-def keeps_inodes(device: int, mounts: str) -> bool:
-    """Return True if files on `device` keep their inode numbers, by the table `mounts`.
-
-    Through FUSE and some network protocols, files get new numbers after some time, or at the next
-    mount.
-    """
-    number = f"{os.major(device)}:{os.minor(device)}"
-    fields = (line.partition(" - ") for line in mounts.splitlines())
-    kinds = [after.split(" ")[0] for before, _, after in fields if before.split(" ")[2] == number]
-    return not any(_FUSE.fullmatch(kind) or _COUNTED.fullmatch(kind) for kind in kinds)
+    return False
 
 
 class MountGuard:
@@ -95,7 +85,7 @@ class MountGuard:
         self._roots: dict[Path, Path] = {}
 
     def check(self, folder: Path) -> None:
-        """Remember the mount of `folder`; raises OutputError where that is gone since."""
+        """Remember the mount of `folder`; raises OutputError if that is gone since."""
         above = [path for path in (folder, *folder.absolute().parents) if path.exists()]
         device = above[0].stat().st_dev
         root = list(takewhile(lambda path: path.stat().st_dev == device, above))[-1]
@@ -106,11 +96,6 @@ class MountGuard:
                 "or restart stylewatch to use the folder without that disk"
             )
         self._roots[folder] = root
-
-
-def _unescaped(field: str) -> str:
-    r"""Return a path of mountinfo, which has spaces as \040."""
-    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), field)
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
@@ -124,8 +109,8 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
         lacking = bytes_ + reserve - free(folder)
         if lacking > 0:
             raise FullError(
-                f"the disk of {folder} has {amount(free(folder))} free; a job may take "
-                f"{amount(bytes_)}, and limits.free_bytes keeps {amount(reserve)}: "
+                f"the disk of {folder} has {amount(free(folder))} free, of {amount(bytes_)} that "
+                f"are needed beside the {amount(reserve)} that limits.free_bytes keeps: "
                 f"{amount(lacking)} more must be free",
                 folder,
                 bytes_ + reserve,
@@ -142,12 +127,17 @@ def free(folder: Path) -> int:
     return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
+def _existing(folder: Path) -> Path:
+    while not os.access(folder, os.F_OK):  # a parent that may not be entered is no error here
+        folder = folder.parent
+    return folder
+
+
 def amount(bytes_: float) -> str:
     """Return a number of bytes as text: `340 bytes`, `1.2 GB`."""
     size, unit = max((unit for unit in _UNITS if unit[0] <= bytes_), default=_UNITS[0])
-    number = bytes_ / size
-    digits = 1 if size > 1 and number < _FEW else 0
-    return f"{number:.{digits}f} {unit}"
+    digits = 1 if size > 1 and bytes_ < 10 * size else 0
+    return f"{bytes_ / size:.{digits}f} {unit}"
 
 
 def excess(bytes_: int, limit: int) -> str:
@@ -156,9 +146,3 @@ def excess(bytes_: int, limit: int) -> str:
     if size == most:
         size, most = f"{bytes_:,} bytes", f"{limit:,} bytes"
     return f"is {size}; the limit is {most}"
-
-
-def _existing(folder: Path) -> Path:
-    while not os.access(folder, os.F_OK):  # a parent that may not be entered is no error here
-        folder = folder.parent
-    return folder

@@ -96,17 +96,16 @@ class Config(Strict):
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
-        table = disks.table()
         for inbox in self.inboxes:
             for kind, path in (*self._own_folders(inbox), *library):
-                if disks.lies_in(path, inbox.path, table):
+                if disks.lies_in(path, inbox.path):
                     raise SettingsError(
                         f"the {kind} {path} lies in the inbox {inbox.path}: "
                         "move it out, or its files would be taken for input"
                     )
         for finals in self.finals:
             for kind, path in self._results():
-                if disks.lies_in(finals, path, table):
+                if disks.lies_in(finals, path):
                     raise SettingsError(
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
                         "folder in inboxes.finals"

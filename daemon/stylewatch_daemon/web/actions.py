@@ -103,7 +103,7 @@ def _keep_style(here: Context, job: Job, number: int, fields: Mapping[str, str])
         if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
             raise UsageError(f"the style library takes no file called {name}{suffix}")
         for inbox in here.settings.inboxes:
-            if disks.lies_in(folder, inbox.path, disks.table()):
+            if disks.lies_in(folder, inbox.path):
                 raise UsageError(
                     f"the style library {folder} lies in the inbox {inbox.path}, where its files "
                     "would be taken for input: set pairing.styles to another folder"
