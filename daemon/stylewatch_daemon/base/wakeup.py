@@ -126,13 +126,16 @@ class Pauses:
         self._failures: dict[str, int] = {}
         self._until: dict[str, float] = {}
 
-    def begin(self, name: str) -> None:
-        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now."""
+    def begin(self, name: str, times: float = 1.0) -> None:
+        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now.
+
+        The delay is `times` that of the backoff.
+        """
         if name in self.held():
             return
         self._failures[name] = self._failures.get(name, 0) + 1
         delay = self._backoff.seconds(self._failures[name], self._chance())
-        self._until[name] = self._clock() + delay
+        self._until[name] = self._clock() + delay * times
 
     def release(self, name: str) -> None:
         """End the wait of `name` now; its next one is longer still."""

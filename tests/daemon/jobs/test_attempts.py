@@ -16,7 +16,7 @@ from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
 from tests.daemon.world import Ending, FakeExecutor, changed_settings, make_inbox, run_jobs, scan
 
 from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
-from stylewatch_daemon.jobs.waits import PAUSE, PUT_OFF, RETRY
+from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -234,7 +234,7 @@ def finish(world: JobsWorld, loop: Any) -> None:
     """Run everything, however long it has to wait."""
     for _ in range(12):
         run_jobs(loop)
-        world.clock.now += PUT_OFF.most
+        world.clock.now += 2 * PAUSE.most
 
 
 def test_a_crash_is_tried_again_and_goes_on_from_the_checkpoint(world: JobsWorld) -> None:
@@ -309,11 +309,11 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
     world.outbox.unlink()
     world.executor.endings = [GONE] * 3
     for _ in range(3):
-        world.clock.now += PUT_OFF.most
+        world.clock.now += 2 * PAUSE.most
         run_jobs(loop)
         assert loop.blocked == {"a": "no such backend"}
     for method in ("publish", "staging") * 3:
-        world.clock.now += PUT_OFF.most
+        world.clock.now += 2 * PAUSE.most
         with monkeypatch.context() as patch:
             patch.setattr(Outbox, method, full)
             run_jobs(loop)
