@@ -354,7 +354,8 @@ class Attempts:
             self._jobs.known(job_id).worker = None
             return
         event = self._verified(job, worker, event)
-        obstacle, failed = worker.obstacle, event if isinstance(event, messages.Failed) else None
+        obstacle: OSError | DaemonError | None = worker.obstacle
+        failed = event if isinstance(event, messages.Failed) else None
         if isinstance(event, messages.Lost):
             failed = messages.Failed(event.reason, Cause.WORKER)
         if failed is not None and failed.cause in OBSTACLES and not self._stopping():

@@ -311,14 +311,11 @@ def _asked(job: Job, event: Asked, limit: int) -> Next:
 
 
 def _broke(job: Job, event: Broke, limit: int) -> Next:
+    following = _end(job, End.FAILED, event.cause, event.reason)
     if _canceled(job):
-        return _cancel(job)
-    return _end(job, End.FAILED, event.cause, event.reason)
-
-
-def _broke_running(job: Job, event: Broke, limit: int) -> Next:
-    ending, effects = _broke(job, event, limit)
-    return Next(ending, (Effect.DROP_WORKER, *effects))
+        following = _cancel(job)
+    dropped = (Effect.DROP_WORKER,) if job.state is State.RUNNING else ()
+    return Next(following.job, (*dropped, *following.effects))
 
 
 def _end_broke(job: Job, event: Broke, limit: int) -> Next:
@@ -383,7 +380,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.RUNNING, Blocked): Rule(_blocked, "queued; ending (canceled)", _PUBLISH),
     (State.RUNNING, Lost): Rule(_lost, "queued; ending (failed, canceled)", _PUBLISH),
     (State.RUNNING, Broke): Rule(
-        _broke_running, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
+        _broke, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
     ),
     (State.RUNNING, Restarted): Rule(_interrupted, "queued; ending (canceled)", _PUBLISH),
     (State.ENDING, OriginalsChanged): Rule(_changed, "ending"),

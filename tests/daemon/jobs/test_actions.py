@@ -228,7 +228,11 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(wor
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"name: caf\xe9\n", "job.yaml"), (b"#" * 100_001, "the limit is"), (b"steps: x\n", "steps")],
+    [
+        (b"name: caf\xe9\n", "job.yaml"),
+        (b"#" * 100_001, "the limit of settings"),
+        (b"steps: x\n", "steps"),
+    ],
     ids=["bytes", "long", "no number"],
 )
 def test_a_job_file_with_mistakes_is_refused_unless_they_are_corrected(

@@ -3,9 +3,7 @@
 `python -m tests.daemon.jobs.test_lifecycle` writes the table into docs/architecture.md.
 """
 
-import random
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -15,9 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.daemon.faults import Killed
 
-from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Picture, State
+from stylewatch_daemon.base.model import Cause, End, Input, Job, Picture, State
 from stylewatch_daemon.jobs.lifecycle import (
     TABLE,
     Asked,
@@ -232,98 +229,6 @@ def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided(
             if before.end is None and not isinstance(event, Finished):
                 assert job.end in (None, End.CANCELED)
         assert job.state in (State.ENDING, State.ENDED) or job.faults < limit
-
-
-# -- kills
-
-
-class World:
-    """What survives a kill: the ledger, and where the files are; a move may be repeated."""
-
-    def __init__(self, seed: int) -> None:
-        self.random, self.ledger = random.Random(seed), dict[str, Job]()
-        self.place = {f"job {number}": "inbox" for number in range(6)}
-        self.receipts = defaultdict[str, set[End | None]](set)
-        self.kills = 0
-
-    def may_die(self) -> None:
-        if self.random.random() < 0.05:
-            self.kills += 1
-            raise Killed
-
-    def move(self, key: str, place: str) -> None:
-        self.may_die()
-        self.place[key] = place
-        self.may_die()
-
-    def happen(self, key: str, event: object) -> None:
-        """Apply an event: commit, then carry out the effects."""
-        before = self.ledger.get(key)
-        job, effects = advance(before, event, LIMIT)
-        self.may_die()
-        if job is None:
-            self.ledger.pop(key, None)
-        else:
-            self.ledger[key] = job
-        self.may_die()
-        for effect in effects:
-            assert job is not None
-            self.carry_out(key, job, effect)
-
-    def carry_out(self, key: str, job: Job, effect: Effect) -> None:
-        if effect is Effect.MOVE:
-            self.move(key, "claim")
-            self.happen(key, Moved())
-        elif effect is Effect.INSPECT:
-            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad"), Growing()]))
-        elif effect is Effect.GIVE_BACK:
-            self.move(key, "inbox")
-            self.happen(key, PutBack())
-        elif effect is Effect.PUBLISH_END:
-            if self.place[key] == "claim":
-                self.move(key, "outbox" if job.end in PICTURES else "refused")
-            self.may_die()
-            self.receipts[key].add(job.end)
-            self.may_die()
-            self.happen(key, Published())
-
-    def run(self) -> None:
-        """Start the daemon, and let anything happen for a while."""
-        for key, job in list(self.ledger.items()):
-            is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
-            self.happen(key, PutBack() if is_new else Restarted())
-        for _ in range(60):
-            key = self.random.choice([*self.place])
-            if key not in self.ledger:
-                self.happen(key, Found(replace(NEW, id=key)))
-            else:
-                late = (Moved, PutBack, Inspected, Growing, Published, Deleted, Restarted, Placed)
-                events = [event for event in EVENTS if not isinstance(event, late)]
-                self.happen(key, self.random.choice(events))
-
-    @property
-    def is_over(self) -> bool:
-        jobs = [self.ledger.get(key) for key in self.place]
-        return all(job is not None and job.state is State.ENDED for job in jobs)
-
-
-def test_killed_at_any_point_every_job_ends_once_with_its_files_in_one_place() -> None:
-    kills = 0
-    ends = Counter[End | None]()
-    for seed in range(200):
-        world = World(seed)
-        while not world.is_over:
-            try:
-                world.run()
-            except Killed:
-                continue
-        for key, job in world.ledger.items():
-            place = "outbox" if job.end in PICTURES else "refused"
-            assert (world.place[key], world.receipts[key]) == (place, {job.end}), seed
-            ends[job.end] += 1
-        kills += world.kills
-    assert kills > 1000
-    assert {*ends} == {*End}
 
 
 if __name__ == "__main__":
