@@ -101,13 +101,12 @@ class Jobs:
                 effects = self._write(posted)
             except DamagedError:
                 raise
-            except OutputError as error:
+            except (OutputError, _BrokenError) as error:
                 self._posted = posted + self._posted
+                if isinstance(error, _BrokenError):
+                    continue
                 self.note_trouble(error)
                 return False
-            except _BrokenError:
-                self._posted = posted + self._posted
-                continue
             self.trouble = ""
             self.changes += len(posted)
             for job, effect, event in effects:

@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +16,7 @@ from tests.daemon.world import Ending, FakeExecutor, changed_settings, make_inbo
 from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.publish import STAGED_CHECKPOINT, Outbox
@@ -342,19 +341,6 @@ def test_a_worker_that_stops_or_dies_while_the_daemon_stops_is_no_fault_of_the_j
     assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
     world.run()
     assert (world.executor.started_at, world.published) == ([0, 1], done("a"))
-
-
-def test_a_stop_waits_for_no_worker_while_the_ledger_cannot_be_written(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    loop = world.queued("a")
-    monkeypatch.setattr(writer, "commit", fails)
-    step(loop)
-    loop.stop()
-    assert (world.job("a").state, world.executor.orders) == (State.QUEUED, [])
 
 
 def test_a_daemon_that_leaves_at_once_enters_no_crash(world: JobsWorld) -> None:

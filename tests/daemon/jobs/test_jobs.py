@@ -192,26 +192,11 @@ def test_a_job_without_its_files_fails_and_the_others_run(world: JobsWorld) -> N
     assert world.published == done("b") | {"_refused/a/reason.txt": f"{reason}\n"}
 
 
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def garble(path: Path) -> None:
-    path.write_text("[" * 10_000)
-
-
-def belong_to_another(path: Path) -> None:
-    path.write_text(path.read_text().replace(path.parent.name, "another"))
-
-
-@pytest.mark.parametrize("damage", [remove, garble, belong_to_another])
 @pytest.mark.parametrize("folder", ["jobs", "claims"])
-def test_a_job_whose_claim_is_damaged_fails_with_its_inputs(
-    folder: str, damage: Callable[[Path], None], world: JobsWorld
-) -> None:
+def test_a_job_whose_claim_is_damaged_fails_with_its_inputs(folder: str, world: JobsWorld) -> None:
     world.queued("a", "b")
     job_id = world.job("a").id
-    damage(world.state.jobs / job_id / claims.FILE_NAME)
+    (world.state.jobs / job_id / claims.FILE_NAME).write_text("[" * 10_000)
     if folder == "claims":
         (world.state.jobs / job_id).rename(world.state.claims / job_id)
         rewrite(world, lambda ledger: ledger.put(replace(world.job("a"), state=State.CLAIMED)))

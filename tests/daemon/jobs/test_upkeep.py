@@ -73,7 +73,7 @@ def test_a_file_that_somebody_changed_stays_and_is_not_looked_at_again(tmp_path:
     assert not any("stages" in path for path in world.listed("old"))
 
 
-def test_an_outbox_that_is_away_is_reported_and_tried_again_only_the_next_day(
+def test_an_outbox_that_is_away_is_reported_and_tried_the_next_day(
     tmp_path: Path,
 ) -> None:
     world = Kept(tmp_path, {"stages": 5}, old=6)
