@@ -1,5 +1,6 @@
 """Events change jobs whole or not at all; an error fails one job; a start goes on after a kill."""
 
+import errno
 import logging
 import shutil
 import sqlite3
@@ -154,6 +155,36 @@ def test_an_event_that_breaks_fails_its_job_and_the_others_of_that_commit_are_ap
     loop.jobs.post(world.job("b").id, Asked(End.CANCELED))
     loop.jobs.commit()
     assert [world.job(name).end for name in "ab"] == [End.FAILED, End.CANCELED]
+
+
+# -- ends that wait
+
+
+def test_of_ends_that_wait_for_one_disk_a_single_one_finds_out_whether_it_is_there_again(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        tried.append(world.clock.now)
+        raise OSError(errno.ENOTDIR, "Not a directory")
+
+    loop, tried = world.queued("a", "b", "c"), list[float]()
+    shutil.rmtree(world.outbox)
+    world.outbox.write_text("in the way")
+    for name in "abc":
+        loop.jobs.post(world.job(name).id, Asked(End.CANCELED))
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "publish_refusal", fails)
+        run_jobs(loop)
+        for _ in range(2):
+            tried.clear()
+            world.clock.now += PAUSE.most
+            run_jobs(loop)
+            assert len(tried) == 1
+    world.outbox.unlink()
+    world.clock.now += PAUSE.most
+    run_jobs(loop)
+    assert [world.job(name).end for name in "abc"] == [End.CANCELED] * 3
+    assert (loop.blocked, loop.jobs.live) == ({}, {})
 
 
 # -- starts after a kill
