@@ -31,6 +31,7 @@ from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.inspection.client import InspectionClient
 from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
+from stylewatch_daemon.jobs import recovery
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -182,7 +183,7 @@ def assemble(
     endings = Endings(jobs, mover)
     intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
     intake.recover()
-    jobs.recover()
+    recovery.recover(jobs)
     commands = Commands(jobs, mover, clock)
     upkeep = Upkeep(jobs, mover, clock)
     root, guard = jobs.state.root, jobs.mount_guard.check

@@ -91,7 +91,7 @@ def no_process(error: Exception) -> ShortageError:
     return _out_of_processes(getattr(error, "strerror", None) or str(error))
 
 
-def in_words(error: OSError) -> str:
+def in_words(error: OSError | DaemonError) -> str:
     """Describe the error in words: as the shortage that it is, if any."""
     if (known := shortage(error)) is not None:
         return str(known)

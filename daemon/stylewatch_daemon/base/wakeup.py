@@ -119,11 +119,14 @@ class Pauses:
         self._waits: dict[str, tuple[int, float]] = {}
         """By name: how often it failed, and until when it waits."""
 
-    def begin(self, name: str) -> None:
-        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now."""
+    def begin(self, name: str, times: float = 1.0) -> None:
+        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now.
+
+        The delay is `times` that of the backoff.
+        """
         failures, until = self._waits.get(name, (0, 0.0))
         if until <= (now := self._clock()):
-            delay = self._backoff.seconds(failures + 1, self._chance())
+            delay = times * self._backoff.seconds(failures + 1, self._chance())
             self._waits[name] = failures + 1, now + delay
 
     def release(self) -> None:

@@ -22,7 +22,7 @@ from stylewatch_daemon.cli.status import (
     open_ledger,
     state_folder,
 )
-from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.ledger import requests

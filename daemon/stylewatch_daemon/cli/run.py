@@ -17,7 +17,7 @@ from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import Begin, Lines, Show, moving_lines
-from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config

@@ -10,7 +10,7 @@ from pathlib import Path
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
-from stylewatch_daemon.files import atomic, disk_space, mounts
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
 from stylewatch_daemon.intake.scan import scan
@@ -27,7 +27,7 @@ _LOCKS = Path("/proc/locks")
 
 def check(settings: ServiceSettings) -> Iterator[Finding]:
     """Yield the findings on the folders of `settings`; a missing folder is not created."""
-    table = mounts.table()
+    table = disks.table()
     state = StateDir(settings.state.path)
     daemon = _daemon(state.lock)
     yield daemon
@@ -90,7 +90,7 @@ def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Find
     if finding := _folder_problem(what, inbox.path, rights):
         yield finding
         return
-    kind = mounts.kind_of(inbox.path, table)
+    kind = disks.kind_of(inbox.path, table)
     yield ok(what, f"on {kind or 'an unknown file system'}")
     yield _events(inbox.path, settings, kind)
     skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
@@ -109,7 +109,7 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
     reason = f"{kind} does not report changes by other machines"
     if not watch.wants_events(folder, settings.watch.events):
         return ok(what, f"{reason}; {often}")
-    if not mounts.tells_events(folder, mounts.table()):
+    if not disks.tells_events(folder, disks.table()):
         late = f"or new files may be found {rescan_s:g} s late"
         return note(what, f"{reason}: set watch.events: auto, {late}")
     return ok(what, f"they wake the daemon; it scans every {rescan_s:g} s without them, too")
@@ -123,7 +123,7 @@ def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
         Outbox(folder, settings.outbox.sharing).probe()
     except OutputError as error:
         return problem(what, str(error), _CANNOT_WRITE)
-    return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
+    return ok(what, f"writable, on {disks.kind_of(folder, table) or 'an unknown file system'}")
 
 
 def _finals(folder: Path, table: str) -> Finding:
@@ -131,7 +131,7 @@ def _finals(folder: Path, table: str) -> Finding:
     what = f"finals folder {folder}"
     if finding := _folder_problem(what, folder, os.W_OK | os.X_OK):
         return finding
-    return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
+    return ok(what, f"writable, on {disks.kind_of(folder, table) or 'an unknown file system'}")
 
 
 def _style_library(pairing: Pairing) -> Iterator[Finding]:
@@ -147,8 +147,8 @@ def _style_library(pairing: Pairing) -> Iterator[Finding]:
 
 def _state(folder: Path, table: str) -> Finding:
     what = f"state folder {folder}"
-    kind = mounts.kind_of(folder, table)
-    if mounts.is_remote(folder, table):
+    kind = disks.kind_of(folder, table)
+    if disks.is_remote(folder, table):
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
         return problem(what, words, _WRONG)
     if finding := _folder_problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
@@ -179,7 +179,7 @@ def _room(settings: ServiceSettings) -> Finding:
     """Check that the disks have the free space without which no job begins."""
     what, folders = "room on the disks", (settings.state.path, *settings.outboxes)
     try:
-        disk_space.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
+        disks.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     except OutputError as error:
         return problem(what, str(error), _CANNOT_WRITE)
     return ok(what, "enough for a job to begin")

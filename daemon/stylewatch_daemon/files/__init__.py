@@ -1,1 +1,1 @@
-"""Safe file operations: atomic writes, directory handles, names, mounts, permissions, locks."""
+"""Safe file operations: atomic writes, directory handles, names, disks, permissions, locks."""

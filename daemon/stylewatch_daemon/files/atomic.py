@@ -8,7 +8,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -56,14 +55,6 @@ def read(path: Path, most: int) -> bytes:
     return content
 
 
-def is_regular(path: Path) -> bool:
-    """Return True if `path` is a regular file, and not a link to one."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
 def sync_file(path: Path) -> None:
     """Make the bytes of `path` durable."""
     with open_regular(path) as file:
@@ -96,7 +87,7 @@ def copy(
 ) -> str:
     """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
 
-    Each path may be a name in an opened folder. Raises InputError where `source` is no regular
+    Each path may be a name in an opened folder. Raises InputError if `source` is no regular
     file.
     """
     sha256 = hashlib.sha256()
@@ -121,7 +112,7 @@ def copy(
 
 
 def digest(path: Path | str, folder: int | None = None, step: Step = lambda: None) -> str:
-    """Return the SHA-256 of a regular file; raises InputError where it is none."""
+    """Return the SHA-256 of a regular file; raises InputError if it is none."""
     with open_regular(path, folder) as file:
         return digest_of(file, step)
 
@@ -175,29 +166,21 @@ def remove(path: Path) -> None:
         if path.is_symlink() or not path.is_dir():
             path.unlink()
             return
-        try:
-            shutil.rmtree(path, ignore_errors=True)
-        except RecursionError:
-            _remove_deep(path)
-
-
-def _remove_deep(path: Path) -> None:
-    """Remove a folder that is too deep for `rmtree`: each folder in it is first moved beside it."""
-    doomed = [path]
-    while doomed:
-        folder = doomed.pop()
-        for inner in list(folder.iterdir()):
-            if inner.is_symlink() or not inner.is_dir():
-                inner.unlink()
-            else:
-                doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
-        folder.rmdir()
+        doomed = [path]
+        while doomed:
+            folder = doomed.pop()
+            for inner in list(folder.iterdir()):
+                if inner.is_symlink() or not inner.is_dir():
+                    inner.unlink()
+                else:  # moved up first, so that no path gets too long
+                    doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
+            folder.rmdir()
 
 
 def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
     """Open a regular file for reading: no link is followed, no pipe waited for.
 
-    `path` may be a name in an opened `folder`. Raises InputError where it is something else.
+    `path` may be a name in an opened `folder`. Raises InputError if it is something else.
     """
     refusal = f"{Path(path).name!r} is not a regular file; drop the file itself"
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

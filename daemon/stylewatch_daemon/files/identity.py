@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 
 Identity = tuple[int, int]
 """Device and inode: a folder keeps it under every path and through bind mounts."""
@@ -53,7 +53,7 @@ def look_of(status: os.stat_result, lasting: dict[int, bool]) -> Look:
     device, inode = status.st_dev, status.st_ino
     if not os.major(device):  # no disk: those of network file systems are not real
         if device not in lasting:
-            lasting[device] = mounts.keeps_inodes(device, mounts.table())
+            lasting[device] = disks.keeps_inodes(device, disks.table())
         inode = inode if lasting[device] else 0
     return Look(inode, status.st_size, status.st_mtime_ns)
 

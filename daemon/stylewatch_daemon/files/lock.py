@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ LOOK_EVERY = 0.05
 def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path` exclusively; make it, and wait for it at most `seconds`.
 
-    Raises TimeoutError where others hold it, OSError where the file cannot be opened.
+    Raises TimeoutError if others hold it, OSError if the file cannot be opened.
     """
     handle = _made(path)
     try:
@@ -51,13 +50,8 @@ def is_held(path: Path) -> bool:
 
 
 def _made(path: Path) -> int:
-    """Open the lock file, or make it; a folder or a pipe in its place can be locked as well."""
-    try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
-    except OSError:
-        is_folder = False
-    kind = os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_NONBLOCK
-    return os.open(path, kind | os.O_CLOEXEC, 0o600)
+    """Open the lock file, or make it."""
+    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def _try_lock(handle: int, kind: int) -> bool:

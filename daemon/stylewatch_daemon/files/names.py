@@ -36,16 +36,12 @@ def safe(part: str, ending: str = "") -> str:
     before its `ending`.
     """
     part, ending = (_UNSAFE.sub("_", unicodedata.normalize("NFC", text)) for text in (part, ending))
-    text = re.sub(r"^[.-]+", "_", part.strip(" "))
-    room = max(0, LONGEST - len(ending.encode()))
-    text = _cut(_cut(text, room) + ending, LONGEST).rstrip(" .")
+    start = re.sub(r"^[.-]+", "_", part.strip(" ")).encode()
+    whole = start[: max(0, LONGEST - len(ending.encode()))] + ending.encode()
+    text = whole[:LONGEST].decode(errors="ignore").rstrip(" .")
     if text.casefold() in RESERVED or _DEVICE.match(text):
         return f"_{text}"
     return text or "_"
-
-
-def _cut(text: str, longest: int) -> str:
-    return text.encode()[:longest].decode(errors="ignore")
 
 
 def safe_path(name: str) -> str:

@@ -66,22 +66,20 @@ def sharing(mode: str | None, group: str | int | None) -> Sharing:
 
     Raises SettingsError if there is no such group, or this user is not in it.
     """
-    number = None if group is None else _number(group)
-    return Sharing(None if mode is None else int(mode, 8), number)
-
-
-def _number(group: str | int) -> int:
-    name = f"outbox.group is {group!r}"
+    bits = None if mode is None else int(mode, 8)
+    if group is None:
+        return Sharing(bits)
     number = group if isinstance(group, int) else None
     with suppress(KeyError):
         number = grp.getgrnam(str(group)).gr_gid
     if number is None:
         raise SettingsError(
-            f"{name}, and this machine has no such group: name one that `getent group` lists"
+            f"outbox.group is {group!r}, and this machine has no such group: name one that "
+            "`getent group` lists"
         )
     if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
         raise SettingsError(
-            f"{name}, and this user is not in that group: add it to the group, "
+            f"outbox.group is {group!r}, and this user is not in that group: add it to the group, "
             "and start stylewatch anew"
         )
-    return number
+    return Sharing(bits, number)

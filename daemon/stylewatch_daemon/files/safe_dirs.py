@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic
@@ -30,14 +30,12 @@ _HALF = re.compile(rf"\.[0-9a-f]{{{2 * atomic.RANDOM}}}\.tmp")
 def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iterator[int]:
     """Open the folder `root / path`; with `entered`, make what is missing of `path`.
 
-    No part of `path` may be a link; `root` may. Raises OutputError where one is, or where `path`
-    leads upwards; OSError where a folder is not there, or cannot be made.
+    No part of `path` may be a link; `root` may. Raises OutputError if one is, or if `path`
+    leads upwards; OSError if a folder is not there, or cannot be made.
     """
     handle = os.open(root, _HERE)
     try:
-        for part in ("/", *path.split("/")) if path.startswith("/") else path.split("/"):
-            if part in ("", "."):
-                continue
+        for part in PurePosixPath(path).parts:
             deeper = _enter(handle, part, (root, path), make=entered is not None)
             os.close(handle)
             handle = deeper

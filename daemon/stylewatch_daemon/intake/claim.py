@@ -26,7 +26,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.model import Pair, Role
 from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, disk_space, identity, safe_dirs
+from stylewatch_daemon.files import atomic, disks, identity, safe_dirs
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import truncation
@@ -138,7 +138,7 @@ def _refusal(claim: Claim, limits: Limits) -> str:
     for file in claim.files:
         limit = limits.largest(file.role)
         if file.look.size > limit:
-            excess = disk_space.excess(file.look.size, limit)
+            excess = disks.excess(file.look.size, limit)
             key = " (limits.max_bytes)" if file.role == "content" else ""
             reasons.append(f"{shown(file.source.name)} {excess}{key}")
     if not (reasons or claim.in_place):
@@ -207,7 +207,7 @@ def _gather(claim: Claim, folder: Path, free_bytes: int, step: Step) -> Mapping[
         if lexists(target) or (claim.leaves_inbox(file) and _rename(claim.inbox, file, target)):
             continue
         if file.look.size > LARGEST_PICTURE:
-            disk_space.check([(files, file.look.size)], free_bytes)
+            disks.check([(files, file.look.size)], free_bytes)
         digests[file.name] = _copy(claim.inbox, file, target, step)
     atomic.sync_folder(files)
     return digests

@@ -12,8 +12,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Pair
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.intake.claim import folder_of, is_being_written, lacks_end
 from stylewatch_daemon.intake.pairing import only_ready, pair

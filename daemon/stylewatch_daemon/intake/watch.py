@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.identity import Identity, identity
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Watch:
 def wants_events(folder: Path, enabled: Events) -> bool:
     """Return whether the events of `folder` are used, unless they fail."""
     if enabled == "auto":
-        return mounts.tells_events(folder, mounts.table())
+        return disks.tells_events(folder, disks.table())
     return enabled == "yes"
 
 

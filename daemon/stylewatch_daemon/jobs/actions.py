@@ -5,7 +5,6 @@ Nothing here touches the ledger: commands and the page ask before they leave a r
 `make_retry` runs in the daemon's mover thread.
 """
 
-import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import MASK, Job, OutputFile, Role
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
@@ -36,9 +35,6 @@ JOB_FILE = "job.yaml"
 _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
 
-# What can be asked
-
-
 def nothing_to(verb: str, job: Job) -> str:
     """Return the message for a request to `verb` a job that has ended."""
     when = ""
@@ -54,9 +50,6 @@ def check_ended(job: Job, then: str) -> None:
             f"{shown(job.title)} has not ended, so it cannot be {then}: "
             "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
         )
-
-
-# The settings of a retry
 
 
 def settings_for(
@@ -119,9 +112,7 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     if job_file is None:
         return settings.job
     with job_file.find().open() as file:
-        size, content = os.fstat(file.fileno()).st_size, file.read(LARGEST_JOB_FILE)
-    if size > LARGEST_JOB_FILE:
-        raise InputError(f"{shown(job_file.name)} {disk_space.excess(size, LARGEST_JOB_FILE)}")
+        content = file.read(LARGEST_JOB_FILE + 1)
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
@@ -129,9 +120,6 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     except SettingsError as error:  # which are not those of config.yaml
         raise InputError(str(error)) from error
     return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
-
-
-# The files of a retry
 
 
 def needed(
@@ -223,9 +211,9 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) ->
     for file in files:
         size = file.size or 0
         if size > limits.largest(file.role):
-            raise InputError(f"{shown(file.name)} is {disk_space.amount(size)}: too large to copy")
+            raise InputError(f"{shown(file.name)} is {disks.amount(size)}: too large to copy")
         total += size
-    disk_space.check([(state.root, total)], limits.free_bytes)
+    disks.check([(state.root, total)], limits.free_bytes)
 
 
 def _copy_all(

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    InputError,
+    OutputError,
+    SettingsError,
+    ShortageError,
+    UnavailableError,
+)
 from stylewatch_daemon.base.model import (
     CHECKPOINT,
     MASK,
@@ -23,51 +30,32 @@ from stylewatch_daemon.base.model import (
     progress_unit,
 )
 from stylewatch_daemon.executors.base import Executor
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.jobs import Also, Jobs
-from stylewatch_daemon.jobs.lifecycle import (
-    Broke,
-    Chosen,
-    Effect,
-    Finished,
-    Placed,
-    Stopped,
-    Unusable,
-)
-from stylewatch_daemon.jobs.lifecycle import Staged as StagedEvent
+from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.waits import cause_of
-from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.settings.resolve import SettingsResolver
-from stylewatch_daemon.worker.messages import (
-    AttemptEvent,
-    AttemptRequest,
-    Divided,
-    Done,
-    Event,
-    Failed,
-    Order,
-    Refused,
-    Saving,
-    Staged,
-)
-from stylewatch_daemon.worker.messages import End as WorkerEnd
-from stylewatch_daemon.worker.messages import Lost as WorkerLost
-from stylewatch_daemon.worker.messages import Stopped as WorkerStopped
+from stylewatch_daemon.worker import messages
+from stylewatch_daemon.worker.messages import AttemptRequest, Order
+
+OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] = {
+    Cause.DISK: OutputError,
+    Cause.DEVICE: UnavailableError,
+    Cause.MACHINE: ShortageError,
+}
+"""Causes for which a job waits, and an attempt does not count as gone wrong."""
 
 FAULTS = (Cause.WORKER, Cause.BUG)
-"""Causes for which an attempt counts as gone wrong."""
-
-OBSTACLES = (Cause.DISK, Cause.DEVICE, Cause.MACHINE)
-"""Causes for which it does not."""
+"""Causes for which it counts."""
 
 
 class Attempts:
@@ -76,7 +64,7 @@ class Attempts:
     def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
         self._jobs, self._executor, self._stopping = jobs, executor, stopping
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        self._held: list[AttemptEvent] = []
+        self._held: list[messages.AttemptEvent] = []
         """Ends that wait until the ledger can be written again."""
         jobs.handlers |= {
             Effect.ORDER: self._order,
@@ -117,31 +105,36 @@ class Attempts:
             if (shortage := shortages.shortage(error)) is not None:
                 self._jobs.block(job, shortage)
             else:
-                self._jobs.post(job.id, Unusable(error.cause, str(error)))
+                self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
         except OSError as error:
             self._jobs.block(job, error)
         except ValueError as error:  # its claim is damaged
-            self._jobs.post(job.id, Broke(str(error), Cause.DISK))
+            self._jobs.post(job.id, lifecycle.Broke(str(error), Cause.DISK))
         except Exception as error:
             self._jobs.broke(job.id, error)
 
     def _begin(self, job: Job) -> None:
-        outbox_path = Path(job.outbox)
-        self._jobs.mount_guard.check(outbox_path)
-        outbox = self._outbox(job)
+        root, service = Path(job.outbox), self._jobs.settings
+        self._jobs.mount_guard.check(root)
+        outbox = Outbox(
+            root,
+            service.outbox.sharing,
+            is_reserved=lambda place: self._ledger.is_reserved(place, job.outbox),
+        )
         outbox.probe()
         claim = self._jobs.claim_of(job)
-        settings = self._resolver.resolve(self._path(claim, "job"))
-        needed = [(outbox_path, claim.archived), (self._state.root, 0)]
-        disk_space.check(needed, self._jobs.settings.limits.free_bytes)
-        wanted = self._wanted_place(job, claim, settings)
+        disks.check([(root, claim.archived), (self._state.root, 0)], service.limits.free_bytes)
+        settings = self._resolver.resolve(next(iter(self._paths(job, "job")), None))
+        place = job.place or outbox.choose(self._wanted_place(job, settings))
         earlier = self._ledger.attempts(job.id)
-        attempt = Attempt(started=now(), backend=settings.backend, pid=os.getpid())
-        place = job.place or outbox.choose(wanted)
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             number -= 1  # an obstacle may last for days
-        live = self._jobs.known(job.id)
+        live, attempt = (
+            self._jobs.known(job.id),
+            Attempt(now(), 0, settings.backend, "", os.getpid()),
+        )
+        live.reason = ""
         live.worker = Worker(
             settings,
             outbox,
@@ -152,27 +145,27 @@ class Attempts:
             files=AttemptFiles(outbox, job.id),
             unit=progress_unit(job.frames),
         )
-        live.reason = ""
+        event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
+        self._jobs.post(job.id, event, self._attempt_row(job.id, live.worker))
 
-        def also(ledger: LedgerWriter) -> None:
-            ledger.put_attempt(job.id, number, attempt)
+    def _paths(self, job: Job, role: str) -> list[Path]:
+        """Return the claimed files with a role."""
+        files, folder = self._jobs.claim_of(job).files, self._state.files(job.id)
+        return [folder / file.name for file in files if file.role == role]
 
-        self._jobs.post(job.id, Chosen(place, settings.model_dump(mode="json")), also)
-
-    def _wanted_place(self, job: Job, claim: Claim, settings: JobSettings) -> str:
+    def _wanted_place(self, job: Job, settings: JobSettings) -> str:
         """Return the folder in the outbox that a job gets unless that is taken."""
-        return fill_folder(settings.name, self._fields(job, claim, settings))
+        return fill_folder(settings.name, self._fields(job, settings))
 
-    def _fields(self, job: Job, claim: Claim, settings: JobSettings) -> Mapping[str, str]:
-        folder = self._state.files(job.id)
-        styles = [folder / file.name for file in claim.files if file.role == "style"]
-        main = folder / claim.main.name
+    def _fields(self, job: Job, settings: JobSettings) -> Mapping[str, str]:
+        main = self._state.files(job.id) / self._jobs.claim_of(job).main.name
+        styles = self._paths(job, "style")
         return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
 
     def _order(self, job: Job, event: object) -> None:
         """Make the folders in the outbox, and order the job from the executor."""
         worker = self._jobs.known(job.id).worker
-        if worker is None:  # its ledger could be written only after the daemon's obstacle
+        if worker is None:  # the ledger could be written only after it was given up
             return
         try:
             self._make_folder(job, worker)
@@ -180,10 +173,8 @@ class Attempts:
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
             self._executor.submit({ticket: order})
             worker.ticket = ticket
-        except (InputError, SettingsError) as error:
-            self._end(job.id, worker, End.REFUSED, str(error), Unusable(error.cause, str(error)))
         except OSError as error:
-            self._blocked(job, worker, error)
+            self._blocked(job, error)
         if job.asked is not None:
             self._ask(job, event)
 
@@ -195,34 +186,30 @@ class Attempts:
 
         def remember(place: str) -> None:
             worker.title = place
-            self._jobs.post(job.id, Placed(place))
+            self._jobs.post(job.id, lifecycle.Placed(place))
             self._jobs.commit()
             if self._jobs.trouble:
                 raise OutputError(self._jobs.trouble)
 
-        wanted = self._wanted_place(job, self._jobs.claim_of(job), worker.settings)
+        wanted = self._wanted_place(job, worker.settings)
         worker.outbox.reserve(wanted, remember, worker.title)
 
     def _order_of(self, job: Job, worker: Worker) -> Order:
         service, settings = self._jobs.settings, worker.settings
-        claim = self._jobs.claim_of(job)
         earlier = self._ledger.attempts(job.id)[: worker.number - 1]
-        checkpoint = self._take_over(job, worker, earlier)
-        masks = {file.role: self._path(claim, file.role) for file in claim.files
-                 if file.role.endswith(MASK)}  # fmt: skip
-        folder = self._state.files(job.id)
+        roles = {file.role for file in self._jobs.claim_of(job).files}
         return Order(
             name=worker.title,
             settings=settings,
-            content=self._path(claim, "content"),
-            styles=tuple(folder / file.name for file in claim.files if file.role == "style"),
-            init=self._path(claim, "init"),
-            masks={role: path for role, path in masks.items() if path is not None},
+            content=next(iter(self._paths(job, "content")), None),
+            styles=tuple(self._paths(job, "style")),
+            init=next(iter(self._paths(job, "init")), None),
+            masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
             # by its folder, as settings may change meanwhile
-            final=fill_file(settings.final, self._fields(job, claim, settings)),
+            final=fill_file(settings.final, self._fields(job, settings)),
+            checkpoint=self._take_over(job, worker, earlier),
             staging=worker.outbox.staging(worker.files.place),
             place=worker.place,
-            checkpoint=checkpoint,
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipes,
             max_pixels=service.limits.max_pixels,
@@ -269,7 +256,7 @@ class Attempts:
         if (worker := self._jobs.known(job.id).worker) is not None:
             if worker.ticket:
                 self._executor.drop(worker.ticket)
-            self._jobs.post(job.id, None, self._closed(job.id, worker, Cause.BUG, job.reason))
+            self._end(job.id, None, Cause.BUG, job.reason)
 
     def stop_workers(self) -> None:
         """Ask all workers to keep a checkpoint and stop, but those that are to cancel."""
@@ -286,7 +273,7 @@ class Attempts:
         """Handle what workers reported since the last call."""
         received, self._held = [*self._held, *self._executor.events()], []
         for event in received:
-            if isinstance(event.event, WorkerEnd):
+            if isinstance(event.event, messages.End):
                 self._jobs.commit()  # its files are published before it ends
                 if self._jobs.trouble:
                     self._held.append(event)
@@ -301,8 +288,8 @@ class Attempts:
                 except Exception as error:
                     self._jobs.broke(job_id, error)
 
-    def _handle(self, job_id: str, worker: Worker, event: Event) -> None:
-        if isinstance(event, WorkerEnd):
+    def _handle(self, job_id: str, worker: Worker, event: messages.Event) -> None:
+        if isinstance(event, messages.End):
             self._handle_end(job_id, worker, event)
         elif worker.obstacle is not None:
             return
@@ -319,12 +306,10 @@ class Attempts:
             )
             self._jobs.post(job_id, None, self._attempt_row(job_id, worker))
             self._reporter.job_started(shown(worker.title), event)
-        elif isinstance(event, Staged):
+        elif isinstance(event, messages.Staged):
             self._staged(job_id, worker, event)
-        else:
-            assert isinstance(event, Saving)
 
-    def _staged(self, job_id: str, worker: Worker, event: Staged) -> None:
+    def _staged(self, job_id: str, worker: Worker, event: messages.Staged) -> None:
         """Enter an announced file in the ledger; then it is published, unless it is the receipt."""
         is_there = worker.files.check(event.path, event.sha256)
         repeated = max(1, event.step) <= worker.attempt.step
@@ -338,14 +323,14 @@ class Attempts:
         file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size)
         self._jobs.post(
             job_id,
-            StagedEvent(event.step, event.path),
+            lifecycle.Staged(event.step, event.path),
             lambda ledger: ledger.put_files(job_id, [file]),
         )
 
     def _publish(self, job: Job, event: object) -> None:
         """Publish an announced file."""
         worker = self._jobs.known(job.id).worker
-        assert isinstance(event, StagedEvent)
+        assert isinstance(event, lifecycle.Staged)
         if worker is None or worker.obstacle is not None:
             return
         try:
@@ -362,51 +347,52 @@ class Attempts:
 
     # -- its end
 
-    def _handle_end(self, job_id: str, worker: Worker, event: WorkerEnd) -> None:
+    def _handle_end(self, job_id: str, worker: Worker, event: messages.End) -> None:
         """Post what the end of an attempt makes of its job."""
         job = self._ledger.get(job_id)
         if job is None or job.state is not State.RUNNING:
             self._jobs.known(job_id).worker = None
             return
         event = self._verified(job, worker, event)
-        if worker.obstacle is not None:
-            self._blocked(job, worker, worker.obstacle)
-        elif isinstance(event, Done):
-            self._finished(job, worker, event)
-        elif isinstance(event, Refused):
-            unusable = Unusable(event.cause, event.reason)
-            self._end(job_id, worker, End.REFUSED, event.reason, unusable)
-        elif isinstance(event, WorkerStopped | Divided) or self._stopping():
+        obstacle: OSError | DaemonError | None = worker.obstacle
+        failed = event if isinstance(event, messages.Failed) else None
+        if isinstance(event, messages.Lost):
+            failed = messages.Failed(event.reason, Cause.WORKER)
+        if failed is not None and failed.cause in OBSTACLES and not self._stopping():
+            obstacle = obstacle or OBSTACLES[failed.cause](failed.reason)
+        if obstacle is not None:
+            self._blocked(job, obstacle)
+        elif isinstance(event, messages.Done):
+            self._finished(job, event)
+        elif isinstance(event, messages.Refused):
+            unusable = lifecycle.Unusable(event.cause, event.reason)
+            self._end(job_id, unusable, End.REFUSED, event.reason)
+        elif failed is None or self._stopping():
             self._stopped(job, worker)
-        elif isinstance(event, Failed) and event.cause in OBSTACLES:
-            also = self._closed(job_id, worker, event.cause, event.reason)
-            self._jobs.block(job, OutputError(event.reason), cause=event.cause, also=also)
         else:
-            cause = event.cause if isinstance(event, Failed) else Cause.WORKER
-            trace = event.trace if isinstance(event, Failed) else ""
-            also = self._closed(job_id, worker, cause, event.reason)
-            self._jobs.lost(job, cause, event.reason, trace, also)
+            also = self._closed(job_id, failed.cause, failed.reason)
+            self._jobs.lost(job, failed.cause, failed.reason, failed.trace, also)
 
-    def _stopped(self, job: Job, worker: Worker) -> None:
-        canceled = job.asked is End.CANCELED
-        self._end(job.id, worker, End.CANCELED if canceled else Cause.DAEMON, "", Stopped())
-        if not canceled:
-            self._reporter.stopped(job.title, worker.step, worker.unit)
-
-    def _verified(self, job: Job, worker: Worker, end: WorkerEnd) -> WorkerEnd:
+    def _verified(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
         """Return `end`, or a failure if the staged files contradict it.
 
         Then checkpoints are removed: they refer to these files.
         """
-        if isinstance(end, Done | WorkerStopped) and worker.files.mismatched:
+        if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
             self._forget_checkpoints(job.id, worker)
             paths = ", ".join(sorted(worker.files.mismatched))
-            return WorkerLost(f"what is in .staging is not what was announced: {paths}")
-        if isinstance(end, Done) and not worker.outbox.has_receipt(worker.files.place):
-            return Failed("a fault of our own: the worker was done without a receipt")
+            return messages.Lost(f"what is in .staging is not what was announced: {paths}")
+        if isinstance(end, messages.Done) and not worker.outbox.has_receipt(worker.files.place):
+            return messages.Failed("a fault of our own: the worker was done without a receipt")
         return end
 
-    def _finished(self, job: Job, worker: Worker, done: Done) -> None:
+    def _stopped(self, job: Job, worker: Worker) -> None:
+        canceled = job.asked is End.CANCELED
+        self._end(job.id, lifecycle.Stopped(), End.CANCELED if canceled else Cause.DAEMON)
+        if not canceled:
+            self._reporter.stopped(job.title, worker.step, worker.unit)
+
+    def _finished(self, job: Job, done: messages.Done) -> None:
         """Post that the output is complete, with the digests of the inputs that were read."""
         end = End(done.receipt.get("state", End.DONE))
         digests = {
@@ -414,19 +400,22 @@ class Attempts:
             for entry in done.receipt.get("inputs", ())
             if "sha256" in entry
         }
-        self._end(job.id, worker, end, "", Finished(end, digests))
+        self._end(job.id, lifecycle.Finished(end, digests), end)
 
-    def _blocked(self, job: Job, worker: Worker, error: OSError) -> None:
-        also = self._closed(job.id, worker, cause_of(error), shortages.in_words(error))
+    def _blocked(self, job: Job, error: OSError | DaemonError) -> None:
+        also = self._closed(job.id, cause_of(error), shortages.in_words(error))
         self._jobs.block(job, error, also=also)
 
-    def _end(self, job_id: str, worker: Worker, how: str, reason: str, event: object) -> None:
-        self._jobs.post(job_id, event, self._closed(job_id, worker, how, reason))
+    def _end(self, job_id: str, event: object, how: End | Cause, reason: str = "") -> None:
+        """Post an event that ends the attempt at a job."""
+        self._jobs.post(job_id, event, self._closed(job_id, how, reason))
 
-    def _closed(self, job_id: str, worker: Worker, how: str, reason: str) -> Also:
+    def _closed(self, job_id: str, how: End | Cause, reason: str) -> Also:
         """Drop the worker of a job; return what writes how its attempt ended."""
+        live = self._jobs.known(job_id)
+        worker, live.worker = live.worker, None
+        assert worker is not None
         worker.attempt = replace(worker.attempt, ended=now(), how=str(how), reason=reason)
-        self._jobs.known(job_id).worker = None
         return self._attempt_row(job_id, worker)
 
     def _attempt_row(self, job_id: str, worker: Worker) -> Also:
@@ -435,25 +424,9 @@ class Attempts:
 
     def leave(self) -> None:
         """Enter running attempts as stopped, as the daemon exits at once: they are no crashes."""
-        for job_id, worker in self.running.items():
-            self._end(job_id, worker, Cause.DAEMON, "", Stopped())
+        for job_id in self.running:
+            self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
         self._jobs.commit()
-
-    # -- helpers
-
-    def _outbox(self, job: Job) -> Outbox:
-        ledger, sharing = self._ledger, self._jobs.settings.outbox.sharing
-        return Outbox(
-            Path(job.outbox),
-            sharing,
-            is_reserved=lambda place: ledger.is_reserved(place, job.outbox),
-        )
-
-    def _path(self, claim: Claim, role: str) -> Path | None:
-        """Return the claimed file with a role; of several the last."""
-        paths = [self._state.files(claim.id) / file.name for file in claim.files
-                 if file.role == role]  # fmt: skip
-        return paths[-1] if paths else None
 
 
 def _as_record(attempt: Attempt) -> dict[str, Any]:

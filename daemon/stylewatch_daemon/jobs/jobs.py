@@ -2,20 +2,20 @@
 
 import logging
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, Input, Job, State, now
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.base.model import Cause, End, Input, Job, State, now
+from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, look
-from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, Restarted, advance
+from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, advance
 from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.jobs.waits import MACHINE, FairTurns, Waits, cause_of
 from stylewatch_daemon.ledger import claim as claims
@@ -37,15 +37,11 @@ Handler = Callable[[Job, object], object]
 class _Posted(NamedTuple):
     job_id: str
     event: object
-    also: Also | None
+    also: Also | None = None
 
 
-class _EventError(Exception):
-    """An event could not be applied, by an error that nobody foresaw."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
-        self.index = index
+class _BrokenError(Exception):
+    """An event could not be applied; another one has its place now."""
 
 
 class Jobs:
@@ -105,13 +101,12 @@ class Jobs:
                 effects = self._write(posted)
             except DamagedError:
                 raise
-            except OutputError as error:
+            except (OutputError, _BrokenError) as error:
                 self._posted = posted + self._posted
+                if isinstance(error, _BrokenError):
+                    continue
                 self.note_trouble(error)
                 return False
-            except _EventError as error:
-                self._posted = self._without(posted, error) + self._posted
-                continue
             self.trouble = ""
             self.changes += len(posted)
             for job, effect, event in effects:
@@ -126,6 +121,11 @@ class Jobs:
         self.trouble = str(error)
 
     def _write(self, posted: list[_Posted]) -> list[tuple[Job, Effect, object]]:
+        """Apply events in one transaction; return the effects.
+
+        If an event cannot be applied by an error that nobody foresaw, nothing is, and its place in
+        the list gets one by which the job fails.
+        """
         effects = []
         with self.ledger.transaction():
             for index, (job_id, event, also) in enumerate(posted):
@@ -134,7 +134,10 @@ class Jobs:
                 except OSError:
                     raise
                 except Exception as error:
-                    raise _EventError(index) from error
+                    broken = self._broken(job_id, f"{type(event).__name__}: ", error)
+                    is_last = isinstance(event, Broke | Found)  # not even that can be written
+                    posted[index] = _Posted("", None) if is_last else _Posted(job_id, broken)
+                    raise _BrokenError from error
         return effects
 
     def _apply(
@@ -151,29 +154,14 @@ class Jobs:
         subject = job or before
         return [] if subject is None else [(subject, effect, event) for effect in effects]
 
-    def _without(self, posted: list[_Posted], error: _EventError) -> list[_Posted]:
-        """Let the job fail whose event could not be applied; the others are applied again."""
-        job_id, event, _ = posted[error.index]
-        rest = [*posted[: error.index], *posted[error.index + 1 :]]
-        cause = error.__cause__ or error
-        reason = f"{type(event).__name__}: {type(cause).__name__}: {shown(cause)}"
-        if isinstance(event, Broke | Found):  # not even that can be written
-            self._log(job_id, reason, cause)
-            return rest
-        return [*rest, _Posted(job_id, self._broken(job_id, reason, cause), None)]
-
     # -- effects
 
     def carry_out(self, job: Job, effect: Effect, event: object = None) -> None:
         """Begin an effect; what it meets becomes another event."""
-        try:
+        with self._for_one(job, effect):
             self.handlers[effect](job, event)
             if job.state is State.QUEUED:
                 self.forget(job.id)
-        except OSError as error:
-            self.block(job, error, again=effect)
-        except Exception as error:
-            self.broke(job.id, error)
 
     def then(
         self, job: Job, effect: Effect, done: Callable[[Any], object]
@@ -181,24 +169,30 @@ class Jobs:
         """Return `done`, which takes the result of `effect`: its errors concern the job alone."""
 
         def call(result: Any) -> None:
-            self.known(job.id).is_busy = False
-            try:
+            live = self.known(job.id)
+            live.is_busy, live.waits_for = False, ""
+            with self._for_one(job, effect):
                 done(result)
-            except DamagedError:
-                raise
-            except OSError as error:
-                self.block(job, error, again=effect)
-            except Exception as error:
-                self.broke(job.id, error)
 
         return call
+
+    @contextmanager
+    def _for_one(self, job: Job, effect: Effect) -> Iterator[None]:
+        """Let an error concern the job alone whose `effect` meets it."""
+        try:
+            yield
+        except DamagedError:
+            raise
+        except OSError as error:
+            self.block(job, error, again=effect)
+        except Exception as error:
+            self.broke(job.id, error)
 
     def block(
         self,
         job: Job,
-        error: OSError,
+        error: OSError | DaemonError,
         *,
-        cause: Cause | None = None,
         again: Effect | None = None,
         also: Also | None = None,
     ) -> None:
@@ -206,47 +200,54 @@ class Jobs:
 
         A claimed or ending job repeats the effect `again` after that.
         """
-        cause, reason = cause or cause_of(error), shortages.in_words(error)
+        reason = shortages.in_words(error)
         live = self.known(job.id)
         live.is_busy, live.reason, live.again = False, reason, again
-        live.waits_for = self.waits.block(job, cause, error)
+        live.waits_for = self.waits.block(job, error)
         self.reporter.waits(shown(job.title), reason)
-        self.post(job.id, Blocked(cause, reason), also)
+        self.post(job.id, Blocked(cause_of(error), reason), also)
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
         """Try a job again later whose worker died or met a bug, or give it up."""
-        self.waits.crashed.begin(job.id)
-        self.reporter.failed(shown(job.title), reason, cause, trace, for_good=False)
+        if job.asked is not End.CANCELED:
+            self.waits.crashed.begin(job.id)
+            self.reporter.failed(shown(job.title), reason, cause, trace, for_good=False)
         self.post(job.id, Lost(cause, reason), also)
 
     def broke(self, job_id: str, error: Exception) -> None:
         """Let a job fail by an error that nobody foresaw, with its trace in the log."""
-        reason = f"{type(error).__name__}: {shown(error)}"
         live = self.known(job_id)
-        live.is_busy = False
+        live.is_busy, live.waits_for = False, job_id
         live.again = Effect.PUBLISH_END  # if it is its end that cannot be published
-        live.waits_for = job_id
         self.waits.blocked.begin(job_id)
-        self.post(job_id, self._broken(job_id, reason, error))
+        self.post(job_id, self._broken(job_id, "", error))
 
-    def _broken(self, job_id: str, reason: str, error: BaseException) -> Broke:
-        self._log(job_id, reason, error)
+    def _broken(self, job_id: str, where: str, error: Exception) -> Broke:
+        reason = f"{where}{type(error).__name__}: {shown(error)}"
+        self.log(job_id, reason, error)
         return Broke(f"a fault of stylewatch: {reason}; please report it with the log")
 
-    def _log(self, job_id: str, reason: str, error: BaseException) -> None:
+    def log(self, job_id: str, reason: str, error: Exception) -> None:
+        """Log an error that concerns one job, with its trace."""
         trace = "".join(traceback.format_exception(error))
         log = logging.getLogger(__name__)
         log.error("%s", reason, extra={"job": self.title(job_id), "trace": trace})
 
     def repeat(self, retry: bool = True) -> None:
-        """Repeat the effects of claimed and ending jobs that do not wait any more."""
-        held = self.waits.held(retry)
+        """Repeat the effects of claimed and ending jobs that do not wait any more.
+
+        Of those that met one obstacle a single one finds out whether it is gone.
+        """
+        waiting = {live.waits_for for live in self.live.values() if live.is_busy}
+        waiting |= self.waits.held(retry)
         for job_id, live in list(self.live.items()):
-            if live.again is not None and not live.is_busy and live.waits_for not in held:
-                effect, live.again = live.again, None
-                job = self.ledger.get(job_id)
-                if job is not None and job.state in (State.CLAIMED, State.ENDING):
-                    self.carry_out(job, effect)
+            if live.again is None or live.is_busy or live.waits_for in waiting:
+                continue
+            waiting |= {live.waits_for} & self.waits.blocked.all()
+            effect, live.again = live.again, None
+            job = self.ledger.get(job_id)
+            if job is not None and job.state in (State.CLAIMED, State.ENDING):
+                self.carry_out(job, effect)
 
     # -- the queue
 
@@ -256,7 +257,7 @@ class Jobs:
         if MACHINE in held:
             return None
         heads = self.ledger.next_of_inboxes(held, held, held)
-        inbox = self._turns.next(set(heads))
+        inbox = self._turns.next(heads)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
     def took_turn(self, job: Job) -> None:
@@ -305,57 +306,6 @@ class Jobs:
             )
             inbox, outbox = Path(job.inbox), Path(job.outbox)
             return Claim(job.id, job.name, inbox, outbox, "archive", files, retry_of=job.retry_of)
-
-    def recover(self) -> None:
-        """Go on with what a kill cut off; to be called once, before anything else."""
-        claimed, open_jobs = self.state.claimed(), self.ledger.open_jobs().keys()
-        ending = {job.id for job in self.ledger.in_state(State.ENDING)}
-        under_way = {job.id for job in self.ledger.in_state(State.CLAIMED, State.RUNNING)}
-        for job_id in sorted(ending | (under_way & claimed)):
-            self.post(job_id, Restarted())
-        for job_id in sorted(open_jobs - claimed - ending):
-            if not (self.state.claims / job_id).exists():
-                reason = f"its files are no longer in {self.state.jobs}: drop it again"
-                self.post(job_id, Broke(reason, Cause.DISK))
-        for job_id in sorted(claimed - open_jobs):
-            self._recover_job(job_id)
-        for folder in self.state.claims.iterdir():
-            self._recover_claim(folder)
-        self.commit()
-
-    def _recover_job(self, job_id: str) -> None:
-        """Enter a claimed job that the ledger lacks; remove the folder of one that has ended."""
-        if self.ledger.get(job_id) is not None:
-            self.post(job_id, Restarted())
-            return
-        try:
-            claim = claims.load(self.state.jobs / job_id)
-        except ValueError as error:
-            self._log(job_id, f"a job without a row in the ledger: {error}", error)
-        else:
-            self.post(job_id, Found(job_of(claim)))
-
-    def _recover_claim(self, folder: Path) -> None:
-        """Go on with a claim that was cut off; one that has taken nothing is dropped."""
-        job = self.ledger.get(folder.name)
-        try:
-            claim = claims.load(folder)
-        except ValueError as error:
-            files = folder / claims.FILES
-            if not (files.is_dir() and any(files.iterdir())):
-                self.state.discard(folder.name)  # the claim is written before anything is taken
-            elif job is None:
-                self._log(folder.name, f"a claim without a row in the ledger: {error}", error)
-            else:
-                atomic.rename_folder(folder, self.state.jobs / folder.name)
-                self.post(job.id, Broke(str(error), Cause.DISK))
-            return
-        if claim.is_copy:  # its request is still there
-            self.state.discard(folder.name)
-        elif job is None:
-            self.post(claim.id, Found(job_of(claim)))
-        else:
-            self.post(claim.id, Restarted())
 
 
 def job_of(claim: Claim) -> Job:

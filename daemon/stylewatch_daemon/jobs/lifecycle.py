@@ -300,18 +300,13 @@ def _asked(job: Job, event: Asked, limit: int) -> Next:
 
 
 def _broke(job: Job, event: Broke, limit: int) -> Next:
+    following = _end(job, End.FAILED, event.cause, event.reason)
     if _canceled(job):
-        return _cancel(job)
-    return _end(job, End.FAILED, event.cause, event.reason)
-
-
-def _claim_broke(job: Job, event: Broke, limit: int) -> Next:
-    return _with_originals(_broke(job, event, limit))
-
-
-def _broke_running(job: Job, event: Broke, limit: int) -> Next:
-    ending, effects = _broke(job, event, limit)
-    return Next(ending, (Effect.DROP_WORKER, *effects))
+        following = _cancel(job)
+    if job.state is State.CLAIMED:
+        return _with_originals(following)
+    dropped = (Effect.DROP_WORKER,) if job.state is State.RUNNING else ()
+    return Next(following.job, (*dropped, *following.effects))
 
 
 def _end_broke(job: Job, event: Broke, limit: int) -> Next:
@@ -361,7 +356,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Inspected): Rule(_inspected, "queued; ending (refused, canceled)", _REFUSE),
     (State.CLAIMED, Asked): Rule(_asked, "claimed"),
     (State.CLAIMED, Blocked): Rule(_blocked, "claimed"),
-    (State.CLAIMED, Broke): Rule(_claim_broke, "ending (failed, canceled)", _REFUSE),
+    (State.CLAIMED, Broke): Rule(_broke, "ending (failed, canceled)", _REFUSE),
     (State.CLAIMED, Restarted): Rule(_same(Effect.MOVE), "claimed", (Effect.MOVE,)),
     (State.QUEUED, OriginalsChanged): Rule(_changed, "queued"),
     (State.QUEUED, Chosen): Rule(_chosen, "running", (Effect.ORDER,)),
@@ -380,7 +375,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.RUNNING, Blocked): Rule(_blocked, "queued; ending (canceled)", _PUBLISH),
     (State.RUNNING, Lost): Rule(_lost, "queued; ending (failed, canceled)", _PUBLISH),
     (State.RUNNING, Broke): Rule(
-        _broke_running, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
+        _broke, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
     ),
     (State.RUNNING, Restarted): Rule(_interrupted, "queued; ending (canceled)", _PUBLISH),
     (State.ENDING, OriginalsChanged): Rule(_changed, "ending"),

@@ -1,15 +1,14 @@
 """Waiting: for another try of a job that crashed, and for obstacles outside the daemon."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import FullError, ShortageError, UnavailableError
+from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.base.model import Cause, Job
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
-from stylewatch_daemon.files import disk_space
-from stylewatch_daemon.files.mounts import MountGuard
+from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.ledger.schema import sql_value
 from stylewatch_daemon.outbox.publish import Outbox
 
@@ -18,10 +17,6 @@ RETRY = Backoff(first=1.0, most=60.0)
 
 PAUSE = Backoff(first=5.0, most=60.0, least=0.5)
 """For everything that depends on an obstacle outside the daemon."""
-
-PUT_OFF = Backoff(first=10.0, most=300.0, least=0.5)
-"""For the job that met the obstacle: another one finds out whether that is gone, so that a job that
-keeps failing does not block the others."""
 
 MACHINE = "machine"
 """Key of what stands in the way of all jobs: a shortage, or the state folder."""
@@ -46,69 +41,68 @@ class Waits:
     ) -> None:
         self.crashed = Pauses(RETRY, clock, chance)
         self.blocked = Pauses(PAUSE, clock, chance)
-        self._put_off = Pauses(PUT_OFF, clock, chance)
         self._mount_guard, self._probe = mount_guard, probe
 
     def held(self, retry: bool = True) -> frozenset[str]:
         """Return the keys that have to wait now; without `retry` those that had to at any time."""
-        pauses = (self.blocked, self._put_off)
-        obstacles = (each.held() if retry else each.all() for each in pauses)
-        return self.crashed.held().union(*obstacles)
+        return self.crashed.held() | (self.blocked.held() if retry else self.blocked.all())
 
     def soonest(self) -> float | None:
         """Return the seconds until something that waits may go on; None if nothing waits."""
-        pauses = (self.crashed, self.blocked, self._put_off)
-        times = [each.soonest() for each in pauses]
+        times = (self.crashed.soonest(), self.blocked.soonest())
         return min((seconds for seconds in times if seconds is not None), default=None)
 
-    def block(self, job: Job, cause: Cause, error: OSError) -> str:
-        """Let all that depends on the obstacle of `job` wait; return the key of that."""
-        key = self._key(job, cause, error)
+    def block(self, job: Job, error: Exception) -> str:
+        """Let all that depends on the obstacle of `job` wait; return the key of that.
+
+        The job itself waits longer: another one finds out whether the obstacle is gone. If others
+        got past it meanwhile, it is the trouble of this job alone.
+        """
+        key, known = self._key(job, error), self.blocked.all()
+        if job.id in known and key not in known:
+            key = job.id
         self.blocked.begin(key)
-        self._put_off.begin(job.id)
+        self.blocked.begin(job.id, times=2)  # no longer if that is the key
         return key
 
     def release(self) -> None:
         """End all waits for obstacles: new settings may have removed them."""
         self.blocked.release()
-        self._put_off.release()
 
     def passed(self, job: Job, *more: str) -> None:
         """Note that `job` got past the obstacles of its outbox, its own, and `more`."""
         for key in (job.id, str(sql_value(job.outbox)), *more):
-            for pauses in (self.crashed, self.blocked, self._put_off):
-                pauses.forget(key)
+            self.crashed.forget(key)
+            self.blocked.forget(key)
 
-    def _key(self, job: Job, cause: Cause, error: OSError) -> str:
+    def _key(self, job: Job, error: Exception) -> str:
+        """Return the key of what has to wait because `job` met `error`."""
         outbox, folder = str(sql_value(job.outbox)), Path(job.outbox)
-        if cause is Cause.DEVICE:
-            return job.needs
-        if cause is Cause.MACHINE:
-            return MACHINE
+        cause = cause_of(error)
+        if cause is not Cause.DISK:
+            return job.needs if cause is Cause.DEVICE else MACHINE
         if isinstance(error, FullError):
-            full_for_all = disk_space.free(error.folder) < error.reserve + LEEWAY
-            everyone = outbox if error.folder == folder else MACHINE
-            return everyone if full_for_all else job.id
-        for key, check in ((outbox, lambda: self._write(folder)), (MACHINE, self._probe)):
-            try:
-                check()
-            except OSError:
-                return key
+            if disks.free(error.folder) >= error.reserve + LEEWAY:
+                return job.id  # it has room for smaller ones
+            return outbox if error.folder == folder else MACHINE
+        try:
+            self._mount_guard.check(folder)
+            Outbox(folder).probe()
+        except OSError:
+            return outbox
+        try:
+            self._probe()
+        except OSError:
+            return MACHINE
         return job.id
-
-    def _write(self, outbox: Path) -> None:
-        self._mount_guard.check(outbox)
-        Outbox(outbox).probe()
 
 
 def cause_of(error: Exception) -> Cause:
     """Return the typed cause of an error that keeps a job waiting."""
-    if isinstance(error, UnavailableError):
-        return Cause.DEVICE
-    is_short = isinstance(error, ShortageError)
-    with suppress(OSError):
-        is_short = is_short or shortages.shortage(error) is not None
-    return Cause.MACHINE if is_short else Cause.DISK
+    if shortages.shortage(error) is not None:
+        return Cause.MACHINE
+    cause: Cause = getattr(error, "cause", Cause.DISK)
+    return cause
 
 
 class FairTurns:
@@ -123,7 +117,7 @@ class FairTurns:
         self._positions: dict[str, float] = {}
         self._level = 0.0
 
-    def next(self, waiting: set[str]) -> str | None:
+    def next(self, waiting: Iterable[str]) -> str | None:
         """Return the inbox of `waiting` whose turn it is; of equals the first by name."""
         return min(sorted(waiting), key=self._position, default=None)
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
-from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger
@@ -70,7 +70,7 @@ class LedgerWriter(Ledger):
         Raises SettingsError on a network file system or for a newer version, DamagedError, and
         OutputError if the disk cannot be written.
         """
-        if mounts.is_remote(path.parent, mounts.table()):
+        if disks.is_remote(path.parent, disks.table()):
             raise SettingsError(
                 f"the state folder {path.parent} lies on a network file system, where a ledger "
                 "is not safe: set state.path to a folder on a disk of this machine"

@@ -14,7 +14,7 @@ from platformdirs import user_config_path
 from pydantic import Field, SecretStr, ValidationError
 
 from stylewatch_daemon.base.errors import DaemonError, SettingsError, UnavailableError, UsageError
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.identity import Identity, identity
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings
@@ -96,17 +96,16 @@ class Config(Strict):
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
-        table = mounts.table()
         for inbox in self.inboxes:
             for kind, path in (*self._own_folders(inbox), *library):
-                if mounts.lies_in(path, inbox.path, table):
+                if disks.lies_in(path, inbox.path):
                     raise SettingsError(
                         f"the {kind} {path} lies in the inbox {inbox.path}: "
                         "move it out, or its files would be taken for input"
                     )
         for finals in self.finals:
             for kind, path in self._results():
-                if mounts.lies_in(finals, path, table):
+                if disks.lies_in(finals, path):
                     raise SettingsError(
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
                         "folder in inboxes.finals"

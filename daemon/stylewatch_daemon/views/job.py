@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Job, progress_unit
-from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.receipt import Receipt

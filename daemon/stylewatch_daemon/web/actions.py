@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import REFUSALS, Job, new_id, now
-from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
 from stylewatch_daemon.jobs import actions as job_actions
 from stylewatch_daemon.ledger import requests
@@ -94,7 +94,7 @@ def _keep_style(here: Context, job: Job, number: int, fields: Mapping[str, str])
         if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
             raise UsageError(f"the style library takes no file called {name}{suffix}")
         for inbox in here.settings.inboxes:
-            if mounts.lies_in(folder, inbox.path, mounts.table()):
+            if disks.lies_in(folder, inbox.path):
                 raise UsageError(
                     f"the style library {folder} lies in the inbox {inbox.path}, where its files "
                     "would be taken for input: set pairing.styles to another folder"

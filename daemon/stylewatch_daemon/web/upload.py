@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import FullError, InputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
@@ -139,7 +139,7 @@ def _check_size(request: Request, here: Context, target: Path) -> None:
         raise HTTPException(413, _too_large(most))
     # An upload exists twice for a moment: in the state folder, and at `target`.
     try:
-        disk_space.check([(here.state, size), (target, size)], here.settings.limits.free_bytes)
+        disks.check([(here.state, size), (target, size)], here.settings.limits.free_bytes)
     except FullError as error:
         raise HTTPException(
             507, f"the disk of {error.folder} is too full for an upload (limits.free_bytes)"

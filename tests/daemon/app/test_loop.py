@@ -297,9 +297,6 @@ def test_one_run_waits_for_changing_files_for_a_while_and_does_the_others(
     world: JobsWorld,
 ) -> None:
     world.drop("a", "b")
-    if kind == "cut off":
-        (world.inbox / "b/content.jpg").write_bytes(bytes(99))
-        world.settings = changed_settings(world.settings, truncated_s=10_000)
     loop = world.start()
 
     def write(count: int) -> None:

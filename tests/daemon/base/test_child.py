@@ -153,22 +153,15 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
     assert decode(encode(Progress(1, 2, (1, 1), loss, seconds=0.0)), Progress).loss == 0.5
     with pytest.raises(TypeError, match="cannot be sent"):
         encode(Done({"receipt": lambda: None}))
-    with pytest.raises(ValueError, match="an invalid message"):
-        decode(pickle.dumps(Evil(tmp_path / "mark")), *get_args(Event))
-    assert not (tmp_path / "mark").exists()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
+    for data in (
+        pickle.dumps(Evil(tmp_path / "mark")),
         b"",
         b'["Staged"]',
         b'["Staged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
         encode(Begun("a kind that is not expected")),
         b"[" * 100_000,
-    ],
-)
-def test_an_invalid_message_is_an_error(data: bytes) -> None:
-    with pytest.raises(ValueError, match="an invalid message"):
-        decode(data, *get_args(Event))
+    ):
+        with pytest.raises(ValueError, match="an invalid message"):
+            decode(data, *get_args(Event))
+    assert not (tmp_path / "mark").exists()

@@ -11,7 +11,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
-from stylewatch_daemon.files import lock, mounts
+from stylewatch_daemon.files import disks, lock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
 
@@ -104,7 +104,7 @@ def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
 ) -> None:
     world.expect("events", "ok", 0, "they wake the daemon; it scans every 7 s", rescan_s=7)
     world.expect("events", "ok", 0, "not used (watch.events: no); it is scanned", events="no")
-    monkeypatch.setattr(mounts, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
+    monkeypatch.setattr(disks, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
     world.expect("events", "ok", 0, "nfs4 does not report changes by other machines; it is scanned")
     world.expect("events", "note", 0, "set watch.events: auto", events="yes")
     world.expect("state", "problem", 78, "nfs4")

@@ -53,18 +53,6 @@ def test_a_failed_write_leaves_nothing_behind(root: Path, monkeypatch: pytest.Mo
     assert list(root.iterdir()) == []
 
 
-def test_a_step_is_called_for_each_piece_that_is_hashed_and_may_end_that(root: Path) -> None:
-    def stop() -> None:
-        raise OutputError("stopped")
-
-    content, steps = bytes(2 * atomic.CHUNK + 1), list[None]()
-    (root / "a").write_bytes(content)
-    digest = atomic.digest(root / "a", step=lambda: steps.append(None))
-    assert (digest, len(steps)) == (sha256(content).hexdigest(), 3)
-    with pytest.raises(OutputError, match="stopped"):
-        atomic.digest(root / "a", step=stop)
-
-
 @pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
 def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
     code: int, tolerated: bool, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,19 +67,21 @@ def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_a_copy_has_the_bytes_and_where_it_may_be_set_the_time(
+def test_a_copy_in_steps_has_the_bytes_and_where_it_may_be_set_the_time(
     refused: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    (root / "a").write_bytes(b"x" * (atomic.CHUNK + 1))
+    content, steps = b"x" * (atomic.CHUNK + 1) + bytes(2 * atomic.CHUNK), list[None]()
+    (root / "a").write_bytes(content)
     os.utime(root / "a", ns=(1, 10**18))
     if refused:
         monkeypatch.setattr(os, "utime", refuse)
     with safe_dirs.opened(root) as folder:
-        digest = atomic.copy(root / "a", "b", target_folder=folder)
-    assert digest == atomic.digest(root / "a") == atomic.digest(root / "b")
+        digest = atomic.copy(root / "a", "b", step=lambda: steps.append(None), target_folder=folder)
+    assert digest == atomic.digest(root / "b") == sha256(content).hexdigest()
+    assert len(steps) == 4
     assert ((root / "b").stat().st_mtime_ns == 10**18) != refused
 
 

@@ -16,47 +16,39 @@ ANOTHER = next((group for group in os.getgroups() if group != OWN), 1 if os.gete
 """A group that this process may give files to; as root that is any."""
 
 
-def apply(folder: Path, permissions: Sharing) -> tuple[str, str]:
-    """Set the permissions of the file `a` and of its folder; return their modes."""
-    (folder / "a").touch()
-    with opened(folder) as handle:
-        permissions.file(handle, "a")
-        permissions.folder(handle)
-    return mode(folder / "a"), mode(folder)
-
-
-def mode(path: Path) -> str:
-    return f"{stat.S_IMODE(path.stat().st_mode):04o}"
-
-
+@pytest.mark.parametrize("may_setgid", [True, False])
 @pytest.mark.parametrize(
-    ("before", "asked", "file", "folder"),
+    ("before", "asked", "modes"),
     [
-        (0o755, "0640", "0640", "0750"),
-        (0o2755, "0664", "0664", "2775"),
+        (0o755, sharing("0640", None), (0o640, 0o750)),
+        (0o2755, sharing("0664", None), (0o664, 0o2775)),
+        (0o755, sharing("0660", ANOTHER), (0o660, 0o2770)),
     ],
 )
-def test_a_file_gets_the_mode_and_a_folder_the_bits_to_enter_it(
-    before: int, asked: str, file: str, folder: str, tmp_path: Path
-) -> None:
-    tmp_path.chmod(before)
-    assert apply(tmp_path, sharing(asked, None)) == (file, folder)
-
-
-@pytest.mark.parametrize("sandboxed", [False, True])
-def test_a_group_is_inherited_by_new_files_where_setgid_is_allowed(
-    sandboxed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_gets_the_bits_to_enter_it_and_hands_its_group_on_if_that_is_allowed(
+    before: int,
+    asked: Sharing,
+    modes: tuple[int, int],
+    may_setgid: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fchmod(handle: int, wanted: int) -> None:
-        if wanted & stat.S_ISGID and sandboxed:
+        if wanted & stat.S_ISGID and not may_setgid:
             raise PermissionError(1, "Operation not permitted")
         real(handle, wanted)
 
+    (tmp_path / "a").touch()
+    tmp_path.chmod(before)
     real = os.fchmod
     monkeypatch.setattr(os, "fchmod", fchmod)
-    folder = "0770" if sandboxed else "2770"
-    assert apply(tmp_path, sharing("0660", ANOTHER)) == ("0660", folder)
-    assert {path.stat().st_gid for path in (tmp_path, tmp_path / "a")} == {ANOTHER}
+    with opened(tmp_path) as handle:
+        asked.file(handle, "a")
+        asked.folder(handle)
+    seen = [(tmp_path / "a").stat(), tmp_path.stat()]
+    forbidden = 0 if may_setgid else stat.S_ISGID
+    assert [stat.S_IMODE(each.st_mode) for each in seen] == [mode & ~forbidden for mode in modes]
+    assert asked.group is None or {each.st_gid for each in seen} == {ANOTHER}
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
@@ -64,7 +56,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("theirs")
     with opened(tmp_path) as handle, pytest.raises(OSError, match="symbolic links"):
         sharing("0666", None).file(handle, "link")
-    assert mode(tmp_path / "theirs") == "0600"
+    assert stat.S_IMODE((tmp_path / "theirs").stat().st_mode) == 0o600
 
 
 def test_a_group_must_exist_and_include_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tests.daemon.intake.world import World
 from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError
-from stylewatch_daemon.files.mounts import MountGuard
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake import inbox
 from stylewatch_daemon.intake.inbox import MAX_NOTES
 from stylewatch_daemon.intake.pairing import pair

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.daemon.clock import Clock
 from tests.daemon.faults import fill
 
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 
@@ -70,7 +70,7 @@ def test_an_inode_that_may_change_is_not_part_of_a_look(
     looks = []
     for inode in (1, 2):
         other = os.stat_result([status[0], inode, os.makedev(0, 42), *status[3:]])
-        monkeypatch.setattr(mounts, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
+        monkeypatch.setattr(disks, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
         monkeypatch.setattr(Path, "lstat", lambda self, other=other: other)
         looks.append(look(tmp_path / "a.jpg"))
     assert (looks[0] == looks[1]) == is_same

@@ -11,7 +11,7 @@ import pytest
 from watchdog import observers
 from watchdog.observers.inotify_c import InotifyFD
 
-from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.intake.watch import SCAN_S, SCANS_WITHOUT, Events, Watch
 
@@ -174,6 +174,6 @@ def test_errors_are_logged_once_and_events_tried_again_later(
 def test_the_setting_and_the_file_system_say_whether_events_are_used(
     enabled: Events, kind: str, works: bool, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mounts, "table", lambda: f"42 27 8:1 / / rw - {kind} dev rw")
+    monkeypatch.setattr(disks, "table", lambda: f"42 27 8:1 / / rw - {kind} dev rw")
     with Watch([inbox], Wakeups(), enabled) as watch:
         assert watch.works == works

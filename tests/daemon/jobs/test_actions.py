@@ -3,17 +3,16 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, tree
 
 from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import End, Input, Job, State
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.ledger.claim import Claim, load
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -103,21 +102,6 @@ def test_a_retry_has_copies_of_the_files_and_its_settings(world: World) -> None:
     assert tree(world.outbox) == before and list(world.state.claims.iterdir()) == []
 
 
-def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
-    for change in count(1):
-        world = World(tmp_path / str(change))
-        before = tree(world.outbox)
-        with killed_at(change) as was_killed:
-            world.make()
-        if (world.state.jobs / NEW).exists():
-            load(world.state.jobs / NEW)  # it is whole
-        assert names_of(world.make())[0] == ("content", "sea.jpg", True), change
-        assert tree(world.state.files(NEW))["sea.jpg"] == "album/sea/inputs/sea.jpg"
-        assert (list(world.state.claims.iterdir()), tree(world.outbox)) == ([], before)
-        if not was_killed():
-            break
-
-
 def test_a_stage_to_start_from_gets_a_name_that_is_free(world: World) -> None:
     fill(world.outbox, "album/sea/inputs/stage-0005.png")
     path = world.outbox / "album/sea/inputs/stage-0005.png"
@@ -190,20 +174,11 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
         world.make()
     world.outbox.with_name("away").rename(world.outbox)
     with monkeypatch.context() as patch:
-        patch.setattr(disk_space, "free", lambda folder: 0)
+        patch.setattr(disks, "free", lambda folder: 0)
         with pytest.raises(FullError, match="more must be free"):
             world.make()
     assert tree(world.state.claims) == {}
     assert world.uploads.exists() and names_of(world.make())
-
-
-def test_copying_stops_with_the_daemon(world: World) -> None:
-    def stop() -> None:
-        raise OutputError("copying was stopped")
-
-    with pytest.raises(OutputError, match="was stopped"):
-        world.make(step=stop)
-    assert list(world.state.jobs.iterdir()) == []
 
 
 # -- the settings of a retry, and what can be asked
@@ -228,7 +203,11 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(wor
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"name: caf\xe9\n", "job.yaml"), (b"#" * 100_001, "the limit is"), (b"steps: x\n", "steps")],
+    [
+        (b"name: caf\xe9\n", "job.yaml"),
+        (b"#" * 100_001, "the limit of settings"),
+        (b"steps: x\n", "steps"),
+    ],
     ids=["bytes", "long", "no number"],
 )
 def test_a_job_file_with_mistakes_is_refused_unless_they_are_corrected(

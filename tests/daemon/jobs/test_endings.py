@@ -15,7 +15,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.jobs.endings import STAYS
-from stylewatch_daemon.jobs.waits import PUT_OFF
+from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
@@ -122,14 +122,14 @@ def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(
         patch.setattr(ending, "publish_output", fails)
         run_jobs(loop)
         for _ in range(3):
-            world.clock.now += PUT_OFF.most
+            world.clock.now += PAUSE.most
             run_jobs(loop)
     job = world.job("a")
     assert (job.state, job.end, loop.blocked) == (State.ENDING, End.DONE, {"a": "the disk is full"})
     assert world.job("b").end is End.DONE
     run_jobs(loop)
     assert world.job("a").state is State.ENDING, "not before its time"
-    world.clock.now += PUT_OFF.most
+    world.clock.now += PAUSE.most
     run_jobs(loop)
     assert (world.published, loop.blocked) == (done("a", "b"), {})
 
@@ -143,7 +143,7 @@ def test_a_job_whose_output_is_gone_waits_for_its_disk_until_it_is_canceled(
     requests.leave(world.state.root, "cancel", job=world.job("a").id)
     run_jobs(loop)
     assert world.job("a").end is End.DONE
-    world.clock.now += PUT_OFF.most
+    world.clock.now += PAUSE.most
     run_jobs(loop)
     assert world.job("a").end is End.CANCELED
     assert refused("a", "canceled").items() <= world.published.items()
@@ -163,7 +163,7 @@ def test_a_refused_job_that_is_canceled_before_its_end_is_published_stays_refuse
         run_jobs(loop)
     requests.leave(world.state.root, "cancel", job=world.job("a").id)
     run_jobs(loop)
-    world.clock.now += PUT_OFF.most
+    world.clock.now += PAUSE.most
     run_jobs(loop)
     assert world.job("a").end is End.REFUSED
 

@@ -1,19 +1,18 @@
 """Events change jobs whole or not at all; an error fails one job; a start goes on after a kill."""
 
+import errno
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, tree
+from tests.daemon.faults import fill, tree
 from tests.daemon.jobs.pairs import JobsWorld, done, refused, step
 from tests.daemon.world import (
     FakeExecutor,
@@ -23,13 +22,12 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.lifecycle import Asked
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import claim as claims
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending
@@ -44,13 +42,12 @@ def world(tmp_path: Path) -> JobsWorld:
 # -- the ledger
 
 
-@pytest.mark.parametrize("after", ["archive", "keep"])
 def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
-    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = writer.commit
     for works in count():
-        world, made = JobsWorld(tmp_path / str(works), after), 0
+        world, made = JobsWorld(tmp_path / str(works)), 0
 
         def fails(connection: sqlite3.Connection, works: int = works) -> None:
             nonlocal made
@@ -72,9 +69,8 @@ def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
         run_jobs(loop)
         scan(loop)
         run_jobs(loop)
-        assert world.published == done("a", archived=after == "archive"), works
+        assert (world.published, tree(world.inbox)) == (done("a"), {}), works
         assert (world.left, loop.jobs.live, loop.jobs.trouble) == ([], {}, ""), works
-        assert len(tree(world.inbox)) == (2 if after == "keep" else 0)
         world.close()
         if not has_failed:
             break
@@ -161,32 +157,34 @@ def test_an_event_that_breaks_fails_its_job_and_the_others_of_that_commit_are_ap
     assert [world.job(name).end for name in "ab"] == [End.FAILED, End.CANCELED]
 
 
-def test_a_pair_whose_move_meets_an_odd_error_goes_back_and_is_tried_again(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loop = world.started("a", "b")
-    fail_once(monkeypatch, atomic, "sync_file")
-    run_jobs(loop)
-    assert (world.published, len(tree(world.inbox)), world.left) == (done("b"), 2, [])
-    ((_, reason),) = world.record.of("waits")
-    assert "a fault of stylewatch (KeyError: 'odd')" in reason
-    world.clock.now += world.settings.watch.rescan_s
-    scan(loop)
-    run_jobs(loop)
-    assert world.published == done("a", "b")
+# -- ends that wait
 
 
-def test_files_that_cannot_go_back_either_are_with_the_failed_job(
+def test_of_ends_that_wait_for_one_disk_a_single_one_finds_out_whether_it_is_there_again(
     world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop = world.started("a")
-    fail_once(monkeypatch, atomic, "sync_file")  # after the first file was moved
-    fail_once(monkeypatch, os, "link")
+    def fails(*_: object) -> None:
+        tried.append(world.clock.now)
+        raise OSError(errno.ENOTDIR, "Not a directory")
+
+    loop, tried = world.queued("a", "b", "c"), list[float]()
+    shutil.rmtree(world.outbox)
+    world.outbox.write_text("in the way")
+    for name in "abc":
+        loop.jobs.post(world.job(name).id, Asked(End.CANCELED))
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "publish_refusal", fails)
+        run_jobs(loop)
+        for _ in range(2):
+            tried.clear()
+            world.clock.now += PAUSE.most
+            run_jobs(loop)
+            assert len(tried) == 1
+    world.outbox.unlink()
+    world.clock.now += PAUSE.most
     run_jobs(loop)
-    assert world.job("a").end is End.FAILED
-    files = tree(world.inbox) | tree(world.outbox / "_refused/a")
-    assert sorted(files) == ["a/style.jpg", "content.jpg", "reason.txt"]
-    assert world.left == []
+    assert [world.job(name).end for name in "abc"] == [End.CANCELED] * 3
+    assert (loop.blocked, loop.jobs.live) == ({}, {})
 
 
 # -- starts after a kill
@@ -199,13 +197,20 @@ def rewrite(world: JobsWorld, change: Callable[[LedgerWriter], object]) -> None:
         change(ledger)
 
 
-def test_a_job_that_the_ledger_lacks_is_entered_again(world: JobsWorld) -> None:
+@pytest.mark.parametrize("folder", ["jobs", "claims"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_claimed_job_goes_on_though_it_was_cut_off_or_the_ledger_lacks_it(
+    is_known: bool, folder: str, world: JobsWorld
+) -> None:
     world.queued("a", "b")
-    lost = world.job("a").id
-    rewrite(world, lambda ledger: ledger.delete(lost))
+    job = world.job("a")
+    if folder == "claims":
+        (world.state.jobs / job.id).rename(world.state.claims / job.id)
+    claimed = replace(job, state=State.CLAIMED)
+    rewrite(world, lambda ledger: ledger.put(claimed) if is_known else ledger.delete(job.id))
     world.run()
-    assert world.published == done("a", "b")
-    assert world.job("a").id == lost
+    assert (world.published, world.left) == (done("a", "b"), [])
+    assert world.job("a").id == job.id
 
 
 def test_a_job_without_its_files_fails_and_the_others_run(world: JobsWorld) -> None:
@@ -218,26 +223,11 @@ def test_a_job_without_its_files_fails_and_the_others_run(world: JobsWorld) -> N
     assert world.published == done("b") | {"_refused/a/reason.txt": f"{reason}\n"}
 
 
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def garble(path: Path) -> None:
-    path.write_text("[" * 10_000)
-
-
-def belong_to_another(path: Path) -> None:
-    path.write_text(path.read_text().replace(path.parent.name, "another"))
-
-
-@pytest.mark.parametrize("damage", [remove, garble, belong_to_another])
 @pytest.mark.parametrize("folder", ["jobs", "claims"])
-def test_a_job_whose_claim_is_damaged_fails_with_its_inputs(
-    folder: str, damage: Callable[[Path], None], world: JobsWorld
-) -> None:
+def test_a_job_whose_claim_is_damaged_fails_with_its_inputs(folder: str, world: JobsWorld) -> None:
     world.queued("a", "b")
     job_id = world.job("a").id
-    damage(world.state.jobs / job_id / claims.FILE_NAME)
+    (world.state.jobs / job_id / claims.FILE_NAME).write_text("[" * 10_000)
     if folder == "claims":
         (world.state.jobs / job_id).rename(world.state.claims / job_id)
         rewrite(world, lambda ledger: ledger.put(replace(world.job("a"), state=State.CLAIMED)))
@@ -291,72 +281,3 @@ def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: JobsWor
     titles = [order.name for order in world.executor.orders]
     assert titles == ["b", "a"], "the others were killed before their first step"
     assert world.published == done("a", "b")
-
-
-# -- kills
-
-ENDS = {"good": "done", "bad": "refused", "stop": "canceled"}
-"""How pairs end."""
-
-
-def cancel(world: JobsWorld, job: str, *_: object) -> None:
-    """Ask to cancel the job `stop` as soon as it begins."""
-    if job == "stop":
-        requests.leave(world.state.root, "cancel", job=world.job(job).id)
-
-
-def finish(world: JobsWorld) -> dict[str, Any]:
-    """Start the daemon and run everything; return all that must be the same at the end."""
-    loop = world.start()
-    vars(world.record)["job_started"] = partial(cancel, world)
-    scan(loop)
-    run_jobs(loop)
-    scan(loop)
-    outbox = {name: text for name, text in world.published.items() if name[:5] != "stop/"}
-    with reading(world.state.ledger) as ledger:
-        counts, waiting = ledger.counts(), ledger.requests()
-    left = {*world.left, *(path.name for path in world.state.trash.iterdir()), *loop.jobs.live}
-    return {"outbox": outbox, "inbox": tree(world.inbox), "left": left, "requests": waiting,
-            "counts": {name: number for name, number in counts.items() if number}}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("pairs", "after", "is_mounted", "every"),
-    [
-        *(([name], "archive", False, 1) for name in ENDS),
-        ([*ENDS], "archive", True, 29),
-        ([*ENDS], "keep", False, 29),
-        ([*ENDS], "keep", True, 29),
-        ([*ENDS], "delete", False, 29),
-        ([*ENDS], "delete", True, 29),
-    ],
-)
-def test_killed_at_any_change_the_next_start_ends_as_if_nothing_had_happened(
-    pairs: list[str],
-    after: str,
-    is_mounted: bool,
-    every: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(writer, "SYNCHRONOUS", "OFF")
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    expected: dict[str, Any] = {}
-    for change in count(0, every):
-        world = JobsWorld(tmp_path / str(change), after, truncated_s=1000, rescan_s=0)
-        world.inspector.says = {"bad/style": "style.jpg is no picture"}
-        world.drop(*pairs)
-        with mounts(*((world.inbox, world.outbox, world.state.root) if is_mounted else ())):
-            if change == 0:
-                expected = finish(world)
-                assert expected["counts"] == {ENDS[name]: 1 for name in pairs}
-                assert expected["left"] == set()
-                continue
-            with killed_at(change) as was_killed:
-                finish(world)
-            assert finish(world) == expected, change
-        world.close()
-        shutil.rmtree(world.root)
-        if not was_killed():
-            break
-    assert change > 30 * len(pairs)

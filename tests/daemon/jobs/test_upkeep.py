@@ -48,22 +48,17 @@ class Kept(JobsWorld):
             return {file.path for file in ledger.files(self.job(name).id)}
 
 
-@pytest.mark.parametrize("part", ["stages", "inputs"])
+@pytest.mark.parametrize("part", ["stages", "inputs", ""])
 def test_parts_of_jobs_that_ended_long_ago_are_removed(part: str, tmp_path: Path) -> None:
-    world = Kept(tmp_path, {part: 5}, old=6, new=4)
+    retention = {name: 5 if name == part else "keep" for name in ("stages", "inputs", "ledger")}
+    world = Kept(tmp_path, retention, old=6, new=4)
     world.keep()
-    files = {name: text for name, text in done("old", "new").items()
-             if not name.startswith(f"old/{part}")}  # fmt: skip
-    assert world.published == files
-    assert world.listed("old") == {name for name in files if name.startswith("old/")}
-    assert world.record.of("pruned") == [(2, len("".join(
-        text for name, text in done("old").items() if f"/{part}" in name)))]  # fmt: skip
-
-
-def test_without_limits_everything_stays(tmp_path: Path) -> None:
-    world = Kept(tmp_path, {"stages": "keep", "inputs": "keep", "ledger": "keep"}, old=9999)
-    world.keep()
-    assert (world.published, world.record.of("pruned")) == (done("old"), [])
+    gone = {name: text for name, text in done("old").items() if part and f"/{part}/" in name}
+    left = {name: text for name, text in done("old", "new").items() if name not in gone}
+    assert world.published == left
+    assert world.listed("old") == {name for name in left if name.startswith("old/")}
+    pruned = [(2, sum(map(len, gone.values())))] if part else []
+    assert world.record.of("pruned") == pruned
 
 
 def test_a_file_that_somebody_changed_stays_and_is_not_looked_at_again(tmp_path: Path) -> None:
@@ -78,20 +73,9 @@ def test_a_file_that_somebody_changed_stays_and_is_not_looked_at_again(tmp_path:
     assert not any("stages" in path for path in world.listed("old"))
 
 
-def test_it_is_done_once_a_day(tmp_path: Path) -> None:
-    world = Kept(tmp_path, {"stages": 5}, old=4)
-    loop = world.keep()
-    job = world.job("old")
-    loop.jobs.ledger.put(replace(job, finished="2001-01-01T00:00:00+00:00"))
-    world.clock.now += DAY - 1
-    loop.scan()
-    assert world.published == done("old")
-    world.clock.now += 1
-    loop.scan()
-    assert not any("stages" in name for name in world.published)
-
-
-def test_an_outbox_that_is_away_is_reported_and_tried_again_the_next_day(tmp_path: Path) -> None:
+def test_an_outbox_that_is_away_is_reported_and_tried_the_next_day(
+    tmp_path: Path,
+) -> None:
     world = Kept(tmp_path, {"stages": 5}, old=6)
     away = world.outbox.rename(tmp_path / "away")
     loop = world.keep()
@@ -101,7 +85,10 @@ def test_an_outbox_that_is_away_is_reported_and_tried_again_the_next_day(tmp_pat
     if world.outbox.exists():
         world.outbox.rename(tmp_path / "empty")
     away.rename(world.outbox)
-    world.clock.now += DAY
+    world.clock.now += DAY - 1
+    loop.scan()
+    assert world.published == done("old")
+    world.clock.now += 1
     loop.scan()
     assert not any("stages" in name for name in world.published)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.ledger.test_ledger import job
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError, SettingsError
-from stylewatch_daemon.files import atomic, mounts
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.schema import VERSIONS, upgrade
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -116,7 +116,7 @@ def test_no_program_can_write_a_value_of_the_wrong_kind(statement: str, path: Pa
 def test_a_ledger_on_a_network_file_system_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mounts, "table", lambda: "1 0 0:1 / / rw - nfs4 server:/ rw")
+    monkeypatch.setattr(disks, "table", lambda: "1 0 0:1 / / rw - nfs4 server:/ rw")
     with pytest.raises(SettingsError, match=r"network file system.* set state\.path to a folder"):
         LedgerWriter.open(tmp_path / "ledger.sqlite3")
     assert list(tmp_path.iterdir()) == []

@@ -275,10 +275,8 @@ def test_a_scan_leaves_a_finals_folder_alone(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("mounted", "ours"), [("in", "other"), (".", "other/in/out"), ("in/sub", "other/out")]
-)
-def test_a_bind_mount_or_a_link_of_an_inbox_or_around_or_in_it_is_refused(
+@pytest.mark.parametrize(("mounted", "ours"), [("in", "other"), (".", "other/in/out")])
+def test_a_bind_mount_or_a_link_of_an_inbox_or_around_it_is_refused(
     mounted: str, ours: str, tmp_path: Path
 ) -> None:
     path, wrong = tmp_path / "place/in", tmp_path / ours

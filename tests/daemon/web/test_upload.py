@@ -17,7 +17,7 @@ from starlette.types import Message
 from tests.daemon.web.world import BROWSER, a_job, client, enter, finished_job, requested, write
 
 from stylewatch_daemon.base.errors import FullError
-from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, upload
@@ -124,10 +124,10 @@ def test_a_full_disk_or_too_many_uploads_are_refused(
             raise FullError("it is full", full, 1, 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk_space, "free", lambda folder: 256_000_000)
+        patch.setattr(disks, "free", lambda folder: 256_000_000)
         assert send(tmp_path).status_code == 507
         full = tmp_path / "in"
-        patch.setattr(disk_space, "check", refuse)
+        patch.setattr(disks, "check", refuse)
         answer = send(tmp_path)
         assert answer.status_code == 507 and str(full) in answer.json()["error"]
         answer = client(tmp_path).post("/jobs/id-sea/again", files=PAIR[1:])
