@@ -345,7 +345,7 @@ class ReceiptExecutor(FakeExecutor):
     def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
         for event in super().paint(order, wanted):
             if isinstance(event, Staged) and event.path == "receipt.json":
-                (order.staging / "receipt.json").write_text('{"job": "a"}')
+                (order.staging / "receipt.json").write_text('{"job": "a", "final": "final.png"}')
             yield event
 
 
