@@ -39,8 +39,8 @@ BEFORE = ("old/content.jpg", "old/style.jpg", "gone/content.jpg", "gone/style.jp
 
 PAIRS = ("a/content.jpg", "a/style.jpg", "album/one.jpg", "album/style.jpg", "bad/content.jpg",
          "bad/style.jpg", "typo/content.jpg", "typo/style.jpg", "typo/job.yaml",
-         "lone/content.jpg")  # fmt: skip
-"""Pairs that are done or refused; the last one is incomplete."""
+         "stop/content.jpg", "stop/style.jpg", "lone/content.jpg")  # fmt: skip
+"""Pairs that are done, refused, or canceled while they run; the last one is incomplete."""
 
 ANSWERS = {"bad/style": "style.jpg is no picture"}
 STATE = ("jobs", "claims", "trash", "uploads")
@@ -68,6 +68,9 @@ class Painter(FakeExecutor):
             STAGES: stages,
             "files": others,
         }
+        if order.name == "stop" and order.checkpoint is not None:
+            job = order.checkpoint.parent
+            requests.leave(job.parents[1], "cancel", job=job.name)
         for event in super().paint(order, wanted):
             if isinstance(event, Done):
                 yield Done(receipt)
@@ -158,9 +161,12 @@ def result(place: DaemonWorld) -> dict[str, Any]:
     with reading(place.state.root / FILE_NAME) as ledger:
         counts, waiting = ledger.counts(), [request.verb for request in ledger.requests()]
     with closing(sqlite3.connect(place.state.ledger)) as connection:
-        files = sorted(connection.execute("SELECT path, part, sha256, size FROM files"))
+        query = "SELECT path, part, sha256, size FROM files WHERE path NOT LIKE 'stop/%'"
+        files = sorted(connection.execute(query))
     left = [path.name for name in STATE for path in (place.state.root / name).glob("*")]
-    outbox = {name: text for name, text in tree(place.outbox).items() if name != "_status.txt"}
+    # a canceled job keeps the stages that it had, which differ
+    outbox = {name: text for name, text in tree(place.outbox).items()
+              if name != "_status.txt" and not name.startswith("stop/")}  # fmt: skip
     return {
         "outbox": outbox,
         "inbox": tree(place.inbox),
