@@ -19,7 +19,7 @@ def test_after_a_kill_and_a_restart_the_promises_hold(
     assert faults.killed(faults.middle(process, ""), target).run(tmp_path) == []
 
 
-@pytest.mark.parametrize("row", faults.around_the_daemon(), ids=lambda row: row.fault)
+@pytest.mark.parametrize("row", [*faults.around_the_daemon()], ids=lambda row: row.fault)
 def test_a_daemon_that_watches_goes_on_after_a_fault(row: Row, tmp_path: Path) -> None:
     assert row.run(tmp_path) == []
 

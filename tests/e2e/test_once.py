@@ -99,6 +99,7 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     space.drop("text/style.jpg", "mask/content.jpg", "mask/style.jpg", "mask/content.mask.png")
     space.drop("typo/content.jpg", "typo/style.jpg")
     (space.inbox / "text/content.jpg").write_text("this is no picture")
+    (space.inbox / "mask/job.yaml").write_text("backend: torch\n")
     (space.inbox / "typo/job.yaml").write_text("seed: 1\nstepps: 100\n")
 
     summary = space.run(default_style="wave", styles=styles)
