@@ -69,7 +69,6 @@ class Loop:
         self.intake.apply_settings(settings)
         self._status.apply(settings.outboxes, settings.outbox.sharing)
         self.jobs.waits.release()
-        self.commands.put_off.release()
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
@@ -165,7 +164,6 @@ class Loop:
             self._scan_in(watch),
             systemd.ping_every,
             self.jobs.waits.soonest(),
-            self.commands.put_off.soonest(),
             LEDGER_RETRY_S if self.jobs.trouble else None,
             NEWS_EVERY if is_busy else None,
             MAX_WAIT,

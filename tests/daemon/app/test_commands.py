@@ -8,10 +8,10 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
 from tests.daemon.world import run_jobs, scan
 
-from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import reading
 
@@ -151,7 +151,7 @@ def test_requests_wait_for_an_outbox_and_a_retry_can_be_canceled_until_then(
     for _ in range(3):
         loop.commands.act()
         loop.wakeup.wait(0)
-        world.clock.now += AGAIN_S
+        world.clock.now += PAUSE.most
     assert (len(requests.waiting(world.state.root)), counts(world)) == (3, {"done": 2})
     away.rename(world.outbox)
     run_jobs(loop)
@@ -172,15 +172,15 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_sett
     monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
     leave(world, "pause")
-    assert loop.commands.put_off.soonest() is None
-    for seconds, tries in ((0.0, 2), (AGAIN_S - 0.1, 2), (0.2, 1)):
+    assert loop.jobs.waits.soonest() is None
+    for seconds, tries in ((0.0, 2), (PAUSE.first - 0.1, 2), (0.2, 1)):
         world.clock.now += seconds
         loop.round()
         assert len(full) == tries
-    assert loop.commands.put_off.soonest() == AGAIN_S
+    assert loop.jobs.waits.soonest() == 2 * PAUSE.first
     loop.apply_settings(world.settings)
     loop.round()
-    assert (requests.waiting(world.state.root), loop.commands.put_off.soonest()) == ([], None)
+    assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
 
 

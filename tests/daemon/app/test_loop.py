@@ -8,7 +8,6 @@ import pytest
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
 from tests.daemon.world import EventExecutor, FakeExecutor, MoverNow, changed_settings, run_jobs
 
-from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import (
     LEAVE_WITHIN,
     MAX_WAIT,
@@ -21,7 +20,7 @@ from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
-from stylewatch_daemon.jobs.waits import RETRY
+from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -112,7 +111,7 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: JobsWo
         ("a scan without file events", SCAN_S),
         ("a ping", 10),
         ("a job that crashed", RETRY.first),
-        ("a request that was put off", AGAIN_S),
+        ("a request that was put off", PAUSE.first),
         ("another try to write the ledger", LEDGER_RETRY_S),
         ("news of a running job", NEWS_EVERY),
         ("nothing for days", MAX_WAIT),
