@@ -27,7 +27,6 @@ from stylewatch_daemon.app.status import (
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
-from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -228,17 +227,7 @@ def test_no_text_in_json_forges_a_line_or_reaches_a_terminal(world: World) -> No
     assert world.plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"health": 1}', "[" * 99999])
-def test_a_damaged_file_is_no_status(content: str, tmp_path: Path) -> None:
-    (tmp_path / status_json.FILE_NAME).write_text(content)
-    assert status_json.read(tmp_path) is None
-
-
-def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
-    assert not status_json.is_at_work(tmp_path)
-    with lock.held(tmp_path / "lock"):
-        assert status_json.is_at_work(tmp_path)
-    with lock.shared(tmp_path / "lock"):
-        assert not status_json.is_at_work(tmp_path), "a shared lock is no daemon"
-    with pytest.raises(OutputError, match="cannot be read"):
-        status_json.is_at_work(tmp_path / "lock")
+def test_a_damaged_file_is_no_status(tmp_path: Path) -> None:
+    for content in ("", "[]", '{"health": 1}', "[" * 99999):
+        (tmp_path / status_json.FILE_NAME).write_text(content)
+        assert status_json.read(tmp_path) is None
