@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at
+from tests.daemon.faults import fill
 from tests.daemon.world import (
     EventExecutor,
     FakeExecutor,
@@ -31,7 +31,6 @@ from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Demand
@@ -117,11 +116,8 @@ def test_wrong_settings_are_refused_before_anything_is_made(
 
 
 def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "out")
-    fill(outbox.staging("1"), "final.png", "stages/1.png")
-    with killed_at(3):
-        outbox.clear("1")
-    (left,) = (outbox.root / ".staging/trash").iterdir()
+    left = tmp_path / "out/.staging/trash/1"
+    fill(left, "final.png", "stages/1.png")
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
     assert not left.exists()
 
