@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
-from tests.daemon.world import EventExecutor, FakeExecutor, MoverNow, changed_settings, run_jobs
+from tests.daemon.world import FakeExecutor, MoverNow, changed_settings, run_jobs
 
 from stylewatch_daemon.app.loop import (
     LEAVE_WITHIN,
@@ -215,24 +215,6 @@ def raise_(error: Exception) -> None:
 
 
 # -- stopping
-
-
-def test_when_it_stops_nothing_more_is_claimed_and_the_worker_keeps_a_checkpoint(
-    world: JobsWorld,
-) -> None:
-    executor = world.executor = EventExecutor()
-    loop = world.queued("a")
-
-    def stop() -> None:
-        if not loop.wakeup.stopping:
-            loop.wakeup.stop()
-            world.drop("b")
-
-    executor.on_event = stop
-    sleeping(world, loop)
-    watch(loop)
-    assert (world.job("a").state, loop.attempts.running) == (State.QUEUED, {})
-    assert (world.inbox / "b/content.jpg").exists()
 
 
 def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
