@@ -48,8 +48,6 @@ class Commands:
         self._state, self._reporter = jobs.state, jobs.reporter
         self.pause = Pause(jobs.state.root)
         self.draining = False
-        self.has_news = False
-        """True after a request that changed what the status shows; the reader clears it."""
         self._busy: set[int] = set()
         """Ids of those that the mover works on, or that go with the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -104,7 +102,6 @@ class Commands:
 
     def _failed(self, request: Request, error: Exception) -> None:
         """Try a request again later that met a full disk, for one; give up any other."""
-        self.has_news = True
         if isinstance(error, OSError):
             blocked, key = self._jobs.waits.blocked, _key(request)
             if key not in blocked.all():  # else it was reported before
@@ -134,7 +131,6 @@ class Commands:
             write(ledger)
             ledger.remove_request(request.id)
 
-        self.has_news = True
         self._busy.add(request.id)
         self._jobs.waits.blocked.forget(_key(request))
         self._jobs.post(job_id, event, also)

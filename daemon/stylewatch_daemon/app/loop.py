@@ -24,9 +24,6 @@ MIN_INTERVAL = 0.2
 CLAIMING_INTERVAL = 3.0
 """Seconds between two scans at least while more pairs are to be claimed than can be at a time."""
 
-MAX_WAIT = 3600.0
-"""Seconds of one wait at most; longer ones overflow on some systems."""
-
 NEWS_EVERY = 0.5
 """Seconds of one wait at most while a job runs or the status is to be updated."""
 
@@ -166,7 +163,6 @@ class Loop:
             self.jobs.waits.soonest(),
             LEDGER_RETRY_S if self.jobs.trouble else None,
             NEWS_EVERY if is_busy else None,
-            MAX_WAIT,
         ]
         return max(0.0, min(seconds for seconds in due if seconds is not None))
 
@@ -244,7 +240,7 @@ class Loop:
 
     @property
     def _has_news(self) -> bool:
-        return self.jobs.changes != self._seen_changes or self.commands.has_news
+        return self.jobs.changes != self._seen_changes
 
     @property
     def summary(self) -> str:
@@ -280,4 +276,4 @@ class Loop:
                 events=self._events_work,
             )
             self._status.update(snapshot, self.jobs.ledger, has_news=has_news)
-            self._seen_changes, self.commands.has_news = self.jobs.changes, False
+            self._seen_changes = self.jobs.changes

@@ -10,7 +10,6 @@ from tests.daemon.world import FakeExecutor, MoverNow, changed_settings, run_job
 
 from stylewatch_daemon.app.loop import (
     LEAVE_WITHIN,
-    MAX_WAIT,
     MIN_INTERVAL,
     NEWS_EVERY,
     Loop,
@@ -114,14 +113,11 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: JobsWo
         ("a request that was put off", PAUSE.first),
         ("another try to write the ledger", LEDGER_RETRY_S),
         ("news of a running job", NEWS_EVERY),
-        ("nothing for days", MAX_WAIT),
     ],
 )
 def test_the_loop_sleeps_until_something_is_due(
     due: str, seconds: float, world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rescan_s = 1e6 if due == "nothing for days" else 1000
-    world.settings = changed_settings(world.settings, quiet_s=0, rescan_s=rescan_s)
     world.executor.endings = [CRASH] if "crashed" in due else []
     loop = world.queued("a")
     if "news" in due:
