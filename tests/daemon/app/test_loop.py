@@ -139,18 +139,6 @@ def test_the_loop_sleeps_until_something_is_due(
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
 
 
-def test_a_job_that_cannot_start_leaves_its_worker_to_the_next(world: JobsWorld) -> None:
-    for name in ("bad1", "bad2"):
-        world.drop(name)
-        (world.inbox / name / "job.yaml").write_text("backend: sketch")
-    loop = world.queued("z")
-    for job in loop.jobs.ledger.in_state(State.QUEUED):
-        if job.name != "z":
-            (world.state.files(job.id) / "job.yaml").write_text("stepps: 5")
-    run_jobs(loop)
-    assert [world.job(name).seen for name in ("bad1", "bad2", "z")] == ["refused"] * 2 + ["done"]
-
-
 def test_new_settings_wait_for_no_job_and_end_the_wait_of_blocked_ones(world: JobsWorld) -> None:
     world.executor.endings = [Failed("no device", Cause.DEVICE), CRASH]
     loop, new = world.queued("a"), changed_settings(world.settings, attempts=1)
