@@ -215,11 +215,12 @@ def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(world: World) -> 
             assert world.status.due == is_due
 
 
-def test_no_text_in_json_forges_a_line_or_reaches_a_terminal(world: World) -> None:
+def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> None:
     evil, safe = "a\x1b[2J\u202e\x9b\nb", "a?[2J???b"
     world.enter(evil, state=State.ENDED, end=End.REFUSED, reason="first\x1b\nsecond")
     pair = Pair(evil, None, waits_for="\udcff")
-    world.update(world.snapshot(world.worker(evil), incomplete=pair))
+    ours, _ = world.update(world.snapshot(world.worker(evil), incomplete=pair))
+    assert ours.count(safe) == 3 and "\x1b" not in ours
     assert world.plain["running"][0]["job"] == safe
     assert world.plain["incomplete"] == [{"name": safe, "waits_for": "?", "files": []}]
     assert world.plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]
