@@ -1,12 +1,10 @@
 """Alerts: collect the daemon's events into short messages, and send them from a thread."""
 
 import logging
-import random
 import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -23,9 +21,8 @@ from stylewatch_daemon.settings.sections import AlertKind, Alerts
 WITHIN = 15.0
 """Seconds to send a message; a daemon that stops waits for the last two at most."""
 
-TRIES = 5
-RETRY = Backoff(first=30.0, most=600.0, least=0.5)
-"""Attempts to send a message, and the pauses between them."""
+MAX_PAUSE = 600.0
+"""Seconds between two messages at most while no URL can be reached, unless `every_s` is longer."""
 
 NAMED = 10
 """Jobs of a kind that a message names; the others are counted."""
@@ -53,6 +50,7 @@ class Collector:
         self._reported: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
+        self._taken = self._counts, self._lines
 
     @property
     def is_empty(self) -> bool:
@@ -75,47 +73,57 @@ class Collector:
             for what in sorted(self._reported - self.blocked.keys()):
                 self.add("going on again", what)
             self._reported = set(self.blocked)
+        counts, lines = self._taken = self._counts, self._lines
+        self._counts, self._lines = Counter(), defaultdict(list)
+        if not counts:
+            return None
         title, body = [], []
-        for kind, count in self._counts.items():
+        for kind, count in counts.items():
             title.append(f"{count} {kind}")
-            body += self._lines[kind]
+            body += lines[kind]
             if count > NAMED:
                 body.append(f"{kind}: and {count - NAMED} more")
-        self._counts.clear()
-        self._lines.clear()
-        return Message(f"stylewatch: {', '.join(title)}", "\n".join(body)) if body else None
+        return Message(f"stylewatch: {', '.join(title)}", "\n".join(body))
+
+    def put_back(self) -> None:
+        """Put the message that was taken last, and not sent, before what came since."""
+        counts, lines = self._taken
+        counts.update(self._counts)
+        for kind, later in self._lines.items():
+            lines[kind] = (lines[kind] + later)[:NAMED]
+        self._counts, self._lines = counts, lines
 
 
 class Notifier(Reporter):
-    """Sends events to `targets` with `send`; without URLs there is no thread.
+    """Sends events to `targets` with `send`, in a thread.
 
-    Leaving its context sends the rest, once, unless a second signal interrupted the daemon.
+    A message that no URL took goes with the next one. Leaving the context sends the rest, once,
+    unless a second signal interrupted the daemon.
     """
 
-    def __init__(
-        self, targets: Alerts, send: Send = alert_sender.send, retry: Backoff = RETRY
-    ) -> None:
-        self._targets, self._send, self._retry = targets, send, retry
+    def __init__(self, targets: Alerts, send: Send = alert_sender.send) -> None:
+        self._targets, self._send = targets, send
         self._events = Collector(targets.events)
         self._changed = threading.Condition()
         self._leaving = False
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._changed:
             self._leaving = True
             self._changed.notify_all()
-        if self._thread is not None and kind is not KeyboardInterrupt:
+        if kind is not KeyboardInterrupt:
             self._thread.join(2 * WITHIN)
 
     def use(self, targets: Alerts) -> None:
         """Use the targets of new settings from now on."""
         with self._changed:
             self._targets, self._events.kinds = targets, targets.events
-            self._wake()
+            self._changed.notify_all()
 
     def done(self, job: str, folder: Path) -> None:
         """Report a finished job."""
@@ -134,52 +142,44 @@ class Notifier(Reporter):
         """Report what waits now and did not before, and what waits no more."""
         with self._changed:  # without URLs too: it may still wait when there are some
             self._events.blocked = dict(trouble)
-            self._wake()
+            self._changed.notify_all()
 
     def _add(self, kind: AlertKind, job: str, reason: str = "") -> None:
         with self._changed:
             if self._targets.urls and kind in self._targets.events:
                 self._events.add(kind, job, reason)
-                self._wake()
+                self._changed.notify_all()
 
-    def _wake(self) -> None:
-        if self._targets.urls and self._thread is None and not self._events.is_empty:
-            thread = threading.Thread(target=self._run, daemon=True)
-            with suppress(RuntimeError):  # no thread to spare: the next event tries again
-                thread.start()
-                self._thread = thread
-        self._changed.notify_all()
+    def _is_due(self) -> bool:
+        return self._leaving or bool(self._targets.urls and not self._events.is_empty)
 
     def _run(self) -> None:
-        leaving = False
+        leaving, failures, logged = False, 0, list[str]()
         while not leaving:
             with self._changed:
-                self._changed.wait_for(lambda: self._leaving or not self._events.is_empty)
-                self._changed.wait_for(lambda: self._leaving, self._targets.every_s)
-                leaving, message = self._leaving, self._events.take()
-            if message is not None:
-                self._deliver(message)
+                self._changed.wait_for(self._is_due)
+                every_s = self._targets.every_s
+                backoff = Backoff(every_s, max(every_s, MAX_PAUSE), least=1.0)
+                self._changed.wait_for(lambda: self._leaving, backoff.seconds(failures + 1, 1.0))
+                leaving, urls, message = self._leaving, self._targets.urls, self._events.take()
+            if message is None or not urls:
+                continue
+            endings = self._send(urls, message, WITHIN)
+            if (missed := _missed(endings)) and missed != logged:
+                logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
+            failures, logged = 0 if "sent" in endings else failures + 1, missed
+            if failures:
+                with self._changed:
+                    self._events.put_back()
 
-    def _deliver(self, message: Message) -> None:
-        """Send `message`, again to the URLs it did not reach, and give up after TRIES."""
-        left = self._targets.urls
-        for attempt in range(1, TRIES + 1):
-            endings = self._send(left, message, WITHIN) if left else []
-            missed = [(url, end) for url, end in zip(left, endings, strict=True) if end != "sent"]
-            if missed and attempt == 1:
-                reasons = (
-                    f"to {url_number(left.index(url), len(left))}: {IN_WORDS[end]}"
-                    for url, end in missed
-                )
-                log = logging.getLogger(__name__)
-                log.warning("an alert, tried up to %d times: %s", TRIES, "; ".join(reasons))
-            left = tuple(url for url, end in missed if end != "unknown")
-            if not left or self._leaving or attempt == TRIES:
-                return
-            with self._changed:
-                seconds = self._retry.seconds(attempt, random.random())
-                self._changed.wait_for(lambda: self._leaving, seconds)
-                left = tuple(url for url in left if url in self._targets.urls)
+
+def _missed(endings: Sequence[Ending]) -> list[str]:
+    """Return which URLs were not reached; they are not named, as one may hold a password."""
+    return [
+        f"to {url_number(number, len(endings))}: {IN_WORDS[ending]}"
+        for number, ending in enumerate(endings)
+        if ending != "sent"
+    ]
 
 
 def _line(kind: str, what: str, reason: str) -> str:

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from random import random
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
@@ -14,7 +13,6 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.base.model import End, Job, is_id
 from stylewatch_daemon.base.mover import Mover, Step
-from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import actions
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
@@ -26,9 +24,6 @@ from stylewatch_daemon.ledger.requests import Pause
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import removal
 from stylewatch_daemon.outbox.removal import Removed
-
-AGAIN_S = 5.0
-"""Seconds until a request that could not be carried out is tried again."""
 
 
 def _checked_id(text: str) -> str:
@@ -42,21 +37,17 @@ JobId = Annotated[str, AfterValidator(_checked_id)]
 
 
 class Commands:
-    """Acts on the requests in the ledger of `jobs`; `clock` is monotonic, in seconds.
+    """Acts on the requests in the ledger of `jobs`.
 
     A request goes in the same transaction as what it changes, so a daemon that is killed in between
     acts on it again.
     """
 
-    def __init__(self, jobs: Jobs, mover: Mover, clock: Callable[[], float]) -> None:
+    def __init__(self, jobs: Jobs, mover: Mover) -> None:
         self._jobs, self._mover = jobs, mover
         self._state, self._reporter = jobs.state, jobs.reporter
         self.pause = Pause(jobs.state.root)
         self.draining = False
-        self.has_news = False
-        """True after a request that changed what the status shows; the reader clears it."""
-        self.put_off = Pauses(Backoff(AGAIN_S, AGAIN_S, least=1.0), clock, random)
-        """The ids of the requests that are tried again later."""
         self._busy: set[int] = set()
         """Ids of those that the mover works on, or that go with the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -89,10 +80,10 @@ class Commands:
 
     def act(self) -> None:
         """Act on the requests, in the order they came."""
-        requests, put_off = self._jobs.ledger.requests(), self.put_off.held()
+        requests, held = self._jobs.ledger.requests(), self._jobs.waits.held()
         self._busy &= {request.id for request in requests}
         for request in requests:
-            if request.id not in self._busy and str(request.id) not in put_off:
+            if request.id not in self._busy and _key(request) not in held:
                 try:
                     self._act(request)
                 except Exception as error:  # whatever is asked, it must not bring the daemon down
@@ -111,11 +102,11 @@ class Commands:
 
     def _failed(self, request: Request, error: Exception) -> None:
         """Try a request again later that met a full disk, for one; give up any other."""
-        self.has_news = True
         if isinstance(error, OSError):
-            if str(request.id) not in self.put_off.all():  # else it was reported before
+            blocked, key = self._jobs.waits.blocked, _key(request)
+            if key not in blocked.all():  # else it was reported before
                 self._reporter.waits("a request", shortages.in_words(error))
-            self.put_off.begin(str(request.id))
+            blocked.begin(key)
             self._busy.discard(request.id)
             return
         is_ours = not isinstance(error, DaemonError | ValueError)
@@ -140,9 +131,8 @@ class Commands:
             write(ledger)
             ledger.remove_request(request.id)
 
-        self.has_news = True
         self._busy.add(request.id)
-        self.put_off.forget(str(request.id))
+        self._jobs.waits.blocked.forget(_key(request))
         self._jobs.post(job_id, event, also)
 
     def _move(
@@ -288,3 +278,8 @@ class Commands:
         for digest in digests - left:
             for preview in self._state.previews.glob(f"{digest}*"):
                 preview.unlink(missing_ok=True)
+
+
+def _key(request: Request) -> str:
+    """Return the name under which a request waits."""
+    return f"request {request.id}"

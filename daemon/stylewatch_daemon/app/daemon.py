@@ -184,7 +184,7 @@ def assemble(
     intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
     intake.recover()
     recovery.recover(jobs)
-    commands = Commands(jobs, mover, clock)
+    commands = Commands(jobs, mover)
     upkeep = Upkeep(jobs, mover, clock)
     root, guard = jobs.state.root, jobs.mount_guard.check
     status = StatusFiles(root, jobs.reporter, guard, clock, metrics)

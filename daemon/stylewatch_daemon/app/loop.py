@@ -24,9 +24,6 @@ MIN_INTERVAL = 0.2
 CLAIMING_INTERVAL = 3.0
 """Seconds between two scans at least while more pairs are to be claimed than can be at a time."""
 
-MAX_WAIT = 3600.0
-"""Seconds of one wait at most; longer ones overflow on some systems."""
-
 NEWS_EVERY = 0.5
 """Seconds of one wait at most while a job runs or the status is to be updated."""
 
@@ -69,7 +66,6 @@ class Loop:
         self.intake.apply_settings(settings)
         self._status.apply(settings.outboxes, settings.outbox.sharing)
         self.jobs.waits.release()
-        self.commands.put_off.release()
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
@@ -165,10 +161,8 @@ class Loop:
             self._scan_in(watch),
             systemd.ping_every,
             self.jobs.waits.soonest(),
-            self.commands.put_off.soonest(),
             LEDGER_RETRY_S if self.jobs.trouble else None,
             NEWS_EVERY if is_busy else None,
-            MAX_WAIT,
         ]
         return max(0.0, min(seconds for seconds in due if seconds is not None))
 
@@ -246,7 +240,7 @@ class Loop:
 
     @property
     def _has_news(self) -> bool:
-        return self.jobs.changes != self._seen_changes or self.commands.has_news
+        return self.jobs.changes != self._seen_changes
 
     @property
     def summary(self) -> str:
@@ -282,4 +276,4 @@ class Loop:
                 events=self._events_work,
             )
             self._status.update(snapshot, self.jobs.ledger, has_news=has_news)
-            self._seen_changes, self.commands.has_news = self.jobs.changes, False
+            self._seen_changes = self.jobs.changes

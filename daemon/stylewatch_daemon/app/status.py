@@ -145,7 +145,7 @@ class StatusFiles:
         plain = {**content, "counts": counts, "health": {**content["health"], **self._daemon}}
         if plain == self._plain and self._clock() - self._plain_written < UNCHANGED_EVERY:
             return
-        text = json.dumps({**_safe(plain), "meters": self._metrics(), "at": now()})
+        text = json.dumps({**plain, "meters": self._metrics(), "at": now()})
         temporary = self._json_path.with_name(f".{status_json.FILE_NAME}.tmp")
         temporary.write_text(text, encoding="ascii")
         temporary.replace(self._json_path)  # whole for all who read it now
@@ -163,7 +163,7 @@ def _content(
 ) -> tuple[dict[str, Any], int]:
     """Return what the status of these outboxes says, together, with the keys of status.json.
 
-    Also returns the number of waiting jobs that it does not name.
+    Each text is safe to print. Also returns the number of waiting jobs that it does not name.
     """
     inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
     waiting, refused, more = list[str](), list[Job](), 0
@@ -197,7 +197,7 @@ def _content(
             "notes": list(dict.fromkeys(note for inbox in inboxes for note in inbox.notes)),
         },
     }  # fmt: skip
-    return content, more
+    return _safe(content), more
 
 
 def _text(content: dict[str, Any], more: int) -> str:

@@ -1,17 +1,16 @@
-"""Events become short messages; a URL that was not reached is tried again, then given up."""
+"""Events become short messages; what was not sent goes with the next one."""
 
-import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from stylewatch_daemon.app.alert_sender import Ending, Message
-from stylewatch_daemon.app.alerts import LONGEST, TRIES, Collector, Notifier
+from stylewatch_daemon.app.alerts import LONGEST, Collector, Notifier
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
@@ -45,11 +44,14 @@ def test_a_message_is_short() -> None:
     events.blocked = {f"a-{number}": "gone" for number in range(5000)}
     for number in range(500):
         events.add("done", f"job-{number}")
+    assert events.take() is not None
+    events.add("done", "late")
+    events.put_back()
     message = events.take()
-    assert message is not None and message.title == "stylewatch: 500 done, 5000 waiting"
+    assert message is not None and message.title == "stylewatch: 501 done, 5000 waiting"
     assert message.body.splitlines() == [
         *(f"done: job-{number}" for number in range(10)),
-        "done: and 490 more",
+        "done: and 491 more",
         *(f"waiting: a-{number}: gone" for number in range(10)),
         "waiting: and 4990 more",
     ]
@@ -69,10 +71,9 @@ def test_a_name_is_one_short_line_without_markup() -> None:
 
 
 class Apprise:
-    """A fake that gives `answers` in turn, then sends everything."""
+    """A fake that sends everything."""
 
-    def __init__(self, *answers: list[Ending]) -> None:
-        self.answers = list(answers)
+    def __init__(self) -> None:
         self.sent: list[tuple[list[str], list[str]]] = []
         self.called = threading.Semaphore(0)
 
@@ -83,7 +84,7 @@ class Apprise:
         names = [url.get_secret_value()[-3:] for url in urls]
         self.sent.append((names, message.body.splitlines()))
         self.called.release()
-        return self.answers.pop(0) if self.answers else ["sent"] * len(urls)
+        return ["sent"] * len(urls)
 
 
 def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0) -> Alerts:
@@ -93,9 +94,7 @@ def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float =
 def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> None:
     apprise = Apprise()
     with Notifier(to(ONE, TWO, every_s=1000), apprise) as notifier:
-        with pytest.MonkeyPatch.context() as patch:  # no thread to spare: the next event has one
-            patch.setattr(threading.Thread, "start", no_thread)
-            notifier.done("sea", OUT)
+        notifier.done("sea", OUT)
         notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
         notifier.failed("worse", "a fault", Cause.BUG, "Traceback", for_good=False)
         notifier.failed("worst", "a fault", Cause.BUG, "Traceback", for_good=True)
@@ -103,10 +102,6 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
     lines = ["done: sea", "refused: bad: it holds text", "failed: worst: a fault",
              "waiting: sky: the disk is full"]  # fmt: skip
     assert apprise.sent == [(["one", "two"], lines)]
-
-
-def no_thread(thread: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 def test_new_settings_hold_from_the_next_event_on_and_for_what_still_waits() -> None:
@@ -123,31 +118,33 @@ def test_new_settings_hold_from_the_next_event_on_and_for_what_still_waits() -> 
     assert apprise.sent == [(["one"], waiting), (["two"], ["done: sea"])]
 
 
-@pytest.mark.parametrize(
-    ("urls", "answers", "sent"),
-    [
-        ((ONE, TWO), [["sent", "failed"], ["silent"]], [["one", "two"], ["two"], ["two"]]),
-        ((ONE,), [["failed"]] * TRIES, [["one"]] * TRIES),
-        ((ONE,), [["unknown"]], [["one"]]),
-    ],
-)
-def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
-    urls: tuple[SecretStr, ...],
-    answers: list[list[Ending]],
-    sent: list[list[str]],
-    caplog: pytest.LogCaptureFixture,
+def test_what_nobody_got_goes_with_the_next_message_after_longer_and_longer_pauses(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.WARNING)
-    apprise = Apprise(*answers)
-    with Notifier(to(*urls), apprise, Backoff(first=0.0, most=0.0)) as notifier:
+    answers: list[list[Ending]] = [["failed", "failed"], ["failed", "silent"],
+                                   ["unknown", "sent"], ["unknown", "sent"]]  # fmt: skip
+    names, sent, pauses, over = ["sky", "sun", "fog"], list[str](), list[float](), threading.Event()
+
+    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
+        assert message is not None
+        sent.append(message.body.replace("done: ", "").replace("\n", " "))
+        if names:
+            notifier.done(names.pop(0), OUT)
+        elif len(answers) == 1:
+            over.set()
+        return answers.pop(0)
+
+    def wait_for(condition: threading.Condition, is_so: Any, seconds: float | None = None) -> None:
+        if seconds is not None:
+            pauses.append(seconds)  # and do not wait
+        while seconds is None and not is_so():
+            condition.wait()
+
+    monkeypatch.setattr(threading.Condition, "wait_for", wait_for)
+    with Notifier(to(ONE, TWO, every_s=200), send) as notifier:
         notifier.done("sea", OUT)
-        for _ in sent:
-            apprise.called.acquire()
-        notifier.done("sky", OUT)
-        apprise.called.acquire()
-    everyone = [url.get_secret_value()[-3:] for url in urls]
-    assert apprise.sent == [*((some, ["done: sea"]) for some in sent), (everyone, ["done: sky"])]
-    (line,) = caplog.messages
-    number = len(urls)
-    assert line.startswith(f"an alert, tried up to 5 times: to URL {number} of {number}: ")
-    assert "hush" not in line
+        assert over.wait(60)
+    assert sent == ["sea", "sea sky", "sea sky sun", "fog"]
+    assert pauses[:4] == [200, 400, 600, 200]
+    assert [line.count("to URL") for line in caplog.messages] == [2, 2, 1], "news only"
+    assert "URL 1 of 2: apprise does not know" in caplog.text and "hush" not in caplog.text

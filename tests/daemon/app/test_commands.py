@@ -1,22 +1,19 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
-import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
+from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
 from tests.daemon.world import run_jobs, scan
 
-from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.base.model import End, State
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.outbox import removal
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -48,15 +45,6 @@ def ended(world: JobsWorld, *names: str) -> Loop:
 # -- cancel, finish
 
 
-def test_a_waiting_job_is_canceled_at_once_even_while_no_job_may_start(world: JobsWorld) -> None:
-    loop = world.queued("a", "b")
-    leave(world, "pause")
-    leave(world, "cancel", "a")
-    run_jobs(loop)
-    assert world.published == refused("a", "canceled")
-    assert counts(world) == {"waiting": 1, "canceled": 1}
-
-
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -77,55 +65,27 @@ def test_a_running_job_is_canceled_by_its_worker_and_nothing_takes_that_back(
     assert [what for (what,) in world.record.of("requested")] == said
 
 
-@pytest.mark.parametrize("reason", ["", "no picture"])
-def test_a_job_that_is_canceled_during_its_inspection_ends_once(
-    reason: str, world: JobsWorld
-) -> None:
-    world.inspector.says = {"a/": reason} if reason else {}
-    loop = world.started("a")
-    world.inspector.silent = True
-    run_jobs(loop)
-    leave(world, "cancel", "a")
-    run_jobs(loop)
-    assert world.job("a").state is State.CLAIMED
-    world.inspector.silent = False
-    run_jobs(loop)
-    assert (world.published, tree(world.inbox)) == (refused("a", "canceled"), {})
-    assert counts(world) == {"canceled": 1}
-
-
 def test_only_a_job_that_was_begun_can_be_finished(world: JobsWorld) -> None:
     world.executor.endings = [CRASH]
     loop = world.queued("a", "b")
-    leave(world, "finish", "b")
-    run_jobs(loop)
-    leave(world, "finish", "a")
-    run_jobs(loop)
+    for name in ("b", "a"):
+        leave(world, "finish", name)
+        run_jobs(loop)
     assert (world.job("a").asked, world.job("b").asked) == (End.STOPPED_EARLY, None)
 
 
-def test_a_job_that_has_ended_or_is_not_there_stays_as_it_is(world: JobsWorld) -> None:
-    loop = ended(world, "a")
+def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: JobsWorld) -> None:
+    world.inspector.says = {"bad": "no picture"}
+    loop = ended(world, "a", "bad1", "bad2")
     before = world.job("a")
     for verb in ("cancel", "finish"):
         leave(world, verb, "a")
     for verb in ("cancel", "finish", "delete"):
         leave(world, verb, job="a")  # a name, which may be that of another job by now
-    leave(world, "dismiss", jobs=[before.id, "a", "nothing"])
+    leave(world, "dismiss", jobs=[before.id, world.job("bad1").id, "a", "nothing"])
     run_jobs(loop)
-    assert (world.job("a"), world.published) == (before, done("a"))
-    assert requests.waiting(world.state.root) == []
-
-
-# -- dismiss
-
-
-def test_refused_and_failed_jobs_are_dismissed_by_id_or_by_time(world: JobsWorld) -> None:
-    world.inspector.says = {"bad": "no picture"}
-    loop = ended(world, "a", "bad1", "bad2")
-    leave(world, "dismiss", jobs=[world.job("a").id, world.job("bad1").id])
-    run_jobs(loop)
-    assert [world.job(name).dismissed for name in ("a", "bad1", "bad2")] == [False, True, False]
+    assert (world.job("a"), requests.waiting(world.state.root)) == (before, [])
+    assert [world.job(name).dismissed for name in ("bad1", "bad2")] == [True, False]
     leave(world, "dismiss", until=world.job("bad2").finished)
     run_jobs(loop)
     assert counts(world) == {"done": 1}
@@ -136,21 +96,17 @@ def test_refused_and_failed_jobs_are_dismissed_by_id_or_by_time(world: JobsWorld
 
 def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: JobsWorld) -> None:
     world.queued("a")
-    leave(world, "pause")
-    leave(world, "pause")
-    leave(world, "drain")
+    for verb in ("pause", "pause", "drain"):
+        leave(world, verb)
     loop = world.start()
     run_jobs(loop)
-    said = [what for (what,) in world.record.of("requested")]
-    assert [text.split(":")[0] for text in said] == ["paused"], "the drain was for another daemon"
-    assert (counts(world), loop.commands.draining) == ({"waiting": 1}, False)
+    (said,) = world.record.of("requested")
+    assert said[0].startswith("paused"), "the drain was for another daemon"
     loop = world.start()
-    assert len(world.record.of("requested")) == 1
     run_jobs(loop)
-    assert counts(world) == {"waiting": 1}
-    leave(world, "resume")
-    leave(world, "resume")
-    leave(world, "drain")
+    assert (counts(world), len(world.record.of("requested"))) == ({"waiting": 1}, 1)
+    for verb in ("resume", "resume", "drain"):
+        leave(world, verb)
     run_jobs(loop)
     assert (counts(world), loop.commands.draining) == ({"waiting": 1}, True)
     world.run()
@@ -184,20 +140,24 @@ def test_a_job_runs_again_with_other_settings_as_a_new_one(world: JobsWorld) -> 
     assert done("a").items() <= world.published.items()
 
 
-def test_a_retry_waits_for_its_outbox_and_can_be_canceled_until_then(world: JobsWorld) -> None:
-    loop = ended(world, "a")
+def test_requests_wait_for_an_outbox_and_a_retry_can_be_canceled_until_then(
+    world: JobsWorld,
+) -> None:
+    loop = ended(world, "a", "b")
     retry(world)
     leave(world, "cancel", job=NEW)
+    leave(world, "delete", "b")
     away = world.outbox.rename(world.root / "away")
     for _ in range(3):
         loop.commands.act()
         loop.wakeup.wait(0)
-        world.clock.now += AGAIN_S
-    assert len(requests.waiting(world.state.root)) == 2
+        world.clock.now += PAUSE.most
+    assert (len(requests.waiting(world.state.root)), counts(world)) == (3, {"done": 2})
     away.rename(world.outbox)
     run_jobs(loop)
     assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 1, "canceled": 1})
-    assert (len(world.executor.orders), world.job(NEW).end) == (1, End.CANCELED)
+    assert (len(world.executor.orders), world.job(NEW).end) == (2, End.CANCELED)
+    assert not (world.outbox / "b").exists()
 
 
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_settings(
@@ -212,119 +172,81 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_sett
     monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
     leave(world, "pause")
-    assert loop.commands.put_off.soonest() is None
-    for seconds, tries in ((0.0, 2), (AGAIN_S - 0.1, 2), (0.2, 1)):
+    assert loop.jobs.waits.soonest() is None
+    for seconds, tries in ((0.0, 2), (PAUSE.first - 0.1, 2), (0.2, 1)):
         world.clock.now += seconds
         loop.round()
         assert len(full) == tries
-    assert loop.commands.put_off.soonest() == AGAIN_S
+    assert loop.jobs.waits.soonest() == 2 * PAUSE.first
     loop.apply_settings(world.settings)
     loop.round()
-    assert (requests.waiting(world.state.root), loop.commands.put_off.soonest()) == ([], None)
+    assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
 
 
 # -- delete
 
 
-def test_a_deleted_job_leaves_only_what_others_put_there(world: JobsWorld) -> None:
-    loop = ended(world, "a", "b")
+def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(world: JobsWorld) -> None:
+    world.inspector.says = {"bad": "no picture"}
+    loop = ended(world, "a", "b", "bad")
     fill(world.outbox, "a/note.txt", "a/stages/9.png")
     (world.outbox / "a/stages/2.png").write_text("changed by hand")
     digests = {name: world.job(name).inputs[1].sha256 for name in ("a", "b")}
     for digest in digests.values():
         fill(world.state.thumbs, f"{digest}.jpg")
         fill(world.state.previews, f"{digest}-512.jpg")
-    leave(world, "delete", "a")
-    leave(world, "delete", "a")
-    run_jobs(loop)
-    assert counts(world) == {"done": 1}
-    left = {"a/note.txt": "a/note.txt", "a/stages/9.png": "a/stages/9.png",
-            "a/stages/2.png": "changed by hand"}  # fmt: skip
-    assert world.published == done("b") | left
-    assert tree(world.state.thumbs).keys() == {f"{digests['b']}.jpg"}
-    assert tree(world.state.previews).keys() == {f"{digests['b']}-512.jpg"}
-
-
-def test_a_refused_job_is_deleted_with_its_folder_and_a_running_one_is_not(
-    world: JobsWorld,
-) -> None:
-    world.inspector.says = {"bad": "no picture"}
-    loop = ended(world, "bad")
-    world.drop("a")
+    world.drop("running")
     scan(loop)
     while not world.executor.going:
         step(loop)
-    leave(world, "delete", "bad")
-    leave(world, "delete", "a")
+    for name in ("a", "a", "bad", "running"):
+        leave(world, "delete", name)
     run_jobs(loop)
-    assert (world.published, counts(world)) == (done("a"), {"done": 1})
+    assert counts(world) == {"done": 2}
+    left = {"a/note.txt": "a/note.txt", "a/stages/9.png": "a/stages/9.png",
+            "a/stages/2.png": "changed by hand"}  # fmt: skip
+    assert world.published == done("b", "running") | left
     assert not (world.outbox / "_refused").exists()
-
-
-def test_a_job_is_forgotten_only_once_its_files_are_gone(world: JobsWorld) -> None:
-    loop = ended(world, "a")
-    away = world.outbox.rename(world.root / "away")
-    leave(world, "delete", "a")
-    run_jobs(loop)
-    assert counts(world) == {"done": 1}
-    shutil.rmtree(world.outbox, ignore_errors=True)
-    away.rename(world.outbox)
-    world.clock.now += AGAIN_S
-    run_jobs(loop)
-    assert (counts(world), world.published) == ({}, {})
+    assert tree(world.state.thumbs).keys() == {f"{digests['b']}.jpg"}
+    assert tree(world.state.previews).keys() == {f"{digests['b']}-512.jpg"}
 
 
 # -- requests that cannot be carried out
 
 
-@pytest.mark.parametrize(
-    ("verb", "arguments", "reason"),
-    [
+def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
+    world: JobsWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = ended(world, "a")
+    job, again = world.job("a").id, {"new": NEW, "settings": {}}
+    wrong: list[tuple[str, dict[str, Any], str]] = [
         ("fly", {}, "there is no such request"),
         ("cancel", {}, "job"),
-        ("cancel", {"job": 7}, "job"),
         ("cancel", {"job": "../../x"}, "no job has such an id"),
         ("cancel", {"job": "1", "now": True}, "now"),
         ("dismiss", {"jobs": "abc"}, "jobs"),
-        ("pause", {"for": 5}, "for"),
-        ("delete", {"job": [1]}, "job"),
-        ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
-        ("retry", {"job": "a", "new": "../x", "settings": {}}, "no job has such an id"),
-        ("retry", {"job": "a", "new": NEW, "settings": {}, "from_stage": 99}, "stage"),
-        ("retry", {"job": "a", "new": NEW, "settings": {}, "added": ["gone.jpg"]}, "gone.jpg"),
-    ],
-)
-def test_a_request_that_cannot_be_carried_out_is_logged_and_removed(
-    verb: str,
-    arguments: dict[str, Any],
-    reason: str,
-    world: JobsWorld,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    loop = ended(world, "a")
-    if arguments.get("job") == "a":
-        arguments = {**arguments, "job": world.job("a").id}
-    leave(world, verb, **arguments)
+        ("retry", {**again, "job": "1"}, "no job 1 that has ended"),
+        ("retry", {**again, "job": job, "new": "../x"}, "no job has such an id"),
+        ("retry", {**again, "job": job, "from_stage": 99}, "stage"),
+        ("retry", {**again, "job": job, "added": ["gone.jpg"]}, "gone.jpg"),
+    ]
+    for verb, arguments, _ in wrong:
+        leave(world, verb, **arguments)
     leave(world, "drain")
     run_jobs(loop)
-    (log,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert f"a request to {verb} cannot be carried out: " in log.getMessage()
-    assert reason in log.getMessage() and log.exc_info is None
-    assert requests.waiting(world.state.root) == []
-    assert loop.commands.draining, "the next one is carried out"
+    for (verb, _, reason), record in zip(wrong, caplog.records, strict=True):
+        before, _, after = record.getMessage().partition(" cannot be carried out: ")
+        assert before == f"a request to {verb}" and reason in after and record.exc_info is None
+    assert (requests.waiting(world.state.root), loop.commands.draining) == ([], True)
     assert (counts(world), world.published, world.left) == ({"done": 1}, done("a"), [])
 
 
 @pytest.mark.parametrize(
     ("verb", "owner", "name"),
-    [
-        ("pause", requests.Pause, "begin"),
-        ("retry", actions, "make_retry"),
-        ("delete", removal, "remove"),
-        ("delete", thumbs, "sweep"),
-    ],
-)
+    [("pause", requests.Pause, "begin"), ("retry", actions, "make_retry"),
+     ("delete", thumbs, "sweep")],
+)  # fmt: skip
 def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
     verb: str,
     owner: Any,
@@ -341,6 +263,6 @@ def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
     arguments = {"new": NEW, "settings": {}} if verb == "retry" else {}
     leave(world, verb, "" if verb == "pause" else "a", **arguments)
     run_jobs(loop)
-    (log,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    (log,) = caplog.records
     assert "'odd'" in log.getMessage() and log.exc_info is not None
     assert requests.waiting(world.state.root) == []

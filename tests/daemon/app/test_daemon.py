@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at
+from tests.daemon.faults import fill
 from tests.daemon.world import (
     EventExecutor,
     FakeExecutor,
@@ -31,7 +31,6 @@ from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Demand
@@ -81,53 +80,40 @@ def test_the_exit_code_is_that_of_the_worst_kind(summary: Any, code: int) -> Non
 # What keeps the daemon from starting
 
 
-def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "ORPHAN_WITHIN", 0.01)
     state = StateDir(tmp_path / "state")
     state.make()
     state.write_holder()
     process = rf"process {os.getpid()} on .* is at work"
     with lock.held(state.lock), pytest.raises(SettingsError, match=process):
         once(settings(tmp_path), executor=FakeExecutor())
-
-
-def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(daemon, "ORPHAN_WITHIN", 0.01)
-    (tmp_path / "state").mkdir()
-    with lock.held(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
+    with lock.held(state.worker_lock), pytest.raises(UnavailableError):
         once(settings(tmp_path), executor=FakeExecutor())
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"inboxes": (make_inbox(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
+def test_wrong_settings_are_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = (make_inbox(Path("/x/in"), Path("/x/in/out")),)
+    monkeypatch.setattr(sections, "version", lambda name: version("no-such-package"))
+    rows: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"inboxes": inside}, "lies in the inbox"),
         ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
         ({"cluster": Demand()}, r"Ray is not installed: `.*\[ray\]"),
-    ],
-)
-def test_wrong_settings_are_refused_before_anything_is_made(
-    changes: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def version(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(sections, "version", version)
-    with pytest.raises(SettingsError, match=reason):
-        once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
-    assert list(tmp_path.iterdir()) == []
+    )
+    for changes, reason in rows:
+        with pytest.raises(SettingsError, match=reason):
+            once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "out")
-    for job_id, last_change in (("1", 99), ("2", 2)):
-        fill(outbox.staging(job_id), "final.png", "stages/1.png")
-        with killed_at(last_change):
-            outbox.clear(job_id)
-    (left,) = (outbox.root / ".staging/trash").iterdir()
-    assert {path.name for path in left.rglob("*.png")} == {"final.png", "1.png"}
+    left = tmp_path / "out/.staging/trash/1"
+    fill(left, "final.png", "stages/1.png")
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
     assert not left.exists()
 
@@ -157,15 +143,6 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 # Running
 
 
-def test_one_run_paints_what_is_there_and_says_how_it_ended(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR, "in/half/content.jpg")
-    executor = FakeExecutor()
-    summary = once(settings(tmp_path), executor=executor)
-    assert summary.ended == {End.DONE: 1}
-    assert [pair.name for pair in summary.incomplete] == ["half"]
-    assert summary.exit_code == 0
-
-
 def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
     executor = EventExecutor()
@@ -186,8 +163,8 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
 # New settings
 
 
-def test_new_settings_apply_from_the_next_job_and_some_only_from_the_next_start(
-    tmp_path: Path,
+def test_new_settings_apply_from_the_next_job_some_from_the_next_start_and_wrong_ones_never(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, wakeup, used = settings(tmp_path), Wakeup(), list[str]()
     new = changed_settings(
@@ -196,39 +173,30 @@ def test_new_settings_apply_from_the_next_job_and_some_only_from_the_next_start(
         state=tmp_path / "elsewhere",
         executor=before.executor.model_copy(update={"idle_s": 7.0, "batch": 3}),
     )
+    wrong = (make_inbox(tmp_path / "in3", tmp_path / "in3/out"),)
+    versions = [new, new, changed_settings(before, inboxes=wrong)]
     fill(tmp_path, *PAIR, "in2/b/content.jpg", "in2/b/style.jpg")
 
     def on_done(job: str) -> None:
         if job == "b":
             fill(tmp_path, "in2/c/content.jpg", "in2/c/style.jpg")
-        wakeup.stop() if job == "c" else wakeup.reload()
+        wakeup.reload()
 
     def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        return new, lambda: used.append("used")
+        read = versions.pop(0)
+        if not versions:
+            wakeup.post(wakeup.stop)
+        return read, lambda: used.append("used")
 
     log, executor = Log(on_done), FakeExecutor()
     summary = watch(before, log, executor, wakeup, reread=reread)
     assert summary.ended == {End.DONE: 3}
     # the second time too: what cannot change has stayed as it was
     assert log.events == ["a", "state.path", "executor", "b", "state.path", "executor", "c"]
-    assert used == ["used", "used"]
+    assert used == ["used", "used"] and "lies in the inbox" in caplog.text
     assert [order.batch for order in executor.orders] == [None, 3, 3]
     assert (tmp_path / "out2/b/receipt.json").exists()
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_wrong_settings_change_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    wakeup, used = Wakeup(), list[str]()
-    wrong = (make_inbox(tmp_path / "in2", tmp_path / "in2/out"),)
-    fill(tmp_path, *PAIR)
-
-    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        wakeup.post(wakeup.stop)
-        return changed_settings(settings(tmp_path), inboxes=wrong), lambda: used.append("used")
-
-    watch(settings(tmp_path), Log(lambda _: wakeup.reload()), FakeExecutor(), wakeup, reread=reread)
-    assert "lies in the inbox" in caplog.text
-    assert used == [] and not (tmp_path / "in2").exists()
+    assert not (tmp_path / "elsewhere").exists() and not (tmp_path / "in3").exists()
 
 
 # systemd

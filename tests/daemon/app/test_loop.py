@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
-from tests.daemon.world import EventExecutor, MoverNow, changed_settings, run_jobs
+from tests.daemon.world import FakeExecutor, MoverNow, changed_settings, run_jobs
 
-from stylewatch_daemon.app.commands import AGAIN_S
 from stylewatch_daemon.app.loop import (
     LEAVE_WITHIN,
-    MAX_WAIT,
     MIN_INTERVAL,
     NEWS_EVERY,
     Loop,
@@ -21,6 +19,7 @@ from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -88,15 +87,6 @@ def test_a_pair_is_scanned_until_it_is_stable_and_then_painted(world: JobsWorld)
     assert 2 <= world.clock.now - began < 2 + 6 * NEWS_EVERY
 
 
-def test_without_file_events_scans_are_frequent(world: JobsWorld) -> None:
-    loop = world.start()
-    slept = sleeping(world, loop, enough(5))
-    with pytest.raises(EnoughError):
-        watch(loop)
-    assert set(slept[1:]) == {SCAN_S}
-    assert len(world.record.of("scanned")) >= 4
-
-
 def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: JobsWorld) -> None:
     loop, began = world.start(), list[float]()
     scan = loop.intake.scan
@@ -113,36 +103,26 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: JobsWo
     assert began[1] - began[0] >= LEAST_PAUSE * 30
 
 
-class Eventful(Watch):
-    """File events work."""
-
-    works = True
-
-
 @pytest.mark.parametrize(
     ("due", "seconds"),
     [
         ("a scan", 1000),
+        ("a scan without file events", SCAN_S),
         ("a ping", 10),
-        ("a job that crashed", None),
-        ("an obstacle", None),
-        ("a request that was put off", AGAIN_S),
+        ("a job that crashed", RETRY.first),
+        ("a request that was put off", PAUSE.first),
         ("another try to write the ledger", LEDGER_RETRY_S),
         ("news of a running job", NEWS_EVERY),
-        ("nothing for days", MAX_WAIT),
     ],
 )
-def test_with_file_events_the_loop_sleeps_until_something_is_due(
-    due: str, seconds: float | None, world: JobsWorld
+def test_the_loop_sleeps_until_something_is_due(
+    due: str, seconds: float, world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rescan_s = 1e6 if due == "nothing for days" else 1000
-    world.settings = changed_settings(world.settings, quiet_s=0, rescan_s=rescan_s)
-    if "crashed" in due or "obstacle" in due:
-        world.executor.endings = [CRASH if "crash" in due else Failed("no device", Cause.DEVICE)]
+    world.executor.endings = [CRASH] if "crashed" in due else []
     loop = world.queued("a")
     if "news" in due:
         step(loop)
-        vars(world.executor)["events"] = lambda: iter(())
+        monkeypatch.setattr(FakeExecutor, "events", lambda self: iter(()))
     elif "request" in due:
         (world.state.root / "paused").mkdir()  # so that it cannot be removed
         requests.leave(world.state.root, "resume")
@@ -151,49 +131,28 @@ def test_with_file_events_the_loop_sleeps_until_something_is_due(
         loop.jobs.note_trouble(OutputError("the disk is full"))
     else:
         run_jobs(loop)
-    seconds = seconds or loop.jobs.waits.soonest() or 0.0
     slept = sleeping(world, loop, enough(2))
+    monkeypatch.setattr(Watch, "works", "without" not in due)
     environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "20000000"}
-    systemd = SystemdNotifier(environment if due == "a ping" else {})
     with pytest.raises(EnoughError):
-        loop.watch(Eventful([], print, "no"), systemd, lambda: None)
+        watch(loop, SystemdNotifier(environment if due == "a ping" else {}))
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
 
 
-def test_a_job_that_cannot_start_leaves_its_worker_to_the_next(world: JobsWorld) -> None:
-    for name in ("bad1", "bad2"):
-        world.drop(name)
-        (world.inbox / name / "job.yaml").write_text("backend: sketch")
-    loop = world.queued("z")
-    for job in loop.jobs.ledger.in_state(State.QUEUED):
-        if job.name != "z":
-            (world.state.files(job.id) / "job.yaml").write_text("stepps: 5")
-    run_jobs(loop)
-    assert [world.job(name).seen for name in ("bad1", "bad2", "z")] == ["refused"] * 2 + ["done"]
-
-
-def test_new_settings_do_not_wait_for_running_jobs(world: JobsWorld) -> None:
-    world.executor.endings = [CRASH]
+def test_new_settings_wait_for_no_job_and_end_the_wait_of_blocked_ones(world: JobsWorld) -> None:
+    world.executor.endings = [Failed("no device", Cause.DEVICE), CRASH]
     loop, new = world.queued("a"), changed_settings(world.settings, attempts=1)
+    run_jobs(loop)
+    assert world.job("a").seen == "waiting"
+    loop.apply_settings(new)
     step(loop)
     loop.wakeup.reload()
     assert watch(loop, new=new) is new
     assert loop.attempts.running
-    loop.apply_settings(new)
     loop.wakeup.reload()
     sleeping(world, loop, lambda count: loop.wakeup.stop() if world.record.of("failed") else None)
     assert watch(loop) is None, "wrong settings change nothing"
     assert world.job("a").end is End.FAILED, "after one attempt, as the new settings have it"
-
-
-def test_new_settings_end_the_wait_of_blocked_jobs(world: JobsWorld) -> None:
-    world.executor.endings = [Failed("no device", Cause.DEVICE)]
-    loop = world.queued("a")
-    run_jobs(loop)
-    assert world.job("a").seen == "waiting"
-    loop.apply_settings(world.settings)
-    run_jobs(loop)
-    assert world.job("a").seen == "done"
 
 
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays(
@@ -240,24 +199,6 @@ def raise_(error: Exception) -> None:
 
 
 # -- stopping
-
-
-def test_when_it_stops_nothing_more_is_claimed_and_the_worker_keeps_a_checkpoint(
-    world: JobsWorld,
-) -> None:
-    executor = world.executor = EventExecutor()
-    loop = world.queued("a")
-
-    def stop() -> None:
-        if not loop.wakeup.stopping:
-            loop.wakeup.stop()
-            world.drop("b")
-
-    executor.on_event = stop
-    sleeping(world, loop)
-    watch(loop)
-    assert (world.job("a").state, loop.attempts.running) == (State.QUEUED, {})
-    assert (world.inbox / "b/content.jpg").exists()
 
 
 def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(

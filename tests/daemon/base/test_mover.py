@@ -40,29 +40,22 @@ def world() -> Iterator[World]:
         yield made
 
 
-def test_work_is_done_in_another_thread_in_the_order_it_came(world: World) -> None:
-    order: list[int] = []
+def test_work_is_done_in_another_thread_in_the_order_it_came_and_an_error_is_a_result(
+    world: World,
+) -> None:
+    error, order, threads = KeyError("x"), list[int](), set[int]()
 
-    def work(number: int, step: object) -> int:
+    def work(number: int, step: Step) -> int:
         order.append(number)
-        return get_ident()
+        threads.add(get_ident())
+        if number == 1:
+            raise error
+        return number
 
-    for number in range(5):
+    for number in range(3):
         world.do(partial(work, number))
-    threads = {world.result() for _ in range(5)}
-    assert len(threads) == 1 and get_ident() not in threads
-    assert order == [*range(5)]
-
-
-def test_an_error_is_the_result_and_stops_no_other_work(world: World) -> None:
-    error = KeyError("x")
-
-    def fail(step: Step) -> None:
-        raise error
-
-    world.do(fail)
-    world.do(lambda step: "done")
-    assert [world.result(), world.result()] == [error, "done"]
+    assert [world.result() for _ in range(3)] == [0, error, 2]
+    assert order == [0, 1, 2] and len(threads) == 1 and get_ident() not in threads
 
 
 def test_small_files_do_not_wait_for_a_long_one(world: World) -> None:
