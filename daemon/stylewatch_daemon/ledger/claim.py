@@ -7,7 +7,7 @@ the state of the job; one that is lost can be rebuilt from the claims.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from stat import S_ISREG
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -50,7 +50,7 @@ class Claim:
     name: str
     inbox: Path
     outbox: Path
-    after: Literal["archive", "keep", "delete"]
+    after: str
     files: tuple[File, ...]
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
@@ -126,6 +126,9 @@ def load(folder: Path) -> Claim:
     try:
         claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
         _check(claim, folder.name)
+        files = folder / FILES
+        if files.is_symlink() or not all(S_ISREG(path.lstat().st_mode) for path in files.iterdir()):
+            raise ValueError("its files are no regular files")
     except OSError as error:
         if shortages.shortage(error) is not None:
             raise
@@ -149,6 +152,7 @@ def _check(claim: Claim, job_id: str) -> None:
         own.append(claim.folder)
     mistakes = {
         "it belongs to another job": claim.id != job_id,
+        f"after is {claim.after}": claim.after not in ("archive", "keep", "delete"),
         "it has no picture": not any(file.role in ("content", "style") for file in claim.files),
         "no file has such a role": not all(is_role(file.role) for file in claim.files),
         "no file has such a name": not all(_is_name(name) for name in names),

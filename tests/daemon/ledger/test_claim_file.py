@@ -11,7 +11,7 @@ import pytest
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ledger.claim import FILE_NAME, MAX_BYTES, Claim, File, load, save
+from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, MAX_BYTES, Claim, File, load, save
 
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
 IN = Path("/in/trip")
@@ -42,7 +42,7 @@ CLAIM = Claim(
 def saved(claim: Claim, jobs: Path) -> Path:
     """Make the folder of a job with its claim."""
     folder = jobs / claim.id
-    folder.mkdir()
+    (folder / FILES).mkdir(parents=True)
     save(claim, folder)
     return folder
 
@@ -81,7 +81,7 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "lacks its outbox": ({"outbox": None}, "outbox: "),
     "has no files": ({"files": []}, "it has no picture"),
     "has another id": ({"id": "another"}, "it belongs to another job"),
-    "has an odd end for inputs": ({"after": "burn"}, "after: "),
+    "has an odd end for inputs": ({"after": "burn"}, "after is burn"),
     "has a role that no file has": ({"file_role": "frame"}, "such a role"),
     "has a name that leads out": ({"file_name": "../../x.jpg"}, "such a name"),
     "has two files of a name": ({"file_name": "m.png"}, "two of its files have the same name"),
@@ -125,6 +125,21 @@ def test_a_claim_that_cannot_be_read_is_damaged(
     (folder / FILE_NAME).unlink()
     make(folder / FILE_NAME)
     with pytest.raises(ValueError, match=f"claim.json .*{why}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("."), lambda path: None])
+def test_a_claim_without_its_files_is_damaged(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = saved(CLAIM, tmp_path)
+    os.mkfifo(folder / FILES / "a.jpg")
+    with pytest.raises(ValueError, match="its files are no regular files"):
+        load(folder)
+    (folder / FILES / "a.jpg").unlink()
+    (folder / FILES).rmdir()
+    make(folder / FILES)
+    with pytest.raises(ValueError, match=FILE_NAME):
         load(folder)
 
 
