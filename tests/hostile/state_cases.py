@@ -226,9 +226,6 @@ HARMLESS: dict[str, Callable[[World], object]] = {
 """The daemon starts in spite of these."""
 
 REFUSED: dict[str, Callable[[World], object]] = {
-    "status.json is a folder": lambda world: _as_folder(world.state / "status.json"),
-    "alive is a folder": lambda world: _as_folder(world.state / "alive"),
-    "paused is a pipe": lambda world: os.mkfifo(world.state / "paused"),
     "wake is a file": lambda world: _as_written(world.state / WAKE),
     "wake is a link outside": lambda world: _as_link(
         world.state / WAKE, world.elsewhere / "secret.txt"

@@ -77,49 +77,6 @@ def move(source: int, name: str, target: int, to: str = "") -> None:
     atomic.sync_folder(target)
 
 
-def link(source: Path, folder: int, name: str) -> bool:
-    """Make `name` in an opened folder a hard link of the file `source`; return True if possible.
-
-    It has the permissions of a file that is made there, and its bytes last; the folder is to be
-    synced. It is not possible over mounts, nor for a file that belongs to somebody else, that has
-    more names (whose permissions would change as well), or that would lack an attribute, such as
-    an access control list, that files get in this folder.
-    """
-    status = os.lstat(source)
-    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-    if not is_ours or status.st_nlink > 1:
-        return False
-    try:
-        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False
-    try:
-        with atomic.open_regular(name, folder) as file:
-            _settle_as_new(file.fileno(), folder)
-            os.fsync(file.fileno())
-    except OSError:
-        os.unlink(name, dir_fd=folder)
-        return False
-    return True
-
-
-def _settle_as_new(handle: int, folder: int) -> None:
-    """Give an opened file the permissions of one made in an opened folder; raises OSError."""
-    temporary = f".{secrets.token_hex(atomic.RANDOM)}.tmp"
-    new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-    try:
-        os.unlink(temporary, dir_fd=folder)
-        if any(os.getxattr(new, key) != os.getxattr(handle, key) for key in os.listxattr(new)):
-            raise PermissionError("attributes differ")
-        wanted, now = os.fstat(new), os.fstat(handle)
-        if wanted.st_gid != now.st_gid:
-            os.fchown(handle, -1, wanted.st_gid)
-        if stat.S_IMODE(wanted.st_mode) != stat.S_IMODE(now.st_mode):
-            os.fchmod(handle, stat.S_IMODE(wanted.st_mode))
-    finally:
-        os.close(new)
-
-
 def sweep(folder: int) -> None:
     """Remove the incomplete files in an opened folder.
 

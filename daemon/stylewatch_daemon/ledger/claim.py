@@ -5,14 +5,11 @@ the state of the job; one that is lost can be rebuilt from the claims.
 """
 
 import json
-import os
-import stat
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from stat import S_ISREG
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.model import Input, Role, is_role
@@ -28,26 +25,6 @@ MAX_BYTES = 16 << 20
 """Largest claim that is read: thousands of pictures with the longest names."""
 
 
-def _that(is_right: Callable[[Any], bool], mistake: str) -> AfterValidator:
-    def checked(value: Any) -> Any:
-        if not is_right(value):
-            raise ValueError(f"{mistake}: {value}")
-        return value
-
-    return AfterValidator(checked)
-
-
-def _is_name(text: str) -> bool:
-    return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
-
-
-def _is_absolute(path: Path) -> bool:
-    return path.is_absolute() and ".." not in path.parts and "\0" not in str(path)
-
-
-Absolute = Annotated[Path, _that(_is_absolute, "it must be an absolute path")]
-
-
 @dataclass(frozen=True)
 class File:
     """A file of a job: its source, how it looked there, and its name in files/.
@@ -55,9 +32,9 @@ class File:
     `own`: it belongs to this job alone; other files, as an album's style, stay in the inbox.
     """
 
-    role: Annotated[Role, _that(is_role, "no file has such a role")]
-    name: Annotated[str, _that(_is_name, "no file has such a name")]
-    source: Absolute
+    role: Role
+    name: str
+    source: Path
     look: Look
     own: bool
 
@@ -71,11 +48,11 @@ class Claim:
 
     id: str
     name: str
-    inbox: Absolute
-    outbox: Absolute
-    after: Annotated[str, _that(("archive", "keep", "delete").__contains__, "after")]
+    inbox: Path
+    outbox: Path
+    after: str
     files: tuple[File, ...]
-    folder: Absolute | None = None
+    folder: Path | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
     retry_of: str = ""
     device: int | None = None
@@ -147,11 +124,11 @@ def load(folder: Path) -> Claim:
     damaged or missing, or names files that are not the job's; OSError if it cannot be read now.
     """
     try:
-        for inner in (folder, folder / FILES):
-            if not stat.S_ISDIR(inner.lstat().st_mode):
-                raise ValueError(f"{inner.name} is not a folder")
         claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
-        _check(claim, folder)
+        _check(claim, folder.name)
+        files = folder / FILES
+        if files.is_symlink() or not all(S_ISREG(path.lstat().st_mode) for path in files.iterdir()):
+            raise ValueError("its files are no regular files")
     except OSError as error:
         if shortages.shortage(error) is not None:
             raise
@@ -165,20 +142,33 @@ def load(folder: Path) -> Claim:
     return claim
 
 
-def _check(claim: Claim, folder: Path) -> None:
-    """Raise ValueError if parts of a claim contradict each other or the folder."""
+def _check(claim: Claim, job_id: str) -> None:
+    """Raise ValueError if a claim is not that of the job, or leads to files of others."""
     names = [file.name for file in claim.files]
-    with os.scandir(folder / FILES) as entries:
-        odd = {entry.name for entry in entries if not entry.is_file(follow_symlinks=False)}
-    own = [claim.folder, *(file.source for file in claim.files if file.own)]
-    apart = [str(path) for path in own if path and claim.inbox not in path.parents]
-    checks = {
-        f"it belongs to another job: {claim.id}": claim.id == folder.name,
-        "two of its files have the same name": len({*names}) == len(names),
-        "it has no picture": any(file.role in ("content", "style") for file in claim.files),
-        f"it is not a regular file: {', '.join(odd)}": odd.isdisjoint(names),
-        f"it is not in the inbox: {', '.join(apart)}": claim.is_copy or not apart,
+    paths = [claim.inbox, claim.outbox, *(file.source for file in claim.files)]
+    own = [file.source for file in claim.files if file.own]
+    if claim.folder is not None:
+        paths.append(claim.folder)
+        own.append(claim.folder)
+    mistakes = {
+        "it belongs to another job": claim.id != job_id,
+        f"after is {claim.after}": claim.after not in ("archive", "keep", "delete"),
+        "it has no picture": not any(file.role in ("content", "style") for file in claim.files),
+        "no file has such a role": not all(is_role(file.role) for file in claim.files),
+        "no file has such a name": not all(_is_name(name) for name in names),
+        "two of its files have the same name": len({*names}) < len(names),
+        "it must be an absolute path": not all(_is_absolute(path) for path in paths),
+        "it is not in the inbox": not claim.is_copy
+        and not all(claim.inbox in path.parents for path in own),
     }
-    for mistake, is_right in checks.items():
-        if not is_right:
+    for mistake, is_made in mistakes.items():
+        if is_made:
             raise ValueError(mistake)
+
+
+def _is_name(text: str) -> bool:
+    return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
+
+
+def _is_absolute(path: Path) -> bool:
+    return path.is_absolute() and ".." not in path.parts and "\0" not in str(path)

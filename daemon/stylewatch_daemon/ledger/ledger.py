@@ -135,14 +135,11 @@ class Ledger:
 
         A name of files in the inbox is found, too, if a job cannot have it as it is.
         """
-        columns = [("id", name)]
-        for title in dict.fromkeys((name, safe_path(name))):
-            columns += [("place", title), ("name", title)]
-        for column, value in columns:
-            query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
-            for job in self._jobs(query, value):
-                return job
-        return None
+        query = (
+            "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
+            "ORDER BY id = ?1 DESC, ifnull(place IN (?1, ?2), 0) DESC, id DESC LIMIT 1"
+        )
+        return next(iter(self._jobs(query, name, safe_path(name))), None)
 
     def latest_open(self, name: str) -> Job | None:
         """Return the latest job with this name in the inbox that has not ended, if there is one."""

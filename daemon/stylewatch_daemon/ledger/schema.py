@@ -190,7 +190,7 @@ def upgrade(
     """Bring the ledger at `path` to the newest version.
 
     Before each step an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
-    ledger of a newer version, DamagedError for one whose tables are not those of its version.
+    ledger of a newer version.
     """
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if current > len(versions):
@@ -221,26 +221,13 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if result != "ok":
             raise damaged(path, result.splitlines()[-1])  # the first line names the database
-        if check_version(connection, path) == len(VERSIONS):
-            with closing(sqlite3.connect(":memory:")) as fresh:
-                for statement in (text for version in VERSIONS for text in version):
-                    fresh.execute(statement)
-                if _tables(fresh) != _tables(connection):
-                    raise damaged(path, "its tables are not those of stylewatch")
+        check_version(connection, path)
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of a ledger's tables; raises DamagedError if it has none."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version < 1:
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise DamagedError if a file has no tables of a ledger."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] < 1:
         raise damaged(path, "it has no tables of stylewatch")
-    return version
-
-
-def _tables(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Return the statements that made the tables, indexes and triggers."""
-    query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'"
-    return {tuple(map(str, row)) for row in connection.execute(query)}
 
 
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:

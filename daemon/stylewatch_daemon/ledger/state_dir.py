@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from os.path import lexists
 from pathlib import Path
@@ -38,14 +37,6 @@ PREVIEWS, UPLOADS = "previews", "uploads"
 
 _HOLDER = "lock.json"
 _FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS)
-_KINDS: Mapping[str, Callable[[int], bool]] = {
-    **dict.fromkeys(_FOLDERS, stat.S_ISDIR),
-    **dict.fromkeys((_HOLDER, "status.json", ".status.json.tmp", "paused", "alive"), stat.S_ISREG),
-    WAKE: stat.S_ISFIFO,
-    # The ledger and its log have a check of their own, and a lock may be of any kind.
-    **dict.fromkeys((LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "lock", "worker.lock"), bool),
-}
-"""The names in the folder, each with the check of the mode of a file there."""
 
 
 class StateDir:
@@ -62,21 +53,19 @@ class StateDir:
     def make(self) -> None:
         """Make what is missing, for this user alone, and empty the trash.
 
-        Raises OutputError if something else has the name of one of its files or folders.
+        Raises OutputError if something else has the name of one of its folders, or of its pipe.
         """
         atomic.make_folder(self.root)
-        self._restrict(self.root)
-        for name, is_right in _KINDS.items():
-            path = self.root / name
+        with suppress(OSError):  # another user's: that shows when it is used
+            self.root.chmod(0o700)
+        for name in (*_FOLDERS, WAKE):
+            path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
             if lexists(path) and not is_right(path.lstat().st_mode):
                 raise OutputError(
-                    f"{path} is not a {'folder' if name in _FOLDERS else 'file'} of stylewatch, "
-                    "which needs that name: move it away"
+                    f"{path} is not that of stylewatch, which needs this name: move it away"
                 )
-            self._restrict(path)
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
-            self._restrict(folder)
         with suppress(FileExistsError):
             os.mkfifo(self.wake, 0o600)
         for doomed in self.trash.iterdir():
@@ -115,13 +104,3 @@ class StateDir:
         for above in (self.jobs, self.claims):
             with suppress(OSError):
                 atomic.discard(above / job_id, self.trash)
-
-    @staticmethod
-    def _restrict(path: Path) -> None:
-        """Let only the owner use a file or a folder, if it exists."""
-        with suppress(OSError):  # another user's: that shows when it is used
-            mode = path.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                path.chmod(0o700)
-            elif stat.S_ISREG(mode):
-                path.chmod(0o600)

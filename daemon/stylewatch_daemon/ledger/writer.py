@@ -209,10 +209,9 @@ def _make(path: Path) -> None:
     """Make a ledger without jobs: it is complete, or not there; raises OutputError."""
     new = path.with_name(f".{path.name}.new")
     try:
-        for ending in schema.BESIDE:  # a log of a lost ledger would be written into the new one
-            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
-        new.unlink(missing_ok=True)
-        new.touch(0o600)
+        # a log of a lost ledger would be written into the new one
+        for left in (new, *(path.with_name(f"{path.name}{ending}") for ending in schema.BESIDE)):
+            left.unlink(missing_ok=True)
         with (
             schema.translated_errors(path),
             closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,

@@ -20,7 +20,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import Sharing
-from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox import finals, removal
 from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, stage
@@ -150,20 +150,20 @@ def _archive(
     """
     claim = ending.claim
     used = {file.name: file.sha256 for file in ending.job.inputs if file.sha256}
-
-    def differs(file: File, digest: str) -> bool:
-        if file.name in used:
-            return used[file.name] != digest
-        now = look(ending.inputs / file.name)  # a copy has another inode
-        return now is not None and now != file.look and now.inode == file.look.inode
-
     held = {file.name: file for file in claim.files if claim.holds_only_copy(file)}
+
+    def differs(name: str, digest: str) -> bool:
+        if name in used:
+            return used[name] != digest
+        now = look(ending.inputs / name)  # a copy has the time of its original
+        return now is not None and now.mtime_ns != held[name].look.mtime_ns
+
     paths = [path for name in held if lexists(path := ending.inputs / name)]
     if claim.after != "archive":
-        paths = [path for path in paths if differs(held[path.name], atomic.digest(path, step=step))]
+        paths = [path for path in paths if differs(path.name, atomic.digest(path, step=step))]
     archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
     digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
-    changed = {name: digest for name, digest in digests.items() if differs(held[name], digest)}
+    changed = {name: digest for name, digest in digests.items() if differs(name, digest)}
     return archived, changed
 
 

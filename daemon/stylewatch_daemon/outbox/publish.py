@@ -4,7 +4,6 @@ Files are made in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -30,7 +29,7 @@ CLIP_FOLDER = ".clip"
 
 REFUSED, REASON = "_refused", "reason.txt"
 
-_PROBE = "probe-"
+_PROBE = ".probe"
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
@@ -94,38 +93,27 @@ class Outbox:
 
     def probe(self) -> None:
         """Check that the outbox can be written, before anything depends on it; syncs nothing."""
-        mark = f"{_PROBE}{secrets.token_hex(8)}"
         with self._writing():
             if not self.root.exists():
                 atomic.make_folder(self.root)
                 with safe_dirs.opened(self.root) as root:
                     self._sharing.folder(root)
-            with self._staging() as staging, safe_dirs.opened(self.root) as root:
-                atomic.write(mark, b"can this be written?", staging, durable=False)
-                os.rename(mark, f".{mark}", src_dir_fd=staging, dst_dir_fd=root)
-                os.unlink(f".{mark}", dir_fd=root)
+            with self._staging() as staging:
+                atomic.write(_PROBE, b"can this be written?", staging, durable=False)
+                with suppress(FileNotFoundError):  # another stylewatch probes as well
+                    os.unlink(_PROBE, dir_fd=staging)
 
     def sweep(self) -> None:
         """Remove what a kill left of probes, and of folders that were being removed."""
-        for place, name in (("", f".{_PROBE}"), (STAGING, ""), (f"{STAGING}/trash", "")):
-            with suppress(OSError, RecursionError), safe_dirs.opened(self.root, place) as folder:
-                with os.scandir(folder) as entries:
-                    left = [entry for entry in entries if entry.name.startswith(name)]
-                for entry in left:
-                    if not entry.is_dir(follow_symlinks=False):
-                        os.unlink(entry.name, dir_fd=folder)
-                    elif place.endswith("trash"):
-                        shutil.rmtree(entry.name, ignore_errors=True, dir_fd=folder)
+        with suppress(OSError, RecursionError), safe_dirs.opened(self.root, STAGING) as staging:
+            safe_dirs.sweep(staging)
+            shutil.rmtree("trash", ignore_errors=True, dir_fd=staging)
 
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
-        """Return `name`, or `name-2` ... if it is taken; raises OutputError if it leads out."""
-        place = next(place for place in candidates(name) if not self._is_taken(place))
-        root, path = (os.path.realpath(path) for path in (self.root, self.root / place))
-        if os.path.commonpath([root, path]) != root:
-            raise OutputError(f"{name} leads out of the outbox {self.root}; remove the link there")
-        return place
+        """Return `name`, or `name-2` ... if it is taken."""
+        return next(place for place in candidates(name) if not self._is_taken(place))
 
     def _is_taken(self, place: str) -> bool:
         return lexists(f"{self.root}/{place}") or self._is_reserved(place)
@@ -212,7 +200,7 @@ class Outbox:
     def archive(
         self, job_id: str, folder: Path, inputs: Sequence[Path], step: atomic.Step = lambda: None
     ) -> list[OutputFile]:
-        """Link or copy `inputs` into `folder/inputs`; what is there already is not copied again."""
+        """Copy `inputs` into `folder/inputs`; what is there already is not copied again."""
         if not inputs:
             return []
         place = f"{self._place(folder)}/inputs"
@@ -228,7 +216,7 @@ class Outbox:
         reason: str,
         step: atomic.Step = lambda: None,
     ) -> list[OutputFile] | None:
-        """Publish the folder `place` with links or copies of `inputs` and the reason.
+        """Publish the folder `place` with copies of `inputs` and the reason.
 
         It is made in staging and appears whole. If it is there already, as it was published before
         a kill, it stays. Returns its files; None if something else is at `place`.
@@ -265,15 +253,12 @@ class Outbox:
         return False
 
     def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step) -> None:
-        """Link or copy `inputs` into an opened folder if they are not there; each appears whole."""
+        """Copy `inputs` into an opened folder if they are not there; each appears whole."""
         made = ".input"
         for path in inputs:
             if not _is_there(path, folder, step):
                 with self._staging(job_id) as staging:
-                    with suppress(FileNotFoundError):
-                        os.unlink(made, dir_fd=staging)  # it was cut off
-                    if not safe_dirs.link(path, staging, made):
-                        atomic.copy(path, made, step=step, target_folder=staging)
+                    atomic.copy(path, made, step=step, target_folder=staging)
                     self._sharing.file(staging, made)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=folder)
             atomic.sync_folder(folder)
@@ -312,12 +297,9 @@ class Outbox:
 
 
 def _is_there(path: Path, folder: int, step: atomic.Step) -> bool:
-    """Return whether an opened folder has the file `path`, or a copy of it, under its name."""
+    """Return whether an opened folder has a copy of the file `path` under its name."""
     with suppress(FileNotFoundError, InputError), atomic.open_regular(path.name, folder) as file:
-        there, source = os.fstat(file.fileno()), path.lstat()
-        if os.path.samestat(there, source):
-            return True
-        is_as_long = there.st_size == source.st_size
+        is_as_long = os.fstat(file.fileno()).st_size == path.lstat().st_size
         return is_as_long and atomic.digest_of(file, step) == atomic.digest(path, step=step)
     return False
 

@@ -162,27 +162,3 @@ def test_only_incomplete_files_are_swept(root: Path) -> None:
     left = {path.name for path in root.rglob("*") if path.is_file()}
     assert left == {".0123456789abcdef.jpg", "0123456789abcdef.tmp", "a"}
     assert (root / ".fedcba9876543210.tmp").is_dir()
-
-
-# Hard links
-
-
-@pytest.mark.parametrize("reason", ["", "other names", "mounts", "attributes"])
-def test_no_link_is_made_that_could_change_permissions_of_others(
-    reason: str, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(root, "a", "new")
-    (root / "a").chmod(0o600)
-    if reason == "other names":
-        os.link(root / "a", root / "mine")
-    if reason == "attributes":
-        monkeypatch.setattr(os, "listxattr", lambda handle: ["system.posix_acl_access"])
-        monkeypatch.setattr(os, "getxattr", lambda handle, name: b"%d" % handle)
-    with (
-        safe_dirs.opened(root, "to", make) as folder,
-        mounts(root / "to") if reason == "mounts" else nullcontext(),
-    ):
-        assert safe_dirs.link(root / "a", folder, "b") == (not reason)
-    mode = (root / "a").stat().st_mode
-    assert mode == (root / "new").stat().st_mode if not reason else mode & 0o777 == 0o600
-    assert [path.name for path in (root / "to").iterdir()] == ([] if reason else ["b"])

@@ -13,14 +13,13 @@ from tests.daemon.world import FakeExecutor, changed_settings, run_jobs
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.jobs.endings import STAYS
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Refused, Staged
+from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Refused
 
 
 @pytest.fixture
@@ -28,38 +27,17 @@ def world(tmp_path: Path) -> JobsWorld:
     return JobsWorld(tmp_path)
 
 
-class WithReceipt(FakeExecutor):
-    """Leaves a receipt that can be read, with the digests that the files had at the start."""
+class WrittenTo(FakeExecutor):
+    """Leaves a receipt that can be read; a program writes into the content as the job ends."""
 
     def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
-        paths, receipt = (order.main, *order.styles), dict[str, Any]()
-        inputs = [{"name": path.name, "sha256": atomic.digest(path)} for path in paths]
         for event in super().paint(order, wanted):
-            if isinstance(event, Staged) and event.path == "final.png":
-                files = [{"file": event.path, "sha256": event.sha256}]
-                receipt = {"inputs": inputs, "files": files, "final": event.path}
-            if isinstance(event, Staged) and event.path == RECEIPT:
+            if isinstance(event, Done):
+                order.main.write_text("written since")
+                stages = [{"file": f"stages/{step}.png", "sha256": ""} for step in (1, 2)]
+                receipt = {"final": "final.png", "stages": stages}
                 (order.staging / RECEIPT).write_text(json.dumps(receipt))
-                digest = atomic.digest(order.staging / RECEIPT)
-                yield Staged(RECEIPT, digest, event.step)
-            else:
-                yield Done(receipt) if isinstance(event, Done) else event
-
-
-@pytest.mark.parametrize("after", ["archive", "keep", "delete"])
-def test_what_a_job_leaves_is_published_and_listed_with_its_digests(
-    after: str, tmp_path: Path
-) -> None:
-    world = JobsWorld(tmp_path, after)
-    run_jobs(world.started("a"))
-    assert world.published == done("a", archived=after == "archive")
-    assert world.left == []
-    with reading(world.state.ledger) as ledger:
-        files = ledger.files(world.job("a").id)
-    listed = {file.path: file.sha256 for file in files if file.part != "final"}
-    digests = {name: hashlib.sha256(text.encode()).hexdigest()
-               for name, text in world.published.items()}  # fmt: skip
-    assert listed == digests
+            yield event
 
 
 def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
@@ -75,7 +53,7 @@ def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
     assert world.record.of("done") == [("good", world.outbox / "good")]
 
 
-def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_in_the_receipt(
+def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
@@ -84,28 +62,22 @@ def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_in_the_r
     world, finals = JobsWorld(tmp_path, "delete"), tmp_path / "finals"
     inboxes = [inbox.model_copy(update={"finals": finals}) for inbox in world.settings.inboxes]
     world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
-    world.executor = WithReceipt()
-    with mounts(world.inbox, world.outbox, world.state.root), monkeypatch.context() as patch:
-        patch.setattr("stylewatch_daemon.intake.claim.remove_originals", fails)
-        loop = world.started("a")
-        staged = world.record.staged
-
-        def write(*args: Any) -> None:
-            world.state.files(world.job("a").id).joinpath("content.jpg").write_text("written since")
-            staged(*args)
-
-        vars(world.record)["staged"] = write
-        run_jobs(loop)
+    world.executor = WrittenTo()
+    monkeypatch.setattr("stylewatch_daemon.intake.claim.remove_originals", fails)
+    with mounts(world.inbox, world.outbox, world.state.root):
+        run_jobs(world.started("a"))
     changed = ending.changed_while_running("content.jpg")
     assert world.record.of("input_changed") == [("a", changed)]
-    assert (world.outbox / "a/inputs/content.jpg").read_text() == "written since"
-    receipt = json.loads((world.outbox / "a/receipt.json").read_text())
-    assert receipt["warnings"] == [STAYS, changed]
-    assert (finals / "a.png").read_text() == (world.outbox / "a/final.png").read_text()
+    assert json.loads(world.published["a/receipt.json"])["warnings"] == [STAYS, changed]
     assert ("a", finals / "a.png") in world.record.of("staged")
     with reading(world.state.ledger) as ledger:
-        parts = {file.path: file.part for file in ledger.files(world.job("a").id)}
-    assert (parts["a/final.png"], parts[str(finals / "a.png")]) == ("final", "finals")
+        files = {file.path: file for file in ledger.files(world.job("a").id)}
+    assert files["a/final.png"].part == "final"
+    assert files.pop(str(finals / "a.png")).part == "finals"
+    texts = world.published.items()
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts}
+    assert {path: file.sha256 for path, file in files.items()} == digests
+    assert world.left == []
 
 
 def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(

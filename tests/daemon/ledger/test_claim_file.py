@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
@@ -41,9 +40,9 @@ CLAIM = Claim(
 
 
 def saved(claim: Claim, jobs: Path) -> Path:
-    """Make the folder of a job with its files and its claim."""
+    """Make the folder of a job with its claim."""
     folder = jobs / claim.id
-    fill(folder / FILES, *(each.name for each in claim.files))
+    (folder / FILES).mkdir(parents=True)
     save(claim, folder)
     return folder
 
@@ -78,78 +77,69 @@ def test_a_claim_knows_which_of_its_files_are_the_only_ones() -> None:
         assert claim.archived == archived, name
 
 
-def changed(**values: Any) -> Callable[[Path], object]:
-    """Change values in the claim, with the prefix `file_` those of its content."""
-
-    def damage(folder: Path) -> None:
-        claim = json.loads((folder / FILE_NAME).read_text())
-        for key, value in values.items():
-            where = claim["files"][1] if key.startswith("file_") else claim
-            where[key.removeprefix("file_")] = value
-        (folder / FILE_NAME).write_text(json.dumps(claim))
-
-    return damage
-
-
-def replaced(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Move something aside, and make another thing in its place."""
-
-    def damage(folder: Path) -> None:
-        (folder / name).rename(folder / "aside")
-        make(folder / name)
-
-    return damage
-
-
-def link(path: Path) -> None:
-    path.symlink_to(path.parent / "aside")
-
-
-def sparse(path: Path) -> None:
-    path.touch()
-    os.truncate(path, MAX_BYTES + 1)
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "is gone": (lambda folder: (folder / FILE_NAME).unlink(), "No such file"),
-    "is binary": (replaced(FILE_NAME, lambda path: path.write_bytes(b"\xff\xfe{")), "is damaged"),
-    "is deep": (replaced(FILE_NAME, lambda path: path.write_bytes(b"[" * 100_000)), "is damaged"),
-    "is huge": (replaced(FILE_NAME, sparse), "longer than"),
-    "is a pipe": (replaced(FILE_NAME, os.mkfifo), "not a regular file"),
-    "is a link": (replaced(FILE_NAME, link), "not a regular file"),
-    "is a list": (replaced(FILE_NAME, lambda path: path.write_text("[]")), "is damaged"),
-    "lacks its outbox": (changed(outbox=None), "outbox: "),
-    "has no files": (changed(files=[]), "it has no picture"),
-    "has another id": (changed(id="another"), "it belongs to another job: another"),
-    "has an odd end for inputs": (changed(after="burn"), "after: .*after: burn"),
-    "has a role that no file has": (
-        changed(file_role="frame"),
-        "files.1.role: .* such a role: frame",
-    ),
-    "has a name that leads out": (changed(file_name="../../x.jpg"), "such a name"),
-    "has two files of a name": (changed(file_name="m.png"), "two of its files have the same name"),
-    "has a null byte": (changed(file_source="/in/a\0"), "absolute path"),
-    "has a relative outbox": (changed(outbox="out"), "absolute path"),
-    "has a source elsewhere": (changed(file_source="/etc/passwd"), "it is not in the inbox: /etc"),
-    "has a source above": (changed(file_source="/in/../etc/passwd"), "absolute path"),
-    "has a folder elsewhere": (changed(folder="/etc"), "not in the inbox: /etc"),
-    "has a folder that is the inbox": (changed(folder="/in"), "not in the inbox: /in"),
-    "has files that are a link": (replaced(FILES, link), "files is not a folder"),
-    "has a picture that is a pipe": (
-        replaced(f"{FILES}/a.jpg", os.mkfifo),
-        "it is not a regular file: a.jpg",
-    ),
-    "lies in another folder": (lambda folder: folder.rename(folder.with_name("2")), "cannot be"),
+DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "lacks its outbox": ({"outbox": None}, "outbox: "),
+    "has no files": ({"files": []}, "it has no picture"),
+    "has another id": ({"id": "another"}, "it belongs to another job"),
+    "has an odd end for inputs": ({"after": "burn"}, "after is burn"),
+    "has a role that no file has": ({"file_role": "frame"}, "such a role"),
+    "has a name that leads out": ({"file_name": "../../x.jpg"}, "such a name"),
+    "has two files of a name": ({"file_name": "m.png"}, "two of its files have the same name"),
+    "has a null byte": ({"file_source": "/in/a\0"}, "absolute path"),
+    "has a relative outbox": ({"outbox": "out"}, "absolute path"),
+    "has a source elsewhere": ({"file_source": "/etc/passwd"}, "it is not in the inbox"),
+    "has a source above": ({"file_source": "/in/../etc/passwd"}, "absolute path"),
+    "has a folder that is the inbox": ({"folder": "/in"}, "not in the inbox"),
 }
+"""What is changed in a claim, with the prefix `file_` in the entry of its content."""
 
 
-@pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
-def test_a_claim_that_leads_elsewhere_or_cannot_be_read_is_damaged(
-    damage: Callable[[Path], object], why: str, tmp_path: Path
+@pytest.mark.parametrize(("values", "why"), DAMAGES.values(), ids=DAMAGES)
+def test_a_claim_that_leads_elsewhere_is_damaged(
+    values: dict[str, Any], why: str, tmp_path: Path
 ) -> None:
     folder = saved(CLAIM, tmp_path)
-    damage(folder)
+    claim = json.loads((folder / FILE_NAME).read_text())
+    for key, value in values.items():
+        where = claim["files"][1] if key.startswith("file_") else claim
+        where[key.removeprefix("file_")] = value
+    (folder / FILE_NAME).write_text(json.dumps(claim))
+    with pytest.raises(ValueError, match=f"claim.json is damaged: .*{why}"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.write_bytes(b"[" * 100_000), "is damaged"),
+        (lambda path: path.write_bytes(b" " * (MAX_BYTES + 1)), "longer than"),
+        (os.mkfifo, "not a regular file"),
+    ],
+    ids=["gone", "deep", "long", "pipe"],
+)
+def test_a_claim_that_cannot_be_read_is_damaged(
+    make: Callable[[Path], object], why: str, tmp_path: Path
+) -> None:
+    folder = saved(CLAIM, tmp_path)
+    (folder / FILE_NAME).unlink()
+    make(folder / FILE_NAME)
     with pytest.raises(ValueError, match=f"claim.json .*{why}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("."), lambda path: None])
+def test_a_claim_without_its_files_is_damaged(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = saved(CLAIM, tmp_path)
+    os.mkfifo(folder / FILES / "a.jpg")
+    with pytest.raises(ValueError, match="its files are no regular files"):
+        load(folder)
+    (folder / FILES / "a.jpg").unlink()
+    (folder / FILES).rmdir()
+    make(folder / FILES)
+    with pytest.raises(ValueError, match=FILE_NAME):
         load(folder)
 
 

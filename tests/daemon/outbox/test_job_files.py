@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.faults import fill
 from tests.daemon.outbox.endings import digest, output, receipt
 
-from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Input, Job
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
@@ -57,25 +57,12 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
         content(tmp_path).find()
 
 
-def test_looking_for_a_file_ends_when_the_daemon_stops(tmp_path: Path) -> None:
-    def leave() -> None:
-        raise OutputError("the daemon stops")
-
-    fill(tmp_path, "out/a/inputs/c.jpg")
-    with pytest.raises(OutputError, match="the daemon stops"):
-        content(tmp_path, digest("c.jpg")).find(leave)
-
-
-@pytest.mark.parametrize("link", ["1", "1/.2-20260102120000-7", "1/.2-20260102120000-7/.clip"])
-def test_frames_are_those_of_the_latest_attempt_and_not_behind_links(
-    tmp_path: Path, link: str
-) -> None:
+def test_frames_are_those_of_the_latest_attempt_and_not_behind_a_link(tmp_path: Path) -> None:
     attempt = tmp_path / "out/.staging/1/.2-20260102120000-7"
     fill(attempt, ".clip/00000003.png", "../.1-20260102110000-7/.clip/00000001.png")
     assert list(job_files.frames(make_job(tmp_path))) == [3]
-    (tmp_path / "out/.staging" / link).rename(tmp_path / "away")
-    (tmp_path / "out/.staging" / link).symlink_to(tmp_path / "away")
-    assert (attempt / ".clip/00000003.png").exists()
+    attempt.rename(tmp_path / "away")
+    attempt.symlink_to(tmp_path / "away")
     assert job_files.frames(make_job(tmp_path)) == {}
 
 
@@ -99,39 +86,13 @@ def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path
 # -- receipts
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder of a job with its receipt; files hold their own names."""
-    fill(tmp_path / "a", "final.png", "losses.csv", "stages/0001.png")
-    fill(tmp_path / "a/inputs", "photo.jpg", "style.jpg")
-    (tmp_path / "a/receipt.json").write_text(json.dumps(receipt()))
-    return tmp_path / "a"
-
-
-def test_unchanged_files_are_those_of_the_receipt(folder: Path, tmp_path: Path) -> None:
-    every = ["final.png", "losses.csv", "stages/0001.png", "inputs/photo.jpg", "inputs/style.jpg"]
+def test_a_receipt_leads_out_of_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    fill(folder, "final.png", "losses.csv", "stages/0001.png")
+    fill(folder / "inputs", "photo.jpg")
+    (folder / "receipt.json").write_text(json.dumps(receipt()))
+    every = ["final.png", "losses.csv", "stages/0001.png", "inputs/photo.jpg"]
     assert list(job_files.unchanged(folder)) == every
-    fill(folder, "inputs/mine.jpg", "mine.txt")
-    (folder / "inputs/photo.jpg").rename(folder / "inputs/photo-2.jpg")
-    (folder / "losses.csv").write_text("changed by hand")
-    (folder / "stages").rename(tmp_path / "away")
-    (folder / "stages").symlink_to(tmp_path / "away")
-    left = ["final.png", "inputs/photo-2.jpg", "inputs/style.jpg"]
-    assert list(job_files.unchanged(folder)) == left
-    (folder / "receipt.json").unlink()
-    with pytest.raises(FileNotFoundError):
-        list(job_files.unchanged(folder))
-
-
-@pytest.mark.parametrize(
-    "odd", [{"stages": "all"}, {"stages": [1, None]}, {"files": [{}]}], ids=str
-)
-def test_a_record_with_another_form_counts_as_missing(odd: dict[str, Any], folder: Path) -> None:
-    (folder / "receipt.json").write_text(json.dumps({"inputs": {}, "files": 7, **odd}))
-    assert list(job_files.unchanged(folder)) == []
-
-
-def test_a_receipt_leads_out_of_no_folder(folder: Path) -> None:
     for place in ("../mine.png", "inputs/photo.jpg", "stages/deeper/0001.png"):
         (folder / place).parent.mkdir(exist_ok=True)
         (folder / place).write_text("x")
@@ -140,15 +101,16 @@ def test_a_receipt_leads_out_of_no_folder(folder: Path) -> None:
     entries = [{"file": f"{part}{name}", "sha256": digest("x")}
                for name in names for part in ("", "stages/", "stages/../")]  # fmt: skip
     text = json.dumps(receipt(files=entries, stages=entries, inputs=[]))
-    (folder / "receipt.json").write_text(text)
-    assert list(job_files.unchanged(folder)) == []
+    for odd in (text, '{"stages": [1, null]}', '{"inputs": {}, "files": 7}'):
+        (folder / "receipt.json").write_text(odd)
+        assert list(job_files.unchanged(folder)) == [], odd
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0", b"[1]", b"{", b'{"text": "\\ud800"}', b'{"number": 1e999}', b"[" * 100_000,
+    [b"", b"[1]", b'{"text": "\\ud800"}', b'{"number": 1e999}', b"[" * 100_000,
      b'{"number": 1' + b"0" * 400 + b"}"],
-    ids=range(8),
+    ids=range(6),
 )  # fmt: skip
 def test_a_damaged_receipt_says_nothing(content: bytes) -> None:
     assert job_files.parse_receipt(BytesIO(content)) == {}

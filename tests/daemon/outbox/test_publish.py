@@ -18,8 +18,8 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "out")
 
 
-def reserve(outbox: Outbox, name: str = "job") -> Path:
-    return outbox.reserve(name, lambda place: None)
+def reserve(outbox: Outbox) -> Path:
+    return outbox.reserve("album/job", lambda place: None)
 
 
 def bits(path: Path) -> str:
@@ -29,51 +29,39 @@ def bits(path: Path) -> str:
 def test_a_probe_makes_the_outbox_leaves_nothing_and_notices_a_full_disk(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     outbox.probe()
     assert [path.name for path in outbox.root.rglob("*")] == [".staging"]
-
-    def full(path: str, flags: int, *more: int, dir_fd: int | None = None) -> int:
-        if flags & os.O_CREAT:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(path, flags, *more, dir_fd=dir_fd)
-
-    opened = os.open
-    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match="No space left"):
         outbox.probe()
 
 
 def test_a_job_gets_a_free_folder_in_the_outbox_that_is_remembered_before_it_is_made(
-    outbox: Outbox, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     remembered: list[tuple[str, bool]] = []
 
     def remember(place: str) -> None:
-        remembered.append((place, (outbox.root / place).exists()))
+        remembered.append((place, (tmp_path / "out" / place).exists()))
 
-    folders = [outbox.reserve("album/job", remember) for _ in range(2)]
-    assert folders == [outbox.root / "album/job", outbox.root / "album/job-2"]
-    assert remembered == [("album/job", False), ("album/job-2", False)]
-    outbox.drop_empty("album/job")
-    assert [path.name for path in (outbox.root / "album").iterdir()] == ["job-2"]
+    outbox = Outbox(tmp_path / "out", is_reserved=lambda place: place == "album/job")
+    root = outbox.root
+    assert outbox.reserve("album/job", remember) == root / "album/job-2"
+    assert outbox.reserve("album/job", remember, "album/job-2").name == "job-3", "somebody's own"
+    (root / "album/job-3").rmdir()
+    for _ in range(2):
+        assert outbox.reopen("album/job-3").is_dir(), "again after a kill"
+    assert remembered == [("album/job-2", False), ("album/job-3", False)]
     outbox.drop_empty("album/job-2")
-    assert not (outbox.root / "album").exists() and outbox.root.exists()
-    (outbox.root / "album").symlink_to(tmp_path)
+    assert [path.name for path in (root / "album").iterdir()] == ["job-3"]
+    outbox.drop_empty("album/job-3")
+    assert not (root / "album").exists() and root.exists()
+    (root / "album").symlink_to(tmp_path)
     with pytest.raises(OutputError, match="leads out of the outbox"):
-        reserve(outbox, "album/job")
-
-
-def test_a_folder_that_is_reserved_or_was_made_meanwhile_is_not_chosen(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "out", is_reserved=lambda place: place == "job")
-    remembered: list[str] = []
-    assert outbox.choose("job") == "job-2"
-    fill(outbox.root, "job-2/mine.txt")
-    assert outbox.reserve("job", remembered.append, "job-2") == outbox.root / "job-3"
-    assert remembered == ["job-3"]
-    (outbox.root / "job-3").rmdir()
-    assert outbox.reserve("job", remembered.append, "job-3") == outbox.root / "job-3"
-    (outbox.root / "job-3").rmdir()
-    assert outbox.reopen("job-3").is_dir() and remembered == ["job-3"]
+        outbox.reserve("album/job", remember)
 
 
 def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
@@ -82,7 +70,7 @@ def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -
         (outbox.staging("1") / "losses.csv").write_text(content)
         for _ in range(2):
             assert outbox.publish("1", folder, "losses.csv") == folder / "losses.csv"
-    assert tree(outbox.root) == {"job/losses.csv": "new"}
+    assert tree(outbox.root) == {"album/job/losses.csv": "new"}
     with pytest.raises(OutputError, match="No such file"):
         outbox.publish("1", folder, "never-staged.png")
     for path in ("../escaped", "/escaped", "a/../../escaped"):
@@ -107,18 +95,17 @@ def test_what_a_kill_left_is_swept_and_nothing_through_a_link(
 ) -> None:
     outbox.sweep()
     assert not outbox.root.exists()
-    kept = [".mine", ".staging/1/final.png", ".staging/trash/link"]
-    fill(outbox.root, *kept[:2], ".probe-12", ".staging/probe-12", ".staging/.1.tmp")
+    fill(outbox.root, ".mine", ".staging/1/final.png", ".staging/.0123456789abcdef.tmp")
     fill(outbox.root, ".staging/trash/left/final.png")
-    fill(tmp_path, "mine/photo.jpg")
-    (outbox.root / kept[2]).symlink_to(tmp_path / "mine")
+    fill(tmp_path, "mine/trash/photo.jpg")
+    (outbox.root / ".staging/trash/link").symlink_to(tmp_path / "mine")
     outbox.sweep()
     left = [path.relative_to(outbox.root).as_posix() for path in outbox.root.rglob("*")]
-    assert sorted(left) == [".mine", ".staging", ".staging/1", kept[1], ".staging/trash"]
+    assert sorted(left) == [".mine", ".staging", ".staging/1", ".staging/1/final.png"]
     (outbox.root / ".staging").rename(outbox.root / "elsewhere")
     (outbox.root / ".staging").symlink_to(tmp_path / "mine")
     outbox.sweep()
-    assert (tmp_path / "mine/photo.jpg").exists()
+    assert (tmp_path / "mine/trash/photo.jpg").exists()
 
 
 def test_all_files_are_synced_before_the_receipt_gets_its_name(
@@ -144,8 +131,7 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
         since = events.index(renamed) if renamed in events else 0
         assert ("sync", str(path.parent)) in events[since:before]
     written = [path for what, path in events if what == "sync"]
-    assert sum(path.endswith(".tmp") for path in written) == 4
-    assert sum(path.endswith("/.input") for path in written) == 2  # which are linked
+    assert sum(path.endswith(".tmp") for path in written) == 6
     assert events[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
     assert ("sync", str(folder / "inputs")) in events
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
@@ -156,7 +142,7 @@ def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> Non
     (tmp_path / "photo.jpg").chmod(0o600)
     outbox = Outbox(tmp_path / "out", Sharing(mode=0o664))
     outbox.probe()
-    folder = reserve(outbox, "album/job")
+    folder = reserve(outbox)
     fill(outbox.staging("1"), "stages/1.png")
     outbox.publish("1", folder, "stages/1.png")
     outbox.archive("1", folder, [tmp_path / "photo.jpg"])
