@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from random import random
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
@@ -55,7 +54,7 @@ class Commands:
         self.draining = False
         self.has_news = False
         """True after a request that changed what the status shows; the reader clears it."""
-        self.put_off = Pauses(Backoff(AGAIN_S, AGAIN_S, least=1.0), clock, random)
+        self.put_off = Pauses(Backoff(AGAIN_S, AGAIN_S), clock)
         """The ids of the requests that are tried again later."""
         self._busy: set[int] = set()
         """Ids of those that the mover works on, or that go with the next commit."""

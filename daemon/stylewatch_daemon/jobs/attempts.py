@@ -432,5 +432,5 @@ class Attempts:
 def _as_record(attempt: Attempt) -> dict[str, Any]:
     """Return an earlier attempt as the receipt has it."""
     ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
-    record = {"backend": attempt.backend, "device": attempt.device, "decided": {}, "ended": ended}
+    record = {"backend": attempt.backend, "device": attempt.device, "ended": ended}
     return {key: value for key, value in record.items() if value}

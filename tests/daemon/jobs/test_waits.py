@@ -32,7 +32,7 @@ class Queue:
         inboxes = [make_inbox(root / name, root, weight=by) for name, by in weights.items()]
         settings = make_settings(inboxes, root / "state")
         state = StateDir(root / "state")
-        self.jobs = Jobs(state, ledger, Reporter(), settings, self.clock, lambda: 1.0)
+        self.jobs = Jobs(state, ledger, Reporter(), settings, self.clock)
 
     def add(self, job_id: str, inbox: str = "in", outbox: str = "out", **more: Any) -> Job:
         """Queue a job."""
@@ -109,7 +109,7 @@ OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
 
 
 def full(queue: Queue, folder: str) -> FullError:
-    return FullError("the disk is full", queue.root / folder, 900 << 20, RESERVE)
+    return FullError("the disk is full", queue.root / folder, RESERVE)
 
 
 @pytest.mark.parametrize(
