@@ -13,7 +13,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, End, Job, State
+from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE, RETRY
@@ -99,11 +99,6 @@ def test_a_job_that_crashed_waits_longer_each_time_and_the_others_run(queue: Que
         queue.ledger.put(first)
 
 
-def test_a_canceled_job_whose_worker_is_lost_waits_for_nothing(queue: Queue) -> None:
-    queue.jobs.lost(replace(queue.add("1"), asked=End.CANCELED), Cause.WORKER, "it died", "", None)
-    assert queue.jobs.waits.soonest() is None
-
-
 OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
 """Jobs that have other needs, another outbox, or both."""
 
@@ -145,21 +140,6 @@ def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
     assert queue.run(5) == runs
     queue.clock.now += 2 * PAUSE.most
     assert {*runs, *queue.run(5)} == {job.id, *OTHERS}
-
-
-def test_waits_become_longer_until_something_gets_past_the_obstacle(queue: Queue) -> None:
-    job, waits = queue.add("1", needs="gpu"), queue.jobs.waits
-    for seconds in (5, 10, 20, 40, 60, 60, 0, 5, 10):
-        if not seconds:
-            waits.passed(job, "gpu")
-            assert not {"gpu", "1"} & waits.held(retry=False)
-            continue
-        for number in range(2):  # of two jobs at once
-            queue.jobs.block(replace(job, id=f"{queue.clock.now} {number}"), NO_DEVICE)
-        queue.clock.now += seconds - 1
-        assert "gpu" in waits.held()
-        queue.clock.now += 1
-        assert "gpu" not in waits.held()
 
 
 def test_of_many_jobs_that_wait_for_one_obstacle_a_single_one_tries_at_a_time(
