@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
-from tests.daemon.world import Ending, FakeExecutor, changed_settings, make_inbox, run_jobs, scan
+from tests.daemon.world import Ending, FakeExecutor, changed_settings, run_jobs, scan
 
 from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
 from stylewatch_daemon.files import disks
@@ -108,25 +108,6 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> No
     assert (second.batch, second.out_of_memory, second.memory) == (3, "smaller", 5)
     record = {"backend": "fake", "device": "cpu", "ended": "bug: it broke"}
     assert (first.attempts, second.attempts) == ((), (record,))
-
-
-def test_a_folder_that_another_job_or_somebody_else_makes_meanwhile_is_left_to_them(
-    world: JobsWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_attempt = LedgerWriter.put_attempt
-
-    def put(*args: Any) -> None:
-        put_attempt(*args)
-        fill(world.outbox, "a/mine.txt")
-
-    monkeypatch.setattr(LedgerWriter, "put_attempt", put)
-    inboxes = [make_inbox(tmp_path / name, world.outbox) for name in ("in", "in2")]
-    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
-    world.executor.at_once = 2
-    fill(tmp_path / "in2", "a/content.jpg", "a/style.jpg")
-    run_jobs(world.started("a"))
-    assert {name for name in world.published if name.startswith("a/")} == {"a/mine.txt"}
-    assert {"a-2/receipt.json", "a-3/receipt.json"} < world.published.keys()
 
 
 def test_a_job_keeps_its_folder_though_it_is_removed_or_its_name_changes(world: JobsWorld) -> None:
@@ -297,29 +278,25 @@ def test_a_job_that_is_to_finish_stops_early_even_in_a_later_attempt(world: Jobs
     assert len(world.record.of("done")) == 1
 
 
-@pytest.mark.parametrize("ending", [None, Lost("it died")])
-def test_a_worker_that_stops_or_dies_while_the_daemon_stops_is_no_fault_of_the_job(
-    ending: Ending, world: JobsWorld
+@pytest.mark.parametrize("ends", ["it stops", "it dies", "the daemon leaves at once"])
+def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
+    ends: str, world: JobsWorld
 ) -> None:
-    world.executor.endings = [ending]
+    world.executor.endings = [Lost("it died") if ends == "it dies" else None]
     loop = world.started("a")
-    when(world, "staged" if ending is None else "progress", loop.wakeup.stop)
+    when(world, "staged" if ends == "it stops" else "progress", loop.wakeup.stop)
     while not loop.wakeup.stopping:
         step(loop)
-    loop.stop()
-    assert (world.record.of("stopped"), world.record.of("failed")) == ([("a", 1, "step")], [])
+    if ends == "the daemon leaves at once":
+        loop.attempts.leave()
+    else:
+        loop.stop()
+        assert world.record.of("stopped") == [("a", 1, "step")]
     job = world.job("a")
     assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
+    assert (attempts_of(world)[-1].how, world.record.of("failed")) == ("daemon", [])
     world.run()
-    assert (world.executor.started_at, world.published) == ([0, 1], done("a"))
-
-
-def test_a_daemon_that_leaves_at_once_enters_no_crash(world: JobsWorld) -> None:
-    loop = world.queued("a")
-    step(loop)
-    loop.attempts.leave()
-    job = world.job("a")
-    assert (job.state, job.interruptions, attempts_of(world)[-1].how) == ("queued", 0, "daemon")
+    assert world.published == done("a")
 
 
 def test_a_worker_that_is_done_without_a_receipt_met_a_bug(world: JobsWorld) -> None:
