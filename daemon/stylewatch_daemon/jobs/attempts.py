@@ -130,16 +130,13 @@ class Attempts:
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             number -= 1  # an obstacle may last for days
-        live, attempt = (
-            self._jobs.known(job.id),
-            Attempt(now(), 0, settings.backend, "", os.getpid()),
-        )
+        live = self._jobs.known(job.id)
         live.reason = ""
         live.worker = Worker(
             settings,
             outbox,
             place,
-            attempt,
+            Attempt(now(), backend=settings.backend, pid=os.getpid()),
             number,
             is_new=job.place is None,
             files=AttemptFiles(outbox, job.id),
