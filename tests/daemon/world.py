@@ -82,7 +82,7 @@ def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSetting
     return settings.model_copy(update=values)
 
 
-Ending = Refused | Failed | Lost | None
+Ending = Done | Refused | Failed | Lost | None
 
 
 def do_nothing() -> None:
@@ -102,8 +102,6 @@ class FakeExecutor:
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
     at_once: int = 1
-    many: bool = False
-    """True if it can run batches."""
     device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     submitted: list[list[str]] = field(default_factory=list)
@@ -155,7 +153,7 @@ class FakeExecutor:
         together = next(len(batch) for batch in self.submitted if self.going.keys() & batch)
         yield Started(
             *("fake", self.device, ((4, 4),), (2,)),
-            step=first, paints_many=self.many, together=together,
+            step=first, together=together,
         )  # fmt: skip
         if first:  # left by an earlier attempt
             yield stage(order, "stages/1.png", 1, write=False)
@@ -283,9 +281,7 @@ class DaemonWorld:
         self.close()
         self.state.make()
         self._ledger = ledger = LedgerWriter.open(self.state.ledger)
-        jobs = Jobs(
-            self.state, ledger, reporter or Reporter(), self.settings, self.clock, lambda: 1
-        )
+        jobs = Jobs(self.state, ledger, reporter or Reporter(), self.settings, self.clock)
         wakeup = Wakeup()
         self.inspector = FakeInspector(self.inspector.says, wake=wakeup.wake)
         return assemble(

@@ -3,7 +3,6 @@
 SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
 """
 
-import random
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -157,7 +156,7 @@ def _running(
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
         reporters, clock = Reporters(reporter, metrics), time.monotonic
-        jobs = Jobs(state, ledger, reporters, settings, clock, random.random)
+        jobs = Jobs(state, ledger, reporters, settings, clock)
         loop = assemble(jobs, executor, inspector, mover, wakeup, clock, metrics.plain)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:

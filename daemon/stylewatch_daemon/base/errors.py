@@ -62,11 +62,11 @@ class OutputError(DaemonError, OSError):
 
 
 class FullError(OutputError):
-    """The disk of `folder` is full: `wanted` bytes have to be free, a `reserve` among them."""
+    """The disk of `folder` is full; `reserve` is what `limits.free_bytes` keeps of it."""
 
-    def __init__(self, message: str, folder: Path, wanted: int, reserve: int) -> None:
+    def __init__(self, message: str, folder: Path, reserve: int) -> None:
         super().__init__(message)
-        self.folder, self.wanted, self.reserve = folder, wanted, reserve
+        self.folder, self.reserve = folder, reserve
 
 
 class DamagedError(OutputError):

@@ -228,12 +228,6 @@ class Job:
         """Number of frames of a content that is a clip; 1 for a picture, or if unknown yet."""
         return max((file.frames for file in self.inputs), default=1)
 
-    @property
-    def content_size(self) -> tuple[int, int] | None:
-        """Size of the content in pixels, (width, height); None if unknown, or without content."""
-        sizes = (file.pixels for file in self.inputs if file.role == "content")
-        return next(sizes, None)
-
 
 def seen(state: State, end: End | None = None) -> str:
     """Return a state as people see it: waiting, running, or how the job ended."""
@@ -311,8 +305,6 @@ class Started:
     warnings: tuple[str, ...] = ()
     accelerators: tuple[str, ...] = ()
     """All devices but the CPU that the backend can use there, best first."""
-    paints_many: bool = False
-    """True if the backend can run several jobs at once on this device."""
     together: int = 1
     """Number of jobs in its batch."""
     too_many: int = 0

@@ -107,15 +107,10 @@ class Backoff:
 
 
 class Pauses:
-    """Names that wait for their next try; `clock` is monotonic, in seconds.
+    """Names that wait for their next try, the longest time; `clock` is monotonic, in seconds."""
 
-    `chance` returns random numbers in 0..1.
-    """
-
-    def __init__(
-        self, backoff: Backoff, clock: Callable[[], float], chance: Callable[[], float]
-    ) -> None:
-        self._backoff, self._clock, self._chance = backoff, clock, chance
+    def __init__(self, backoff: Backoff, clock: Callable[[], float]) -> None:
+        self._backoff, self._clock = backoff, clock
         self._waits: dict[str, tuple[int, float]] = {}
         """By name: how often it failed, and until when it waits."""
 
@@ -126,7 +121,7 @@ class Pauses:
         """
         failures, until = self._waits.get(name, (0, 0.0))
         if until <= (now := self._clock()):
-            delay = times * self._backoff.seconds(failures + 1, self._chance())
+            delay = times * self._backoff.seconds(failures + 1, 1.0)
             self._waits[name] = failures + 1, now + delay
 
     def release(self) -> None:

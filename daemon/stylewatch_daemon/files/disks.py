@@ -113,7 +113,6 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
                 f"are needed beside the {amount(reserve)} that limits.free_bytes keeps: "
                 f"{amount(lacking)} more must be free",
                 folder,
-                bytes_ + reserve,
                 reserve,
             )
 

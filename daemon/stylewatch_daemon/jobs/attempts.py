@@ -130,16 +130,13 @@ class Attempts:
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             number -= 1  # an obstacle may last for days
-        live, attempt = (
-            self._jobs.known(job.id),
-            Attempt(now(), 0, settings.backend, "", os.getpid()),
-        )
+        live = self._jobs.known(job.id)
         live.reason = ""
         live.worker = Worker(
             settings,
             outbox,
             place,
-            attempt,
+            Attempt(now(), backend=settings.backend, pid=os.getpid()),
             number,
             is_new=job.place is None,
             files=AttemptFiles(outbox, job.id),
@@ -432,5 +429,5 @@ class Attempts:
 def _as_record(attempt: Attempt) -> dict[str, Any]:
     """Return an earlier attempt as the receipt has it."""
     ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
-    record = {"backend": attempt.backend, "device": attempt.device, "decided": {}, "ended": ended}
+    record = {"backend": attempt.backend, "device": attempt.device, "ended": ended}
     return {key: value for key, value in record.items() if value}

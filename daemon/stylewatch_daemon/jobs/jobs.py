@@ -57,7 +57,6 @@ class Jobs:
         reporter: Reporter,
         settings: ServiceSettings,
         clock: Callable[[], float],
-        chance: Callable[[], float],
     ) -> None:
         self.state, self.ledger, self.reporter = state, ledger, reporter
         self.settings = settings
@@ -65,7 +64,7 @@ class Jobs:
         self.live: dict[str, Live] = {}
         """What is known of the jobs that are claimed, run, end, or wait for an obstacle."""
         self.handlers: dict[Effect, Handler] = {}
-        self.waits = Waits(clock, chance, self.mount_guard, state.probe)
+        self.waits = Waits(clock, self.mount_guard, state.probe)
         self.trouble = ""
         """Why the ledger cannot be written; empty if it can."""
         self.changes = 0

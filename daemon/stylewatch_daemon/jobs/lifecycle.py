@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from stylewatch_daemon.base.model import Cause, End, Input, Job, Picture, State, now
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Picture, State, now
 
 
 class Effect(StrEnum):
@@ -164,52 +164,42 @@ class Next(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What an event makes of a job; `becomes` and `effects` describe it for readers.
-
-    A test compares them with what `apply` returns.
-    """
-
-    apply: Callable[[Job, Any, int], Next]
-    becomes: str
-    effects: tuple[Effect, ...] = ()
+Rule = Callable[[Job, Any, int], Next]
+"""Returns what an event makes of a job; up to so many attempts in a row may go wrong."""
 
 
 def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
+    """Let a job end; one that is to be canceled ends so, unless its picture is complete."""
+    if end not in PICTURES and _is_canceled(job):
+        end, cause, reason = End.CANCELED, None, "canceled"
     ending = replace(job, state=State.ENDING, end=end, cause=cause, reason=reason)
     return Next(ending, (Effect.PUBLISH_END,))
 
 
-def _canceled(job: Job) -> bool:
+def _queue(job: Job, **changes: Any) -> Next:
+    """Let a job wait for its turn, unless it is to be canceled."""
+    if _is_canceled(job):
+        return _end(job, End.CANCELED)
+    return Next(replace(job, state=State.QUEUED, **changes))
+
+
+def _is_canceled(job: Job) -> bool:
     return job.asked is End.CANCELED
 
 
-def _cancel(job: Job) -> Next:
-    return _end(job, End.CANCELED, reason="canceled")
-
-
 def _moved(job: Job, event: Moved, limit: int) -> Next:
-    if _canceled(job):
-        following = _cancel(job)
-    elif event.problem:
-        following = _end(job, End.REFUSED, Cause.PICTURE, event.problem)
-    else:
-        return Next(job, (Effect.INSPECT,))
-    return _with_originals(following)
+    if event.problem or _is_canceled(job):
+        return _with_originals(_end(job, End.REFUSED, Cause.PICTURE, event.problem))
+    return Next(job, (Effect.INSPECT,))
 
 
 def _inspected(job: Job, event: Inspected, limit: int) -> Next:
     seen = {picture.name: picture for picture in event.pictures}
     inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
     job = replace(job, inputs=inputs, priority=event.priority, needs=event.needs)
-    if _canceled(job):
-        following = _cancel(job)
-    elif event.problem:
-        following = _end(job, End.REFUSED, event.cause, event.problem)
-    else:
-        following = Next(replace(job, state=State.QUEUED, cause=None, reason=""))
-    return _with_originals(following)
+    if event.problem:
+        return _with_originals(_end(job, End.REFUSED, event.cause, event.problem))
+    return _with_originals(_queue(job, cause=None, reason=""))
 
 
 def _with_originals(following: Next) -> Next:
@@ -231,15 +221,8 @@ def _changed(job: Job, event: OriginalsChanged, limit: int) -> Next:
 
 
 def _chosen(job: Job, event: Chosen, limit: int) -> Next:
-    running = replace(
-        job,
-        state=State.RUNNING,
-        cause=None,
-        reason="",
-        place=event.place,
-        settings=event.settings,
-    )
-    return Next(running, (Effect.ORDER,))
+    job = replace(job, state=State.RUNNING, cause=None, reason="")
+    return Next(replace(job, place=event.place, settings=event.settings), (Effect.ORDER,))
 
 
 def _staged(job: Job, event: Staged, limit: int) -> Next:
@@ -256,53 +239,45 @@ def _finished(job: Job, event: Finished, limit: int) -> Next:
 
 
 def _unusable(job: Job, event: Unusable, limit: int) -> Next:
-    if _canceled(job):
-        return _cancel(job)
     return _end(job, End.REFUSED, event.cause, event.reason)
 
 
 def _stopped(job: Job, event: Stopped, limit: int) -> Next:
-    if _canceled(job):
-        return _cancel(job)
-    return Next(replace(job, state=State.QUEUED, interruptions=0))
+    return _queue(job, interruptions=0)
+
+
+def _waits(job: Job, event: Blocked, limit: int) -> Next:
+    return Next(replace(job, cause=event.cause, reason=event.reason))
 
 
 def _blocked(job: Job, event: Blocked, limit: int) -> Next:
-    if job.state is State.RUNNING and _canceled(job):
-        return _cancel(job)
-    state = State.QUEUED if job.state is State.RUNNING else job.state
-    return Next(replace(job, state=state, cause=event.cause, reason=event.reason))
+    return _queue(job, cause=event.cause, reason=event.reason)
 
 
 def _end_blocked(job: Job, event: Blocked, limit: int) -> Next:
-    if _canceled(job) and job.end is not End.CANCELED:
-        return _cancel(job)  # its disk, with all it made, is gone
+    if _is_canceled(job) and job.end is not End.CANCELED:
+        return _end(job, End.CANCELED)  # its disk, with all it made, is gone
     return Next(job)
 
 
 def _lost(job: Job, event: Lost, limit: int) -> Next:
-    if _canceled(job):
-        return _cancel(job)
-    faults = job.faults + 1
-    job = replace(job, state=State.QUEUED, faults=faults, interruptions=0)
-    if faults >= limit:
-        times = f"tried {faults} times, the last time: " if faults > 1 else ""
+    job = replace(job, faults=job.faults + 1, interruptions=0)
+    if job.faults >= limit:
+        times = f"tried {job.faults} times, the last time: " if job.faults > 1 else ""
         return _end(job, End.FAILED, event.cause, f"{times}{event.reason}")
-    return Next(replace(job, cause=event.cause, reason=event.reason))
+    return _queue(job, cause=event.cause, reason=event.reason)
 
 
 def _asked(job: Job, event: Asked, limit: int) -> Next:
-    if not _canceled(job):
+    if not _is_canceled(job):
         job = replace(job, asked=event.end)
-    if job.state is State.QUEUED and _canceled(job):
-        return _cancel(job)
+    if job.state is State.QUEUED:
+        return _queue(job)
     return Next(job, (Effect.ASK_WORKER,) if job.state is State.RUNNING else ())
 
 
 def _broke(job: Job, event: Broke, limit: int) -> Next:
     following = _end(job, End.FAILED, event.cause, event.reason)
-    if _canceled(job):
-        following = _cancel(job)
     if job.state is State.CLAIMED:
         return _with_originals(following)
     dropped = (Effect.DROP_WORKER,) if job.state is State.RUNNING else ()
@@ -324,17 +299,14 @@ def _end_placed(job: Job, event: Placed, limit: int) -> Next:
 
 
 def _published(job: Job, event: Published, limit: int) -> Next:
-    ended = replace(job, state=State.ENDED, finished=now())
-    return Next(ended, _DISCARD)
+    return Next(replace(job, state=State.ENDED, finished=now()), _DISCARD)
 
 
 def _interrupted(job: Job, event: Restarted, limit: int) -> Next:
-    if _canceled(job):
-        return _cancel(job)
-    return Next(replace(job, state=State.QUEUED, interruptions=job.interruptions + 1))
+    return _queue(job, interruptions=job.interruptions + 1)
 
 
-def _same(*effects: Effect) -> Callable[[Job, Any, int], Next]:
+def _same(*effects: Effect) -> Rule:
     return lambda job, event, limit: Next(job, effects)
 
 
@@ -343,54 +315,45 @@ def _gone(job: Job, event: object, limit: int) -> Next:
 
 
 _DISCARD = (Effect.REMOVE_ORIGINALS, Effect.DISCARD)
-_REFUSE = (Effect.REMOVE_ORIGINALS, Effect.PUBLISH_END)
-_PUBLISH = (Effect.PUBLISH_END,)
 
 TABLE: Mapping[tuple[State, type], Rule] = {
-    (State.CLAIMED, Moved): Rule(
-        _moved,
-        "claimed; ending (refused, canceled)",
-        (Effect.INSPECT, *_REFUSE),
-    ),
-    (State.CLAIMED, PutBack): Rule(_gone, "no job"),
-    (State.CLAIMED, Inspected): Rule(_inspected, "queued; ending (refused, canceled)", _REFUSE),
-    (State.CLAIMED, Asked): Rule(_asked, "claimed"),
-    (State.CLAIMED, Blocked): Rule(_blocked, "claimed"),
-    (State.CLAIMED, Broke): Rule(_broke, "ending (failed, canceled)", _REFUSE),
-    (State.CLAIMED, Restarted): Rule(_same(Effect.MOVE), "claimed", (Effect.MOVE,)),
-    (State.QUEUED, OriginalsChanged): Rule(_changed, "queued"),
-    (State.QUEUED, Chosen): Rule(_chosen, "running", (Effect.ORDER,)),
-    (State.QUEUED, Unusable): Rule(_unusable, "ending (refused)", _PUBLISH),
-    (State.QUEUED, Blocked): Rule(_blocked, "queued"),
-    (State.QUEUED, Asked): Rule(_asked, "queued; ending (canceled)", _PUBLISH),
-    (State.QUEUED, Broke): Rule(_broke, "ending (failed)", _PUBLISH),
-    (State.QUEUED, Restarted): Rule(_same(), "queued"),
-    (State.RUNNING, OriginalsChanged): Rule(_changed, "running"),
-    (State.RUNNING, Placed): Rule(_placed, "running"),
-    (State.RUNNING, Staged): Rule(_staged, "running", (Effect.PUBLISH_STAGE,)),
-    (State.RUNNING, Asked): Rule(_asked, "running", (Effect.ASK_WORKER,)),
-    (State.RUNNING, Finished): Rule(_finished, "ending (done, stopped early)", _PUBLISH),
-    (State.RUNNING, Unusable): Rule(_unusable, "ending (refused, canceled)", _PUBLISH),
-    (State.RUNNING, Stopped): Rule(_stopped, "queued; ending (canceled)", _PUBLISH),
-    (State.RUNNING, Blocked): Rule(_blocked, "queued; ending (canceled)", _PUBLISH),
-    (State.RUNNING, Lost): Rule(_lost, "queued; ending (failed, canceled)", _PUBLISH),
-    (State.RUNNING, Broke): Rule(
-        _broke, "ending (failed, canceled)", (Effect.DROP_WORKER, *_PUBLISH)
-    ),
-    (State.RUNNING, Restarted): Rule(_interrupted, "queued; ending (canceled)", _PUBLISH),
-    (State.ENDING, OriginalsChanged): Rule(_changed, "ending"),
-    (State.ENDING, Asked): Rule(_asked, "ending"),
-    (State.ENDING, Blocked): Rule(_end_blocked, "ending; ending (canceled)", _PUBLISH),
-    (State.ENDING, Broke): Rule(_end_broke, "ending; ending (failed, canceled)", _PUBLISH),
-    (State.ENDING, Placed): Rule(_end_placed, "ending", _PUBLISH),
-    (State.ENDING, Published): Rule(_published, "ended", _DISCARD),
-    (State.ENDING, Restarted): Rule(_same(Effect.PUBLISH_END), "ending", _PUBLISH),
-    (State.ENDED, OriginalsChanged): Rule(_changed, "ended"),
-    (State.ENDED, Deleted): Rule(_gone, "no job"),
-    (State.ENDED, Restarted): Rule(_same(*_DISCARD), "ended", _DISCARD),
+    (State.CLAIMED, Moved): _moved,
+    (State.CLAIMED, PutBack): _gone,
+    (State.CLAIMED, Inspected): _inspected,
+    (State.CLAIMED, Asked): _asked,
+    (State.CLAIMED, Blocked): _waits,
+    (State.CLAIMED, Broke): _broke,
+    (State.CLAIMED, Restarted): _same(Effect.MOVE),
+    (State.QUEUED, OriginalsChanged): _changed,
+    (State.QUEUED, Chosen): _chosen,
+    (State.QUEUED, Unusable): _unusable,
+    (State.QUEUED, Blocked): _waits,
+    (State.QUEUED, Asked): _asked,
+    (State.QUEUED, Broke): _broke,
+    (State.RUNNING, OriginalsChanged): _changed,
+    (State.RUNNING, Placed): _placed,
+    (State.RUNNING, Staged): _staged,
+    (State.RUNNING, Asked): _asked,
+    (State.RUNNING, Finished): _finished,
+    (State.RUNNING, Unusable): _unusable,
+    (State.RUNNING, Stopped): _stopped,
+    (State.RUNNING, Blocked): _blocked,
+    (State.RUNNING, Lost): _lost,
+    (State.RUNNING, Broke): _broke,
+    (State.RUNNING, Restarted): _interrupted,
+    (State.ENDING, OriginalsChanged): _changed,
+    (State.ENDING, Asked): _asked,
+    (State.ENDING, Blocked): _end_blocked,
+    (State.ENDING, Broke): _end_broke,
+    (State.ENDING, Placed): _end_placed,
+    (State.ENDING, Published): _published,
+    (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
+    (State.ENDED, OriginalsChanged): _changed,
+    (State.ENDED, Deleted): _gone,
+    (State.ENDED, Restarted): _same(*_DISCARD),
 }
-"""Every event that can happen in each state. An event that is not here is too late: nothing
-follows from it."""
+"""Every event that can happen in each state; docs/architecture.md has it with what follows. An
+event that is not here is too late: nothing follows from it."""
 
 
 def advance(job: Job | None, event: object, limit: int = 3) -> Next:
@@ -398,4 +361,4 @@ def advance(job: Job | None, event: object, limit: int = 3) -> Next:
     if job is None:
         return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
-    return Next(job) if rule is None else rule.apply(job, event, limit)
+    return Next(job) if rule is None else rule(job, event, limit)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon.base.model import Attempt, Pair
+from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.ledger.claim import Claim
@@ -55,8 +55,6 @@ class Live:
     """What is known of one job while the daemon runs, beside its row in the ledger."""
 
     claim: Claim | None = None
-    pair: Pair | None = None
-    """The pair in the inbox that it is made of, until that is moved."""
     worker: Worker | None = None
     """The attempt, while the job runs."""
     is_busy: bool = False
@@ -69,7 +67,5 @@ class Live:
     """Why it waits, for people; empty if it does not."""
     again: Effect | None = None
     """The effect that is repeated once it waits no more."""
-    is_final: bool = False
-    """True if its incomplete pictures are not waited for any more."""
     folder: Path | None = None
     """Where its end was published, for people."""

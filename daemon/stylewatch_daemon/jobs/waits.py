@@ -9,13 +9,12 @@ from stylewatch_daemon.base.model import Cause, Job
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.ledger.schema import sql_value
 from stylewatch_daemon.outbox.publish import Outbox
 
 RETRY = Backoff(first=1.0, most=60.0)
 """After a crash of a job."""
 
-PAUSE = Backoff(first=5.0, most=60.0, least=0.5)
+PAUSE = Backoff(first=5.0, most=60.0)
 """For everything that depends on an obstacle outside the daemon."""
 
 MACHINE = "machine"
@@ -28,19 +27,17 @@ LEEWAY = 1 << 20
 class Waits:
     """What has to wait, by keys: an outbox, the needs of a job, MACHINE, or the id of a job.
 
-    `clock` is monotonic, in seconds; `chance` returns random numbers in 0..1. `probe` raises
-    OSError if the state folder cannot be written.
+    `clock` is monotonic, in seconds. `probe` raises OSError if the state folder cannot be written.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
-        chance: Callable[[], float],
         mount_guard: MountGuard,
         probe: Callable[[], object],
     ) -> None:
-        self.crashed = Pauses(RETRY, clock, chance)
-        self.blocked = Pauses(PAUSE, clock, chance)
+        self.crashed = Pauses(RETRY, clock)
+        self.blocked = Pauses(PAUSE, clock)
         self._mount_guard, self._probe = mount_guard, probe
 
     def held(self, retry: bool = True) -> frozenset[str]:
@@ -71,25 +68,24 @@ class Waits:
 
     def passed(self, job: Job, *more: str) -> None:
         """Note that `job` got past the obstacles of its outbox, its own, and `more`."""
-        for key in (job.id, str(sql_value(job.outbox)), *more):
+        for key in (job.id, job.outbox, *more):
             self.crashed.forget(key)
             self.blocked.forget(key)
 
     def _key(self, job: Job, error: Exception) -> str:
         """Return the key of what has to wait because `job` met `error`."""
-        outbox, folder = str(sql_value(job.outbox)), Path(job.outbox)
-        cause = cause_of(error)
+        folder, cause = Path(job.outbox), cause_of(error)
         if cause is not Cause.DISK:
             return job.needs if cause is Cause.DEVICE else MACHINE
         if isinstance(error, FullError):
             if disks.free(error.folder) >= error.reserve + LEEWAY:
                 return job.id  # it has room for smaller ones
-            return outbox if error.folder == folder else MACHINE
+            return job.outbox if error.folder == folder else MACHINE
         try:
             self._mount_guard.check(folder)
             Outbox(folder).probe()
         except OSError:
-            return outbox
+            return job.outbox
         try:
             self._probe()
         except OSError:
@@ -113,7 +109,7 @@ class FairTurns:
     """
 
     def __init__(self, weights: dict[str, float]) -> None:
-        self._weights = {str(sql_value(inbox)): weight for inbox, weight in weights.items()}
+        self._weights = weights
         self._positions: dict[str, float] = {}
         self._level = 0.0
 

@@ -20,7 +20,7 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
-from stylewatch_plugins.contract import Estimate, PaintsMany, Stage, Step, Wish
+from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
 from stylewatch_plugins.errors import error_kind
 
 CHECKPOINT_EVERY = 60.0
@@ -191,7 +191,6 @@ class JobRun:
             step=recorder.step,
             warnings=recorder.warnings,
             accelerators=tuple(device.name for device in backend.devices() if device.name != "cpu"),
-            paints_many=isinstance(backend, PaintsMany),
             together=recorder.together,
         )
 

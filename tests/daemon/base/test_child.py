@@ -105,27 +105,22 @@ def test_a_child_exits_when_its_parent_is_killed() -> None:
     await_end(pid)
 
 
-def test_an_isolated_child_is_killed_with_what_it_started(tmp_path: Path) -> None:
+def test_an_isolated_child_is_killed_with_what_it_started_which_keeps_no_connection_open(
+    tmp_path: Path,
+) -> None:
     with (tmp_path / "output").open("w+b") as output:
         child = start("with_grandchild", isolated=True, output=output)
         pid = int(child.receive(Staged).path)
+        child.receive(Staged)
         assert os.getsid(child.pid) == child.pid
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(EOFError):
+            child.receive(Staged, timeout=60)
         child.kill()
     assert (tmp_path / "output").read_text() == f"noise {pid}\n"
     await_end(pid)
     with pytest.raises(OSError):
         child.send("x")
-
-
-def test_a_grandchild_does_not_keep_the_connection_open() -> None:
-    child = start("with_grandchild")
-    pid = int(child.receive(Staged).path)
-    child.receive(Staged)
-    os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(EOFError):
-        child.receive(Staged, timeout=60)
-    child.kill()
-    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(

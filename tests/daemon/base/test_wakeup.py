@@ -69,7 +69,7 @@ def test_a_delay_doubles_up_to_its_maximum_and_chance_shortens_it(
 
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     now = 0.0
-    pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now, lambda: 1.0)
+    pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now)
     for _ in range(3):
         pauses.begin("a")  # no longer while it waits
     assert pauses.held() == {"a"} and pauses.soonest() == 2.0

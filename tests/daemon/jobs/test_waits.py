@@ -13,10 +13,10 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, End, Job, State
+from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE, RETRY
+from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -32,7 +32,7 @@ class Queue:
         inboxes = [make_inbox(root / name, root, weight=by) for name, by in weights.items()]
         settings = make_settings(inboxes, root / "state")
         state = StateDir(root / "state")
-        self.jobs = Jobs(state, ledger, Reporter(), settings, self.clock, lambda: 1.0)
+        self.jobs = Jobs(state, ledger, Reporter(), settings, self.clock)
 
     def add(self, job_id: str, inbox: str = "in", outbox: str = "out", **more: Any) -> Job:
         """Queue a job."""
@@ -87,29 +87,12 @@ def test_an_inbox_that_was_empty_is_owed_nothing(queue: Queue) -> None:
 # -- obstacles
 
 
-def test_a_job_that_crashed_waits_longer_each_time_and_the_others_run(queue: Queue) -> None:
-    first = queue.add("1")
-    queue.add("2")
-    for wait in (RETRY.first, 2 * RETRY.first, 4 * RETRY.first):
-        queue.jobs.lost(first, Cause.WORKER, "it died", "", None)
-        assert queue.jobs.waits.soonest() == wait
-        assert queue.run(2) in (["2"], [])
-        queue.clock.now += wait
-        assert queue.run(2) == ["1"]
-        queue.ledger.put(first)
-
-
-def test_a_canceled_job_whose_worker_is_lost_waits_for_nothing(queue: Queue) -> None:
-    queue.jobs.lost(replace(queue.add("1"), asked=End.CANCELED), Cause.WORKER, "it died", "", None)
-    assert queue.jobs.waits.soonest() is None
-
-
 OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
 """Jobs that have other needs, another outbox, or both."""
 
 
 def full(queue: Queue, folder: str) -> FullError:
-    return FullError("the disk is full", queue.root / folder, 900 << 20, RESERVE)
+    return FullError("the disk is full", queue.root / folder, RESERVE)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +104,7 @@ def full(queue: Queue, folder: str) -> FullError:
         (OSError(errno.EIO, "odd"), 1 << 40, OTHERS),
         (OutputError("outbox"), 1 << 40, ["needs, outbox", "outbox"]),
         (OutputError("state"), 1 << 40, []),
+        ("a crash", 1 << 40, OTHERS),
         ("out", RESERVE + LEEWAY, OTHERS),
         ("out", RESERVE + LEEWAY - 1, ["needs, outbox", "outbox"]),
         ("state", RESERVE, []),
@@ -141,25 +125,13 @@ def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
             outbox="out2" if "outbox" in other else "out",
             needs="cpu" if "needs" in other else "gpu",
         )
-    queue.jobs.block(job, full(queue, obstacle) if isinstance(obstacle, str) else obstacle)
+    if obstacle == "a crash":
+        queue.jobs.lost(job, Cause.WORKER, "it died", "", None)
+    else:
+        queue.jobs.block(job, full(queue, obstacle) if isinstance(obstacle, str) else obstacle)
     assert queue.run(5) == runs
     queue.clock.now += 2 * PAUSE.most
     assert {*runs, *queue.run(5)} == {job.id, *OTHERS}
-
-
-def test_waits_become_longer_until_something_gets_past_the_obstacle(queue: Queue) -> None:
-    job, waits = queue.add("1", needs="gpu"), queue.jobs.waits
-    for seconds in (5, 10, 20, 40, 60, 60, 0, 5, 10):
-        if not seconds:
-            waits.passed(job, "gpu")
-            assert not {"gpu", "1"} & waits.held(retry=False)
-            continue
-        for number in range(2):  # of two jobs at once
-            queue.jobs.block(replace(job, id=f"{queue.clock.now} {number}"), NO_DEVICE)
-        queue.clock.now += seconds - 1
-        assert "gpu" in waits.held()
-        queue.clock.now += 1
-        assert "gpu" not in waits.held()
 
 
 def test_of_many_jobs_that_wait_for_one_obstacle_a_single_one_tries_at_a_time(
@@ -189,13 +161,4 @@ def test_a_job_that_keeps_failing_does_not_block_the_others(queue: Queue) -> Non
     queue.jobs.block(bad, NO_DEVICE)
     assert queue.run(2) == ["3"], "it is the trouble of that job alone"
     queue.clock.now += 2 * PAUSE.first
-    assert queue.run(2) == ["1"]
-
-
-def test_without_retries_what_had_to_wait_waits_on_and_what_crashed_does_not(queue: Queue) -> None:
-    blocked, crashed = queue.add("1", needs="gpu"), queue.add("2")
-    queue.jobs.block(blocked, NO_DEVICE)
-    queue.jobs.lost(crashed, Cause.BUG, "it broke", "", None)
-    queue.clock.now += 2 * PAUSE.most
-    assert queue.run(2, retry=False) == ["2"]
     assert queue.run(2) == ["1"]

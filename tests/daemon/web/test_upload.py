@@ -121,7 +121,7 @@ def test_a_full_disk_or_too_many_uploads_are_refused(
 ) -> None:
     def refuse(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
         if any(folder == full and size > len(b"contentstyle") for folder, size in needs):
-            raise FullError("it is full", full, 1, 0)
+            raise FullError("it is full", full, 0)
 
     with monkeypatch.context() as patch:
         patch.setattr(disks, "free", lambda folder: 256_000_000)

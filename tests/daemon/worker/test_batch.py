@@ -79,7 +79,6 @@ def alone(given: Order) -> dict[str, Any]:
 def test_each_leaves_the_same_files_as_alone(orders: list[Order]) -> None:
     for given, events in zip(orders, together(orders), strict=True):
         assert starts(events) == [(3, 0)]
-        assert isinstance(events[0], Started) and events[0].paints_many
         assert receipt(given)["attempts"][-1]["decided"]["batch"] == 3
         assert left_by(given) == alone(given)
 
