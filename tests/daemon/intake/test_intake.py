@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, place_of, tree
+from tests.daemon.faults import fill, place_of, tree
 from tests.daemon.intake.world import World
 from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
 
@@ -140,19 +140,6 @@ def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
     assert world.work() == ["late"]
 
 
-def test_a_pair_that_was_not_claimed_when_the_daemon_was_killed_is_found_again(
-    world: World,
-) -> None:
-    world.drop("a", "b")
-    scan(world.loop)
-    with killed_at(2):  # the first change is the commit of the ledger
-        run_jobs(world.loop)
-    assert world.states == {"a": "claimed", "b": "claimed"}
-    shutil.rmtree(world.inbox / "a")
-    world.begin()
-    assert (world.states, world.work(), world.states) == ({}, ["b"], {"b": "queued"})
-
-
 def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     world.drop("a", inbox="other")
     scan(world.loop)
@@ -279,18 +266,9 @@ def cancel(world: World) -> None:
     run_jobs(world.loop)
 
 
-def break_at_inspection(world: World) -> None:
-    def fail(*_: object) -> None:
-        raise KeyError("nobody foresaw this")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.inspector, "ask", fail)
-        world.work()
-
-
 @pytest.mark.parametrize(
     ("end", "how"),
-    [("refused", refuse), ("canceled", cancel), ("failed", break_at_inspection)],
+    [("refused", refuse), ("canceled", cancel)],
 )
 @pytest.mark.parametrize("after", ["keep", "archive"])
 def test_a_pair_that_ends_while_it_is_claimed_is_not_taken_again(

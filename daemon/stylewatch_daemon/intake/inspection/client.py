@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from typing import Any
 
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import ShortageError
@@ -19,6 +20,7 @@ from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Quest
 
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
 _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
+_MESSAGES: tuple[Any, ...] = (Begun, Inspected)
 
 NAME = "inspection"
 """The name of the process."""
@@ -98,7 +100,7 @@ class Inspector:
             while ready := wait([child.line, self._closing], limit):
                 if self._closing in ready:
                     raise _ClosedError
-                message: Begun | Inspected = child.receive(Begun, Inspected)
+                message: Begun | Inspected = child.receive(*_MESSAGES)
                 if isinstance(message, Inspected):
                     return message
                 file = message.name

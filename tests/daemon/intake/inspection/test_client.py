@@ -39,7 +39,7 @@ class Asking:
         """Ask about a job for each picture."""
         for name in names:
             question = Question((self.root / f"{name}.jpg",), 1000, self.root / "thumbs")
-            self.inspectors[-1].ask(question, lambda answer, of=name: self._note(of, answer))
+            self.inspectors[-1].ask(question, partial(self._note, name))
 
     def _note(self, name: str, answer: Any) -> None:
         self.answers.append((name, answer))
