@@ -54,10 +54,11 @@ class Inspector:
 
         The answer is a ShortageError if the machine cannot inspect pictures now.
         """
+        self._used = time.monotonic()
         self._mover.do(lambda step: self._answer(question), done)
 
     def end_if_idle(self) -> None:
-        """End the child if no question was answered for `idle_s` seconds."""
+        """End the child if no question was asked for `idle_s` seconds."""
         if self._child is not None and time.monotonic() - self._used >= self._idle_s:
             self._mover.do(lambda step: self._kill(), lambda result: None)
 
@@ -83,7 +84,6 @@ class Inspector:
                 advice = "make it smaller or shorter, or save it in another format"
                 reason = f"{error}, and failed {TRIES} times: {advice}"
                 return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
-            self._used = time.monotonic()
             if verdict.cause is Cause.MACHINE:
                 self._kill()  # the next child gets the resource limits that hold then
                 raise ShortageError(verdict.reason)
