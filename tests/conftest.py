@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tests import nodes
-from tests.daemon.world import make_inspector
+from tests.daemon.world import FakeInspector
 
 from stylewatch_daemon.base import child
 
@@ -110,7 +110,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the inspection: nothing is decoded."""
-    monkeypatch.setattr("stylewatch_daemon.app.daemon.InspectionClient", make_inspector)
+    monkeypatch.setattr("stylewatch_daemon.app.daemon.Inspector", FakeInspector)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.child import BOOTSTRAP
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
-from stylewatch_daemon.base.mover import Mover
+from stylewatch_daemon.base.mover import Mover, Post
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -219,30 +219,39 @@ class MoverNow(Mover):
         self._post(partial(done, result))
 
 
-@dataclass
-class FakeInspector(InspectionClient):
+class FakeInspector(Inspector):
     """Accepts every file; `says` has other verdicts, by the start of a file's text.
 
-    There is no process. While it is `silent` it returns no verdicts.
+    There is no process. An `error` is the answer if there is one; while it is `silent` there is
+    none.
     """
 
-    says: dict[str, str] = field(default_factory=dict)
-    """The reasons of refusals."""
-    silent: bool = False
-    asked: list[Question] = field(default_factory=list)
-    answered: int = 0
-    trouble: str = ""
-    wake: Callable[[], object] = do_nothing
+    def __init__(
+        self, post: Post = lambda call: None, says: dict[str, str] | None = None, *_: Any
+    ) -> None:
+        self._post, self.says = post, {} if says is None else says
+        self.error: Exception | None = None
+        self.asked: list[Question] = []
+        self._open: list[Callable[[], object]] = []
+        self._silent = False
 
-    def ask(self, question: Question) -> None:
+    @property
+    def silent(self) -> bool:
+        return self._silent
+
+    @silent.setter
+    def silent(self, silent: bool) -> None:
+        self._silent = silent
+        while self._open and not silent:
+            self._post(self._open.pop(0))
+
+    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
         self.asked.append(question)
-        self.wake()
+        self._open.append(lambda: done(self.error or self._verdict(question)))
+        self.silent = self._silent
 
-    def verdicts(self) -> list[Inspected]:
-        if self.silent:
-            return []
-        answered, self.answered = self.answered, len(self.asked)
-        return [self._verdict(question) for question in self.asked[answered:]]
+    def end_if_idle(self) -> None:
+        """There is no process."""
 
     def close(self) -> None:
         """There is no process."""
@@ -253,14 +262,9 @@ class FakeInspector(InspectionClient):
             text = path.read_text(errors="replace")
             reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
             if reason:
-                return Inspected(question.job, (), reason, Cause.PICTURE)
+                return Inspected(reason=reason, cause=Cause.PICTURE)
             pictures.append(Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4)))
-        return Inspected(question.job, tuple(pictures))
-
-
-def make_inspector(wake: Callable[[], object], *_: Any, **__: Any) -> FakeInspector:
-    """Replace the class of the real inspector."""
-    return FakeInspector(wake=wake)
+        return Inspected(tuple(pictures))
 
 
 class DaemonWorld:
@@ -283,7 +287,7 @@ class DaemonWorld:
         self._ledger = ledger = LedgerWriter.open(self.state.ledger)
         jobs = Jobs(self.state, ledger, reporter or Reporter(), self.settings, self.clock)
         wakeup = Wakeup()
-        self.inspector = FakeInspector(self.inspector.says, wake=wakeup.wake)
+        self.inspector = FakeInspector(wakeup.post, self.inspector.says)
         return assemble(
             jobs, self.executor, self.inspector, MoverNow(wakeup.post), wakeup, self.clock
         )

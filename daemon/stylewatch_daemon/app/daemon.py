@@ -27,7 +27,7 @@ from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, lock
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import submit
-from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
 from stylewatch_daemon.jobs import recovery
@@ -152,7 +152,7 @@ def _running(
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
         stack.enter_context(closing(executor))
-        inspector = InspectionClient(wakeup.wake, settings.executor.idle_s)
+        inspector = Inspector(wakeup.post, settings.executor.idle_s)
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
         reporters, clock = Reporters(reporter, metrics), time.monotonic
@@ -171,7 +171,7 @@ def _running(
 def assemble(
     jobs: Jobs,
     executor: Executor,
-    inspector: InspectionClient,
+    inspector: Inspector,
     mover: Mover,
     wakeup: Wakeup,
     clock: Callable[[], float] = time.monotonic,

@@ -10,7 +10,7 @@ from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.intake import INSPECTION, Intake
+from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
@@ -20,9 +20,6 @@ from stylewatch_daemon.settings.config import ServiceSettings
 
 MIN_INTERVAL = 0.2
 """Seconds between two scans at least, however much happens in an inbox."""
-
-CLAIMING_INTERVAL = 3.0
-"""Seconds between two scans at least while more pairs are to be claimed than can be at a time."""
 
 NEWS_EVERY = 0.5
 """Seconds of one wait at most while a job runs or the status is to be updated."""
@@ -149,9 +146,7 @@ class Loop:
             interval = min(interval, max(settings.quiet_s, MIN_INTERVAL))
         if self.wakeup.scan_requested:
             interval = MIN_INTERVAL
-        # each claim brings events, and a scan shows the same pairs again
-        least = CLAIMING_INTERVAL if self.intake.has_more else MIN_INTERVAL
-        shortest = max(least, watch.seconds_between_scans(0, took))
+        shortest = max(MIN_INTERVAL, watch.seconds_between_scans(0, took))
         return max(interval, shortest) - self.intake.since_scan
 
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
@@ -229,8 +224,7 @@ class Loop:
             return False
         if self.jobs.trouble:
             return True
-        is_claiming = self.intake.is_claiming and INSPECTION not in self.intake.trouble
-        if self.commands.in_work or is_claiming:
+        if self.commands.in_work or self.intake.is_claiming:
             return False
         if self.commands.holds:
             return True

@@ -62,6 +62,8 @@ class Inbox:
         self.notes: list[str] = []
         """Lines about the skipped paths."""
         self.known = Known(self.path, settings, ledger)
+        self.was_skipped = False
+        """True if a scan was left out, as pairs of the one before were still to be claimed."""
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
         self._retry_at: dict[Path, float] = {}
@@ -72,7 +74,13 @@ class Inbox:
     # -- scanning
 
     def scan(self) -> bool:
-        """Scan the folder; return whether all files are stable and none is awaited."""
+        """Scan the folder; return whether all files are stable and none is awaited.
+
+        There is no scan while pairs are to be claimed: each claim checks its files anyway.
+        """
+        self.was_skipped = bool(self.pending)
+        if self.was_skipped:
+            return True
         self._blocked = ""
         with self._blocking():
             ignore = self._settings.watch.ignore
@@ -83,7 +91,8 @@ class Inbox:
 
     def find_pairs(self) -> None:
         """Find the pairs of the last scan, and which of them are to be claimed."""
-        self.pending.clear()
+        if self.pending:
+            return
         before, self.trouble = self.trouble, {}
         if not self._blocked:
             with self._blocking():

@@ -6,7 +6,6 @@ five hundred that came before it into another inbox.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import isinf
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError
@@ -18,7 +17,7 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.claim import StuckError, Taken
 from stylewatch_daemon.intake.inbox import Inbox
-from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
@@ -40,9 +39,6 @@ from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
 AHEAD = 16
 """Jobs of an inbox that are claimed at a time: enough that they share a commit of the ledger."""
 
-INSPECTION = "inspection of pictures"
-"""What waits, for people, if pictures cannot be inspected."""
-
 REMOVE_EVERY_S = 60.0
 """Seconds between two tries to remove originals from an inbox that cannot be written."""
 
@@ -58,7 +54,7 @@ class Intake:
         self,
         jobs: Jobs,
         mover: Mover,
-        inspector: InspectionClient,
+        inspector: Inspector,
         clock: Callable[[], float],
         request_scan: Callable[[], object],
     ) -> None:
@@ -71,11 +67,8 @@ class Intake:
         self.scan_seconds = 0.0
         """Seconds that the last scan took, with pairing."""
         self._scanned = self._removed_at = -float("inf")
-        self._stuck: dict[str, str] = {}
+        self.trouble: dict[str, str] = {}
         """The inboxes whose originals cannot be removed, and why."""
-        self._inspect_again: dict[str, float] = {}
-        """When the refused pictures of a job are inspected once more; infinite: they were."""
-        self._told: Mapping[str, str] = {}
         jobs.handlers |= {
             Effect.MOVE: self._move,
             Effect.INSPECT: self._inspect,
@@ -109,8 +102,9 @@ class Intake:
     def scan(self) -> None:
         """Scan the inboxes once."""
         began = self._clock()
+        self._inspector.end_if_idle()
         stable = [inbox.scan() for inbox in self.inboxes]
-        self.stable = all(stable) and all(map(isinf, self._inspect_again.values()))
+        self.stable = all(stable)
         self._scanned = self._clock()
         self.scan_seconds = self._scanned - began
         if self._clock() - self._removed_at >= REMOVE_EVERY_S:
@@ -118,7 +112,7 @@ class Intake:
             keys = {claim.key for claim in self._claims}
             doomed = [kept for kept in self._ledger.doomed() if kept.key not in keys]
             if not doomed:
-                self._stuck.clear()
+                self.trouble.clear()
             for kept in doomed:
                 self._remove(kept, "")
 
@@ -162,8 +156,6 @@ class Intake:
 
     def claim(self) -> None:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
-        self._report_trouble()
-        self._take_verdicts()
         claims = self._claims
         copied = {file.source for claim in claims for file in claim.files}
         for inbox in self.inboxes:
@@ -173,24 +165,9 @@ class Intake:
                     break
                 if (claim := self._found(inbox, pair)) is not None:
                     copied |= {file.source for file in claim.files}
-
-    def _report_trouble(self) -> None:
-        """Report new trouble once."""
-        trouble = self.trouble
-        for what in trouble.keys() - self._told.keys():
-            self._reporter.waits(what, trouble[what])
-        self._told = trouble
-
-    def _take_verdicts(self) -> None:
-        """Act on what the inspection said, and ask again about pictures for which it is time."""
-        for verdict in self._inspector.verdicts():
-            if (job := self._claimed_job(verdict.job)) is not None:
-                self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job))(verdict)
-        due = [job_id for job_id, at in self._inspect_again.items() if at <= self._clock()]
-        for job_id in due:
-            self._inspect_again[job_id] = float("inf")
-            if (job := self._claimed_job(job_id)) is not None:
-                self._jobs.carry_out(job, Effect.INSPECT)
+            if inbox.was_skipped and not inbox.pending:
+                inbox.was_skipped = False
+                self._request_scan()
 
     def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
         """Post a pair as a new job."""
@@ -254,34 +231,35 @@ class Intake:
         """Ask about the pictures of a job."""
         live = self._jobs.known(job.id)
         live.is_busy = live.is_claiming = True
+        live.reason = ""
         limits, folder = self._settings.limits, self._state.files(job.id)
         pictures = self._jobs.claim_of(job).pictures
         self._inspector.ask(
             Question(
-                job.id,
                 tuple(folder / file.name for file in pictures),
                 limits.max_pixels,
                 self._state.thumbs,
                 tuple(file.role for file in pictures),
                 max_frames=limits.max_frames,
                 max_seconds=limits.max_seconds,
-            )
+            ),
+            self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job)),
         )
 
-    def _inspected(self, job: Job, verdict: Verdict) -> None:
+    def _inspected(self, job: Job, verdict: Verdict | Exception) -> None:
         """Post what the inspection found; refused pictures are inspected once more, a bit later.
 
         Whoever wrote them may have renamed a file before its end was written.
         """
+        if isinstance(verdict, Exception):
+            raise verdict
         live, claim = self._jobs.known(job.id), self._jobs.claim_of(job)
         problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
-        is_first = job.id not in self._inspect_again and not verdict.is_final
+        is_first = not (live.was_refused or verdict.is_final)
         if problem and is_first and not claim.is_copy:
-            self._inspect_again[job.id] = self._clock() + self._settings.watch.quiet_s
-            live.is_busy = True
-            self.stable = False  # so that the next scan is soon
+            live.was_refused, live.again, live.waits_for = True, Effect.INSPECT, job.id
+            self._jobs.waits.crashed.begin(job.id, times=2 * self._settings.watch.quiet_s)
             return
-        self._inspect_again.pop(job.id, None)
         live.is_claiming = False
         job_file = None
         if claim.job_file is not None:
@@ -312,6 +290,8 @@ class Intake:
             claiming.remove_folder(claim)
 
     def _remove(self, kept: Kept, job_id: str, claim: Claim | None = None) -> None:
+        inbox = shown(kept.inbox)
+
         def work(step: Step) -> frozenset[str]:
             changed = claiming.remove_originals(kept)
             if claim is not None:
@@ -321,11 +301,13 @@ class Intake:
         def done(result: frozenset[str] | Exception) -> None:
             if isinstance(result, Exception):
                 reason = f"originals cannot be removed ({result}); they are tried again"
-                self._stuck[kept.inbox] = reason
+                if self.trouble.get(inbox) != reason:
+                    self._reporter.waits(inbox, reason)
+                self.trouble[inbox] = reason
                 return
-            self._stuck.pop(kept.inbox, None)
+            self.trouble.pop(inbox, None)
             for name in sorted(result):
-                title = self._jobs.title(job_id) if job_id else shown(kept.inbox)
+                title = self._jobs.title(job_id) if job_id else inbox
                 self._reporter.input_changed(title, changed_after_copy(name))
             event = OriginalsChanged(result) if result else None
             self._jobs.post(job_id, event, _record(kept.main, None))
@@ -350,31 +332,13 @@ class Intake:
 
     @property
     def is_claiming(self) -> bool:
-        """True if jobs are being moved or inspected, or wait to be."""
-        lives = self._jobs.live.values()
-        return self.has_more or any(live.is_claiming and live.is_busy for live in lives)
-
-    @property
-    def has_more(self) -> bool:
-        """True if pairs are to be claimed."""
-        return any(inbox.pending for inbox in self.inboxes)
+        """True if jobs are being moved or inspected."""
+        return any(live.is_claiming and live.is_busy for live in self._jobs.live.values())
 
     @property
     def is_final(self) -> bool:
         """True if no file of the last scan is still changing."""
         return self.stable and not any(pair.changing for pair in self.incomplete)
-
-    @property
-    def awaits_rest(self) -> bool:
-        """True if a file is incomplete and may still grow."""
-        return any(inbox.stability.any_awaited for inbox in self.inboxes)
-
-    @property
-    def trouble(self) -> Mapping[str, str]:
-        """What cannot be done now, with the reason."""
-        reason = self._inspector.trouble if self.is_claiming else ""
-        found = {INSPECTION: reason} if reason else {}
-        return {**found, **{shown(inbox): why for inbox, why in self._stuck.items()}}
 
     @property
     def incomplete(self) -> list[Pair]:

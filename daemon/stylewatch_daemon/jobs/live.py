@@ -67,5 +67,7 @@ class Live:
     """Why it waits, for people; empty if it does not."""
     again: Effect | None = None
     """The effect that is repeated once it waits no more."""
+    was_refused: bool = False
+    """True if its pictures were refused once, and are inspected a last time."""
     folder: Path | None = None
     """Where its end was published, for people."""

@@ -8,11 +8,13 @@ import asyncio
 import os
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.intake.inspection.client import InspectionClient
-from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.intake.inspection.client import Inspector
+from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
@@ -28,6 +30,9 @@ TIMEOUT_S = 4.0
 MAX_PENDING, MAX_FAILED = 256, 4096
 """Previews that may wait to be made, and pictures remembered as not to be decoded."""
 
+IDLE_S = 60.0
+"""Seconds after which an idle inspection process ends."""
+
 _SWEEP_EVERY = 64
 
 
@@ -37,7 +42,7 @@ class Previews:
     def __init__(self, state: Path, limits: Limits) -> None:
         self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
         self._limits = limits
-        self._inspector: InspectionClient | None = None
+        self._inspector: Inspector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._failed: deque[str] = deque(maxlen=MAX_FAILED)
@@ -70,37 +75,39 @@ class Previews:
             self._pending[key] = self._loop.create_future()
             if self._inspector is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._inspector = InspectionClient(self._wake, entry=ENTRY)
+                self._inspector = Inspector(self._post, IDLE_S, ENTRY)
                 weakref.finalize(self, self._inspector.close)  # else its process outlives this one
             self._inspector.ask(
                 Question(
-                    key,
                     (path,),
                     self._limits.max_pixels,
                     self.folder,
                     side=side,
                     max_frames=self._limits.max_frames,
                     max_seconds=self._limits.max_seconds,
-                )
+                ),
+                partial(self._asked, key),
             )
         return self._pending[key]
 
-    def _wake(self) -> None:
-        """Have the verdicts read; called in a thread of the inspector's."""
+    def _post(self, call: Callable[[], object]) -> None:
+        """Have the page's loop call a function; called in a thread of the inspector's."""
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the page is ending
-                self._loop.call_soon_threadsafe(self._handle_verdicts)
+                self._loop.call_soon_threadsafe(call)
 
-    def _handle_verdicts(self) -> None:
-        for verdict in self._inspector.verdicts() if self._inspector else ():
-            if verdict.reason:
-                self._failed.append(verdict.job.partition("-")[0])
-            future = self._pending.pop(verdict.job, None)
-            if future is not None and not future.done():
-                future.set_result(None)
-            self._made += 1
-            if self._made % _SWEEP_EVERY == 0:
-                sweep(self.folder, MAX_BYTES)
+    def _asked(self, key: str, verdict: Inspected | Exception) -> None:
+        """Note that the preview of a picture is made, or cannot be."""
+        if isinstance(verdict, Inspected) and verdict.reason:
+            self._failed.append(key.partition("-")[0])
+        future = self._pending.pop(key, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+        if self._inspector is not None and self._loop is not None:
+            self._loop.call_later(IDLE_S, self._inspector.end_if_idle)
+        self._made += 1
+        if self._made % _SWEEP_EVERY == 0:
+            sweep(self.folder, MAX_BYTES)
 
 
 def sweep(folder: Path, max_bytes: int) -> None:

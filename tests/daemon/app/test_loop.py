@@ -15,7 +15,7 @@ from stylewatch_daemon.app.loop import (
     Loop,
 )
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.errors import DamagedError, OutputError, ShortageError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
@@ -252,15 +252,15 @@ def test_one_run_waits_for_changing_files_for_a_while_and_does_the_others(
     assert PATIENCE <= world.clock.now - began < 3 * PATIENCE
 
 
-@pytest.mark.parametrize("lacks", ["inspection", "ledger"])
+@pytest.mark.parametrize("lacks", ["a", "the ledger"])
 def test_one_run_ends_though_pictures_cannot_be_inspected_or_the_ledger_not_written(
     lacks: str, world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("a")
     loop = world.start()
     requests.leave(world.state.root, "dismiss", jobs=[])
-    if lacks == "inspection":
-        world.inspector.silent, world.inspector.trouble = True, "no process can be started"
+    if lacks == "a":
+        world.inspector.error = ShortageError("no process can be started")
     else:
         error = sqlite3.OperationalError("database or disk is full")
         monkeypatch.setattr(writer, "commit", lambda *_: raise_(error))
@@ -268,5 +268,5 @@ def test_one_run_ends_though_pictures_cannot_be_inspected_or_the_ledger_not_writ
     began = world.clock.now
     loop.run_once(2, PATIENCE)
     assert world.clock.now - began < 2 * PATIENCE
-    assert any(lacks in what for what in loop.blocked)
+    assert set(loop.blocked) == {lacks}
     assert world.published == {} and not world.executor.orders

@@ -59,26 +59,6 @@ def test_an_album_keeps_its_style_which_is_copied_before_anything_leaves_the_inb
     assert tree(world.inbox) == {"album/style.jpg": "album/style.jpg"}
 
 
-def test_the_ledger_knows_what_happens_before_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def traced(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any) -> Any:
-            steps.append((name, dict(world.states)))
-            return real(*args)
-
-        return called
-
-    steps: list[tuple[str, dict[str, str]]] = []
-    world = trip(tmp_path)
-    for name in ("move", "remove_originals"):
-        monkeypatch.setattr(claiming, name, traced(name, getattr(claiming, name)))
-    with world.apart():
-        world.work()
-    assert steps == [("move", {"trip": "claimed"}), ("remove_originals", {"trip": "queued"})]
-    assert not (world.inbox / "trip").exists()
-
-
 def test_the_claim_is_written_before_a_file_is_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,30 +118,6 @@ def test_a_pair_that_changed_since_the_scan_stays(
         assert "its files to stop changing" in world.waiting_for["trip"]
         assert not world.loop.intake.is_final
     assert left_in_state(world) == []
-
-
-@pytest.mark.parametrize("is_claimed", [False, True])
-@BOTH
-def test_nothing_goes_through_a_link_that_replaced_a_folder(
-    apart: bool, is_claimed: bool, tmp_path: Path
-) -> None:
-    """Not when files are moved or copied, put back, or removed once they are copied."""
-    world, elsewhere = trip(tmp_path), tmp_path / "elsewhere"
-    fill(elsewhere, *CLAIMED)
-    theirs = tree(elsewhere)
-    world.inspector.silent = True
-    with world.apart(apart):
-        scan(world.loop)
-        if is_claimed:
-            run_jobs(world.loop)
-        folder = world.inbox / "trip"
-        folder.mkdir(exist_ok=True)
-        folder.rename(world.inbox / ".moved away")
-        folder.symlink_to(elsewhere)
-        world.inspector.silent = False
-        run_jobs(world.loop, again=False)
-    assert tree(elsewhere) == theirs
-    assert world.states == ({"trip": "queued"} if is_claimed else {})
 
 
 @pytest.mark.parametrize("change", ["grows", "is replaced", "is open"])

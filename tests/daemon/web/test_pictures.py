@@ -3,9 +3,11 @@
 import asyncio
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -23,7 +25,7 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.intake.inspection.client import InspectionClient
+from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
@@ -232,11 +234,11 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
 ) -> None:
     asked: list[Question] = []
     limits = Limits(max_pixels=10_000)
-    really_ask = InspectionClient.ask
+    really_ask = Inspector.ask
 
-    def ask(client: InspectionClient, question: Question) -> None:
+    def ask(inspector: Inspector, question: Question, done: Callable[[Any], object]) -> None:
         asked.append(question)
-        really_ask(client, question)
+        really_ask(inspector, question, done)
 
     async def body() -> None:
         monkeypatch.setattr(previews, "TIMEOUT_S", 60.0)
@@ -253,7 +255,7 @@ def test_a_process_makes_each_preview_once_and_none_of_what_is_no_picture_or_ano
         monkeypatch.setattr(previews, "TIMEOUT_S", 0.0)
         assert await Previews(tmp_path, limits).get(tmp_path / "a", tiff, 1600) is None
 
-    monkeypatch.setattr(InspectionClient, "ask", ask)
+    monkeypatch.setattr(Inspector, "ask", ask)
     tiff = sha256(write(tmp_path / "a", picture(9, "TIFF", side=900)))
     text = sha256(write(tmp_path / "b", b"no picture"))
     asyncio.run(body())
@@ -267,7 +269,7 @@ def test_a_preview_has_the_limits_of_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Question] = []
-    monkeypatch.setattr(InspectionClient, "ask", lambda _, question: asked.append(question))
+    monkeypatch.setattr(Inspector, "ask", lambda _, question, done: asked.append(question))
     monkeypatch.setattr(previews, "TIMEOUT_S", 0.1)
     enter(tmp_path / "state", finished_job(tmp_path))
     limits = Limits(max_pixels=1_000_000, max_frames=9, max_seconds=7.5)

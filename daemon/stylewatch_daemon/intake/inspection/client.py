@@ -1,30 +1,29 @@
 """The daemon's side of inspection: a child process that lives while there are pictures to inspect.
 
-A thread asks the child one question at a time, so that a crash or a hang can be blamed on one
-picture. Such a question is asked once more, after all others. Workers check pictures too, so a job
-is let through if the child fails before it opens a file.
+Questions are answered one at a time, so that a crash or a hang can be blamed on one picture.
+Workers check pictures too, so a job is let through if the child fails before it opens a file.
 """
 
-from collections import Counter, defaultdict
+import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any
 
-from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
+from stylewatch_daemon.base.mover import Mover, Post
+from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
 _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
-_MESSAGES: tuple[Any, ...] = (Begun, NotNow, Inspected)
+_MESSAGES: tuple[Any, ...] = (Begun, Inspected)
 
 NAME = "inspection"
-"""The name of the process and of the thread."""
+"""The name of the process."""
 
 TRIES = 2
 """Inspections of a picture that makes the child crash or takes too long."""
@@ -35,97 +34,74 @@ SECONDS = 30.0
 READ_RATE = 20 << 20
 """Bytes per second that a slow disk reads; a long film gets that much more time."""
 
-RETRY_S = 1.0
-"""Seconds until the next try to start a child."""
 
+class Inspector:
+    """Has one question after the other answered by a child process; only `close` blocks.
 
-class InspectionClient:
-    """Answers each question once, in any order, until it is closed; only `close` blocks.
-
-    `entry` (`module:function`) answers them in a child process. `wake` is called, from the thread,
-    when there is a verdict. An idle child is ended after `idle_s` seconds. Raises ShortageError if
-    no thread can be started.
+    `post` has the main loop call a function. `entry` (`module:function`) answers in the child.
     """
 
-    def __init__(
-        self, wake: Callable[[], object], idle_s: float = 60.0, entry: str = INSPECT
-    ) -> None:
-        self._wake, self._idle_s, self._entry = wake, idle_s, entry
-        self.trouble = ""
-        """Why questions cannot be answered now; empty if they can."""
-        self._questions: SimpleQueue[Question | None] = SimpleQueue()
-        self._verdicts: SimpleQueue[Inspected] = SimpleQueue()
-        self._failed: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """How often the child failed at each file of a job; no file: before it opened one."""
+    def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
+        self._idle_s, self._entry = idle_s, entry
         self._closing, self._close = Pipe(duplex=False)
         self._child: Child | None = None
-        self._thread = Thread(target=self._run, name=NAME, daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise shortages.no_process(error) from error
+        self._used = 0.0
+        self._mover = Mover(post)
+        """Its thread is the only one that uses the child."""
 
-    def ask(self, question: Question) -> None:
-        """Queue a question."""
-        self._questions.put(question)
+    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
+        """Have the main loop call `done` with the answer; without one if this is closed before.
 
-    def verdicts(self) -> list[Inspected]:
-        """Return the verdicts since the last call."""
-        verdicts = []
-        while not self._verdicts.empty():  # no other thread takes from it
-            verdicts.append(self._verdicts.get())
-        return verdicts
+        The answer is a ShortageError if the machine cannot inspect pictures now.
+        """
+        self._used = time.monotonic()
+        self._mover.do(lambda step: self._answer(question), done)
+
+    def end_if_idle(self) -> None:
+        """End the child if no question was asked for `idle_s` seconds."""
+        if self._child is not None and time.monotonic() - self._used >= self._idle_s:
+            self._mover.do(lambda step: self._kill(), lambda result: None)
 
     def close(self) -> None:
         """Kill the child; open questions are never answered."""
         self._close.close()
-        self._questions.put(None)
-        self._thread.join()
+        self._mover.close()
+        self._kill()
 
-    def _run(self) -> None:
-        """Answer one question after the other; only this thread touches the child."""
-        try:
-            while (question := self._next()) is not None:
-                try:
-                    answer: Inspected | NotNow | None = self._answer(question)
-                except _ChildError as error:
-                    answer = self._blamed(question, error)
-                if isinstance(answer, Inspected):
-                    self._failed.pop(answer.job, None)
-                    self.trouble = ""
-                    self._verdicts.put(answer)
-                    self._wake()
-                else:
-                    self._ask_again(question, answer)
-        except _ClosedError:
-            return
-        finally:
-            self._kill()
+    def _answer(self, question: Question) -> Inspected:
+        """Return the verdict on a job; raises ShortageError."""
+        failures = Counter[str]()
+        while True:
+            try:
+                verdict = self._ask(question)
+            except _ChildError as error:
+                self._kill()
+                failures[error.file] += 1
+                if failures[error.file] < TRIES:
+                    continue
+                if not error.file:  # the worker shows whether the pictures are good
+                    return Inspected()
+                advice = "make it smaller or shorter, or save it in another format"
+                reason = f"{error}, and failed {TRIES} times: {advice}"
+                return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
+            if verdict.cause is Cause.MACHINE:
+                self._kill()  # the next child gets the resource limits that hold then
+                raise ShortageError(verdict.reason)
+            return verdict
 
-    def _next(self) -> Question | None:
-        """Return the next question, None to end; an idle child is ended meanwhile."""
-        try:
-            return self._questions.get(timeout=self._idle_s if self._child else None)
-        except Empty:
-            self._kill()
-            return self._questions.get()
-
-    def _answer(self, question: Question) -> Inspected | NotNow:
-        """Have the child answer; raises _ChildError and _ClosedError."""
+    def _ask(self, question: Question) -> Inspected:
+        """Have the child answer; raises _ChildError, and ShortageError if none can be started."""
         child, file, limit = self._child, "", SECONDS
         if child is None or not child.is_alive():
             self._kill()
-            try:
-                child = self._child = Child(_SERVE, self._entry, name=NAME)
-            except OSError as error:  # this machine has no process to spare now
-                return NotNow(shortages.in_words(error))
+            child = self._child = Child(_SERVE, self._entry, name=NAME)
         try:
             child.send(question)
             while ready := wait([child.line, self._closing], limit):
                 if self._closing in ready:
                     raise _ClosedError
-                message: Begun | NotNow | Inspected = child.receive(*_MESSAGES)
-                if not isinstance(message, Begun):
+                message: Begun | Inspected = child.receive(*_MESSAGES)
+                if isinstance(message, Inspected):
                     return message
                 file = message.name
                 limit = _limit(question, file)
@@ -134,31 +110,6 @@ class InspectionClient:
             why = why or "it sent no valid message"
             raise _ChildError(file, f"ended the process that decodes pictures ({why})") from error
         raise _ChildError(file, f"took longer than {limit:.0f} s to decode")
-
-    def _blamed(self, question: Question, error: "_ChildError") -> Inspected | None:
-        """Return the verdict on a job at which the child failed; None to ask once more."""
-        failed = self._failed[question.job]
-        failed[error.file] += 1
-        if failed[error.file] < TRIES:
-            return None
-        self._kill()
-        if not error.file:  # the worker shows whether the pictures are good
-            return Inspected(question.job)
-        advice = "make it smaller or shorter, or save it in another format"
-        reason = f"{error}, and failed {TRIES} times: {advice}"
-        return Inspected(question.job, reason=reason, cause=Cause.PICTURE, is_final=True)
-
-    def _ask_again(self, question: Question, why: NotNow | None) -> None:
-        """Queue a question once more, after a pause if the machine is short of something."""
-        self._kill()  # the next child gets the resource limits that hold then
-        self._questions.put(question)
-        if why is None:
-            return
-        if why.reason != self.trouble:
-            self.trouble = why.reason
-            self._wake()
-        if wait([self._closing], RETRY_S):
-            raise _ClosedError
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -175,7 +126,7 @@ def _limit(question: Question, file: str) -> float:
 
 
 class _ClosedError(Exception):
-    """This client is closed."""
+    """The inspector is closed."""
 
 
 class _ChildError(Exception):

@@ -21,7 +21,7 @@ from PIL import Image
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.base.model import CONTENT_MASK, Cause, Picture
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
+from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
@@ -43,7 +43,7 @@ CACHE_SIZE = 64
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
 
-Answers = Iterator[Begun | NotNow | Inspected]
+Answers = Iterator[Begun | Inspected]
 
 _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 """The pictures that were inspected last, by digest, limits, and whether clips are accepted."""
@@ -71,7 +71,7 @@ def limit(which: int, most: int) -> None:
 
 
 def inspect(question: Question) -> Answers:
-    """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
+    """Yield a Begun before each picture is opened, and at the end the verdict."""
     pictures: list[Picture] = []
     try:
         for path, role in zip_longest(question.files, question.roles):
@@ -80,11 +80,11 @@ def inspect(question: Question) -> Answers:
             pictures.append(_inspect(path, question, takes_clips=takes_clips))
     except PictureError as error:
         if (shortage := shortages.shortage(error)) is not None:
-            yield NotNow(str(shortage))
+            yield Inspected(reason=str(shortage), cause=Cause.MACHINE)
         else:
-            yield Inspected(question.job, reason=str(error), cause=Cause.PICTURE)
+            yield Inspected(reason=str(error), cause=Cause.PICTURE)
     else:
-        yield Inspected(question.job, tuple(pictures))
+        yield Inspected(tuple(pictures))
 
 
 def make_thumbnails(question: Question) -> Answers:

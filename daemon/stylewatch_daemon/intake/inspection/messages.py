@@ -17,7 +17,6 @@ class Question:
     with their pictures then.
     """
 
-    job: str
     files: tuple[Path, ...]
     max_pixels: int
     thumbs: Path
@@ -36,19 +35,14 @@ class Begun:
 
 @dataclass(frozen=True)
 class Inspected:
-    """Answer to a question: the job can be painted, unless there is a `reason` why not."""
+    """Answer to a question: the job can be painted, unless there is a `reason` why not.
 
-    job: str
+    The `cause` Cause.MACHINE says that the machine cannot inspect the job now.
+    """
+
     pictures: tuple[Picture, ...] = ()
     """Those of a job that can be painted; none if the process could not inspect any."""
     reason: str = ""
     cause: Cause | None = None
     is_final: bool = False
     """True if the picture need not be inspected once more: it was tried several times."""
-
-
-@dataclass(frozen=True)
-class NotNow:
-    """The machine cannot inspect the job now; the question is asked again later."""
-
-    reason: str

@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Iterator
 
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, NotNow, Question
+from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 
 
-def fake(question: Question) -> Iterator[Begun | NotNow | Inspected]:
+def fake(question: Question) -> Iterator[Begun | Inspected]:
     """In the child: do as the names of the files say, `once` only the first time."""
     for path in question.files:
         yield Begun(path.name)
@@ -26,10 +26,10 @@ def fake(question: Question) -> Iterator[Begun | NotNow | Inspected]:
             bytearray(4 << 30)
         elif fault == "large":  # which a limit forbids
             path.with_suffix(".filled").write_bytes(bytes(64 << 20))
-    yield Inspected(question.job)
+    yield Inspected()
 
 
-def without_descriptors(question: Question) -> Iterator[Begun | NotNow | Inspected]:
+def without_descriptors(question: Question) -> Iterator[Begun | Inspected]:
     """In the child: inspect; until there is a sign, with no file descriptor to spare."""
     if not question.files[0].with_suffix(".sign").exists():
         free = os.open(os.devnull, os.O_RDONLY)

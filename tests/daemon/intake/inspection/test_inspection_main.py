@@ -27,7 +27,7 @@ MOST = 250_000_000
 
 
 def verdict(*files: Path, max_pixels: int = MOST) -> Inspected:
-    question = Question("1", files, max_pixels, files[0].parent / "thumbs")
+    question = Question(files, max_pixels, files[0].parent / "thumbs")
     *begun, last = inspect(question)
     assert begun == [Begun(path.name) for path in files[: len(begun)]]
     assert isinstance(last, Inspected)
@@ -95,7 +95,7 @@ def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
     priorities: list[int] = []
     monkeypatch.setattr(os, "nice", priorities.append)
     file.write_bytes(made("png"))
-    *_, fine = make_thumbnails(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
+    *_, fine = make_thumbnails(Question((file,), 1000, file.parent / "thumbs", side=5))
     assert isinstance(fine, Inspected) and priorities == [LOWEST_PRIORITY]
     with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
         assert max(small.size) == 5
