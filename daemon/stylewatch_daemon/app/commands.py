@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.base.model import End, Job, is_id
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files.names import shortened, shown
-from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
 from stylewatch_daemon.ledger import thumbs
@@ -236,11 +236,11 @@ class Commands:
             return
         if old is None or not old.has_ended:
             raise InputError(f"there is no job {shown(job)} that has ended")
-        files = [*actions.needed(old, from_stage, without or (), ledger.files(old.id)),
-                 *actions.uploaded(self._state, new, added or ())]  # fmt: skip
+        files = [*retries.needed(old, from_stage, without or (), ledger.files(old.id)),
+                 *retries.uploaded(self._state, new, added or ())]  # fmt: skip
         daemon = self._jobs.settings
         make = partial(
-            actions.make_retry, self._state, old, new, settings, files,
+            retries.make_retry, self._state, old, new, settings, files,
             daemon.after(Path(old.inbox)), daemon.limits,
         )  # fmt: skip
         self._move(request, make, partial(self._retried, request, new), old.bytes)

@@ -24,7 +24,7 @@ from stylewatch_daemon.cli.status import (
 )
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox import removal
@@ -158,11 +158,11 @@ def retry(
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
     known = _job(folder, job)
-    actions.check_ended(known, "run again")
+    retries.check_ended(known, "run again")
     overrides = options.parse_sets(sets)
     job_part(overrides)  # raises for settings that a job can't have
-    wanted = actions.settings_for(known, settings, overrides, from_stage)
-    for file in actions.needed(known, from_stage):
+    wanted = retries.settings_for(known, settings, overrides, from_stage)
+    for file in retries.needed(known, from_stage):
         file.find()
     new = new_id()
     arguments = {"job": known.id, "new": new, "settings": wanted, "from_stage": from_stage}
@@ -193,7 +193,7 @@ def _open_job(state: Path, name: str, verb: str) -> Job:
     if job := find_open(state, name):
         return job
     _check_not_incomplete(state, name)  # a new pair of that name is more likely meant
-    raise InputError(actions.nothing_to(verb, job_of(state, name)))
+    raise InputError(retries.nothing_to(verb, job_of(state, name)))
 
 
 def _check_not_incomplete(state: Path, name: str) -> None:

@@ -24,7 +24,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import REFUSALS, Job, new_id, now
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
-from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.views.output_files import find, original_name
 from stylewatch_daemon.web.http import Context, context, done, form, root_path
@@ -66,7 +66,7 @@ async def dismiss_all(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete a job that has ended, with its files in the outbox."""
     job = await run_in_threadpool(job_of, request)
-    job_actions.check_ended(job, "deleted")
+    retries.check_ended(job, "deleted")
     acted = await leave(context(request), "delete", job=job.id)
     return done(request, to=f"{root_path(request)}/gallery", acted=acted)
 
@@ -175,7 +175,7 @@ def _open_job(request: Request, verb: str) -> Job:
     """The job, if it has not ended, and has begun where it is to `finish`; else raises."""
     job = job_of(request)
     if job.has_ended:
-        raise HTTPException(409, job_actions.nothing_to(verb, job))
+        raise HTTPException(409, retries.nothing_to(verb, job))
     with context(request).reader.ledger() as ledger:
         if verb == "finish" and not ledger.attempts(job.id):
             raise UsageError(f"{_name(job)} has not begun yet: there is no stage to finish with")
@@ -184,9 +184,9 @@ def _open_job(request: Request, verb: str) -> Job:
 
 def _settings(here: Context, job: Job, stage: int | None) -> Any:
     """Settings to run a job again with; raises DaemonError where that is not possible."""
-    job_actions.check_ended(job, "run again")
-    settings = job_actions.settings_for(job, here.settings, {}, stage)
-    for file in job_actions.needed(job, stage):
+    retries.check_ended(job, "run again")
+    settings = retries.settings_for(job, here.settings, {}, stage)
+    for file in retries.needed(job, stage):
         file.find()
     return settings
 

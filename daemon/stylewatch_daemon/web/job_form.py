@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import DaemonError, SettingsError, UsageError
 from stylewatch_daemon.base.model import Job
-from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
 from stylewatch_daemon.settings.job import JobSettings
@@ -192,7 +192,7 @@ def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tupl
 def base_of(job: Job, settings: Config) -> tuple[JobSettings, str]:
     """Return the settings that a job had; the defaults, and why, where they cannot be used."""
     try:
-        return job_actions.previous(job, settings, {}), ""
+        return retries.previous(job, settings, {}), ""
     except DaemonError as error:
         return (
             settings.job,

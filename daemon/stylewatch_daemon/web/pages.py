@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.base.errors import DaemonError
-from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Config
@@ -67,14 +67,14 @@ def retry_with(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY)
     here = context(request)
     page = _job_page(request)
     job = page.view.job
-    job_actions.check_ended(job, "run again")
+    retries.check_ended(job, "run again")
     base, note = job_form.base_of(job, here.settings)
     receipt = page.view.receipt
     if "print" in request.query_params and receipt is not None:
         fields = {**job_form.print_fields(base, receipt), **fields}
     problem = ""
     try:
-        for file in job_actions.needed(job, None):
+        for file in retries.needed(job, None):
             file.find()
     except DaemonError as error:
         problem = str(error)
@@ -95,7 +95,7 @@ def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Text
 def delete(request: Request) -> Response:
     """A question before a job is deleted."""
     page = _job_page(request)
-    job_actions.check_ended(page.view.job, "deleted")
+    retries.check_ended(page.view.job, "deleted")
     values = {"page": page, "retention": context(request).settings.retention}
     return context(request).templates.TemplateResponse(request, "delete.html", values)
 

@@ -35,7 +35,7 @@ from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
-from stylewatch_daemon.jobs import actions as job_actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
@@ -209,14 +209,14 @@ def _retry_arguments(here: Context, job: Job, form: "Form", new: str) -> dict[st
 
     Raises DaemonError where there can be none.
     """
-    job_actions.check_ended(job, "run again")
+    retries.check_ended(job, "run again")
     if any(file.field != "style" for file in form.files):
         raise InputError("a job that is painted again takes further pictures as `style` only")
     added = [*form.files, *_of_library(here, form)]
     _check_files(added)
     numbers = (name.removeprefix("without:") for name in form.fields if name.startswith("without:"))
     without = [int(number) for number in numbers if re.fullmatch("[1-9][0-9]{0,3}", number)]
-    inputs = job_actions.needed(job, None, without)
+    inputs = retries.needed(job, None, without)
     for file in inputs:
         file.find()
     count = len(added) + sum(file.role == "style" for file in inputs)

@@ -10,7 +10,7 @@ from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import reading
@@ -244,7 +244,7 @@ def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
 
 @pytest.mark.parametrize(
     ("verb", "owner", "name"),
-    [("pause", requests.Pause, "begin"), ("retry", actions, "make_retry"),
+    [("pause", requests.Pause, "begin"), ("retry", retries, "make_retry"),
      ("delete", thumbs, "sweep")],
 )  # fmt: skip
 def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(

@@ -13,7 +13,7 @@ from tests.daemon.faults import fill, tree
 from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import End, Input, Job, State
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.jobs import actions
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger.claim import Claim, load
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
@@ -61,8 +61,8 @@ class World:
     def make(self, files: Sequence[SourceFile] | None = None, job: Job | None = None) -> Claim:
         """Make a retry, of all files unless some are given."""
         job = job or self.job
-        files = actions.needed(job, None) if files is None else files
-        return actions.make_retry(
+        files = retries.needed(job, None) if files is None else files
+        return retries.make_retry(
             self.state, job, NEW, STEPS, files, "archive", Limits(), lambda: None
         )
 
@@ -97,12 +97,12 @@ def test_a_stage_to_start_from_gets_a_name_that_is_free(world: World) -> None:
     fill(world.outbox, "album/sea/inputs/stage-0005.png")
     path = world.outbox / "album/sea/inputs/stage-0005.png"
     job = world.with_inputs(an_input("style", path.name, path))
-    claim = world.make(actions.needed(job, 5))
+    claim = world.make(retries.needed(job, 5))
     assert names_of(claim)[2:4] == [("style", path.name, True), ("init", "stage-0005-2.png", True)]
     copied = world.state.files(NEW) / "stage-0005-2.png"
     assert copied.read_text() == "album/sea/stages/0005.png"
     with pytest.raises(InputError, match="album/sea has no stage 6; there are 5"):
-        actions.needed(job, 6)
+        retries.needed(job, 6)
 
 
 def test_styles_are_left_out_with_their_masks_and_added(world: World) -> None:
@@ -110,12 +110,12 @@ def test_styles_are_left_out_with_their_masks_and_added(world: World) -> None:
     fill(mask.parent, mask.name)
     more = [("style", "second.jpg"), ("style-1-mask", "mask.png"), ("style-2-mask", "other.png")]
     job = world.with_inputs(*(an_input(role, name, mask, is_known=False) for role, name in more))
-    left = actions.needed(job, None, without=[1])
+    left = retries.needed(job, None, without=[1])
     assert [(file.role, file.name) for file in left] == [
         ("content", "sea.jpg"), ("style", "second.jpg"), ("style-1-mask", "other.png"),
     ]  # fmt: skip
     fill(world.uploads, "fog.jpg", "job.yaml")
-    added = actions.uploaded(world.state, NEW, ["fog.jpg", "job.yaml"])
+    added = retries.uploaded(world.state, NEW, ["fog.jpg", "job.yaml"])
     claim = world.make((*left[:1], *added))
     assert names_of(claim)[1:] == [
         ("style", "fog.jpg", True), ("style", "job-2.yaml", True), ("job", "job.yaml", True),
@@ -147,7 +147,7 @@ def test_a_file_that_is_gone_or_too_large_or_changes_is_not_used(
     if fault == "large":
         job = world.with_inputs(role="style", size=2 * LARGEST_PICTURE)
     elif fault == "gone":
-        files = actions.uploaded(world.state, NEW, ["gone.jpg"])
+        files = retries.uploaded(world.state, NEW, ["gone.jpg"])
     elif fault == "changed":
         (world.outbox / "album/sea/inputs/sea.jpg").write_text("changed")
     else:
@@ -180,17 +180,17 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
 
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(world: World) -> None:
     had = replace(world.job, settings={"steps": 999, "from_step": 100, "seed": 7})
-    wanted = actions.settings_for(had, Config(), {"job.seed": 8}, 5)
+    wanted = retries.settings_for(had, Config(), {"job.seed": 8}, 5)
     assert (wanted["steps"], wanted["seed"]) == (999, 8)
     assert (wanted["init"], wanted["from_step"]) == ("picture", 105)
     with pytest.raises(UsageError, match="no steps are left"):
-        actions.settings_for(had, Config(), {}, 999_999)
+        retries.settings_for(had, Config(), {}, 999_999)
     with pytest.raises(UsageError, match="where to start"):
-        actions.settings_for(had, Config(), {"job.init": "noise"}, 5)
+        retries.settings_for(had, Config(), {"job.init": "noise"}, 5)
     clip = replace(world.with_inputs(frames=48), settings=had.settings)
     with pytest.raises(UsageError, match="sea is a clip, which cannot continue from a stage"):
-        actions.settings_for(clip, Config(), {}, 5)
-    assert actions.settings_for(clip, Config(), {}, None)["seed"] == 7
+        retries.settings_for(clip, Config(), {}, 5)
+    assert retries.settings_for(clip, Config(), {}, None)["seed"] == 7
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_job_file_with_mistakes_is_refused_unless_they_are_corrected(
     path.write_bytes(content or b"steps: x\nseed: 7\n")
     job = world.with_inputs(an_input("job", "job.yaml", path))
     with pytest.raises(InputError, match=reason):
-        actions.settings_for(job, Config(), {}, None)
+        retries.settings_for(job, Config(), {}, None)
     if not content:
-        wanted = actions.settings_for(job, Config(), {"job.steps": 9}, None)
+        wanted = retries.settings_for(job, Config(), {"job.steps": 9}, None)
         assert (wanted["steps"], wanted["seed"]) == (9, 7)
