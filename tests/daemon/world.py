@@ -227,7 +227,11 @@ class FakeInspector(Inspector):
     """
 
     def __init__(
-        self, post: Post = lambda call: None, says: dict[str, str] | None = None, *_: Any
+        self,
+        post: Post = lambda call: None,
+        idle_s: float = 0.0,
+        *,
+        says: dict[str, str] | None = None,
     ) -> None:
         self._post, self.says = post, {} if says is None else says
         self.error: Exception | None = None
@@ -287,7 +291,7 @@ class DaemonWorld:
         self._ledger = ledger = LedgerWriter.open(self.state.ledger)
         jobs = Jobs(self.state, ledger, reporter or Reporter(), self.settings, self.clock)
         wakeup = Wakeup()
-        self.inspector = FakeInspector(wakeup.post, self.inspector.says)
+        self.inspector = FakeInspector(wakeup.post, says=self.inspector.says)
         return assemble(
             jobs, self.executor, self.inspector, MoverNow(wakeup.post), wakeup, self.clock
         )
