@@ -159,8 +159,8 @@ class Notifier(Reporter):
             with self._changed:
                 self._changed.wait_for(self._is_due)
                 every_s = self._targets.every_s
-                backoff = Backoff(every_s, max(every_s, MAX_PAUSE), least=1.0)
-                self._changed.wait_for(lambda: self._leaving, backoff.seconds(failures + 1, 1.0))
+                backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
+                self._changed.wait_for(lambda: self._leaving, backoff.seconds(failures + 1))
                 leaving, urls, message = self._leaving, self._targets.urls, self._events.take()
             if message is None or not urls:
                 continue

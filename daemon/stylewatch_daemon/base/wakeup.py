@@ -91,23 +91,18 @@ def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Random exponential delays, in seconds: after the n-th failure up to `first` x 2^(n-1).
-
-    `least` is the share of that which is waited in any case, `most` what it never exceeds.
-    """
+    """Exponential delays: after the n-th failure `first` x 2^(n-1) seconds, `most` at most."""
 
     first: float
     most: float
-    least: float = 0.0
 
-    def seconds(self, failures: int, chance: float) -> float:
-        """Return the delay after so many `failures`; `chance` is a random number in 0..1."""
-        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 60))
-        return longest * (self.least + (1 - self.least) * chance)
+    def seconds(self, failures: int) -> float:
+        """Return the delay after so many `failures`, 1 or more."""
+        return min(self.most, self.first * 2.0 ** min(failures - 1, 60))
 
 
 class Pauses:
-    """Names that wait for their next try, the longest time; `clock` is monotonic, in seconds."""
+    """Names that wait for their next try; `clock` is monotonic, in seconds."""
 
     def __init__(self, backoff: Backoff, clock: Callable[[], float]) -> None:
         self._backoff, self._clock = backoff, clock
@@ -121,7 +116,7 @@ class Pauses:
         """
         failures, until = self._waits.get(name, (0, 0.0))
         if until <= (now := self._clock()):
-            delay = times * self._backoff.seconds(failures + 1, 1.0)
+            delay = times * self._backoff.seconds(failures + 1)
             self._waits[name] = failures + 1, now + delay
 
     def release(self) -> None:

@@ -68,6 +68,15 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
         raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
 
 
+def exists(name: str, folder: int) -> bool:
+    """Return True if an opened folder has anything called `name`, a link that leads nowhere too."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def move(source: int, name: str, target: int, to: str = "") -> None:
     """Rename `name` from one opened folder into another, as `to` if given, and sync that one.
 

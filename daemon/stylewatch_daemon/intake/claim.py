@@ -41,7 +41,7 @@ class StuckError(OutputError):
 
 
 class Taken(NamedTuple):
-    """What a claim did: the files that are still in the inbox, and why the job is refused."""
+    """Result of a claim: the files still in the inbox, and the reason to refuse the job."""
 
     kept: Kept | None
     problem: str = ""
@@ -202,8 +202,9 @@ def _gather(claim: Claim, folder: Path, free_bytes: int, step: Step) -> Mapping[
     if not (folder / FILE_NAME).exists():
         save(claim, folder)
         atomic.sync_folder(folder.parent)
-    for file in () if claim.in_place else sorted(claim.files, key=claim.leaves_inbox):
-        target = files / file.name  # copies first
+    copies_first = sorted(claim.files, key=claim.leaves_inbox)
+    for file in () if claim.in_place else copies_first:
+        target = files / file.name
         if lexists(target) or (claim.leaves_inbox(file) and _rename(claim.inbox, file, target)):
             continue
         if file.look.size > LARGEST_PICTURE:
@@ -295,7 +296,7 @@ def _return(inbox: Path, file: File, held: Path) -> None:
         seen = look(held)
         was_copied = seen is not None and seen.inode != file.look.inode
         name = file.source.name
-        if look(name, folder) == file.look or (was_copied and _exists(name, folder)):
+        if look(name, folder) == file.look or (was_copied and safe_dirs.exists(name, folder)):
             return
         names = (file.source.with_stem(stem).name for stem in candidates(file.source.stem))
         next(name for name in names if _gave_name(held, name, folder))
@@ -306,7 +307,7 @@ def _gave_name(held: Path, name: str, folder: int) -> bool:
     try:
         os.link(held, name, dst_dir_fd=folder, follow_symlinks=False)
     except OSError:
-        if _exists(name, folder):
+        if safe_dirs.exists(name, folder):
             return False
         try:  # a file system without links, or another mount
             os.rename(held, name, dst_dir_fd=folder)
@@ -316,14 +317,6 @@ def _gave_name(held: Path, name: str, folder: int) -> bool:
             if atomic.copy(held, name, target_folder=folder) != atomic.digest(name, folder):
                 raise OSError(EIO, "the copy differs from what was written", held) from error
     atomic.sync_folder(folder)
-    return True
-
-
-def _exists(name: str, folder: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
     return True
 
 

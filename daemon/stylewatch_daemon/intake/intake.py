@@ -156,11 +156,9 @@ class Intake:
 
     def claim(self) -> None:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
-        claims = self._claims
-        copied = {file.source for claim in claims for file in claim.files}
+        copied = {file.source for claim in self._claims for file in claim.files}
         for inbox in self.inboxes:
-            in_work = sum(1 for claim in claims if claim.inbox == inbox.path)
-            for _ in range(AHEAD - in_work):
+            for _ in range(AHEAD - self._in_work(inbox)):
                 if (pair := inbox.next_pair(copied)) is None:
                     break
                 if (claim := self._found(inbox, pair)) is not None:
@@ -168,6 +166,15 @@ class Intake:
             if inbox.was_skipped and not inbox.pending:
                 inbox.was_skipped = False
                 self._request_scan()
+
+    def _in_work(self, inbox: Inbox) -> int:
+        """Return how many jobs are being claimed from an inbox.
+
+        Those whose refused pictures wait for the second inspection must not hold up others.
+        """
+        lives = [live for live in self._jobs.live.values() if live.is_busy or not live.was_refused]
+        claims = (live.claim for live in lives if live.is_claiming and live.claim is not None)
+        return sum(1 for claim in claims if claim.inbox == inbox.path)
 
     def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
         """Post a pair as a new job."""
@@ -258,7 +265,7 @@ class Intake:
         is_first = not (live.was_refused or verdict.is_final)
         if problem and is_first and not claim.is_copy:
             live.was_refused, live.again, live.waits_for = True, Effect.INSPECT, job.id
-            self._jobs.waits.crashed.begin(job.id, times=2 * self._settings.watch.quiet_s)
+            self._jobs.waits.crashed.begin(job.id, times=self._settings.watch.quiet_s)
             return
         live.is_claiming = False
         job_file = None

@@ -11,7 +11,7 @@ from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.outbox.publish import Outbox
 
-RETRY = Backoff(first=1.0, most=60.0, least=0.5)
+RETRY = Backoff(first=1.0, most=60.0)
 """After a crash of a job, or the refusal of pictures that may still be written."""
 
 PAUSE = Backoff(first=5.0, most=60.0)

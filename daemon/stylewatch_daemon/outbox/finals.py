@@ -5,7 +5,6 @@ Others may write there too: nothing of theirs is replaced, and no link below the
 
 import os
 from contextlib import suppress
-from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -37,7 +36,7 @@ def add(
                 return None
             sharing.file(source, path.name)  # as a link is the same file
             for name in names:
-                if not lexists(f"/proc/self/fd/{target}/{name}"):
+                if not safe_dirs.exists(name, target):
                     if not _link(path.name, source, name, target):
                         atomic.copy(path.name, name, source, step, target_folder=target)
                         sharing.file(target, name)

@@ -6,7 +6,6 @@ The process sends nothing back, so the daemon never waits for it either.
 
 import logging
 import os
-import random
 import socket
 import threading
 import time
@@ -29,7 +28,7 @@ SERVE = "stylewatch_daemon.web.serve:serve"
 NAME = "web"
 """The name of the process and of the thread."""
 
-RETRY = Backoff(first=1.0, most=60.0, least=0.5)
+RETRY = Backoff(first=1.0, most=60.0)
 """Delays before a page is started again."""
 
 STABLE_S = 60.0
@@ -217,7 +216,7 @@ class Supervisor:
                 why = shortages.shortage(error) or error.strerror or error
                 self._warn(f"the page cannot be served at {where} ({why}): "
                            "painting goes on, and it is tried again")  # fmt: skip
-                self._is_news([], self._retry.seconds(failures, random.random()))
+                self._is_news([], self._retry.seconds(failures))
 
     def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
         """Run one process after the other until there is news; raises ShortageError."""
@@ -235,7 +234,7 @@ class Supervisor:
                 child.kill()
             failures = 1 if time.monotonic() - began >= STABLE_S else failures + 1
             self._log.warning("the page's process ended (%s): it is started again", why)
-            if self._is_news([], self._retry.seconds(failures, random.random())):
+            if self._is_news([], self._retry.seconds(failures)):
                 return
 
     def _is_news(self, others: Sequence[Connection], seconds: float | None) -> bool:

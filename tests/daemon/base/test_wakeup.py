@@ -57,14 +57,9 @@ def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(
-    ("failures", "chance", "least", "seconds"),
-    [(1, 1.0, 0.0, 2.0), (3, 0.5, 0.0, 4.0), (5000, 1.0, 0.0, 60.0), (3, 0.5, 0.5, 6.0)],
-)
-def test_a_delay_doubles_up_to_its_maximum_and_chance_shortens_it(
-    failures: int, chance: float, least: float, seconds: float
-) -> None:
-    assert Backoff(first=2.0, most=60.0, least=least).seconds(failures, chance) == seconds
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 2.0), (3, 8.0), (5000, 60.0)])
+def test_a_delay_doubles_up_to_its_maximum(failures: int, seconds: float) -> None:
+    assert Backoff(first=2.0, most=60.0).seconds(failures) == seconds
 
 
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:

@@ -21,7 +21,7 @@ from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
 
 ZEROS = bytes(40)
-"""What a picture ends with that is not written to its end."""
+"""Zeros at the end of a picture that is not yet written completely."""
 
 
 @pytest.fixture
@@ -99,14 +99,28 @@ def test_a_refused_picture_is_inspected_once_more_a_bit_later(
     assert world.work() == ["a"]
     for _ in range(2):
         assert (world.states, len(world.inspector.asked)) == ({"a": "claimed"}, 1)
-        assert world.loop.jobs.waits.soonest() == 4
+        assert world.loop.jobs.waits.soonest() == 2, "as long as `quiet_s`"
         world.work()
     if is_completed:
         (world.state.files(world.jobs[0].id) / "content.jpg").write_text("whole")
-    world.wait(4)
+    world.wait(2)
     world.work()
     assert world.states == {"a": "queued" if is_completed else "refused"}
     assert len(world.inspector.asked) == 2
+
+
+def test_pictures_that_wait_for_their_second_inspection_do_not_hold_up_others(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.settings = changed_settings(world.settings, quiet_s=2)
+    world.begin()
+    world.inspector.says["bad"] = "it cannot be decoded"
+    world.drop(*(f"bad-{number:02}" for number in range(AHEAD)), "good")
+    world.loop.scan()
+    world.wait(2)
+    world.work()
+    assert (world.states["good"], world.states["bad-00"]) == ("queued", "claimed")
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
