@@ -34,7 +34,7 @@ START = f"import sys; sys.path.append({str(REPOSITORY)!r})\nfrom tests.e2e impor
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens in a process at the n-th change of a kind (empty: of any kind).
+    """An action in a process at the n-th change of a kind (empty: of any kind).
 
     `root` has the daemon's folders, and gets two files: the kinds of all changes with the process
     and its id (`changes`), and an empty one once the fault has happened (`happened`).

@@ -188,8 +188,9 @@ class Commands:
         If it is to be made by a retry that waits, the request waits for that.
         """
         known = self._jobs.ledger.get(job)
-        retries = [each for each in self._jobs.ledger.requests() if each.verb == "retry"]
-        if known or not any(retry.arguments.get("new") == job for retry in retries):
+        awaited = [each.arguments.get("new") for each in self._jobs.ledger.requests()
+                   if each.verb == "retry"]  # fmt: skip
+        if known is not None or job not in awaited:
             self._ask(request, known, End.CANCELED)
 
     def _finish(self, request: Request, job: JobId) -> None:

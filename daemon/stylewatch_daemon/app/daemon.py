@@ -57,14 +57,14 @@ ORPHAN_WITHIN = 30.0
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the jobs of a run, and what it leaves for the next one."""
+    """Results of a run: how its jobs ended, and what is left for the next run."""
 
     ended: Mapping[End, int] = field(default_factory=dict)
     """How many jobs ended in each way."""
     waiting: tuple[str, ...] = ()
     """The jobs that have not ended, and the complete pairs that no job has."""
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """What waits for something outside the daemon, with the reason."""
+    """Jobs and inboxes that wait for something outside the daemon, with the reasons."""
     incomplete: tuple[Pair, ...] = ()
 
     @property

@@ -245,7 +245,7 @@ class Loop:
 
     @property
     def blocked(self) -> dict[str, str]:
-        """What waits for something outside the daemon, with the reason; inboxes have their own."""
+        """Jobs that wait for something outside the daemon, with the reasons."""
         waiting = {
             self.jobs.title(job_id): live.reason
             for job_id, live in self.jobs.live.items()

@@ -62,7 +62,7 @@ class Snapshot:
     running: Mapping[str, Worker]
     """By the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """What waits for something outside, with the reason, apart from the trouble of inboxes."""
+    """Jobs that wait for something outside the daemon, with the reasons."""
     paused: bool = False
     leaving: bool = False
     events: bool = True
@@ -91,7 +91,7 @@ class StatusFiles:
         self._texts: dict[Path, str] = {}
         """What was written in each outbox."""
         self._plain: Mapping[str, Any] = {}
-        """What was written to status.json."""
+        """Content of status.json, without the time and the meters."""
         self._updated = self._texts_written = self._plain_written = -float("inf")
         self._took = 0.0
         """Seconds that the last update took."""

@@ -109,9 +109,9 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
         lacking = bytes_ + reserve - free(folder)
         if lacking > 0:
             raise FullError(
-                f"the disk of {folder} has {amount(free(folder))} free, of {amount(bytes_)} that "
-                f"are needed beside the {amount(reserve)} that limits.free_bytes keeps: "
-                f"{amount(lacking)} more must be free",
+                f"the disk of {folder} has {amount(free(folder))} free and needs "
+                f"{f'{amount(bytes_)} beside ' if bytes_ else ''}the {amount(reserve)} that "
+                f"limits.free_bytes keeps: {amount(lacking)} more must be free",
                 folder,
                 reserve,
             )

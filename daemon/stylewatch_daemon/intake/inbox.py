@@ -220,9 +220,9 @@ class Inbox:
 
 
 class Known:
-    """What pairing asks about the files of an inbox: earlier jobs, and what each job.yaml is for.
+    """Answers for `pair` about an inbox: its earlier jobs, and the side each job.yaml is for.
 
-    It asks at each scan, so answers are kept while the file or folder is there and looks the same.
+    They are kept from scan to scan while the file or folder is there and looks the same.
     """
 
     def __init__(self, inbox: Path, settings: ServiceSettings, ledger: Ledger) -> None:

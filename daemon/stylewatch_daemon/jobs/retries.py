@@ -1,6 +1,6 @@
-"""What people ask of a job that has ended, above all to run it again.
+"""Retries: run a job again that has ended, with its settings or others.
 
-A retry is a new job, with copies of the pictures of the old one, and its settings or others.
+A retry is a new job, with copies of the pictures of the old one.
 Nothing here touches the ledger: commands and the page ask before they leave a request, and
 `make_retry` runs in the daemon's mover thread.
 """

@@ -188,7 +188,7 @@ class _File(BaseModel):
 
 
 class Listing(BaseModel):
-    """What a receipt says about files; all of it is empty for one that is damaged."""
+    """Files that a receipt lists; a damaged receipt gives an empty listing."""
 
     final: str = ""
     files: tuple[_File, ...] = ()

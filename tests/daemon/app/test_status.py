@@ -64,7 +64,7 @@ class World(Reporter):
             self.ledger.put(job)
 
     def snapshot(self, *running: Any, incomplete: Pair = HALF, **values: Any) -> Snapshot:
-        """What the daemon does, with these workers."""
+        """Return a snapshot of a daemon with these workers."""
         inboxes: list[Any] = [
             SimpleNamespace(path=Path("in"), outbox=self.ours, incomplete=[incomplete],
                             trouble={"sky": "no disk"}, notes=["tmp is skipped"]),

@@ -91,7 +91,7 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "has a source above": ({"file_source": "/in/../etc/passwd"}, "absolute path"),
     "has a folder that is the inbox": ({"folder": "/in"}, "not in the inbox"),
 }
-"""What is changed in a claim, with the prefix `file_` in the entry of its content."""
+"""Changed values of a claim; keys that begin with `file_` belong to its content."""
 
 
 @pytest.mark.parametrize(("values", "why"), DAMAGES.values(), ids=DAMAGES)

@@ -1,4 +1,4 @@
-"""What a job leaves when it ends is published whole, once, and again without any change."""
+"""The end of a job is published whole; publishing it again changes nothing."""
 
 import json
 from collections.abc import Callable
