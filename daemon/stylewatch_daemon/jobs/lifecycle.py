@@ -77,7 +77,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Placed:
-    """Its folder in the outbox is chosen, or another one, as somebody else has made that."""
+    """A folder in the outbox is chosen for it; again if somebody else has made the first one."""
 
     place: str
 

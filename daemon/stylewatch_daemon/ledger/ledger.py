@@ -233,7 +233,10 @@ class Ledger:
     def count_ended(
         self, ends: Collection[str] = tuple(End), since: str = "", until: str = "~"
     ) -> int:
-        """Return how many jobs ended in one of these ways, at `since` or later, before `until`."""
+        """Return how many jobs ended in one of these ways, at `since` or later, before `until`.
+
+        Without times all do: `~` sorts after every time.
+        """
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ? AND finished < ?"
         return self._count(query, json.dumps([*ends]), since, until)
 

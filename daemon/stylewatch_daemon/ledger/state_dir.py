@@ -61,9 +61,8 @@ class StateDir:
         for name in (*_FOLDERS, WAKE):
             path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
             if lexists(path) and not is_right(path.lstat().st_mode):
-                raise OutputError(
-                    f"{path} is not that of stylewatch, which needs this name: move it away"
-                )
+                kind = "pipe" if name == WAKE else "folder"
+                raise OutputError(f"{path} is not a {kind}, as stylewatch needs it: move it away")
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
         with suppress(FileExistsError):
