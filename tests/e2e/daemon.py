@@ -121,7 +121,7 @@ class Daemon:
         )
         return read
 
-    def reason(self, job: str) -> str:
+    def reason(self, job: str, outbox: Path | None = None) -> str:
         """Return the reason why a job was refused; an empty string where it was not."""
-        path = self.root / "outbox/_refused" / job / "reason.txt"
+        path = (outbox or self.root / "outbox") / "_refused" / job / "reason.txt"
         return path.read_text() if path.exists() else ""

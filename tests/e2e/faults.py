@@ -3,6 +3,7 @@
 Words select rows: `python -m tests.e2e.faults clock hung`.
 """
 
+import os
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, remount, same_folder, small_disk
+from tests.daemon.world import child_pids
 from tests.e2e import changes
 from tests.e2e.daemon import Daemon, until
 from tests.e2e.invariants import CLIP, Bytes, Workspace
@@ -202,6 +204,8 @@ def others() -> Iterator[Row]:
     options = ("--set", "limits.step_timeout_s=2")
     run = partial(inject, fault=hung, expected=[0], options=options)
     yield Row("hung worker", "the middle of its changes", f"it is replaced; {KEPT}", run)
+    reasons = "each has its reason; the others are painted, all once"
+    yield Row("deadly and bad jobs", "among good ones", reasons, poison)
 
 
 # Faults around a daemon that watches.
@@ -263,6 +267,37 @@ def no_descriptors(spare: int, root: Path) -> list[str]:
         attempts = [each for job in space.done() for each in space.receipt(job)["attempts"]]
         ends = {attempt["ended"].partition(":")[0] for attempt in attempts}
         return wrong if ends <= {"machine", "done"} else [*wrong, f"attempts ended with {ends}"]
+
+
+def steps_of(daemon: Daemon, job: str) -> int:
+    """Return how many steps a running job has made; 0 if it does not run."""
+    running = daemon.published.get("running", ())
+    return sum(entry["step"] for entry in running if entry["job"] == job)
+
+
+def poison(root: Path) -> list[str]:
+    """Run jobs among good ones that are refused, or whose worker is killed each time."""
+    reasons = {"deadly": "tried 3 times", "broken": "content.jpg", "typo": "job.yaml"}
+    with watching(root) as (space, daemon):
+        assert daemon.process is not None
+        made = {job: space.make(job) for job in reasons}
+        (made["deadly"] / "job.yaml").write_text("{steps: 100000, save_every: 100000}\n")
+        (made["broken"] / "content.jpg").write_text("this is no picture")
+        (made["typo"] / "job.yaml").write_text("stepps: 10\n")
+        space.drop("b", "c")
+        for job, folder in made.items():
+            folder.rename(space.inbox / job)
+        space.drop("d", "e")
+        for _ in range(3):  # limits.attempts
+            wait_for(lambda: steps_of(daemon, "deadly"))
+            for pid in child_pids(WORKER, of=str(daemon.process.pid)):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not steps_of(daemon, "deadly"))
+        wait_for(lambda: space.done() == sorted(space.dropped))
+        wait_for(lambda: all(daemon.reason(job, space.outbox) for job in reasons))
+        found = {job: daemon.reason(job, space.outbox) for job in reasons}
+        wrong = [f"{job}: {found[job]}" for job, why in reasons.items() if why not in found[job]]
+        return [*wrong, *space.violations({})]
 
 
 def around_the_daemon() -> Iterator[Row]:
