@@ -51,6 +51,9 @@ KILLS = {
 }
 """The processes to kill at the changes of each process, in turn."""
 
+FIRST_STATUS = "replace of StatusFiles._write_json of StatusFiles.update"
+"""What a daemon does first once it has started."""
+
 CLOCKS = {"back a day": -24, "forward a year": 24 * 365}
 
 
@@ -165,6 +168,8 @@ def shortage(action: str, process: str, part: float, root: Path) -> list[str] | 
         return None
     disk, total = root / action.split()[1], undisturbed().changes[process].total()
     fault = Fault(root, action, process, nth=int(part * total))
+    if action.startswith("unmount"):
+        fault = Fault(root, action, process, kind=FIRST_STATUS)
     with ExitStack() as stack:
         if action.startswith("unmount"):
             shown = stack.enter_context(small_disk(root / "shown", DISK_KIB))
@@ -186,12 +191,14 @@ def mount_again(shown: Path, folder: Path) -> list[str]:
 def shortages() -> Iterator[Row]:
     """Yield the rows with full, read-only and unmounted disks.
 
-    A disk that is unmounted later is not tried: what was painted beside it waits to be seen to.
+    A disk that is unmounted later is not tried: its job waits until its owner mounts it or cancels.
     """
     tried = [*product(("fill out", "fill state", "lock out"), (DAEMON, WORKER), (0.3, 0.7))]
-    for action, process, part in [*tried, ("unmount out", DAEMON, 0.1)]:
+    for action, process, part in tried:
         run = partial(shortage, action, process, part)
         yield Row(action, f"{process}: {part:.0%} of its changes", WAITS, run)
+    unmounted = partial(shortage, "unmount out", DAEMON, 0)
+    yield Row("unmount out", "a daemon that has just started", WAITS, unmounted)
 
 
 def others() -> Iterator[Row]:

@@ -18,12 +18,12 @@ from typing import Any
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Job, now
-from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.ledger.ledger import Ledger
+from stylewatch_daemon.outbox.publish import Outbox
 
 TEXT_NAME = "_status.txt"
 
@@ -133,11 +133,7 @@ class StatusFiles:
         if text == self._texts.get(outbox):
             return
         content = f"stylewatch, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
-        with safe_dirs.opened(outbox) as folder:
-            if outbox not in self._texts:
-                safe_dirs.sweep(folder)  # files that a killed daemon left
-            atomic.write(TEXT_NAME, content.encode(errors="replace"), folder, durable=False)
-            self._outboxes[outbox].file(folder, TEXT_NAME)
+        Outbox(outbox, self._outboxes[outbox]).put(TEXT_NAME, content.encode(errors="replace"))
         self._texts[outbox] = text
 
     def _write_json(self, content: dict[str, Any], counts: Mapping[str, int]) -> None:

@@ -77,6 +77,9 @@ class Jobs:
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Use other settings from the next job on."""
         self.settings = settings
+        for outbox in settings.outboxes:
+            with suppress(OSError):  # what is in the way is found when it is used
+                self.mount_guard.check(outbox)
         self._turns = FairTurns({str(inbox.path): inbox.weight for inbox in settings.inboxes})
 
     # -- events

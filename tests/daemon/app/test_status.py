@@ -29,6 +29,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox.publish import Outbox
 
 HALF = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
 
@@ -173,9 +174,17 @@ def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:
 def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for outbox in (world.ours, world.theirs):
+        Outbox(outbox).probe()  # makes the folder in which the text is written
     monkeypatch.setattr(os, "fsync", lambda file: pytest.fail("nothing depends on the status"))
-    path, earlier = world.ours / "_status.txt", world.ours / ".0123456789abcdef.tmp"
-    earlier.touch()  # by a daemon that was killed
+    path, seen = world.ours / "_status.txt", set[str]()
+    replace = os.replace
+
+    def replaced(*args: Any, **more: Any) -> None:
+        seen.update(each.name for each in world.ours.iterdir())
+        replace(*args, **more)
+
+    monkeypatch.setattr(os, "replace", replaced)
     for sharing, paused, mode in (
         (None, False, 0o664), (None, False, None), (None, True, 0o664),
         (Sharing(0o600), True, 0o600),
@@ -185,7 +194,7 @@ def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
         path.unlink(missing_ok=True)
         world.update(world.snapshot(paused=paused))
         assert (path.stat().st_mode & 0o777 if path.exists() else None) == mode
-        assert not earlier.exists()
+    assert seen == {".staging", "_status.txt"}, "nobody sees half a text"
 
 
 def test_json_follows_each_change_and_a_text_only_news_or_after_a_while(world: World) -> None:

@@ -22,6 +22,7 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.base.model import Cause, End, State
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.lifecycle import Asked
@@ -268,3 +269,12 @@ def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: JobsWor
     titles = [order.name for order in world.executor.orders]
     assert titles == ["b", "a"], "the others were killed before their first step"
     assert world.published == done("a", "b")
+
+
+def test_the_disks_of_the_outboxes_are_remembered_from_the_start(
+    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = list[Path]()
+    monkeypatch.setattr(MountGuard, "check", lambda guard, folder: checked.append(folder))
+    world.start()
+    assert checked == [world.outbox]
