@@ -29,7 +29,7 @@ def test_a_daemon_sends_alerts_and_reads_new_settings(daemon: Daemon) -> None:
         assert "hush" not in arguments.read_text()
         file.write_text(f"alerts: {{urls: ['{new.url}'], events: [done], every_s: 1000}}\n")
         daemon.process.send_signal(signal.SIGHUP)
-        until(lambda: "from the next job on" in daemon.log)
+        until(lambda: daemon.log.count("watching") == 2)
         assert call([*submit, "config.yaml"]) == 0
         assert daemon.end() == 0
     alerts = sorted("\n".join(old.bodies).splitlines())

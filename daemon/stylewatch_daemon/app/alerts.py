@@ -103,7 +103,7 @@ class Notifier(Reporter):
 
     def __init__(self, targets: Alerts, send: Send = alert_sender.send) -> None:
         self._targets, self._send = targets, send
-        self._events = Collector(targets.events)
+        self._events = Collector(targets.events if targets.urls else ())
         self._changed = threading.Condition()
         self._leaving = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,12 +118,6 @@ class Notifier(Reporter):
             self._changed.notify_all()
         if kind is not KeyboardInterrupt:
             self._thread.join(2 * WITHIN)
-
-    def use(self, targets: Alerts) -> None:
-        """Use the targets of new settings from now on."""
-        with self._changed:
-            self._targets, self._events.kinds = targets, targets.events
-            self._changed.notify_all()
 
     def done(self, job: str, folder: Path) -> None:
         """Report a finished job."""
@@ -140,31 +134,28 @@ class Notifier(Reporter):
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         """Report what waits now and did not before, and what waits no more."""
-        with self._changed:  # without URLs too: it may still wait when there are some
+        with self._changed:
             self._events.blocked = dict(trouble)
             self._changed.notify_all()
 
     def _add(self, kind: AlertKind, job: str, reason: str = "") -> None:
         with self._changed:
-            if self._targets.urls and kind in self._targets.events:
+            if kind in self._events.kinds:
                 self._events.add(kind, job, reason)
                 self._changed.notify_all()
 
-    def _is_due(self) -> bool:
-        return self._leaving or bool(self._targets.urls and not self._events.is_empty)
-
     def _run(self) -> None:
         leaving, failures, logged = False, 0, list[str]()
+        every_s = self._targets.every_s
+        backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
         while not leaving:
             with self._changed:
-                self._changed.wait_for(self._is_due)
-                every_s = self._targets.every_s
-                backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
+                self._changed.wait_for(lambda: self._leaving or not self._events.is_empty)
                 self._changed.wait_for(lambda: self._leaving, backoff.seconds(failures + 1))
-                leaving, urls, message = self._leaving, self._targets.urls, self._events.take()
-            if message is None or not urls:
+                leaving, message = self._leaving, self._events.take()
+            if message is None:
                 continue
-            endings = self._send(urls, message, WITHIN)
+            endings = self._send(self._targets.urls, message, WITHIN)
             if (missed := _missed(endings)) and missed != logged:
                 logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
             failures, logged = 0 if "sent" in endings else failures + 1, missed

@@ -183,15 +183,8 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """End the job with this id, whether it waits or runs.
-
-        If it is to be made by a retry that waits, the request waits for that.
-        """
-        known = self._jobs.ledger.get(job)
-        awaited = [each.arguments.get("new") for each in self._jobs.ledger.requests()
-                   if each.verb == "retry"]  # fmt: skip
-        if known is not None or job not in awaited:
-            self._ask(request, known, End.CANCELED)
+        """End the job with this id, whether it waits or runs."""
+        self._ask(request, self._jobs.ledger.get(job), End.CANCELED)
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final; the job has to be begun."""

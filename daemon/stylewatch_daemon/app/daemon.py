@@ -1,6 +1,7 @@
 """Build the daemon from its parts, run its main loop, and stop the parts in order.
 
-SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
+SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start. SIGHUP
+does the same and starts it again, with the settings as they are then.
 """
 
 import time
@@ -9,15 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
-from stylewatch_daemon.app.monitoring import Metrics, SystemdNotifier, log_wrong_settings
+from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.status import StatusFiles
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
-from stylewatch_daemon.base.events import Reporter, Reporters
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.mover import Mover
 from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
@@ -44,9 +44,6 @@ from stylewatch_daemon.settings.style_library import check_default_style
 
 ExecutorFactory = Callable[..., Executor]
 """Makes an executor that calls the argument `wake`, in any thread, when there are new events."""
-
-Reread = Callable[[], tuple[ServiceSettings, Callable[[], object]]]
-"""Reads the settings again; also returns what is to be called once they are in force."""
 
 LOCK_WITHIN = 0.5
 """Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
@@ -95,10 +92,10 @@ def once(
     truncated_s = min(patience / 2, settings.watch.truncated_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s})
     settings = settings.model_copy(update={"watch": watch})
-    with _running(settings, reporter or Reporter(), executor, Wakeup()) as (loop, metrics):
+    with _running(settings, reporter or Reporter(), executor, Wakeup()) as loop:
         loop.scan()
         loop.run_once(settings.watch.quiet_s, patience)
-        return _summary(loop, metrics)
+        return _summary(loop)
 
 
 def watch(
@@ -107,30 +104,25 @@ def watch(
     executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
     systemd: SystemdNotifier | None = None,
-    reread: Reread | None = None,
+    may_reload: Callable[[], bool] = lambda: False,
     at_work: Callable[[], object] = lambda: None,
-) -> Summary:
+) -> bool:
     """Process what lands in the inboxes until told to stop; raises as `once` does.
 
-    `at_work` is called whenever the inboxes are watched anew. `systemd` gets the daemon's status.
-    On SIGHUP `reread` reads the settings again: the new ones apply from the next job on, and wrong
-    ones not at all.
+    `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP,
+    `may_reload` is called. If it returns True, the daemon stops and this function returns True:
+    call it again with the new settings.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
-    systemd = systemd or SystemdNotifier({})
-    with _running(settings, reporter, executor, wakeup) as (loop, metrics):
-        now: ServiceSettings | None = settings
-        while now is not None:
-            folders = [inbox.path for inbox in now.inboxes]
-            with Watch(folders, wakeup.request_scan, now.watch.events) as events:
-                systemd.ready()
-                reporter.watching(folders)
-                at_work()
-                now = loop.watch(events, systemd, partial(_reload, reread, now, reporter, systemd))
-            if now is not None:
-                loop.apply_settings(now)
-        systemd.stopping()
-        return _summary(loop, metrics)
+    systemd, folders = systemd or SystemdNotifier({}), [inbox.path for inbox in settings.inboxes]
+    with (
+        _running(settings, reporter, executor, wakeup) as loop,
+        Watch(folders, wakeup.request_scan, settings.watch.events) as events,
+    ):
+        systemd.ready()
+        reporter.watching(folders)
+        at_work()
+        return loop.watch(events, systemd, may_reload)
 
 
 @contextmanager
@@ -139,10 +131,10 @@ def _running(
     reporter: Reporter,
     executor_factory: ExecutorFactory | None,
     wakeup: Wakeup,
-) -> Iterator[tuple[Loop, Metrics]]:
+) -> Iterator[Loop]:
     """Start the parts in order, yield the loop, and stop them in reverse order."""
     shortages.raise_limit()
-    metrics, state = Metrics(), StateDir(settings.state.path)
+    state = StateDir(settings.state.path)
     with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
         _prepare(settings)
         for inbox in settings.inboxes:
@@ -155,12 +147,11 @@ def _running(
         inspector = Inspector(wakeup.post, settings.executor.idle_s)
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
-        reporters, clock = Reporters(reporter, metrics), time.monotonic
-        jobs = Jobs(state, ledger, reporters, settings, clock)
-        loop = assemble(jobs, executor, inspector, mover, wakeup, clock, metrics.plain)
+        jobs = Jobs(state, ledger, reporter, settings, time.monotonic)
+        loop = assemble(jobs, executor, inspector, mover, wakeup)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
-            yield loop, metrics
+            yield loop
         except KeyboardInterrupt:
             loop.attempts.leave()  # without counting that as a crash
             raise
@@ -175,7 +166,6 @@ def assemble(
     mover: Mover,
     wakeup: Wakeup,
     clock: Callable[[], float] = time.monotonic,
-    metrics: Callable[[], Mapping[str, Any]] = dict,
 ) -> Loop:
     """Return the loop of a daemon made of these parts, which goes on with the jobs there are."""
     attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
@@ -185,8 +175,7 @@ def assemble(
     recovery.recover(jobs)
     commands = Commands(jobs, mover)
     upkeep = Upkeep(jobs, mover, clock)
-    root, guard = jobs.state.root, jobs.mount_guard.check
-    status = StatusFiles(root, jobs.reporter, guard, clock, metrics)
+    status = StatusFiles(jobs, clock)
     return Loop(jobs, intake, attempts, endings, commands, upkeep, status, wakeup, clock)
 
 
@@ -200,15 +189,15 @@ def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], obj
 @contextmanager
 def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
     """Lock the state folder, once no worker of a killed daemon writes there any more."""
-    _check(settings)
+    check(settings)
     with ExitStack() as stack:
         try:
             atomic.make_folder(state.root)
             stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
         except TimeoutError as error:
             raise SettingsError(
-                f"another stylewatch ({state.holder()}) is at work with the state folder "
-                f"{state.root}: end it, or give this one a folder of its own with --state"
+                f"another stylewatch is at work with the state folder {state.root}: end it, or "
+                "give this one a folder of its own with --state"
             ) from error
         except OSError as error:
             raise OutputError(
@@ -217,7 +206,6 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
         try:
             with lock.held(state.worker_lock, ORPHAN_WITHIN):
                 state.make()
-                state.write_holder()
         except TimeoutError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
@@ -226,7 +214,8 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
         yield
 
 
-def _check(settings: ServiceSettings) -> None:
+def check(settings: ServiceSettings) -> None:
+    """Raise SettingsError if the daemon cannot run with `settings`."""
     settings.check()
     if settings.executor.cluster is not None:
         settings.executor.cluster.check()
@@ -242,42 +231,12 @@ def _prepare(settings: ServiceSettings) -> None:
         raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
 
 
-def _reload(
-    reread: Reread | None,
-    before: ServiceSettings,
-    reporter: Reporter,
-    systemd: SystemdNotifier,
-) -> ServiceSettings | None:
-    """Read the settings again; return None if they are wrong, or cannot change."""
-    if reread is None:
-        return None
-    systemd.reloading()
-    try:
-        new, use = reread()
-        _check(new)
-        _prepare(new)
-    except (DaemonError, OSError) as error:
-        log_wrong_settings(str(error))
-        return None
-    finally:
-        systemd.ready()
-    if new.state.path != before.state.path:
-        reporter.needs_restart("state.path")
-    kept = ("named_devices", "idle_s", "cluster")  # an executor is made with these
-    if any(getattr(new.executor, key) != getattr(before.executor, key) for key in kept):
-        reporter.needs_restart("executor")
-    use()
-    reporter.requested("the settings were read again; they apply from the next job on")
-    executor = before.executor.model_copy(update={"batch": new.executor.batch})
-    return new.model_copy(update={"state": before.state, "executor": executor})
-
-
-def _summary(loop: Loop, metrics: Metrics) -> Summary:
+def _summary(loop: Loop) -> Summary:
     inboxes = loop.intake.inboxes
     pending = [pair.name for inbox in inboxes for pair in inbox.pending]
     troubles = [inbox.trouble for inbox in inboxes]
     return Summary(
-        metrics.ended,
+        loop.endings.ended,
         waiting=(*map(shown, loop.jobs.ledger.open_jobs().values()), *pending),
         blocked=dict(ChainMap(loop.blocked, *troubles)),
         incomplete=tuple(loop.intake.incomplete),

@@ -16,7 +16,6 @@ from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.upkeep import Upkeep
-from stylewatch_daemon.settings.config import ServiceSettings
 
 MIN_INTERVAL = 0.2
 """Seconds between two scans at least, however much happens in an inbox."""
@@ -54,15 +53,6 @@ class Loop:
         self.wakeup, self._clock = wakeup, clock
         self._events_work = True
         self._seen_changes = -1
-        self._status.apply(jobs.settings.outboxes, jobs.settings.outbox.sharing)
-
-    def apply_settings(self, settings: ServiceSettings) -> None:
-        """Continue with other `settings`, from the next job on; try again all that waits."""
-        self.jobs.apply_settings(settings)
-        self.attempts.apply_settings(settings)
-        self.intake.apply_settings(settings)
-        self._status.apply(settings.outboxes, settings.outbox.sharing)
-        self.jobs.waits.release()
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
@@ -76,20 +66,17 @@ class Loop:
 
     # -- watching
 
-    def watch(
-        self,
-        watch: Watch,
-        systemd: SystemdNotifier,
-        reread: Callable[[], ServiceSettings | None],
-    ) -> ServiceSettings | None:
-        """Run jobs until told to stop (returns None), or until there are new settings."""
-        wakeup = self.wakeup
+    def watch(self, watch: Watch, systemd: SystemdNotifier, may_reload: Callable[[], bool]) -> bool:
+        """Run jobs until told to stop; return True if it is to start again with new settings."""
+        wakeup, reloads = self.wakeup, False
         wakeup.scan_requested = True
         while not wakeup.stopping:
             if wakeup.reloading:
                 wakeup.reloading = False
-                if (new := reread()) is not None:
-                    return new
+                systemd.reloading()
+                if reloads := may_reload():
+                    break
+                systemd.ready()
             self.round()
             if self._scan_in(watch) <= 0:
                 wakeup.scan_requested = False
@@ -103,8 +90,8 @@ class Loop:
                 wakeup.stop()
                 break
             wakeup.wait(self._seconds_to_wait(watch, systemd))
-        self.stop(systemd.stopping)  # which asks for time: a checkpoint may take some
-        return None
+        self.stop(systemd.ping if reloads else systemd.stopping)
+        return reloads
 
     def round(self, retry: bool = True) -> None:
         """Act on everything that happened, and start what can be started.
@@ -135,7 +122,6 @@ class Loop:
         with self._ledger_may_fail():
             self.intake.scan()
             self.intake.find_pairs()
-            self.jobs.reporter.scanned(self.intake.scan_seconds)
             self._upkeep.go()
 
     def _scan_in(self, watch: Watch) -> float:
@@ -175,16 +161,16 @@ class Loop:
     def stop(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let all workers keep a checkpoint and stop; publish the ends that are decided.
 
-        `meanwhile` is called again and again.
+        `meanwhile` is called again and again: a checkpoint may take some time.
         """
         since = self._clock()
         self.attempts.stop_workers()
-        while self.attempts.in_work or self.endings.in_work:
+        while True:
+            meanwhile()
             if self.attempts.in_work:
                 since = self._clock()
-            elif self._clock() - since > LEAVE_WITHIN:
+            elif not self.endings.in_work or self._clock() - since > LEAVE_WITHIN:
                 return
-            meanwhile()
             with self._ledger_may_fail():
                 self.commands.act()
                 self.attempts.stop_workers()
@@ -269,5 +255,5 @@ class Loop:
                 leaving=leaving,
                 events=self._events_work,
             )
-            self._status.update(snapshot, self.jobs.ledger, has_news=has_news)
+            self._status.update(snapshot, has_news=has_news)
             self._seen_changes = self.jobs.changes

@@ -1,4 +1,4 @@
-"""Reports of the daemon on itself: its log, its metrics, and notifications to systemd."""
+"""Reports of the daemon on itself: its log, and notifications to systemd."""
 
 import json
 import logging
@@ -6,16 +6,11 @@ import os
 import socket
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from traceback import format_exception
-from typing import Any
 
-from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, End, Progress, Started
 from stylewatch_daemon.settings.sections import Log
 
 LOGGER = "stylewatch_daemon"
@@ -85,77 +80,7 @@ def log_wrong_settings(reason: str) -> None:
     log = logging.getLogger(LOGGER)
     for line in reason.splitlines():
         log.error("%s", line)
-    log.error("the new settings are wrong; the old ones still apply")
-
-
-class Metrics(Reporter):
-    """Counts events; `clock` returns Unix time in seconds, as files have it."""
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._counts = dict.fromkeys(("scans", "steps", "stages"), 0)
-        self._seconds = dict.fromkeys(self._counts, 0.0)
-        self.ended: Counter[End] = Counter()
-        """How many jobs ended in each way."""
-        self._causes: Counter[tuple[End, Cause]] = Counter()
-        self._step_ended: dict[str, float] = {}
-        """By the job's name, how many seconds after the start of its attempt a step ended."""
-
-    def plain(self) -> Mapping[str, Any]:
-        """Return all counters as JSON values; seconds are sums over what was counted."""
-        ended = [
-            {"state": end, "cause": cause, "count": count}
-            for (end, cause), count in sorted(self._causes.items())
-        ]
-        ends = {"done": self.ended[End.DONE], "canceled": self.ended[End.CANCELED]}
-        return {**self._counts, **ends, "seconds": dict(self._seconds), "ended": ended}
-
-    def scanned(self, seconds: float) -> None:
-        """Count a scan of the inboxes."""
-        self._count("scans", seconds)
-
-    def job_started(self, job: str, started: Started) -> None:
-        """Forget an earlier attempt: the first step has no start to be measured from."""
-        self._step_ended.pop(job, None)
-
-    def progress(self, job: str, progress: Progress) -> None:
-        """Count a step."""
-        if job in self._step_ended:
-            self._count("steps", progress.seconds - self._step_ended[job])
-        self._step_ended[job] = progress.seconds
-
-    def staged(self, job: str, path: Path) -> None:
-        """Count a stage, and the time between its writing and its publishing."""
-        with suppress(OSError):
-            if path.parent.name == "stages":
-                self._count("stages", max(0.0, self._clock() - path.stat().st_mtime))
-
-    def done(self, job: str, folder: Path) -> None:
-        """Count a job that is done."""
-        self._end(job, End.DONE)
-
-    def canceled(self, job: str, folder: Path) -> None:
-        """Count a job that was canceled."""
-        self._end(job, End.CANCELED)
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Count a job that was refused, by the cause."""
-        self._end(job, End.REFUSED, cause)
-
-    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
-        """Count a job that failed for good, by the cause."""
-        if for_good:
-            self._end(job, End.FAILED, cause)
-
-    def _end(self, job: str, end: End, cause: Cause | None = None) -> None:
-        self._step_ended.pop(job, None)
-        self.ended[end] += 1
-        if cause is not None:
-            self._causes[end, cause] += 1
-
-    def _count(self, what: str, seconds: float) -> None:
-        self._counts[what] += 1
-        self._seconds[what] += seconds
+    log.error("the settings are wrong: the daemon goes on with those that it has")
 
 
 class SystemdNotifier:
@@ -179,7 +104,7 @@ class SystemdNotifier:
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Report that the settings are being read again; `ready` ends that."""
+        """Report that the daemon starts again with new settings; `ready` ends that."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:

@@ -16,11 +16,10 @@ from textwrap import indent
 from typing import Any
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Job, now
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.intake.inbox import Inbox
+from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox.publish import Outbox
@@ -42,9 +41,6 @@ UPDATE_EVERY = 0.5
 
 TEXT_EVERY = 5.0
 """Seconds between two updates of `_status.txt` at least, while jobs make progress."""
-
-UNCHANGED_EVERY = 60.0
-"""Seconds after which status.json is written again although nothing changed."""
 
 PAUSE_PER_SECOND = 50.0
 MAX_PAUSE = 10.0
@@ -70,37 +66,20 @@ class Snapshot:
 
 
 class StatusFiles:
-    """Writes the status.
+    """Writes the status of `jobs`; `clock` is monotonic, in seconds."""
 
-    `check_mount` raises OSError if the disk of a folder is not mounted, `clock` is monotonic, in
-    seconds, and `metrics` returns the counters. A change of them alone causes no writing.
-    """
-
-    def __init__(
-        self,
-        state_root: Path,
-        reporter: Reporter,
-        check_mount: Callable[[Path], object],
-        clock: Callable[[], float] = time.monotonic,
-        metrics: Callable[[], Mapping[str, Any]] = dict,
-    ) -> None:
-        self._json_path, self._reporter = state_root / status_json.FILE_NAME, reporter
-        self._check_mount, self._clock, self._metrics = check_mount, clock, metrics
+    def __init__(self, jobs: Jobs, clock: Callable[[], float] = time.monotonic) -> None:
+        self._jobs, self._clock = jobs, clock
+        self._json_path = jobs.state.root / status_json.FILE_NAME
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
-        self._outboxes: dict[Path, Sharing] = {}
-        self._texts: dict[Path, str] = {}
+        self._texts = dict.fromkeys(jobs.settings.outboxes, "")
         """What was written in each outbox."""
         self._plain: Mapping[str, Any] = {}
-        """Content of status.json, without the time and the meters."""
-        self._updated = self._texts_written = self._plain_written = -float("inf")
+        """Content of status.json, without the time."""
+        self._updated = self._texts_written = -float("inf")
         self._took = 0.0
         """Seconds that the last update took."""
         self._blocked: list[tuple[str, str]] = []
-
-    def apply(self, outboxes: Collection[Path], sharing: Sharing) -> None:
-        """Write to the `outboxes` of new settings too; those of earlier settings may have jobs."""
-        self._outboxes.update(dict.fromkeys(outboxes, sharing))
-        self._texts = dict.fromkeys(self._texts, "")
 
     @property
     def due(self) -> bool:
@@ -108,44 +87,43 @@ class StatusFiles:
         pause = max(UPDATE_EVERY, min(MAX_PAUSE, PAUSE_PER_SECOND * self._took))
         return self._clock() - self._updated >= pause
 
-    def update(self, snapshot: Snapshot, ledger: Ledger, *, has_news: bool = True) -> None:
-        """Update `status.json`, and `_status.txt` in every outbox.
+    def update(self, snapshot: Snapshot, *, has_news: bool = True) -> None:
+        """Update `status.json`, and `_status.txt` in every outbox, if they have changed.
 
         Without news, as of jobs that came or ended, the texts follow only every TEXT_EVERY seconds.
         """
-        began = self._clock()
+        began, ledger = self._clock(), self._jobs.ledger
         if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
             self._blocked = blocked
-            self._reporter.blocked(dict(blocked))
+            self._jobs.reporter.blocked(dict(blocked))
         with suppress(OSError):
-            self._write_json(_content(snapshot, ledger, [*self._outboxes])[0], ledger.counts())
+            self._write_json(_content(snapshot, ledger, [*self._texts])[0], ledger.counts())
         if has_news or began - self._texts_written >= TEXT_EVERY:
             self._texts_written = began
-            for outbox in self._outboxes:
+            for outbox in self._texts:
                 with suppress(OSError):  # one missing disk does not affect other outboxes
-                    self._check_mount(outbox)
+                    self._jobs.mount_guard.check(outbox)
                     self._write_text(outbox, _text(*_content(snapshot, ledger, [outbox])))
         self._updated = self._clock()
         self._took = self._updated - began
 
     def _write_text(self, outbox: Path, text: str) -> None:
         """Write `text` with the time into an outbox, unless that has it; raises OSError."""
-        if text == self._texts.get(outbox):
+        if text == self._texts[outbox]:
             return
         content = f"stylewatch, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
-        Outbox(outbox, self._outboxes[outbox]).put(TEXT_NAME, content.encode(errors="replace"))
+        Outbox(outbox).put(TEXT_NAME, content.encode(errors="replace"))
         self._texts[outbox] = text
 
     def _write_json(self, content: dict[str, Any], counts: Mapping[str, int]) -> None:
-        """Write status.json, unless nothing has changed for a while."""
+        """Write status.json, if anything has changed."""
         plain = {**content, "counts": counts, "health": {**content["health"], **self._daemon}}
-        if plain == self._plain and self._clock() - self._plain_written < UNCHANGED_EVERY:
+        if plain == self._plain:
             return
-        text = json.dumps({**plain, "meters": self._metrics(), "at": now()})
         temporary = self._json_path.with_name(f".{status_json.FILE_NAME}.tmp")
-        temporary.write_text(text, encoding="ascii")
+        temporary.write_text(json.dumps({**plain, "at": now()}), encoding="ascii")
         temporary.replace(self._json_path)  # whole for all who read it now
-        self._plain, self._plain_written = plain, self._clock()
+        self._plain = plain
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:

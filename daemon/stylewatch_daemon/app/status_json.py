@@ -41,7 +41,7 @@ def nothing() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "inboxes": [], "counts": dict.fromkeys(SEEN, 0), "running": [], "waiting": [],
-        "incomplete": [], "refused": [], "health": health, "meters": {}, "at": None,
+        "incomplete": [], "refused": [], "health": health, "at": None,
     }  # fmt: skip
 
 

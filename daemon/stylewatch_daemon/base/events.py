@@ -15,11 +15,8 @@ class Reporter:
     def watching(self, inboxes: Sequence[Path]) -> None:
         """The inboxes are watched from now on."""
 
-    def needs_restart(self, key: str) -> None:
-        """`key` was changed in the settings, and applies from the next start on."""
-
     def requested(self, what: str) -> None:
-        """A command is carried out, or the settings were read again; `what` describes it."""
+        """A command is carried out; `what` describes it."""
 
     def claimed(self, job: str) -> None:
         """A pair was claimed from its inbox."""
@@ -62,9 +59,6 @@ class Reporter:
 
     def ignored(self, path: Path, why: str) -> None:
         """Something is ignored, as a link in an inbox."""
-
-    def scanned(self, seconds: float) -> None:
-        """The inboxes were scanned, in so many seconds."""
 
     def pruned(self, files: int, bytes_: int) -> None:
         """Files of finished jobs were removed by retention."""

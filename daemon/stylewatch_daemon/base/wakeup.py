@@ -119,10 +119,6 @@ class Pauses:
             delay = times * self._backoff.seconds(failures + 1)
             self._waits[name] = failures + 1, now + delay
 
-    def release(self) -> None:
-        """End all waits now; the next ones are longer still."""
-        self._waits = {name: (failures, 0.0) for name, (failures, _) in self._waits.items()}
-
     def forget(self, name: str) -> None:
         """Forget `name` and how often it failed."""
         self._waits.pop(name, None)

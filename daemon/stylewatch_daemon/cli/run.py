@@ -2,17 +2,24 @@
 
 import logging
 import os
+import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stylewatch_daemon.app.alerts import Notifier
-from stylewatch_daemon.app.monitoring import LOGGER, SystemdNotifier, logging_as
+from stylewatch_daemon.app.monitoring import (
+    LOGGER,
+    SystemdNotifier,
+    log_wrong_settings,
+    logging_as,
+)
+from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
 from stylewatch_daemon.cli import options
@@ -21,9 +28,9 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
+from stylewatch_daemon.settings.config import Config, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.web.supervisor import Supervisor, systemd_socket
+from stylewatch_daemon.web.supervisor import Supervisor, check_socket, systemd_socket
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 
@@ -48,43 +55,66 @@ def run(
     settings = load(config_file)
     source = (config_file or config.find()).absolute()
     context.obj["debug"] |= settings.log.level == "debug"
-    ready, to = service_settings(settings, overrides), settings.alerts.targets()
-    page = None if once else web_page(settings)
+    if once:
+        raise typer.Exit(_run_once(settings, overrides, quiet=quiet))
+    systemd, passed = SystemdNotifier(os.environ), systemd_socket(os.environ)
+    while _watch(settings, overrides, partial(load, source), systemd, passed, quiet=quiet):
+        settings = load(source)
+
+
+def _run_once(settings: Config, overrides: Mapping[str, Any], *, quiet: bool) -> int:
+    """Run what is in the inboxes; return the exit code."""
     from stylewatch_daemon.app import daemon
+
+    ready = service_settings(settings, overrides)
+    with (
+        reporting(settings.log, quiet=quiet) as log,
+        Notifier(settings.alerts.targets()) as notifier,
+    ):
+        summary = daemon.once(ready, Reporters(log, notifier))
+        if summary.waiting and is_paused(ready.state.path):
+            logging.getLogger(LOGGER).error(
+                "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+            )
+        return summary.exit_code
+
+
+def _watch(
+    settings: Config,
+    overrides: Mapping[str, Any],
+    load: Callable[[], Config],
+    systemd: SystemdNotifier,
+    passed: socket.socket | None,
+    *,
+    quiet: bool,
+) -> bool:
+    """Run the daemon; return True if it is to start again with the settings that `load` returns."""
+    from stylewatch_daemon.app import daemon
+
+    def may_reload() -> bool:
+        """Check the settings as they are now; log their mistakes."""
+        try:
+            new = load()
+            daemon.check(service_settings(new, overrides))
+            new.alerts.targets()
+            if (page := web_page(new)) is not None:
+                check_socket(page, passed)
+        except (DaemonError, OSError) as error:
+            log_wrong_settings(str(error))
+            return False
+        return True
 
     with (
         reporting(settings.log, quiet=quiet) as log,
-        Notifier(to) as notifier,
-        closing(Supervisor(page, systemd_socket(os.environ))) as supervisor,
+        Notifier(settings.alerts.targets()) as notifier,
+        closing(Supervisor(web_page(settings), passed)) as supervisor,
     ):
-        reporter = Reporters(log, notifier)
-        if once:
-            summary = daemon.once(ready, reporter)
-            if summary.waiting and is_paused(ready.state.path):
-                logging.getLogger(LOGGER).error(
-                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
-                )
-            raise typer.Exit(summary.exit_code)
-
-        def reread() -> tuple[ServiceSettings, Callable[[], None]]:
-            """Return new settings, and what to call once they are in force."""
-            new = load(source)
-            changed, targets = web_page(new), new.alerts.targets()
-            supervisor.check(changed)
-
-            def use() -> None:
-                supervisor.use(changed)
-                notifier.use(targets)
-                if new.log != settings.log:
-                    reporter.needs_restart("log")
-
-            return service_settings(new, overrides), use
-
-        daemon.watch(
+        ready = service_settings(settings, overrides)
+        return daemon.watch(
             ready,
-            reporter,
-            systemd=SystemdNotifier(os.environ),
-            reread=reread,
+            Reporters(log, notifier),
+            systemd=systemd,
+            may_reload=may_reload,
             at_work=supervisor.start,
         )
 
@@ -112,9 +142,6 @@ class _LogReporter(Reporter):
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
-
-    def needs_restart(self, key: str) -> None:
-        self._log.warning("%s was changed; this applies from the next start on", key)
 
     def requested(self, what: str) -> None:
         self._log.info("%s", what)

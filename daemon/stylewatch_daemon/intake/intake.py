@@ -33,7 +33,6 @@ from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import Kept
 from stylewatch_daemon.outbox.ending import changed_after_copy
-from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
 
 AHEAD = 16
@@ -61,7 +60,6 @@ class Intake:
         self._jobs, self._mover, self._inspector, self._clock = jobs, mover, inspector, clock
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         self._request_scan = request_scan
-        self.inboxes: list[Inbox] = []
         self.stable = True
         """True if all files of the last scan were stable, and nothing else makes one urgent."""
         self.scan_seconds = 0.0
@@ -74,12 +72,8 @@ class Intake:
             Effect.INSPECT: self._inspect,
             Effect.REMOVE_ORIGINALS: self._remove_originals,
         }
-        self.apply_settings(jobs.settings)
-
-    def apply_settings(self, settings: ServiceSettings) -> None:
-        """Continue with other `settings`."""
-        self._settings, self._resolver = settings, SettingsResolver(settings)
-        guard = self._jobs.mount_guard
+        self._settings, self._resolver = jobs.settings, SettingsResolver(jobs.settings)
+        settings, guard = jobs.settings, jobs.mount_guard
         self.inboxes = [
             Inbox(
                 *(inbox, settings, self._ledger, self._reporter, guard, self._clock),

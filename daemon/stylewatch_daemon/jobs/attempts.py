@@ -41,7 +41,6 @@ from stylewatch_daemon.jobs.waits import cause_of
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
-from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.settings.resolve import SettingsResolver
 from stylewatch_daemon.worker import messages
@@ -72,11 +71,7 @@ class Attempts:
             Effect.DROP_WORKER: self._drop,
             Effect.PUBLISH_STAGE: self._publish,
         }
-        self.apply_settings(jobs.settings)
-
-    def apply_settings(self, settings: ServiceSettings) -> None:
-        """Use other settings from the next job on."""
-        self._resolver = SettingsResolver(settings)
+        self._resolver = SettingsResolver(jobs.settings)
 
     @property
     def running(self) -> dict[str, Worker]:

@@ -1,5 +1,6 @@
 """The ends of jobs: publish them in the mover thread, then remove their folders and notify."""
 
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ class Endings:
 
     def __init__(self, jobs: Jobs, mover: Mover) -> None:
         self._jobs, self._mover = jobs, mover
+        self.ended: Counter[End] = Counter()
+        """How many jobs have ended in each way."""
         jobs.handlers |= {Effect.PUBLISH_END: self._publish, Effect.DISCARD: self._discard}
 
     @property
@@ -119,6 +122,8 @@ class Endings:
         self._notify(job, folder)
 
     def _notify(self, job: Job, folder: Path) -> None:
+        assert job.end is not None
+        self.ended[job.end] += 1
         reporter, title, cause = self._jobs.reporter, shown(job.title), job.cause or Cause.BUG
         if job.end is End.REFUSED:
             reporter.refused(title, job.reason, cause, folder)

@@ -72,11 +72,6 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        self.apply_settings(settings)
-
-    def apply_settings(self, settings: ServiceSettings) -> None:
-        """Use other settings from the next job on."""
-        self.settings = settings
         for outbox in settings.outboxes:
             with suppress(OSError):  # what is in the way is found when it is used
                 self.mount_guard.check(outbox)

@@ -62,10 +62,6 @@ class Waits:
         self.blocked.begin(job.id, times=2)  # no longer if that is the key
         return key
 
-    def release(self) -> None:
-        """End all waits for obstacles: new settings may have removed them."""
-        self.blocked.release()
-
     def passed(self, job: Job, *more: str) -> None:
         """Note that `job` got past the obstacles of its outbox, its own, and `more`."""
         for key in (job.id, job.outbox, *more):

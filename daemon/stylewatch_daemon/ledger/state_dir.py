@@ -10,24 +10,19 @@
     state/trash/         about to be removed
     state/wake           a pipe: who writes into it wakes the daemon
     state/lock           held by the daemon that works here; worker.lock by its worker
-    state/lock.json      describes that daemon
 
 The rename from claims to jobs commits a claim. The end of a job is in the ledger before its folder
 is removed.
 """
 
-import json
 import os
-import platform
 import stat
 from contextlib import suppress
 from os.path import lexists
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.model import now
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.claim import FILES
 
 LEDGER = "ledger.sqlite3"
@@ -35,7 +30,6 @@ WAKE = "wake"
 PREVIEWS, UPLOADS = "previews", "uploads"
 """The folders of previews that the page made, and of pictures that it received."""
 
-_HOLDER = "lock.json"
 _FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS)
 
 
@@ -75,20 +69,6 @@ class StateDir:
         mark = self.root / ".probe"
         mark.write_bytes(b"can this be written?")
         mark.unlink()
-
-    def write_holder(self) -> None:
-        """Record this process as the holder of the lock."""
-        holder = {"pid": os.getpid(), "host": platform.node(), "since": now()}
-        with suppress(OSError):
-            atomic.write(self.root / _HOLDER, json.dumps(holder).encode())
-
-    def holder(self) -> str:
-        """Describe the process that holds the lock."""
-        try:
-            holder = json.loads(atomic.read(self.root / _HOLDER, 10_000))
-            return shown(f"process {holder['pid']} on {holder['host']}, since {holder['since']}")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return "which one is not known"
 
     def files(self, job_id: str) -> Path:
         """Return the folder of the claimed files of a job."""

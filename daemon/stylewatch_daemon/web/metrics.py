@@ -8,12 +8,7 @@ from shutil import disk_usage
 from typing import Any
 
 from prometheus_client import generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    Metric,
-    SummaryMetricFamily,
-)
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
@@ -24,19 +19,6 @@ from starlette.routing import Route
 from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.http import context
-
-_SUMMARIES = {
-    "scans": ("stylewatch_scan_seconds", "Scans of all inboxes, and the time they took."),
-    "steps": ("stylewatch_step_seconds", "Steps of all jobs, and the time they took."),
-    "stages": (
-        "stylewatch_stage_latency_seconds",
-        "Stages, and the time from the worker until they were in the outbox.",
-    ),
-}
-_COUNTERS = {
-    "done": ("stylewatch_jobs_done", "Jobs done since the daemon started."),
-    "canceled": ("stylewatch_jobs_canceled", "Jobs canceled since the daemon started."),
-}
 
 
 async def healthz(request: Request) -> Response:
@@ -92,29 +74,18 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Each number with its meaning."""
-        health, meters = self.status["health"], self.status["meters"]
+        health = self.status["health"]
         yield _gauge("up", "Whether the daemon runs.", health["at_work"])
         yield _gauge("paused", "Whether the daemon starts no new jobs.", health["paused"])
         count = len(self.status["incomplete"])
         yield _gauge("incomplete", "Pairs in the inboxes that are incomplete.", count)
         yield _gauge("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"]))
         counts = self.status["counts"]
-        yield _gauge("jobs", "Jobs in the ledger, by their state.", counts, "state")
-        # Counts since the daemon started, as far as it has published them.
-        for key, (name, meaning) in _SUMMARIES.items():
-            if key in meters:
-                yield SummaryMetricFamily(name, meaning, meters[key], meters["seconds"][key])
-        for key, (name, meaning) in _COUNTERS.items():
-            if key in meters:
-                yield CounterMetricFamily(name, meaning, meters[key])
-        ended = CounterMetricFamily(
-            "stylewatch_jobs_not_painted",
-            "Jobs refused or failed since the daemon started, by cause.",
-            labels=["state", "cause"],
-        )
-        for end in meters.get("ended", ()):
-            ended.add_metric([end["state"], end["cause"]], end["count"])
-        yield ended
+        yield _gauge("jobs", "Jobs that the ledger has, by their state.", counts, "state")
+        running = self.status["running"]
+        for key, meaning in (("step", "Steps made by"), ("steps", "Steps planned for")):
+            values = {job["job"]: job[key] for job in running}
+            yield _gauge(key, f"{meaning} a running job.", values, "job")
         folders = (self.settings.state.path, *self.settings.outboxes)
         free = {str(folder): _free_bytes(folder) for folder in folders}
         yield _gauge("disk_free_bytes", "Free space where the daemon writes.", free, "folder")

@@ -155,78 +155,59 @@ class Supervisor:
         serve: str = SERVE,
         retry: Backoff = RETRY,
     ) -> None:
-        self._passed, self._serve, self._retry = passed, serve, retry
-        self.check(page)
-        self._page = page
+        if page is not None:
+            check_socket(page, passed)
+        self._page, self._passed, self._serve, self._retry = page, passed, serve, retry
         self._leaving = False
-        self._news, self._announce = Pipe(duplex=False)
+        self._left, self._leave = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
         self._warned = ""
 
-    def check(self, page: WebPage | None) -> None:
-        """Raise SettingsError if systemd did not pass the socket that `page` needs."""
-        if page is not None:
-            check_socket(page, self._passed)
-
-    def use(self, page: WebPage | None) -> None:
-        """Serve the page of new settings from now on; with None, serve none."""
-        is_new, self._page = page != self._page, page
-        if self._thread is None:
-            self.start()
-        elif is_new:
-            self._announce.send_bytes(b"!")
-
     def start(self) -> None:
-        """Start the thread, if there is a page; if it cannot be started, the next `use` does."""
-        if self._thread is None and self._page is not None:
-            thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+        """Start the thread, if there is a page."""
+        if self._page is not None:
+            thread = threading.Thread(target=self._run, args=[self._page], name=NAME, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
                 why = shortages.no_process(error)
-                self._warn(f"the page cannot be served ({why}): painting goes on, and it is "
-                           "tried again when the settings are reloaded")  # fmt: skip
+                self._warn(f"the page cannot be served ({why}): painting goes on without it")
             else:
                 self._thread = thread
 
     def close(self) -> None:
         """Stop the page's process and the thread."""
         self._leaving = True
-        self._announce.send_bytes(b"!")
+        self._leave.close()
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, page: WebPage) -> None:
         """Serve the page until we leave; try again whatever fails."""
         failures = 0
         while not self._leaving:
-            page = self._page
             try:
-                if page is None:
-                    self._is_news([], None)
-                else:
-                    with listening_socket(page, self._passed) as listening:
-                        failures = 0
-                        self._log_address(page, listening)
-                        self._keep_serving(page, listening)
+                with listening_socket(page, self._passed) as listening:
+                    failures = 0
+                    self._log_address(page, listening)
+                    self._keep_serving(page, listening)
             except OSError as error:
                 failures += 1
-                where = page.address if page is not None else "the page"
                 why = shortages.shortage(error) or error.strerror or error
-                self._warn(f"the page cannot be served at {where} ({why}): "
+                self._warn(f"the page cannot be served at {page.address} ({why}): "
                            "painting goes on, and it is tried again")  # fmt: skip
-                self._is_news([], self._retry.seconds(failures))
+                self._is_leaving([], self._retry.seconds(failures))
 
     def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
-        """Run one process after the other until there is news; raises ShortageError."""
+        """Run one process after the other until we leave; raises ShortageError."""
         failures = 0
         while True:
             began = time.monotonic()
             fd = listening.fileno()
             child = Child(self._serve, fd, page, name=NAME, pass_fds=[fd])
             try:
-                if self._is_news([child.line], None):
+                if self._is_leaving([child.line], None):
                     child.stop()
                     return
                 why = child.exit_reason() or "it closed its files"
@@ -234,15 +215,12 @@ class Supervisor:
                 child.kill()
             failures = 1 if time.monotonic() - began >= STABLE_S else failures + 1
             self._log.warning("the page's process ended (%s): it is started again", why)
-            if self._is_news([], self._retry.seconds(failures)):
+            if self._is_leaving([], self._retry.seconds(failures)):
                 return
 
-    def _is_news(self, others: Sequence[Connection], seconds: float | None) -> bool:
-        """Wait for news or one of `others`, for `seconds` at most; return True if there is news."""
-        if self._news not in wait([self._news, *others], seconds):
-            return False
-        self._news.recv_bytes()
-        return True
+    def _is_leaving(self, others: Sequence[Connection], seconds: float | None) -> bool:
+        """Wait until we leave, or for one of `others`, for `seconds` at most."""
+        return self._left in wait([self._left, *others], seconds)
 
     def _log_address(self, page: WebPage, listening: socket.socket) -> None:
         where = url_of(listening, page.settings.web.path)

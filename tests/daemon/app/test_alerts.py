@@ -104,20 +104,6 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
     assert apprise.sent == [(["one", "two"], lines)]
 
 
-def test_new_settings_hold_from_the_next_event_on_and_for_what_still_waits() -> None:
-    apprise = Apprise()
-    with Notifier(to(), apprise) as notifier:
-        notifier.done("early", OUT)
-        notifier.blocked(FULL)
-        notifier.use(to(ONE, events=("done", "blocked")))
-        apprise.called.acquire()
-        notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
-        notifier.use(to(TWO))
-        notifier.done("sea", OUT)
-    waiting = ["waiting: sky: the disk is full"]
-    assert apprise.sent == [(["one"], waiting), (["two"], ["done: sea"])]
-
-
 def test_what_nobody_got_goes_with_the_next_message_after_longer_and_longer_pauses(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,27 +140,23 @@ def test_a_job_runs_again_with_other_settings_as_a_new_one(world: JobsWorld) -> 
     assert done("a").items() <= world.published.items()
 
 
-def test_requests_wait_for_an_outbox_and_a_retry_can_be_canceled_until_then(
-    world: JobsWorld,
-) -> None:
+def test_requests_wait_for_an_outbox(world: JobsWorld) -> None:
     loop = ended(world, "a", "b")
     retry(world)
-    leave(world, "cancel", job=NEW)
     leave(world, "delete", "b")
     away = world.outbox.rename(world.root / "away")
     for _ in range(3):
         loop.commands.act()
         loop.wakeup.wait(0)
         world.clock.now += PAUSE.most
-    assert (len(requests.waiting(world.state.root)), counts(world)) == (3, {"done": 2})
+    assert (len(requests.waiting(world.state.root)), counts(world)) == (2, {"done": 2})
     away.rename(world.outbox)
     run_jobs(loop)
-    assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 1, "canceled": 1})
-    assert (len(world.executor.orders), world.job(NEW).end) == (2, End.CANCELED)
+    assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 2})
     assert not (world.outbox / "b").exists()
 
 
-def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_settings(
+def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
     world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = [True, True, False]
@@ -177,8 +173,7 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due_or_by_new_sett
         world.clock.now += seconds
         loop.round()
         assert len(full) == tries
-    assert loop.jobs.waits.soonest() == 2 * PAUSE.first
-    loop.apply_settings(world.settings)
+    world.clock.now += 2 * PAUSE.first
     loop.round()
     assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"

@@ -1,6 +1,5 @@
 """The daemon starts its parts in order, processes its inboxes, and stops in order."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -55,9 +54,6 @@ class Log(Reporter):
         self.events.append(job)
         self.on_done(job)
 
-    def needs_restart(self, key: str) -> None:
-        self.events.append(key)
-
 
 DONE, CHANGING = {End.DONE: 1, End.CANCELED: 1}, Pair("a", None, changing=True)
 
@@ -86,9 +82,7 @@ def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
     monkeypatch.setattr(daemon, "ORPHAN_WITHIN", 0.01)
     state = StateDir(tmp_path / "state")
     state.make()
-    state.write_holder()
-    process = rf"process {os.getpid()} on .* is at work"
-    with lock.held(state.lock), pytest.raises(SettingsError, match=process):
+    with lock.held(state.lock), pytest.raises(SettingsError, match="another stylewatch is at work"):
         once(settings(tmp_path), executor=FakeExecutor())
     with lock.held(state.worker_lock), pytest.raises(UnavailableError):
         once(settings(tmp_path), executor=FakeExecutor())
@@ -160,43 +154,20 @@ def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
     assert once(settings(tmp_path), executor=FakeExecutor()).ended == {End.DONE: 1}
 
 
-# New settings
+def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_path: Path) -> None:
+    fill(tmp_path, *PAIR)
+    wakeup, answers = Wakeup(), [False, True]
 
+    def may_reload() -> bool:
+        wakeup.post(wakeup.reload)
+        return answers.pop(0)
 
-def test_new_settings_apply_from_the_next_job_some_from_the_next_start_and_wrong_ones_never(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    before, wakeup, used = settings(tmp_path), Wakeup(), list[str]()
-    new = changed_settings(
-        before,
-        inboxes=(make_inbox(tmp_path / "in2", tmp_path / "out2"),),
-        state=tmp_path / "elsewhere",
-        executor=before.executor.model_copy(update={"idle_s": 7.0, "batch": 3}),
-    )
-    wrong = (make_inbox(tmp_path / "in3", tmp_path / "in3/out"),)
-    versions = [new, new, changed_settings(before, inboxes=wrong)]
-    fill(tmp_path, *PAIR, "in2/b/content.jpg", "in2/b/style.jpg")
-
-    def on_done(job: str) -> None:
-        if job == "b":
-            fill(tmp_path, "in2/c/content.jpg", "in2/c/style.jpg")
-        wakeup.reload()
-
-    def reread() -> tuple[ServiceSettings, Callable[[], object]]:
-        read = versions.pop(0)
-        if not versions:
-            wakeup.post(wakeup.stop)
-        return read, lambda: used.append("used")
-
-    log, executor = Log(on_done), FakeExecutor()
-    summary = watch(before, log, executor, wakeup, reread=reread)
-    assert summary.ended == {End.DONE: 3}
-    # the second time too: what cannot change has stayed as it was
-    assert log.events == ["a", "state.path", "executor", "b", "state.path", "executor", "c"]
-    assert used == ["used", "used"] and "lies in the inbox" in caplog.text
-    assert [order.batch for order in executor.orders] == [None, 3, 3]
-    assert (tmp_path / "out2/b/receipt.json").exists()
-    assert not (tmp_path / "elsewhere").exists() and not (tmp_path / "in3").exists()
+    log, executor = Log(lambda job: wakeup.reload()), FakeExecutor()
+    assert watch(settings(tmp_path), log, executor, wakeup, may_reload=may_reload)
+    assert (log.events, answers) == (["a"], [])
+    wakeup = Wakeup()
+    wakeup.stop()
+    assert not watch(settings(tmp_path), log, FakeExecutor(), wakeup)
 
 
 # systemd

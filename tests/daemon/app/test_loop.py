@@ -22,7 +22,6 @@ from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.worker.messages import Failed
 
 
@@ -53,10 +52,10 @@ def sleeping(
 
 
 def watch(
-    loop: Loop, systemd: SystemdNotifier | None = None, new: ServiceSettings | None = None
-) -> ServiceSettings | None:
+    loop: Loop, systemd: SystemdNotifier | None = None, may_reload: Callable[[], bool] = bool
+) -> bool:
     """Run the loop without file events."""
-    return loop.watch(Watch([], print, "no"), systemd or SystemdNotifier({}), lambda: new)
+    return loop.watch(Watch([], print, "no"), systemd or SystemdNotifier({}), may_reload)
 
 
 class EnoughError(Exception):
@@ -82,7 +81,7 @@ def test_a_pair_is_scanned_until_it_is_stable_and_then_painted(world: JobsWorld)
     sleeping(world, loop, lambda count: loop.wakeup.stop() if world.record.of("done") else None)
     world.drop("a")
     began = world.clock.now
-    assert watch(loop) is None
+    assert not watch(loop)
     assert world.published == done("a")
     assert 2 <= world.clock.now - began < 2 + 6 * NEWS_EVERY
 
@@ -139,20 +138,15 @@ def test_the_loop_sleeps_until_something_is_due(
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
 
 
-def test_new_settings_wait_for_no_job_and_end_the_wait_of_blocked_ones(world: JobsWorld) -> None:
-    world.executor.endings = [Failed("no device", Cause.DEVICE), CRASH]
-    loop, new = world.queued("a"), changed_settings(world.settings, attempts=1)
-    run_jobs(loop)
-    assert world.job("a").seen == "waiting"
-    loop.apply_settings(new)
+def test_a_running_job_keeps_a_checkpoint_when_the_daemon_starts_again(world: JobsWorld) -> None:
+    loop = world.queued("a")
     step(loop)
     loop.wakeup.reload()
-    assert watch(loop, new=new) is new
-    assert loop.attempts.running
-    loop.wakeup.reload()
-    sleeping(world, loop, lambda count: loop.wakeup.stop() if world.record.of("failed") else None)
-    assert watch(loop) is None, "wrong settings change nothing"
-    assert world.job("a").end is End.FAILED, "after one attempt, as the new settings have it"
+    sleeping(world, loop, enough(50))
+    assert watch(loop, may_reload=lambda: True)
+    assert (world.job("a").state, world.job("a").interruptions) == (State.QUEUED, 0)
+    world.run()
+    assert world.published == done("a")
 
 
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays(
@@ -169,7 +163,7 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays(
     for question in ("requests", "get", "waiting", "next_of_inboxes", "outlived", "doomed"):
         monkeypatch.setattr(LedgerWriter, question, lambda *_: raise_(OutputError("locked")))
     sleeping(world, loop, wake)
-    assert watch(loop) is None
+    assert not watch(loop)
     assert world.published == done("a")
     assert world.record.of("waits") == [("the ledger", "locked")]
 
@@ -179,7 +173,7 @@ def test_a_drained_loop_stops_once_the_running_jobs_have_ended(world: JobsWorld)
     step(loop)
     requests.leave(world.state.root, "drain")
     sleeping(world, loop, enough(50))
-    assert watch(loop) is None
+    assert not watch(loop)
     assert (world.job("a").end, world.job("b").state) == (End.DONE, State.QUEUED)
 
 

@@ -1,23 +1,20 @@
-"""The log, the metrics and the notifications of systemd."""
+"""The log, and the notifications of systemd."""
 
 import json
 import logging
 import os
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 from tests.daemon.disks import full_stream
 
 from stylewatch_daemon.app.monitoring import (
     LOGGER,
-    Metrics,
     SystemdNotifier,
     log_wrong_settings,
     logging_as,
 )
-from stylewatch_daemon.base.model import Cause, End, Progress, Started
 from stylewatch_daemon.settings.sections import Log
 
 TRACE = ["Traceback ...", "KeyError: 'x'"]
@@ -49,7 +46,7 @@ def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
     first, *more = map(json.loads, capsys.readouterr().err.splitlines())
     assert first.pop("time").endswith("+00:00")
     assert first == {"level": "error", "event": "failed: über", **FAULT}
-    old = "the new settings are wrong; the old ones still apply"
+    old = "the settings are wrong: the daemon goes on with those that it has"
     assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
 
 
@@ -57,45 +54,6 @@ def test_a_log_on_a_full_disk_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     with full_stream() as full, logging_as(Log(), quiet=False) as log:
         monkeypatch.setattr(sys, "stderr", full)
         log.error("c", extra=FAULT)
-
-
-def test_steps_are_timed_within_an_attempt() -> None:
-    started, metrics = Started("sketch", "cpu", ((8, 8),), (9,)), Metrics()
-    for job, step, seconds in (
-        ("sea", 1, 5.0), ("wave", 1, 1.0), ("sea", 2, 7.0), ("wave", 2, 1.5), ("sea", 2, 100.0),
-    ):  # fmt: skip
-        if seconds in (5.0, 100.0):  # an attempt that continues from an earlier step
-            metrics.job_started(job, started)
-        metrics.progress(job, Progress(step, 9, (8, 8), 1.0, seconds))
-    plain = metrics.plain()
-    assert (plain["steps"], plain["seconds"]["steps"]) == (2, 2.5)
-
-
-def test_scans_stages_and_ends_are_counted(tmp_path: Path) -> None:
-    stage = tmp_path / "stages/0001.png"
-    stage.parent.mkdir()
-    stage.touch()
-    (tmp_path / "final.png").touch()
-    os.utime(stage, (1000.0, 1000.0))
-    metrics = Metrics(clock=lambda: 1000.25)
-    metrics.scanned(0.5)
-    for path in (stage, tmp_path / "final.png", stage.with_name("gone.png")):
-        metrics.staged("sea", path)
-    metrics.done("sun", tmp_path)
-    metrics.canceled("moon", tmp_path)
-    for for_good in (False, True):
-        metrics.failed("sea", "it hung", Cause.WORKER, "", for_good=for_good)
-    for cause in (Cause.PICTURE, Cause.SETTINGS, Cause.PICTURE):
-        metrics.refused("sky", "no", cause, tmp_path)
-    assert json.loads(json.dumps(metrics.plain())) == {
-        "scans": 1, "steps": 0, "stages": 1, "done": 1, "canceled": 1,
-        "seconds": {"scans": 0.5, "steps": 0.0, "stages": 0.25},
-        "ended": [
-            {"state": End.FAILED, "cause": Cause.WORKER, "count": 1},
-            {"state": End.REFUSED, "cause": Cause.PICTURE, "count": 2},
-            {"state": End.REFUSED, "cause": Cause.SETTINGS, "count": 1},
-        ],
-    }  # fmt: skip
 
 
 def test_an_unchanged_status_is_not_sent_again_and_none_forges_another_message() -> None:

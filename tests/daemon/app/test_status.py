@@ -19,7 +19,6 @@ from stylewatch_daemon.app.status import (
     NOTHING_TO_DO,
     PAUSED,
     TEXT_EVERY,
-    UNCHANGED_EVERY,
     UPDATE_EVERY,
     Snapshot,
     StatusFiles,
@@ -27,7 +26,6 @@ from stylewatch_daemon.app.status import (
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.publish import Outbox
 
@@ -45,10 +43,12 @@ class World(Reporter):
         self.seconds_to_check = 0.0
         for folder in (self.ours, self.theirs):
             folder.mkdir()
-        self.status = StatusFiles(
-            self.state, self, self._check_mount, self.clock, lambda: {"time": self.clock.now}
-        )
-        self.status.apply([self.ours, self.theirs], Sharing(mode=0o664))
+        settings = SimpleNamespace(outboxes=[self.ours, self.theirs])
+        jobs: Any = SimpleNamespace(
+            state=SimpleNamespace(root=self.state), ledger=ledger, reporter=self,
+            settings=settings, mount_guard=SimpleNamespace(check=self._check_mount),
+        )  # fmt: skip
+        self.status = StatusFiles(jobs, self.clock)
 
     def _check_mount(self, folder: Path) -> None:
         self.clock.now += self.seconds_to_check
@@ -83,7 +83,7 @@ class World(Reporter):
 
     def update(self, snapshot: Snapshot, **more: Any) -> tuple[str, str]:
         """Update the status; return the texts in the outboxes."""
-        self.status.update(snapshot, self.ledger, **more)
+        self.status.update(snapshot, **more)
         paths = [outbox / "_status.txt" for outbox in (self.ours, self.theirs)]
         ours, theirs = (path.read_text() if path.exists() else "" for path in paths)
         return ours, theirs
@@ -141,7 +141,6 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "refused": [{"job": job, "reason": "a fault"} for job in ("bad", "worse")],
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
-        "meters": {"time": world.clock.now},
     }  # fmt: skip
 
 
@@ -171,7 +170,7 @@ def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:
     assert NOT_RUNNING in ours and not world.theirs.exists()
 
 
-def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
+def test_a_text_is_written_only_after_a_change_and_all_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for outbox in (world.ours, world.theirs):
@@ -185,15 +184,10 @@ def test_a_text_is_written_only_after_a_change_and_has_the_mode_of_the_settings(
         replace(*args, **more)
 
     monkeypatch.setattr(os, "replace", replaced)
-    for sharing, paused, mode in (
-        (None, False, 0o664), (None, False, None), (None, True, 0o664),
-        (Sharing(0o600), True, 0o600),
-    ):  # fmt: skip
-        if sharing is not None:
-            world.status.apply([world.ours], sharing)
+    for paused, is_written in ((False, True), (False, False), (True, True)):
         path.unlink(missing_ok=True)
         world.update(world.snapshot(paused=paused))
-        assert (path.stat().st_mode & 0o777 if path.exists() else None) == mode
+        assert path.exists() == is_written
     assert seen == {".staging", "_status.txt"}, "nobody sees half a text"
 
 
@@ -202,7 +196,7 @@ def test_json_follows_each_change_and_a_text_only_news_or_after_a_while(world: W
     for seconds, paused, has_news, written in (
         (0.0, False, False, [json, text]), (UPDATE_EVERY, False, True, []),
         (UPDATE_EVERY, True, False, [json]), (TEXT_EVERY, True, False, [text]),
-        (UPDATE_EVERY, False, True, [json, text]), (UNCHANGED_EVERY, False, False, [json]),
+        (UPDATE_EVERY, False, True, [json, text]), (TEXT_EVERY, False, False, []),
     ):  # fmt: skip
         world.clock.now += seconds
         for path in (json, text):
@@ -211,7 +205,6 @@ def test_json_follows_each_change_and_a_text_only_news_or_after_a_while(world: W
         world.update(world.snapshot(paused=paused), has_news=has_news)
         assert [path for path in (json, text) if path.exists()] == written
         assert not world.status.due
-    assert world.plain["meters"] == {"time": world.clock.now}
     assert not json.with_name(f".{json.name}.tmp").exists()
 
 

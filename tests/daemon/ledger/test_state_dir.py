@@ -72,18 +72,6 @@ def test_a_job_that_ended_goes_with_all_that_is_in_its_folders(state: StateDir) 
     assert list(state.trash.iterdir()) == list(state.claims.iterdir()) == []
 
 
-def test_the_holder_of_the_lock_is_described_on_one_line(state: StateDir) -> None:
-    assert state.holder() == "which one is not known"
-    state.write_holder()
-    assert state.holder().startswith(f"process {os.getpid()} on ")
-    holder = state.root / "lock.json"
-    for content in (b"{", b"[" * 5000, b'{"pid": 1}', b"x" * 20_000):
-        holder.write_bytes(content)
-        assert state.holder() == "which one is not known"
-    holder.write_bytes(b'{"pid": 1, "host": "a\\u001b[2J\\nb", "since": 2}')
-    assert state.holder() == "process 1 on a?[2J?b, since 2"
-
-
 def test_a_folder_that_cannot_be_written_shows_when_it_is_probed(state: StateDir) -> None:
     state.probe()
     assert not (state.root / ".probe").exists()

@@ -5,8 +5,6 @@ from pathlib import Path
 from tests.daemon.web.world import client, publish, settings
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.app.monitoring import Metrics
-from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
@@ -34,28 +32,19 @@ def test_the_page_is_ready_once_a_daemon_runs_and_has_nothing_that_stops_it(tmp_
     assert not_ready(status) == "problems that stop jobs or inboxes: 1"
 
 
-def test_state_and_counters_are_exposed_and_unknown_numbers_are_left_out(tmp_path: Path) -> None:
+def test_numbers_are_exposed_and_unknown_ones_are_left_out(tmp_path: Path) -> None:
     devices = (Device("cuda:0", memory=80_000),)
     text = exposition(status_json.nothing(), settings(tmp_path), devices).decode()
     assert 'stylewatch_device_memory_bytes{device="cuda:0"} 80000.0\n' in text
-    assert "scan_seconds" not in text and "disk_free_bytes{" not in text, "there are no folders"
+    assert "disk_free_bytes{" not in text, "there are no folders"
     (tmp_path / "out").mkdir()
-    meters = Metrics(clock=lambda: 0.0)
-    meters.scanned(0.5)
-    meters.scanned(0.25)
-    meters.done("sea", tmp_path)
-    meters.canceled("a", tmp_path)
-    meters.refused("b", "content.jpg is cut off or damaged (x)", Cause.PICTURE, tmp_path)
-    meters.failed("c", "the worker hung: x", Cause.WORKER, "", for_good=True)
-    now = {**status_json.nothing(), "meters": meters.plain(), "incomplete": [1, 2, 3]}
+    running = {"job": "sea", "step": 3, "steps": 50}
+    now = {**status_json.nothing(), "running": [running], "incomplete": [1, 2, 3]}
     now["counts"] |= {"waiting": 7}
     now["health"] |= {"at_work": True, "trouble": ["a disk"]}
     text = exposition(now, settings(tmp_path)).decode()
     assert f'stylewatch_disk_free_bytes{{folder="{tmp_path / "out"}"}} ' in text
     assert {f"stylewatch_{line}" for line in (
         "up 1.0", "paused 0.0", 'jobs{state="waiting"} 7.0', "incomplete 3.0", "trouble 1.0",
-        "scan_seconds_count 2.0", "scan_seconds_sum 0.75", "stage_latency_seconds_count 0.0",
-        "jobs_canceled_total 1.0", "jobs_done_total 1.0",
-        'jobs_not_painted_total{cause="picture",state="refused"} 1.0',
-        'jobs_not_painted_total{cause="worker",state="failed"} 1.0',
+        'step{job="sea"} 3.0', 'steps{job="sea"} 50.0',
     )} <= set(text.splitlines())  # fmt: skip
