@@ -122,10 +122,17 @@ class Pair:
     """True if it is incomplete only because a file is still being written."""
 
     @property
+    def roles(self) -> tuple[tuple[str, Path], ...]:
+        """Every part of a pair with its role, the `main` one first."""
+        masks = ((role, self.masks[role]) for role in self.masks)
+        styles = (("style", style) for style in self.styles)
+        parts = ("content", self.content), *styles, ("init", self.init), *masks
+        return tuple((role, path) for role, path in (*parts, ("job", self.job_file)) if path)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the pair, the `main` one first."""
-        paths = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
-        return (*(path for path in paths if path is not None), *self.others)
+        return (*(path for _, path in self.roles), *self.others)
 
     @property
     def main(self) -> Path:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Pair
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.intake.claim import folder_of, is_being_written, lacks_end
 from stylewatch_daemon.intake.pairing import only_ready, pair
@@ -49,7 +49,7 @@ class Inbox:
     ) -> None:
         self.own, self.path, self.outbox = own, own.path, own.outbox
         self._settings, self._reporter, self._mount_guard = settings, reporter, mount_guard
-        self._clock, self._is_claimed = clock, is_claimed
+        self._ledger, self._is_claimed = ledger, is_claimed
         watch = settings.watch
         self.stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self.files: Mapping[Path, Look] = {}
@@ -61,13 +61,15 @@ class Inbox:
         """Reasons why pairs could not be claimed, by name."""
         self.notes: list[str] = []
         """Lines about the skipped paths."""
-        self.known = Known(self.path, settings, ledger)
         self.was_skipped = False
         """True if a scan was left out, as pairs of the one before were still to be claimed."""
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
-        self._retry_at: dict[Path, float] = {}
         self._skipped: Mapping[Path, str] = {}
+        self._taken: dict[Path, set[str]] = {}
+        """The names of the main files that jobs were made of, by the folder that they were in."""
+        self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
+        """The one side that a job is for, by its job.yaml and how that looks."""
         self._blocked = self._fault = ""
         """Why nothing can be claimed now, and the last unexpected error."""
 
@@ -118,13 +120,15 @@ class Inbox:
                 log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
     def _find_pairs(self) -> None:
-        self.files, known = self._listing.files, self.known
-        known.update(self._listing)
-        self._retry_at = {path: at for path, at in self._retry_at.items() if path in self.files}
+        self.files, folders = self._listing.files, {self.path, *self._listing.folders}
+        self._taken = {path: names for path, names in self._taken.items() if path in folders}
+        self._sides = {
+            (path, seen): side
+            for (path, seen), side in self._sides.items()
+            if path is None or self.files.get(path) == seen
+        }
         default = self._default_styles()
-        pairing = pair(
-            self.path, self.files, default, known.side_of, known.is_used, known.taken_from
-        )
+        pairing = pair(self.path, self.files, default, self._side_of, self._taken_from)
         changing = self.files.keys() - self._stable
         ready = only_ready(pairing, changing, self.stability.waits_for)
         self._note_skipped({**self._listing.skipped, **ready.skipped})
@@ -135,11 +139,62 @@ class Inbox:
             for pair in ready.incomplete
             if pair.changing or not (pair.files and self._is_claimed(pair, self.files))
         ]
-        pending = [pair for pair in ready.complete if not self._is_claimed(pair, self.files)]
+        pending = []
+        for complete in ready.complete:
+            if self._is_claimed(complete, self.files):
+                continue
+            if too_large := self._too_large(complete):
+                self.incomplete.append(replace(complete, waits_for=too_large))
+            else:
+                pending.append(complete)
         if pending:  # else the pictures stay where they are
             self._mount_guard.check(self.outbox)
             Outbox(self.outbox).probe()
         self.pending.extend(pending)
+
+    def _too_large(self, pair: Pair) -> str:
+        """Return in words which files have to be smaller; a copy of one could fill a disk."""
+        excesses = []
+        for role, path in pair.roles:
+            seen, limit = self.files.get(path) or look(path), self._settings.limits.largest(role)
+            if seen is not None and seen.size > limit:
+                key = " (limits.max_bytes)" if role == "content" else ""
+                name = shown(path.name)
+                excesses.append(f"a smaller {name}: it {disks.excess(seen.size, limit)}{key}")
+        return "; ".join(excesses)
+
+    def _side_of(self, job_file: Path | None) -> Side | None:
+        """Return the one side that a job with this job.yaml is for; None if it needs both."""
+        key = job_file, None if job_file is None else self.files.get(job_file)
+        if key not in self._sides:
+            self._sides[key] = self._read_side(job_file)
+        return self._sides[key]
+
+    def _read_side(self, job_file: Path | None) -> Side | None:
+        if job_file is None:
+            return only_side(self._settings, None)
+        with (
+            suppress(OutputError),  # a folder was replaced by a link
+            folder_of(self.path, job_file) as folder,
+        ):
+            return only_side(self._settings, job_file, folder)
+        return None
+
+    def _taken_from(self, folder: Path) -> Collection[str]:
+        """Return the names of the main files that jobs were made of, directly in `folder`."""
+        if folder not in self._taken:
+            is_inbox = folder == self.path
+            name = "" if is_inbox else safe_path(folder.relative_to(self.path).as_posix())
+            sources = self._ledger.main_sources(str(self.path), name)
+            parts = (source.rpartition("/") for source in sources)
+            self._taken[folder] = {name for above, _, name in parts if above == str(folder)}
+        return self._taken[folder]
+
+    def claimed(self, claim: Claim) -> None:
+        """Note that a job was made."""
+        main = claim.main.source
+        if main.parent in self._taken:
+            self._taken[main.parent].add(main.name)
 
     def _default_styles(self) -> Mapping[str, Path]:
         """Return the default styles: none if they cannot be read, as most pairs need none."""
@@ -182,22 +237,14 @@ class Inbox:
             pair = self.pending.popleft()
             if any(path in copied for path in pair.files if path not in pair.shared):
                 self.pending.append(pair)
-            elif self._retry_at.get(pair.main, 0.0) > self._clock():
-                self.trouble[pair.name] = "it could not be claimed, and is tried again later"
             elif self._is_whole(pair):
                 return pair
         return None
 
-    def not_claimed(self, name: str, main: Path, error: Exception) -> None:
-        """Note why the pair called `name` could not be claimed now."""
-        if isinstance(error, OSError):
-            # Each try moves files to and fro, which wakes us: without a pause it would not end.
-            self._retry_at[main] = self._clock() + self._settings.watch.rescan_s
-            self.trouble[name] = shortages.in_words(error)
-            self._reporter.waits(name, self.trouble[name])
-        else:
-            reason = f"its files to stop changing: {error}"
-            self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
+    def not_claimed(self, name: str, main: Path, error: InputError) -> None:
+        """Note that the pair called `name` changed when it was to be claimed."""
+        reason = f"its files to stop changing: {error}"
+        self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
     def _is_whole(self, pair: Pair) -> bool:
         """Return whether no file is open for writing, or lacks its end; else the pair waits.
@@ -217,75 +264,3 @@ class Inbox:
 
     def _is_being_written(self, path: Path) -> bool:
         return is_being_written(self.path, path)
-
-
-class Known:
-    """Answers for `pair` about an inbox: its earlier jobs, and the side each job.yaml is for.
-
-    They are kept from scan to scan while the file or folder is there and looks the same.
-    """
-
-    def __init__(self, inbox: Path, settings: ServiceSettings, ledger: Ledger) -> None:
-        self._inbox, self._settings, self._ledger = inbox, settings, ledger
-        self._looks: Mapping[Path, Look | None] = {}
-        self._answers: dict[tuple[str, Path, Look | None], Any] = {}
-
-    def update(self, listing: Listing) -> None:
-        """Keep the answers that still hold."""
-        self._looks = {**dict.fromkeys((self._inbox, *listing.folders)), **listing.files}
-        self._answers = {
-            (what, path, look): answer
-            for (what, path, look), answer in self._answers.items()
-            if path in self._looks and self._looks[path] == look
-        }
-
-    def _ask(self, what: str, path: Path, ask: Callable[[Path], Any]) -> Any:
-        key = what, path, self._looks.get(path)
-        if key not in self._answers:
-            self._answers[key] = ask(path)
-        return self._answers[key]
-
-    def add(self, claim: Claim) -> None:
-        """Note that a job was made."""
-        main = claim.main.source
-        self._answers.get(("taken", main.parent, None), set()).add(main.name)
-        for file in claim.files:
-            if file.role == "style" and not file.own:
-                self._answers["used", file.source, file.look] = True
-
-    def is_used(self, style: Path) -> bool:
-        """Return whether jobs were made with this style of an album."""
-        return bool(self._ask("used", style, self._has_used))
-
-    def _has_used(self, style: Path) -> bool:
-        return self._ledger.has_used(str(self._inbox), self._name_of(style.parent), style)
-
-    def taken_from(self, folder: Path) -> Collection[str]:
-        """Return the names of the main files that jobs were made of, directly in `folder`."""
-        names: set[str] = self._ask("taken", folder, self._taken_names)
-        return names
-
-    def _taken_names(self, folder: Path) -> set[str]:
-        sources = self._ledger.main_sources(str(self._inbox), self._name_of(folder))
-        parts = (source.rpartition("/") for source in sources)
-        return {name for parent, _, name in parts if parent == str(folder)}
-
-    def _name_of(self, folder: Path) -> str:
-        """Return the name that all names of jobs in `folder` begin with."""
-        path = folder.relative_to(self._inbox).as_posix()
-        return "" if folder == self._inbox else safe_path(path)
-
-    def side_of(self, job_file: Path | None) -> Side | None:
-        """Return the one side that a job with this job.yaml is for; None if it needs both."""
-        side: Side | None = self._ask("side", job_file or self._inbox, self._read_side)
-        return side
-
-    def _read_side(self, path: Path) -> Side | None:
-        if path == self._inbox:
-            return only_side(self._settings, None)
-        with (
-            suppress(OutputError),  # a folder was replaced by a link
-            folder_of(self._inbox, path) as folder,
-        ):
-            return only_side(self._settings, path, folder)
-        return None

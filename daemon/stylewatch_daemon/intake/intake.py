@@ -8,27 +8,28 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError
-from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.model import Cause, Job, Pair, State, new_id
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.claim import StuckError, Taken
+from stylewatch_daemon.intake.claim import Taken
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
+    Abandoned,
     Effect,
     Found,
     Inspected,
     Moved,
     OriginalsChanged,
-    PutBack,
 )
+from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import Kept
@@ -37,6 +38,9 @@ from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
 
 AHEAD = 16
 """Jobs of an inbox that are claimed at a time: enough that they share a commit of the ledger."""
+
+MAX_WAITING = 4 * AHEAD
+"""Jobs of an inbox that are being claimed or wait for that, at most."""
 
 REMOVE_EVERY_S = 60.0
 """Seconds between two tries to remove originals from an inbox that cannot be written."""
@@ -88,7 +92,7 @@ class Intake:
             # the claim is written before files are taken
             taken = (self._state.claims / job.id).rglob("[!.]*")
             if not ((self._state.jobs / job.id).exists() or any(map(Path.is_file, taken))):
-                self._jobs.post(job.id, PutBack())
+                self._jobs.post(job.id, Abandoned())
         self._jobs.commit()
 
     # -- scanning
@@ -150,9 +154,11 @@ class Intake:
 
     def claim(self) -> None:
         """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
+        blocked = self._jobs.waits.blocked.all()
         copied = {file.source for claim in self._claims for file in claim.files}
         for inbox in self.inboxes:
-            for _ in range(AHEAD - self._in_work(inbox)):
+            is_blocked = not blocked.isdisjoint((MACHINE, str(inbox.outbox)))
+            for _ in range(0 if is_blocked else self._places(inbox)):
                 if (pair := inbox.next_pair(copied)) is None:
                     break
                 if (claim := self._found(inbox, pair)) is not None:
@@ -161,20 +167,20 @@ class Intake:
                 inbox.was_skipped = False
                 self._request_scan()
 
-    def _in_work(self, inbox: Inbox) -> int:
-        """Return how many jobs are being claimed from an inbox.
+    def _places(self, inbox: Inbox) -> int:
+        """Return how many more jobs may be claimed from an inbox now.
 
-        Those whose refused pictures wait for the second inspection must not hold up others.
+        A few that wait, for a file that cannot be read, say, do not hold up others; many do.
         """
-        lives = [live for live in self._jobs.live.values() if live.is_busy or not live.was_refused]
-        claims = (live.claim for live in lives if live.is_claiming and live.claim is not None)
-        return sum(1 for claim in claims if claim.inbox == inbox.path)
+        lives = [live for live in self._jobs.live.values() if live.is_claiming and live.claim]
+        own = [live for live in lives if live.claim and live.claim.inbox == inbox.path]
+        busy = sum(live.is_busy for live in own)
+        return min(AHEAD - busy, MAX_WAITING - len(own))
 
     def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
         """Post a pair as a new job."""
-        limits = self._settings.limits
         try:
-            claim = claiming.claim_for(pair, inbox.files, inbox.own, new_id(), limits)
+            claim = claiming.claim_for(pair, inbox.files, inbox.own, new_id())
         except InputError as error:  # it has changed: the next scan shows how
             inbox.not_claimed(pair.name, pair.main, error)
             return None
@@ -182,11 +188,6 @@ class Intake:
         live.claim, live.is_claiming, live.is_busy = claim, True, True
         self._jobs.post(claim.id, Found(job_of(claim)))
         return claim
-
-    def _claimed_job(self, job_id: str) -> Job | None:
-        """Return a job as it is now, if it is still being claimed."""
-        job = self._ledger.get(job_id)
-        return job if job is not None and job.state is State.CLAIMED else None
 
     def _move(self, job: Job, event: object) -> None:
         """Have the mover bring the files of a job into the state folder."""
@@ -196,35 +197,35 @@ class Intake:
             live.claim = claims.load(next(place for place in places if place.exists()))
         live.is_busy = live.is_claiming = True
         live.reason = ""
-        claim, limits = live.claim, self._settings.limits
+        claim, free_bytes = live.claim, self._settings.limits.free_bytes
         self._mover.do(
-            lambda step: claiming.move(claim, self._state, limits, step),
+            lambda step: claiming.move(claim, self._state, free_bytes, step),
             self._jobs.then(job, Effect.MOVE, partial(self._moved, job, claim)),
             sum(file.look.size for file in claim.files),
         )
 
     def _moved(self, job: Job, claim: Claim, result: Taken | Exception) -> None:
-        """Post that the files of a job are moved, or that they are in the inbox as before."""
+        """Post that the files of a job are moved, or have changed; else they are moved later."""
         if isinstance(result, Taken):
             if not claim.is_copy:
                 self._reporter.claimed(job.name)
                 for inbox in self._inbox_of(claim):
-                    inbox.known.add(claim)
+                    inbox.claimed(claim)
             also = None if claim.is_copy else _record(str(claim.main.source), result.kept)
             self._jobs.post(job.id, Moved(result.problem), also)
             return
-        now = self._claimed_job(job.id)
-        is_canceled = now is not None and now.asked is End.CANCELED
-        if isinstance(result, OSError) and (is_canceled or isinstance(result, StuckError)):
-            self._jobs.block(job, result, again=Effect.MOVE)
-        elif isinstance(result, OSError | DaemonError):
+        if isinstance(result, InputError):
             for inbox in self._inbox_of(claim):
                 inbox.not_claimed(job.name, claim.main.source, result)
             self._jobs.forget(job.id)
-            self._jobs.post(job.id, PutBack())
+            self._jobs.post(job.id, Abandoned())
             self.stable = False
-        else:
-            self._jobs.broke(job.id, result)
+            return
+        if not isinstance(result, OSError):
+            reason = f"a fault of stylewatch: {type(result).__name__}: {shown(result)}"
+            self._jobs.log(job.id, reason, result)
+            result = OutputError(reason)
+        self._jobs.block(job, result, again=Effect.MOVE)
 
     # -- inspection
 

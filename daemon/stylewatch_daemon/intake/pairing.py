@@ -54,9 +54,6 @@ DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairi
 SideOf = Callable[[Path | None], Side | None]
 """The one side that a job with this job.yaml (None: without one) is for; None: it needs both."""
 
-IsUsed = Callable[[Path], bool]
-"""Return whether jobs were made with this style picture of an album."""
-
 TakenFrom = Callable[[Path], Collection[str]]
 """Return the names of the main files that jobs were made of, directly in this folder."""
 
@@ -80,22 +77,21 @@ def pair(
     files: Iterable[Path],
     default: Mapping[str, Path],
     side_of: SideOf = lambda job_file: None,
-    is_used: IsUsed = lambda style: False,
     taken_from: TakenFrom = lambda folder: (),
 ) -> Pairing:
     """Pair `files`, all of them under `inbox`.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
     job with each of them. In that case all jobs but the last share the content, which the last
-    one may take away. An album without pictures is incomplete unless `is_used` its style.
-    By `taken_from` a clip stays out after its picture was taken, and the rest of a job's
-    folder stays out of the album around it.
+    one may take away. An album is incomplete until it has, or had, a picture. By `taken_from` a
+    clip stays out after its picture was taken, and the rest of a job's folder stays out of the
+    album around it.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
         by_folder[path.parent].append(path)
     folders = {path: _classified(path, by_folder[path], taken_from) for path in sorted(by_folder)}
-    whole = _Inbox(inbox, folders, side_of, is_used, taken_from)
+    whole = _Inbox(inbox, folders, side_of, taken_from)
     pairs: list[Pair] = []
     skipped: dict[Path, str] = {}
     for folder in folders.values():
@@ -236,7 +232,6 @@ class _Inbox:
     path: Path
     folders: Mapping[Path, _Folder]
     side_of: SideOf
-    is_used: IsUsed
     taken_from: TakenFrom
 
     def pairs_in(self, folder: _Folder, default: Mapping[str, Path]) -> Iterator[Pair]:
@@ -321,7 +316,7 @@ class _Inbox:
             pair = style.pair(picture.name, picture.content)
             masks = {**pair.masks, **picture.masks}
             yield replace(pair, masks=masks, shared=style.all_but_content)
-        if is_own and not (folder.pictures or self.is_used(style.of("style")[0])):
+        if is_own and not (folder.pictures or self.taken_from(folder.path)):
             below = (path for path, each in self.folders.items() if each.pictures)
             if not any(folder.path in path.parents for path in below):
                 yield self._waiting(folder, PICTURES)

@@ -45,8 +45,8 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class PutBack:
-    """Its files are in the inbox again, and there is no job any more."""
+class Abandoned:
+    """Its files have changed before one was moved: they are in the inbox, and there is no job."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ _DISCARD = (Effect.REMOVE_ORIGINALS, Effect.DISCARD)
 
 TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Moved): _moved,
-    (State.CLAIMED, PutBack): _gone,
+    (State.CLAIMED, Abandoned): _gone,
     (State.CLAIMED, Inspected): _inspected,
     (State.CLAIMED, Asked): _asked,
     (State.CLAIMED, Blocked): _waits,

@@ -41,10 +41,7 @@ class File:
 
 @dataclass(frozen=True)
 class Claim:
-    """The files of the job `id`, and how they were claimed.
-
-    `in_place`: the job is refused without moving its files, as one is too large.
-    """
+    """The files of the job `id`, and how they were claimed."""
 
     id: str
     name: str
@@ -55,9 +52,6 @@ class Claim:
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed when it is empty."""
     retry_of: str = ""
-    device: int | None = None
-    """Device of the inbox: if another one is there later, the inbox is not mounted."""
-    in_place: bool = False
 
     @property
     def main(self) -> File:
@@ -92,7 +86,7 @@ class Claim:
 
     def holds_only_copy(self, file: File) -> bool:
         """Return True if the claimed copy of `file` is the only one there is."""
-        return file.own and self.after != "keep" and not self.in_place
+        return file.own and self.after != "keep"
 
     @property
     def archived(self) -> int:

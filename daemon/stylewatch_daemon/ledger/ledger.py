@@ -313,12 +313,6 @@ class Ledger:
         )
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
-    def has_used(self, inbox: str, folder: str, source: Path) -> bool:
-        """Return True if a job of `inbox`, named as in its `folder`, had the file `source`."""
-        written = json.dumps({"source": str(source)})[1:-1]  # as it is in `inputs`
-        query = f"SELECT 1 {_IN_FOLDER} AND instr(inputs, ?) > 0 LIMIT 1"
-        return bool(self._rows(query, inbox, *_names(folder), written))
-
     def main_sources(self, inbox: str, folder: str) -> list[str]:
         """Return the sources of the main files of the jobs of `inbox` named as its `folder`.
 

@@ -1,7 +1,7 @@
 """The state folder.
 
     state/ledger.sqlite3 all jobs, attempts, published files and requests
-    state/claims/ID/     being moved out of an inbox, or back
+    state/claims/ID/     being moved out of an inbox
     state/jobs/ID/       claimed: claim.json (the files and their sources), files/, the checkpoint
     state/thumbs/        thumbnails of inputs, by the digests of the files
     state/previews/      larger previews that the page made, likewise

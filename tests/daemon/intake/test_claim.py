@@ -16,6 +16,7 @@ from tests.daemon.world import run_jobs, scan
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake import claim as claiming
+from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING
 from stylewatch_daemon.settings import sections
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
@@ -170,33 +171,27 @@ def test_what_is_written_into_a_file_while_it_is_copied_makes_it_another(
 
 
 @BOTH
-def test_a_file_that_is_too_large_is_refused_in_place_and_not_taken_again(
+def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     apart: bool, tmp_path: Path
 ) -> None:
     world = trip(tmp_path, max_bytes=10)
     with world.apart(apart):
-        assert world.work() == ["trip"]
-        assert (world.states, world.inspector.asked) == ({"trip": "refused"}, [])
-        assert tree(world.inbox) == IN_INBOX
-        assert world.jobs[0].reason == (
-            "content.jpg is 16 bytes; the limit is 10 bytes (limits.max_bytes). "
-            f"Its files are still in {world.inbox / 'trip'}: remove them there"
-        )
-        assert set(tree(world.outbox / "_refused")) == {"trip/reason.txt"}
         for _ in range(2):
-            assert world.work() == []
+            assert (world.work(), world.states, tree(world.inbox)) == ([], {}, IN_INBOX)
+            assert world.waiting_for == {
+                "trip": "a smaller content.jpg: it is 16 bytes; the limit is 10 bytes "
+                "(limits.max_bytes)"
+            }
+            assert world.loop.intake.is_final, "nobody waits for it"
             world.begin()
         (world.inbox / "trip/content.jpg").write_text("short")
         assert world.work() == ["trip"]
         assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-@pytest.mark.parametrize(
-    ("large", "reason"),
-    [("content.jpg", ""), ("style.jpg", "style.jpg is 2.0 kB; the limit is 1.0 kB. ")],
-)
+@pytest.mark.parametrize("large", ["content.jpg", "style.jpg"])
 def test_a_content_may_be_a_long_clip_which_leaves_space_on_the_disk(
-    large: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    large: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (sections, claiming):
         monkeypatch.setattr(module, "LARGEST_PICTURE", 1_000)
@@ -205,132 +200,124 @@ def test_a_content_may_be_a_long_clip_which_leaves_space_on_the_disk(
     with (world.inbox / "trip" / large).open("ab") as file:
         file.write(b"the end")
     with world.apart():
-        if not reason:
-            assert world.work() == []
-            assert "limits.free_bytes keeps" in world.trouble["trip"]
-            assert set(tree(world.inbox)) == set(IN_INBOX)
-            assert left_in_state(world) == []
-            world.wait(60)
-        else:
-            assert (world.work(), reason in world.jobs[0].reason) == (["trip"], True)
-    if not reason:
-        assert (world.work(), world.states) == (["trip"], {"trip": "queued"}), "a rename is free"
+        world.work()
+        assert set(tree(world.inbox)) == set(IN_INBOX)
+        if large == "style.jpg":
+            assert "style.jpg: it is 2.0 kB; the limit is 1.0 kB" in world.waiting_for["trip"]
+            return
+        assert "limits.free_bytes keeps" in world.trouble["trip"]
+    world.wait(600)
+    world.work(again=True)
+    assert world.states == {"trip": "queued"}, "a rename needs no space"
 
 
-# Claims that fail when files have been moved already
+# Claims that cannot go on
 
 
 @contextmanager
-def failing(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Let the first claim fail once all files are moved; `meanwhile` something else happens."""
+def failing(
+    error: Exception | None = None, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Let each claim fail once all its files are moved; `meanwhile` something else happens."""
 
     def fail(source: Path, target: Path) -> None:
-        if source.parent.name == "claims" and not failed:
-            failed.append(source)
+        if source.parent.name == "claims":
             meanwhile()
-            raise OSError(errno.EIO, "Input/output error")
+            raise error or OSError(errno.EIO, "Input/output error")
         rename_folder(source, target)
 
-    rename_folder, failed = atomic.rename_folder, list[Path]()
+    rename_folder = atomic.rename_folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(atomic, "rename_folder", fail)
         yield
 
 
-@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyError("a fault")])
 @BOTH
-def test_a_claim_that_fails_puts_the_files_back_beside_what_replaced_them(
-    apart: bool, replaced: bool, tmp_path: Path
+def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
+    apart: bool, error: Exception, tmp_path: Path
 ) -> None:
-    def replace() -> None:
-        if replaced:
-            (world.inbox / "trip/content.jpg").write_text("another")
+    world = trip(tmp_path)
+    with world.apart(apart):
+        with failing(error):
+            assert world.work() == []
+            for _ in range(2):  # also after a start
+                assert world.states == {"trip": "claimed"}
+                assert str(error.args[-1]) in world.trouble["trip"]
+                world.begin()
+                run_jobs(world.loop, again=False)
+        world.drop("z")
+        assert world.work() == ["z"]
+        world.wait(600)
+        world.work(again=True)
+    assert (world.states, tree(world.inbox)) == ({"trip": "queued", "z": "queued"}, {})
+    assert CLAIMED in world.held
+
+
+def test_files_that_cannot_be_read_hold_up_others_only_if_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(name: str, *args: Any) -> str:
+        if place_of(args[1]).name.startswith("bad"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return copy(name, *args)
+
+    copy, world = atomic.copy, World(tmp_path)
+    monkeypatch.setattr(atomic, "copy", copied)
+    world.drop(*(f"bad-{number}" for number in range(AHEAD)), "good")
+    with world.apart():
+        assert world.work() == ["good"]
+        world.drop(*(f"bad-{number}" for number in range(AHEAD, 2 * MAX_WAITING)))
+        world.work()
+        assert len(world.jobs) == MAX_WAITING + 1
+
+
+def test_a_file_that_changes_once_another_is_moved_refuses_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(source: Any, target: Any, **more: Any) -> None:
+        RENAME(source, target, **more)
+        if source == "content.jpg":
+            (world.inbox / "trip/style.jpg").write_text("another")
 
     world = trip(tmp_path)
-    world.drop("z")
-    with world.apart(apart), failing(replace):
-        assert world.work() == ["z"], "it stops no other"
-    expected = IN_INBOX | ({"trip/content.jpg": "another"} if replaced else {})
-    if replaced and not apart:  # else it was a copy of what was replaced
-        expected["trip/content-2.jpg"] = "trip/content.jpg"
-    assert (tree(world.inbox), world.states) == (expected, {"z": "queued"})
-    assert list(world.state.claims.iterdir()) == []
-    reason = "trip cannot be moved out of the inbox: Input/output error"
-    assert (world.trouble["trip"], world.reasons) == (reason, [("trip", reason)])
-    assert world.work() == [], "not at once"
-    world.wait(60)
-    (world.inbox / "trip/content-2.jpg").unlink(missing_ok=True)
-    assert world.work() == ["trip"]
-
-
-@BOTH
-def test_a_claim_that_fails_while_its_folder_is_removed_becomes_a_refused_job(
-    apart: bool, tmp_path: Path
-) -> None:
-    def remove() -> None:
-        for path in (world.inbox / "trip").iterdir():
-            path.unlink()
-        (world.inbox / "trip").rmdir()
-
-    world = trip(tmp_path)
-    with world.apart(apart), failing(remove):
-        assert world.work() == ["trip"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", renamed)
+        world.work()
     assert world.states == {"trip": "refused"}
-    assert "its folder is gone: Input/output error" in world.jobs[0].reason
-    refused = tree(world.outbox / "_refused/trip")
-    assert {name: refused[name] for name in CLAIMED} == CLAIMED
-
-
-@contextmanager
-def unplugging(inbox: Path, unplugged: Path, *, is_there: bool) -> Iterator[None]:
-    """Unplug an inbox when the first file was moved; it is a folder of another disk then."""
-
-    def then_unplug(real: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any) -> Any:
-            result = real(*args)
-            if not unplugged.exists():
-                RENAME(inbox, unplugged)
-                if is_there:
-                    inbox.mkdir()
-            return result
-
-        return called
-
-    def status(path: Path, **more: Any) -> os.stat_result:
-        values = stat(path, **more)
-        if path == inbox and unplugged.exists():
-            return os.stat_result([*values[:2], values.st_dev + 1, *values[3:]])
-        return values
-
-    stat = Path.stat
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("sync_file", "copy"):
-            patch.setattr(atomic, name, then_unplug(getattr(atomic, name)))
-        patch.setattr(Path, "stat", status)
-        yield
+    reason = "style.jpg changed while it was being claimed: drop the pair again"
+    assert world.jobs[0].reason == reason
+    assert tree(world.outbox / "_refused/trip") == {
+        "content.jpg": "trip/content.jpg", "style.jpg": "another", "reason.txt": f"{reason}\n",
+    }  # fmt: skip
+    assert tree(world.inbox) == {"trip/job.yaml": "{}"}, "no copy of it was made"
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["gone", "empty mount point"])
 @BOTH
-def test_files_wait_while_the_inbox_is_not_mounted(
-    apart: bool, is_there: bool, tmp_path: Path
+def test_a_claim_waits_while_the_inbox_is_not_mounted(
+    apart: bool, is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, unplugged = trip(tmp_path), tmp_path / "unplugged"
+    def then_unplug(*args: Any, **more: Any) -> Any:
+        digest = copy(*args, **more)
+        if not unplugged.exists():
+            RENAME(world.inbox, unplugged)
+            if is_there:
+                world.inbox.mkdir()
+        return digest
+
+    copy, world, unplugged = atomic.copy, World(tmp_path), tmp_path / "unplugged"
+    fill(world.inbox, "al/style.jpg", "al/1.jpg")
+    monkeypatch.setattr(atomic, "copy", then_unplug)
     with world.apart(apart):
-        with unplugging(world.inbox, unplugged, is_there=is_there):
-            world.work()
-            for _ in range(2):  # also after a start
-                assert world.states == {"trip": "claimed"}
-                assert "its files are in" in world.trouble["trip"]
-                world.begin()
-                run_jobs(world.loop, again=False)
+        world.work()
+        monkeypatch.undo()
+        assert world.states == {}, "only copies were made"
         if is_there:
             world.inbox.rmdir()
         RENAME(unplugged, world.inbox)
-        world.begin()
-        world.work()
-    assert (world.states, world.held) == ({"trip": "queued"}, [CLAIMED])
-    assert tree(world.inbox) == {}
+        assert (world.work(), world.states) == (["al/1"], {"al/1": "queued"})
+    assert set(tree(world.inbox)) == {"al/style.jpg"}
 
 
 def test_a_failing_claim_that_is_killed_at_any_change_loses_nothing(tmp_path: Path) -> None:

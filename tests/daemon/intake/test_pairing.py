@@ -166,8 +166,9 @@ def test_a_mistake_of_an_album_is_that_of_its_folders_with_pictures() -> None:
     }  # fmt: skip
 
 
-def test_an_album_without_pictures_is_incomplete_unless_its_style_was_used() -> None:
-    pairing = paired("album/style.jpg style.jpg", is_used=lambda path: path.parent == INBOX)
+def test_an_album_is_incomplete_until_it_had_a_picture() -> None:
+    taken = {INBOX: ["photo.jpg"]}
+    pairing = paired("album/style.jpg style.jpg", taken_from=lambda path: taken.get(path, ()))
     assert [(job.name, job.waits_for) for job in pairing.incomplete] == [("album", PICTURES)]
     assert paired("album/style.jpg album/deep/down/1.jpg").incomplete == ()
 

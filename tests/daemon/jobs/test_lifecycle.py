@@ -20,6 +20,7 @@ from tests.daemon.faults import Killed
 from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Picture, State
 from stylewatch_daemon.jobs.lifecycle import (
     TABLE,
+    Abandoned,
     Asked,
     Blocked,
     Broke,
@@ -35,7 +36,6 @@ from stylewatch_daemon.jobs.lifecycle import (
     OriginalsChanged,
     Placed,
     Published,
-    PutBack,
     Restarted,
     Staged,
     Stopped,
@@ -47,7 +47,7 @@ PAGE = Path(__file__).parents[3] / "docs/architecture.md"
 LIMIT = 3
 
 EVENTS: tuple[Any, ...] = (
-    Moved(), Moved("too large"), PutBack(), Inspected(), Inspected(problem="no picture"),
+    Moved(), Moved("too large"), Abandoned(), Inspected(), Inspected(problem="no picture"),
     OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
     Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
     Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died"), Asked(End.CANCELED),
@@ -198,7 +198,7 @@ def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided(
         assert job is not None
         before, job = job, advance(job, event, limit).job
         if job is None:
-            assert isinstance(event, PutBack | Deleted)
+            assert isinstance(event, Abandoned | Deleted)
             return
         assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
         if before.state is State.ENDED:
@@ -267,13 +267,13 @@ class World:
         """Start the daemon, and let anything happen for a while."""
         for key, job in list(self.ledger.items()):
             is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
-            self.happen(key, PutBack() if is_new else Restarted())
+            self.happen(key, Abandoned() if is_new else Restarted())
         for _ in range(60):
             key = self.random.choice([*self.place])
             if key not in self.ledger:
                 self.happen(key, Found(replace(NEW, id=key)))
             else:
-                late = (Moved, PutBack, Inspected, Published, Deleted, Restarted, Placed)
+                late = (Moved, Abandoned, Inspected, Published, Deleted, Restarted, Placed)
                 events = [event for event in EVENTS if not isinstance(event, late)]
                 self.happen(key, self.random.choice(events))
 

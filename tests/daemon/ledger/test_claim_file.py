@@ -35,7 +35,6 @@ CLAIM = Claim(
         file("job", "job.yaml", IN / "job.yaml"),
     ),
     folder=IN,
-    device=5,
 )
 
 
@@ -51,7 +50,7 @@ def saved(claim: Claim, jobs: Path) -> Path:
     "claim",
     [
         CLAIM,
-        replace(CLAIM, after="keep", folder=None, device=None, in_place=True),
+        replace(CLAIM, after="keep", folder=None),
         replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None),
     ],
 )
@@ -68,7 +67,6 @@ def test_a_claim_knows_which_of_its_files_are_the_only_ones() -> None:
         "delete": ({"after": "delete"}, [1, 2, 3], [1, 2, 3], 0),
         "keep": ({"after": "keep"}, [], [], 0),
         "retry": ({"retry_of": "old"}, [], [1, 2, 3], 6),
-        "in place": ({"in_place": True}, [], [], 6),
     }
     for name, (changes, leaving, only, archived) in table.items():
         claim = replace(CLAIM, **changes)

@@ -244,9 +244,6 @@ def test_inputs_are_known_by_the_folder_in_the_names_of_their_jobs(ledger: Ledge
     assert sorted(ledger.main_sources("/in", "waves")) == ["", "/in/a.jpg", f"/in{LATIN}"]
     assert sorted(ledger.main_sources("/in", "")) == sorted(["", *sources.values()])
     assert ledger.main_sources("/other", "") == []
-    used = [("", "/in/é"), ("waves", f"/in{LATIN}"), ("sea", "/in/é"), ("", "/in/s")]
-    found = [ledger.has_used("/in", folder, Path(path)) for folder, path in used]
-    assert found == [True, True, False, False]
 
 
 # Lists
@@ -383,7 +380,6 @@ QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
     "undismissed": (lambda it: it.undismissed(5), "INDEX jobs_undismissed"),
     "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
     "count_ended": (lambda it: it.count_ended(since="2026"), "INDEX jobs_ended (finished>?"),
-    "has_used": (lambda it: it.has_used("/in", "w", Path("a")), "(name>? AND name<?)"),
     "main_sources": (lambda it: it.main_sources("/in", "w"), "(name>? AND name<?)"),
     "is_reserved": (lambda it: it.is_reserved("a", "/out"), "INDEX jobs_by_place"),
     "with_content": (lambda it: it.with_content("12ab", 5), "INDEX jobs_of_picture"),
