@@ -120,7 +120,7 @@ def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
     if finding := _folder_problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
         return finding
     try:
-        Outbox(folder, settings.outbox.sharing).probe()
+        Outbox(folder).probe()
     except OutputError as error:
         return problem(what, str(error), _CANNOT_WRITE)
     return ok(what, f"writable, on {disks.kind_of(folder, table) or 'an unknown file system'}")

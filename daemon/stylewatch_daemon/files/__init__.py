@@ -1,1 +1,1 @@
-"""Safe file operations: atomic writes, directory handles, names, disks, permissions, locks."""
+"""Safe file operations: atomic writes, directory handles, names, disks, locks."""

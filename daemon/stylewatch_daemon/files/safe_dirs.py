@@ -10,15 +10,12 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic
-
-OnEntered = Callable[[int], object]
-"""Called with the handle of every folder on the way."""
 
 _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -27,8 +24,8 @@ _HALF = re.compile(rf"\.[0-9a-f]{{{2 * atomic.RANDOM}}}\.tmp")
 
 
 @contextmanager
-def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iterator[int]:
-    """Open the folder `root / path`; with `entered`, make what is missing of `path`.
+def opened(root: Path, path: str = "", *, make: bool = False) -> Iterator[int]:
+    """Open the folder `root / path`; with `make`, make what is missing of `path`.
 
     No part of `path` may be a link; `root` may. Raises OutputError if one is, or if `path`
     leads upwards; OSError if a folder is not there, or cannot be made.
@@ -36,11 +33,9 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
     handle = os.open(root, _HERE)
     try:
         for part in PurePosixPath(path).parts:
-            deeper = _enter(handle, part, (root, path), make=entered is not None)
+            deeper = _enter(handle, part, (root, path), make=make)
             os.close(handle)
             handle = deeper
-            if entered is not None:
-                entered(handle)
         yield handle
     finally:
         os.close(handle)

@@ -111,11 +111,7 @@ class Attempts:
     def _begin(self, job: Job) -> None:
         root, service = Path(job.outbox), self._jobs.settings
         self._jobs.mount_guard.check(root)
-        outbox = Outbox(
-            root,
-            service.outbox.sharing,
-            is_reserved=lambda place: self._ledger.is_reserved(place, job.outbox),
-        )
+        outbox = Outbox(root, lambda place: self._ledger.is_reserved(place, job.outbox))
         outbox.probe()
         claim = self._jobs.claim_of(job)
         disks.check([(root, claim.archived), (self._state.root, 0)], service.limits.free_bytes)

@@ -57,7 +57,6 @@ class Endings:
             claim,
             inputs=jobs.state.files(job.id),
             staged_at=staging.place(Outbox(path), job.id, jobs.ledger.attempts(job.id)),
-            sharing=settings.outbox.sharing,
             listed=tuple(jobs.ledger.files(job.id)),
             finals=finals.get(claim.inbox),
             warnings=self._warnings(claim),

@@ -19,7 +19,6 @@ from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox import finals, removal
 from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
@@ -39,7 +38,6 @@ class Ending:
     claim: Claim
     inputs: Path
     staged_at: str
-    sharing: Sharing
     listed: tuple[OutputFile, ...] = ()
     finals: Path | None = None
     warnings: tuple[str, ...] = ()
@@ -62,7 +60,7 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
 
     The other files were published when they were announced. Raises OutputError, and OSError.
     """
-    job, outbox = ending.job, Outbox(ending.claim.outbox, ending.sharing)
+    job, outbox = ending.job, Outbox(ending.claim.outbox)
     folder, (content, is_staged) = outbox.root / job.title, _receipt(ending)
     receipt = Listing.of(parse_receipt(BytesIO(content)))
     # 1. archive the inputs
@@ -81,7 +79,7 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
     ]
     if ending.finals is not None:
         for file in [file for file in files if file.part == "final"]:
-            link = finals.add(ending.finals, job, file, ending.sharing, step)
+            link = finals.add(ending.finals, job, file, step)
             files += [] if link is None else [link]
     # 4. complete the staged receipt, and publish it
     if is_staged:
@@ -102,7 +100,7 @@ def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Publish
     Returns None if somebody else has made that folder. Raises OutputError, and OSError.
     """
     job, claim = ending.job, ending.claim
-    outbox, place = Outbox(claim.outbox, ending.sharing), job.refused_as
+    outbox, place = Outbox(claim.outbox), job.refused_as
     assert place is not None
     own = [ending.inputs / file.name for file in claim.files if file.own]
     inputs = [path for path in own if lexists(path)]

@@ -11,11 +11,10 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import candidates
-from stylewatch_daemon.files.permissions import Sharing
 
 
 def add(
-    finals: Path, job: Job, final: OutputFile, sharing: Sharing, step: atomic.Step = lambda: None
+    finals: Path, job: Job, final: OutputFile, step: atomic.Step = lambda: None
 ) -> OutputFile | None:
     """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
 
@@ -29,17 +28,15 @@ def add(
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
-            safe_dirs.opened(finals, str(wanted.parent), sharing.folder) as target,
+            safe_dirs.opened(finals, str(wanted.parent), make=True) as target,
         ):
             safe_dirs.sweep(target)  # copies that a kill cut off
             if not _is(final, path.name, source, step):
                 return None
-            sharing.file(source, path.name)  # as a link is the same file
             for name in names:
                 if not safe_dirs.exists(name, target):
                     if not _link(path.name, source, name, target):
                         atomic.copy(path.name, name, source, step, target_folder=target)
-                        sharing.file(target, name)
                     break
                 if _is(final, name, target, step):
                     break

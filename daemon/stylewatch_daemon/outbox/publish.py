@@ -5,6 +5,7 @@ Files are made in `.staging`, on the outbox's own mount, and renamed into place.
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedWriter
@@ -15,7 +16,6 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import candidates
-from stylewatch_daemon.files.permissions import OPEN, PRIVATE, Sharing
 
 RECEIPT = "receipt.json"
 STAGES = "stages"
@@ -53,7 +53,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
     except FileNotFoundError as error:
         raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
     with (
-        safe_dirs.opened(above, str(path.parent), lambda handle: None) as folder,
+        safe_dirs.opened(above, str(path.parent), make=True) as folder,
         atomic.replacing(path.name, folder) as file,
     ):
         yield file
@@ -77,27 +77,22 @@ def _above(staging: Path) -> tuple[Path, str]:
 class Outbox:
     """The outbox at `root`.
 
-    What is published has the permissions of `sharing`. Others may write here too, so no link below
-    `root` is followed. `is_reserved` tells whether a folder belongs to a job, there or not.
-    Methods raise OutputError if the outbox cannot be written.
+    What is published has the permissions of the umask, and the group of a setgid outbox. Others may
+    write here too, so no link below `root` is followed. `is_reserved` tells whether a folder
+    belongs to a job, there or not. Methods raise OutputError if the outbox cannot be written.
     """
 
     def __init__(
         self,
         root: Path,
-        sharing: Sharing = OPEN,
-        *,
         is_reserved: Callable[[str], bool] = lambda place: False,
     ) -> None:
-        self.root, self._sharing, self._is_reserved = root, sharing, is_reserved
+        self.root, self._is_reserved = root, is_reserved
 
     def probe(self) -> None:
         """Check that the outbox can be written, before anything depends on it; syncs nothing."""
         with self._writing():
-            if not self.root.exists():
-                atomic.make_folder(self.root)
-                with safe_dirs.opened(self.root) as root:
-                    self._sharing.folder(root)
+            atomic.make_folder(self.root)
             with self._staging() as staging:
                 atomic.write(_PROBE, b"can this be written?", staging, durable=False)
                 with suppress(FileNotFoundError):  # another stylewatch probes as well
@@ -185,7 +180,6 @@ class Outbox:
         """Write the file `name` at the top of the outbox, all at once; nothing is synced."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
             atomic.write(name, content, staging, durable=False)
-            self._sharing.file(staging, name)
             os.rename(name, name, src_dir_fd=staging, dst_dir_fd=root)
 
     def publish(self, staged_at: str, folder: Path, path: str) -> Path:
@@ -196,7 +190,6 @@ class Outbox:
         with self._writing(), self._shared(f"{self._place(folder)}/{inner}") as target:
             try:
                 with safe_dirs.opened(self.root, f"{STAGING}/{staged_at}/{inner}") as source:
-                    self._sharing.file(source, name)
                     safe_dirs.move(source, name, target)
             except FileNotFoundError:
                 # A worker runs ahead of its events: what it staged again is published already.
@@ -239,8 +232,6 @@ class Outbox:
                 with self._staging(f"{job_id}/{REFUSED}") as made:
                     self._add(inputs, job_id, made, step)
                     atomic.write(REASON, text, made)
-                    self._sharing.file(made, REASON)
-                    self._sharing.folder(made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
                     safe_dirs.move(staging, REFUSED, target, path.name)
@@ -266,7 +257,6 @@ class Outbox:
             if not _is_there(path, folder, step):
                 with self._staging(job_id) as staging:
                     atomic.copy(path, made, step=step, target_folder=staging)
-                    self._sharing.file(staging, made)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=folder)
             atomic.sync_folder(folder)
 
@@ -277,16 +267,18 @@ class Outbox:
     def _staging(self, path: str = "") -> Iterator[int]:
         """Open a folder in `.staging`, made if needed; only we may use `.staging`."""
         with (
-            safe_dirs.opened(self.root, STAGING, lambda handle: None) as staging,
+            safe_dirs.opened(self.root, STAGING, make=True) as staging,
             suppress(OSError),
         ):
-            PRIVATE.folder(staging)  # some network file systems know no modes
-        with safe_dirs.opened(self.root, f"{STAGING}/{path}", lambda handle: None) as folder:
+            status = os.fstat(staging)  # the group is handed on to what is published
+            if (private := 0o700 | status.st_mode & stat.S_ISGID) != stat.S_IMODE(status.st_mode):
+                os.fchmod(staging, private)  # some network file systems know no modes
+        with safe_dirs.opened(self.root, f"{STAGING}/{path}", make=True) as folder:
             yield folder
 
     def _shared(self, path: PurePosixPath | str) -> AbstractContextManager[int]:
         """Open a folder that people see, made if needed."""
-        return safe_dirs.opened(self.root, str(path), self._sharing.folder)
+        return safe_dirs.opened(self.root, str(path), make=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -111,7 +111,7 @@ class AttemptFiles:
                 target = PurePosixPath(STAGING, self.place, path.parent)
                 with (
                     self._opened(f"{folder}/{path.parent}") as source,
-                    safe_dirs.opened(self._outbox.root, str(target), lambda _: None) as made,
+                    safe_dirs.opened(self._outbox.root, str(target), make=True) as made,
                 ):
                     safe_dirs.move(source, path.name, made)
         for folder in others:

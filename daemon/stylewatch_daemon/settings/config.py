@@ -25,7 +25,6 @@ from stylewatch_daemon.settings.sections import (
     Inbox,
     Limits,
     Log,
-    Outbox,
     Pairing,
     Retention,
     State,
@@ -59,7 +58,6 @@ class Config(Strict):
     recipes: tuple[Path, ...] = ()
     executor: Executor = Executor()
     limits: Limits = Limits()
-    outbox: Outbox = Outbox()
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
     web: Web = Web()
@@ -110,7 +108,6 @@ class Config(Strict):
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
                         "folder in inboxes.finals"
                     )
-        _ = self.outbox.sharing
 
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]

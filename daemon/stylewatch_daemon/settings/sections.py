@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -23,7 +22,6 @@ from pydantic import (
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import BEST_BATCH
-from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.settings.job import Name
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes.recipe import Strict
@@ -44,24 +42,6 @@ PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
 def _yes_or_no(value: object) -> object:
     """Return the word for a boolean, since YAML reads a plain `yes` as True."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-
-
-def _check_mode(text: str) -> str:
-    if re.fullmatch("06[0246]{2}", text) is None:
-        raise ValueError(
-            "should be the mode of a file, in octal with a 0 in front and at least 0600, as 0664; "
-            "folders also get the execute bits"
-        )
-    return text
-
-
-Mode = Annotated[
-    str,
-    Field(coerce_numbers_to_str=True),
-    AfterValidator(_check_mode),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": "^06[0-7]{2}$"}),
-]
-"""The permissions of a file, as 0664."""
 
 
 def _days(value: object) -> object:
@@ -307,22 +287,6 @@ class Limits(Strict):
 
 
 # Output
-
-_LAST_GROUP = 2**32 - 2
-
-
-class Outbox(Strict):
-    """Permissions of published files; None leaves them to the system."""
-
-    mode: Mode | None = None
-    group: (
-        Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0, le=_LAST_GROUP)] | None
-    ) = None
-
-    @cached_property
-    def sharing(self) -> Sharing:
-        """The permissions as numbers; raises SettingsError where there is no such group."""
-        return sharing(self.mode, self.group)
 
 
 class Retention(Strict):

@@ -27,10 +27,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def make(_: int) -> None:
-    """Have missing folders made."""
-
-
 # Atomic writes
 
 
@@ -123,7 +119,7 @@ def test_no_path_leads_out_and_handles_stay_with_their_folder(
     root: Path, elsewhere: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to(root)  # the root may be one
-    with safe_dirs.opened(tmp_path / "link", "job", make) as folder:
+    with safe_dirs.opened(tmp_path / "link", "job", make=True) as folder:
         (root / "job").rename(tmp_path / "moved")
         (root / "job").symlink_to(elsewhere)
         (tmp_path / "moved/file").symlink_to(elsewhere / "theirs")
@@ -131,8 +127,9 @@ def test_no_path_leads_out_and_handles_stay_with_their_folder(
     assert tree(tmp_path / "moved") == {"file": "x"}
     (root / "a").mkdir()
     for path in ("job/new", "../elsewhere", "/etc", "a/../../elsewhere"):
-        for makes in (make, None):
-            with pytest.raises(OutputError, match="leads out"), safe_dirs.opened(root, path, makes):
+        for make in (True, False):
+            leads_out = pytest.raises(OutputError, match="leads out")
+            with leads_out, safe_dirs.opened(root, path, make=make):
                 pass
     assert not tree(elsewhere)
 

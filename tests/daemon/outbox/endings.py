@@ -11,7 +11,6 @@ from tests.daemon.faults import fill
 
 from stylewatch_daemon.base.model import End, Input, Job, OutputFile, State
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.permissions import OPEN
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
@@ -71,7 +70,7 @@ def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     staging = outbox / STAGING / "1"
     staging.mkdir(parents=True)
     (staging / RECEIPT).write_text(json.dumps(receipt()))
-    ending = Ending(job, claim, inputs, "1", OPEN, listed=LISTED)
+    ending = Ending(job, claim, inputs, "1", listed=LISTED)
     return replace(ending, **changes)
 
 

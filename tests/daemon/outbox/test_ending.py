@@ -22,7 +22,6 @@ from tests.daemon.outbox.endings import (
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.outbox import ending as endings
 from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_refusal
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
@@ -194,14 +193,13 @@ def test_long_work_ends_when_the_daemon_stops(publish: Any, tmp_path: Path) -> N
 def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
     apart: bool, tmp_path: Path
 ) -> None:
-    ending = make_ending(tmp_path, finals=tmp_path / "finals", sharing=Sharing(mode=0o640))
+    ending = make_ending(tmp_path, finals=tmp_path / "finals")
     with mounts(tmp_path / "out") if apart else nullcontext():
         files = {file.part: file for file in publish_output(ending).files}
     linked = tmp_path / "finals/album/a.png"
     assert files["finals"] == files["final"]._replace(path=str(linked), part="finals")
     assert linked.samefile(ending.claim.outbox / "album/a/final.png") is not apart
     assert everything(tmp_path / "finals") == {"album/a.png": "final.png"}
-    assert linked.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("apart", [False, True])

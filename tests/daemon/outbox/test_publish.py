@@ -9,7 +9,6 @@ import pytest
 from tests.daemon.faults import fill, recorded_syncs, tree
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
 
@@ -137,22 +136,31 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
 
 
-def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> None:
+def test_what_is_published_has_the_permissions_of_the_umask_and_the_group_of_the_outbox(
+    tmp_path: Path,
+) -> None:
     fill(tmp_path, "photo.jpg")
     (tmp_path / "photo.jpg").chmod(0o600)
-    outbox = Outbox(tmp_path / "out", Sharing(mode=0o664))
-    outbox.probe()
-    folder = reserve(outbox)
-    fill(outbox.staging("1"), "stages/1.png")
-    outbox.publish("1", folder, "stages/1.png")
-    outbox.archive("1", folder, [tmp_path / "photo.jpg"])
-    outbox.refuse("2", "_refused/bad", [tmp_path / "photo.jpg"], "It is no picture.")
+    outbox = Outbox(tmp_path / "out")
+    outbox.root.mkdir()
+    outbox.root.chmod(0o2775)
+    before = os.umask(0o002)
+    try:
+        outbox.probe()
+        folder = reserve(outbox)
+        fill(outbox.staging("1"), "stages/1.png")
+        outbox.publish("1", folder, "stages/1.png")
+        outbox.archive("1", folder, [tmp_path / "photo.jpg"])
+        outbox.refuse("2", "_refused/bad", [tmp_path / "photo.jpg"], "It is no picture.")
+    finally:
+        os.umask(before)
     seen = {
         path.relative_to(outbox.root).as_posix(): bits(path)
         for path in (outbox.root, *outbox.root.rglob("*"))
-        if ".staging" not in path.parts
     }
     files = {"album/job/stages/1.png", "album/job/inputs/photo.jpg", "_refused/bad/photo.jpg",
              "_refused/bad/reason.txt"}  # fmt: skip
     assert {name for name, mode in seen.items() if mode == "0664"} == files
-    assert {mode for name, mode in seen.items() if name not in files} == {"0775"}
+    assert seen[".staging"] == "2700"
+    shown = {mode for name, mode in seen.items() if name not in files and ".staging" not in name}
+    assert shown == {"2775"}

@@ -12,7 +12,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.identity import identity
-from stylewatch_daemon.settings import config, sections, yaml_lines
+from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Inbox
@@ -219,7 +219,7 @@ def test_settings_above_beat_the_same_below_and_join_the_rest(
         'executor: {devices: ["a\\nb"]}', 'alerts: {urls: ["json://ann:hushhush@a\\0"]}',
         "state: {path: ~nobody-of-this-name/state}", f"state: {{path: {'a' * 300}}}",
         f"job: {{recipe: {'a' * 3000}.yaml}}", "inboxes: [{weight: 1.0e-320}]",
-        "outbox: {group: 4294967295}", "x" * (yaml_lines.LONGEST + 1),
+        "outbox: {group: users}", "x" * (yaml_lines.LONGEST + 1),
     ],
     ids=range(12),
 )  # fmt: skip
@@ -257,8 +257,6 @@ def with_finals(folder: Path) -> ServiceSettings:
         (make_settings([INBOX, make_inbox(SRV / "in/b", SRV / "out")], SRV / "state"), "in/b lies"),
         (make_settings([INBOX], SRV / "state", default_style="all", styles=SRV / "in/styles"),
          "style library"),
-        (make_settings([INBOX], SRV / "state", outbox=sections.Outbox(group="no-such-group")),
-         "outbox.group is 'no-such-group'"),
     ],
 )  # fmt: skip
 def test_folders_inside_one_another_are_refused(wrong: ServiceSettings, message: str) -> None:

@@ -9,7 +9,6 @@ from pydantic import SecretStr
 from tests.daemon.settings.conftest import Load
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
 from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_address
@@ -19,9 +18,7 @@ from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_a
     ("key", "text", "value"),
     [
         ("watch.events", "yes", "yes"), ("watch.events", "auto", "auto"),
-        *(("outbox.mode", text, "0664") for text in ("0664", "'0664'")),
         ("retention.stages", "keep", "keep"), ("retention.inputs", "30 days", 30),
-        ("outbox.group", "painters", "painters"), ("outbox.group", "1000", 1000),
         ("limits.memory", "6GB", 6 * 10**9), ("limits.free_bytes", "1GB", 10**9),
         ("limits.free_bytes", "0", 0), ("limits.memory", "1.5 GB", 1_500_000_000),
         ("limits.memory", "512Mi", 2**29), ("web.hosts", "[A.Example]", ("a.example",)),
@@ -32,13 +29,11 @@ def test_a_value_can_be_written_in_several_ways(
 ) -> None:
     section, name = key.split(".")
     assert getattr(getattr(load(f"{section}: {{{name}: {text}}}"), section), name) == value
-    assert config.load(None, {"outbox.mode": "0640"}).outbox.sharing == Sharing(mode=0o640)
 
 
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        *(("outbox.mode", text) for text in ("664", "0444", "0775", "yes")),
         *(("retention.stages", text) for text in ("-1", "2 weeks")),
         *(("executor.devices", text) for text in ("[]", "[cpu, cpu]")),
         *(("limits.memory", text) for text in ("6 GBs", "0", "1.5")),
