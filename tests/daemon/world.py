@@ -48,9 +48,8 @@ def make_inbox(
     path: Path,
     outbox: Path,
     after: Literal["archive", "keep", "delete"] = "archive",
-    weight: float = 1.0,
 ) -> Inbox:
-    return Inbox(path=path, outbox=outbox, after=after, weight=weight)
+    return Inbox(path=path, outbox=outbox, after=after)
 
 
 def make_settings(inboxes: Sequence[Inbox], state: Path, **values: Any) -> ServiceSettings:

@@ -17,7 +17,7 @@ from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, advance
 from stylewatch_daemon.jobs.live import Live
-from stylewatch_daemon.jobs.waits import MACHINE, FairTurns, Waits, cause_of
+from stylewatch_daemon.jobs.waits import MACHINE, Waits, cause_of
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -75,7 +75,8 @@ class Jobs:
         for outbox in settings.outboxes:
             with suppress(OSError):  # what is in the way is found when it is used
                 self.mount_guard.check(outbox)
-        self._turns = FairTurns({str(inbox.path): inbox.weight for inbox in settings.inboxes})
+        self._turns: dict[str, int] = {}
+        """The number of the last turn of each inbox."""
 
     # -- events
 
@@ -254,12 +255,12 @@ class Jobs:
         if MACHINE in held:
             return None
         heads = self.ledger.next_of_inboxes(held, held, held)
-        inbox = self._turns.next(heads)
+        inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
     def took_turn(self, job: Job) -> None:
-        """Note that `job` was begun."""
-        self._turns.took(job.inbox)
+        """Note that `job` was begun: the inbox whose last turn is longest ago comes next."""
+        self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)
 
     # -- jobs
 

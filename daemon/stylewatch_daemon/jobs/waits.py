@@ -1,6 +1,6 @@
 """Waiting: for another try of a job that crashed, and for obstacles outside the daemon."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -95,28 +95,3 @@ def cause_of(error: Exception) -> Cause:
         return Cause.MACHINE
     cause: Cause = getattr(error, "cause", Cause.DISK)
     return cause
-
-
-class FairTurns:
-    """Turns of inboxes: over time each gets its weight's share of the jobs that are begun.
-
-    Each job moves its inbox on by 1 / weight, and the inbox that is furthest behind comes next.
-    An inbox that was empty starts level with the others: it is owed nothing for that time.
-    """
-
-    def __init__(self, weights: dict[str, float]) -> None:
-        self._weights = weights
-        self._positions: dict[str, float] = {}
-        self._level = 0.0
-
-    def next(self, waiting: Iterable[str]) -> str | None:
-        """Return the inbox of `waiting` whose turn it is; of equals the first by name."""
-        return min(sorted(waiting), key=self._position, default=None)
-
-    def took(self, inbox: str) -> None:
-        """Note that a job of `inbox` was begun."""
-        self._level = self._position(inbox)
-        self._positions[inbox] = self._level + 1 / self._weights.get(inbox, 1.0)
-
-    def _position(self, inbox: str) -> float:
-        return max(self._positions.get(inbox, 0.0), self._level)

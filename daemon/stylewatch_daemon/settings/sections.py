@@ -88,7 +88,6 @@ class Inbox(Strict):
     finals: Path | None = None
     """A folder where each final image is also linked, under the job's name; None: nowhere."""
     after: Literal["archive", "keep", "delete"] = "archive"
-    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Share of the queue relative to the other inboxes."""
 
 

@@ -218,7 +218,7 @@ def test_settings_above_beat_the_same_below_and_join_the_rest(
         f"limits: {{max_pixels: 1{'0' * 400}}}", f"limits: {{memory: {'9' * 400}GB}}",
         'executor: {devices: ["a\\nb"]}', 'alerts: {urls: ["json://ann:hushhush@a\\0"]}',
         "state: {path: ~nobody-of-this-name/state}", f"state: {{path: {'a' * 300}}}",
-        f"job: {{recipe: {'a' * 3000}.yaml}}", "inboxes: [{weight: 1.0e-320}]",
+        f"job: {{recipe: {'a' * 3000}.yaml}}", "inboxes: [{weight: 1.0}]",
         "outbox: {group: users}", "x" * (yaml_lines.LONGEST + 1),
     ],
     ids=range(12),
