@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,8 +103,6 @@ class FakeExecutor:
     at_once: int = 1
     device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
-    submitted: list[list[str]] = field(default_factory=list)
-    """The tickets of each batch."""
     wanted: dict[str, AttemptRequest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,10 +113,8 @@ class FakeExecutor:
         self.wake = wake
         return self
 
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        self.submitted.append(list(orders))
-        for ticket, order in orders.items():
-            self.going[ticket] = self.paint(order, partial(self._wanted, ticket))
+    def submit(self, ticket: str, order: Order) -> None:
+        self.going[ticket] = self.paint(order, partial(self._wanted, ticket))
         self.wake()
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
@@ -136,7 +132,7 @@ class FakeExecutor:
             yield AttemptEvent(ticket, event)
 
     def free(self) -> int:
-        return self.at_once - sum(bool(self.going.keys() & batch) for batch in self.submitted)
+        return self.at_once - len(self.going)
 
     def close(self) -> None:
         self.going.clear()
@@ -149,11 +145,7 @@ class FakeExecutor:
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
         self.started_at.append(first)
-        together = next(len(batch) for batch in self.submitted if self.going.keys() & batch)
-        yield Started(
-            *("fake", self.device, ((4, 4),), (2,)),
-            step=first, together=together,
-        )  # fmt: skip
+        yield Started("fake", self.device, ((4, 4),), (2,), step=first)
         if first:  # left by an earlier attempt
             yield stage(order, "stages/1.png", 1, write=False)
         for step in range(first + 1, 3):

@@ -182,7 +182,13 @@ def assemble(
 def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
     lock_file, how = state.worker_lock, settings.executor
     if how.cluster is None:
-        return Local(lock_file, devices=how.named_devices, idle_s=how.idle_s, wake=wake)
+        return Local(
+            lock_file,
+            devices=how.named_devices,
+            workers=how.workers,
+            idle_s=how.idle_s,
+            wake=wake,
+        )
     return Cluster(lock_file, how.cluster, idle_s=how.idle_s, wake=wake)
 
 

@@ -284,14 +284,6 @@ SEGMENT = 48
 REFERENCES = 3
 """Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
 
-BEST_BATCH = 8
-"""Scenes of a clip that a GPU paints at once."""
-
-
-def best_batch(device: str) -> int:
-    """Return how many scenes of a clip are best painted at once on a device."""
-    return 1 if device == "cpu" else BEST_BATCH
-
 
 def progress_unit(frames: int) -> str:
     """Return the unit in which the progress of a job with a content of so many frames counts."""
@@ -312,10 +304,6 @@ class Started:
     warnings: tuple[str, ...] = ()
     accelerators: tuple[str, ...] = ()
     """All devices but the CPU that the backend can use there, best first."""
-    together: int = 1
-    """Number of jobs in its batch."""
-    too_many: int = 0
-    """Size of the batch that memory did not suffice for, so that this job runs alone."""
 
     @property
     def steps(self) -> int:

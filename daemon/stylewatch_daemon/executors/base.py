@@ -2,14 +2,13 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from itertools import count
+from collections.abc import Callable, Iterable
 from multiprocessing import Pipe
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol
 
 from stylewatch_daemon.base import shortages
+from stylewatch_daemon.executors.scheduler import Ask, Command, Drop, Submit
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
 
 
@@ -26,14 +25,10 @@ class Executor(Protocol):
     wake: Callable[[], object]
     """Called, by any thread, when there are new events."""
 
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Run attempts, by ticket, as soon as a worker for them is free.
+    def submit(self, ticket: str, order: Order) -> None:
+        """Run an attempt as soon as a worker for it is free.
 
-        Several orders, all for one backend and one device, go to one worker, which runs them at
-        once where the backend can, else one after the other. Each has its own events and End, and
-        is independent of the others unless it takes the worker with it.
-
-        Raises ShortageError where no worker can be had.
+        Raises ShortageError if no worker can be had.
         """
         ...
 
@@ -42,10 +37,7 @@ class Executor(Protocol):
         ...
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now, whatever is lost by it; its End may be Lost.
-
-        An attempt that shares its worker is ended as soon as the others do not suffer by it.
-        """
+        """End an attempt now, whatever is lost by it; its End may be Lost."""
         ...
 
     def events(self) -> Iterable[AttemptEvent]:
@@ -53,7 +45,7 @@ class Executor(Protocol):
         ...
 
     def free(self) -> int:
-        """Return the number of workers without work, each for a batch; it may grow."""
+        """Return the number of workers without work; it may grow."""
         ...
 
     def close(self) -> None:
@@ -72,17 +64,17 @@ class ThreadedExecutor(ABC):
     def __init__(self, name: str, wake: Callable[[], object]) -> None:
         self.wake = wake
         self.capacity = 1
-        """Number of batches that can run at once."""
+        """Number of attempts that can run at once."""
+        self._submitted: set[str] = set()
+        """The tickets of the attempts whose End was not returned yet."""
         self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
-        self._batch_of: dict[str, int] = {}
-        """The batch of each running attempt, by ticket."""
-        self._batches = count()
-        self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._commands: SimpleQueue[Command | None] = SimpleQueue()
+        """Commands for the thread; None: leave."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._started = self._closing = False
+        self._started = self._leaving = False
 
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Run attempts; raises ShortageError where no thread can be started."""
+    def submit(self, ticket: str, order: Order) -> None:
+        """Run an attempt; raises ShortageError if no thread can be started."""
         if not self._started:
             try:
                 self._wakeup, self._waker = Pipe(duplex=False)
@@ -90,16 +82,16 @@ class ThreadedExecutor(ABC):
             except (OSError, RuntimeError) as error:
                 raise shortages.no_process(error) from error
             self._started = True
-        self._batch_of |= dict.fromkeys(orders, next(self._batches))
-        self._do(partial(self._call, "submit", dict(orders)))
+        self._submitted.add(ticket)
+        self._do(Submit(ticket, order))
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
         """Pass a request on to an attempt."""
-        self._do(partial(self._call, "ask", ticket, wanted))
+        self._do(Ask(ticket, wanted))
 
     def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        self._do(partial(self._call, "drop", ticket))
+        self._do(Drop(ticket))
 
     def events(self) -> list[AttemptEvent]:
         """Return the events since the last call."""
@@ -107,43 +99,43 @@ class ThreadedExecutor(ABC):
         while not self._events.empty():  # nobody else takes any
             events.append(self._events.get())
             if isinstance(events[-1].event, End):
-                self._batch_of.pop(events[-1].ticket, None)
+                self._submitted.discard(events[-1].ticket)
         return events
 
     def free(self) -> int:
         """Return the number of workers without work."""
-        return max(0, self.capacity - len(set(self._batch_of.values())))
+        return max(0, self.capacity - len(self._submitted))
 
     def close(self) -> None:
         """End all attempts, all processes and the thread."""
-
-        def close() -> None:
-            self._closing = True
-
         if self._started:
-            self._do(close)
+            self._do(None)
             self._thread.join()
             self._started = False
             self._wakeup.close()
             self._waker.close()
 
-    def _do(self, command: Callable[[], object]) -> None:
-        """Have the thread run a command; without a thread there is nothing to ask or drop."""
+    def _do(self, command: Command | None) -> None:
+        """Have the thread obey; without a thread there is nothing to ask or drop."""
         if self._started:
             self._commands.put(command)
             self._waker.send_bytes(b"!")
 
-    def _obey(self) -> None:
-        """Run the next command."""
+    def _obey_next(self) -> None:
+        """Obey the next command."""
         self._wakeup.recv_bytes()
-        self._commands.get()()
+        command = self._commands.get()
+        if command is None:
+            self._leaving = True
+        else:
+            self._obey(command)
 
     def _emit(self, event: AttemptEvent) -> None:
         self._events.put(event)
         self.wake()
 
     def _run(self) -> None:
-        while not self._closing:
+        while not self._leaving:
             try:
                 self._wait()
             except Exception as error:  # whatever it is, no caller may wait forever
@@ -151,8 +143,8 @@ class ThreadedExecutor(ABC):
         self._leave("the daemon left")
 
     @abstractmethod
-    def _call(self, method: str, *args: Any) -> None:
-        """Call `submit`, `ask` or `drop` of the scheduler, wherever that is."""
+    def _obey(self, command: Command) -> None:
+        """Pass a command on to the scheduler, wherever that is."""
 
     @abstractmethod
     def _wait(self) -> None:

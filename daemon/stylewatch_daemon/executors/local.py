@@ -1,4 +1,4 @@
-"""The executor `local`: worker processes on this machine, one for each device."""
+"""The executor `local`: worker processes on this machine, some for each device."""
 
 import os
 import time
@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.executors.base import ThreadedExecutor
-from stylewatch_daemon.executors.scheduler import Scheduler
+from stylewatch_daemon.executors.scheduler import Command, Scheduler
 from stylewatch_daemon.executors.worker_process import WorkerProcess
 from stylewatch_daemon.worker.messages import AttemptEvent
 
-WORK = "stylewatch_daemon.worker.batch:work"
+WORK = "stylewatch_daemon.worker.run_job:work"
 
 MAX_IDLE_MEMORY = max(2 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
 """Bytes that an idle worker may hold: a quarter of all, or 2 GB, of which torch takes half."""
@@ -25,12 +24,12 @@ machine that slept makes no worker look hung."""
 
 
 class Local(ThreadedExecutor):
-    """Workers for `devices` (None: the one that the backend prefers).
+    """So many `workers` for each of `devices` (None: the one that the backend prefers).
 
-    By default there is one, then one for each accelerator, once a job ran on one. `work` names, as
+    By default there is one device, then each accelerator, once a job ran on one. `work` names, as
     `module:function`, the code that runs in them; `lock` is a file that each holds while it lives.
     Workers are started when they are first needed. One that crashed, or that holds more than
-    `most_memory` bytes while idle, is replaced for the next order. One that hangs is killed; one
+    MAX_IDLE_MEMORY bytes while idle, is replaced for the next order. One that hangs is killed; one
     that is idle for `idle_s` seconds is ended.
     """
 
@@ -40,20 +39,22 @@ class Local(ThreadedExecutor):
         work: str = WORK,
         *,
         devices: Sequence[str | None] = (),
+        workers: int = 1,
         idle_s: float = 60.0,
-        most_memory: int = MAX_IDLE_MEMORY,
         wake: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__("workers", wake)
         self._lock, self._work, self._idle_s = lock, work, idle_s
-        self._most_memory = most_memory
+        self._each = workers
         self._adds_devices = not devices
-        self._workers = [self._worker(device) for device in devices or (None,)]
+        self._workers = [
+            self._worker(device) for device in devices or (None,) for _ in range(workers)
+        ]
         self._scheduler = Scheduler(self._emit, self._workers)
         self.capacity = len(self._workers)
 
     def _worker(self, device: str | None) -> WorkerProcess:
-        return WorkerProcess(self._emit, device, self._lock, self._work, self._most_memory)
+        return WorkerProcess(self._emit, device, self._lock, self._work, MAX_IDLE_MEMORY)
 
     def _emit(self, event: AttemptEvent) -> None:
         first = event.event
@@ -63,16 +64,17 @@ class Local(ThreadedExecutor):
             own = next((name for name in names if name == first.device or not number), None)
             if own is not None:
                 self._adds_devices = False
-                self._workers[0].device = own  # the others leave this one to it
+                for worker in self._workers:
+                    worker.device = own
                 for device in first.accelerators:
-                    if device != own:
+                    for _ in range(self._each if device != own else 0):
                         self._workers.append(self._worker(device))
                         self._scheduler.add(self._workers[-1])
                 self.capacity = len(self._workers)
         super()._emit(event)
 
-    def _call(self, method: str, *args: Any) -> None:
-        getattr(self._scheduler, method)(*args)
+    def _obey(self, command: Command) -> None:
+        self._scheduler.obey(command)
 
     def _fail(self, why: str) -> None:
         self._scheduler.end_all(why)
@@ -89,18 +91,18 @@ class Local(ThreadedExecutor):
         ready = wait([self._wakeup, *handles], self._timeout())
         passed = min(time.monotonic() - began, POLL_EVERY)
         if self._wakeup in ready:
-            self._obey()
+            self._obey_next()
         for worker in list(self._workers):
             if any(handle in ready for handle in worker.handles):
                 worker.receive()
             else:
                 worker.add_silence(passed)
-            if worker.is_running and not worker.tickets and worker.idle_s >= self._idle_s:
+            if worker.is_running and not worker.ticket and worker.idle_s >= self._idle_s:
                 worker.stop()
 
     def _timeout(self) -> float | None:
         """Return the seconds to wait for something to happen; None: without limit."""
         running = [worker for worker in self._workers if worker.is_running]
-        if any(worker.tickets for worker in running):
+        if any(worker.ticket for worker in running):
             return POLL_EVERY
         return min((max(0.0, self._idle_s - worker.idle_s) for worker in running), default=None)

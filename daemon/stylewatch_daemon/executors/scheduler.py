@@ -1,9 +1,10 @@
-"""Batches of attempts that wait, and the workers that run them: local processes or Ray actors.
+"""Orders that wait, and the slots that run them: local processes or actors of a cluster.
 
 A scheduler belongs to one thread or event loop, which makes all calls; it needs no lock.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from stylewatch_daemon.worker.messages import (
@@ -21,119 +22,136 @@ Emit = Callable[[AttemptEvent], object]
 """Takes an event of an attempt."""
 
 
-class Worker(Protocol):
-    """A worker that runs one batch at a time, and emits the events of its attempts."""
+@dataclass(frozen=True)
+class Submit:
+    """Run an attempt as soon as a slot is free."""
+
+    ticket: str
+    order: Order
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Pass a request on to an attempt."""
+
+    ticket: str
+    wanted: AttemptRequest
+
+
+@dataclass(frozen=True)
+class Drop:
+    """End an attempt now."""
+
+    ticket: str
+
+
+Command = Submit | Ask | Drop
+
+
+class Slot(Protocol):
+    """A place that runs one attempt at a time, and emits its events."""
 
     @property
     def device(self) -> str | None:
-        """The device it runs on; None: the best one that the backend finds."""
+        """The device of the slot; None: the best one that the backend finds."""
         ...
 
     @property
-    def tickets(self) -> Collection[str]:
-        """The attempts that it runs."""
+    def ticket(self) -> str:
+        """The attempt that it runs; empty if it is free."""
         ...
 
-    def begin(self, orders: Mapping[str, Order]) -> None:
-        """Begin a batch, by ticket."""
+    def begin(self, ticket: str, order: Order) -> None:
+        """Begin an attempt."""
         ...
 
-    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on, if it runs that attempt; the last request holds."""
-        ...
-
-    def drop(self, ticket: str) -> None:
-        """End an attempt now; where it shares its worker, at its next step."""
+    def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the attempt; the last one holds."""
         ...
 
     def end(self, why: str) -> None:
-        """End all attempts of the worker now."""
+        """End the attempt now, as lost, if there is one."""
         ...
 
 
 class Scheduler:
-    """Gives waiting batches to free workers, first come, first served.
+    """Gives waiting orders to free slots, first come, first served.
 
-    `emit` gets the ends of attempts that no worker began.
+    `emit` gets the ends of attempts that no slot began.
     """
 
-    def __init__(self, emit: Emit, workers: Iterable[Worker] = ()) -> None:
-        self._emit, self._workers = emit, list(workers)
-        self._waiting: list[dict[str, Order]] = []
+    def __init__(self, emit: Emit, slots: Iterable[Slot] = ()) -> None:
+        self._emit, self._slots = emit, list(slots)
+        self._waiting: dict[str, Order] = {}
         self._wanted: dict[str, AttemptRequest] = {}
         """Requests to attempts that wait."""
 
     @property
     def waiting(self) -> int:
-        """Number of batches that wait for a worker."""
+        """Number of orders that wait for a slot."""
         return len(self._waiting)
 
-    def add(self, worker: Worker) -> None:
-        """Use another worker from now on."""
-        self._workers.append(worker)
+    def add(self, slot: Slot) -> None:
+        """Use another slot from now on."""
+        self._slots.append(slot)
         self.assign()
 
-    def remove(self, worker: Worker) -> None:
-        """Use a worker no more, if it was in use."""
-        if worker in self._workers:
-            self._workers.remove(worker)
+    def remove(self, slot: Slot) -> None:
+        """Use a slot no more, if it was in use."""
+        if slot in self._slots:
+            self._slots.remove(slot)
 
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Run a batch of attempts, by ticket, as soon as a worker for its device is free."""
-        self._waiting.append(dict(orders))
-        self.assign()
-
-    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to an attempt, or keep it until the attempt begins."""
-        for worker in self._workers:
-            worker.ask(ticket, wanted)
-        if any(ticket in orders for orders in self._waiting):
-            self._wanted[ticket] = wanted
-            if wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
+    def obey(self, command: Command) -> None:
+        """Carry out a command; one for an attempt that has ended does nothing."""
+        ticket = command.ticket
+        if isinstance(command, Submit):
+            self._waiting[ticket] = command.order
+            self.assign()
+            return
+        running = [slot for slot in self._slots if slot.ticket == ticket]
+        if isinstance(command, Drop):
+            for slot in running:
+                slot.end(DROPPED)
+            self._end_waiting([ticket], Lost(DROPPED))
+            return
+        for slot in running:
+            slot.ask(command.wanted)
+        if ticket in self._waiting:
+            self._wanted[ticket] = command.wanted
+            if command.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
                 self._end_waiting([ticket], Stopped(0))
 
-    def drop(self, ticket: str) -> None:
-        """End an attempt now."""
-        for worker in self._workers:
-            if ticket in worker.tickets:
-                worker.drop(ticket)
-        self._end_waiting([ticket], Lost(DROPPED))
-
     def assign(self) -> None:
-        """Give waiting batches to free workers; to be called when a worker becomes free."""
-        for orders in list(self._waiting):
-            worker = self._free_worker(next(iter(orders.values())).settings.device)
-            if worker is not None:
-                self._waiting.remove(orders)
-                worker.begin(orders)
-                for ticket in orders.keys() & self._wanted.keys():
-                    worker.ask(ticket, self._wanted.pop(ticket))
+        """Give waiting orders to free slots; to be called when a slot becomes free."""
+        for ticket, order in list(self._waiting.items()):
+            slot = self._free_slot(order.settings.device)
+            if slot is not None:
+                del self._waiting[ticket]
+                slot.begin(ticket, order)
+                if (wanted := self._wanted.pop(ticket, None)) is not None:
+                    slot.ask(wanted)
 
     def fail_next(self, end: Failed) -> None:
-        """End the batch that waits longest."""
-        if self._waiting:
-            self._end_waiting(list(self._waiting[0]), end)
+        """End the attempt that waits longest."""
+        self._end_waiting([*self._waiting][:1], end)
 
     def fail_waiting(self, end: Failed | Lost) -> None:
-        """End all batches that wait."""
-        self._end_waiting([ticket for orders in self._waiting for ticket in orders], end)
+        """End all attempts that wait."""
+        self._end_waiting([*self._waiting], end)
 
     def end_all(self, why: str) -> None:
         """End all attempts, those that run and those that wait, as lost."""
-        for worker in self._workers:
-            worker.end(why)
+        for slot in self._slots:
+            slot.end(why)
         self.fail_waiting(Lost(why))
 
-    def _free_worker(self, device: str | None) -> Worker | None:
-        """A free worker: that of `device` where it has its own, else any."""
-        own = [worker for worker in self._workers if device is not None and worker.device == device]
-        return next((worker for worker in own or self._workers if not worker.tickets), None)
+    def _free_slot(self, device: str | None) -> Slot | None:
+        """Return a free slot: one of `device` if that has its own, else any."""
+        own = [slot for slot in self._slots if device is not None and slot.device == device]
+        return next((slot for slot in own or self._slots if not slot.ticket), None)
 
     def _end_waiting(self, tickets: Iterable[str], end: Stopped | Failed | Lost) -> None:
-        ended = []
-        for ticket in tickets:
+        ended = [ticket for ticket in tickets if self._waiting.pop(ticket, None) is not None]
+        for ticket in ended:
             self._wanted.pop(ticket, None)
-            ended += [ticket for orders in self._waiting if orders.pop(ticket, None) is not None]
-        self._waiting = [orders for orders in self._waiting if orders]
-        for ticket in ended:  # last, as an end may cause another batch to be submitted
             self._emit(AttemptEvent(ticket, end))

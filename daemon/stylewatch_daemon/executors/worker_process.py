@@ -1,12 +1,12 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
-When a worker dies, `WorkerProcess.receive` emits what it sent before, and then ends its attempts:
-as Lost if it had taken their orders, else as Failed by a lack of the machine.
+When a worker dies, `WorkerProcess.receive` emits what it sent before, and then ends its attempt:
+as Lost if it had taken the order, else as Failed by a lack of the machine.
 """
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
 from multiprocessing.connection import Connection
@@ -17,7 +17,7 @@ from typing import get_args
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, decode
 from stylewatch_daemon.base.model import Cause, Progress, Started
-from stylewatch_daemon.executors.scheduler import DROPPED, Emit
+from stylewatch_daemon.executors.scheduler import Emit
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptEvent,
@@ -101,7 +101,7 @@ class HangTimeout:
 
 
 class WorkerProcess:
-    """A Worker on `device` (None: the one that the backend prefers).
+    """A Slot on `device` (None: the one that the backend prefers).
 
     `work` names, as `module:function`, the code that it runs; `lock` is a file that each worker
     holds while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
@@ -111,14 +111,13 @@ class WorkerProcess:
         self, emit: Emit, device: str | None, lock: Path, work: str, most_memory: int
     ) -> None:
         self.device, self._emit = device, emit
+        self.ticket = ""
+        """The attempt that is being made; empty if there is none."""
         self._idle_since = time.monotonic()
         self._lock, self._work, self._most_memory = lock, work, most_memory
         self._child: Child | None = None
         self._backend = ""
-        self._tickets: tuple[str, ...] = ()
-        self._running: dict[str, HangTimeout] = {}
-        self._spent = False
-        """The process is to get no more orders."""
+        self._timeout = HangTimeout(None)
         self._serves = False
         """The process has begun to take orders."""
 
@@ -133,39 +132,26 @@ class WorkerProcess:
         return time.monotonic() - self._idle_since
 
     @property
-    def tickets(self) -> frozenset[str]:
-        """The attempts that are being made."""
-        return frozenset(self._running)
-
-    @property
     def handles(self) -> list[Connection]:
         """The connections to wait on for events with `multiprocessing.connection.wait`."""
         return [] if self._child is None else [self._child.line]
 
-    def begin(self, orders: Mapping[str, Order]) -> None:
-        """Begin attempts that came together, by ticket."""
-        self._tickets, self._spent = tuple(orders), False
-        self._running = {
-            ticket: HangTimeout(order.step_timeout_s) for ticket, order in orders.items()
-        }
-        (backend, *_) = [order.settings.backend for order in orders.values()]
+    def begin(self, ticket: str, order: Order) -> None:
+        """Begin an attempt."""
+        self.ticket, self._timeout = ticket, HangTimeout(order.step_timeout_s)
         try:
-            on_device = [replace(order, device=self.device) for order in orders.values()]
-            self._ready(backend).send(on_device)
+            self._ready(order.settings.backend).send(replace(order, device=self.device))
         except OSError as error:  # no process to be had, or it died this very moment
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
             reason = f"the worker process could not be used: {why}"
             self._lose(Failed(reason, Cause.MACHINE))
 
-    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to the worker, if it runs that attempt."""
-        timeout = self._running.get(ticket)
-        if self._child is not None and timeout is not None and wanted != timeout.asked:
-            timeout.asked = wanted
-            try:
-                self._child.send((self._tickets.index(ticket), wanted))
-            except OSError:
-                return  # its death is an event that comes next
+    def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the attempt."""
+        if self._child is not None and self.ticket and wanted != self._timeout.asked:
+            self._timeout.asked = wanted
+            with suppress(OSError):  # its death is an event that comes next
+                self._child.send(wanted)
 
     def receive(self) -> None:
         """Handle the messages that have come from the worker, and its death if it is gone.
@@ -185,23 +171,15 @@ class WorkerProcess:
                 self._lose(Lost(f"the worker process sent {error}"))
 
     def add_silence(self, seconds: float) -> None:
-        """Count more silence of the worker; end its attempts if it is too much."""
-        alive = [timeout for timeout in self._running.values() if not timeout.add_silence(seconds)]
-        if self._running and not alive:
-            silent = max(timeout.silent for timeout in self._running.values())
+        """Count more silence of the worker; end its attempt if it is too much."""
+        if self.ticket and self._timeout.add_silence(seconds):
+            silent = self._timeout.silent
             why = f"the worker hung: there was no sign of life for {silent:.0f} s"
             self._lose(self._end_by_death(why))
 
-    def drop(self, ticket: str) -> None:
-        """End an attempt: now, with its worker, or at its next step if others share the worker."""
-        if self.tickets == {ticket}:
-            self.end(DROPPED)
-        else:
-            self.ask(ticket, AttemptRequest.CANCEL)
-
     def end(self, why: str) -> None:
-        """End all attempts now, if there are any, and kill their worker."""
-        if self._running:
+        """End the attempt now, if there is one, and kill its worker."""
+        if self.ticket:
             self._lose(Lost(why))
 
     def stop(self) -> None:
@@ -210,31 +188,22 @@ class WorkerProcess:
             self._child.stop()
             self._child = None
 
-    def _handle(self, ticket: str, event: Event) -> None:
-        """Emit an event, after recording that the worker lives, and that an attempt has ended."""
-        for timeout in self._running.values():
-            timeout.silent = 0.0
-        self._running[ticket].note(event)
-        if isinstance(event, End):
-            del self._running[ticket]
-            self._spent |= isinstance(event, Failed) and event.recycle
-            self._idle_since = time.monotonic()
-            if self._spent and not self._running:
-                self._kill()
-        self._emit(AttemptEvent(ticket, event))
-
-    def _lose(self, end: Lost | Failed) -> None:
-        """Kill the process; `end` is that of each of its attempts."""
-        self._kill()
-        lost, self._running = list(self._running), {}
+    def _finish(self, end: End) -> None:
+        """Note that the attempt has ended, and emit its End."""
+        ticket, self.ticket = self.ticket, ""
         self._idle_since = time.monotonic()
-        for ticket in lost:
+        if ticket:
             self._emit(AttemptEvent(ticket, end))
 
-    def _end_by_death(self, why: str) -> Lost | Failed:
-        """Return the end of the attempts of a process that is gone.
+    def _lose(self, end: Lost | Failed) -> None:
+        """Kill the process; `end` is that of its attempt, if there is one."""
+        self._kill()
+        self._finish(end)
 
-        A process that never took its orders says nothing about them: they are tried again later.
+    def _end_by_death(self, why: str) -> Lost | Failed:
+        """Return the end of the attempt of a process that is gone.
+
+        A process that never took its order says nothing about that: it is tried again later.
         """
         return Lost(why) if self._serves else Failed(why, Cause.MACHINE)
 
@@ -269,11 +238,16 @@ class WorkerProcess:
         self._serves = True
         if raw == READY:
             return
-        event: Event = decode(raw[1:], *get_args(Event))
-        ticket = next(iter(self._tickets[raw[0] :]), "")
-        if ticket not in self._running:
+        event: Event = decode(raw, *get_args(Event))
+        if not self.ticket:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
-        self._handle(ticket, event)
+        self._timeout.note(event)
+        if not isinstance(event, End):
+            self._emit(AttemptEvent(self.ticket, event))
+            return
+        if isinstance(event, Failed) and event.recycle:
+            self._kill()
+        self._finish(event)
 
 
 def _describe_death(child: Child, served: bool) -> str:

@@ -159,7 +159,7 @@ class Attempts:
             self._make_folder(job, worker)
             order = self._order_of(job, worker)
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
-            self._executor.submit({ticket: order})
+            self._executor.submit(ticket, order)
             worker.ticket = ticket
         except OSError as error:
             self._blocked(job, error)
@@ -208,7 +208,6 @@ class Attempts:
             out_of_memory=service.limits.out_of_memory,
             attempts=tuple(map(_as_record, earlier)),
             retry_of=job.retry_of or None,
-            batch=None if service.executor.batch == "auto" else service.executor.batch,
         )
 
     def _take_over(self, job: Job, worker: Worker, earlier: Sequence[Attempt]) -> Path:

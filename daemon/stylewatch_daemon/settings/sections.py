@@ -21,7 +21,6 @@ from pydantic import (
 )
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import BEST_BATCH
 from stylewatch_daemon.settings.job import Name
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes.recipe import Strict
@@ -116,8 +115,11 @@ class Pairing(Strict):
 
 # Execution
 
+MAX_WORKERS = 64
+"""Processes of a device, at most."""
+
 _ONLY_FOR_KIND = {
-    "local": ("devices",),
+    "local": ("devices", "workers"),
     "ray": ("address", "gpus_per_job", "labels", "resources"),
 }
 """Settings that only one kind of executor has."""
@@ -231,8 +233,8 @@ class Executor(Strict):
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
     idle_s: Seconds = 60.0
-    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=BEST_BATCH)] = "auto"
-    """The most scenes of a clip that a process paints at once; `auto`: 8 on a GPU, else 1."""
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
+    """The processes of each device."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
     labels: dict[str, str] = Field(default={})

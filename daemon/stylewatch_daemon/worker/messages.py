@@ -65,12 +65,6 @@ class Order:
     """The ends of earlier attempts, for the receipt."""
     retry_of: str | None = None
     """The name of the job that this one repeats, for the receipt."""
-    batch: int | None = None
-    """Number of scenes of a clip that are painted at once; None: what suits the device."""
-    divide: bool = False
-    """True: a clip with several unfinished scenes is not painted; the order ends with Divided."""
-    scenes: tuple[int, ...] = ()
-    """The first frames of those scenes of a clip that are to be painted; empty: all, and joined."""
 
     @property
     def is_clip(self) -> bool:
@@ -126,13 +120,6 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Divided:
-    """The end: `scenes` of the clip wait to be painted: of each its first frame and steps left."""
-
-    scenes: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
 class Refused:
     """The end: the inputs or settings cannot be used; `reason` is for the user."""
 
@@ -160,7 +147,7 @@ class Lost:
     reason: str
 
 
-End = Done | Stopped | Divided | Refused | Failed | Lost
+End = Done | Stopped | Refused | Failed | Lost
 Event = Started | Progress | Saving | Staged | End
 
 

@@ -5,10 +5,9 @@ other, so frames of several can be painted at once, and scenes by different mach
 their segments are joined, without encoding them again.
 """
 
-import gc
 import json
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import takewhile
@@ -34,8 +33,7 @@ from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.stage import Losses, Stage, Step, Wish
-from stylewatch_plugins.contract import Backend, Checkpoint, Estimate, PaintsMany
-from stylewatch_plugins.errors import error_kind
+from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
 _FOR_CUTS = 160
 """Pixels of the long side that are enough to find cuts."""
@@ -68,15 +66,6 @@ class ClipState:
         """The complete scenes up to the first other one, and what is painted of that."""
         whole = list(takewhile(lambda scene: scene.is_complete, self.scenes))
         return whole + [scene for scene in self.scenes[len(whole) :][:1] if scene.done]
-
-    def adopt(self, other: "ClipState") -> bool:
-        """Take over those scenes that are further in `other`; False if that is of another clip."""
-        firsts = [[scene.first for scene in state.scenes] for state in (self, other)]
-        if other.identity != self.identity or firsts[0] != firsts[1]:
-            return False
-        pairs = zip(self.scenes, other.scenes, strict=True)
-        self.scenes = [max(pair, key=lambda scene: scene.progress) for pair in pairs]
-        return True
 
     def save(self) -> Checkpoint:
         """Plain arrays, as `load` takes them."""
@@ -142,27 +131,9 @@ class ClipPainter:
         if not all(path.is_file() for path in kept):
             raise CheckpointError("painted frames that this checkpoint refers to are missing")
         self._began = time.monotonic() - state.seconds
-        self._at_once = job.at_once if isinstance(backend, PaintsMany) else 1
         self._losses = Losses(0.0)
         self._shown: Collection[int] = ()
         """The frames that are stages."""
-
-    @property
-    def unfinished(self) -> list[Scene]:
-        """The scenes that this job has to paint, and that are not complete."""
-        chosen = self.job.order.scenes
-        return [
-            scene
-            for scene in self.state.scenes
-            if not scene.is_complete and (not chosen or scene.first in chosen)
-        ]
-
-    @property
-    def pending(self) -> tuple[tuple[int, int], ...]:
-        """Of each unfinished scene its first frame, and the number of steps that are left."""
-        return tuple(
-            (scene.first, self.job.steps(scene.length) - scene.steps) for scene in self.unfinished
-        )
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
         """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
@@ -175,32 +146,21 @@ class ClipPainter:
             yield from self._find_scenes(ask)
             if not self.state.scenes:  # stopped
                 return
-        if self.job.order.divide and len(self.unfinished) > 1:
-            yield replace(self._step(), checkpoint=self.state.save())
-            return
         self._shown = shown_frames(self.job, self.state.scenes)
-        painters = [ScenePainter(self.job, scene) for scene in self.unfinished]
+        unfinished = [scene for scene in self.state.scenes if not scene.is_complete]
+        painters = [ScenePainter(self.job, scene) for scene in unfinished]
         while painters:
-            together = painters[: self._at_once]
-            drafts = [painter.draft() for painter in together]
-            stages = yield from self._painted([draft.task for draft in drafts], ask)
-            if len(stages) < len(drafts):  # stopped
+            painter = painters[0]
+            draft = painter.draft()
+            stage = yield from self._painted(draft.task, ask)
+            if stage is None:  # stopped
                 return
-            numbers = []
-            for draft, stage in zip(drafts, stages, strict=True):
-                draft.keep(stage)
-                numbers.append(self.state.steps)
-            wanted = [wish() for _ in together][-1]
-            yield from self._kept(dict(zip(numbers, together, strict=True)), wanted)
+            draft.keep(stage)
+            wanted = wish()
+            yield from self._kept({self.state.steps: painter}, wanted)
             if wanted in (Wish.FINISH, Wish.STOP):
                 return
             painters = [painter for painter in painters if not painter.scene.is_complete]
-
-    def end(self) -> Stage:
-        """The last step of a clip that others have painted to the end; its picture is blank."""
-        width, height = self.job.size
-        blank = np.broadcast_to(np.float32(0), (height, width, 3))
-        return Stage(**vars(self._step()), picture=blank)
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, as if it had a single scene."""
@@ -254,52 +214,18 @@ class ClipPainter:
             Scene(first, end - first) for first, end in zip(starts, ends, strict=True)
         ]
 
-    def _painted(
-        self, tasks: Sequence[Task], ask: Callable[[], Wish]
-    ) -> Generator[Step, None, list[Stage]]:
-        """Paint frames, fewer at once where memory does not suffice.
-
-        Return their last stages, fewer if it was stopped.
-        """
-        stages: list[Stage] = []
-        while rest := tasks[len(stages) :][: self._at_once]:
-            try:
-                painted = yield from self._painted_at_once(rest, ask)
-            except Exception as error:
-                if len(rest) == 1 or error_kind(error) != "memory":
-                    raise
-                painted = None
-            if painted is None:  # here the error is gone, and with it what held the memory
-                self._at_once = len(rest) // 2
-                gc.collect()
-                continue
-            stages += painted
-            if len(painted) < len(rest):
-                break
-        return stages
-
-    def _painted_at_once(
-        self, tasks: Sequence[Task], ask: Callable[[], Wish]
-    ) -> Generator[Step, None, list[Stage]]:
-        """Paint frames at once; their last stages, fewer if it was stopped."""
-        stages: dict[int, Stage] = {}
+    def _painted(self, task: Task, ask: Callable[[], Wish]) -> Generator[Step, None, Stage | None]:
+        """Paint a frame; return its last stage, None if it was stopped."""
 
         def wish() -> Wish:  # only a request to stop interrupts a frame
             return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
 
-        steps: Iterator[tuple[int, Step | Exception]]
-        if len(tasks) > 1 and isinstance(self._backend, PaintsMany):
-            steps = self._backend.paint_many(tasks, [wish] * len(tasks))
-        else:
-            steps = ((0, step) for step in self._backend.paint(tasks[0], wish))
-        for number, step in steps:
-            if isinstance(step, Exception):
-                raise step
-            if isinstance(step, Stage) and step.step == step.steps:
-                stages[number] = step
+        for step in self._backend.paint(task, wish):
             self._losses = step.losses
             yield self._step()
-        return [stages[number] for number in sorted(stages)]
+            if isinstance(step, Stage) and step.step == step.steps:
+                return step
+        return None
 
     def _kept(self, painters: Mapping[int, ScenePainter], wanted: Wish) -> Iterator[Step]:
         """Encode complete segments, and yield the step of each frame that was painted at once.

@@ -62,8 +62,7 @@ class ClipJob:
     `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
     the output's `size`, without other stages than the last. `shown` gives the frame to write, of a
     painted frame and the clip's own. Both take the frame's number, too: masks may differ from frame
-    to frame. `identity` is a digest of all that determines the result. Frames of up to `at_once`
-    scenes are painted together.
+    to frame. `identity` is a digest of all that determines the result.
     """
 
     order: Order
@@ -72,7 +71,6 @@ class ClipJob:
     identity: str
     still: Callable[[Pixels, int], Task]
     shown: Callable[[Pixels, Pixels, int], Pixels]
-    at_once: int
 
     @property
     def backward(self) -> bool:
@@ -137,11 +135,6 @@ class Scene:
     def is_complete(self) -> bool:
         """True if all segments are encoded."""
         return self.done == self.length and not self.times
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        """A larger value for a state of the scene that is further."""
-        return self.steps, len(self.segments)
 
     @property
     def record(self) -> dict[str, Any]:

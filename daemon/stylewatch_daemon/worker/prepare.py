@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import best_batch
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
@@ -186,10 +185,7 @@ def _as_clip(
     identity = hashlib.sha256(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
-    wanted = order.batch or best_batch(first.backend.provenance(first.task).device)
-    # the frames of a mask are read in their order
-    at_once = 1 if first.regions.content_mask else wanted
-    job = ClipJob(order, source, size, identity.hexdigest(), still, shown, at_once)
+    job = ClipJob(order, source, size, identity.hexdigest(), still, shown)
     return replace(
         first,
         # frames come with their colors and the clip's own parts

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -55,8 +55,6 @@ class Recorder:
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The choices of `auto`, by the backend that made them."""
     fallback: OomFallback = AS_ASKED
-    together: int = 1
-    """Number of jobs that run at once, this one with them."""
     began: float = field(default_factory=time.monotonic)
     receipt: Mapping[str, Any] = field(default_factory=dict)
     _picture: bytes = b""
@@ -116,27 +114,6 @@ class Recorder:
             *([back] if self.taken_back else []),
         )
 
-    @staticmethod
-    def merged(main: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the record `main`, with the steps of `parts` behind its own.
-
-        Each part began with `main`. Merging the same parts again changes nothing.
-        """
-        record = {**main, **{name: [*main[name]] for name in ("columns", "rows", "stages")}}
-        for part in parts:
-            ahead = record["step"] - main["step"]
-            columns = part["columns"]
-            record["columns"] += [name for name in columns if name not in record["columns"]]
-            for step, width, height, seconds, *losses in part["rows"][len(main["rows"]) :]:
-                values = dict(zip(columns, losses, strict=False))
-                in_order = map(values.get, record["columns"])
-                record["rows"].append([step + ahead, width, height, seconds, *in_order])
-            for stage in part["stages"][len(main["stages"]) :]:
-                record["stages"].append({**stage, "step": stage["step"] + ahead})
-            record["step"] += max(0, part["step"] - main["step"])
-        record["stages"].sort(key=lambda stage: stage["file"])
-        return record
-
     def add(self, step: Step) -> None:
         """Record a step and its losses."""
         values = _columns(step.losses)
@@ -145,12 +122,12 @@ class Recorder:
         begin = (step.step, *step.size, round(step.seconds, 3))
         self.rows.append([*begin, *map(values.get, self.columns)])
 
-    def stage(self, stage: Stage, picture: bytes | None = None) -> list[Staged]:
-        """Write a stage and the losses so far; `picture` is its file, if encoded already."""
+    def stage(self, stage: Stage) -> list[Staged]:
+        """Write a stage and the losses so far."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
         name = f"stages/{number:0{digits}}{suffix(self.order.settings.format)}"
-        self._picture = self.prepared.output.stage(stage.picture) if picture is None else picture
+        self._picture = self.prepared.output.stage(stage.picture)
         written = self._write(name, self._picture, stage.step)
         self.stages.append(
             {
@@ -244,11 +221,10 @@ class Recorder:
         task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
         height, width, _ = stage.picture.shape
         state = End.DONE if stage.step == stage.steps else End.STOPPED_EARLY
-        batch = {"batch": self.together} if self.together > 1 else {}
         attempt = {
             "backend": provenance.name,
             "device": provenance.device,
-            "decided": {**provenance.decided, **self.fallback.decided, **batch},
+            "decided": {**provenance.decided, **self.fallback.decided},
             "ended": state,
         }
         color = {"mode": settings.color, "space": settings.color_space}

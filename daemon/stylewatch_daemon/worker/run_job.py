@@ -2,20 +2,15 @@
 
 import gc
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent import futures
-from contextlib import suppress
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.oom_fallback import OomFallback
-from stylewatch_daemon.worker.paint_clip import ClipState
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
@@ -29,12 +24,6 @@ CHECKPOINT_EVERY = 60.0
 CHECKPOINT_COST = 20.0
 """The job runs at least so many times as long as the last checkpoint took, before the next."""
 
-PARTS = "part-*.npz"
-"""Checkpoints of orders for some scenes of a clip, in the folder of its frames."""
-
-MAX_ENCODING = 2
-"""Number of stages that may wait for their files; each holds a picture."""
-
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     """Run `order`: events as they occur, Done or Stopped last.
@@ -45,7 +34,6 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 
     Raises as `prepare` and the backend do; OSError where a file cannot be written.
     """
-    adopt_parts(order)
     snapshot = load_snapshot(order)
     fallback = OomFallback.of(order, snapshot.record)
     while True:
@@ -79,33 +67,9 @@ def estimate(order: Order) -> Estimate:
 
 
 def load_snapshot(order: Order) -> Snapshot:
-    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none.
-
-    An order for some scenes of a clip begins with that of the whole clip.
-    """
-    paths = [order.checkpoint, order.staging / STAGED_CHECKPOINT if order.scenes else None]
-    snapshots = (checkpoint.load(path) for path in paths if path is not None)
-    return next((snapshot for snapshot in snapshots if snapshot is not None), EMPTY)
-
-
-def adopt_parts(order: Order) -> None:
-    """Put the snapshots of orders for some scenes of a clip into that of `order`, the whole clip.
-
-    Raises OSError where it cannot be written.
-    """
-    paths = sorted((order.staging / CLIP_FOLDER).glob(PARTS))
-    if not paths or order.scenes or order.checkpoint is None:
-        return
-    with suppress(CheckpointError):  # of another job: this one begins anew
-        main = load_snapshot(order)
-        state, records = ClipState.load(main.checkpoint), []
-        for part in filter(None, map(checkpoint.load, paths)):
-            if state.adopt(ClipState.load(part.checkpoint)):
-                records.append(part.record)
-        record = Recorder.merged(main.record, records)
-        checkpoint.save(order.checkpoint, Snapshot(state.save(), record))
-    for path in paths:
-        path.unlink()
+    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none."""
+    snapshot = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
+    return EMPTY if snapshot is None else snapshot
 
 
 def _attempt(
@@ -146,37 +110,27 @@ class JobRun:
             raise SettingsError(
                 "steps: 0 only measures, and is for `stylewatch render`: ask for some"
             )
-        self.order, self.recorder, self.ended = order, recorder, False
-        self.encoder: futures.Executor | None = None
-        """Encodes stages while other jobs run; without it nothing else runs meanwhile."""
-        self.last: Stage | None = None
-        """The last stage, once there is one."""
-        self._encoding: deque[tuple[Stage, futures.Future[bytes]]] = deque()
+        self.order, self.recorder = order, recorder
         self._ask, self._wish, self._step = ask, Wish.GO_ON, recorder.step
         self._saved_at, self._save_took = time.monotonic(), 0.0
 
     def run(self) -> Iterator[Event]:
-        """Run the job by itself, from first to last; raises as the backend does."""
+        """Run the job from first to last; raises as the backend does."""
         yield self.started()
         yield from self.recorder.earlier_stages()
         prepared, clip = self.recorder.prepared, self.recorder.prepared.clip
         if clip is None:
             steps = prepared.backend.paint(prepared.task, self.wish)
-        elif clip.state.is_complete and not self.order.scenes:  # others have painted it
-            self.last = clip.end()
-            yield self.recorder.losses(self.last.step)
-            yield from self.close()
-            return
         else:
             steps = clip.paint(self.wish, self._ask)
         for step in steps:
-            yield from self.take(step)
-            if self.ended:
+            yield from self._take(step)
+            if isinstance(step, Stage) and self._is_last(step):
+                yield from self.recorder.finish(step)
+                self.recorder.sync()
+                yield Done(self.recorder.receipt)
                 return
-        if clip is not None and self.order.divide and len(clip.unfinished) > 1:
-            yield Divided(clip.pending)
-        else:
-            yield self.stopped()
+        yield Stopped(self.recorder.step)
 
     def started(self) -> Started:
         """The event before the first step."""
@@ -191,95 +145,46 @@ class JobRun:
             step=recorder.step,
             warnings=recorder.warnings,
             accelerators=tuple(device.name for device in backend.devices() if device.name != "cpu"),
-            together=recorder.together,
         )
 
     def wish(self) -> Wish:
-        """The request after a step, asked once for each; a checkpoint where one is due.
-
-        A run that has ended is to stop.
-        """
-        self._wish = Wish.STOP if self.ended else self._ask()
+        """The request after a step, asked once for each; a checkpoint where one is due."""
+        self._wish = self._ask()
         self._step += 1
         if self._wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
             self._wish = Wish.CHECKPOINT
         return self._wish
 
-    def was_asked(self, wish: Wish) -> bool:
-        """True if `wish` was the request after the latest recorded step, not after a later one."""
-        return self._wish is wish and self.recorder.step >= self._step
+    def _is_last(self, stage: Stage) -> bool:
+        """Return whether the job ends with `stage`: as planned, or as its owner asked for that.
 
-    def take(self, step: Step) -> Iterator[Event]:
-        """Handle a step; with the last one the run is closed, or is to be closed.
-
-        Raises OSError where a file cannot be written.
+        The request may have come after a later step than the one that is recorded.
         """
+        asked = self._wish is Wish.FINISH and self.recorder.step >= self._step
+        return stage.step == stage.steps or asked
+
+    def _take(self, step: Step) -> Iterator[Event]:
+        """Handle a step; raises OSError where a file cannot be written."""
         if step.step > self.recorder.step:  # not the start, nor a sign of life of a clip
             self.recorder.add(step)
         if step.step or not isinstance(step, Stage):
             unit = self.recorder.prepared.unit
             yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds, unit)
-        yield from self._stage_encoded()
         if isinstance(step, Stage):
-            yield from self._stage(step)
-            is_end = step.step == step.steps or self.was_asked(Wish.FINISH)
-            if is_end and not self.order.scenes:
-                self.last = step
-                if self.encoder is None:
-                    yield from self.close()
+            yield from self.recorder.stage(step)
+            if self._is_last(step):
                 return
         if step.checkpoint is not None and self.order.checkpoint is not None:
-            yield from self._stage_encoded(wait=True)
             yield Saving()
             self.recorder.sync()
             self._save(self.order.checkpoint, step.checkpoint)
-
-    def close(self) -> Iterator[Event]:
-        """Finish the run after its last stage: final files, receipt, Done."""
-        yield from self._stage_encoded(wait=True)
-        if self.last is not None:
-            yield from self.recorder.finish(self.last)
-            self.recorder.sync()
-            self.ended = True
-            yield Done(self.recorder.receipt)
-
-    @property
-    def can_close(self) -> bool:
-        """True where there was the last stage, and all stages are encoded."""
-        return (
-            self.last is not None
-            and not self.ended
-            and all(content.done() for _, content in self._encoding)
-        )
-
-    def stopped(self) -> Stopped:
-        """End the run without its last stage."""
-        self.ended = True
-        return Stopped(self.recorder.step)
-
-    def _stage(self, stage: Stage) -> Iterator[Event]:
-        """Stage the files of a stage, or have its picture encoded first."""
-        if self.encoder is None:
-            yield from self.recorder.stage(stage)
-            return
-        yield from self._stage_encoded(wait=len(self._encoding) >= MAX_ENCODING)
-        self._encoding.append(
-            (stage, self.encoder.submit(self.recorder.prepared.output.stage, stage.picture))
-        )
-
-    def _stage_encoded(self, *, wait: bool = False) -> Iterator[Event]:
-        """Stage the files of stages that are encoded, in their order; with `wait` of all."""
-        while self._encoding and (wait or self._encoding[0][1].done()):
-            stage, content = self._encoding.popleft()
-            yield from self.recorder.stage(stage, content.result())
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at
         is_clip = self.recorder.prepared.clip is not None
         # a frame takes long, and its checkpoint little
         due = is_clip or self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
-        # jobs that run together wait for each other's checkpoints
-        return due and waited >= CHECKPOINT_COST * self._save_took * self.recorder.together
+        return due and waited >= CHECKPOINT_COST * self._save_took
 
     def _save(self, path: Path, state: Checkpoint) -> None:
         began = time.monotonic()

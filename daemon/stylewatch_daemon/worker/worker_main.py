@@ -3,9 +3,8 @@
 It exits at once when the daemon is gone, so that no two workers ever write the same files.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,18 +15,16 @@ from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     READY,
     AttemptRequest,
-    Divided,
-    Done,
+    End,
     Event,
     Failed,
     Order,
     Refused,
-    Stopped,
 )
 from stylewatch_plugins.contract import Wish
 
-Work = Callable[[Sequence[Order], Sequence[Callable[[], Wish]]], Iterator[tuple[int, Event]]]
-"""Paints orders that came together; each event comes with the index of its order."""
+Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
+"""Paints an order; the second argument returns the current request to it."""
 
 
 def serve(pipe: Connection, work: str, lock: Path) -> None:
@@ -40,45 +37,31 @@ def serve(pipe: Connection, work: str, lock: Path) -> None:
         with suppress(ConnectionError):  # if the parent is gone, `received` finds out next
             pipe.send_bytes(READY)
         while (message := received(pipe)) is not None:
-            if isinstance(message, list):  # else a request that came after its order's end
-                _Batch(pipe, message).paint(work)
+            if isinstance(message, Order):  # else a request that came after its order's end
+                _paint(pipe, message, work)
 
 
-class _Batch:
-    """Orders that came together: those still going, and the wish for each."""
+def _paint(pipe: Connection, order: Order, work: str) -> None:
+    """Paint an order and send its events, exactly one End, last."""
+    wish = Wish.GO_ON
 
-    def __init__(self, pipe: Connection, orders: Sequence[Order]) -> None:
-        self._pipe, self._orders = pipe, orders
-        self._going = set(range(len(orders)))
-        self._wishes = [Wish.GO_ON] * len(orders)
+    def ask() -> Wish:
+        """Read what the parent has asked for; return the latest."""
+        nonlocal wish
+        while pipe.poll():
+            wanted = received(pipe)
+            if wanted is None:  # the parent is gone
+                return Wish.STOP
+            wish = Wish.FINISH if wanted == AttemptRequest.FINISH else Wish.STOP
+        return wish
 
-    def paint(self, work: str) -> None:
-        """Paint the orders and send their events, of each exactly one End, last."""
-        end: Refused | Failed = Failed("a fault of our own: the worker ended without saying how")
-        try:
-            paint: Work = resolve_name(work)
-            wishes = [partial(self._wish, index) for index in range(len(self._orders))]
-            for index, event in paint(self._orders, wishes):
-                self._send(index, event)
-                if not self._going:
-                    return
-        except Exception as error:
-            end = as_end(error)
-        for index in sorted(self._going):
-            self._send(index, end)
-
-    def _send(self, index: int, event: Event) -> None:
-        send(self._pipe, event, bytes([index]))
-        if isinstance(event, Done | Stopped | Divided | Refused | Failed):
-            self._going.remove(index)
-
-    def _wish(self, index: int) -> Wish:
-        """Read what the parent has asked for; return the wish for one order, the latest."""
-        while self._pipe.poll():
-            message = received(self._pipe)
-            if message is None:  # the parent is gone
-                self._wishes = [Wish.STOP] * len(self._orders)
-                break
-            asked_of, wanted = message
-            self._wishes[asked_of] = Wish.FINISH if wanted == AttemptRequest.FINISH else Wish.STOP
-        return self._wishes[index]
+    end: Refused | Failed = Failed("a fault of our own: the worker ended without saying how")
+    try:
+        paint: Work = resolve_name(work)
+        for event in paint(order, ask):
+            send(pipe, event)
+            if isinstance(event, End):
+                return
+    except Exception as error:
+        end = as_end(error)
+    send(pipe, end)

@@ -101,10 +101,10 @@ def test_bad_input_and_bugs_end_the_attempt(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize("how", ["die", "hang"])
-def test_a_lost_worker_loses_its_batch_and_no_other(how: str, listener: Listener) -> None:
+def test_a_lost_worker_loses_its_attempt_and_no_other(how: str, listener: Listener) -> None:
     listener.submit("1", "until stopped")
-    listener.submit_together(a=how, b=how)
-    assert {type(last(listener, ticket)) for ticket in "ab"} == {Lost}
+    listener.submit("a", how)
+    assert isinstance(last(listener, "a"), Lost)
     assert listener.executor.free() == 1
     assert isinstance(listener.run("2", "paint")[-1], Done)
     assert not listener.ends("1")
@@ -112,22 +112,11 @@ def test_a_lost_worker_loses_its_batch_and_no_other(how: str, listener: Listener
     assert last(listener, "1") == Stopped(1)
 
 
-def test_orders_of_a_batch_share_a_worker_and_have_their_own_ends(listener: Listener) -> None:
-    listener.submit("x", "until stopped")
-    listener.submit_together(a="until stopped", b="bad picture", c="until stopped", d="paint")
-    assert listener.executor.free() == 0
-    listener.submit_together(e="paint", f="until stopped")
-    assert last(listener, "b") == Refused("it is no picture")
-    assert isinstance(last(listener, "d"), Done)
-    listener.until_begun("a", "c")
-    assert listener.executor.free() == 0
-    assert not listener.events["e"], "a batch waits as a whole"
-    listener.executor.ask("a", AttemptRequest.FINISH)
-    assert last(listener, "a") == Done({"state": "stopped early"})
-    listener.executor.drop("c")
-    assert last(listener, "c") == Lost("it was given up")
-    listener.until_begun("e", "f")
-    listener.executor.drop("f")
-    listener.executor.ask("x", AttemptRequest.CANCEL)
-    for ticket in "efx":
-        listener.until_ended(ticket)
+def test_an_attempt_is_given_up_whether_it_waits_or_runs(listener: Listener) -> None:
+    for ticket in "123":
+        listener.submit(ticket, "until stopped")
+    listener.until_begun("1", "2")
+    for ticket in "312":
+        listener.executor.drop(ticket)
+        assert last(listener, ticket) == Lost("it was given up")
+    assert isinstance(listener.run("4", "paint")[-1], Done)

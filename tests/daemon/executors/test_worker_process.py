@@ -15,7 +15,7 @@ from tests.daemon.world import child_pids
 
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import Cause, Progress, Started
-from stylewatch_daemon.executors import worker_process
+from stylewatch_daemon.executors import local, worker_process
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
 from stylewatch_daemon.worker.messages import (
@@ -27,7 +27,6 @@ from stylewatch_daemon.worker.messages import (
     Lost,
     Saving,
     Staged,
-    Stopped,
 )
 
 Make = Callable[..., Listener]
@@ -43,8 +42,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
         return Listener(made[-1])
 
     yield make
-    for local in made:
-        local.close()
+    for each in made:
+        each.close()
 
 
 def receipt(listener: Listener, ticket: str, **more: str) -> dict[str, Any]:
@@ -109,21 +108,33 @@ def test_a_worker_that_ends_before_it_begins_or_cannot_be_started_costs_no_attem
     receipt(listener, "3")
 
 
-def test_an_unusable_worker_is_ended_once_all_its_attempts_have_ended(make: Make) -> None:
+def test_an_unusable_worker_is_ended(make: Make) -> None:
     listener = make()
-    listener.submit_together(a="lost device", b="until stopped")
-    listener.until_ended("a")
-    assert len(child_pids()) == 1
-    listener.executor.ask("b", AttemptRequest.STOP)
-    listener.until_ended("b")
-    assert listener.ends("b") == [Stopped(1)]
+    assert isinstance(listener.run("a", "lost device")[-1], Failed)
     assert child_pids() == []
 
 
-@pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
+def test_several_workers_share_a_device(make: Make) -> None:
+    listener = make(workers=2)
+    assert listener.executor.free() == 2
+    for ticket in "12":
+        listener.submit(ticket, "until stopped")
+    listener.until_begun("1", "2")
+    for ticket in "12":
+        listener.executor.ask(ticket, AttemptRequest.STOP)
+    listener.until_ended("1", "2")
+    listener.run("gpu", "find gpus")
+    assert listener.executor.free() == 6
+    devices = [receipt(listener, str(number), device="gpu:2")["device"] for number in range(3, 5)]
+    assert devices == ["gpu:2", "gpu:2"]
+
+
+@pytest.mark.parametrize("options", [{}, {"idle_s": 0.01}], ids=["large", "idle"])
 def test_a_large_worker_is_replaced_and_an_idle_one_ended(
-    options: dict[str, Any], make: Make
+    options: dict[str, Any], make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not options:
+        monkeypatch.setattr(local, "MAX_IDLE_MEMORY", 1)
     listener = make(**options)
     first = receipt(listener, "1")["pid"]
     while "idle_s" in options and child_pids():
@@ -181,13 +192,13 @@ def test_a_fault_of_ours_loses_what_runs_and_no_more(
     assert isinstance(listener.run("2", "paint")[-1], Done)
 
 
-def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
+def test_a_worker_hangs_once_it_is_silent_for_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
     events: list[AttemptEvent] = []
     worker = WorkerProcess(events.append, None, tmp_path / "lock", WORK, most_memory=1 << 40)
-    worker.begin({ticket: order("until stopped") for ticket in "ab"})
+    worker.begin("a", order("until stopped"))
     for count in range(1, 10):
         while len(events) < count:
             wait(worker.handles)
@@ -197,7 +208,7 @@ def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
     for _ in range(99):
         worker.add_silence(40.0)
     ends = events[9:]
-    assert [event.ticket for event in ends] == ["a", "b"]
+    assert [event.ticket for event in ends] == ["a"]
     assert isinstance(ends[0].event, Lost)
     assert "hung" in ends[0].event.reason
     assert child_pids() == []

@@ -20,7 +20,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.publish import STAGED_CHECKPOINT, Outbox
-from stylewatch_daemon.settings.sections import Demand, Executor
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -84,7 +84,6 @@ def test_an_attempt_is_entered_before_anything_is_made_and_its_progress_is_known
 def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> None:
     world.settings = changed_settings(
         world.settings,
-        executor=Executor(batch=3),
         backends={"sketch": {"seconds_per_step": 1}},
         out_of_memory="smaller",
         memory=5,
@@ -105,7 +104,7 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> No
     assert second.place == world.outbox / "a-7" and second.content == files / "content.jpg"
     assert second.masks == {"content-mask": files / "content.mask.png"}
     assert second.backend_options == {"seconds_per_step": 1}
-    assert (second.batch, second.out_of_memory, second.memory) == (3, "smaller", 5)
+    assert (second.out_of_memory, second.memory) == ("smaller", 5)
     record = {"backend": "fake", "device": "cpu", "ended": "bug: it broke"}
     assert (first.attempts, second.attempts) == ((), (record,))
 

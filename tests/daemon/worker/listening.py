@@ -29,11 +29,7 @@ class Listener:
         executor.wake = self._news.set
 
     def submit(self, ticket: str, what: str, **more: str) -> None:
-        self.executor.submit({ticket: order(what, **more)})
-
-    def submit_together(self, **whats: str) -> None:
-        """Have attempts made by one worker, each called by its ticket."""
-        self.executor.submit({ticket: order(what) for ticket, what in whats.items()})
+        self.executor.submit(ticket, order(what, **more))
 
     def run(self, ticket: str, what: str, **more: str) -> list[Event]:
         """All that comes of an attempt."""

@@ -2,7 +2,6 @@
 
 from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.worker.messages import (
-    Divided,
     Done,
     Failed,
     Lost,
@@ -22,5 +21,4 @@ EVENTS = (
     Refused("it is no picture"),
     Failed("it burnt", Cause.DISK, "Traceback ..."),
     Lost("the node is gone"),
-    Divided(((0, 3), (3, 5))),
 )

@@ -108,12 +108,6 @@ def test_stopped_it_continues_with_the_mask_of_the_next_frame(
     assert files(given)["final.mkv"] == files(whole)["final.mkv"]
 
 
-def test_scenes_with_such_a_mask_are_painted_one_after_the_other(given: Order) -> None:
-    """Its frames are decoded in their order; without it so many scenes are painted at once."""
-    for order, at_once in ((given, 1), (replace(given, masks={}), 4)):
-        assert clip_painter(replace(order, batch=4)).job.at_once == at_once
-
-
 @pytest.mark.parametrize("changed", ["clip", "mask"])
 def test_with_another_clip_or_mask_it_starts_anew(
     changed: str, given: Order, tmp_path: Path

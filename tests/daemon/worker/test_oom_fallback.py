@@ -194,10 +194,10 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     others = child_pids()  # that earlier tests of this process have left, such as a cluster
     listener = Listener(Local(tmp_path / "worker.lock", CONFINED))
     try:
-        listener.executor.submit({"1": job})
+        listener.executor.submit("1", job)
         listener.until_ended("1")
         assert set(child_pids()) <= set(others), "the worker ends"
-        listener.executor.submit({"2": replace(job, out_of_memory="smaller")})
+        listener.executor.submit("2", replace(job, out_of_memory="smaller"))
         listener.until_ended("2")
     finally:
         listener.executor.close()

@@ -18,10 +18,10 @@ from tests.painter.films import film as write_film
 from stylewatch_daemon.artifacts import client
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_scene, recorder, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import Divided, Done, Event, Order, Staged, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import ClipPainter, even
 from stylewatch_daemon.worker.paint_scene import following
 from stylewatch_daemon.worker.prepare import prepare
@@ -434,100 +434,3 @@ def test_the_backward_pass_finishes_what_came_into_view_lately(
     assert changes[1] < 0.5 * changes[0]
     assert counts[0] == 7
     assert 7 < counts[1] <= 11, "the first two frames show nothing of it"
-
-
-@pytest.mark.parametrize("has_memory", [True, False])
-def test_frames_of_several_scenes_are_painted_at_once_where_memory_suffices(
-    has_memory: bool, given: Order, whole: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts = []
-
-    def painted_tasks(
-        self: TorchAutograd, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        counts.append(len(tasks))
-        if not has_memory:
-            raise MemoryError
-        return paint_many(self, tasks, wishes)
-
-    paint_many = TorchAutograd.paint_many
-    monkeypatch.setattr(TorchAutograd, "paint_many", painted_tasks)
-    painted(given := replace(given, batch=4))
-    frames, expected = (np.stack(shown(x.staging / "final.mkv")) for x in (given, whole))
-    if has_memory:
-        assert counts == [2, 2, 2], "the second scene has three frames"
-        assert np.abs(frames.astype(int) - expected).mean() < 1
-        assert receipt(given)["clip"]["scenes"][1]["first"] == CUT
-    else:
-        np.testing.assert_array_equal(frames, expected)
-
-
-def divided(order: Order) -> list[Order]:
-    """The orders for the scenes of a clip, one for each."""
-    end = painted(replace(order, divide=True))[-1]
-    assert end == Divided(((0, CUT), (CUT, COUNT - CUT)))
-    return [
-        replace(order, scenes=(first,), checkpoint=order.staging / CLIP_FOLDER / f"part-{n}.npz")
-        for n, first in enumerate((0, CUT))
-    ]
-
-
-@pytest.fixture
-def on_cluster(given: Order) -> Order:
-    """Its checkpoint lies below its staged files."""
-    return replace(given, checkpoint=given.staging / STAGED_CHECKPOINT)
-
-
-def test_scenes_that_others_have_painted_are_joined(on_cluster: Order, whole: Order) -> None:
-    parts = divided(on_cluster)
-    for part, steps in zip(reversed(parts), (COUNT - CUT, CUT), strict=True):
-        assert painted(part)[-1] == Stopped(steps)
-    assert continued(on_cluster) == COUNT
-    assert receipt(on_cluster)["state"] == "done"
-    results, expected = (
-        {name: data for name, data in files(each).items() if not name.startswith(".")}
-        for each in (on_cluster, whole)
-    )
-    for name in {*expected} - {"receipt.json", "losses.csv"}:
-        assert results[name] == expected[name], name
-    assert {*results} == {*expected}
-    assert [row["step"] for row in table(on_cluster)] == [str(n + 1) for n in range(COUNT)]
-    assert receipt(on_cluster)["clip"] == receipt(whole)["clip"]
-
-
-def test_what_parts_have_painted_goes_on_where_they_stopped(
-    on_cluster: Order, whole: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
-    for part in divided(on_cluster):
-        assert stopped(part, after=8) > 0
-    run_job.adopt_parts(on_cluster)
-    before = run_job.load_snapshot(on_cluster).record
-    assert before["step"] > 2
-    assert continued(on_cluster) == before["step"]
-    assert files(on_cluster)["final.mkv"] == files(whole)["final.mkv"]
-
-
-def test_killed_while_parts_are_merged_nothing_counts_twice(on_cluster: Order) -> None:
-    """The parts are still there, and so is the snapshot that has them."""
-    for part in divided(on_cluster):
-        painted(part)
-    parts = {path: path.read_bytes() for path in (on_cluster.staging / CLIP_FOLDER).glob("part*")}
-    run_job.adopt_parts(on_cluster)
-    once = run_job.load_snapshot(on_cluster)
-    for path, content in parts.items():
-        path.write_bytes(content)
-    run_job.adopt_parts(on_cluster)
-    twice = run_job.load_snapshot(on_cluster)
-    assert once.record == twice.record
-    assert {name: plane.tobytes() for name, plane in once.checkpoint.items()} == {
-        name: plane.tobytes() for name, plane in twice.checkpoint.items()
-    }
-
-
-def test_parts_of_another_clip_are_left_out(on_cluster: Order, tmp_path: Path) -> None:
-    for part in divided(on_cluster):
-        painted(part)
-    other = lossless(tmp_path / "other.mkv", [view(number) for number in range(6, COUNT)])
-    assert continued(replace(on_cluster, content=other)) == 0
-    assert receipt(on_cluster)["clip"]["frames"] == 2

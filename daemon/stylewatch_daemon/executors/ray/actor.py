@@ -12,26 +12,25 @@ into the staging folder of their attempt, which is removed with it.
 
 import asyncio
 import os
-import pickle
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.messages import PIECE, pack, versions
+from stylewatch_daemon.executors.ray.messages import versions
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Failed, Order
+from stylewatch_daemon.worker.messages import AttemptRequest, End, Event, Failed, Order
 
 HEARTBEAT = 2.0
-"""Seconds after which an actor answers, if only that it is alive."""
+"""Seconds without an event after which an actor says that it is alive."""
 
 _NEVER = 1e6
 """Seconds after which an idle worker would be ended; it ends with its actor."""
@@ -40,74 +39,56 @@ INPUTS = ".inputs"
 
 
 class WorkerActor:
-    """Runs `work` (`module:function`) in a worker process of its own.
+    """Runs `work` (`module:function`) in a worker process of its own, one order at a time.
 
     The worker may use `all_cores`, or as many as Ray says.
     """
 
     def __init__(self, work: str, *, all_cores: bool) -> None:
         _forget_script()
-        if all_cores:  # where no CPU is requested, Ray allows one thread
+        if all_cores:  # if no CPU is requested, Ray allows one thread
             os.environ.pop("OMP_NUM_THREADS", None)
         folder = user_cache_path("stylewatch") / "cluster"
         folder.mkdir(parents=True, exist_ok=True)
-        self._incoming, self._outgoing = bytearray(), bytearray()
-        self._has_news = asyncio.Event()
         self._local = Local(folder / "worker.lock", work, devices=(None,), idle_s=_NEVER)
+        self._orders = count()
+        self._ticket = ""
 
     async def hello(self) -> tuple[str, ...]:
         """Return the machine of this actor, and its versions."""
-        loop = asyncio.get_running_loop()
-        self._local.wake = lambda: loop.call_soon_threadsafe(self._take_events)
         return platform.node(), *versions()
 
-    async def begin(self, piece: bytes, last: bool) -> None:
-        """Take the next piece of pickled orders by ticket; the `last` piece begins them."""
-        self._incoming += piece
-        if not last:
+    async def run(self, order: Order) -> AsyncIterator[Event | None]:
+        """Run an order: yield its events, and None now and then if there are none."""
+        if (path := missing(order)) is not None:
+            reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
+            yield Failed(reason, Cause.DISK)
             return
-        orders: dict[str, Order] = pickle.loads(self._incoming)
-        self._incoming.clear()
-        for ticket, order in list(orders.items()):
-            if (path := missing(order)) is not None:
-                reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._send(AttemptEvent(ticket, Failed(reason, Cause.DISK)))
-                del orders[ticket]
-        if orders:
-            self._local.submit(orders)
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        self._local.wake = lambda: loop.call_soon_threadsafe(news.set)
+        self._ticket = str(next(self._orders))
+        self._local.submit(self._ticket, order)
+        while True:
+            news.clear()
+            for received in self._local.events():
+                yield received.event
+                if isinstance(received.event, End):
+                    return
+            try:
+                # `asyncio.wait_for` of Python 3.11 may lose the cancellation of a call
+                async with asyncio.timeout(HEARTBEAT):
+                    await news.wait()
+            except TimeoutError:
+                yield None
 
-    async def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to an attempt."""
-        self._local.ask(ticket, wanted)
-
-    async def drop(self, ticket: str) -> None:
-        """End an attempt now."""
-        self._local.drop(ticket)
-
-    async def events(self) -> bytes:
-        """Return the next piece of the stream of events; empty where none came for a while."""
-        with suppress(TimeoutError):
-            # `asyncio.wait_for` of Python 3.11 may lose the cancellation of a call
-            async with asyncio.timeout(HEARTBEAT):
-                await self._has_news.wait()
-        piece = bytes(self._outgoing[:PIECE])
-        del self._outgoing[:PIECE]
-        if not self._outgoing:
-            self._has_news.clear()
-        return piece
+    async def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the order that runs."""
+        self._local.ask(self._ticket, wanted)
 
     def close(self) -> None:
-        """End the worker; where Ray ends the actor, the worker ends by itself."""
+        """End the worker; if Ray ends the actor, the worker ends by itself."""
         self._local.wake = lambda: None
         self._local.close()
-
-    def _take_events(self) -> None:
-        for event in self._local.events():
-            self._send(event)
-
-    def _send(self, event: AttemptEvent) -> None:
-        self._outgoing += pack(event.event, event.ticket) + b"\n"
-        self._has_news.set()
 
 
 def _forget_script() -> None:
@@ -120,7 +101,6 @@ def _forget_script() -> None:
 def share(order: Order) -> Order:
     """Copy the inputs of `order` into its staging folder; return the order that names the copies.
 
-    The parts of a divided clip find the copies there, as they share the folder of their attempt.
     A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
     where the staging folder cannot be written.
     """
@@ -129,13 +109,12 @@ def share(order: Order) -> Order:
     def copy(path: Path, folder: str = "") -> Path:
         if path not in copies:
             name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
-            if not (order.staging / name).exists():
-                try:
-                    source = path.open("rb")
-                except OSError:
-                    return path
-                with source, publish.staging_file(order.staging, name) as target:
-                    shutil.copyfileobj(source, target, atomic.CHUNK)
+            try:
+                source = path.open("rb")
+            except OSError:
+                return path
+            with source, publish.staging_file(order.staging, name) as target:
+                shutil.copyfileobj(source, target, atomic.CHUNK)
             copies[path] = order.staging / name
         return copies[path]
 

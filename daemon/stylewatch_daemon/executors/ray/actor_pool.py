@@ -1,27 +1,18 @@
-"""The actors of a cluster: started while batches wait, ended when they have no work.
+"""The actors of a cluster: started while orders wait, ended when they have no work.
 
-An actor is requested where there is work, and takes a batch once it is there: so no batch waits for
+An actor is requested when there is work, and takes an order once it is there: so no order waits for
 a machine that others keep, while another has nothing to do.
 """
 
 import asyncio
-import pickle
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, get_args
 
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray.actor import share
-from stylewatch_daemon.executors.ray.clip_scheduler import ClipScheduler
-from stylewatch_daemon.executors.ray.messages import (
-    PIECE,
-    ActorOptions,
-    Stream,
-    unpack,
-    versions,
-)
-from stylewatch_daemon.executors.scheduler import DROPPED, Emit
+from stylewatch_daemon.executors.ray.messages import ActorOptions, versions
+from stylewatch_daemon.executors.scheduler import DROPPED, Command, Emit, Scheduler
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
@@ -32,23 +23,22 @@ from stylewatch_daemon.worker.messages import (
     Failed,
     Lost,
     Order,
-    Refused,
-)
-
-MAX_ORDER = 16 << 20
-"""Bytes of an order without its files; the usual has two kB."""
-
-_TOO_LARGE = (
-    "the settings and names of this job have {:.0f} MB, and {:.0f} MB can be sent to a machine of "
-    "the cluster: make its settings shorter"
 )
 
 
-class ActorHandle(Protocol):
-    """A WorkerActor, wherever it is."""
+class Actor(Protocol):
+    """A WorkerActor, wherever it is; `ray_api.ActorHandle` is one."""
 
-    def call(self, name: str, *args: Any, within: float | None = None) -> Awaitable[Any]:
-        """Call one of its methods; raises UnavailableError."""
+    async def hello(self) -> tuple[str, ...]:
+        """Return its machine and versions; raises UnavailableError."""
+        ...
+
+    def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
+        """Run an order; raises UnavailableError if the actor is lost."""
+        ...
+
+    def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the order that runs."""
         ...
 
     def end(self) -> None:
@@ -56,159 +46,125 @@ class ActorHandle(Protocol):
         ...
 
 
-class ActorClient:
-    """A Worker that `actor` manages; all calls are made in one event loop.
+class ActorSlot:
+    """A Slot that an actor serves; all calls are made in one event loop.
 
-    An actor that does not answer for `silent_s` seconds is given up.
+    An actor that sends nothing for `silent_s` seconds is given up.
     """
 
     device: str | None = None
 
-    def __init__(self, actor: ActorHandle, emit: Emit, silent_s: float) -> None:
-        self.tickets: set[str] = set()
+    def __init__(self, actor: Actor, emit: Emit, silent_s: float) -> None:
+        self.ticket, self.is_ended = "", False
         self.actor, self._emit, self._silent_s = actor, emit, silent_s
-        self._batch: Mapping[str, Order] = {}
-        self._has_batch = asyncio.Event()
-        self._requests: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
-        """Calls that the actor gets once it has the batch."""
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._wanted: AttemptRequest | None = None
+        """A request that came before the actor had the order."""
+        self._runs = False
 
-    def begin(self, orders: Mapping[str, Order]) -> None:
-        """Leave a batch to `run`."""
-        self.tickets, self._batch = set(orders), orders
-        self._has_batch.set()
+    def begin(self, ticket: str, order: Order) -> None:
+        """Leave an order to `run_next`."""
+        self.ticket, self._wanted = ticket, None
+        self._orders.put_nowait(order)
 
-    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on; the last one holds."""
-        if ticket in self.tickets:
-            self._requests.put_nowait(("ask", ticket, wanted))
-
-    def drop(self, ticket: str) -> None:
-        """End an attempt; its End follows."""
-        self._requests.put_nowait(("drop", ticket))
+    def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the attempt."""
+        if self._runs:
+            self.actor.ask(wanted)
+        else:
+            self._wanted = wanted
 
     def end(self, why: str) -> None:
-        """End the actor, and all that it runs."""
+        """End the actor, and the attempt that it makes."""
+        self.is_ended = True
         self.actor.end()
-        self._end_all(Lost(why))
+        self._finish(Lost(why))
 
     async def connect(self) -> None:
         """Wait until the actor is there, however long the cluster is busy.
 
         Raises UnavailableError: it cannot start, or runs another version.
         """
-        machine, *theirs = await self.actor.call("hello")
+        machine, *theirs = await self.actor.hello()
         if theirs != (own := list(versions())):
             raise UnavailableError(
                 f"the machine {machine} of the cluster has stylewatch {theirs[0]} with Python "
                 f"{theirs[1]}, and this one {own[0]} with {own[1]}: install the same on all"
             )
 
-    async def has_work(self, idle_s: float) -> bool:
-        """Wait for a batch; False where none comes within `idle_s` seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(idle_s):
-                await self._has_batch.wait()
-        return self._has_batch.is_set()
+    async def run_next(self, idle_s: float) -> bool:
+        """Run the next order; return False if none comes within `idle_s` seconds.
 
-    async def run(self) -> None:
-        """Run the batch; raises UnavailableError once the actor is lost.
-
-        By then each attempt has its End.
+        Raises UnavailableError once the actor is lost; by then the attempt has its End.
         """
-        self._has_batch.clear()
-        orders = await self._shared(self._batch)
-        if not orders:
-            return
         try:
-            content = pickle.dumps(orders)
-            for start in range(0, len(content), PIECE):
-                is_last = start + PIECE >= len(content)
-                await self._call("begin", content[start : start + PIECE], is_last)
+            async with asyncio.timeout(idle_s):
+                order = await self._orders.get()
+        except TimeoutError:
+            return False
+        try:
+            order = await asyncio.to_thread(share, order)
+        except Exception as error:
+            self._finish(as_end(error))
+            return True
+        try:
+            await self._run(order)
         except UnavailableError as error:
-            self._end_all(Failed(str(error), error.cause))
+            self._finish(Lost(str(error)) if self._runs else Failed(str(error), error.cause))
             raise
-        sending = asyncio.ensure_future(self._send_requests())
-        try:
-            await self._listen()
-        except (UnavailableError, ValueError) as error:
-            self._end_all(Lost(str(error)))
-            raise UnavailableError(str(error)) from error
         finally:
-            sending.cancel()
+            self._runs = False
+        return True
 
-    async def _shared(self, orders: Mapping[str, Order]) -> dict[str, Order]:
-        """Orders whose inputs other machines can read; the attempts at others are ended."""
-        shared: dict[str, Order] = {}
-        for ticket, order in orders.items():
-            if (size := len(pickle.dumps(order))) > MAX_ORDER:
-                reason = _TOO_LARGE.format(size / 1e6, MAX_ORDER / 1e6)
-                self._finish(ticket, Refused(reason, Cause.SETTINGS))
-                continue
-            try:
-                shared[ticket] = await asyncio.to_thread(share, order)
-            except Exception as error:
-                self._finish(ticket, as_end(error))
-        return shared
+    async def _run(self, order: Order) -> None:
+        async for event in self.actor.run(order, self._silent_s):
+            if not isinstance(event, get_args(Event)):
+                raise UnavailableError(f"the machine of the cluster sent {str(event)[:80]!r}")
+            if not self._runs:
+                self._runs = True
+                if self._wanted is not None:
+                    self.actor.ask(self._wanted)
+            if isinstance(event, End):
+                self._finish(event)
+            elif self.ticket:
+                self._emit(AttemptEvent(self.ticket, event))
 
-    async def _listen(self) -> None:
-        """Emit the events of all attempts until each has its End."""
-        stream, batch = Stream(), self.tickets
-        while batch and batch is self.tickets:  # the last End may cause the next batch to begin
-            for message in stream.feed(await self._call("events")):
-                ticket, event = unpack(message)
-                if ticket not in self.tickets or not isinstance(event, Event):
-                    raise ValueError(f"the machine of the cluster sent {message[:80]!r}")
-                if isinstance(event, End):
-                    self.tickets.discard(ticket)
-                self._emit(AttemptEvent(ticket, event))
-
-    async def _call(self, name: str, *args: Any) -> Any:
-        return await self.actor.call(name, *args, within=self._silent_s)
-
-    async def _send_requests(self) -> None:
-        """Pass requests on in their order, until canceled; if the actor is lost, `run` notices."""
-        with suppress(UnavailableError):
-            while True:
-                await self._call(*await self._requests.get())
-
-    def _finish(self, ticket: str, end: End) -> None:
-        if ticket in self.tickets:
-            self.tickets.discard(ticket)
+    def _finish(self, end: End) -> None:
+        ticket, self.ticket = self.ticket, ""
+        if ticket:
             self._emit(AttemptEvent(ticket, end))
 
-    def _end_all(self, end: Failed | Lost) -> None:
-        for ticket in list(self.tickets):
-            self._emit(AttemptEvent(ticket, end))
-        self.tickets = set()  # last: a free actor would get a clip that these ends join
 
-
-StartActor = Callable[[str], ActorHandle]
+StartActor = Callable[[str], Actor]
 """Requests an actor, on the machine with that id; empty: on any."""
 
 
-class ActorPool(ClipScheduler):
+class ActorPool(Scheduler):
     """Runs attempts by actors that `start_actor` requests, each of which takes `demand`."""
 
     def __init__(
         self, demand: Demand, options: ActorOptions, start_actor: StartActor, emit: Emit
     ) -> None:
-        self._demand, self._options, self._start_actor = demand, options, start_actor
         super().__init__(emit)
+        self._demand, self._options, self._start_actor = demand, options, start_actor
         self._machines: Sequence[Machine] | None = None
         """None until the cluster has answered."""
-        self._machine_of: dict[ActorClient, str] = {}
-        """All workers, each with the machine that it is bound to."""
-        self._tasks: dict[ActorClient, asyncio.Task[None]] = {}
-        self._starting: set[ActorClient] = set()
+        self._machine_of: dict[ActorSlot, str] = {}
+        """All slots, each with the machine that it is bound to."""
+        self._tasks: dict[ActorSlot, asyncio.Task[None]] = {}
+        self._starting: set[ActorSlot] = set()
 
     @property
     def places(self) -> int:
-        """Number of batches that can run at once; 0 while it is not known."""
+        """Number of attempts that can run at once; 0 while it is not known."""
         return self._demand.places(self._machines or ())
 
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Run a batch of attempts, by ticket."""
-        super().submit(orders)
+    def obey(self, command: Command) -> None:
+        """Carry out a command; start an actor if an order waits for one."""
+        super().obey(command)
+        for slot in self._machine_of:
+            if slot.is_ended:
+                self.remove(slot)
         self._start_actors()
 
     def look(self, machines: Sequence[Machine]) -> None:
@@ -219,46 +175,45 @@ class ActorPool(ClipScheduler):
     def close(self) -> None:
         """End all actors; no other is started. Their attempts are ended by the daemon."""
         self._machines = None
-        for worker in self._machine_of:
-            worker.actor.end()
+        for slot in self._machine_of:
+            slot.actor.end()
 
     def _start_actors(self) -> None:
-        """Request as many actors as there are batches that wait, and places."""
+        """Request as many actors as there are orders that wait, and places."""
         if self._machines is None:
             return
         if not self.places:
             reason = self._demand.impossible(self._machines)
             self.fail_waiting(Failed(reason, Cause.DEVICE))
-            for worker in self._starting:
-                self._tasks[worker].cancel()
+            for slot in self._starting:
+                self._tasks[slot].cancel()
         while self.waiting > len(self._starting) and len(self._machine_of) < self.places:
             machine = "" if self._demand.taken else self._unused_machine(self._machines)
-            worker = ActorClient(self._start_actor(machine), self._emit, self._options.silent_s)
-            self._machine_of[worker] = machine
-            self._starting.add(worker)
-            self._tasks[worker] = asyncio.ensure_future(self._serve(worker))
+            slot = ActorSlot(self._start_actor(machine), self._emit, self._options.silent_s)
+            self._machine_of[slot] = machine
+            self._starting.add(slot)
+            self._tasks[slot] = asyncio.ensure_future(self._serve(slot))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
-        """A suitable machine without an actor, where each machine has one place."""
+        """Return a suitable machine without an actor, as each machine has one place."""
         used = self._machine_of.values()
         suitable = (machine.id for machine in machines if self._demand.places([machine]))
         return next((machine for machine in suitable if machine not in used), "")
 
-    async def _serve(self, worker: ActorClient) -> None:
-        """Run batches in a worker until it has had none for a while, or its actor is lost."""
+    async def _serve(self, slot: ActorSlot) -> None:
+        """Run orders in a slot until it has had none for a while, or its actor is lost."""
         try:
-            await worker.connect()
-            self._starting.remove(worker)
-            self.add(worker)
-            while await worker.has_work(self._options.idle_s):
-                await worker.run()
+            await slot.connect()
+            self._starting.remove(slot)
+            self.add(slot)
+            while await slot.run_next(self._options.idle_s):
                 self.assign()
         except UnavailableError as error:
-            if worker in self._starting:
+            if slot in self._starting:
                 self.fail_next(Failed(str(error), error.cause))
         finally:
-            self._starting.discard(worker)
-            del self._machine_of[worker], self._tasks[worker]
-            self.remove(worker)
-            worker.end(DROPPED)
+            self._starting.discard(slot)
+            del self._machine_of[slot], self._tasks[slot]
+            self.remove(slot)
+            slot.end(DROPPED)
             self._start_actors()

@@ -101,8 +101,7 @@ class _Driver:
                 asyncio.get_running_loop().remove_reader(self._pipe.fileno())
                 self._closed.set()
                 return
-            name, *values = command
-            getattr(self._pool, name)(*values)
+            self._pool.obey(command)
 
     def _send(self, message: Message, ticket: str = "") -> None:
         try:

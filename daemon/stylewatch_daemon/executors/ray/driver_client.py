@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.model import Cause
@@ -22,6 +21,7 @@ from stylewatch_daemon.executors.ray.messages import (
     Message,
     unpack,
 )
+from stylewatch_daemon.executors.scheduler import Command, Submit
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
@@ -65,18 +65,18 @@ class Cluster(ThreadedExecutor):
         self._has_answered = False
         """True once the driver has sent a message."""
 
-    def _call(self, method: str, *args: Any) -> None:
-        """Call a method of the driver's ActorPool; start the driver if there is none."""
-        if method == "submit":
-            self._running |= args[0].keys()
-        elif args[0] not in self._running:
+    def _obey(self, command: Command) -> None:
+        """Send a command to the driver; start it if there is none."""
+        if isinstance(command, Submit):
+            self._running.add(command.ticket)
+        elif command.ticket not in self._running:
             return  # it has ended
         try:
             if self._driver is None:
                 given = (self._lock, self._demand, self._options)
                 self._driver = Child(DRIVER, *given, name=NAME)
                 self._silent, self._idle, self._has_answered = 0.0, 0.0, False
-            self._driver.send((method, *args))
+            self._driver.send(command)
         except OSError as error:  # no process to be had, or it died this very moment
             self._fail(f"it could not be used: {error}")
 
@@ -88,7 +88,7 @@ class Cluster(ThreadedExecutor):
         self._silent += passed
         self._idle = 0.0 if self._running else self._idle + passed
         if self._wakeup in ready:
-            self._obey()
+            self._obey_next()
         if driver is not None:
             self._receive()
         timeout = self._options.silent_s if self._has_answered else START_TIMEOUT

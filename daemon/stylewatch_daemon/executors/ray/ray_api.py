@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -12,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.settings.sections import Demand, Machine
+from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order
 
 NAMESPACE = "stylewatch"
 
@@ -28,6 +31,8 @@ _NO_ACCESS = ("uthentication", "Failed to connect to Ray cluster")
 
 _WHY = "The actor is dead because "
 """The text before it has ids and addresses that help nobody."""
+
+_LOST = "the machine of the cluster is lost: {}"
 
 _MAX_CHARACTERS = 300
 
@@ -80,22 +85,45 @@ class ActorHandle:
         all_cores = "CPU" not in demand.taken
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
-    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        """The answer of its method; raises UnavailableError where none comes `within` seconds."""
-        try:
-            async with asyncio.timeout(within):
-                return await getattr(self._handle, name).remote(*args)
-        except TimeoutError:
-            reason = f"gave no sign of life for {within:.0f} s"
-            raise UnavailableError(f"the machine of the cluster {reason}") from None
-        except exceptions.RayError as error:
-            raise UnavailableError(
-                f"the machine of the cluster is lost: {explain(error)}"
-            ) from error
+    async def hello(self) -> tuple[str, ...]:
+        """Return what the actor says of itself once it is there; raises UnavailableError."""
+        with _translated_errors():
+            greeting: tuple[str, ...] = await self._handle.hello.remote()
+            return greeting
+
+    async def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
+        """Yield the events of an order.
+
+        Raises UnavailableError if the actor is lost, or sends nothing for `silent_s` seconds.
+        """
+        items = self._handle.run.remote(order)
+        with _translated_errors():
+            try:
+                while True:
+                    async with asyncio.timeout(silent_s):
+                        item = await (await anext(items))
+                    if item is not None:
+                        yield item
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise UnavailableError(_LOST.format(f"it is silent for {silent_s:.0f} s")) from None
+
+    def ask(self, wanted: AttemptRequest) -> None:
+        """Pass a request on to the order that runs."""
+        self._handle.ask.remote(wanted)
 
     def end(self) -> None:
         """End it, and what it does, at once."""
         ray.kill(self._handle, no_restart=True)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except exceptions.RayError as error:
+        raise UnavailableError(_LOST.format(explain(error))) from error
 
 
 def explain(error: BaseException) -> str:

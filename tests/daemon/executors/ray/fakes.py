@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +13,9 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import ActorOptions
+from stylewatch_daemon.executors.scheduler import Submit
 from stylewatch_daemon.settings.sections import Demand, Machine
-from stylewatch_daemon.worker.messages import AttemptEvent, Event
+from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Event, Order
 
 FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
 
@@ -29,8 +30,16 @@ class FakeActor:
             self.actor = WorkerActor(WORK, all_cores=False)
         self.ended = False
 
-    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
-        return await getattr(self.actor, name)(*args)
+    async def hello(self) -> tuple[str, ...]:
+        return await self.actor.hello()
+
+    async def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
+        async for event in self.actor.run(order):
+            if event is not None:
+                yield event
+
+    def ask(self, wanted: AttemptRequest) -> None:
+        self._asking = asyncio.ensure_future(self.actor.ask(wanted))
 
     def end(self) -> None:
         if not self.ended:
@@ -51,8 +60,9 @@ class World:
         return self.actors[-1]
 
     def submit(self, **whats: str) -> None:
-        """Submit a batch, by ticket."""
-        self.pool.submit({ticket: order(what) for ticket, what in whats.items()})
+        """Submit orders, by ticket."""
+        for ticket, what in whats.items():
+            self.pool.obey(Submit(ticket, order(what)))
 
     def of(self, ticket: str) -> list[Event]:
         return [event.event for event in self.events if event.ticket == ticket]

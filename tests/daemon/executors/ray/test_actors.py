@@ -1,4 +1,4 @@
-"""Actors: started for batches that wait, given work, and given up; without a cluster."""
+"""Actors: started for orders that wait, given work, and given up; without a cluster."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, Progress
-from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
+from stylewatch_daemon.executors.scheduler import Ask, Drop, Submit
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -24,7 +24,6 @@ from stylewatch_daemon.worker.messages import (
     Done,
     Failed,
     Lost,
-    Refused,
     Stopped,
 )
 from stylewatch_painter.recipes import book
@@ -32,11 +31,9 @@ from stylewatch_painter.recipes import book
 
 def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() -> None:
     async def scenario(world: World) -> None:
-        for ticket in "abc":
-            world.submit(**{ticket: "until stopped"})
-        world.submit(d="until stopped", e="until stopped")
-        world.pool.ask("d", AttemptRequest.CANCEL)
-        world.pool.drop("e")
+        world.submit(**dict.fromkeys("abcde", "until stopped"))
+        world.pool.obey(Ask("d", AttemptRequest.CANCEL))
+        world.pool.obey(Drop("e"))
         assert world.events == [
             AttemptEvent("d", Stopped(0)),
             AttemptEvent("e", Lost("it was given up")),
@@ -46,14 +43,16 @@ def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() ->
         for ticket in "ab":
             await world.until(ticket, Progress)
         assert (world.pool.places, len(world.actors)) == (2, 2)
-        world.pool.ask("a", AttemptRequest.STOP)
+        world.pool.obey(Ask("a", AttemptRequest.STOP))
         await world.until("c", Progress)
         assert len(world.actors) == 2
+        world.pool.obey(Drop("c"))
+        assert await world.until("c", Lost) == Lost("it was given up")
 
     run(scenario)
 
 
-def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_actor_of_another_version_fails_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hello(self: WorkerActor) -> tuple[str, ...]:
         return "host-7", "9.9", "3.11"
 
@@ -69,39 +68,20 @@ def test_an_actor_of_another_version_fails_its_batch(monkeypatch: pytest.MonkeyP
     run(scenario)
 
 
-def test_an_order_whose_inputs_the_machine_lacks_fails_and_its_batch_runs(tmp_path: Path) -> None:
+def test_an_order_whose_inputs_the_machine_lacks_fails_and_others_run(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
     async def scenario(world: World) -> None:
         world.pool.look([FIRST])
-        world.pool.submit({"a": gone, "b": order("until stopped"), "c": order("until stopped")})
-        await world.until("c", Progress)
-        world.pool.drop("c")
-        assert await world.until("c", Stopped) == Stopped(1)
-        world.pool.ask("b", AttemptRequest.FINISH)
-        assert await world.until("b", Done) == Done({"state": "stopped early"})
+        world.pool.obey(Submit("a", gone))
+        world.submit(b="until stopped")
+        world.pool.obey(Ask("b", AttemptRequest.FINISH))
+        assert await world.until("b", Done) == Done({"state": "stopped early"}), "asked before"
         (end,) = world.of("a")
         assert isinstance(end, Failed)
         assert end.cause is Cause.DISK
         assert f"{gone.content} is not there on" in end.reason
 
-    run(scenario)
-
-
-def test_an_order_that_is_too_large_is_refused_and_its_batch_runs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    large = replace(order("paint"), backend_options={"note": "word " * 1_100_000})
-
-    async def scenario(world: World) -> None:
-        world.pool.look([FIRST])
-        world.pool.submit({"a": large, "b": order("paint")})
-        await world.until("b", Done)
-        (end,) = world.of("a")
-        assert isinstance(end, Refused)
-        assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
-
-    monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
     run(scenario)
 
 
@@ -136,9 +116,6 @@ def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path)
     assert len(orders.files(given)) == 3
     assert list(outbox.staged("job")) == [], "copies are not outputs"
     assert missing(shared) is None
-    given.main.write_bytes(b"read no more")
-    assert share(given) == shared, "as another part of a clip does"
-    assert shared.main.read_bytes() != b"read no more"
     shared.styles[0].unlink()
     assert missing(shared) == shared.styles[0]
 
