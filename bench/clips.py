@@ -15,7 +15,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from statistics import fmean, median
 
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stylewatch_painter.images import clip
-from stylewatch_painter.images.clip import ClipLimits, Frame
+from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.read import read
 from stylewatch_painter.stage import Bytes
 
@@ -215,11 +214,8 @@ def rows(options: Namespace) -> Iterator[dict[str, object]]:
         folder = options.out / name
         folder.mkdir(parents=True, exist_ok=True)
         frames = [scene.frame(number) for number in range(options.frames)]
-        each = Fraction(1, RATE)
         source = folder / "clip.mkv"
-        numbered = (Frame(n, n * each, each, pixels) for n, pixels in enumerate(frames))
-        clip.write_segment(folder / "clip.nut", numbered, "mkv", 100)
-        clip.join(source, [folder / "clip.nut"], "mkv")
+        clip.write_segment(source, frames, "mkv", 100)
         painted, seconds = paint_clip(source, options, folder)
         stills = paint_stills(frames, options, folder)
         together = {number: painted[number] for number in stills}

@@ -25,10 +25,8 @@ from stylewatch_daemon.settings.job import Member, Side, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Order, Staged
-from stylewatch_painter.errors import PictureError
 
 if TYPE_CHECKING:
-    from stylewatch_painter.images.clip import ClipLimits, Frame
     from stylewatch_plugins.contract import Estimate
 
 FIGURE_STEPS, FIGURE_SIZE = 100, "256"
@@ -49,9 +47,6 @@ TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1600
 
 TRY_SCENES = 3
 """Scenes of a clip that it paints a frame of."""
-
-MASK_SIDE = 512
-"""Pixels of the long side of a mask that show whether it has a region."""
 
 
 @with_job_options
@@ -322,43 +317,20 @@ def _stills(
     content: Path, job: JobOptions, config_file: Path | None, folder: Path
 ) -> Sequence[tuple[Path, JobOptions]]:
     """Return the content with its options; of a clip, first frames of scenes, in `folder`."""
-    from stylewatch_daemon.worker.paint_clip import with_cuts
-    from stylewatch_painter.images import clip
+    from stylewatch_painter.images import clip, flow
     from stylewatch_painter.images.encode import encode
 
     if job.only == "style" or not clip.is_clip(content):
         return [(content, job)]
     limits = config.load(config_file).limits
     most = clip.ClipLimits(limits.max_pixels, limits.max_frames, limits.max_seconds)
-    mask = job.mask if job.mask is not None and clip.is_clip(job.mask) else None
-    frames = clip.frames(content, most) if mask is None else _in_regions(content, mask, most)
     stills: list[tuple[Path, JobOptions]] = []
-    starts = (frame for frame, is_cut in with_cuts(frames) if is_cut)
+    starts = flow.scene_starts(clip.frames(content, most))
     for number, frame in enumerate(islice(starts, TRY_SCENES), start=1):
-        still, of_still = folder / f"scene-{number}.png", job.mask
+        still = folder / f"scene-{number}.png"
         still.write_bytes(encode(frame.pixels.astype("float32")))
-        if mask is not None:
-            of_frame = next(clip.frames(mask, most, frame.number, max(frame.pixels.shape)))
-            of_still = folder / f"scene-{number}.mask.png"
-            of_still.write_bytes(encode(of_frame.pixels.astype("float32")))
-        stills.append((still, replace(job, mask=of_still)))
+        stills.append((still, job))
     return stills
-
-
-def _in_regions(content: Path, mask: Path, limits: "ClipLimits") -> "Iterator[Frame]":
-    """Yield the frames of a clip in which its mask, a clip as well, has a region."""
-    from stylewatch_painter.images import clip, masks
-
-    counts = [clip.inspect(path, limits).frames for path in (mask, content)]
-    masks.check_frames(mask.name, counts[0], content.name, counts[1])
-    is_black = True
-    of_frames = clip.frames(mask, limits, mask_side=MASK_SIDE)
-    for frame, of_frame in zip(clip.frames(content, limits), of_frames, strict=True):
-        if masks.regions_of([of_frame.pixels]):
-            is_black = False
-            yield frame
-    if is_black:
-        raise PictureError(f"{mask.name} is black all over: what is to be a region must be white")
 
 
 def _small(job: JobOptions) -> JobOptions:

@@ -93,9 +93,7 @@ class Replay:
         if files.get("stages"):
             files["stages"] = StageSettings(size=files["stages"].size)
         backend, clip = self.receipt.backend.name, self.receipt.clip
-        recorded = (
-            clip.model_dump(include={"format", "backward"}, exclude_none=True) if clip else {}
-        )
+        recorded = clip.model_dump(include={"format"}, exclude_none=True) if clip else {}
         return JobSettings(
             seed=self.receipt.seed,
             backend=backend,

@@ -167,7 +167,6 @@ class ClipRecord(_Record):
     frames: int
     seconds: float
     format: Literal["mp4", "webm", "mkv"]
-    backward: bool | None = None
     scenes: tuple[SceneRecord, ...]
 
 

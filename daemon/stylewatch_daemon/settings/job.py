@@ -323,7 +323,6 @@ class ClipSettings(Strict):
 
     format: Literal["mp4", "webm", "mkv"] = "mp4"
     """`mp4`: H.264, which every browser plays; `webm`: VP9; `mkv`: FFV1, lossless."""
-    backward: bool = False
     """Paint each frame twice: what comes into view takes over what it becomes later."""
 
 

@@ -1,118 +1,167 @@
-"""Paint a clip: find its scenes, paint each by itself, and join them.
+"""Paint a clip: frame after frame, each from what the painted frames before it show.
 
-For the job a frame is a step; with a backward pass each frame is two. Scenes know nothing of each
-other, so frames of several can be painted at once, and scenes by different machines. At the end
-their segments are joined, without encoding them again.
+Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the one before it, moved along
+the optical flow, and the temporal loss keeps it there wherever the flow can be trusted. A frame
+that has too little in common with those before begins a scene: it is painted as a still picture.
+
+Painted frames of the open segment are files beside the staged ones; a complete segment is encoded.
+So neither memory nor temporary files grow with the length of the clip.
 """
 
+import io
 import json
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from stylewatch_daemon.worker.paint_scene import (
-    ClipJob,
-    Scene,
-    ScenePainter,
-    open_files,
-    segment_file,
-    shown_frames,
-)
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_daemon.base.model import REFERENCES, SEGMENT
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER
+from stylewatch_daemon.worker.messages import Order
+from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
-from stylewatch_painter.images.clip import Frame
+from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.stage import Losses, Stage, Step, Wish
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
-_FOR_CUTS = 160
-"""Pixels of the long side that are enough to find cuts."""
+REFERENCE_EVERY = 12
+"""Every so many frames of a scene one is kept for the long-term terms."""
 
-_KEPT = ("references", "later")
-"""The attributes of a scene that are lists of frames."""
+MUCH_NEW = 0.1
+"""Share of a frame that may be unfinished before it is painted at smaller sizes first."""
+
+SOME_NEW, COARSE_EVERY = 0.01, 4
+"""A smaller limit in every so many frames: within so many a new place is finished."""
+
+_COARSE = 0.25
+"""The smallest scale at which such frames are painted first."""
 
 
+@dataclass(frozen=True, eq=False)
+class ClipJob:
+    """A clip to paint: its order, what its file holds, and how its frames are prepared and shown.
+
+    `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
+    the output's `size`, without other stages than the last. `shown` gives the frame to write, of a
+    painted frame and the clip's own. `identity` is a digest of all that determines the result.
+    """
+
+    order: Order
+    clip: Clip
+    size: Size
+    identity: str
+    still: Callable[[Pixels], Task]
+    shown: Callable[[Pixels, Pixels], Pixels]
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The frames of the clip from a number on; raises as `clip.frames` does."""
+        return clip.frames(self.order.main, self.order.clip_limits, first)
+
+    def frame_file(self, number: int) -> Path:
+        """The path of a painted frame as it is shown."""
+        return self.order.staging / CLIP_FOLDER / f"{number:08}.png"
+
+    def segment_file(self, first: int) -> Path:
+        """The path of a segment by its first frame."""
+        return self.order.staging / CLIP_FOLDER / f"segment-{first:08}.mkv"
+
+
+@dataclass(eq=False)
+class Scene:
+    """A scene of which so many `frames` are painted.
+
+    `total` is the mean of their total losses, `losses` are those of the first frame. `unit` is the
+    total loss of the first frame that has a region, scaled up to a region of the whole frame.
+    """
+
+    first: int
+    frames: int = 0
+    total: float = 0.0
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    unit: float = 0.0
+
+    def add(self, losses: Losses, styled_share: float) -> None:
+        """Note that a frame was painted, of which so large a share is in regions."""
+        if self.unit == 0 and styled_share > 0:
+            self.unit = losses.total / styled_share
+        self.total = (self.total * self.frames + losses.total) / (self.frames + 1)
+        self.losses = self.losses or losses.as_json()
+        self.frames += 1
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The scene in the receipt."""
+        return {key: value for key, value in asdict(self).items() if key != "unit"}
+
+
+@dataclass(eq=False)
 class ClipState:
-    """The scenes of a clip, as far as they are painted: all that goes into the checkpoint.
+    """A clip, as far as it is painted: all that goes into the checkpoint.
 
     `identity` is a digest of the clip and the settings; `seconds` have been spent on it.
     """
 
-    def __init__(self, identity: str, scenes: Iterable[Scene] = (), seconds: float = 0.0) -> None:
-        self.identity, self.scenes, self.seconds = identity, list(scenes), seconds
+    identity: str
+    seconds: float = 0.0
+    done: int = 0
+    """Number of painted frames."""
+    damaged: int = 0
+    """Number of frames that cannot be decoded."""
+    ends: str = "0"
+    """The end of the latest frame, in seconds from the start of the clip."""
+    segments: list[int] = field(default_factory=list)
+    """The first frames of the complete segments."""
+    scenes: list[Scene] = field(default_factory=list)
+    references: list[tuple[int, Reference]] = field(default_factory=list)
+    """Earlier frames of the open scene with their numbers, the latest first."""
 
     @property
-    def steps(self) -> int:
-        """Number of times that a frame was painted."""
-        return sum(scene.steps for scene in self.scenes)
-
-    @property
-    def is_complete(self) -> bool:
-        """True if no scene is left to paint."""
-        return bool(self.scenes) and all(scene.is_complete for scene in self.scenes)
-
-    @property
-    def so_far(self) -> list[Scene]:
-        """The complete scenes up to the first other one, and what is painted of that."""
-        whole = list(takewhile(lambda scene: scene.is_complete, self.scenes))
-        return whole + [scene for scene in self.scenes[len(whole) :][:1] if scene.done]
+    def open_frames(self) -> range:
+        """The frames of the open segment."""
+        return range(SEGMENT * len(self.segments), self.done)
 
     def save(self) -> Checkpoint:
         """Plain arrays, as `load` takes them."""
-        scenes, arrays = [], {}
-        for scene in self.scenes:
-            numbers = {}
-            for kept in _KEPT:
-                frames = getattr(scene, kept)
-                numbers[kept] = [number for number, _ in frames]
-                for number, reference in frames:
-                    for name, plane in vars(reference).items():
-                        arrays[f"{kept}.{number}.{name}"] = plane
-            scenes.append({**vars(scene), **numbers})
-        plain = {"identity": self.identity, "seconds": self.seconds, "scenes": scenes}
-        return {"clip": np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays}
+        plain = {**vars(self), "scenes": [*map(asdict, self.scenes)]}
+        plain["references"] = [number for number, _ in self.references]
+        planes = {
+            f"reference.{number}.{name}": plane
+            for number, reference in self.references
+            for name, plane in vars(reference).items()
+        }
+        return {"clip": np.frombuffer(json.dumps(plain).encode(), np.uint8), **planes}
 
     @classmethod
     def load(cls, saved: Checkpoint) -> "ClipState":
         """Restore a checkpoint; raises CheckpointError if it is damaged, or not of a clip."""
 
-        def reference(kept: str, number: int) -> tuple[int, Reference]:
+        def reference(number: int) -> tuple[int, Reference]:
             planes = (
-                np.asarray(saved[f"{kept}.{number}.{name}"], np.uint8)
+                np.asarray(saved[f"reference.{number}.{name}"], np.uint8)
                 for name in ("frame", "painted", "maturity")
             )
             return number, Reference(*planes)
 
         try:
             plain = json.loads(np.asarray(saved["clip"], np.uint8).tobytes())
-            scenes = []
-            for scene in plain.pop("scenes"):
-                frames = {kept: [reference(kept, n) for n in scene[kept]] for kept in _KEPT}
-                scenes.append(Scene(**{**scene, **frames}))
-            return cls(**plain, scenes=scenes)
+            plain["scenes"] = [Scene(**scene) for scene in plain["scenes"]]
+            plain["references"] = [*map(reference, plain["references"])]
+            return cls(**plain)
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError("this checkpoint is damaged, or not of a clip") from error
-
-
-def with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Yield each frame, and whether a scene begins with it; small copies are looked at."""
-    before: list[Reference] = []
-    for frame in frames:
-        image = Image.fromarray(frame.pixels)
-        image.thumbnail((_FOR_CUTS, _FOR_CUTS), reducing_gap=2.0)
-        small = np.asarray(image)
-        yield frame, flow.known(small, before).is_cut
-        before = [Reference(small, small, np.zeros(small.shape[:2], np.uint8))]
 
 
 class ClipPainter:
@@ -126,93 +175,94 @@ class ClipPainter:
         self.state = state = ClipState.load(saved) if saved else ClipState(job.identity)
         if state.identity != job.identity:
             raise CheckpointError("this checkpoint belongs to another clip, or other settings")
-        kept = [segment_file(job, first) for scene in state.scenes for first in scene.segments]
-        kept += [path for scene in state.scenes for path in open_files(job, scene)]
+        kept = [*map(job.segment_file, state.segments), *map(job.frame_file, state.open_frames)]
         if not all(path.is_file() for path in kept):
             raise CheckpointError("painted frames that this checkpoint refers to are missing")
         self._began = time.monotonic() - state.seconds
         self._losses = Losses(0.0)
-        self._shown: Collection[int] = ()
-        """The frames that are stages."""
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
         """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
 
         `wish` is called once for each frame, `ask` at any time: it returns the current request.
-        The steps of `shown_frames`, and the last one, are a Stage. A segment that is complete comes
-        with a checkpoint. Raises as the backend does; OSError where a file cannot be written.
+        The first steps of segments, and the last one, are a Stage. A complete segment comes with a
+        checkpoint. Raises as the backend does; OSError where a file cannot be written.
         """
-        if not self.state.scenes:
-            yield from self._find_scenes(ask)
-            if not self.state.scenes:  # stopped
+        for frame in self.job.frames(self.state.done):
+            content = resize(frame.pixels, self.job.size)
+            task, known = self._task(content)
+            painted = yield from self._painted(task, ask)
+            if painted is None:  # stopped
                 return
-        self._shown = shown_frames(self.job, self.state.scenes)
-        unfinished = [scene for scene in self.state.scenes if not scene.is_complete]
-        painters = [ScenePainter(self.job, scene) for scene in unfinished]
-        while painters:
-            painter = painters[0]
-            draft = painter.draft()
-            stage = yield from self._painted(draft.task, ask)
-            if stage is None:  # stopped
-                return
-            draft.keep(stage)
+            picture = self._keep(frame, content, painted, task, known)
             wanted = wish()
-            yield from self._kept({self.state.steps: painter}, wanted)
+            yield from self._step_of(frame.number, picture, wanted)
             if wanted in (Wish.FINISH, Wish.STOP):
                 return
-            painters = [painter for painter in painters if not painter.scene.is_complete]
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, as if it had a single scene."""
-        content = resize(next(self.job.frames()).pixels, self.job.size)
-        still = self.job.still(content, 0)
+        content, count = resize(next(self.job.frames()).pixels, self.job.size), self.job.clip.frames
+        still = self.job.still(content)
         whole = np.ones(content.shape[:2], np.float32)
-        blank = Known(content, whole, whole, whole)
-        painter = ScenePainter(self.job, Scene(0, self.job.clip.frames))
-        later = painter.following(still, content, blank)
+        later = self._following(still, content, Known(content, whole, whole, whole), 0.0)
         costs = [self._backend.estimate(task) for task in (still, later)]
         seconds = [cost.seconds for cost in costs if cost.seconds is not None]
-        steps = self.job.steps(self.job.clip.frames)
-        total = seconds[0] + (steps - 1) * seconds[1] if len(seconds) == len(costs) else None
-        return replace(costs[0], sizes=(self.job.size,), steps=(steps,), seconds=total)
+        total = seconds[0] + (count - 1) * seconds[1] if len(seconds) == len(costs) else None
+        return replace(costs[0], sizes=(self.job.size,), steps=(count,), seconds=total)
 
     def record(self) -> dict[str, Any]:
         """The clip so far, as the receipt has it."""
-        scenes = self.state.so_far
         return {
             **self.job.order.settings.clip.model_dump(),
-            "frames": sum(scene.done for scene in scenes),
-            "seconds": round(float(Fraction(scenes[-1].ends)), 3),
-            "scenes": [scene.record for scene in scenes],
+            "frames": self.state.done,
+            "seconds": round(float(Fraction(self.state.ends)), 3),
+            "scenes": [scene.record for scene in self.state.scenes],
         }
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on differences between the clip and what is painted."""
-        damaged = sum(scene.damaged for scene in self.state.so_far)
+        damaged = self.state.damaged
         if not damaged:
             return ()
         return (f"damaged frames of the clip, which show the one before: {damaged}",)
 
     def join(self, target: Path) -> tuple[str, ...]:
         """Join all segments in the file `target`; return warnings."""
-        job, scenes = self.job, self.state.so_far
-        segments = [segment_file(job, first) for scene in scenes for first in scene.segments]
-        return clip.join(target, segments, job.order.settings.clip.format, job.order.main)
+        order, segments = self.job.order, [*map(self.job.segment_file, self.state.segments)]
+        return clip.join(target, segments, order.settings.clip.format, order.main)
 
-    def _find_scenes(self, ask: Callable[[], Wish]) -> Iterator[Step]:
-        """Look at the whole clip; a request to stop leaves no scenes."""
-        starts = []
-        for frame, is_cut in with_cuts(self.job.frames()):
-            if ask() is Wish.STOP:
-                return
-            if is_cut:
-                starts.append(frame.number)
-            yield self._step()
-        ends = [*starts[1:], self.job.clip.frames]
-        self.state.scenes = [
-            Scene(first, end - first) for first, end in zip(starts, ends, strict=True)
-        ]
+    def _task(self, content: Pixels) -> tuple[Task, Known]:
+        """The task of the next frame, and what earlier ones of its scene show of it."""
+        state, still = self.state, self.job.still(content)
+        known = flow.known(rounded(content), [earlier for _, earlier in state.references])
+        if not known.is_cut:
+            return self._following(still, content, known, state.scenes[-1].unit), known
+        state.scenes.append(Scene(state.done))
+        state.references = []
+        return still, known
+
+    def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
+        """The task of a frame that follows others of its scene, which show what is `known`.
+
+        `still` is that of a still picture like it, `unit` as in Scene.
+        """
+        new, references = content, self.state.references
+        if references:
+            new = flow.recolored(content, references[0][1])
+        shown = known.shown[..., None]
+        unfinished = 1 - float(known.maturity.mean())
+        is_turn = self.state.done % COARSE_EVERY == 0
+        coarse = unfinished > (SOME_NEW if is_turn else MUCH_NEW)
+        # what is not finished may still change
+        prior = Prior(known.picture, known.trust * known.maturity, unit * still.styled_share)
+        return replace(
+            still,
+            recipe=following(still.recipe, coarse=coarse),
+            init=shown * known.picture + (1 - shown) * new,
+            prior=prior,
+        )
 
     def _painted(self, task: Task, ask: Callable[[], Wish]) -> Generator[Step, None, Stage | None]:
         """Paint a frame; return its last stage, None if it was stopped."""
@@ -227,45 +277,96 @@ class ClipPainter:
                 return step
         return None
 
-    def _kept(self, painters: Mapping[int, ScenePainter], wanted: Wish) -> Iterator[Step]:
-        """Encode complete segments, and yield the step of each frame that was painted at once.
-
-        The `painters` are given by the numbers of these steps.
-        """
-        closed = [
-            path
-            for painter in painters.values()
-            if painter.is_ready
-            for path in painter.close_segment()
+    def _keep(
+        self, frame: Frame, content: Pixels, painted: Stage, task: Task, known: Known
+    ) -> Pixels:
+        """Keep a painted frame; return it as it is shown."""
+        state, scene, number = self.state, self.state.scenes[-1], frame.number
+        share = 1 if known.is_cut else task.recipe.schedule.frame_share
+        maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
+        reference = Reference(rounded(content), rounded(painted.picture), rounded(255 * maturity))
+        kept = [
+            earlier
+            for earlier in state.references
+            if (earlier[0] - scene.first) % REFERENCE_EVERY == 0
         ]
-        if wanted is Wish.FINISH:
-            closed += [
-                path
-                for scene in self.state.so_far
-                if scene.times
-                for path in ScenePainter(self.job, scene).close_segment()
-            ]
-        is_end = wanted is Wish.FINISH or self.state.is_complete
-        for number, painter in painters.items():
-            is_last = number == self.state.steps
-            self._losses = painter.losses
-            step = replace(self._step(), step=number)
-            if is_last and (closed or wanted in (Wish.CHECKPOINT, Wish.STOP)):
-                step = replace(step, checkpoint=self.state.save())
-            if painter.number in self._shown or (is_last and is_end):
-                step = Stage(**vars(step), picture=painter.picture, frame=painter.number + 1)
-            yield step
-        for path in closed:  # the checkpoint refers to segments now
+        state.references = [(number, reference), *kept[:REFERENCES]]
+        scene.add(painted.losses, task.styled_share)
+        state.done, state.ends = number + 1, str(frame.time + frame.duration)
+        state.damaged += frame.is_damaged
+        picture = self.job.shown(painted.picture, content)
+        png = io.BytesIO()
+        Image.fromarray(rounded(picture)).save(png, "PNG", compress_level=1)
+        name = f"{CLIP_FOLDER}/{self.job.frame_file(number).name}"
+        publish.stage(self.job.order.staging, name, png.getvalue())
+        return picture
+
+    def _step_of(self, number: int, picture: Pixels, wanted: Wish) -> Iterator[Step]:
+        """Yield the step of a painted frame; encode the open segment if it is complete."""
+        state = self.state
+        is_end = wanted is Wish.FINISH or state.done == self.job.clip.frames
+        closed: Sequence[Path] = ()
+        if is_end or len(state.open_frames) == SEGMENT:
+            closed = self._close_segment()
+        if state.done == self.job.clip.frames:
+            state.references = []
+        step = self._step()
+        if closed or wanted in (Wish.CHECKPOINT, Wish.STOP):
+            step = replace(step, checkpoint=state.save())
+        if is_end or number % SEGMENT == 0:
+            step = Stage(**vars(step), picture=picture, frame=number + 1)
+        yield step
+        for path in closed:  # the checkpoint refers to the segment now
             path.unlink(missing_ok=True)
+
+    def _close_segment(self) -> list[Path]:
+        """Encode the open segment; return its files, which may go once a checkpoint is saved."""
+        state, job = self.state, self.job
+        files = [*map(job.frame_file, state.open_frames)]
+        whole = job.segment_file(state.open_frames.start)
+        part, settings = whole.with_suffix(".part"), job.order.settings
+        clip.write_segment(part, map(_read, files), settings.clip.format, settings.quality)
+        atomic.sync_file(part)
+        atomic.move(part, whole)
+        state.segments.append(state.open_frames.start)
+        return files
 
     def _step(self) -> Step:
         """The step after the frames so far."""
-        state = self.state
+        state, count = self.state, self.job.clip.frames
         state.seconds = time.monotonic() - self._began
-        steps = self.job.steps(self.job.clip.frames)
-        return Step(state.steps, steps, self.job.size, self._losses, state.seconds)
+        return Step(state.done, count, self.job.size, self._losses, state.seconds)
+
+
+def following(recipe: Recipe, *, coarse: bool) -> Recipe:
+    """The recipe of a frame that starts from earlier ones: a share of the steps at the final size.
+
+    With `coarse`, the scales that are not much smaller come first: there new parts of the frame
+    take their large forms.
+    """
+    schedule = recipe.schedule
+    share = schedule.frame_share
+    least = _COARSE if coarse else 1
+    scales = [
+        {"scale": scale.scale, "steps": max(1, round(share * scale.steps))}
+        for scale in schedule.scales
+        if scale.scale >= least
+    ]
+    steps = max(1, round(share * schedule.steps))
+    changes = {"start": "picture", "scales": scales, "initial_steps": None, "steps": steps}
+    return book.change(recipe, changes)
 
 
 def even(size: Size) -> Size:
     """The nearest size whose sides are even, as most formats of clips need them."""
     return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
+
+
+def rounded(picture: Pixels) -> Bytes:
+    """The picture in bytes."""
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+def _read(path: Path) -> Bytes:
+    with Image.open(path) as image:
+        return np.asarray(image)

@@ -16,8 +16,7 @@ from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
-from stylewatch_daemon.worker.paint_clip import ClipPainter, even
-from stylewatch_daemon.worker.paint_scene import ClipJob
+from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
@@ -29,7 +28,7 @@ from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
-from stylewatch_painter.stage import Pixels, Regions
+from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
     Backend,
@@ -58,7 +57,7 @@ class Prepared:
         """The sizes of the painting and the number of steps at each; for a clip, of frames."""
         if self.clip is not None:
             job = self.clip.job
-            return [(job.size, job.steps(job.clip.frames))]
+            return [(job.size, job.clip.frames)]
         return [(level.size, level.steps) for level in self.task.levels()]
 
     @property
@@ -129,7 +128,7 @@ def prepare(
     inputs += _style_records(order, task, style_size, styles)
     if init is not None and order.init is not None:
         inputs.append(InputRecord.of("init", order.init.name, init))
-    regions = masked(order, task, backend, source)
+    regions = masked(order, task, backend)
     outside = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
     prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
@@ -169,29 +168,36 @@ def _as_clip(
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
 
-    def mask_of(number: int) -> Regions | None:
-        of_frame = first.regions.content_mask
-        return task.content_mask if of_frame is None else of_frame(number)
-
-    def still(frame: Pixels, number: int) -> Task:
-        return replace(task, content=colors.content_pixels(frame), content_mask=mask_of(number))
-
-    def shown(painted: Pixels, frame: Pixels, number: int) -> Pixels:
-        photograph = first.output.content and replace(first.output.content, pixels=frame)
-        kept = mask_of(number) if settings.mask.outside == "keep" else None
-        return replace(first.output, content=photograph, regions=kept).shown(painted)
-
+    frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
     identity = hashlib.sha256(
         "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
     )
-    job = ClipJob(order, source, size, identity.hexdigest(), still, shown)
+    job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
     return replace(
         first,
         # frames come with their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, first.backend, resume),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFrames:
+    """Frames of a clip as still pictures, by the `task` and the `output` of the first one."""
+
+    task: Task
+    colors: "ColorTransfer"
+    output: OutputImage
+
+    def still(self, frame: Pixels) -> Task:
+        """The task of a frame, float32 (height, width, 3), 0..255, in the output's size."""
+        return replace(self.task, content=self.colors.content_pixels(frame))
+
+    def shown(self, painted: Pixels, frame: Pixels) -> Pixels:
+        """The frame to write: painted, with what is kept of the clip's own."""
+        photograph = self.output.content and replace(self.output.content, pixels=frame)
+        return replace(self.output, content=photograph).shown(painted)
 
 
 def _check_sides(size: Size, format: str, longest: int | None, instead: str) -> None:

@@ -1,15 +1,17 @@
 """Reads clips frame by frame, films by PyAV and animated pictures by Pillow, and writes films.
 
-The frames of a film are the packets of its first video stream that are to be shown, in the order
-of their times. So they are counted without decoding, and a frame that cannot be decoded costs no
-other its number: it repeats the frame before.
+The frames of a film are the packets of its first video stream, in the order of their times. So they
+are counted without decoding, and a frame that cannot be decoded costs no other its number: it
+repeats the frame before. A film is always decoded from its start: seeking is exact in few
+containers, and decoding takes little time beside painting.
 """
 
 import hashlib
 import importlib
 import math
 import re
-from bisect import bisect_right
+import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from PIL import Image, ImageOps
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
 from stylewatch_painter.images.depth import depth_of
-from stylewatch_painter.images.encode import over_black, over_white
+from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.images.read import (
     HEAD,
@@ -42,7 +44,7 @@ from stylewatch_painter.images.read import (
     unfilled,
 )
 from stylewatch_painter.images.reduced import Raster, Size, turned
-from stylewatch_painter.images.video_color import OVER_BLACK, OVER_WHITE
+from stylewatch_painter.images.video_color import OVER_WHITE
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Bytes
 
@@ -66,9 +68,6 @@ CODECS = {
 }
 """Decoders for pictures. FFmpeg has hundreds, most of them for formats nobody uses; each is a
 risk with untrusted files."""
-
-_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""Decoders for the alpha of WebM, which FFmpeg's own skip."""
 
 _SOUND = (
     "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
@@ -168,39 +167,29 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
         return _Film(path, limits).describe()
 
 
-def frames(
-    path: Path, limits: ClipLimits, first: int = 0, mask_side: int | None = None
-) -> Iterator[Frame]:
+def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
     """Yield the frames of the clip at `path` from number `first` on, one at a time.
-
-    With `mask_side` they are masks: transparent parts are black, not white, and pixels of large
-    frames are picked, so that the long side has from so many to twice as many.
 
     Raises PictureError as `inspect` does, and as soon as an animated picture is damaged.
     """
     if _kind_of(path) == _ANIMATED:
-        for frame, _ in _animation(path, limits, first, mask_side=mask_side):
+        for frame, _ in _animation(path, limits, first):
             if frame.number >= first:
                 yield frame
     else:
         with _named(path.name):
-            yield from _Film(path, limits, mask_side).frames(first)
+            yield from _Film(path, limits).frames(first)
 
 
-def first_picture(
-    path: Path, limits: ClipLimits, clip: Clip, mask_side: int | None = None
-) -> Picture:
+def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
     """Read the first frame of the `clip` at `path` as if it were the picture of its file.
 
-    `mask_side` is as for `frames`. Raises PictureError as `frames` does.
+    Raises PictureError as `frames` does.
     """
-    pixels = next(frames(path, limits, mask_side=mask_side)).pixels.astype(np.float32)
+    pixels = next(frames(path, limits)).pixels.astype(np.float32)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    converted = clip.converted
-    if mask_side is not None:
-        converted = tuple(OVER_BLACK if text == OVER_WHITE else text for text in converted)
-    return Picture(pixels, None, converted, sha256, size_of_file=clip.size)
+    return Picture(pixels, None, clip.converted, sha256, size_of_file=clip.size)
 
 
 def _kind(head: bytes) -> str:
@@ -244,11 +233,7 @@ def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
 
 
 def _animation(
-    path: Path,
-    limits: ClipLimits,
-    first: int,
-    last: int | None = None,
-    mask_side: int | None = None,
+    path: Path, limits: ClipLimits, first: int, last: int | None = None
 ) -> Iterator[tuple[Frame, tuple[str, ...]]]:
     """Yield all frames with their conversions; those before `first` or after `last` are empty."""
     data = file_bytes(path)
@@ -270,60 +255,44 @@ def _animation(
             if number >= first and (last is None or number <= last):
                 upright = ImageOps.exif_transpose(image)
                 raster = Raster(upright, depth, turned(orientation))
-                pixels, conversions = _flat(raster, mask_side)
+                pixels, conversions = _flat(raster)
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
         duration = duration if duration >= _SHORTEST else _INSTEAD
         yield Frame(number, time, duration, pixels), conversions
         time += duration
 
 
-def _flat(raster: Raster, mask_side: int | None) -> tuple[Bytes, tuple[str, ...]]:
+def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
     """Return the pixels of a decoded picture without alpha, and its conversions."""
     pixels, alpha, conversions = unfilled(raster)
-    if alpha is not None and mask_side is None:
+    if alpha is not None:
         pixels, conversions = over_white(pixels, alpha), (*conversions, OVER_WHITE)
-    elif alpha is not None:
-        pixels, conversions = over_black(pixels, alpha), (*conversions, OVER_BLACK)
-    if mask_side is not None:
-        step = _step(raster.image.size, mask_side)
-        pixels = pixels[step // 2 :: step, step // 2 :: step]
     return np.rint(pixels).clip(0, 255).astype(np.uint8), conversions
-
-
-def _step(size: Size, mask_side: int) -> int:
-    """Return the distance of the pixels that are picked from a mask of `size`."""
-    return max(1, max(size) // mask_side)
 
 
 # Films
 
 
 class _Film:
-    """A film with the order of its packets.
-
-    The file is always read from its start: seeking by time is exact in few containers, and
-    reading packets takes little time beside decoding them.
+    """A film with the times of its frames.
 
     Attributes:
-        count: the number of frames.
         times: the times of the frames in seconds.
         seconds: the end of the last frame.
         origin: the time of the first frame by the clock of the file.
     """
 
-    def __init__(self, path: Path, limits: ClipLimits, mask_side: int | None = None) -> None:
-        self._path, self._limits, self._is_mask = path, limits, mask_side is not None
-        self._axes = video_color.UPRIGHT
+    def __init__(self, path: Path, limits: ClipLimits) -> None:
+        self._path, self._limits = path, limits
+        self._axes: video_color.Axes | None = None
+        """The orientation of the first picture, which goes for all."""
         with self.opened() as (container, stream):
             self._has_audio = bool(container.streams.audio)
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.max_pixels)
-            if mask_side is not None:
-                step = _step(self._size, mask_side)
-                self._size = (self._size[0] // step or 1, self._size[1] // step or 1)
-            self._read_order(container, stream)
+            self._read_times(container, stream)
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Any, Any]]:
@@ -334,7 +303,7 @@ class _Film:
             file.seek(0)
             options = {
                 "protocol_whitelist": "none",  # no other file, no network
-                "codec_whitelist": ",".join((*CODECS, *_WITH_ALPHA.values(), _SOUND)),
+                "codec_whitelist": ",".join((*CODECS, _SOUND)),
                 "max_streams": str(_MAX_STREAMS),
                 "probesize": str(_PROBED),
             }
@@ -346,148 +315,85 @@ class _Film:
             except av.FFmpegError as error:
                 raise PictureError(_reason(error)) from error
 
-    def _read_order(self, container: Any, stream: Any) -> None:
-        """Read all packets: their times, and at which decoding can start."""
+    def _read_times(self, container: Any, stream: Any) -> None:
+        """Read all packets; set the times of the frames, each after the one before."""
         ticks: list[int] = []
-        shown: list[int] = []
-        keys: list[int] = []
-        is_vp8 = stream.codec_context.name == "vp8"
         packet: Any = None
-        for number, packet in enumerate(_packets(container, stream)):
-            stamps = (packet.pts, packet.dts, ticks[-1] + 1 if ticks else 0)
-            ticks.append(next(stamp for stamp in stamps if stamp is not None))
-            if not packet.is_discard and not (is_vp8 and _is_hidden(packet)):
-                shown.append(number)
-            if packet.is_keyframe:
-                keys.append(number)
-            if len(ticks) > 2 * self._limits.max_frames or len(shown) > self._limits.max_frames:
-                _check_length(self._limits.max_frames + 1, Fraction(0), self._limits)
-        if not shown:  # with a cause: the rest of the file may still come
+        most = self._limits.max_frames
+        for number, packet in enumerate(_stamped(container, stream)):
+            if not packet.is_discard:
+                ticks.append(packet.pts)
+            if len(ticks) > most or number >= 2 * most:
+                _check_length(most + 1, Fraction(0), self._limits)
+        if not ticks:  # with a cause: the rest of the file may still come
             raise PictureError("has no frames; export it again") from EOFError("no packets")
-        shown.sort(key=lambda number: ticks[number])
-        self._numbers = [-1] * len(ticks)
-        for frame, number in enumerate(shown):
-            self._numbers[number] = frame
-        self.count = len(shown)
-        self._shown_ticks = [ticks[number] for number in shown]
-        self._set_times(stream, packet.duration)
-        _check_length(self.count, self.seconds, self._limits)
-        # A key frame needs nothing before it if no other changes places with it; decoders leave
-        # out what they could only show in part.
-        highest = [ticks[0] - 1, *accumulate(ticks, max)]
-        lowest = list(accumulate(reversed(ticks), min))[::-1]
-        self._starts = [key for key in keys if highest[key] < ticks[key] <= lowest[key]]
-        self._start_ticks = [ticks[key] for key in self._starts]
-        self._start_numbers = sorted({self._numbers[key] for key in self._starts} - {-1})
-
-    def _set_times(self, stream: Any, last_duration: int | None) -> None:
-        """Set the times, each after the one before, also by the clock of our own films."""
+        self._ticks = sorted(ticks)
         unit = Fraction(stream.time_base)
-        step = math.ceil(1 / (unit * _CLOCK))
-        times = list(accumulate(self._shown_ticks, lambda before, tick: max(tick, before + step)))
+        step = math.ceil(1 / (unit * _CLOCK))  # also by the clock of our own films
+        times = list(accumulate(self._ticks, lambda before, tick: max(tick, before + step)))
         self.origin = times[0] * unit
         self.times = [(time - times[0]) * unit for time in times]
         # Matroska states no durations of frames, but that of the track
         rest = _duration_of(stream) - times[-1] * unit
-        last = (last_duration or 0) * unit
+        last = (packet.duration or 0) * unit
         if last <= 0:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
             before = self.times[-1] - self.times[-2] if len(times) > 1 else usual
             last = rest if rest > 0 else before
         self.seconds = self.times[-1] + max(last, Fraction(1, _CLOCK))
+        _check_length(len(ticks), self.seconds, self._limits)
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
-        picture = self._look()
+        picture = next(self._pictures(), None)
+        if picture is None:
+            raise PictureError(_NOTHING) from EOFError("no picture")
         height, width, _ = self._pixels(picture).shape
-        converted = video_color.conversions(picture, self._axes)
+        converted = video_color.conversions(picture, self._axes or video_color.UPRIGHT)
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
-        return Clip((width, height), self.count, self._has_audio, converted)
-
-    def _look(self) -> Any:
-        """Return the first picture, whose orientation goes for all."""
-        for _, picture in self._pictures_for(0):
-            self._axes = video_color.axes(picture)
-            return picture
-        raise PictureError(_NOTHING) from EOFError("no picture")
+        return Clip((width, height), len(self.times), self._has_audio, converted)
 
     def frames(self, first: int) -> Iterator[Frame]:
         """Yield the frames from number `first` on; missing ones repeat the one before."""
-        self._look()
-        number, latest = first, None
-        for shown, picture in self._pictures_for(first):
-            for missing in range(number, shown):
+        number, latest = 0, None
+        for picture in self._pictures():
+            at = max(number, bisect_left(self._ticks, picture.pts))
+            if at == len(self._ticks) or self._ticks[at] != picture.pts:
+                continue
+            for missing in range(max(number, first), at):
                 yield self._frame(missing, latest or picture, is_damaged=True)
-            if shown >= first:
-                yield self._frame(shown, picture)
-                number = shown + 1
-            latest = picture
-        for missing in range(number, self.count):
+            if at >= first:
+                yield self._frame(at, picture)
+            number, latest = at + 1, picture
+        if latest is None:
+            raise PictureError(_NOTHING) from EOFError("no picture")
+        for missing in range(max(number, first), len(self._ticks)):
             yield self._frame(missing, latest, is_damaged=True)
 
-    def _pictures_for(self, first: int) -> Iterator[tuple[int, Any]]:
-        """Decode what frame `first` and those behind it need."""
-        if first >= self.count:
-            return
-        usable = bisect_right(self._start_ticks, self._shown_ticks[first])
-        for start in reversed(self._starts[:usable]):
-            pictures = self._intact(self._pictures(start))
-            opening = next(pictures, None)
-            # else the key frame is damaged or hidden: frames before it are needed
-            if opening is not None and opening[0] == self._numbers[start]:
-                yield from chain([opening], pictures)
-                return
-        yield from self._intact(self._pictures(0))
-
-    def _intact(self, pictures: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-        """Leave out pictures out of order, and what follows a damaged key frame, up to the next.
-
-        The latter show what the decoder's memory held before.
-        """
-        decoded = latest = -1
-        for number, picture in pictures:
-            at = bisect_right(self._start_numbers, number)
-            start = self._start_numbers[at - 1] if at else -1
-            if number == start and not picture.is_corrupt:
-                decoded = start
-            if start == decoded and number > latest:
-                latest = number
-                yield number, picture
-
-    def _pictures(self, start: int) -> Iterator[tuple[int, Any]]:
-        """Decode from a packet on; yield the numbers of frames with their pictures."""
+    def _pictures(self) -> Iterator[Any]:
+        """Decode the film; yield its pictures, without those that are damaged."""
         with self.opened() as (container, stream):
-            decoder = self._decoder(stream)
-            for number, packet in enumerate(_packets(container, stream)):
-                if number >= start and packet.size:
-                    packet.pts = self._numbers[number]  # decoders hand this on
-                    yield from self._numbered(decoder, packet)
-            yield from self._numbered(decoder, None)
-
-    def _numbered(self, decoder: Any, packet: Any) -> Iterator[tuple[int, Any]]:
-        for picture in _decoded(decoder, packet):
-            if picture.pts is not None and picture.pts >= 0:
-                yield picture.pts, picture
-
-    def _decoder(self, stream: Any) -> Any:
-        decoder = stream.codec_context
-        if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
-            decoder = _pyav().CodecContext.create(_WITH_ALPHA[decoder.name], "r")
-        decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
-        # pictures may be larger than the head of the file states, as by their margins
-        decoder.options = {"max_pixels": str(min(2 * self._limits.max_pixels, 2**31 - 1))}
-        return decoder
+            decoder = stream.codec_context
+            decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
+            # pictures may be larger than the head of the file states, as by their margins
+            decoder.options = {"max_pixels": str(min(2 * self._limits.max_pixels, 2**31 - 1))}
+            packets = (packet for packet in _stamped(container, stream) if packet.size)
+            for packet in chain(packets, [None]):
+                for picture in _decoded(decoder, packet):
+                    if self._axes is None:
+                        self._axes = video_color.axes(picture)
+                    if picture.pts is not None and not picture.is_corrupt:
+                        yield picture
 
     def _frame(self, number: int, picture: Any, *, is_damaged: bool = False) -> Frame:
-        time = self.times[number]
-        end = self.times[number + 1] if number + 1 < self.count else self.seconds
-        return Frame(number, time, end - time, self._pixels(picture), is_damaged)
+        times = [*self.times[number : number + 2], self.seconds]
+        return Frame(number, times[0], times[1] - times[0], self._pixels(picture), is_damaged)
 
     def _pixels(self, picture: Any) -> Bytes:
         try:
-            return video_color.to_srgb(picture, self._size, self._axes, is_mask=self._is_mask)
+            return video_color.to_srgb(picture, self._size, self._axes or video_color.UPRIGHT)
         except _pyav().FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
@@ -518,9 +424,14 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
             yield packet
 
 
-def _is_hidden(packet: Any) -> bool:
-    """Return whether a picture of VP8 is only referred to by others."""
-    return not int.from_bytes(bytes(packet)[:1]) & 0x10
+def _stamped(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the packets of a stream; one without a time follows the one before."""
+    latest = -1
+    for packet in _packets(container, stream):
+        if packet.pts is None:
+            packet.pts = latest + 1 if packet.dts is None else packet.dts
+        latest = packet.pts
+        yield packet
 
 
 def _decoded(decoder: Any, packet: Any) -> list[Any]:
@@ -643,10 +554,7 @@ _CLOCK = 5_760_000
 """Ticks per second: all usual rates of films and screens divide it, or it times 1,001."""
 
 _LEAST_CLOCK = 1000
-_LEVEL_RATE = 30  # frames per second by which H.264 chooses its level; times are kept as they are
-_END = b"\0"
-"""A packet behind the last frame of a segment; its time is the frame's end."""
-
+_LEVEL_RATE = 30  # frames per second of segments, by which H.264 chooses its level
 _SAMPLES = 48_000  # per second, where sound is encoded
 
 
@@ -655,30 +563,27 @@ def longest_side(format: Format) -> int | None:
     return _OUTPUTS[format].longest
 
 
-def write_segment(path: Path, frames: Iterable[Frame], format: Format, quality: int) -> None:
-    """Encode frames into a part of a clip, which `join` makes a file of.
+def write_segment(path: Path, frames: Iterable[Bytes], format: Format, quality: int) -> None:
+    """Encode frames, (height, width, 3), into a part of a clip, which `join` makes a file of.
 
-    It starts with a key frame and keeps the frames' times. `quality` is 1 to 100.
+    It starts with a key frame. `quality` is 1 to 100.
 
     Raises ValueError: there are no frames, or for H.264 and VP9 one with an odd side.
     """
-    av, output = _pyav(), _OUTPUTS[format]
-    with av.open(f"file:{path}", "w", format="nut") as container:
-        stream, end = None, Fraction(0)
-        for frame in frames:
+    output, options = _OUTPUTS[format], {"fflags": "+bitexact"}
+    with _pyav().open(
+        f"file:{path}", "w", format="matroska", container_options=options
+    ) as container:
+        stream = None
+        for number, pixels in enumerate(frames):
             if stream is None:
-                stream = _encoder(container, output, frame.pixels.shape, quality)
-            picture = video_color.from_srgb(frame.pixels, output.pixels)
-            picture.pts, picture.time_base = _ticks(frame.time), Fraction(1, _CLOCK)
+                stream = _encoder(container, output, pixels.shape, quality)
+            picture = video_color.from_srgb(pixels, output.pixels)
+            picture.pts, picture.time_base = number, Fraction(1, _LEVEL_RATE)
             container.mux(stream.encode(picture))
-            end = frame.time + frame.duration
         if stream is None:
             raise ValueError("a segment needs a frame")
         container.mux(stream.encode())
-        marker = av.Packet(_END)
-        marker.stream, marker.time_base = stream, Fraction(1, _CLOCK)
-        marker.pts = marker.dts = _ticks(end)
-        container.mux(marker)
 
 
 def _encoder(container: Any, output: _Output, shape: tuple[int, ...], quality: int) -> Any:
@@ -692,7 +597,7 @@ def _encoder(container: Any, output: _Output, shape: tuple[int, ...], quality: i
     stream = container.add_stream(output.encoder, rate=_LEVEL_RATE, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, output.pixels
     context = stream.codec_context
-    context.time_base, context.thread_count = Fraction(1, _CLOCK), 1
+    context.time_base, context.thread_count = Fraction(1, _LEVEL_RATE), 1
     video_color.tag(context)
     return stream
 
@@ -702,24 +607,23 @@ def _ticks(seconds: Fraction) -> int:
     return math.floor(seconds * _CLOCK + Fraction(1, 2))
 
 
-def join(
-    target: Path, segments: Sequence[Path], format: Format, audio: Path | None = None
-) -> tuple[str, ...]:
+def join(target: Path, segments: Sequence[Path], format: Format, source: Path) -> tuple[str, ...]:
     """Make a file of segments without encoding them again; return warnings.
 
-    The sound of the clip `audio` is copied up to the end of the pictures; it is encoded only if
-    the format cannot hold it.
+    The frames get the times of those of the clip `source`. Its sound is copied up to the end of the
+    pictures; it is encoded only if the format cannot hold it.
 
-    Raises ValueError: a segment is not complete, or encoded unlike the others.
+    Raises ValueError: a segment is encoded unlike the others, or `source` has fewer frames.
     """
     output = _OUTPUTS[format]
-    parts = [_Segment(path) for path in segments]
-    if len({part.head for part in parts}) != 1:
+    counts, heads = zip(*map(_look_into, segments), strict=True)
+    if len(set(heads)) != 1:
         raise ValueError("segments of one clip have one size, format and quality")
-    ticks = [tick for part in parts for tick in part.ticks]
-    if ticks != sorted(ticks):
-        raise ValueError("segments have to be in order")
-    step, end = math.gcd(_CLOCK, *ticks), Fraction(ticks[-1], _CLOCK)
+    times, count = _times_of(source), sum(counts)
+    if count >= len(times):
+        raise ValueError("segments of a clip have no more frames than the clip")
+    ticks, end = [*map(_ticks, times[: count + 1])], times[count]
+    step = math.gcd(_CLOCK, *ticks)
     rate = _CLOCK // step * max(1, math.ceil(_LEAST_CLOCK * step / _CLOCK))
     options = {"fflags": "+bitexact"}
     if output.container == "mp4":  # its index comes first, so that it plays while it loads
@@ -729,45 +633,53 @@ def join(
     with _pyav().open(
         f"file:{target}", "w", format=output.container, container_options=options
     ) as container:
-        with parts[0].opened() as source:
-            stream = container.add_stream_from_template(source.streams.video[0])
+        with _segment(segments[0]) as (_, stream_of_first):
+            stream = container.add_stream_from_template(stream_of_first)
         stream.time_base = Fraction(1, rate)
         sound: Iterable[Any] = ()
-        if audio is not None and _kind_of(audio) != _ANIMATED:
-            sound = _rising(_sound(audio, container, output, end, warnings))
+        if _kind_of(source) != _ANIMATED:
+            sound = _rising(_sound(source, container, output, end, warnings))
         # merging takes the first packet of each before the head is written with both streams
-        pictures = chain.from_iterable(part.packets(stream) for part in parts)
+        pictures = _timed(segments, ticks, stream)
         for packet in merge(pictures, sound, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return tuple(warnings)
 
 
-class _Segment:
-    """A file of `write_segment`; `ticks` are the times of its frames and the end of the last."""
+def _times_of(source: Path) -> list[Fraction]:
+    """Return the times of the frames of a clip in seconds, and the end of the last one."""
+    if _kind_of(source) == _ANIMATED:
+        frames = [frame for frame, _ in _animation(source, _ANY_LENGTH, first=sys.maxsize)]
+        return [*(frame.time for frame in frames), frames[-1].time + frames[-1].duration]
+    film = _Film(source, _ANY_LENGTH)
+    return [*film.times, film.seconds]
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self.opened() as container:
-            stream = container.streams.video[0]
-            packets = [(packet.pts, packet.size) for packet in _packets(container, stream)]
-            context = stream.codec_context
-            self.head = (context.name, context.width, context.height, context.extradata)
-        if len(packets) <= 1 or packets[-1][1] != len(_END):
-            raise ValueError(f"{path.name} is not complete")
-        self.ticks = [int(pts * stream.time_base * _CLOCK) for pts, _ in packets]
 
-    def opened(self) -> Any:
-        return _pyav().open(f"file:{self._path}", "r", format="nut")
+@contextmanager
+def _segment(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a segment; yield the container and its stream."""
+    with _pyav().open(f"file:{path}", "r", format="matroska") as container:
+        yield container, container.streams.video[0]
 
-    def packets(self, target: Any) -> Iterator[Any]:
-        """Yield the packets of the frames for the stream `target`."""
-        with self.opened() as container:
-            spans = pairwise(self.ticks)
-            for packet, (tick, following) in zip(
-                _packets(container, container.streams.video[0]), spans, strict=False
-            ):
-                packet.duration = following - tick
-                packet.stream = target
+
+def _look_into(segment: Path) -> tuple[int, tuple[Any, ...]]:
+    """Return the number of frames of a segment, and how it is encoded."""
+    with _segment(segment) as (container, stream):
+        context = stream.codec_context
+        head = (context.name, context.width, context.height, context.extradata)
+        return sum(1 for _ in _packets(container, stream)), head
+
+
+def _timed(segments: Iterable[Path], ticks: Sequence[int], target: Any) -> Iterator[Any]:
+    """Yield the packets of segments for the stream `target`, at these times."""
+    spans = pairwise(ticks)
+    for segment in segments:
+        with _segment(segment) as (container, stream):
+            for packet in _packets(container, stream):
+                packet.time_base = Fraction(1, _CLOCK)
+                tick, following = next(spans)
+                packet.pts = packet.dts = tick
+                packet.duration, packet.stream = following - tick, target
                 yield packet
 
 

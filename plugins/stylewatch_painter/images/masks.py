@@ -6,10 +6,9 @@ noise of a compression belong to the nearest of them. A mask that is a clip has 
 its frames.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,25 +48,21 @@ def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
     return squares
 
 
-def regions_of(frames: Iterable[Bytes]) -> tuple[Color, ...]:
-    """The colors of the regions of a mask, sorted: of its picture, or of all frames of a clip.
+def regions_of(pixels: Bytes) -> tuple[Color, ...]:
+    """The colors of the regions of a mask uint8 (height, width, 3), sorted.
 
-    `frames` are uint8 (height, width, 3). A mask that is gray except for specks has the one color
-    white, a black mask none. A mask with too many colors gives more than MOST.
+    A mask that is gray except for specks has the one color white, a black mask none. A mask with
+    too many colors gives more than MOST.
     """
+    step = max(1, max(pixels.shape) // _LOOKED_AT)
+    planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
+    spread = planes.max(axis=0) - planes.min(axis=0)
+    if (spread > NEAR).mean() < _LEAST:
+        return () if planes.max() <= NEAR else (WHITE,)
     colors: list[Color] = []
-    is_gray = is_black = True
-    for pixels in frames:
-        step = max(1, max(pixels.shape) // _LOOKED_AT)
-        planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
-        spread = planes.max(axis=0) - planes.min(axis=0)
-        is_gray &= bool((spread > NEAR).mean() < _LEAST)
-        is_black &= bool(planes.max() <= NEAR)
-        for color in _colors(planes.astype(np.int32)):
-            if not any(near(color, known) for known in colors):
-                colors.append(color)
-    if is_gray:
-        return () if is_black else (WHITE,)
+    for color in _colors(planes.astype(np.int32)):
+        if not any(near(color, known) for known in colors):
+            colors.append(color)
     return tuple(sorted(colors))
 
 
@@ -109,22 +104,13 @@ class Mask:
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """The mask in a picture float32 (height, width, 3).
 
-        Transparency counts as black, in part where it is partial. Raises PictureError as
-        `of_frames` does.
+        Transparency counts as black, in part where it is partial. Raises PictureError: the mask is
+        black, or has more than MOST colors.
         """
         if alpha is not None:
             pixels = over_black(pixels, alpha)
-        return cls.of_frames(name, [np.rint(pixels.clip(0, 255)).astype(np.uint8)])
-
-    @classmethod
-    def of_frames(cls, name: str, frames: Iterable[Bytes]) -> "Mask":
-        """The mask in the first of `frames`, uint8 (height, width, 3), with the colors of all.
-
-        Raises PictureError: the mask is black, or has more than MOST colors.
-        """
-        others = iter(frames)
-        first = next(others)
-        colors = regions_of(chain([first], others))
+        plain: Bytes = np.rint(pixels.clip(0, 255)).astype(np.uint8)
+        colors = regions_of(plain)
         if not colors:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
         if len(colors) > MOST:
@@ -132,7 +118,7 @@ class Mask:
                 f"{name} has more than {MOST} colors: paint each region in one flat color, "
                 "with hard edges (mask.feather makes them soft)"
             )
-        return cls(name, first, colors)
+        return cls(name, plain, colors)
 
     @property
     def size(self) -> Size:
@@ -220,22 +206,6 @@ def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
         raise PictureError(
             f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
             "shape: a mask covers the whole of its picture"
-        )
-
-
-def check_frames(mask: str, of_mask: int, picture: str, frames: int | None) -> None:
-    """Raise PictureError if a mask that is a clip does not have the `frames` of its picture.
-
-    None stands for a picture that is no clip, or of which the first frame counts.
-    """
-    if frames is None:
-        raise PictureError(
-            f"{mask} is a clip, and {picture} is used as a picture: give it a picture as mask"
-        )
-    if of_mask != frames:
-        raise PictureError(
-            f"{mask} has {of_mask} frames and {picture} {frames}: a mask that is a clip has a "
-            "frame for each frame of its content"
         )
 
 

@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_painter.images.clip import ClipLimits, inspect
-from stylewatch_painter.stage import Wish
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
@@ -314,35 +312,3 @@ def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: 
         left, right = np.array_split(np.asarray(sheet.convert("RGB")), 2, axis=1)
         assert left.std() > 0 and right.std() > 0
     assert made(here) == {"film.mkv", "film-style-try.png"}
-
-
-def test_variants_of_a_clip_have_the_mask_of_their_frame(
-    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A frame in which the mask has no region shows nothing."""
-    colors = ((200, 40, 40),) * 3 + ((30, 60, 190),) * 3
-    write_film(here / "film.mkv", "ffv1", frames=[*map(flat, colors)], pix_fmt="bgr0")
-    masks = [flat((30 * number,) * 3) for number in range(2, 7)]
-    black = flat((0, 0, 0))
-    write_film(here / "mask.mkv", "ffv1", frames=[black, *masks], pix_fmt="bgr0")
-    taken = []
-
-    def noted(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-        with Image.open(order.masks["content-mask"]) as mask, Image.open(str(order.content)) as of:
-            taken.append((mask.getpixel((9, 9)), of.getpixel((9, 9))))
-        return work(replace(order, masks={}), wish)
-
-    work = run_job.work
-    monkeypatch.setattr(run_job, "work", noted)
-    tried = ("try", "film.mkv", "style.jpg", *SMALL[:-2], "--sweep", "strength=0.2", "--mask")
-    ended = run(*tried, "mask.mkv")
-    assert ended.code == 0, ended.err
-    assert taken == [((60,) * 3, (200, 40, 40)), ((120,) * 3, (30, 60, 190))]
-    assert "--mask mask.mkv" in ended.out
-    for frames, sentence in (
-        ([black] * 6, "mask.mkv is black all over"),
-        (masks, "mask.mkv has 5 frames and film.mkv 6"),
-    ):
-        write_film(here / "mask.mkv", "ffv1", frames=frames, pix_fmt="bgr0")
-        ended = run(*tried, "mask.mkv", "--force")
-        assert ended.code == 65 and sentence in ended.err

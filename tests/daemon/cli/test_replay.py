@@ -90,7 +90,7 @@ def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(folder: Path, read:
 BASE = JobSettings.model_validate({
     "final": "{stem}", "format": "tiff", "depth": 16, "metadata": "all", "stages": {"size": 9},
     "strength": 1, "color": "match", "set": {"objective.tv.weight": 1},
-    "clip": {"format": "webm", "backward": True},
+    "clip": {"format": "webm"},
 })  # fmt: skip
 
 
@@ -119,11 +119,9 @@ def test_a_clip_is_repeated_and_the_device_of_its_backend_is_the_users(
     read: Change, tmp_path: Path
 ) -> None:
     clip = {"frames": 2, "seconds": 0.5, "format": "mkv", "scenes": []}
-    for recorded, format_, backward in (
-        (None, "webm", True), (clip, "mkv", True), ({**clip, "backward": False}, "mkv", False)
-    ):  # fmt: skip
+    for recorded, format_ in ((None, "webm"), (clip, "mkv")):
         job = read(clip=recorded).settings(tmp_path, 3, BASE)
-        assert (job.clip.format, job.clip.backward) == (format_, backward)
+        assert job.clip.format == format_
     for backend, device in (("sketch", "cpu"), ("torch", None)):
         base = BASE.model_copy(update={"backend": backend, "device": "cpu"})
         assert read().settings(tmp_path, 3, base).device == device

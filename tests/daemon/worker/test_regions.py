@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.daemon.worker.orders import with_settings
+from tests.painter.films import film as write_film
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.worker.messages import Order
@@ -61,3 +62,6 @@ def test_masks_without_effect_and_of_another_shape_are_refused(left: Order, tmp_
     mask = mask_file(tmp_path, "high.png", (36, 48), "white", "black")
     with pytest.raises(PictureError, match=r"high\.png has 36x48 pixels and content\.jpg 48x36"):
         prepare(replace(left, masks={"content-mask": mask}))
+    write_film(tmp_path / "mask.mkv", "ffv1", frames=2, pix_fmt="bgr0")
+    with pytest.raises(SettingsError, match=r"mask\.mkv is a clip, and a mask is a picture"):
+        prepare(replace(left, masks={"content-mask": tmp_path / "mask.mkv"}))

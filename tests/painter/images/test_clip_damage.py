@@ -4,12 +4,11 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.painter.films import changing_size, film, flat, pattern
+from tests.painter.films import changing_size, film, pattern
 from tests.painter.images.test_clip import LIMITS, animation, read, refusal, starts_anywhere
 
 from stylewatch_painter.errors import PictureError
@@ -64,46 +63,6 @@ def test_a_damaged_packet_costs_its_frame_alone(tmp_path: Path, mp4: bytes) -> N
     starts_anywhere(path, shown)
 
 
-def test_a_damaged_key_frame_costs_what_refers_to_it(tmp_path: Path, mp4: bytes) -> None:
-    at = sample_at(mp4, 8)
-    path = written(tmp_path, mp4[: at + 4] + b"\x65" + b"\xff" * 30 + mp4[at + 35 :])
-    clip, shown = read(path)
-    assert clip.frames == 20
-    damaged = [frame.number for frame in shown if frame.is_damaged]
-    assert set(range(8, 16)) <= set(damaged) <= set(range(6, 16))
-    starts_anywhere(path, shown)
-
-
-def test_half_a_key_frame_is_a_damaged_one(tmp_path: Path, mp4: bytes) -> None:
-    """What decoders fill in depends on what they have decoded before."""
-    at = (sample_at(mp4, 8) + sample_at(mp4, 9)) // 2
-    path = written(tmp_path, mp4[:at] + b"\xff" * 12 + mp4[at + 12 :])
-    _, shown = read(path)
-    assert all(frame.is_damaged for frame in shown[8:16])
-    assert not any(frame.is_damaged for frame in shown[16:])
-    starts_anywhere(path, shown)
-
-
-def test_frames_that_are_key_frames_in_name_alone(tmp_path: Path) -> None:
-    """A frame in the middle refers to others."""
-    path = tmp_path / "a.mkv"
-    pictures = [pattern(number % 2 * 7 + number // 2 * 20) for number in range(12)]
-    with av.open(str(path), "w") as container:
-        options = {"bf": "0", "refs": "4", "sc_threshold": "0", "g": "99", "crf": "25"}
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.height, stream.width, _ = pictures[0].shape
-        packets = []
-        for number, pixels in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(pixels)
-            frame.pts = number
-            packets += stream.encode(frame)
-        for number, packet in enumerate([*packets, *stream.encode(None)]):
-            packet.is_keyframe = number in (0, 6)
-            container.mux(packet)
-    _, shown = read(path)
-    starts_anywhere(path, shown)
-
-
 def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mov", "mjpeg", pix_fmt="yuvj420p", color_range=2, frames=3)
     data = path.read_bytes()
@@ -149,18 +108,6 @@ def test_times_that_run_backwards_keep_the_number_of_frames(tmp_path: Path, mp4:
     clip, shown = read(path)
     assert clip.frames == 20
     starts_anywhere(path, shown)
-
-
-def test_pictures_of_vp8_that_are_not_shown_are_no_frames(tmp_path: Path) -> None:
-    """A block is marked so in its first byte."""
-    path = film(tmp_path / "a.webm", "libvpx", frames=[flat((9, 90, 200))] * 6)
-    data = bytearray(path.read_bytes())
-    blocks = [at for at in range(len(data)) if data[at : at + 1] == b"\xa3"]
-    inter = [at for at in blocks if data[at + 2] == 0x81 and data[at + 6] & 0x11 == 0x11]
-    assert inter
-    data[inter[1] + 6] &= ~0x10
-    clip, shown = read(written(tmp_path, bytes(data), "a.webm"))
-    assert clip.frames == 5 and not any(frame.is_damaged for frame in shown)
 
 
 def many_tracks(mp4: bytes) -> bytes:

@@ -1,9 +1,7 @@
 """Clips are written in segments; joined, they keep frames, times and sound, in the same bytes."""
 
 import os
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +13,6 @@ from tests.painter.images.test_clip import LIMITS, animation, read
 
 from stylewatch_painter.images.clip import (
     Format,
-    Frame,
     frames,
     inspect,
     join,
@@ -26,32 +23,35 @@ from stylewatch_painter.images.read import MAX_SIDE
 from stylewatch_painter.stage import Bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-NTSC = [Fraction(1001 * number, 30_000) for number in range(13)]
-UNEVEN = [Fraction(number, 1000) for number in (0, 40, 55, 200, 201, 900, 2900)]
+COUNT = 12
+NTSC: dict[str, Any] = {"ticks": range(0, 1001 * COUNT, 1001), "time_base": Fraction(1, 30_000)}
+UNEVEN: dict[str, Any] = {
+    "ticks": (0, 40, 55, 200, 201, 900, *range(2900, 3500, 100)), "time_base": Fraction(1, 1000)
+}  # fmt: skip
 
 
-def made(times: Sequence[Fraction], size: tuple[int, int] = SIZE) -> list[Frame]:
-    """Frames of the pattern; the last time is the end."""
-    return [
-        Frame(number, time, end - time, pattern(number, size))
-        for number, (time, end) in enumerate(pairwise(times))
-    ]
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A film without sound."""
+    return film(tmp_path / "source.mp4", frames=COUNT, **NTSC)
+
+
+def made(count: int = COUNT, size: tuple[int, int] = SIZE) -> list[Bytes]:
+    return [pattern(number, size) for number in range(count)]
 
 
 def joined(
-    folder: Path,
-    format: Format,
-    shown: list[Frame],
-    parts: int = 3,
-    audio: Path | None = None,
+    folder: Path, format: Format, source: Path, shown: list[Bytes] | None = None, parts: int = 3
 ) -> tuple[Path, tuple[str, ...]]:
+    """Write the first frames of a source anew; by default COUNT of the pattern."""
+    shown = made() if shown is None else shown
     folder.mkdir(exist_ok=True)
     size = -(-len(shown) // parts)
     segments = [folder / f"{number}.part" for number in range(parts)]
     for number, path in enumerate(segments):
         write_segment(path, iter(shown[number * size : (number + 1) * size]), format, 90)
     target = folder / f"joined.{format}"
-    return target, join(target, segments, format, audio)
+    return target, join(target, segments, format, source)
 
 
 def packets(path: Path, kind: str) -> list[Any]:
@@ -67,21 +67,30 @@ def packets(path: Path, kind: str) -> list[Any]:
 
 @pytest.mark.parametrize("times", [NTSC, UNEVEN], ids=["ntsc", "uneven"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_frames_come_back_at_their_times(
-    tmp_path: Path, format: Format, times: list[Fraction]
+def test_frames_come_back_at_the_times_of_the_source(
+    tmp_path: Path, format: Format, times: dict[str, Any]
 ) -> None:
-    wanted = made(times)
-    path, warnings = joined(tmp_path, format, wanted)
+    source = film(tmp_path / "source.mkv", frames=COUNT, **times)
+    path, warnings = joined(tmp_path, format, source)
     clip, shown = read(path)
+    wanted = list(frames(source, LIMITS))
     assert warnings == () and len(shown) == len(wanted)
-    exact = 0 if format == "mp4" else Fraction(1, 2000)  # MKV counts milliseconds
+    exact = 0 if format == "mp4" else Fraction(1, 1000)  # MKV counts milliseconds
     for frame, other in zip(shown, wanted, strict=True):
         assert abs(frame.time - other.time) <= exact
         assert abs(frame.duration - other.duration) <= 2 * exact
-        difference = np.abs(frame.pixels.astype(int) - other.pixels).mean()
+        difference = np.abs(frame.pixels.astype(int) - pattern(frame.number)).mean()
         assert difference == 0 if format == "mkv" else difference < 6
     colors = () if format == "mkv" else ("BT.709 in limited range to sRGB",)
     assert clip.converted == colors
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_animation_gives_its_times_too(tmp_path: Path, format: Format) -> None:
+    source = animation(tmp_path / "a.gif", 4, durations=[100, 40, 60, 200])
+    path, _ = joined(tmp_path, format, source, made(3))
+    times = [round(float(frame.time), 2) for frame in frames(path, LIMITS)]
+    assert times == [0, 0.1, 0.14]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -102,7 +111,7 @@ def test_frames_closer_together_than_the_clock_of_films_are_kept(
                 target.mux(packet)
     shown = list(frames(short, LIMITS))
     assert {tick * unit for tick in (0, 3, 5, 333_667)} < {frame.time for frame in shown}
-    path, _ = joined(tmp_path, format, shown)
+    path, _ = joined(tmp_path, format, short, [frame.pixels for frame in shown])
     times = [frame.time for frame in frames(path, LIMITS)]
     assert len(times) == 8 and times == sorted({*times})
     exact = Fraction(1, 10**6) if format == "mp4" else Fraction(8, 1000)  # MKV counts milliseconds
@@ -113,20 +122,22 @@ def test_frames_closer_together_than_the_clock_of_films_are_kept(
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_clip_has_the_same_bytes_each_time(tmp_path: Path, format: Format) -> None:
     """Also on a single core, and with other names."""
-    sound, shown = film(tmp_path / "s.mp4", sound="aac"), made(NTSC[:7], (640, 480))
-    first = joined(tmp_path / "a", format, shown, audio=sound)
+    sound, shown = film(tmp_path / "s.mp4", sound="aac"), made(6, (640, 480))
+    first = joined(tmp_path / "a", format, sound, shown)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        again = joined(tmp_path / "b", format, shown, audio=sound)
+        again = joined(tmp_path / "b", format, sound, shown)
     finally:
         os.sched_setaffinity(0, cores)
     assert first[0].read_bytes() == again[0].read_bytes()
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm"])
-def test_colors_and_codec_are_those_that_browsers_play(tmp_path: Path, format: Format) -> None:
-    path, _ = joined(tmp_path, format, made(NTSC))
+def test_colors_and_codec_are_those_that_browsers_play(
+    tmp_path: Path, format: Format, source: Path
+) -> None:
+    path, _ = joined(tmp_path, format, source)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -139,9 +150,9 @@ def test_colors_and_codec_are_those_that_browsers_play(tmp_path: Path, format: F
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_colors_stay_as_they_are(tmp_path: Path, format: Format) -> None:
+def test_colors_stay_as_they_are(tmp_path: Path, format: Format, source: Path) -> None:
     color = (190, 70, 40)
-    path, _ = joined(tmp_path, format, [Frame(0, Fraction(0), Fraction(1), flat(color))], 1)
+    path, _ = joined(tmp_path, format, source, [flat(color)], 1)
     assert np.abs(next(frames(path, LIMITS)).pixels.astype(int) - color).max() <= 3
 
 
@@ -150,9 +161,7 @@ def test_quality_changes_the_size(tmp_path: Path) -> None:
     for format in ("mp4", "webm"):
         sizes = []
         for quality in (1, 50, 100):
-            write_segment(
-                tmp_path / "a", [Frame(0, Fraction(0), Fraction(1), noise)], format, quality
-            )
+            write_segment(tmp_path / "a", [noise], format, quality)
             sizes.append((tmp_path / "a").stat().st_size)
         assert sizes == sorted(sizes) and sizes[0] < sizes[2] / 2
 
@@ -174,9 +183,9 @@ def test_sound_is_copied_where_it_can_be(
 ) -> None:
     video = "libvpx" if name.endswith("webm") else "libx264"
     original = film(tmp_path / name, video, frames=40, sound=sound)
-    path, warnings = joined(tmp_path, format, made(NTSC), audio=original)
+    path, warnings = joined(tmp_path, format, original)
     copied, before = packets(path, "audio"), packets(original, "audio")
-    end = float(NTSC[-1])
+    end = COUNT / 25
     assert -0.03 < copied[0][1] <= 0 and end - 0.03 < copied[-1][1] < end
     assert read(path)[0].frames == 12
     if codec:
@@ -193,7 +202,7 @@ def test_sound_is_copied_where_it_can_be(
 def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> None:
     """The original has half a second of sound before its pictures."""
     late = film(tmp_path / "late.mkv", frames=20, ticks=range(13, 33), sound="libopus")
-    path, _ = joined(tmp_path, format, made(NTSC), audio=late)
+    path, _ = joined(tmp_path, format, late)
     before, after = packets(late, "audio"), packets(path, "audio")
     times = {content: time for _, time, content in before}
     for _, time, content in after:
@@ -204,14 +213,14 @@ def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> No
 
 def test_sound_that_is_encoded_begins_with_the_first_frame(tmp_path: Path) -> None:
     late = film(tmp_path / "late.mp4", frames=20, ticks=range(13, 33), sound="aac")
-    path, _ = joined(tmp_path, "webm", made(NTSC), audio=late)
+    path, _ = joined(tmp_path, "webm", late)
     assert packets(path, "video")[0][1] == 0
     assert 0 <= packets(path, "audio")[0][1] < 0.03
 
 
 def test_clips_without_sound_have_none(tmp_path: Path) -> None:
     for original in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
-        path, warnings = joined(tmp_path, "mp4", made(NTSC), audio=original)
+        path, warnings = joined(tmp_path, "mp4", original)
         assert warnings == () and not inspect(path, LIMITS).has_audio
 
 
@@ -219,7 +228,7 @@ def test_damaged_sound_is_left_out(tmp_path: Path) -> None:
     original = film(tmp_path / "a.mov", sound="pcm_s16le")
     data = original.read_bytes()
     original.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
-    path, _ = joined(tmp_path, "mp4", made(NTSC), audio=original)
+    path, _ = joined(tmp_path, "mp4", original)
     assert read(path)[0].frames == 12
 
 
@@ -237,14 +246,14 @@ def test_packets_of_sound_may_share_a_time(tmp_path: Path, format: Format) -> No
             target.mux(packet)
     times = [time for _, time, _ in packets(tmp_path / "b.mkv", "audio")]
     assert times.count(0.064) == 2
-    path, _ = joined(tmp_path, format, made(NTSC), audio=tmp_path / "b.mkv")
+    path, _ = joined(tmp_path, format, tmp_path / "b.mkv")
     times = [time for _, time, _ in packets(path, "audio")]
     assert times == sorted(times) and times[-1] > 0.35
     assert read(path)[0].frames == 12
 
 
 def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> None:
-    original = film(tmp_path / "a.mkv", frames=5, sound="libmp3lame")
+    original = film(tmp_path / "a.mkv", frames=5, ticks=range(0, 15, 3), sound="libmp3lame")
     with av.open(str(tmp_path / "b.mkv"), "w") as target:
         with av.open(str(original)) as source:
             streams = [target.add_stream_from_template(stream) for stream in source.streams]
@@ -260,7 +269,7 @@ def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> No
             packet.pts = packet.dts = packet.pts + 44_100 // 4
             packet.stream = streams[1]
             target.mux(packet)
-    path, warnings = joined(tmp_path, "webm", made(NTSC), audio=tmp_path / "b.mkv")
+    path, warnings = joined(tmp_path, "webm", tmp_path / "b.mkv", made(5))
     assert len(warnings) == 1 and "the sound was encoded anew, as" in warnings[0]
     times = [time for _, time, _ in packets(path, "audio")]
     assert times == sorted(times) and times[-1] > 0.35 and len(times) > 15
@@ -280,10 +289,10 @@ def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> No
 )
 def test_sound_is_decoded_by_few_decoders(tmp_path: Path, sound: str, warning: str) -> None:
     original = film(tmp_path / "a.mkv", sound=sound)
-    path, (text,) = joined(tmp_path, "webm", made(NTSC), audio=original)
+    path, (text,) = joined(tmp_path, "webm", original)
     assert text.startswith(warning)
     assert inspect(path, LIMITS).has_audio == (sound != "wavpack")
-    path, warnings = joined(tmp_path, "mkv", made(NTSC), audio=original)
+    path, warnings = joined(tmp_path, "mkv", original)
     assert warnings == () and inspect(path, LIMITS).has_audio
 
 
@@ -301,27 +310,22 @@ def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
                     target.mux(same)
                 if packet.stream is video:
                     break
-    _, warnings = joined(tmp_path, "mp4", made(NTSC), audio=tmp_path / "two.mp4")
+    _, warnings = joined(tmp_path, "mp4", tmp_path / "two.mp4")
     assert warnings == ("of 2 sound tracks the first is kept",)
 
 
-def test_segments_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    small, large, cut = (tmp_path / name for name in ("small", "large", "cut"))
-    write_segment(small, made(NTSC)[:2], "mp4", 90)
-    shown = [Frame(2, NTSC[2], NTSC[1], pattern(2, (32, 32)))]
-    write_segment(large, shown, "mp4", 90)
+def test_segments_that_do_not_belong_together_are_refused(tmp_path: Path, source: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    write_segment(small, made(), "mp4", 90)
+    write_segment(large, made(1, (32, 32)), "mp4", 90)
     with pytest.raises(ValueError, match="segments of one clip have one size"):
-        join(tmp_path / "a.mp4", [small, large], "mp4")
-    with pytest.raises(ValueError, match="segments have to be in order"):
-        join(tmp_path / "a.mp4", [small, small], "mp4")
-    data = small.read_bytes()
-    cut.write_bytes(data[: len(data) * 3 // 4])
-    with pytest.raises(ValueError, match="cut is not complete"):
-        join(tmp_path / "a.mp4", [small, cut], "mp4")
+        join(tmp_path / "a.mp4", [small, large], "mp4", source)
+    with pytest.raises(ValueError, match="have no more frames than the clip"):
+        join(tmp_path / "a.mp4", [small, small], "mp4", source)
 
 
 def test_what_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
-    odd = [Frame(0, Fraction(0), Fraction(1), pattern(0, (63, 48)))]
+    odd = made(1, (63, 48))
     for format in ("mp4", "webm"):
         with pytest.raises(ValueError, match="63x48: sides must be even"):
             write_segment(tmp_path / "a", odd, format, 90)
@@ -335,8 +339,7 @@ def test_the_longest_side_is_that_of_the_encoder(tmp_path: Path, format: Format)
     longest = longest_side(format)
 
     def write(side: int) -> None:
-        shown = [Frame(0, Fraction(0), Fraction(1), pattern(0, (side, 2)))]
-        write_segment(tmp_path / "a", shown, format, 90)
+        write_segment(tmp_path / "a", made(1, (side, 2)), format, 90)
 
     write(longest or MAX_SIDE)
     if longest is not None:
@@ -351,10 +354,10 @@ def test_frames_are_encoded_as_they_come(tmp_path: Path) -> None:
     alive: list[weakref.ref[Bytes]] = []
 
     def stream() -> Any:
-        for frame in made([Fraction(number, 25) for number in range(41)]):
-            pixels = frame.pixels.copy()
+        for number in range(40):
+            pixels = pattern(number)
             alive.append(weakref.ref(pixels))
-            yield Frame(frame.number, frame.time, frame.duration, pixels)
+            yield pixels
             del pixels
             assert sum(ref() is not None for ref in alive) <= 2
 

@@ -11,7 +11,6 @@ from stylewatch_painter.images.masks import (
     BLACK,
     WHITE,
     Mask,
-    check_frames,
     feathered,
     matched,
     near,
@@ -87,34 +86,10 @@ def test_noise_soft_edges_and_specks_make_no_colors() -> None:
     soft = np.asarray(Image.fromarray(plain).filter(ImageFilter.GaussianBlur(1.5)))
     noisy = raster(saved(Image.fromarray(plain), "JPEG", quality=60)).image
     for pixels in (plain, np.asarray(noisy), soft, speckled):
-        colors = regions_of([pixels])
+        colors = regions_of(np.asarray(pixels))
         assert len(colors) == 3
         assert all(any(near(color, other) for other in colors) for color in (RED, GREEN, BLUE))
-    assert regions_of([painted(WHITE, RED)]) == tuple(sorted((WHITE, RED)))
-
-
-def test_a_clip_has_the_colors_of_all_its_frames() -> None:
-    black, white, red, blue = (painted(BLACK, color) for color in (BLACK, WHITE, RED, BLUE))
-    other_red = painted(BLACK, (230, 20, 30))
-    for frames, colors in (
-        ([black, black], ()),
-        ([black, white, black], (WHITE,)),
-        ([black, red, other_red, blue], (BLUE, RED)),
-        ([white, black, red], (RED, WHITE)),
-    ):
-        assert regions_of(iter(frames)) == tuple(sorted(colors))
-    mask = Mask.of_frames("mask.mp4", iter([black, red]))
-    assert mask.colors == (RED,) and not mask.pixels.any(), "it shows the first frame"
-    with pytest.raises(PictureError, match=r"mask\.mp4 is black all over"):
-        Mask.of_frames("mask.mp4", iter([black, black]))
-
-
-def test_a_clip_needs_a_frame_for_each_frame() -> None:
-    check_frames("m.mp4", 7, "c.mp4", 7)
-    with pytest.raises(PictureError, match=r"m\.mp4 has 7 frames and c\.mp4 8: a mask that is"):
-        check_frames("m.mp4", 7, "c.mp4", 8)
-    with pytest.raises(PictureError, match=r"m\.mp4 is a clip, and c\.jpg is used as a picture"):
-        check_frames("m.mp4", 7, "c.jpg", None)
+    assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
 
 
 def test_feather_reaches_to_both_sides() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
-from stylewatch_daemon.base.model import CONTENT_MASK, Cause, Picture
+from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
@@ -76,7 +76,7 @@ def inspect(question: Question) -> Answers:
     try:
         for path, role in zip_longest(question.files, question.roles):
             yield Begun(path.name)
-            takes_clips = role in (None, "content", CONTENT_MASK)
+            takes_clips = role in (None, "content")
             pictures.append(_inspect(path, question, takes_clips=takes_clips))
     except PictureError as error:
         if (shortage := shortages.shortage(error)) is not None:
