@@ -181,20 +181,23 @@ class Inbox:
         return None
 
     def _taken_from(self, folder: Path) -> Collection[str]:
-        """Return the names of the main files that jobs were made of, directly in `folder`."""
+        """Return the main files that jobs were made of in `folder` and below, relative to it."""
         if folder not in self._taken:
             is_inbox = folder == self.path
             name = "" if is_inbox else safe_path(folder.relative_to(self.path).as_posix())
             sources = self._ledger.main_sources(str(self.path), name)
-            parts = (source.rpartition("/") for source in sources)
-            self._taken[folder] = {name for above, _, name in parts if above == str(folder)}
+            start = f"{folder}/"
+            self._taken[folder] = {
+                source.removeprefix(start) for source in sources if source.startswith(start)
+            }
         return self._taken[folder]
 
     def claimed(self, claim: Claim) -> None:
         """Note that a job was made."""
         main = claim.main.source
-        if main.parent in self._taken:
-            self._taken[main.parent].add(main.name)
+        for above in main.parents:
+            if above in self._taken:
+                self._taken[above].add(main.relative_to(above).as_posix())
 
     def _default_styles(self) -> Mapping[str, Path]:
         """Return the default styles: none if they cannot be read, as most pairs need none."""

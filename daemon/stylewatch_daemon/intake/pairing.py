@@ -55,7 +55,7 @@ SideOf = Callable[[Path | None], Side | None]
 """The one side that a job with this job.yaml (None: without one) is for; None: it needs both."""
 
 TakenFrom = Callable[[Path], Collection[str]]
-"""Return the names of the main files that jobs were made of, directly in this folder."""
+"""Return the main files that jobs were made of, in this folder and below, relative to it."""
 
 LIVE_PHOTO = "it has the name of a picture of this folder, as the clips of live photos have"
 NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
@@ -210,7 +210,7 @@ def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Fo
         elif suffix in CONTENT_SUFFIXES:
             folder.pictures.append(file)
     if clips := [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]:
-        known = (*folder.pictures, *map(Path, taken_from(path)))
+        known = (*folder.pictures, *(Path(name) for name in taken_from(path) if "/" not in name))
         stills = {file.stem.casefold() for file in known if _suffix(file) in PICTURE_SUFFIXES}
         live_photos = [file for file in clips if file.stem.casefold() in stills]
         folder.pictures = [file for file in folder.pictures if file not in live_photos]
@@ -282,8 +282,13 @@ class _Inbox:
 
     def _was_job(self, path: Path) -> bool:
         """Return whether the pictures of a job's own folder were taken from a folder."""
-        parts = filter(None, map(_PART.fullmatch, self.taken_from(path)))
-        return any(match["job"] is None for match in parts)
+        here = (name for name in self.taken_from(path) if "/" not in name)
+        return any(match["job"] is None for match in filter(None, map(_PART.fullmatch, here)))
+
+    def _had_picture(self, path: Path) -> bool:
+        """Return whether a picture of an album, or of a folder in it, became a job."""
+        names = (name.rpartition("/")[2] for name in self.taken_from(path))
+        return any(_PART.fullmatch(name) is None for name in names)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
         """Return all files of a folder that have no job's name as an incomplete pair."""
@@ -316,7 +321,7 @@ class _Inbox:
             pair = style.pair(picture.name, picture.content)
             masks = {**pair.masks, **picture.masks}
             yield replace(pair, masks=masks, shared=style.all_but_content)
-        if is_own and not (folder.pictures or self.taken_from(folder.path)):
+        if is_own and not (folder.pictures or self._had_picture(folder.path)):
             below = (path for path, each in self.folders.items() if each.pictures)
             if not any(folder.path in path.parents for path in below):
                 yield self._waiting(folder, PICTURES)

@@ -336,9 +336,7 @@ def _heif(data: bytes) -> Image.Image | None:
 def _unknown(data: bytes) -> str:
     """Describe a file in none of the formats."""
     if _FILM.match(data):
-        return (
-            "is a film; only the content of a job and its mask can be one: export a picture of it"
-        )
+        return "is a film; only the content of a job can be one: export a picture of it"
     with suppress(UnicodeDecodeError):
         if "\0" not in data[:HEAD].decode():
             return f"holds text, not a picture; pictures can be {READABLE}"

@@ -167,8 +167,13 @@ def test_a_mistake_of_an_album_is_that_of_its_folders_with_pictures() -> None:
 
 
 def test_an_album_is_incomplete_until_it_had_a_picture() -> None:
-    taken = {INBOX: ["photo.jpg"]}
-    pairing = paired("album/style.jpg style.jpg", taken_from=lambda path: taken.get(path, ()))
+    """Its own or one of a folder in it, and not the content of a job of its own."""
+    taken = {
+        INBOX: ["photo.jpg"], INBOX / "deep": ["sub/sea.jpg"],
+        INBOX / "album": ["night/content.jpg"],
+    }  # fmt: skip
+    files = "album/style.jpg deep/style.jpg style.jpg"
+    pairing = paired(files, taken_from=lambda path: taken.get(path, ()))
     assert [(job.name, job.waits_for) for job in pairing.incomplete] == [("album", PICTURES)]
     assert paired("album/style.jpg album/deep/down/1.jpg").incomplete == ()
 
