@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from bench import table
 from bench.common import names, pair_of, with_pair_options
-from bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, tasks
+from bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, task
 from bench.rows import measure_all, with_known_rows
 
 from stylewatch_painter.images.read import read
@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         setting = prepare(options, Path(name))
         if options.devos:
-            paint(backend(setting), tasks(setting, devos_fast(setting), 1))
+            paint(backend(setting), task(setting, devos_fast(setting)))
             return 0
         about = {"machine": torch.cuda.get_device_name(), "pictures": names(*setting.files)}
         about = table.machine() | about
@@ -40,7 +40,6 @@ def main(words: list[str]) -> int:
 def arguments(words: list[str]) -> Namespace:
     """Parse the command line."""
     parser = with_pair_options(ArgumentParser(prog="python -m bench.gpu", description=__doc__))
-    parser.add_argument("--batch", type=int, default=8, help="paintings at once")
     parser.add_argument("--devos", action="store_true", help="paint `devos` once, measure nothing")
     return with_known_rows(parser, words, MEASURES)
 
@@ -49,7 +48,7 @@ def prepare(options: Namespace, folder: Path) -> Setting:
     """Read the pictures into memory."""
     files = pair_of(options.content, options.style, folder)
     content, style = (read(file).pixels for file in files)
-    return Setting(content, style, files, batch=options.batch)
+    return Setting(content, style, files)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures on a GPU: whole paintings, the speed of batches, pictures an hour.
+"""Measures on a GPU: whole paintings, the speed of steps, pictures an hour.
 
 The backend is made by its class, so that the packages need not be installed. Times are those of
 one warm process, from pictures in main memory to paintings there; `devos_from_start_s` counts
@@ -7,7 +7,7 @@ from the start of a process.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ PRECISIONS = ("auto", "fp32", "tf32")
 
 DEVOS = Row("devos_h200_s", "`devos`, 500 steps at 640x480, `--schedule fast`, precision `auto`",
             "s", must=2, aim=0.8)  # fmt: skip
-FRACTION = Row("h200_fraction", "speed of a batch at 640x480 / that of bf16 matrix products",
+FRACTION = Row("h200_fraction", "speed of steps at 640x480 / that of bf16 matrix products",
                must=0.35, aim=0.6, higher=True)  # fmt: skip
-HOURLY = Row("h200_pictures_per_hour", "`best` at 1 megapixel, in batches",
+HOURLY = Row("h200_pictures_per_hour", "`best` at 1 megapixel, one after the other",
              must=3000, aim=10_000, higher=True)  # fmt: skip
 DEVOS_ROWS = {
     "auto": DEVOS,
@@ -40,9 +40,8 @@ DEVOS_ROWS = {
 DEVOS_SPEED = Row("devos_tflops", "the speed of the first of them", "TFLOP/s", higher=True)
 FROM_START = Row("devos_from_start_s", "the same, from the start of a process", "s")
 MATMUL = Row("matmul_tflops", "bf16 matrix products of side 8192", "TFLOP/s", higher=True)
-BATCH = Row("batch_tflops", "the speed of a batch at 640x480", "TFLOP/s", higher=True)
-ALONE = Row("alone_tflops", "that of one painting alone", "TFLOP/s", higher=True)
-PEAK = Row("batch_peak_mb", "the GPU's memory at the peak of a batch at 1 megapixel", "MB")
+SPEED = Row("step_tflops", "the speed of steps at 640x480", "TFLOP/s", higher=True)
+PEAK = Row("gpu_peak_mb", "the GPU's memory at the peak of `best` at 1 megapixel", "MB")
 STEP = Row("gpu_step_ratio", "a step of objective `pastiche` at 577x433, ours / pastiche's")
 THEIRS = Row("pastiche_gpu_step_s", "pastiche's step", "s")
 
@@ -51,8 +50,8 @@ THEIRS = Row("pastiche_gpu_step_s", "pastiche's step", "s")
 class Setting:
     """Pictures and sizes that are measured on `device`.
 
-    `box` is a size as recipes take it; `batch` paintings run at once; speeds come from the
-    difference of `long` and `short` steps; `side` is that of the matrices.
+    `box` is a size as recipes take it; speeds come from the difference of `long` and `short`
+    steps; `several` paintings are made for pictures an hour; `side` is that of the matrices.
     """
 
     content: Pixels
@@ -65,19 +64,18 @@ class Setting:
     steps: int = 500
     short: int = 50
     long: int = 250
-    batch: int = 8
+    several: int = 8
     side: int = 8192
 
 
 def backend(setting: Setting, precision: str = "auto") -> Any:
-    """Our painter on the device; it paints alone, and many at once."""
+    """Our painter on the device."""
     return TorchAutograd({"device": setting.device, "precision": precision})
 
 
-def tasks(setting: Setting, recipe: Recipe, count: int) -> list[Task]:
-    """Paintings of one shape: the photograph, each time a little darker."""
-    style = (Style(setting.style),)
-    return [Task(recipe, setting.content * (1 - index / 50), style) for index in range(count)]
+def task(setting: Setting, recipe: Recipe) -> Task:
+    """A painting of the photograph."""
+    return Task(recipe, setting.content, (Style(setting.style),))
 
 
 def devos_fast(setting: Setting, **changes: object) -> Recipe:
@@ -87,48 +85,37 @@ def devos_fast(setting: Setting, **changes: object) -> Recipe:
     return book.change(fast, {**always, **changes})
 
 
-def paint(painter: Any, wanted: Sequence[Task]) -> tuple[float, int]:
-    """Seconds of so many paintings, one alone or all at once, and the steps that each took.
-
-    Raises what one of them met.
-    """
+def paint(painter: Any, wanted: Task) -> tuple[float, int]:
+    """Seconds of a painting, and the steps that it took."""
     began = time.perf_counter()
-    if len(wanted) == 1:
-        last = [None, *painter.paint(wanted[0], go_on)][-1:]
-    else:
-        ends: dict[int, Any] = dict(painter.paint_many(wanted, [go_on] * len(wanted)))
-        last = list(ends.values())
-        assert len(last) == len(wanted), "each painting has an end"
+    end = [None, *painter.paint(wanted, go_on)][-1]
     seconds = time.perf_counter() - began
-    for end in last:
-        if isinstance(end, Exception):
-            raise end
-        assert isinstance(end, Stage), "a painting ends with a picture"
-    return seconds, last[0].step
+    assert isinstance(end, Stage), "a painting ends with a picture"
+    return seconds, end.step
 
 
-def per_step(setting: Setting, recipe: Recipe, count: int) -> float:
-    """Seconds a step of `count` paintings at once: start and targets cancel out."""
+def per_step(setting: Setting, recipe: Recipe) -> float:
+    """Seconds a step: start and targets cancel out."""
     painter = backend(setting, "auto")
-    given = [tasks(setting, book.change(recipe, {"steps": steps}), count)
+    given = [task(setting, book.change(recipe, {"steps": steps}))
              for steps in (setting.short, setting.long)]  # fmt: skip
     paint(painter, given[0])
-    (short, few), (long, many) = (paint(painter, batch) for batch in given)
+    (short, few), (long, many) = (paint(painter, each) for each in given)
     return (long - short) / (many - few)
 
 
 def devos(setting: Setting) -> Iterator[Reading]:
     """A whole painting in each precision, by a backend that painted before."""
-    (task,) = tasks(setting, devos_fast(setting), 1)
-    (first,) = tasks(setting, devos_fast(setting, steps=min(20, setting.steps)), 1)
+    wanted = task(setting, devos_fast(setting))
+    first = task(setting, devos_fast(setting, steps=min(20, setting.steps)))
     for precision in PRECISIONS:
         painter = backend(setting, precision)
-        paint(painter, [first])
-        seconds, steps = paint(painter, [task])
-        assert steps == sum(level.steps for level in task.levels()), "none is left out"
+        paint(painter, first)
+        seconds, steps = paint(painter, wanted)
+        assert steps == sum(level.steps for level in wanted.levels()), "none is left out"
         yield DEVOS_ROWS[precision].key, seconds
         if precision == "auto":
-            done = sum(level.steps * work(*level.size) for level in task.levels())
+            done = sum(level.steps * work(*level.size) for level in wanted.levels())
             yield DEVOS_SPEED.key, done / seconds / 1e12
 
 
@@ -139,7 +126,7 @@ def from_start(setting: Setting) -> Iterator[Reading]:
 
 
 def fraction(setting: Setting) -> Iterator[Reading]:
-    """The speed of steps of `gram`, of a batch and of one alone, beside the ceiling.
+    """The speed of steps of `gram` beside the ceiling.
 
     `work` counts the layers up to conv5_1, which `gram` ends with, and no neighbors.
     """
@@ -147,25 +134,22 @@ def fraction(setting: Setting) -> Iterator[Reading]:
     step_alone = {"scales": [], "save_every": setting.long, "size": setting.box, "fit": "stretch",
                   "enlarge": True}  # fmt: skip
     recipe = book.change(book.find("gram"), step_alone)
-    (one,) = tasks(setting, recipe, 1)
-    flop = work(*one.final)
-    batch = setting.batch * flop / per_step(setting, recipe, setting.batch) / 1e12
-    yield FRACTION.key, batch / ceiling
-    yield BATCH.key, batch
-    yield ALONE.key, flop / per_step(setting, recipe, 1) / 1e12
+    speed = work(*task(setting, recipe).final) / per_step(setting, recipe) / 1e12
+    yield FRACTION.key, speed / ceiling
+    yield SPEED.key, speed
     yield MATMUL.key, ceiling
 
 
 def hourly(setting: Setting) -> Iterator[Reading]:
-    """Paintings of recipe `best` in batches; the first batch warms up."""
+    """Paintings of recipe `best`; the first warms up."""
     changes = {"size": area(setting.large), "enlarge": True}
-    given = tasks(setting, book.change(book.find("best"), changes), setting.batch)
+    given = task(setting, book.change(book.find("best"), changes))
     painter = backend(setting)
     paint(painter, given)
     if setting.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    seconds, _ = paint(painter, given)
-    yield HOURLY.key, setting.batch * 3600 / seconds
+    seconds = sum(paint(painter, given)[0] for _ in range(setting.several))
+    yield HOURLY.key, setting.several * 3600 / seconds
     if setting.device.startswith("cuda"):
         yield PEAK.key, torch.cuda.max_memory_allocated() / 1e6
 
@@ -177,7 +161,7 @@ def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     content, style = map(str, setting.files)
     peer = median_step(theirs(content, style, setting.small, setting.short, setting.device))
     yield THEIRS.key, peer
-    yield STEP.key, per_step(setting, recipe, 1) / peer
+    yield STEP.key, per_step(setting, recipe) / peer
 
 
 def matmul(setting: Setting) -> float:
@@ -202,7 +186,7 @@ def _settled(device: str) -> float:
 
 MEASURES: tuple[Measure[Setting], ...] = (
     Measure((*DEVOS_ROWS.values(), DEVOS_SPEED), devos),
-    Measure((FRACTION, BATCH, ALONE, MATMUL), fraction),
+    Measure((FRACTION, SPEED, MATMUL), fraction),
     Measure((HOURLY, PEAK), hourly),
     Measure((STEP, THEIRS), beside_pastiche),
     Measure((FROM_START,), from_start),

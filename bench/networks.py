@@ -92,7 +92,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.task.levels()[-1]
         moves = optimizer(made.recipe.schedule.optimizer)
-        pictures[name] = (Objective([canvas], network, level), canvas.start(level.size), moves)
+        pictures[name] = (Objective(canvas, network, level), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):
         for name, (target, u, moves) in pictures.items():

@@ -96,11 +96,11 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.task.levels()[-1]
     networks = (vgg, graph, GraphDecisions(vgg, graph, plan))
-    objectives = [Objective([canvas], each, level) for each in networks]
+    objectives = [Objective(canvas, each, level) for each in networks]
     u, descent = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):
         in_torch, in_graph, decided = (objective(u) for objective in objectives)
-        losses = objectives[0].losses(in_torch.terms)[0]
+        losses = objectives[0].losses(in_torch.terms[0])
         term_weights = torch.tensor([term.weight for term in terms(losses)])
         torch_terms, graph_terms = (
             in_torch.terms[0] * term_weights,

@@ -1,6 +1,6 @@
 """The contract of a backend: it takes a frozen Task and yields Steps and Stages."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -28,7 +28,6 @@ __all__ = [
     "Estimate",
     "GraphError",
     "Losses",
-    "PaintsMany",
     "Pixels",
     "Plane",
     "Provenance",
@@ -164,21 +163,6 @@ class Backend(Protocol):
         `task.resume` it continues from there; on the CPU the following stages are the same, byte
         for byte. The last item is a Stage, unless it was stopped. A schedule without steps yields
         nothing. The caller may write to what is yielded.
-        """
-        ...
-
-
-@runtime_checkable
-class PaintsMany(Backend, Protocol):
-    """A Backend that can run several tasks at once, where that is faster than in turn."""
-
-    def paint_many(
-        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        """Run `tasks`, each with its own wish; yield (index of the task, its next step).
-
-        For each task it yields what `paint` of that task alone yields. An error that `paint`
-        would raise is yielded in place of a step: it ends that task, and no other.
         """
         ...
 

@@ -6,7 +6,7 @@ Such a backend provides one thing: the function that makes one step at one size.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -62,22 +62,6 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
                 yield Step(*fields, checkpoint=checkpoint)
             if wished in (Wish.STOP, Wish.FINISH):
                 return
-
-
-def by_turns(paintings: Sequence[Iterator[Step]]) -> Iterator[tuple[int, Step | Exception]]:
-    """Yield a step of each painting in turn, with its index; an error ends its painting alone."""
-    running = dict(enumerate(paintings))
-    while running:
-        for index, steps in list(running.items()):
-            item: Step | Exception | None
-            try:
-                item = next(steps, None)
-            except Exception as error:
-                item = error
-            if item is None or isinstance(item, Exception):
-                del running[index]
-            if item is not None:
-                yield index, item
 
 
 def start(task: Task, size: Size) -> Pixels:

@@ -181,12 +181,6 @@ class Sketch:
         """Run `task`; raises what `numpy_loop.paint` raises."""
         return numpy_loop.paint(task, wish, lambda size: partial(self._step, _targets(task, size)))
 
-    def paint_many(
-        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        """Run a step of each task in turn: not faster, but it exercises several at once."""
-        return numpy_loop.by_turns(list(map(self.paint, tasks, wishes)))
-
     def _step(self, targets: Targets, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
         """Return the losses before the step, and the picture after it."""
         if step == self._options.exit_at_step:

@@ -1,6 +1,6 @@
 """Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -8,10 +8,8 @@ import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
-from stylewatch_painter.algorithm.memory_plan import at_once
-from stylewatch_painter.algorithm.paint import measure, paint, paint_many
-from stylewatch_painter.algorithm.task import UNLIMITED, Task
-from stylewatch_painter.errors import PainterError
+from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import kernels, weights
 from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan
 from stylewatch_painter.network.vgg19 import TORCH, FeatureMaps, MapFormat, Precision, map_format
@@ -63,41 +61,6 @@ class TorchAutograd(VggBackend):
         memory_plan, ready = self._memory_plan(task), self._trained(task)
         return paint(task, ready.network, wish, styles=ready.styles, memory_plan=memory_plan)
 
-    def paint_many(
-        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
-    ) -> Iterator[tuple[int, Step | Exception]]:
-        """Run tasks of one shape together, and one group after the other.
-
-        Tasks that must save memory or need other weights run by themselves, at the end.
-        """
-        together = [number for number, task in enumerate(tasks) if self._can_join(task, tasks[0])]
-        if together:
-            ready = self._trained(*(tasks[number] for number in together))
-            for row, step in paint_many(
-                [tasks[number] for number in together],
-                ready.network,
-                [wishes[number] for number in together],
-                ready.styles,
-                lambda task: at_once(task, self._wanted, self._device, self._map_format),
-            ):
-                yield together[row], step
-        for number, task in enumerate(tasks):
-            if number not in together:
-                try:
-                    for step in self.paint(task, wishes[number]):
-                        yield number, step
-                except PainterError as error:
-                    yield number, error
-
-    def _can_join(self, task: Task, first: Task) -> bool:
-        """Check that `task` needs no saving of memory, and the same weights as `first`."""
-        try:
-            if self._trained_weights(task) != self._trained_weights(first):
-                return False
-            return self._memory_plan(task) == UNLIMITED
-        except PainterError:  # raised again when the task runs
-            return False
-
     @cached_property
     def _calibration(self) -> Calibration:
         precision: Precision | Literal["auto"] = self._options.precision
@@ -132,10 +95,10 @@ class TorchAutograd(VggBackend):
     def _network(self, task: Task) -> FeatureMaps:
         return self._trained(task).network
 
-    def _trained(self, *tasks: Task) -> LoadedNetwork:
-        """Load the network up to the deepest layer of `tasks`, which have the same weights."""
-        layers = {layer for task in tasks for layer in task.recipe.objective.all_layers}
-        file = self._trained_weights(tasks[0])
+    def _trained(self, task: Task) -> LoadedNetwork:
+        """Load the network up to the deepest layer of `task`."""
+        layers = set(task.recipe.objective.all_layers)
+        file = self._trained_weights(task)
         return load_network(file, layers, self._device, self._calibration)
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,7 +156,7 @@ def test_both_real_painters_are_sampled(pictures: Path, monkeypatch: pytest.Monk
 def setting(pictures: Path) -> gpu_rows.Setting:
     """Small pictures on the CPU."""
     words = ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
-    made = gpu.prepare(gpu.arguments([*words, "--batch", "4"]), pictures)
+    made = gpu.prepare(gpu.arguments(words), pictures)
     short = replace(made, steps=20, short=2, long=6)
     return replace(short, device="cpu", side=64, box="40x30", large=1200, small=1200)
 
@@ -165,31 +164,27 @@ def setting(pictures: Path) -> gpu_rows.Setting:
 def test_figures_of_a_gpu_come_from_times_and_steps(
     setting: gpu_rows.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def paint(_: object, wanted: Sequence[Task]) -> tuple[float, int]:
-        steps = sum(level.steps for level in wanted[0].levels())
+    def paint(_: object, wanted: Task) -> tuple[float, int]:
+        steps = sum(level.steps for level in wanted.levels())
         return 3 + steps * SECONDS, steps  # 3 for targets and the like
 
     monkeypatch.setattr(gpu_rows, "paint", paint)
     monkeypatch.setattr(gpu_rows, "matmul", lambda _: 0.5)
     readings = dict(gpu_rows.fraction(setting))
     speed = probes.work(40, 30) / SECONDS / 1e12
-    assert readings["alone_tflops"] == pytest.approx(speed)
-    assert readings["h200_fraction"] == pytest.approx(4 * speed / 0.5)
+    assert readings["step_tflops"] == pytest.approx(speed)
+    assert readings["h200_fraction"] == pytest.approx(speed / 0.5)
     readings = dict(gpu_rows.devos(setting))
     assert {*readings} == {row.key for row in gpu_rows.MEASURES[0].rows}
     assert readings["devos_h200_s"] == 3 + 20 * SECONDS
-    best = gpu_rows.tasks(setting, book.find("best"), 2)
-    steps = sum(level.steps for level in best[0].levels())
+    best = gpu_rows.task(setting, book.find("best"))
+    steps = sum(level.steps for level in best.levels())
     hourly = dict(gpu_rows.hourly(setting))
-    assert hourly == {"h200_pictures_per_hour": 4 * 3600 / (3 + steps * SECONDS)}
-    contents = [task.content for task in best]
-    assert contents[0] is not None and contents[1] is not None
-    assert not np.array_equal(contents[0], contents[1])
+    assert hourly["h200_pictures_per_hour"] == pytest.approx(3600 / (3 + steps * SECONDS))
 
 
 def test_the_real_backend_runs_what_is_timed(setting: gpu_rows.Setting) -> None:
-    for count in (1, 2):
-        given = gpu_rows.tasks(setting, gpu_rows.devos_fast(setting, scales=[], steps=4), count)
-        seconds, steps = gpu_rows.paint(gpu_rows.backend(setting), given)
-        assert seconds > 0 and steps == 4
+    given = gpu_rows.task(setting, gpu_rows.devos_fast(setting, scales=[], steps=4))
+    seconds, steps = gpu_rows.paint(gpu_rows.backend(setting), given)
+    assert seconds > 0 and steps == 4
     assert gpu_rows.matmul(setting) > 0

@@ -12,13 +12,13 @@ import torch
 
 from stylewatch_painter.algorithm import paint as painting
 from stylewatch_painter.algorithm.caches import load_network
-from stylewatch_painter.algorithm.paint import paint, paint_many
+from stylewatch_painter.algorithm.paint import paint
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.vgg19 import Precision, Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes import book
-from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
+from stylewatch_painter.stage import Pixels, Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import picture
 
 Check = tuple[str, bool]
@@ -89,20 +89,6 @@ def on_again() -> Iterator[Check]:
         yield f"stopped after {after} steps it goes on in the same bytes", same
 
 
-def together() -> Iterator[Check]:
-    """Many at once are painted as each alone, as long as rounding has not grown."""
-    tasks = [task("best", seed, scales=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
-    vgg = network(tasks[0], "cuda")
-    steps: dict[int, list[Step]] = {}
-    for number, made in paint_many(tasks, vgg, [go_on] * 3):
-        if isinstance(made, Exception):
-            raise made
-        steps.setdefault(number, []).append(made)
-    for number, job in enumerate(tasks):
-        found = apart(last(steps[number]), last(list(paint(job, vgg))))
-        yield f"one of three is {found:.3f} levels from itself alone, 0.5 allowed", found < 0.5
-
-
 def main() -> None:
     """Print each check, and whether it holds."""
     if not torch.cuda.is_available():
@@ -110,7 +96,7 @@ def main() -> None:
         sys.exit(69)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     good = True
-    for checks in (near_the_processor, recorded_as_made, on_again, together):
+    for checks in (near_the_processor, recorded_as_made, on_again):
         for what, holds in checks():
             print(f"{'ok  ' if holds else 'WRONG'} {what}", flush=True)
             good = good and holds

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import pytest
 from tests.painter import small
 
-from stylewatch_painter.algorithm.paint import paint, paint_many
+from stylewatch_painter.algorithm.paint import paint
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.recipes.book import find
-from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_painter.stage import Step, Wish
 from stylewatch_plugins.testing.tasks import kept, stages
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
@@ -59,24 +57,3 @@ def resumed(task: Task, *steps: int) -> list[Step]:
             assert (step.steps, step.size) == (expected.steps, expected.size)
             assert (step.losses, step.taken_back) == (expected.losses, expected.taken_back)
     return whole
-
-
-Results = dict[int, list[Step | Exception]]
-
-
-def together(tasks: list[Task]) -> Results:
-    """The results of each task."""
-    results: Results = {number: [] for number in range(len(tasks))}
-    for number, result in paint_many(tasks, small.network(), [go_on] * len(tasks)):
-        results[number].append(result)
-    return results
-
-
-def assert_alike(results: list[Step | Exception], task: Task, tolerance: float = 0.05) -> None:
-    """Compare results with those of the task alone: equal but for rounding."""
-    for step, expected in zip(results, painted(task), strict=True):
-        assert isinstance(step, Step) and type(step) is type(expected)
-        assert (step.step, step.steps, step.size) == (expected.step, expected.steps, expected.size)
-        assert step.losses.total == pytest.approx(expected.losses.total, rel=1e-3)
-        if isinstance(step, Stage) and isinstance(expected, Stage):
-            np.testing.assert_allclose(step.picture, expected.picture, atol=tolerance)

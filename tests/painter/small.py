@@ -83,12 +83,12 @@ def objective(
     vgg = network()
     canvas = Canvas(made, vgg.mean, vgg.device, memory_plan)
     at = made.levels()[level] if isinstance(level, int) else level
-    return Objective([canvas], vgg, at, cache, start)
+    return Objective(canvas, vgg, at, cache, start)
 
 
 def content(made: Objective) -> torch.Tensor:
     """The content of a painting, as the painter takes it."""
-    picture = made.canvases[0].content(made.level.size)
+    picture = made.canvas.content(made.level.size)
     assert picture is not None
     return picture
 

@@ -61,11 +61,6 @@ def with_total(total: Callable[[Step], Any]) -> type[Any]:
     return each(lambda step: replace(step, losses=replace(step.losses, total=total(step))))
 
 
-def of_many(edit: Callable[..., Any]) -> type[Any]:
-    """Make a backend that changes what it yields for several tasks."""
-    return variant(paint_many=lambda self, tasks, wishes: edit(Sketch({}), tasks, wishes))
-
-
 def recipe(task: Task, **fields_: Any) -> Task:
     return replace(task, recipe=change(task.recipe, fields_))
 
@@ -101,12 +96,6 @@ SHARED = np.ones((18, 24, 3), np.float32)
 def with_masks(task: Task, edit: Callable[[Any], Any]) -> Task:
     styles = tuple(replace(style, mask=edit(style.mask)) for style in task.styles)
     return replace(task, styles=styles, content_mask=edit(task.content_mask))
-
-
-def raise_errors(sketch: Sketch, tasks: Any, wishes: Any) -> Any:
-    for number, item in sketch.paint_many(tasks, wishes):
-        assert not isinstance(item, Exception)
-        yield number, item
 
 
 PLAIN = {"ema_decay": 0.0, "carry_moments": False, "objective.network.padding": "zeros"}
@@ -182,13 +171,6 @@ WRONG: dict[str, list[type[Any]]] = {
     "two_runs_share_no_state": [
         redrawn(lambda s: s.picture + np.float32(9 * next(RUNS)), capabilities=VARIES)
     ],
-    "many_run_as_each_alone": [
-        of_many(lambda s, t, w: s.paint_many([t[0]] * len(t), w)),
-    ],
-    "stopping_one_of_many_stops_it_alone": [
-        of_many(lambda s, t, w: s.paint_many(t, [w[1]] * len(t)))
-    ],
-    "error_in_one_of_many_ends_it_alone": [of_many(raise_errors)],
 }
 """Backends that break the contract, each in one way, by the test that finds them."""
 

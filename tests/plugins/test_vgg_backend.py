@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -19,15 +18,15 @@ from tests.plugins.small_vgg import ARRAYS
 from stylewatch_export import graph
 from stylewatch_painter.algorithm import caches, memory_plan
 from stylewatch_painter.algorithm.memory_plan import needed
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
+from stylewatch_painter.algorithm.task import UNLIMITED, Style, Task
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, MapFormat
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import ARCHITECTURES
-from stylewatch_painter.stage import Stage, Wish, go_on
+from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins import graphs, onnx_runtime, vgg_backend
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
@@ -238,17 +237,18 @@ def test_job_of_one_backend_can_be_finished_by_the_other() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.usefixtures("small_network")
-def test_losses_of_a_stage_are_in_fp32(precision: str) -> None:
-    """Those of other steps are near."""
+def test_losses_are_measured_in_fp32(precision: str) -> None:
+    """Those of steps, whose picture is a stage or not, are near."""
     make: Make = TorchAutograd if precision == "bf16" else OnnxVgg
     coarse, exact = make({**CPU, "precision": precision}), make(EXACT)
     task = sample({"save_every": 1})
-    assert coarse.measure(task) == exact.measure(task)
+    measured = coarse.measure(task)
+    assert measured == exact.measure(task)
     first, *_ = painted(coarse, task)
-    assert first.losses == painted(exact, task)[0].losses
-    rough, *_ = painted(coarse, sample({"save_every": 99}))
-    assert rough.losses != first.losses
-    assert rough.losses.total == pytest.approx(first.losses.total, rel=0.02)
+    plain, *_ = painted(coarse, sample({"save_every": 99}))
+    assert isinstance(first, Stage) and not isinstance(plain, Stage)
+    assert first.losses == plain.losses != measured
+    assert first.losses.total == pytest.approx(measured.total, rel=0.02)
 
 
 @BACKENDS
@@ -392,33 +392,6 @@ def test_vgg16_paints_the_same_in_tiles_and_in_either_backend(
             assert np.abs(step.picture - other.picture).max() < 0.05
 
 
-def test_batch_of_several_networks_gives_what_each_task_gives_alone(
-    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A recipe that is refused does not stop the others."""
-    install("own", "vgg16")
-    install("other", "vgg19")
-    bundled = replace(weights.locate("other"), name="bundled")
-    monkeypatch.setattr(weights, "_bundled", lambda: bundled)
-    plain = {**DEEP, "objective.network.architecture": "vgg19"}
-    refused = {**plain, "objective.content.layers": {"conv4_4": 1.0}}
-    for options, recipes in (
-        (EXACT, [DEEP, plain, DEEP]),
-        ({**EXACT, "weights": "own"}, [refused, plain, plain]),
-    ):
-        backend = TorchAutograd(options)
-        tasks = [sample({**recipe, "save_every": 1}, seed=n) for n, recipe in enumerate(recipes)]
-        items = list(backend.paint_many(tasks, [go_on] * 3))
-        for number, task in enumerate(tasks):
-            own = [item for row, item in items if row == number]
-            if recipes[number] is refused:
-                assert [type(error) for error in own] == [RecipeError]
-            else:
-                for step, alone in zip(own, painted(backend, task), strict=True):
-                    assert isinstance(step, Stage) and isinstance(alone, Stage)
-                    assert np.abs(step.picture - alone.picture).max() < 0.05
-
-
 def everything(optimizer: str, **recipe: object) -> Task:
     """A task with every setting, from 48x36 pixels to 96x72, which are four tiles of 48."""
     fields = {
@@ -457,34 +430,11 @@ def test_tiles_with_every_setting_give_the_same_picture_and_resume(
         assert stages(rest) == stages(run[step.step :])
 
 
-def test_impossible_limit_is_reported_for_each_task() -> None:
+def test_impossible_limit_is_reported() -> None:
     backend, task = TorchAutograd({**EXACT, "memory": 1000}), sample()
     for ask in (backend.provenance, backend.estimate, backend.measure):
         with pytest.raises(PictureError, match=r"limits\.memory allows 1e-06 GB"):
             ask(task)
-    items = list(backend.paint_many([sample(), sample(seed=2)], [go_on] * 2))
-    assert [(number, type(e)) for number, e in items] == [(0, PictureError), (1, PictureError)]
-
-
-@pytest.mark.usefixtures("small_network")
-def test_batch_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the limit is enough for two, one of three runs alone, as those that need tiles."""
-    monkeypatch.setattr(memory_plan, "resident", lambda: 0)
-    tasks = [sample({"steps": 2, "scales": []}, seed=seed) for seed in range(3)]
-    choose = memory_plan.choose
-
-    def chosen(task: Task, *args: Any) -> MemoryPlan:
-        return MemoryPlan(tile=16) if task.seed == 7 else choose(task, *args)
-
-    monkeypatch.setattr(memory_plan, "choose", chosen)
-    for many, turns in ((2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])):
-        limit = memory_plan._PROCESS + many * needed(tasks[0], UNLIMITED, MapFormat.FLOAT32)
-        backend = TorchAutograd({**EXACT, "convolution": "torch", "memory": limit})
-        assert [number for number, _ in backend.paint_many(tasks, [go_on] * 3)] == turns
-    tasks[0] = replace(tasks[0], seed=7)
-    items = list(backend.paint_many(tasks, [go_on] * 3))
-    assert [number for number, _ in items] == [1, 2, 1, 2, 0, 0]
-    assert isinstance(items[-1][1], Stage)
 
 
 @BACKENDS

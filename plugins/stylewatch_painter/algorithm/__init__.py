@@ -1,8 +1,8 @@
 """Neural style transfer by optimization.
 
 - `task`, `scales`: a painting as plain values; its sizes, coarse to fine
-- `paint`, `state`: the loop over the steps, batches, reports; what a checkpoint contains
-- `objective`: loss terms and gradient of a batch at one size; the targets P and A
+- `paint`, `state`: the loop over the steps, reports; what a checkpoint contains
+- `objective`: loss terms and gradient of a picture at one size; the targets P and A
 - `gram`, `losses`: the Gram matrix; content, style and smoothness losses by the paper's letters
 - `neighbors`, `transport`: losses that compare positions: nearest neighbors, optimal transport
 - `tiles`: tiles of large pictures, the sums over their feature maps

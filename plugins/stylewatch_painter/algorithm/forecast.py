@@ -106,7 +106,7 @@ def _timed(task: Task, network: FeatureMaps, trial: Level, clock: Clock) -> tupl
     u, on_cpu = start.clone(), network.device.type == "cpu"
 
     def begin() -> Objective:
-        return Objective([canvas], network, trial, start=start)
+        return Objective(canvas, network, trial, start=start)
 
     objective, optimizer = begin(), canvas.new_optimizer(trial)
     objective(u)  # the first evaluation also sets up the libraries

@@ -1,7 +1,6 @@
 """Plan of a painting's memory: its need by formulas, and the tiles and history that fit."""
 
 import math
-import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -97,13 +96,6 @@ def choose(
             "it, or ask for a smaller size"
         )
     return choice
-
-
-def at_once(task: Task, wanted: MemorySettings, device: torch.device, map_format: MapFormat) -> int:
-    """Number of tasks like `task` that fit the limit of memory in one batch, at least one."""
-    if wanted.limit is None:
-        return sys.maxsize
-    return max(1, int(_free(wanted, device) // needed(task, UNLIMITED, map_format)))
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:

@@ -1,12 +1,12 @@
-"""Objective: the loss terms of a batch of paintings at one size, and their gradient.
+"""Objective: the loss terms of a painting at one size, and their gradient.
 
-The targets are the content features P and the style Gram matrices A of each painting.
+The targets are the content features P and the style Gram matrices A.
 """
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import reduce
 from itertools import chain
 from operator import add
 
@@ -31,7 +31,7 @@ from stylewatch_painter.algorithm.neighbors import column_loss, grid, hypercolum
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
 from stylewatch_painter.algorithm.padding import width_height
 from stylewatch_painter.algorithm.regions import region_factors
-from stylewatch_painter.algorithm.scales import Level, Size, map_size
+from stylewatch_painter.algorithm.scales import Level, map_size
 from stylewatch_painter.algorithm.task import Style, Task, region_style_weights
 from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
@@ -62,7 +62,7 @@ Grams = Mapping[LayerName, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class ContentTargets:
-    """P (B, N, M) float32 of each layer, tile by tile.
+    """P (1, N, M) float32 of each layer, tile by tile.
 
     `norms` are the divisors of the content losses. Maps that are not `kept` are computed when they
     are needed, by `view` from `picture` (1, 3, height, width): those of large pictures take
@@ -107,33 +107,6 @@ def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> Cont
 def _tile(canvas: Canvas, terms: recipe.Terms) -> int | None:
     """The side of the tiles, unless a term needs whole pictures."""
     return None if terms.needs_whole_picture else canvas.memory_plan.tile
-
-
-def _batched(each: Sequence[ContentTargets]) -> ContentTargets:
-    """The targets of paintings that are optimized together; none is divided into tiles."""
-    first = each[0]
-    if len(each) == 1:
-        return first
-    kept = {
-        tile: {layer: torch.cat([targets.kept[tile][layer] for targets in each]) for layer in maps}
-        for tile, maps in first.kept.items()
-    }
-    norms = {
-        layer: ContentNorm(
-            norm.entries, torch.cat([targets.norms[layer].energy for targets in each])
-        )
-        for layer, norm in first.norms.items()
-    }
-    return ContentTargets(norms, kept)
-
-
-def _priors(canvases: Sequence[Canvas], size: Size) -> tuple[Tensor, Tensor] | None:
-    """The colors (B, 3, height, width), 0..1, that frames should keep, and the trust in them."""
-    parts = [prior for canvas in canvases if (prior := canvas.prior(size)) is not None]
-    if not parts:
-        return None
-    colors, trusts = zip(*parts, strict=True)
-    return torch.cat(colors), torch.cat(trusts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,8 +312,8 @@ def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
 class Observation:
     """The part of an evaluation that adds up over tiles.
 
-    `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
-    `compared`: the values (B,) of neighbors and transport, which do not add up: such pictures have
+    `contents`: the value (1,) of each content layer. `styles`: the sums of each region, by layer.
+    `compared`: the values (1,) of neighbors and transport, which do not add up: such pictures have
     one tile.
     """
 
@@ -360,15 +333,14 @@ class Observation:
 
 
 class Objective:
-    """The objective of the paintings on `canvases`, all of one shape (see `paint.shape`).
+    """The objective of the painting on `canvas`.
 
-    `start` (B, 3, height, width) are the pictures that the level starts from; without it they are
-    the contents.
+    `start` (1, 3, height, width) is the picture that the level starts from; without it that is the
+    content.
 
-    Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
-    `styles` caches sums of styles for `network`. Targets are computed in the same precision as the
-    pictures, so that rounding errors cancel; reported losses are computed in float32, against
-    targets in float32. Where the canvas has no room for the maps of a whole picture, it is
+    Calling it evaluates a picture u (1, 3, height, width) in network units. `styles` caches sums of
+    styles for `network`. Targets are computed in the same precision as the picture, so that
+    rounding errors cancel. Where the canvas has no room for the maps of a whole picture, it is
     evaluated in tiles; the results are equal but for rounding.
 
     `step` counts the steps so far: terms that sample positions draw new ones at each step.
@@ -376,21 +348,19 @@ class Objective:
 
     def __init__(
         self,
-        canvases: Sequence[Canvas],
+        canvas: Canvas,
         network: FeatureMaps,
         level: Level,
         styles: StyleCache | None = None,
         start: Tensor | None = None,
     ) -> None:
-        self.canvases, self.level, self.network = canvases, level, network
-        self._cache = StyleCache() if styles is None else styles
-        task = canvases[0].task
+        self.canvas, self.level, self.network = canvas, level, network
+        task = canvas.task
         self._terms = task.terms(level)
         self._settings = task.recipe.objective.network
-        self._start = start
         self.step = 0
-        self._tiles = tiles(level.size, _tile(canvases[0], self._terms), self._terms.layers)
-        self._compute_targets()
+        self._tiles = tiles(level.size, _tile(canvas, self._terms), self._terms.layers)
+        self._compute_targets(StyleCache() if styles is None else styles, start)
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._terms.style is not None and self._terms.style.gram == "moments"
         self._style_view = View(network, self._settings, layers, moments)
@@ -405,42 +375,22 @@ class Objective:
             shape = level.size[::-1]
             self._high_pass = FourierFilter.high_pass(shape, level.slowest, network.device)
 
-    def _compute_targets(self) -> None:
+    def _compute_targets(self, cache: StyleCache, start: Tensor | None) -> None:
         # a picture in tiles is large: there is no memory for targets in two precisions
         network = self.network if self.is_whole else self.network.exact
-        contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
-        starts = (None,) * len(self.canvases) if self._start is None else self._start.split(1)
+        canvas, level = self.canvas, self.level
+        self._contents = _content_targets(canvas, network, level)
         if self._terms.matches_layers:
-            self._layer_targets = [
-                neighbors.layer_targets(canvas, network, self.level) for canvas in self.canvases
-            ]
+            self._layer_targets = neighbors.layer_targets(canvas, network, level)
         else:
-            self._neighbors = [
-                neighbors.targets(canvas, network, self.level, start)
-                for canvas, start in zip(self.canvases, starts, strict=True)
-            ]
-        self._transports = [
-            transport.targets(canvas, network, self.level) for canvas in self.canvases
-        ]
-        styles = [
-            style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
-        ]
-        self._contents = _batched(contents)
-        self._priors = _priors(self.canvases, self.level.size)
-        self._grams: list[Grams] = [
-            {
-                layer: torch.stack([target.grams[layer] for target in targets])
-                for layer in targets[0].grams
-            }
-            for targets in zip(*styles, strict=True)
-        ]
-        self._labels = [
-            tuple(term_labels(canvas.task, self.level, tuple(content.norms), style))
-            for canvas, content, style in zip(self.canvases, contents, styles, strict=True)
-        ]
+            self._neighbors = neighbors.targets(canvas, network, level, start)
+        self._transport = transport.targets(canvas, network, level)
+        self._prior = canvas.prior(level.size)
+        styles = style_targets(canvas, network, level, cache)
+        self._grams = [target.grams for target in styles]
+        self._labels = tuple(term_labels(canvas.task, level, tuple(self._contents.norms), styles))
         weights = [
-            [x.weight if x.gradient_weight is None else x.gradient_weight for x in labels]
-            for labels in self._labels
+            x.weight if x.gradient_weight is None else x.gradient_weight for x in self._labels
         ]
         self._weights = torch.tensor(weights, device=self.network.device)
 
@@ -461,7 +411,7 @@ class Objective:
         return self.is_whole and is_fixed and (style is None or style.loss != "wasserstein")
 
     def __call__(self, u: Tensor) -> Evaluation:
-        """Evaluate the terms at u and the gradient of the objectives."""
+        """Evaluate the terms at u and the gradient of the objective."""
         u = u.detach()
         try:
             evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
@@ -474,24 +424,15 @@ class Objective:
         return replace(evaluation, gradient=gradient, project=self._high_pass)
 
     @torch.no_grad()
-    def exact_terms(self, u: Tensor) -> Tensor:
-        """Evaluate the terms (B, K) at u in float32."""
-        if self.is_whole and self.network.exact is not self.network:
-            self._in_float32.step = self.step
-            return self._in_float32.exact_terms(u)
-        view = replace(self._view, network=self.network.exact)
-        observed = reduce(add, (self._observe(tile.of(u), tile, view) for tile in self._tiles))
-        return self._term_values(observed, u)
+    def evaluate_terms(self, u: Tensor) -> Tensor:
+        """Evaluate the terms (K,) at u without a gradient."""
+        parts = (self._observe(tile.of(u), tile, self._view) for tile in self._tiles)
+        observed = reduce(add, parts)
+        return self._term_values(observed, u)[0]
 
-    @cached_property
-    def _in_float32(self) -> "Objective":
-        network, start = self.network.exact, self._start
-        return Objective(self.canvases, network, self.level, self._cache, start)
-
-    def losses(self, terms: Tensor) -> list[Losses]:
-        """Convert terms (B, K) to a record for each picture."""
-        pairs = zip(self._labels, terms.tolist(), strict=True)
-        return [as_losses(labels, values) for labels, values in pairs]
+    def losses(self, terms: Tensor) -> Losses:
+        """Convert terms (K,) to a record."""
+        return as_losses(self._labels, terms.tolist())
 
     def _evaluate_whole(self, u: Tensor) -> Evaluation:
         (tile,) = self._tiles
@@ -539,7 +480,7 @@ class Objective:
         return Observation(contents, sums, compared)
 
     def _neighbor_values(self, maps: Maps) -> Iterator[Tensor]:
-        """The neighbor loss (B,) of each style."""
+        """The neighbor loss (1,) of each style."""
         settings = self._terms.neighbors
         if settings is None:
             return
@@ -552,36 +493,28 @@ class Objective:
         if settings.each == "column":
             columns = [x.unbind() for x in hypercolumns(shaped, grid(size), settings.layers)]
 
-        def loss(picture: int, style: int) -> Tensor:
+        # a step draws its own positions
+        seed = [self.canvas.task.seed, *size, self.step]
+        for style in range(len(self.canvas.task.styles)):
             if columns:
-                rows = [part[picture] for part in columns]
-                return column_loss(rows, self._neighbors[picture][style])
-            # a step draws its own positions
-            seed = [self.canvases[picture].task.seed, *size, self.step]
-            draw = np.random.Generator(np.random.PCG64(seed))
-            own = {layer: shaped[layer][picture] for layer in shaped}
-            return layer_loss(own, self._layer_targets[picture][style], draw)
-
-        for style in range(len(self.canvases[0].task.styles)):
-            yield torch.stack([loss(picture, style) for picture in range(len(self.canvases))])
+                yield column_loss([part[0] for part in columns], self._neighbors[style])[None]
+            else:
+                draw = np.random.Generator(np.random.PCG64(seed))
+                own = {layer: shaped[layer][0] for layer in shaped}
+                yield layer_loss(own, self._layer_targets[style], draw)[None]
 
     def _transport_values(self, u: Tensor, maps: Maps) -> list[Tensor]:
-        """The value (B,) of each term of transport."""
+        """The value (1,) of each term of transport."""
         if self._terms.transport is None:
             return []
-        layers = self._terms.transport.layers
-        values = []
-        each = zip(*(maps[layer].unbind() for layer in layers), strict=True)
-        for canvas, target, x, own in zip(
-            self.canvases, self._transports, u.split(1), each, strict=True
-        ):
-            of_layers = dict(zip(layers, own, strict=True))
-            picture = transport.Picture(self.level.size, canvas.colors(x), of_layers)
-            values.append(transport.losses(canvas.task, self.level, target, picture, self.step))
-        return [torch.stack(term) for term in zip(*values, strict=True)]
+        own = {layer: maps[layer][0] for layer in self._terms.transport.layers}
+        picture = transport.Picture(self.level.size, self.canvas.colors(u), own)
+        task, level = self.canvas.task, self.level
+        values = transport.losses(task, level, self._transport, picture, self.step)
+        return [value[None] for value in values]
 
     def _term_values(self, observed: Observation, u: Tensor) -> Tensor:
-        """All terms (B, K), in the order of the labels."""
+        """All terms (1, K), in the order of the labels."""
         terms = list(self._content_terms(observed))
         if self._terms.style is not None:
             pixels = u.shape[-2] * u.shape[-1]
@@ -589,9 +522,9 @@ class Objective:
         terms.extend(observed.compared)
         if (tv := self._terms.tv) is not None:
             terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
-        if self._priors is not None:
-            before, trust = self._priors
-            terms.append(temporal_value(self.canvases[0].colors(u), before, trust))
+        if self._prior is not None:
+            before, trust = self._prior
+            terms.append(temporal_value(self.canvas.colors(u), before, trust))
         return torch.stack(terms, dim=1)
 
     def _content_terms(self, observed: Observation) -> Iterator[Tensor]:
@@ -608,7 +541,7 @@ class Objective:
             for layer, A in targets.items():
                 count = sums[layer][0].count
                 values = [
-                    style_value(G, A[:, region % A.shape[1]], count, pixels, style)
+                    style_value(G, A[None, region % len(A)], count, pixels, style)
                     for region, G in enumerate(grams[layer])
                 ]
                 if self._region_factors is None:
@@ -620,5 +553,5 @@ class Objective:
         """Scale a sum over positions to the first size, so that all scales balance alike."""
         if loss not in _EXTENSIVE:
             return 1.0
-        first, here = self.canvases[0].task.first, self.level.size
+        first, here = self.canvas.task.first, self.level.size
         return first[0] * first[1] / (here[0] * here[1])

@@ -15,10 +15,10 @@ from stylewatch_painter.recipes import recipe
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Evaluation of a batch of B pictures.
+    """Evaluation of a picture.
 
-    `terms` (B, K) float32 are the loss terms, `objective` (B,) their weighted sums, `gradient`
-    (B, 3, height, width) the gradient of the objective. `project` removes from a step what must not
+    `terms` (1, K) float32 are the loss terms, `objective` (1,) is their weighted sum, `gradient`
+    (1, 3, height, width) the gradient of the objective. `project` removes from a step what must not
     change; the gradient is already projected, but not every optimizer steps along gradients only.
     """
 
@@ -37,7 +37,7 @@ Bounds = tuple[Tensor, Tensor]
 """The lowest and highest colors in network units, (1, 3, 1, 1) each."""
 
 Evaluate = Callable[[Tensor], Evaluation]
-"""Evaluates pictures (B, 3, height, width) in network units."""
+"""Evaluates a picture (1, 3, height, width) in network units."""
 
 
 _LARGE = 2**20
@@ -364,11 +364,6 @@ class Rmsprop(Optimizer):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
         self._v = state.get("v")
-
-
-def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
-    """Select some rows of an optimizer's `state`."""
-    return {name: tensor[rows] if tensor.ndim else tensor for name, tensor in state.items()}
 
 
 def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:

@@ -1,11 +1,8 @@
-"""The painting loop: from coarse to fine, a Step after every step, a Stage when one is due.
-
-Every painting runs in a batch, mostly a batch of one: tasks of one shape run together.
-"""
+"""The painting loop: from coarse to fine, a Step after every step, a Stage when one is due."""
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import torch
@@ -16,17 +13,14 @@ from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
 from stylewatch_painter.algorithm.state import PaintState
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task, searches_line
-from stylewatch_painter.errors import DivergedError, PainterError
+from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
+from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.process_memory import trim_heap
 from stylewatch_painter.recipes.recipe import Lbfgs
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
 Ask = Callable[[], Wish]
-
-Result = Step | DivergedError
-"""A step, or the end of a painting whose loss is no longer finite."""
 
 _DIVERGED = "the loss is no longer a number at step {step}: lower schedule.optimizer.rate{other}"
 _OTHER_OPTIMIZER = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
@@ -57,69 +51,19 @@ def paint(
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
-    for _, result in paint_batch([task], network, [wish], styles, memory_plan):
-        if isinstance(result, Exception):
-            raise result
-        yield result
-
-
-def paint_batch(
-    tasks: Sequence[Task],
-    network: FeatureMaps,
-    wishes: Sequence[Ask],
-    styles: StyleCache | None = None,
-    memory_plan: MemoryPlan = UNLIMITED,
-) -> Iterator[tuple[int, Result]]:
-    """Paint tasks of one `shape` together; yield the number of a task with each Step.
-
-    A DivergedError is yielded and ends only the painting it belongs to. Raises PictureError,
-    RecipeError, CheckpointError before the first step.
-    """
-    for task in tasks:
-        check_pictures(task)
-    canvases = [Canvas(task, network.mean, network.device, memory_plan) for task in tasks]
-    if any(task.resume is not None for task in tasks):
-        (canvas,) = canvases  # checkpoints may be at different steps, so each resumes alone
-        state = PaintState.load(canvas)
-    else:
-        state = PaintState.start(canvases)
+    check_pictures(task)
+    canvas = Canvas(task, network.mean, network.device, memory_plan)
+    state = PaintState.start(canvas) if task.resume is None else PaintState.load(canvas)
     reporter = _Reporter(state)
     styles = StyleCache() if styles is None else styles
-    while state.members and state.step < state.planned:
-        yield from _paint_level(state, network, wishes, reporter, styles)
-        if state.members and not state.left and state.level + 1 < len(state.levels):
+    while state.step < state.planned:
+        is_over = yield from _paint_level(state, network, wish, reporter, styles)
+        if is_over:
+            return
+        if not state.left and state.level + 1 < len(state.levels):
             state.next_level()
             if network.device.type == "cpu":
                 trim_heap()  # the next maps are larger and fit into no hole
-
-
-def paint_many(
-    tasks: Sequence[Task],
-    network: FeatureMaps,
-    wishes: Sequence[Ask],
-    styles: StyleCache | None = None,
-    max_batch: Callable[[Task], int] | None = None,
-) -> Iterator[tuple[int, Step | Exception]]:
-    """Paint each task as `paint` does, in batches; yield the number of a task with each Step.
-
-    `max_batch` limits the size of the batch that a task is in. An error of one task is yielded,
-    ends that task and stops no other.
-    """
-    valid = []
-    for number, task in enumerate(tasks):
-        try:
-            check_pictures(task)
-        except PainterError as error:
-            yield number, error
-        else:
-            valid.append(number)
-    for group in groups([tasks[number] for number in valid]):
-        size = len(group)
-        most = size if max_batch is None else max_batch(tasks[valid[group[0]]])
-        count = math.ceil(size / most)
-        for part in range(count):  # of about equal size
-            rows = group[size * part // count : size * (part + 1) // count]
-            yield from _paint_group([valid[row] for row in rows], tasks, network, wishes, styles)
 
 
 def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
@@ -131,106 +75,36 @@ def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITE
     canvas = Canvas(task, network.mean, network.device, memory_plan)
     level = task.levels()[-1]
     u = canvas.start(level.size)
-    objective = Objective([canvas], network, level, start=u)
-    return objective.losses(objective.exact_terms(u))[0]
-
-
-def groups(tasks: Sequence[Task]) -> list[list[int]]:
-    """Group the numbers of `tasks` that can be painted together, in their order.
-
-    A task runs alone if it resumes a checkpoint, has masks, or uses an optimizer with a line
-    search or a stop criterion: then the number of evaluations differs from picture to picture.
-    Raises PictureError.
-    """
-    members: dict[Hashable, list[int]] = {}
-    for number, task in enumerate(tasks):
-        key = number if _runs_alone(task) else shape(task)
-        members.setdefault(key, []).append(number)
-    return list(members.values())
-
-
-def shape(task: Task) -> Hashable:
-    """Key that is equal for tasks that can be painted together.
-
-    They may differ in strength and in the weights of content and style layers, `tv` and `temporal`,
-    but not in those of `neighbors`, `transport` and `coarse`. Raises PictureError.
-    """
-    objective = task.recipe.objective
-    sides = objective.content, objective.style
-    others = objective.network, objective.neighbors, objective.transport, objective.coarse
-    return (
-        task.recipe.schedule.model_dump_json(),
-        *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
-        *(side and tuple(side.layers) for side in sides),
-        *(part and part.model_dump_json() for part in others),
-        objective.tv and objective.tv.loss,
-        task.levels(),
-        task.content is None,
-        task.prior is None,
-        len(task.styles),
-    )
-
-
-def _runs_alone(task: Task) -> bool:
-    schedule = task.recipe.schedule
-    searches = searches_line(schedule.optimizer)
-    masked = any(mask is not None for mask in (task.content_mask, *(s.mask for s in task.styles)))
-    return task.resume is not None or masked or searches or schedule.until != "steps"
-
-
-def _paint_group(
-    members: Sequence[int],
-    tasks: Sequence[Task],
-    network: FeatureMaps,
-    wishes: Sequence[Ask],
-    styles: StyleCache | None,
-) -> Iterator[tuple[int, Step | Exception]]:
-    """Paint a batch; if it cannot start because of one task, paint each task alone."""
-    started = False
-    batch, asks = [tasks[member] for member in members], [wishes[member] for member in members]
-    try:
-        for row, result in paint_batch(batch, network, asks, styles=styles):
-            started = True
-            yield members[row], result
-    except PainterError as error:
-        if started:
-            raise
-        if len(members) == 1:
-            yield members[0], error
-        else:
-            for member in members:
-                yield from _paint_group([member], tasks, network, wishes, styles)
+    objective = Objective(canvas, network.exact, level, start=u)
+    return objective.losses(objective.evaluate_terms(u))
 
 
 def _paint_level(
     state: PaintState,
     network: FeatureMaps,
-    wishes: Sequence[Ask],
+    wish: Ask,
     reporter: "_Reporter",
     styles: StyleCache,
-) -> Iterator[tuple[int, Result]]:
-    """Make the remaining steps at this size, or those until a painting of the batch ends."""
-    objective = Objective(state.canvases, network, state.levels[state.level], styles, state.begun)
+) -> Generator[Step, None, bool]:
+    """Make the remaining steps at this size; return True if the painting was stopped."""
+    objective = Objective(state.canvas, network, state.levels[state.level], styles, state.begun)
     if state.level + 1 == len(state.levels):
-        for canvas in state.canvases:
-            canvas.free_content()
+        state.canvas.free_content()
     if state.step == 0:
         yield from reporter.start(objective)
     step = stepper(state.optimizer, state.u, objective, state.left)
     while state.left:
-        before = state.shown().clone()
         objective.step = state.step
         evaluation = step()
         state.count_step()
         state.skip_if_converged(evaluation.objective)
-        asked = [wishes[member]() for member in state.members]
-        reporter.add(evaluation.terms)
+        asked = wish()
+        reporter.add(evaluation.terms[0])
         if reporter.is_due(asked):
-            results, ended = reporter.report(objective, before, asked)
-            yield from results
-            if ended:
-                state.keep([row for row in range(len(asked)) if row not in ended])
-                return
+            yield from reporter.report(objective, asked)
+            if asked in (Wish.STOP, Wish.FINISH):
+                return True
+    return False
 
 
 class _Reporter:
@@ -239,90 +113,67 @@ class _Reporter:
     def __init__(self, state: PaintState) -> None:
         self._state = state
         self._began = time.monotonic() - state.seconds
-        self._schedule = state.canvases[0].task.recipe.schedule
+        self._schedule = state.canvas.task.recipe.schedule
         self._unreported: list[Tensor] = []
         self._group = 1
 
-    def start(self, objective: Objective) -> Iterator[tuple[int, Stage]]:
-        """The pictures before the first step, if the schedule wants them and they have a loss."""
+    def start(self, objective: Objective) -> Iterator[Stage]:
+        """The picture before the first step, if the schedule wants it and it has a loss."""
         if not self._schedule.save_start:
             return
         state, size = self._state, self._state.levels[0].size
-        losses = objective.losses(objective.exact_terms(state.shown()))
-        for row, member in enumerate(state.members):
-            if math.isfinite(losses[row].total):
-                step = Step(0, state.planned, size, losses[row], state.seconds)
-                yield member, self._with_picture(row, step)
+        losses = objective.losses(objective.evaluate_terms(state.shown()))
+        if math.isfinite(losses.total):
+            yield self._with_picture(Step(0, state.planned, size, losses, state.seconds))
 
     def add(self, terms: Tensor) -> None:
-        """Add the terms (B, K) of the pictures before a step."""
+        """Add the terms (K,) of the picture before a step."""
         self._unreported.append(terms)
 
-    def is_due(self, asked: Sequence[Wish]) -> bool:
+    def is_due(self, asked: Wish) -> bool:
         """True if the steps so far must be reported now."""
         return (
             self._is_stage_due
             or len(self._unreported) >= self._group
             or not self._state.left
-            or any(wish is not Wish.GO_ON for wish in asked)
+            or asked is not Wish.GO_ON
         )
 
-    def report(
-        self, objective: Objective, before: Tensor, asked: Sequence[Wish]
-    ) -> tuple[list[tuple[int, Result]], set[int]]:
-        """Report all unreported steps; return the results and the rows of paintings that ended.
+    def report(self, objective: Objective, asked: Wish) -> Iterator[Step]:
+        """Yield all unreported steps; `asked` is the wish after the last one.
 
-        `before` are the shown pictures before the last step, `asked` the wishes after it.
+        Raises DivergedError at the first one that has no finite loss.
         """
         state = self._state
-        shown = [self._is_stage_due or wish is Wish.FINISH for wish in asked]
-        is_exact = objective.network.exact is objective.network
-        if any(shown) and (state.average is not None or not is_exact):
-            exact = objective.exact_terms(before)  # not finite where the last step was taken back
-            replaced = torch.tensor(shown, device=exact.device).unsqueeze(1) & exact.isfinite()
-            self._unreported[-1] = torch.where(replaced, exact, self._unreported[-1])
         losses = [objective.losses(terms) for terms in torch.stack(self._unreported).cpu()]
-        finite: list[bool] = torch.isfinite(state.u).flatten(1).all(1).tolist()
-        taken_back = state.all_taken_back()
+        is_finite, taken_back = bool(torch.isfinite(state.u).all()), state.all_taken_back()
         self._unreported.clear()
         seconds = self._step_seconds(len(losses))
         size, planned = state.levels[state.level].size, state.planned
         first = state.step - len(losses) + 1
-        results: list[tuple[int, Result]] = []
-        ended = {row for row, wish in enumerate(asked) if wish in (Wish.STOP, Wish.FINISH)}
-        for row, member in enumerate(state.members):
-            for number in range(len(losses)):
-                own, is_last = losses[number][row], number == len(losses) - 1
-                if not math.isfinite(own.total) or (is_last and not finite[row]):
-                    is_lbfgs = isinstance(self._schedule.optimizer, Lbfgs)
-                    other = "" if is_lbfgs else _OTHER_OPTIMIZER
-                    error = DivergedError(_DIVERGED.format(step=first + number, other=other))
-                    results.append((member, error))
-                    ended.add(row)
-                    break
-                step = Step(
-                    first + number, planned, size, own, seconds[number], taken_back=taken_back[row]
-                )
-                if is_last:
-                    step = self._last(row, step, asked[row], shown=shown[row])
-                results.append((member, step))
-        return results, ended
+        for number, own in enumerate(losses):
+            is_last = number == len(losses) - 1
+            if not math.isfinite(own.total) or (is_last and not is_finite):
+                is_lbfgs = isinstance(self._schedule.optimizer, Lbfgs)
+                other = "" if is_lbfgs else _OTHER_OPTIMIZER
+                raise DivergedError(_DIVERGED.format(step=first + number, other=other))
+            step = Step(first + number, planned, size, own, seconds[number], taken_back=taken_back)
+            yield self._last(step, asked) if is_last else step
 
     @property
     def _is_stage_due(self) -> bool:
         step = self._state.step
         return step % self._schedule.save_every == 0 or step == self._state.planned
 
-    def _last(self, row: int, step: Step, wish: Wish, *, shown: bool) -> Step:
-        """The last step of a painting, with its checkpoint and picture if they are wanted."""
-        state = self._state
-        if wish in (Wish.CHECKPOINT, Wish.STOP):
-            step = replace(step, checkpoint=state.save(row))
-        return self._with_picture(row, step) if shown else step
+    def _last(self, step: Step, asked: Wish) -> Step:
+        """The last unreported step, with its checkpoint and picture if they are wanted."""
+        if asked in (Wish.CHECKPOINT, Wish.STOP):
+            step = replace(step, checkpoint=self._state.save())
+        is_shown = self._is_stage_due or asked is Wish.FINISH
+        return self._with_picture(step) if is_shown else step
 
-    def _with_picture(self, row: int, step: Step) -> Stage:
-        canvas, u = self._state.canvases[row], self._state.shown()[row : row + 1]
-        return Stage(**vars(step), picture=canvas.finished(u))
+    def _with_picture(self, step: Step) -> Stage:
+        return Stage(**vars(step), picture=self._state.canvas.finished(self._state.shown()))
 
     def _step_seconds(self, count: int) -> list[float]:
         """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
@@ -345,7 +196,7 @@ def report_group(device: torch.device, seconds: float) -> int:
 def stepper(
     optimizer: Optimizer, u: Tensor, objective: Objective, times: int
 ) -> Callable[[], Evaluation]:
-    """A function that makes one of `times` steps, changing u (B, 3, height, width) in place.
+    """A function that makes one of `times` steps, changing u (1, 3, height, width) in place.
 
     At small sizes a GPU finishes a kernel before Python starts the next, so that steps are
     captured in a CUDA graph.

@@ -1,4 +1,4 @@
-"""State of a batch of paintings: all that changes from step to step, and its checkpoints."""
+"""State of a painting: all that changes from step to step, and its checkpoints."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged, of_rows
+from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
@@ -43,12 +43,12 @@ class Convergence:
 
 @dataclass(eq=False)
 class MovingAverage:
-    """Exponential moving average of pictures, each row of the batch by itself.
+    """Exponential moving average of the pictures after each step.
 
     Kingma and Ba 2014 (arXiv 1412.6980), section 7.2: value <- decay value + (1 - decay) picture;
     the average is value / weight, with weight the sum of all weights so far. `value` is
-    (B, 3, height, width), `weight` (B,). A picture that is not finite, because its step is about
-    to be taken back, is left out.
+    (1, 3, height, width), `weight` (1,). A picture that is not finite, because its step is about to
+    be taken back, is left out.
     """
 
     decay: float
@@ -57,13 +57,13 @@ class MovingAverage:
 
     @classmethod
     def of(cls, u: Tensor, decay: float) -> "MovingAverage":
-        """Start with pictures u (B, 3, height, width)."""
+        """Start with a picture u (1, 3, height, width)."""
         average = cls(decay, torch.zeros_like(u), torch.zeros_like(u[:, 0, 0, 0]))
         average.add(u)
         return average
 
     def add(self, u: Tensor) -> None:
-        """Add the next pictures, without synchronizing the device."""
+        """Add the next picture, without synchronizing the device."""
         share = (1 - self.decay) * u.isfinite().flatten(1).all(1)
         finite = share.view(-1, 1, 1, 1) > 0
         self.value.copy_(torch.where(finite, self.value.lerp(u, 1 - self.decay), self.value))
@@ -71,25 +71,23 @@ class MovingAverage:
         self.weight.copy_(torch.where(share > 0, weight, self.weight))
 
     def picture(self) -> Tensor:
-        """The averages (B, 3, height, width)."""
+        """The average (1, 3, height, width)."""
         return self.value / self.weight.view(-1, 1, 1, 1)
 
 
 @dataclass(eq=False)
 class PaintState:
-    """State of the paintings on `canvases`, all of one shape.
+    """State of the painting on `canvas`.
 
-    `members` are their numbers in the batch as it began. `u` are the pictures
-    (B, 3, height, width) in network units; `level` is the number of the present one of `levels`;
-    `step` counts over all sizes, `skipped` the steps that convergence made unnecessary; `seconds`
-    is the time spent. `taken_back` counts, for each painting, the steps taken back at earlier
+    `u` is the picture (1, 3, height, width) in network units; `level` is the number of the present
+    one of `levels`; `step` counts over all sizes, `skipped` the steps that convergence made
+    unnecessary; `seconds` is the time spent. `taken_back` counts the steps taken back at earlier
     sizes. `average` is None unless the schedule has an `ema_decay`.
     """
 
-    canvases: list[Canvas]
-    members: list[int]
+    canvas: Canvas
     u: Tensor
-    taken_back: list[int]
+    taken_back: int = 0
     level: int = 0
     step: int = 0
     skipped: int = 0
@@ -99,21 +97,19 @@ class PaintState:
     convergence: Convergence = field(init=False)
     average: MovingAverage | None = field(init=False)
     begun: Tensor | None = field(init=False)
-    """The pictures that this size began with, where targets depend on them."""
+    """The picture that this size began with, where targets depend on it."""
 
     def __post_init__(self) -> None:
-        self.levels = self.canvases[0].task.levels()
+        self.levels = self.canvas.task.levels()
         self._begin_size()
 
     @classmethod
-    def start(cls, canvases: list[Canvas]) -> "PaintState":
+    def start(cls, canvas: Canvas) -> "PaintState":
         """The state before the first step; raises RecipeError as `Canvas.start` does."""
-        size, count = canvases[0].task.levels()[0].size, len(canvases)
-        u = torch.cat([canvas.start(size) for canvas in canvases])
-        return cls(canvases, list(range(count)), u, taken_back=[0] * count)
+        return cls(canvas, canvas.start(canvas.task.levels()[0].size))
 
     def shown(self) -> Tensor:
-        """The pictures (B, 3, height, width) as users see them."""
+        """The picture (1, 3, height, width) as users see it."""
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
@@ -132,78 +128,59 @@ class PaintState:
         """Remaining steps at this size."""
         return self.planned - self.step - sum(x.steps for x in self.levels[self.level + 1 :])
 
-    def all_taken_back(self) -> list[int]:
-        """Number of steps that were taken back, for each painting, at all sizes."""
+    def all_taken_back(self) -> int:
+        """Number of steps that were taken back, at all sizes."""
         here = self.optimizer.taken_back()
-        counts = [0] * len(self.members) if here is None else here.tolist()
-        return [earlier + now for earlier, now in zip(self.taken_back, counts, strict=True)]
+        return self.taken_back + (0 if here is None else int(here.item()))
 
     def skip_if_converged(self, objective: Tensor) -> None:
         """Skip the remaining steps of this size on convergence, if the schedule wants that.
 
-        `objective` (1,) is the value before the last step; such a painting runs alone.
+        `objective` (1,) is the value before the last step.
         """
-        schedule = self.canvases[0].task.recipe.schedule
+        schedule = self.canvas.task.recipe.schedule
         if schedule.until == "converged" and self.convergence.reached(objective):
             self.skipped += self.left
 
     def next_level(self) -> None:
-        """Enlarge the shown pictures to the next size and start a new optimizer."""
+        """Enlarge the shown picture to the next size and start a new optimizer."""
         self.level += 1
         self.taken_back = self.all_taken_back()
         size = self.levels[self.level].size
-        pictures = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
-        self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in pictures])
+        self.u = self.canvas.enlarged(self.shown(), size)
         moments = self.optimizer.state()
         self._begin_size()
-        if self.canvases[0].task.recipe.schedule.carry_moments:
+        if self.canvas.task.recipe.schedule.carry_moments:
             self.optimizer.load(enlarged(moments, size))
 
     def _begin_size(self) -> None:
-        """Start a new optimizer, stop criterion and average for the pictures `u`."""
-        task, level = self.canvases[0].task, self.levels[self.level]
+        """Start a new optimizer, stop criterion and average for the picture `u`."""
+        task, level = self.canvas.task, self.levels[self.level]
         recipe = task.recipe
-        self.optimizer = self.canvases[0].new_optimizer(level)
+        self.optimizer = self.canvas.new_optimizer(level)
         self.convergence = Convergence(recipe.schedule.tolerance)
         decay = recipe.schedule.ema_decay
         self.average = MovingAverage.of(self.u, decay) if decay else None
         self.begun = self.u.clone() if task.terms(level).needs_start else None
 
-    def keep(self, rows: list[int]) -> None:
-        """Drop all paintings but these."""
-        self.canvases = [self.canvases[row] for row in rows]
-        self.members = [self.members[row] for row in rows]
-        self.taken_back = [self.taken_back[row] for row in rows]
-        self.u = self.u[rows]
-        if self.begun is not None:
-            self.begun = self.begun[rows]
-        if self.average is not None:
-            self.average.value = self.average.value[rows]
-            self.average.weight = self.average.weight[rows]
-        if rows:
-            state = of_rows(self.optimizer.state(), rows)
-            self.optimizer = self.canvases[0].new_optimizer(self.levels[self.level])
-            self.optimizer.load(state)
-
-    def save(self, row: int) -> Checkpoint:
-        """The checkpoint of one painting, the same as if it ran alone."""
+    def save(self) -> Checkpoint:
+        """The checkpoint of the painting."""
         arrays: dict[str, np.ndarray[Any, Any]] = {
-            "task": fingerprint(self.canvases[row].task),
+            "task": fingerprint(self.canvas.task),
             "level": np.array(self.level),
             "step": np.array(self.step),
             "skipped": np.array(self.skipped),
-            "taken_back": np.array(self.taken_back[row]),
+            "taken_back": np.array(self.taken_back),
             "seconds": np.array(self.seconds),
             "rest.steps": np.array(self.convergence.steps),
         }
         tensors = {"u": self.u, "begun": self.begun, "rest.before": self.convergence.before}
         if self.average is not None:
             tensors |= {"average.value": self.average.value, "average.weight": self.average.weight}
-        for name, rows in tensors.items():
-            if rows is not None:
-                arrays[name] = rows[row : row + 1].cpu().numpy().copy()
-        state = self.optimizer.state()
-        for name, tensor in (state if len(self.members) == 1 else of_rows(state, [row])).items():
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                arrays[name] = tensor.cpu().numpy().copy()
+        for name, tensor in self.optimizer.state().items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
             array.flags.writeable = False  # not a copy: the optimizer may still use the memory
         return arrays
@@ -224,10 +201,9 @@ class PaintState:
         }
         try:
             state = cls(
-                [canvas],
-                [0],
+                canvas,
                 tensors["u"],
-                taken_back=[int(saved["taken_back"])],
+                taken_back=int(saved["taken_back"]),
                 level=int(saved["level"]),
                 step=int(saved["step"]),
                 skipped=int(saved["skipped"]),

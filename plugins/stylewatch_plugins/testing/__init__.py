@@ -11,7 +11,7 @@ values compared. A backend is tested for the `capabilities` that it declares, an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -21,13 +21,12 @@ import pytest
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.errors import CheckpointError, DivergedError, PainterError, PictureError
+from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
 from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import (
     Backend,
     BackendOptionError,
     Device,
-    PaintsMany,
     capabilities,
     misfit,
 )
@@ -60,22 +59,6 @@ def left(backend: Backend, task: Task, step: int) -> Checkpoint:
     if capabilities(backend).resume:
         return kept(stopped.checkpoint)
     return {"step": np.array(step), "picture": picture(24, 18)}
-
-
-def three(recipe: Mapping[str, Any] | None = None) -> list[Task]:
-    """Make tasks of one shape: the second has another content, the third another seed."""
-    first = sample(recipe)
-    return [first, replace(first, content=255 - picture(24, 18)), replace(first, seed=7)]
-
-
-def together(
-    backend: PaintsMany, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]] | None = None
-) -> list[list[Any]]:
-    """Run `tasks` at once; return the steps, and perhaps an error, that are yielded for each."""
-    items: list[list[Any]] = [[] for _ in tasks]
-    for number, item in backend.paint_many(tasks, wishes or [go_on] * len(tasks)):
-        items[number].append(item)
-    return items
 
 
 class BackendConformance(ABC):
@@ -166,7 +149,7 @@ class BackendConformance(ABC):
 
         A resumed job does not yield it again.
         """
-        recipe = {**recipe, "save_every": 1}  # losses of stages are exact
+        recipe = {**recipe, "save_every": 1}
         plain, task = painted(backend, sample(recipe)), sample({**recipe, "save_start": True})
         start, *steps = painted(backend, task)
         assert isinstance(start, Stage)
@@ -420,35 +403,6 @@ class BackendConformance(ABC):
         assert self.same(backend, [step for step, _ in mixed], painted(backend, one))
         assert self.same(backend, [step for _, step in mixed], painted(backend, two))
 
-    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
-    def test_many_run_as_each_alone(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
-        """The steps are the same, and stages nearly: sums are in another order."""
-        if isinstance(backend, PaintsMany):
-            tasks = three(recipe)
-            for task, steps in zip(tasks, together(backend, tasks), strict=True):
-                self._check_as_alone(backend, steps, task)
-
-    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
-    def test_stopping_one_of_many_stops_it_alone(
-        self, backend: Backend, recipe: Mapping[str, Any]
-    ) -> None:
-        """A wish is for one task; the others continue to their end."""
-        if isinstance(backend, PaintsMany):
-            tasks, wishes = three(recipe), iter(after(2, Wish.STOP))
-            steps = together(backend, tasks, [go_on, lambda: next(wishes), go_on])
-            assert steps[1][-1].step == len(after(2, Wish.STOP))
-            for number in (0, 2):
-                self._check_as_alone(backend, steps[number], tasks[number])
-
-    def test_error_in_one_of_many_ends_it_alone(self, backend: Backend) -> None:
-        """An error that `paint` would raise is yielded, as the end of that task."""
-        if isinstance(backend, PaintsMany):
-            tasks = three()
-            tasks[1] = replace(tasks[1], content=None, styles=())
-            items = together(backend, tasks)
-            assert [isinstance(item, PainterError) for item in items[1]] == [True]
-            assert isinstance(items[0][-1], Stage) and isinstance(items[2][-1], Stage)
-
     def same(self, backend: Backend, first: Sequence[Step], second: Sequence[Step]) -> bool:
         """Compare the stages of two runs: byte for byte, if the backend is deterministic."""
         if capabilities(backend).deterministic:
@@ -464,13 +418,6 @@ class BackendConformance(ABC):
         return one.keys() == two.keys() and all(
             np.abs(one[number] - two[number]).mean() <= self.alike for number in one
         )
-
-    def _check_as_alone(self, backend: Backend, steps: Sequence[Any], task: Task) -> None:
-        """Compare the steps that one of several tasks gave with a run of that task alone."""
-        alone = painted(backend, task)
-        assert [type(step) for step in steps] == [type(step) for step in alone]
-        assert [step.step for step in steps] == [step.step for step in alone]
-        assert self._close(steps, alone)
 
     def _check_resuming(self, backend: Backend, task: Task) -> None:
         """Stop `task` after each step, and resume it; every step of it must be a Stage."""

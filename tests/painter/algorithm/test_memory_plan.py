@@ -258,7 +258,7 @@ def test_styles_are_searched_one_after_the_other(monkeypatch: pytest.MonkeyPatch
     made, peaks, columns = small.wide_task("best", sizes), [], torch.empty(0)
     for styles in (made.styles, made.styles * 2):
         objective = small.objective(replace(made, styles=styles), level=0)
-        canvas, network, level = objective.canvases[0], objective.network, objective.level
+        canvas, network, level = objective.canvas, objective.network, objective.level
         assert level.is_coarse and small.content(objective) is not None
         with Allocations() as allocations:
             (*_, (target,)) = neighbors.targets(canvas, network, level, None)
@@ -275,7 +275,7 @@ def test_samples_keep_no_maps_of_a_style() -> None:
     for styles in (made.styles, made.styles * 2):
         objective = small.objective(replace(made, styles=styles))
         with Allocations() as allocations:
-            transport.targets(objective.canvases[0], objective.network, objective.level)
+            transport.targets(objective.canvas, objective.network, objective.level)
         peaks.append(allocations.peak)
     assert peaks[1] - peaks[0] < 64 * 56 * 4 < peaks[0] / 4, "less than a map of the style"
 

@@ -47,7 +47,7 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
     u = small.tensor(small.in_network_units(small.picture(7), name))
     objective = small.objective(small.task(name, styles=2))
     evaluation = objective(u)
-    (losses,) = objective.losses(evaluation.terms)
+    losses = objective.losses(evaluation.terms[0])
     assert weighted(losses) == pytest.approx((content, style), rel=1e-4)
     smoothness = losses.tv
     assert (0 if smoothness is None else smoothness.value) == pytest.approx(tv, rel=1e-4)
@@ -63,12 +63,12 @@ def test_strength_scales_content_weights() -> None:
     """And, where it mixes targets, smoothness: 0 is the photograph."""
     for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
         objective = small.objective(small.task("gram", {"strength": strength}))
-        (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        losses = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms[0])
         assert losses.content["conv4_2"].weight == pytest.approx(weight)
         assert losses.style["style-1"]["conv1_1"].weight == 1
     for strength, weight in ((0.0, 0.0), (0.4, 0.006), (0.8, 0.012), (1.0, 0.012)):
         objective = small.objective(small.task("best", {"strength": strength}))
-        (losses,) = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        losses = objective.losses(objective(small.tensor(np.zeros((3, 18, 21)))).terms[0])
         assert losses.tv is not None and losses.tv.weight == pytest.approx(weight)
     assert objective.is_capturable
     assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
@@ -95,8 +95,8 @@ def test_unnormalized_gram_is_divided_by_squared_scale(name: str, rest: float) -
     def value(scale: float) -> float:
         made = replace(task, styles=(replace(task.styles[0], scale=scale),))
         objective = small.objective(made)
-        evaluation = objective(objective.canvases[0].style(made.styles[0], objective.level))
-        return objective.losses(evaluation.terms)[0].style["style-1"]["conv1_1"].value
+        evaluation = objective(objective.canvas.style(made.styles[0], objective.level))
+        return objective.losses(evaluation.terms[0]).style["style-1"]["conv1_1"].value
 
     assert value(2.0) == pytest.approx(value(1e3) * rest, rel=1e-4, abs=1e-12)
 
@@ -161,7 +161,7 @@ def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) ->
         return sum(type(value) is torch.Tensor and value.ndim == 4 for value in gc.get_objects())
 
     objective = small.objective(small.task("gram"))
-    u = objective.canvases[0].start(objective.level.size)
+    u = objective.canvas.start(objective.level.size)
     objective(u)
     before = maps()
     monkeypatch.setattr("stylewatch_painter.algorithm.gram._Products.backward", fail)
@@ -193,8 +193,8 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
         objective = small.objective(task, memory_plan)
         assert not objective.is_whole
         evaluation = objective(u)
-        for terms in (evaluation.terms, objective.exact_terms(u)):
-            torch.testing.assert_close(terms, whole.terms, rtol=1e-4, atol=0)
+        for terms in (evaluation.terms[0], objective.evaluate_terms(u)):
+            torch.testing.assert_close(terms, whole.terms[0], rtol=1e-4, atol=0)
         torch.testing.assert_close(evaluation.objective, whole.objective, rtol=1e-5, atol=0)
         error = (evaluation.gradient - whole.gradient).norm() / whole.gradient.norm()
         assert error < 1e-5
@@ -226,13 +226,13 @@ def test_empty_regions_change_nothing(name: str) -> None:
         small.objective(replace(task, content_mask=mask))
         for mask in (half, np.concatenate([half, empty], axis=2), empty)
     )
-    u = one.canvases[0].units(small.picture(9))
+    u = one.canvas.units(small.picture(9))
     alone, both, nothing = one(u), two(u), none(u)
     torch.testing.assert_close(both.terms, alone.terms)
     torch.testing.assert_close(both.gradient, alone.gradient)
     assert nothing.gradient.isfinite().all()
-    (losses,), (of_content,) = (
-        none.losses(evaluation.terms) for evaluation in (nothing, none(small.content(none)))
+    losses, of_content = (
+        none.losses(evaluation.terms[0]) for evaluation in (nothing, none(small.content(none)))
     )
     assert np.isfinite(losses.total)
     for term, loss in losses.style["style-1"].items():
@@ -252,7 +252,7 @@ def test_style_of_weight_zero_has_no_effect_in_any_region(name: str) -> None:
         small.objective(replace(task, styles=styles))
         for styles in ((first,), (first, replace(second, weight=0.0)))
     )
-    u = alone.canvases[0].units(small.picture(9))
+    u = alone.canvas.units(small.picture(9))
     expected, evaluation = alone(u), both(u)
     torch.testing.assert_close(evaluation.objective, expected.objective)
     torch.testing.assert_close(evaluation.gradient, expected.gradient)
@@ -268,9 +268,9 @@ def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> No
     without, given = (
         small.objective(task, MemoryPlan(tile=tile)) for task in (made, replace(made, prior=prior))
     )
-    u = given.canvases[0].units(small.picture(9))
+    u = given.canvas.units(small.picture(9))
     evaluation = given(u)
-    (losses,) = given.losses(evaluation.terms)
+    losses = given.losses(evaluation.terms[0])
     difference = (small.picture(9) - small.picture(5)) / 255
     expected = (trust[..., None] * difference**2).mean()
     assert losses.temporal is not None and losses.temporal.weight == 6.0

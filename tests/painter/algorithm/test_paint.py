@@ -1,4 +1,4 @@
-"""The painting loop: stages, what decides the bytes, stopping, resuming, batches."""
+"""The painting loop: stages, what decides the bytes, stopping, resuming."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,15 +13,13 @@ from tests.painter import small
 from tests.painter.paintings import (
     AT_ONCE,
     NOISE,
-    assert_alike,
     painted,
     painting,
     resumed,
-    together,
 )
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.paint import groups, measure, paint, report_group
+from stylewatch_painter.algorithm.paint import measure, paint, report_group
 from stylewatch_painter.algorithm.state import Convergence, MovingAverage, PaintState
 from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import (
@@ -131,44 +129,6 @@ def test_missing_picture_is_named() -> None:
             measure(task, small.network())
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_batched_painting_equals_painting_alone(kind: str) -> None:
-    """Pictures, seeds and weights may differ, and a diverging painting ends alone."""
-    changes: list[dict[str, object]] = [{}, {}, {"strength": 0.9}]
-    pictures = [small.picture(20 + n) for n in range(3)]
-    pictures[1] *= 1e30  # its loss is infinite
-    tasks = [
-        painting({"optimizer": OPTIMIZERS[kind], **more}, content=pictures[n], seed=n)
-        for n, more in enumerate(changes)
-    ]
-    results = together(tasks)
-    assert isinstance(results[1][-1], DivergedError)
-    for number in (0, 2):
-        assert_alike(results[number], tasks[number])
-
-
-def test_other_shapes_and_special_tasks_run_in_other_batches() -> None:
-    """Also those that are resumed, masked, or search along a line."""
-    changes: list[dict[str, Any]] = [
-        {"size": "17"},
-        {"steps": 5},
-        {"objective.network.padding": "reflect"},
-        {"objective.content.loss": "mean"},
-        {"objective.style.layers.conv2_1": None},
-        {"objective.tv": {"loss": "squared", "weight": 1}},
-        {"optimizer.history": 3},
-    ]
-    for other in changes:
-        assert groups([painting(), painting(other), painting({"strength": 0.1})]) == [[0, 2], [1]]
-    (*_, last) = painted(painting(), *after(3, Wish.STOP))
-    searching = painting({"optimizer": {"kind": "lbfgs", "line_search": "strong_wolfe"}})
-    masked = painting(content_mask=np.ones((2, 2), np.float32))
-    resumed = painting(resume=last.checkpoint)
-    tasks = [painting(), resumed, searching, searching, masked, masked, painting()]
-    assert groups(tasks) == [[0, 6], [1], [2], [3], [4], [5]]
-    assert [step.step for step in together(tasks[:2])[1] if isinstance(step, Step)] == [4, 5, 6, 7]
-
-
 def test_report_interval_on_a_gpu() -> None:
     gpu = torch.device("meta")
     assert [report_group(gpu, seconds) for seconds in (1e-3, 0.1, 2.0, 0.0)] == [10, 5, 1, 10]
@@ -218,11 +178,14 @@ def test_steps_before_a_late_divergence_are_reported(
     monkeypatch: pytest.MonkeyPatch, reported: Callable[..., list[int]]
 ) -> None:
     """It is noticed after step 4 and dated to step 3."""
-    shown = PaintState.shown
-    monkeypatch.setattr(
-        PaintState, "shown",
-        lambda state: state.u.fill_(torch.nan) if state.step == 2 else shown(state),
-    )  # fmt: skip
+    count_step = PaintState.count_step
+
+    def count_and_spoil(state: PaintState) -> None:
+        count_step(state)
+        if state.step == 2:
+            state.u.fill_(torch.nan)
+
+    monkeypatch.setattr(PaintState, "count_step", count_and_spoil)
     steps: list[Step] = []
     with pytest.raises(DivergedError, match="no longer a number at step 3"):
         reported(steps)
@@ -269,7 +232,7 @@ def test_moving_average_is_shown_and_enlarged() -> None:
     """From the pictures themselves, the start of each size included; moments are carried too."""
     task, vgg = painting({"ema_decay": 0.8}), small.network()
     canvas = Canvas(task, vgg.mean, vgg.device)
-    state = PaintState.start([canvas])
+    state = PaintState.start(canvas)
     first = state.u.clone()
     state.u.add_(9.0)
     state.count_step()
