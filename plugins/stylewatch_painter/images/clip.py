@@ -405,7 +405,7 @@ _WIDEST = 10  # times as wide as high, or the other way round; beyond this it is
 
 
 _USUAL_RATE = 25  # frames per second
-_DURATION = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
+_DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
 
 
 def _duration_of(stream: Any) -> Fraction:

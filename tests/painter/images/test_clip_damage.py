@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,6 +177,19 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
             grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
     at, end = box_at(grown, b"mdat") + 8, box_at(grown, b"moov")
     refusal(written(tmp_path, grown[:at] + bytes(end - at) + grown[end:]))
+
+
+def test_a_duration_of_thousands_of_digits_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        stream.metadata["TURATION"] = f"{'9' * 5000}:00:00.5"
+        frame = av.VideoFrame.from_ndarray(pattern(0))
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    data = path.read_bytes().replace(b"DURATION", b"NOTATION")
+    path.write_bytes(data.replace(b"TURATION", b"DURATION"))
+    assert read(path)[0].frames == 1
 
 
 def test_titles_in_any_encoding_are_no_damage(tmp_path: Path, mp4: bytes) -> None:
