@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +119,6 @@ class ClipState:
     """Number of painted frames."""
     damaged: int = 0
     """Number of frames that cannot be decoded."""
-    ends: str = "0"
-    """The end of the latest frame, in seconds from the start of the clip."""
     segments: list[int] = field(default_factory=list)
     """The first frames of the complete segments."""
     scenes: list[Scene] = field(default_factory=list)
@@ -213,10 +210,11 @@ class ClipPainter:
 
     def record(self) -> dict[str, Any]:
         """The clip so far, as the receipt has it."""
+        times = self.job.clip.times
         return {
             **self.job.order.settings.clip.model_dump(),
             "frames": self.state.done,
-            "seconds": round(float(Fraction(self.state.ends)), 3),
+            "seconds": round(float(times[self.state.done] - times[0]), 3),
             "scenes": [scene.record for scene in self.state.scenes],
         }
 
@@ -231,7 +229,8 @@ class ClipPainter:
     def join(self, target: Path) -> tuple[str, ...]:
         """Join all segments in the file `target`; return warnings."""
         order, segments = self.job.order, [*map(self.job.segment_file, self.state.segments)]
-        return clip.join(target, segments, order.settings.clip.format, order.main)
+        times = self.job.clip.times[: self.state.done + 1]
+        return clip.join(target, segments, times, order.settings.clip.format, order.main)
 
     def _task(self, content: Pixels) -> tuple[Task, Known]:
         """The task of the next frame, and what earlier ones of its scene show of it."""
@@ -292,7 +291,7 @@ class ClipPainter:
         ]
         state.references = [(number, reference), *kept[:REFERENCES]]
         scene.add(painted.losses, task.styled_share)
-        state.done, state.ends = number + 1, str(frame.time + frame.duration)
+        state.done = number + 1
         state.damaged += frame.is_damaged
         picture = self.job.shown(painted.picture, content)
         png = io.BytesIO()

@@ -101,27 +101,34 @@ class ClipLimits:
 class Clip:
     """A clip as its file describes it.
 
-    `size` is (width, height), upright, with square pixels. `converted` has a phrase for each
-    conversion of the pictures.
+    `size` is (width, height), upright, with square pixels. `times` are those of the frames and of
+    the end, in seconds by the clock of the file. `converted` has a phrase for each conversion of
+    the pictures.
     """
 
     size: Size
-    frames: int
-    has_audio: bool
+    times: tuple[Fraction, ...]
     converted: tuple[str, ...]
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.times) - 1
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length of the clip."""
+        return self.times[-1] - self.times[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame; `time` and `duration` are in seconds, from the first frame.
+    """A frame of a clip; `pixels` is (height, width, 3).
 
-    `pixels` is (height, width, 3). `is_damaged`: its picture cannot be decoded, so it repeats
-    another.
+    `is_damaged`: its picture cannot be decoded, so it repeats another.
     """
 
     number: int
-    time: Fraction
-    duration: Fraction
     pixels: Bytes
     is_damaged: bool = False
 
@@ -173,9 +180,10 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
     Raises PictureError as `inspect` does, and as soon as an animated picture is damaged.
     """
     if _kind_of(path) == _ANIMATED:
-        for frame, _ in _animation(path, limits, first):
-            if frame.number >= first:
-                yield frame
+        wanted = range(first, sys.maxsize)
+        for number, (_, pixels, _) in enumerate(_animation(path, limits, wanted)):
+            if number in wanted:
+                yield Frame(number, pixels)
     else:
         with _named(path.name):
             yield from _Film(path, limits).frames(first)
@@ -220,46 +228,41 @@ def _kind_of(path: Path) -> str:
 
 
 def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
-    count, seconds = 0, Fraction(0)
-    size, converted = (0, 0), tuple[str, ...]()
-    for frame, conversions in _animation(path, limits, first=0, last=0):
-        if count == 0:
-            height, width, _ = frame.pixels.shape
-            size, converted = (width, height), conversions
-        count, seconds = count + 1, frame.time + frame.duration
+    durations, pictures, converted = zip(*_animation(path, limits, range(1)), strict=True)
+    height, width, _ = pictures[0].shape
+    clip = Clip((width, height), tuple(accumulate(durations, initial=Fraction(0))), converted[0])
     with _named(path.name):
-        _check_length(count, seconds, limits)
-    return Clip(size, count, False, converted)
+        _check_length(clip.frames, clip.seconds, limits)
+    return clip
 
 
 def _animation(
-    path: Path, limits: ClipLimits, first: int, last: int | None = None
-) -> Iterator[tuple[Frame, tuple[str, ...]]]:
-    """Yield all frames with their conversions; those before `first` or after `last` are empty."""
+    path: Path, limits: ClipLimits, wanted: range
+) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
+    """Yield the duration of each frame, its pixels and its conversions.
+
+    Frames that are not `wanted` have no pixels.
+    """
     data = file_bytes(path)
     name, head = path.name, data[:HEAD]
     with decoding(name, head), pixel_limit(limits.max_pixels):
         image = open_image(data, limits.max_pixels)
         # a PNG may begin with a picture for programs that show no animations
         skipped = int(image.info.get("default_image", False))
-        count = getattr(image, "n_frames", 1) - skipped
+        count = max(1, getattr(image, "n_frames", 1) - skipped)
         _check_length(count, Fraction(0), limits)
         depth, orientation = depth_of(image, data), orientation_of(image)
-    time, nothing = Fraction(0), np.empty((0, 0, 3), np.uint8)
     for number in range(count):
-        pixels, conversions = nothing, tuple[str, ...]()
+        pixels, conversions = np.empty((0, 0, 3), np.uint8), tuple[str, ...]()
         # not around `yield`: whoever gets the frame may decode another picture
         with decoding(name, head), pixel_limit(limits.max_pixels):
             image.seek(number + skipped)
             image.load()
-            if number >= first and (last is None or number <= last):
+            if number in wanted:
                 upright = ImageOps.exif_transpose(image)
-                raster = Raster(upright, depth, turned(orientation))
-                pixels, conversions = _flat(raster)
+                pixels, conversions = _flat(Raster(upright, depth, turned(orientation)))
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
-        duration = duration if duration >= _SHORTEST else _INSTEAD
-        yield Frame(number, time, duration, pixels), conversions
-        time += duration
+        yield duration if duration >= _SHORTEST else _INSTEAD, pixels, conversions
 
 
 def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
@@ -272,48 +275,47 @@ def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
 
 # Films
 
+_WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
+_USUAL_RATE = 25  # frames per second
+_DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
+_NOTHING = "has no frame that can be decoded; export it again"
+
+
+@contextmanager
+def _film(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a film; yield the container and the stream with the pictures."""
+    av = _pyav()
+    with open_file(path) as file:
+        kind = _kind(file.read(HEAD))
+        file.seek(0)
+        options = {
+            "protocol_whitelist": "none",  # no other file, no network
+            "codec_whitelist": ",".join((*CODECS, _SOUND)),
+            "max_streams": str(_MAX_STREAMS),
+            "probesize": str(_PROBED),
+        }
+        try:
+            with av.open(
+                file, "r", kind, container_options=options, metadata_errors="replace"
+            ) as container:
+                yield container, _pictures_of(container)
+        except av.FFmpegError as error:
+            raise PictureError(_reason(error)) from error
+
 
 class _Film:
-    """A film with the times of its frames.
-
-    Attributes:
-        times: the times of the frames in seconds.
-        seconds: the end of the last frame.
-        origin: the time of the first frame by the clock of the file.
-    """
+    """A film with the times of its frames, as a Clip has them."""
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
         self._axes: video_color.Axes | None = None
         """The orientation of the first picture, which goes for all."""
-        with self.opened() as (container, stream):
-            self._has_audio = bool(container.streams.audio)
+        with _film(path) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.max_pixels)
             self._read_times(container, stream)
-
-    @contextmanager
-    def opened(self) -> Iterator[tuple[Any, Any]]:
-        """Open the file; yield the container and the stream with the pictures."""
-        av = _pyav()
-        with open_file(self._path) as file:
-            kind = _kind(file.read(HEAD))
-            file.seek(0)
-            options = {
-                "protocol_whitelist": "none",  # no other file, no network
-                "codec_whitelist": ",".join((*CODECS, _SOUND)),
-                "max_streams": str(_MAX_STREAMS),
-                "probesize": str(_PROBED),
-            }
-            try:
-                with av.open(
-                    file, "r", kind, container_options=options, metadata_errors="replace"
-                ) as container:
-                    yield container, _pictures_of(container)
-            except av.FFmpegError as error:
-                raise PictureError(_reason(error)) from error
 
     def _read_times(self, container: Any, stream: Any) -> None:
         """Read all packets; set the times of the frames, each after the one before."""
@@ -330,18 +332,16 @@ class _Film:
         self._ticks = sorted(ticks)
         unit = Fraction(stream.time_base)
         step = math.ceil(1 / (unit * _CLOCK))  # also by the clock of our own films
-        times = list(accumulate(self._ticks, lambda before, tick: max(tick, before + step)))
-        self.origin = times[0] * unit
-        self.times = [(time - times[0]) * unit for time in times]
-        # Matroska states no durations of frames, but that of the track
-        rest = _duration_of(stream) - times[-1] * unit
+        rising = accumulate(self._ticks, lambda before, tick: max(tick, before + step))
+        times = [tick * unit for tick in rising]
         last = (packet.duration or 0) * unit
+        if last <= 0:  # Matroska states no durations of frames, but that of the track
+            last = _duration_of(stream) - times[-1]
         if last <= 0:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
-            before = self.times[-1] - self.times[-2] if len(times) > 1 else usual
-            last = rest if rest > 0 else before
-        self.seconds = self.times[-1] + max(last, Fraction(1, _CLOCK))
-        _check_length(len(ticks), self.seconds, self._limits)
+            last = times[-1] - times[-2] if len(times) > 1 else usual
+        self.times = (*times, times[-1] + max(last, Fraction(1, _CLOCK)))
+        _check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -353,7 +353,7 @@ class _Film:
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
-        return Clip((width, height), len(self.times), self._has_audio, converted)
+        return Clip((width, height), self.times, converted)
 
     def frames(self, first: int) -> Iterator[Frame]:
         """Yield the frames from number `first` on; missing ones repeat the one before."""
@@ -363,18 +363,18 @@ class _Film:
             if at == len(self._ticks) or self._ticks[at] != picture.pts:
                 continue
             for missing in range(max(number, first), at):
-                yield self._frame(missing, latest or picture, is_damaged=True)
+                yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
             if at >= first:
-                yield self._frame(at, picture)
+                yield Frame(at, self._pixels(picture))
             number, latest = at + 1, picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         for missing in range(max(number, first), len(self._ticks)):
-            yield self._frame(missing, latest, is_damaged=True)
+            yield Frame(missing, self._pixels(latest), is_damaged=True)
 
     def _pictures(self) -> Iterator[Any]:
         """Decode the film; yield its pictures, without those that are damaged."""
-        with self.opened() as (container, stream):
+        with _film(self._path) as (container, stream):
             decoder = stream.codec_context
             decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
             # pictures may be larger than the head of the file states, as by their margins
@@ -387,10 +387,6 @@ class _Film:
                     if picture.pts is not None and not picture.is_corrupt:
                         yield picture
 
-    def _frame(self, number: int, picture: Any, *, is_damaged: bool = False) -> Frame:
-        times = [*self.times[number : number + 2], self.seconds]
-        return Frame(number, times[0], times[1] - times[0], self._pixels(picture), is_damaged)
-
     def _pixels(self, picture: Any) -> Bytes:
         try:
             return video_color.to_srgb(picture, self._size, self._axes or video_color.UPRIGHT)
@@ -400,22 +396,11 @@ class _Film:
             ) from error
 
 
-_ANY_LENGTH = ClipLimits(2**31 - 1, 2**62, math.inf)
-_WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
-
-
-_USUAL_RATE = 25  # frames per second
-_DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
-
-
 def _duration_of(stream: Any) -> Fraction:
     """Return the end of a track that its tag states; 0 for none."""
     tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     hours, minutes, seconds = tag.groups() if tag else ("0", "0", "0")
     return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
-
-
-_NOTHING = "has no frame that can be decoded; export it again"
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -566,65 +551,45 @@ def longest_side(format: Format) -> int | None:
 def write_segment(path: Path, frames: Iterable[Bytes], format: Format, quality: int) -> None:
     """Encode frames, (height, width, 3), into a part of a clip, which `join` makes a file of.
 
-    It starts with a key frame. `quality` is 1 to 100.
-
-    Raises ValueError: there are no frames, or for H.264 and VP9 one with an odd side.
+    It starts with a key frame. `quality` is 1 to 100. Sides must be even, except for FFV1.
     """
-    output, options = _OUTPUTS[format], {"fflags": "+bitexact"}
-    with _pyav().open(
-        f"file:{path}", "w", format="matroska", container_options=options
-    ) as container:
-        stream = None
-        for number, pixels in enumerate(frames):
-            if stream is None:
-                stream = _encoder(container, output, pixels.shape, quality)
-            picture = video_color.from_srgb(pixels, output.pixels)
-            picture.pts, picture.time_base = number, Fraction(1, _LEVEL_RATE)
-            container.mux(stream.encode(picture))
-        if stream is None:
-            raise ValueError("a segment needs a frame")
-        container.mux(stream.encode())
-
-
-def _encoder(container: Any, output: _Output, shape: tuple[int, ...], quality: int) -> Any:
-    height, width, _ = shape
-    if output.pixels != video_color.RGB and (width % 2 or height % 2):
-        raise ValueError(f"{width}x{height}: sides must be even")
+    output = _OUTPUTS[format]
     crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
     options = dict(output.options)
     if output.encoder in crf:
         options["crf"] = str(round(crf[output.encoder]))
-    stream = container.add_stream(output.encoder, rate=_LEVEL_RATE, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, output.pixels
-    context = stream.codec_context
-    context.time_base, context.thread_count = Fraction(1, _LEVEL_RATE), 1
-    video_color.tag(context)
-    return stream
+    with _pyav().open(
+        f"file:{path}", "w", format="matroska", container_options={"fflags": "+bitexact"}
+    ) as container:
+        stream = container.add_stream(output.encoder, rate=_LEVEL_RATE, options=options)
+        stream.pix_fmt, stream.codec_context.thread_count = output.pixels, 1
+        video_color.tag(stream.codec_context)
+        for number, pixels in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width, _ = pixels.shape
+            picture = video_color.from_srgb(pixels, output.pixels)
+            picture.pts, picture.time_base = number, Fraction(1, _LEVEL_RATE)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
-def _ticks(seconds: Fraction) -> int:
-    # halves go up: `round` takes 1.5 and 2.5 to the same tick
-    return math.floor(seconds * _CLOCK + Fraction(1, 2))
-
-
-def join(target: Path, segments: Sequence[Path], format: Format, source: Path) -> tuple[str, ...]:
+def join(
+    target: Path,
+    segments: Sequence[Path],
+    times: Sequence[Fraction],
+    format: Format,
+    sound: Path | None = None,
+) -> tuple[str, ...]:
     """Make a file of segments without encoding them again; return warnings.
 
-    The frames get the times of those of the clip `source`. Its sound is copied up to the end of the
-    pictures; it is encoded only if the format cannot hold it.
+    `times` are as those of a Clip. If `sound` is a film, its sound from the first of them to the
+    last is copied; it is encoded only if the format cannot hold it.
 
-    Raises ValueError: a segment is encoded unlike the others, or `source` has fewer frames.
+    Raises ValueError: the segments have more or fewer frames than there are times.
     """
     output = _OUTPUTS[format]
-    counts, heads = zip(*map(_look_into, segments), strict=True)
-    if len(set(heads)) != 1:
-        raise ValueError("segments of one clip have one size, format and quality")
-    times, count = _times_of(source), sum(counts)
-    if count >= len(times):
-        raise ValueError("segments of a clip have no more frames than the clip")
-    ticks, end = [*map(_ticks, times[: count + 1])], times[count]
-    step = math.gcd(_CLOCK, *ticks)
-    rate = _CLOCK // step * max(1, math.ceil(_LEAST_CLOCK * step / _CLOCK))
+    finest = math.lcm(_LEAST_CLOCK, *((time - times[0]).denominator for time in times))
+    rate = min(finest, _CLOCK)
     options = {"fflags": "+bitexact"}
     if output.container == "mp4":  # its index comes first, so that it plays while it loads
         clocks = {"video_track_timescale": str(rate), "movie_timescale": str(rate)}
@@ -633,62 +598,46 @@ def join(target: Path, segments: Sequence[Path], format: Format, source: Path) -
     with _pyav().open(
         f"file:{target}", "w", format=output.container, container_options=options
     ) as container:
-        with _segment(segments[0]) as (_, stream_of_first):
-            stream = container.add_stream_from_template(stream_of_first)
+        with _opened(segments[0]) as source:
+            stream = container.add_stream_from_template(source.streams.video[0])
         stream.time_base = Fraction(1, rate)
-        sound: Iterable[Any] = ()
-        if _kind_of(source) != _ANIMATED:
-            sound = _rising(_sound(source, container, output, end, warnings))
+        heard: Iterable[Any] = ()
+        if sound is not None and is_film(sound):
+            heard = _rising(_sound(sound, container, output, times, warnings))
         # merging takes the first packet of each before the head is written with both streams
-        pictures = _timed(segments, ticks, stream)
-        for packet in merge(pictures, sound, key=lambda packet: packet.dts * packet.time_base):
+        pictures = _timed(segments, times, stream)
+        for packet in merge(pictures, heard, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return tuple(warnings)
 
 
-def _times_of(source: Path) -> list[Fraction]:
-    """Return the times of the frames of a clip in seconds, and the end of the last one."""
-    if _kind_of(source) == _ANIMATED:
-        frames = [frame for frame, _ in _animation(source, _ANY_LENGTH, first=sys.maxsize)]
-        return [*(frame.time for frame in frames), frames[-1].time + frames[-1].duration]
-    film = _Film(source, _ANY_LENGTH)
-    return [*film.times, film.seconds]
+def _opened(segment: Path) -> Any:
+    return _pyav().open(f"file:{segment}", "r", format="matroska")
 
 
-@contextmanager
-def _segment(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a segment; yield the container and its stream."""
-    with _pyav().open(f"file:{path}", "r", format="matroska") as container:
-        yield container, container.streams.video[0]
+def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> Iterator[Any]:
+    """Yield the packets of segments for the stream `target`, at the times of their frames."""
 
+    def packets(segment: Path) -> Iterator[Any]:
+        with _opened(segment) as container:
+            yield from _packets(container, container.streams.video[0])
 
-def _look_into(segment: Path) -> tuple[int, tuple[Any, ...]]:
-    """Return the number of frames of a segment, and how it is encoded."""
-    with _segment(segment) as (container, stream):
-        context = stream.codec_context
-        head = (context.name, context.width, context.height, context.extradata)
-        return sum(1 for _ in _packets(container, stream)), head
-
-
-def _timed(segments: Iterable[Path], ticks: Sequence[int], target: Any) -> Iterator[Any]:
-    """Yield the packets of segments for the stream `target`, at these times."""
-    spans = pairwise(ticks)
-    for segment in segments:
-        with _segment(segment) as (container, stream):
-            for packet in _packets(container, stream):
-                packet.time_base = Fraction(1, _CLOCK)
-                tick, following = next(spans)
-                packet.pts = packet.dts = tick
-                packet.duration, packet.stream = following - tick, target
-                yield packet
+    unit = target.time_base
+    # halves go up: `round` takes 1.5 and 2.5 to the same tick
+    ticks = [math.floor((time - times[0]) / unit + Fraction(1, 2)) for time in times]
+    every = chain.from_iterable(map(packets, segments))
+    for packet, (tick, following) in zip(every, pairwise(ticks), strict=True):
+        packet.stream, packet.time_base = target, unit
+        packet.pts = packet.dts = tick
+        packet.duration = following - tick
+        yield packet
 
 
 def _sound(
-    path: Path, container: Any, output: _Output, end: Fraction, warnings: list[str]
+    path: Path, container: Any, output: _Output, times: Sequence[Fraction], warnings: list[str]
 ) -> Iterator[Any]:
-    """Add the first sound of a clip to `container`, and yield its packets up to second `end`."""
-    film = _Film(path, _ANY_LENGTH)
-    with _named(path.name), film.opened() as (source, _):
+    """Add the first sound of a film to `container`, and yield its packets."""
+    with _named(path.name), _film(path) as (source, _):
         tracks = [track for track in source.streams.audio if track.codec_context is not None]
         if not tracks:
             return
@@ -698,7 +647,7 @@ def _sound(
         is_copied = codec.canonical_name in (output.sound or container.supported_codecs)
         # decoders begin with a packet before the first sound; MKV would delay the pictures for it
         early = not is_copied or output.container == "mp4" or codec.canonical_name == "opus"
-        packets = _during(source, tracks[0], film.origin, end, early=early)
+        packets = _during(source, tracks[0], times, early=early)
         if (first := next(packets, None)) is None:
             return
         packets = chain([first], packets)
@@ -733,14 +682,12 @@ def _encoded(
     yield from target.encode(None)
 
 
-def _during(
-    source: Any, track: Any, origin: Fraction, end: Fraction, *, early: bool
-) -> Iterator[Any]:
-    """Yield packets of a track with times from `origin` on, up to second `end`.
+def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) -> Iterator[Any]:
+    """Yield packets of a track from the first of `times` up to the last, counted from the first.
 
     With `early` there may be one more, which ends where the pictures begin.
     """
-    shift = round(origin / track.time_base)
+    shift, end = round(times[0] / track.time_base), times[-1] - times[0]
     for packet in _packets(source, track):
         if packet.pts is None or packet.dts is None:
             continue

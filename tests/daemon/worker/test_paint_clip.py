@@ -140,7 +140,8 @@ def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film
     assert names == ["stages/0001.png", "losses.csv", "stages/0008.png", "losses.csv",
                      "final.mkv", "receipt.json"]  # fmt: skip
     frames = list(clip.frames(given.staging / "final.mkv", LIMITS))
-    assert [frame.time for frame in frames] == [Fraction(n, RATE) for n in range(COUNT)]
+    times = clip.inspect(given.staging / "final.mkv", LIMITS).times
+    assert times == tuple(Fraction(n, RATE) for n in range(COUNT + 1))
     stage = np.asarray(Image.open(given.staging / "stages/0008.png"))
     np.testing.assert_array_equal(frames[-1].pixels, stage)
     assert all(
