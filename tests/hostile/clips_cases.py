@@ -149,7 +149,7 @@ ROLES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a picture named content.mp4": ("content.mp4", partial(made, "jpeg"), PAINTED),
     "a film named style.jpg": ("style.jpg", _mp4, "style.jpg is a film"),
     "a film as style.mp4": ("style.mp4", _mp4, "style.mp4 is a film"),
-    "a film as content.mask.mp4": ("content.mask.mp4", _mp4, "content.mask.mp4 is a clip, and"),
+    "a film as content.mask.mp4": ("content.mask.mp4", _mp4, "content.mask.mp4 is a film"),
     "a film as style.mask.mp4": ("style.mask.mp4", _mp4, "style.mask.mp4 is a film"),
     "an animation as style.mask.gif": (
         "style.mask.gif", lambda: _bytes(animation, "a.gif", 5), "style.mask.gif is a clip, and"
@@ -161,34 +161,6 @@ ROLES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }  # fmt: skip
 for title, (name, data, end) in ROLES.items():
     case("clips", title)(partial(_ends, {name: data}, end))
-
-
-MASKS: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "with a frame less than its content": (
-        "mp4", lambda: _bytes(film, "a.mp4", frames=19), "has 19 frames and content.mp4 20"
-    ),
-    "of another shape": (
-        "mp4", lambda: _bytes(film, "a.mp4", frames=[pattern(n, (48, 48)) for n in range(20)]),
-        "which is another shape",
-    ),
-    "that is sound alone": ("mp4", lambda: _bytes(sound, "a.mp4"), AS_CONTENT["sound alone"][2]),
-    "that claims 65,535 pixels square": ("mov", lambda: _raw(65_535, 65_535), NOTHING),
-    "of 30,000 frames": ("mp4", _endless, "more than 20,000 frames"),
-    "that is a GIF of 10,000 pictures": ("gif", lambda: endless_gif(10_000), LIMIT),
-    "whose frames grow in the middle": (
-        "webm", lambda: _bytes(changing_size, "a.webm", (128, 96)), "has 10 frames"
-    ),
-    "that is damaged from the middle on": ("mp4", lambda: _mp4()[:2500] + bytes(500), ANY),
-}  # fmt: skip
-"""Masks of a film of 20 frames."""
-
-
-def _masked(ending: str, data: Callable[[], bytes], end: str, world: World) -> None:
-    _ends({"content.mp4": _mp4, f"content.mask.{ending}": data}, end, world)
-
-
-for title, masked in MASKS.items():
-    case("clips", f"a mask of a film {title}")(partial(_masked, *masked))
 
 
 @case("clips", "a film with an initial picture, and with a style that is a film, too")
