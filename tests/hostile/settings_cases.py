@@ -104,10 +104,9 @@ def _sparse(world: World, name: str, size: int, *, in_place: bool) -> None:
     (folder / f".{name}").rename(folder / name)
     world.expect_end(folder)
     if in_place:
-        reason = world.outbox / "_refused" / folder.name / "reason.txt"
         world.expect(
-            f"{name} was not refused where it lies",
-            lambda: reason.is_file() and (folder / name).is_file(),
+            f"{name} was not named as too large, where it lies",
+            lambda: world.is_too_large(folder) and (folder / name).is_file(),
         )
 
 

@@ -126,12 +126,28 @@ class World(Workspace):
         return made.rename(self.inbox / job)
 
     def expect_end(self, path: Path, within: float = ENDS_WITHIN) -> None:
-        """Expect that what lies at `path` is taken, and painted or refused."""
+        """Expect that what lies at `path` is painted, refused, or named as too large to take."""
         reason = self.outbox / "_refused" / path.name / "reason.txt"
-        self.expect(
-            f"{shown(path.name)} is neither painted nor refused",
-            lambda: (not os.path.lexists(path) or os.path.lexists(reason)) and self.is_idle,
-            within,
+
+        def has_ended() -> bool:
+            is_taken = not os.path.lexists(path) or os.path.lexists(reason)
+            return (is_taken and self.is_idle) or self.is_too_large(path)
+
+        wrong = f"{shown(path.name)} is neither painted, nor refused, nor named as too large"
+        self.expect(wrong, has_ended, within)
+
+    def is_too_large(self, path: Path) -> bool:
+        """Return whether the status says that `path` is too large, for the limits or for a disk."""
+        status = read_status(self.state)
+        lacks = [
+            line
+            for line in status.get("health", {}).get("trouble", [])
+            if line.startswith(f"{path.name}: ") and line.endswith(" more must be free")
+        ]
+        return bool(lacks) or any(
+            pair["waits_for"].startswith("a smaller ")
+            and any(Path(file).is_relative_to(path) for file in pair["files"])
+            for pair in status.get("incomplete", [])
         )
 
     def expect(
