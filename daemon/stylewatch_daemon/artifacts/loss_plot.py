@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from stylewatch_daemon.artifacts.client import LossTable
+from stylewatch_daemon.artifacts.request import LossTable
 from stylewatch_painter.errors import PictureError
 
 SIZE, DPI = (8.0, 6.0), 135

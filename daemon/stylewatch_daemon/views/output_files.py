@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from stylewatch_daemon.artifacts.client import file_name
+from stylewatch_daemon.artifacts.request import file_name
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job
 from stylewatch_daemon.files import atomic

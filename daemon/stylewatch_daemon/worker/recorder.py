@@ -11,13 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.artifacts.client import (
-    ArtifactRequest,
-    LossTable,
-    Source,
-    drawn,
-    file_name,
-)
+from stylewatch_daemon.artifacts import drawing
+from stylewatch_daemon.artifacts.request import ArtifactRequest, LossTable, Source, file_name
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
@@ -191,7 +186,7 @@ class Recorder:
             return
         request = artifact_request(self, stage, final, sha256)
         yield Saving()
-        for artifact in drawn(request):
+        for artifact in drawing.draw(request):
             name, problem = names[artifact.name], artifact.problem
             if not problem:
                 try:

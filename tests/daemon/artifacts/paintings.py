@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source
+from stylewatch_daemon.artifacts.request import ArtifactRequest, LossTable, Source
 
 Color = tuple[int, int, int]
 RED: Color = (200, 40, 40)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tests.daemon.artifacts.paintings import losses
 
 from stylewatch_daemon.artifacts import loss_plot
-from stylewatch_daemon.artifacts.client import LossTable
+from stylewatch_daemon.artifacts.request import LossTable
 from stylewatch_painter.errors import PictureError
 
 Plot = Callable[[LossTable], tuple[Figure, dict[str, Any]]]

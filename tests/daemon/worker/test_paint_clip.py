@@ -15,11 +15,11 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
-from stylewatch_daemon.artifacts import client
+from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.worker import checkpoint, paint_clip, recorder, run_job
+from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import ClipPainter, even, following
@@ -362,13 +362,13 @@ def test_a_following_frame_has_a_share_of_the_steps() -> None:
 def test_artifacts_show_key_frames(
     tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = Mock(wraps=client.drawn)
-    monkeypatch.setattr(recorder, "drawn", drawn)
+    draw = Mock(wraps=drawing.draw)
+    monkeypatch.setattr(drawing, "draw", draw)
     given = clip_order(tmp_path / "job", pictures, film, artifacts=["sheet", "losses"])
     painted(given)
     assert not [text for text in receipt(given)["warnings"] if "not drawn" in text]
     assert (given.staging / "sheet.png").is_file()
-    (request,) = drawn.call_args.args
+    (request,) = draw.call_args.args
     labels = [picture.label for picture in (*request.stages, request.final)]
     assert [label.partition(",")[0] for label in labels] == ["frame 1", "final: frame 8"]
     assert request.losses.unit == "frame"

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
-from stylewatch_daemon.artifacts import loss_plot
-from stylewatch_daemon.artifacts.client import ArtifactRequest, Drawn
+from stylewatch_daemon.artifacts import drawing, loss_plot
+from stylewatch_daemon.artifacts.request import ArtifactRequest, Drawn
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker import recorder as module
 from stylewatch_daemon.worker.messages import Order
@@ -137,12 +137,12 @@ def test_an_artifact_that_cannot_be_drawn_or_written_is_a_warning(
             raise OSError(ENOSPC, "No space left on device")
         write(staging, name, content)
 
-    def drawn(request: ArtifactRequest) -> Iterator[Drawn]:
+    def draw(request: ArtifactRequest) -> Iterator[Drawn]:
         yield Drawn("sheet.png", problem="memory did not suffice")
         yield Drawn("losses.png", b"a plot")
 
     monkeypatch.setattr(publish, "stage", stage)
-    monkeypatch.setattr(module, "drawn", drawn)
+    monkeypatch.setattr(drawing, "draw", draw)
     painted(given)
     assert receipt(given)["warnings"][-2:] == [
         "sheet.png was not drawn: memory did not suffice",

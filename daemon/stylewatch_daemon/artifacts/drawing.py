@@ -1,8 +1,4 @@
-"""The process that draws artifacts: loss plots, animations, contact sheets, thumbnails.
-
-It is the first to be killed if the machine runs out of memory: a job can do without artifacts.
-One picture is held in full at a time.
-"""
+"""Draw artifacts: loss plots, animations, contact sheets; one picture is held in full at a time."""
 
 import hashlib
 import io
@@ -10,25 +6,14 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.artifacts.client import (
-    ArtifactRequest,
-    Drawn,
-    Header,
-    Request,
-    Source,
-    ThumbnailRequest,
-    evenly,
-)
-from stylewatch_daemon.base.child import send
+from stylewatch_daemon.artifacts.request import ArtifactRequest, Drawn, Source
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.clip import ClipLimits, is_film
@@ -38,9 +23,6 @@ from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_flo
 from stylewatch_painter.images.reduced import NeededSize, long_side
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
-
-OOM_SCORE_ADJ = "900"
-"""Of 1000: how willingly the kernel kills this process when memory runs out."""
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
 """Largest long side of a frame in pixels; a GIF is many times as large as the same WebP."""
@@ -53,7 +35,7 @@ FIRST_MS, LAST_MS = 1000, 2500
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
 """Milliseconds that all stages together are shown, and each of them at most and at least."""
 
-QUALITY, THUMBNAIL_QUALITY = 84, 85
+QUALITY = 84
 COLORS = 256
 
 MIN_SIDE = 200
@@ -68,17 +50,7 @@ _OVERSAMPLING = 2
 """The final and best way of shrinking gets so many times the pixels of the result, per side."""
 
 
-def serve(pipe: Connection, request: Request) -> None:
-    """Send each file of the request: a Header, then its content if there is no problem."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
-    for file in draw(request):
-        send(pipe, Header(file.name, file.problem))
-        if not file.problem:
-            pipe.send_bytes(file.content)
-
-
-def draw(request: Request) -> Iterator[Drawn]:
+def draw(request: ArtifactRequest) -> Iterator[Drawn]:
     """Yield each file of the request, in its order, or the problem that there was."""
     for name in request.wanted:
         try:
@@ -91,13 +63,8 @@ def draw(request: Request) -> Iterator[Drawn]:
             yield Drawn(name, problem=f"a fault of our own, {type(error).__name__}: {error}")
 
 
-def _draw_file(request: Request, name: str) -> bytes:
+def _draw_file(request: ArtifactRequest, name: str) -> bytes:
     """Draw a file; matplotlib is loaded for a loss plot only."""
-    if isinstance(request, ThumbnailRequest):
-        pixels = thumbnail(request.pictures[int(name)], request.side, request.max_pixels)
-        if pixels is None:
-            raise PictureError("it is not there any more")
-        return encode(pixels, format="jpg", quality=THUMBNAIL_QUALITY)
     if name == "losses.png":
         # matplotlib caches its list of fonts there: to build it takes seconds
         os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
@@ -209,3 +176,12 @@ def _frames(request: ArtifactRequest, side: int, count: int) -> list[Image.Image
 
 def _image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
+
+
+def evenly(count: int, limit: int) -> list[int]:
+    """Return at most `limit` of the numbers below `count`, the first and the last among them."""
+    if count <= limit:
+        return list(range(count))
+    if limit == 1:
+        return [count - 1]
+    return [round(number * (count - 1) / (limit - 1)) for number in range(limit)]

@@ -1,4 +1,4 @@
-"""Animations, contact sheets and thumbnails; a fault at one file does not affect the others."""
+"""Animations and contact sheets; a fault at one file does not affect the others."""
 
 import hashlib
 import io
@@ -15,9 +15,9 @@ from tests.painter.deep import png
 from tests.painter.films import film, flat
 
 from stylewatch_daemon import artifacts
-from stylewatch_daemon.artifacts import drawing_main
-from stylewatch_daemon.artifacts.client import ArtifactRequest, Source, ThumbnailRequest
-from stylewatch_daemon.artifacts.drawing_main import draw, job_sheet, thumbnail
+from stylewatch_daemon.artifacts import drawing
+from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
+from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
 from stylewatch_daemon.settings.job import ARTIFACTS
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
@@ -34,12 +34,6 @@ def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
     request = painting(tmp_path, wanted=ARTIFACTS)
     files = {file.name: Image.open(io.BytesIO(file.content)).format for file in draw(request)}
     assert files == {name: KINDS[name] for name in ARTIFACTS}
-    first, second = draw(
-        ThumbnailRequest((request.final, gone(request.final)), 40, request.max_pixels)
-    )
-    assert Image.open(io.BytesIO(first.content)).format == "JPEG"
-    assert (first.name, second.name, second.content) == ("0", "1", b"")
-    assert second.problem == "it is not there any more"
 
 
 def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
@@ -50,7 +44,7 @@ def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
     def fail(_: object, format: str) -> bytes:
         raise errors[f"progress.{format}"]
 
-    monkeypatch.setattr(drawing_main, "animation", fail)
+    monkeypatch.setattr(drawing, "animation", fail)
     *failed, drawn = draw(painting(tmp_path, wanted=[*errors, "sheet.png"]))
     problems = ["memory did not suffice", "a fault of our own, KeyError"]
     for file, problem in zip(failed, problems, strict=True):
@@ -94,7 +88,7 @@ def test_transparent_pictures_are_white_and_deep_ones_keep_their_levels(tmp_path
 
 def frames(request: ArtifactRequest, format: str) -> list[tuple[Image.Image, int]]:
     """All frames, each with its milliseconds."""
-    image = Image.open(io.BytesIO(drawing_main.animation(request, format)))
+    image = Image.open(io.BytesIO(drawing.animation(request, format)))
     assert image.info["loop"] == 0
     frames = []
     for number in range(getattr(image, "n_frames", 1)):
@@ -133,11 +127,11 @@ def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
 def test_large_frames_are_shrunk_and_stages_thinned_out(format: str, tmp_path: Path) -> None:
     large = source(tmp_path / "large.png", GREEN, size=(1700, 1000))
     shown = frames(replace(painting(tmp_path, stages=45), final=large), format)
-    assert shown[0][0].size[0] == drawing_main.FRAME_SIDE[format]
-    assert len(shown) == drawing_main.MAX_FRAMES[format]
+    assert shown[0][0].size[0] == drawing.FRAME_SIDE[format]
+    assert len(shown) == drawing.MAX_FRAMES[format]
     nothing = replace(painting(tmp_path, stages=0), content=None, final=gone(large))
     with pytest.raises(PictureError, match="none of its pictures"):
-        drawing_main.animation(nothing, format)
+        drawing.animation(nothing, format)
 
 
 def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
@@ -154,7 +148,7 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
     request = painting(tmp_path, stages=2)
     image = Image.open(io.BytesIO(job_sheet(request))).convert("RGB")
     assert rows == [["content", "style", "final"], ["step 1", "step 2"]]
-    assert image.size[0] < 3 * drawing_main.MIN_SIDE, "a small picture is not enlarged"
+    assert image.size[0] < 3 * drawing.MIN_SIDE, "a small picture is not enlarged"
     pixels = np.asarray(image, dtype=int)
     for color in (RED, GREEN, BLUE):
         assert (np.abs(pixels - color).max(axis=-1) < 3).sum() > 300
@@ -168,6 +162,6 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
 
 def test_a_sheet_reads_each_picture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Mock(side_effect=file_bytes)
-    monkeypatch.setattr(drawing_main, "file_bytes", read)
+    monkeypatch.setattr(drawing, "file_bytes", read)
     job_sheet(painting(tmp_path, stages=3))
     assert len(read.mock_calls) == len({path for (path,), _ in read.call_args_list}) == 6

@@ -1,0 +1,62 @@
+"""What to draw of a job, and what was drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from stylewatch_daemon.files.names import candidates
+
+
+def file_name(artifact: str, final: str) -> str:
+    """Return the file name of an artifact in a folder where the picture `final` has its own."""
+    path = PurePosixPath(artifact)
+    names = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
+    return next(name for name in names if name != final)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture: the `paths` where it may be, its SHA-256 if that is checked, its label."""
+
+    paths: tuple[str, ...]
+    sha256: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class LossTable:
+    """The losses of a job.
+
+    Columns are as in losses.csv, `total` and the terms; a row has the step, the width and the
+    height of the picture, the seconds, then a value for each column, None for a term that the step
+    does not have. `stages` are the steps of the stages. The steps of a clip are frames, by their
+    `unit`.
+    """
+
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[float | None]] = ()
+    stages: Sequence[int] = ()
+    unit: str = "step"
+
+
+@dataclass(frozen=True)
+class ArtifactRequest:
+    """Request to draw artifacts of one job, which are `wanted` by the names of their files."""
+
+    wanted: tuple[str, ...]
+    losses: LossTable
+    styles: tuple[Source, ...]
+    stages: tuple[Source, ...]
+    """All but the last, which is the final picture."""
+    final: Source
+    content: Source | None = None
+    max_pixels: int = 250_000_000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A file that was drawn, or the `problem` in words."""
+
+    name: str
+    content: bytes = b""
+    problem: str = ""
