@@ -6,6 +6,7 @@ The only module that imports watchdog.
 import errno
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -54,11 +55,19 @@ class Watch:
     def __enter__(self) -> Self:
         # The library reports lost events, which the next scan makes up for.
         logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module="watchdog")
+        self._excepthook, threading.excepthook = threading.excepthook, self._report_error
         self.check()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        threading.excepthook = self._excepthook
+
+    def _report_error(self, error: threading.ExceptHookArgs) -> None:
+        """Report an error that ended a thread; `check` notices that of the observer."""
+        if error.thread not in self._threads:
+            self._excepthook(error)
 
     @property
     def works(self) -> bool:

@@ -103,7 +103,6 @@ def test_folders_are_watched_from_the_check_on_that_finds_all_of_them(
         assert not watch.works
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_which_is_logged_once(
     inbox: Path,
     wakeups: Wakeups,
