@@ -19,7 +19,7 @@ from fractions import Fraction
 from heapq import merge
 from importlib.util import find_spec
 from io import SEEK_END
-from itertools import accumulate, chain, groupby, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -492,7 +492,7 @@ class _Output:
     """How the pictures of a format are encoded, and which sound it holds.
 
     `longest` is the longest side that the encoder takes, in pixels; None: any that is read.
-    `sound` are FFmpeg's names of codecs, `fallback` the encoder for others. Without threads and
+    `sound` are FFmpeg's names of codecs; None: all that FFmpeg puts there. Without threads and
     frames out of order a frame has the same bytes on any number of cores, and segments join.
     """
 
@@ -502,7 +502,6 @@ class _Output:
     options: dict[str, str]
     longest: int | None
     sound: frozenset[str] | None
-    fallback: str
 
 
 _OUTPUTS = {
@@ -513,7 +512,6 @@ _OUTPUTS = {
         {"bf": "0", "g": "120", "preset": "medium"},
         16_384,
         frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
-        "aac",
     ),
     "webm": _Output(
         "webm",
@@ -522,7 +520,6 @@ _OUTPUTS = {
         {"b:v": "0", "cpu-used": "2", "deadline": "good", "g": "120", "row-mt": "0"},
         65_536,
         frozenset({"opus", "vorbis"}),
-        "libopus",
     ),
     "mkv": _Output(
         "matroska",
@@ -531,7 +528,6 @@ _OUTPUTS = {
         {"g": "1", "level": "3", "slicecrc": "1", "slices": "4"},
         None,
         None,
-        "aac",
     ),
 }
 
@@ -540,7 +536,6 @@ _CLOCK = 5_760_000
 
 _LEAST_CLOCK = 1000
 _LEVEL_RATE = 30  # frames per second of segments, by which H.264 chooses its level
-_SAMPLES = 48_000  # per second, where sound is encoded
 
 
 def longest_side(format: Format) -> int | None:
@@ -583,7 +578,7 @@ def join(
     """Make a file of segments without encoding them again; return warnings.
 
     `times` are as those of a Clip. If `sound` is a film, its sound from the first of them to the
-    last is copied; it is encoded only if the format cannot hold it.
+    last is copied, unless the format cannot hold it.
 
     Raises ValueError: the segments have more or fewer frames than there are times.
     """
@@ -644,42 +639,21 @@ def _sound(
         if len(tracks) > 1:
             warnings.append(f"of {len(tracks)} sound tracks the first is kept")
         codec = tracks[0].codec_context.codec
-        is_copied = codec.canonical_name in (output.sound or container.supported_codecs)
+        if codec.canonical_name not in (output.sound or container.supported_codecs):
+            warnings.append(
+                f"the sound is left out, as {output.container} cannot hold {codec.long_name}; "
+                "with clip.format: mkv it is kept"
+            )
+            return
         # decoders begin with a packet before the first sound; MKV would delay the pictures for it
-        early = not is_copied or output.container == "mp4" or codec.canonical_name == "opus"
+        early = output.container == "mp4" or codec.canonical_name == "opus"
         packets = _during(source, tracks[0], times, early=early)
         if (first := next(packets, None)) is None:
             return
-        packets = chain([first], packets)
-        if is_copied:
-            target = container.add_stream_from_template(tracks[0])
-            for packet in packets:
-                packet.stream = target
-                yield packet
-        elif codec.name not in _SOUND.split(","):
-            warnings.append(f"the sound is left out, as {codec.long_name} is not decoded")
-        else:
-            warnings.append(
-                f"the sound was encoded anew, as {output.container} cannot hold {codec.long_name}"
-            )
-            yield from _encoded(tracks[0].codec_context, packets, container, output)
-
-
-def _encoded(
-    decoder: Any, packets: Iterable[Any], container: Any, output: _Output
-) -> Iterator[Any]:
-    """Decode the packets of a track, and encode them for a new one of `container`."""
-    layout = "mono" if decoder.layout.nb_channels == 1 else "stereo"
-    target = container.add_stream(output.fallback, _SAMPLES, layout=layout)
-    pieces = chain.from_iterable(_decoded(decoder, packet) for packet in packets)
-    audible = (piece for piece in pieces if piece.pts is not None and piece.pts >= 0)
-    # a resampler takes no other kind of samples than its first; None gets the rest out of it
-    for _, alike in groupby(audible, lambda s: (s.format.name, s.layout.name, s.sample_rate)):
-        resampler = _pyav().AudioResampler(target.codec_context.format, layout, _SAMPLES)
-        for samples in chain(alike, [None]):
-            for resampled in resampler.resample(samples):
-                yield from target.encode(resampled)
-    yield from target.encode(None)
+        target = container.add_stream_from_template(tracks[0])
+        for packet in chain([first], packets):
+            packet.stream = target
+            yield packet
 
 
 def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) -> Iterator[Any]:

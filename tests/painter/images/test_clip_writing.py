@@ -191,18 +191,19 @@ def test_sound_is_copied_where_it_can_be(
     video = "libvpx" if name.endswith("webm") else "libx264"
     original = film(tmp_path / name, video, frames=40, sound=sound)
     path, warnings = joined(tmp_path, format, original)
+    assert read(path)[0].frames == 12
+    if not codec:
+        (warning,) = warnings
+        assert f"the sound is left out, as {format} cannot hold" in warning
+        assert not has_sound(path)
+        return
+    assert warnings == ()
     copied, before = packets(path, "audio"), packets(original, "audio")
     end = COUNT / 25
     assert -0.03 < copied[0][1] <= 0 and end - 0.03 < copied[-1][1] < end
-    assert read(path)[0].frames == 12
-    if codec:
-        assert warnings == ()
-        contents, kept = ([content for _, _, content in each] for each in (before, copied))
-        at = contents.index(kept[0])
-        assert at <= 1 and contents[at : at + len(kept)] == kept
-    else:
-        assert copied[0][0] == {"mp4": "aac", "webm": "opus"}[format]
-        assert len(warnings) == 1 and "the sound was encoded anew, as" in warnings[0]
+    contents, kept = ([content for _, _, content in each] for each in (before, copied))
+    at = contents.index(kept[0])
+    assert at <= 1 and contents[at : at + len(kept)] == kept
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -218,28 +219,13 @@ def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> No
     assert packets(path, "video")[0][1] <= 0.02
 
 
-def test_sound_that_is_encoded_begins_with_the_first_frame(tmp_path: Path) -> None:
-    late = film(tmp_path / "late.mp4", frames=20, ticks=range(13, 33), sound="aac")
-    path, _ = joined(tmp_path, "webm", late)
-    assert packets(path, "video")[0][1] == 0
-    assert 0 <= packets(path, "audio")[0][1] < 0.03
-
-
 def test_clips_without_sound_have_none(tmp_path: Path) -> None:
     for original in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
         path, warnings = joined(tmp_path, "mp4", original)
         assert warnings == () and not has_sound(path)
 
 
-def test_damaged_sound_is_left_out(tmp_path: Path) -> None:
-    original = film(tmp_path / "a.mov", sound="pcm_s16le")
-    data = original.read_bytes()
-    original.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
-    path, _ = joined(tmp_path, "mp4", original)
-    assert read(path)[0].frames == 12
-
-
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["mp4", "mkv"])
 def test_packets_of_sound_may_share_a_time(tmp_path: Path, format: Format) -> None:
     original = film(tmp_path / "a.mkv", sound="aac")
     with av.open(str(original)) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
@@ -257,50 +243,6 @@ def test_packets_of_sound_may_share_a_time(tmp_path: Path, format: Format) -> No
     times = [time for _, time, _ in packets(path, "audio")]
     assert times == sorted(times) and times[-1] > 0.35
     assert read(path)[0].frames == 12
-
-
-def test_sound_that_changes_its_layout_and_rate_is_encoded(tmp_path: Path) -> None:
-    original = film(tmp_path / "a.mkv", frames=5, ticks=range(0, 15, 3), sound="libmp3lame")
-    with av.open(str(tmp_path / "b.mkv"), "w") as target:
-        with av.open(str(original)) as source:
-            streams = [target.add_stream_from_template(stream) for stream in source.streams]
-            for packet in source.demux():
-                if packet.pts is not None:
-                    packet.stream = streams[packet.stream_index]
-                    target.mux(packet)
-        mono: Any = av.CodecContext.create("libmp3lame", "w")
-        mono.sample_rate, mono.layout, mono.format = 44_100, "mono", "s16p"
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 22_050), np.int16), "s16p", "mono")
-        silence.sample_rate, silence.pts, silence.time_base = 44_100, 0, Fraction(1, 44_100)
-        for packet in [*mono.encode(silence), *mono.encode(None)]:
-            packet.pts = packet.dts = packet.pts + 44_100 // 4
-            packet.stream = streams[1]
-            target.mux(packet)
-    path, warnings = joined(tmp_path, "webm", tmp_path / "b.mkv", made(5))
-    assert len(warnings) == 1 and "the sound was encoded anew, as" in warnings[0]
-    times = [time for _, time, _ in packets(path, "audio")]
-    assert times == sorted(times) and times[-1] > 0.35 and len(times) > 15
-
-
-@pytest.mark.parametrize(
-    ("sound", "warning"),
-    [
-        ("wavpack", "the sound is left out, as WavPack is not decoded"),
-        ("mp2", "the sound was encoded anew, as webm cannot hold MP2 (MPEG audio layer 2)"),
-        (
-            "pcm_s24be",
-            "the sound was encoded anew, as webm cannot hold PCM signed 24-bit big-endian",
-        ),
-        ("pcm_f32le", "the sound was encoded anew, as webm cannot hold PCM 32-bit floating point"),
-    ],
-)
-def test_sound_is_decoded_by_few_decoders(tmp_path: Path, sound: str, warning: str) -> None:
-    original = film(tmp_path / "a.mkv", sound=sound)
-    path, (text,) = joined(tmp_path, "webm", original)
-    assert text.startswith(warning)
-    assert has_sound(path) == (sound != "wavpack")
-    path, warnings = joined(tmp_path, "mkv", original)
-    assert warnings == () and has_sound(path)
 
 
 def test_of_several_tracks_of_sound_the_first_is_kept(tmp_path: Path) -> None:
