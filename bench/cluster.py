@@ -6,7 +6,7 @@ Two machines of a cluster are two processes of this one, so nothing here is the 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,13 +26,17 @@ MANY, LONG = 40, "0.25"
 """Jobs, and the seconds that each sleeps."""
 
 
-def nap(
-    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
-) -> Iterator[tuple[int, Event]]:
-    """Sleep for as many seconds as each order's name says."""
-    for index, order in enumerate(orders):
-        time.sleep(float(order.name))
-        yield index, Done({})
+def nap(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+    """Sleep for as many seconds as the name of the order says."""
+    time.sleep(float(order.name))
+    yield Done({})
+
+
+def check(listener: Listener) -> None:
+    """Raise RuntimeError if an order has not ended as done."""
+    for ticket, (*_, end) in listener.events.items():
+        if not isinstance(end, Done):
+            raise RuntimeError(f"{ticket} ended with {end}")
 
 
 def overheads(executor: Executor) -> list[float]:
@@ -43,6 +47,7 @@ def overheads(executor: Executor) -> list[float]:
         began = time.perf_counter()
         listener.run(f"job {number}", "0")
         took.append(time.perf_counter() - began)
+    check(listener)
     return took
 
 
@@ -62,7 +67,9 @@ def throughput(executor: Executor) -> float:
             listener.submit(given[-1], LONG)
         listener.listen()
     listener.until_ended(*given)
-    return MANY / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    check(listener)
+    return MANY / took
 
 
 def main() -> None:
