@@ -187,8 +187,10 @@ WHOLE: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 def _stalled(title: str, world: World) -> None:
+    """Write a film in two parts; MKV, WebM and GIF that grow later do not show that they will."""
     ending, data = WHOLE[title]
-    stalled(title, f"content.{ending}", data(), world, in_full=(True, False))
+    in_full = (True, False) if ending in ("mp4", "webp") else (True,)
+    stalled(title, f"content.{ending}", data(), world, in_full=in_full)
 
 
 def _damaged(title: str, world: World) -> None:
