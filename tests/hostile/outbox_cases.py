@@ -135,7 +135,8 @@ def _expect_no_repetition(world: World) -> None:
     def is_still() -> bool:
         time.sleep(5)  # in which nothing should happen
         receipts = [path for path in world.root.rglob("receipt.json") if name in path.parts[-2]]
-        return len(receipts) <= 1
+        # a bind mount shows the same file twice
+        return len({path.stat().st_ino for path in receipts}) <= 1
 
     world.expect("its own paintings were painted again", is_still)
 
