@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.painter.deep import Deep
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.read import decoded, decoding, to_floats
-from stylewatch_painter.images.reduced import NeededSize, Raster
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.images.decode import NeededSize
+from stylewatch_painter.images.read import Picture, picture_of
+from stylewatch_painter.stage import Pixels
 
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -21,30 +20,15 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     return content.getvalue()
 
 
-def raster(
-    data: bytes, needed_size: NeededSize | None = None, *, limit: int = 250_000_000, **options: Any
-) -> Raster:
-    with decoding("photo", data):
-        return decoded(data, limit, needed_size=needed_size, **options)
-
-
-def floats(data: bytes, **options: Any) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
-    with decoding("photo", data):
-        return to_floats(decoded(data, 1_000_000, **options))
+def decoded(data: bytes, needed_size: NeededSize | None = None, limit: int = 40_000_000) -> Picture:
+    return picture_of("photo", data, limit, needed_size)
 
 
 def refusal(data: bytes, needed_size: NeededSize | None = None, limit: int = 40_000_000) -> str:
     with pytest.raises(PictureError) as refused:
-        raster(data, needed_size, limit=limit)
+        decoded(data, needed_size, limit)
     assert str(refused.value).startswith("photo ")
     return str(refused.value)
-
-
-def exact(data: bytes) -> Deep:
-    """The values of a file of 16 bits a channel."""
-    values = raster(data, uncut=True).exact
-    assert values is not None
-    return values
 
 
 def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> bool:

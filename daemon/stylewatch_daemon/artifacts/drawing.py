@@ -6,7 +6,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.clip import ClipLimits, is_film
 from stylewatch_painter.images.clip import frames as clip_frames
+from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode, over_white
-from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
-from stylewatch_painter.images.reduced import NeededSize, long_side
+from stylewatch_painter.images.read import file_bytes, picture_of
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
 
@@ -44,10 +43,6 @@ MIN_SIDE = 200
 MAX_STAGES = 9
 MAX_COLUMNS = 5
 MIN_COLUMNS = 3
-
-_PLAIN_MODES = ("L", "RGB", "RGBA")
-_OVERSAMPLING = 2
-"""The final and best way of shrinking gets so many times the pixels of the result, per side."""
 
 
 def draw(request: ArtifactRequest) -> Iterator[Drawn]:
@@ -150,13 +145,9 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
         except PictureError:
             continue
         if source.sha256 in ("", hashlib.sha256(data).hexdigest()):
-            with decoding(path.name, data):
-                raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(side)))
-                image, factor = raster.image, max(raster.image.size) // (_OVERSAMPLING * side)
-                if factor >= _OVERSAMPLING and image.mode in _PLAIN_MODES:
-                    image = image.reduce(factor)  # while its pixels are still bytes
-                pixels, alpha, _ = to_floats(replace(raster, image=image))
-            return sheet.shrunk(over_white(pixels, alpha), side)
+            needed = NeededSize(long_side(side), above=0)
+            picture = picture_of(path.name, data, max_pixels, needed)
+            return sheet.shrunk(over_white(picture.pixels, picture.alpha), side)
     return None
 
 

@@ -50,7 +50,7 @@ class ArtifactRequest:
     """All but the last, which is the final picture."""
     final: Source
     content: Source | None = None
-    max_pixels: int = 250_000_000
+    max_pixels: int = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -231,9 +231,9 @@ def _sheet(
     """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.clip import frames, is_clip
+    from stylewatch_painter.images.decode import NeededSize, long_side
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
-    from stylewatch_painter.images.reduced import NeededSize, long_side
 
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []

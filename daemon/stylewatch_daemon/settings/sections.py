@@ -270,7 +270,7 @@ class Limits(Strict):
 
     max_bytes: Bytes = ByteSize(8_000_000_000)
     """Of the content's file, which may be a clip; see `largest` for other files."""
-    max_pixels: PositiveInt = 250_000_000
+    max_pixels: PositiveInt = 1_000_000_000
     max_frames: PositiveInt = 20_000
     """Frames of a clip; `max_seconds` is its length."""
     max_seconds: SomeSeconds = 600

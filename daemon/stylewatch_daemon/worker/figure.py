@@ -15,9 +15,9 @@ from stylewatch_daemon.worker.prepare import load_backend
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
+from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import NeededSize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Recipe, Schedule
 from stylewatch_painter.stage import Pixels, Stage, go_on

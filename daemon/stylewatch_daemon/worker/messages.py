@@ -52,7 +52,7 @@ class Order:
     device: str | None = None
     """The device where the settings name none, if the backend has it."""
     recipe_folders: tuple[Path, ...] = ()
-    max_pixels: int = 250_000_000
+    max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
     max_seconds: float = 600.0
     step_timeout_s: float | None = None

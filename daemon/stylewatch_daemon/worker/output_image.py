@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.images.color import luminance, with_luminance
+from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.encode import CLEAR, Rounding, encode
 from stylewatch_painter.images.masks import kept_outside
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
 

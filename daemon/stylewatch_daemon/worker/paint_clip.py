@@ -28,8 +28,8 @@ from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
 from stylewatch_painter.images.clip import Clip, Frame
+from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.flow import Known, Reference
-from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe

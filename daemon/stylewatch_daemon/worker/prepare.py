@@ -24,8 +24,8 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, encode
 from stylewatch_painter.images.clip import Clip, first_picture, inspect
 from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
+from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
 from stylewatch_painter.stage import Pixels

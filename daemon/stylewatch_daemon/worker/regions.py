@@ -12,6 +12,7 @@ from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images import clip
+from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.masks import (
     Color,
     Mask,
@@ -21,7 +22,6 @@ from stylewatch_painter.images.masks import (
     unused,
 )
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.reduced import NeededSize, Size
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Regions
 from stylewatch_plugins.contract import Backend, capabilities

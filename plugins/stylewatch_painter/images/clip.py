@@ -8,6 +8,7 @@ containers, and decoding takes little time beside painting.
 
 import hashlib
 import importlib
+import io
 import math
 import re
 import sys
@@ -25,25 +26,20 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
-from stylewatch_painter.images.depth import depth_of
+from stylewatch_painter.images.decode import Size, check_size
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.images.read import (
     HEAD,
     MAX_BYTES,
     Picture,
-    check_size,
     decoding,
     file_bytes,
     open_file,
-    open_image,
-    pixel_limit,
-    unfilled,
 )
-from stylewatch_painter.images.reduced import Raster, Size, turned
 from stylewatch_painter.images.video_color import OVER_WHITE
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Bytes
@@ -79,6 +75,9 @@ _PROBED = 5_000_000
 """Bytes in which FFmpeg looks for what the head of a file does not say."""
 
 _MOV, _MATROSKA, _ANIMATED = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "animated"
+_ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
+"""Pillow's names of formats that can be animated."""
+
 _STILL_BRANDS = re.compile(rb"av(if|is)|mi[af]\d|mif2|msf1|he[iv][cmsx]|crx ")
 """Brands of pictures in boxes: AVIF, HEIC, Canon's CR3."""
 
@@ -88,6 +87,10 @@ _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Seconds: browsers show a picture of an animation with less than the first for the second."""
 
 
+LARGEST_FRAME = 250_000_000
+"""Pixels of a frame, at most."""
+
+
 @dataclass(frozen=True)
 class ClipLimits:
     """Upper limits of a clip."""
@@ -95,6 +98,11 @@ class ClipLimits:
     max_pixels: int
     max_frames: int
     max_seconds: float
+
+    @property
+    def most(self) -> int:
+        """Pixels of the largest frame, which is decoded as a whole."""
+        return min(self.max_pixels, LARGEST_FRAME)
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ def is_clip(path: Path) -> bool:
             return kind not in ("", _ANIMATED)
         file.seek(0)
         with decoding(path.name, head):
-            image = Image.open(file, formats=("AVIF", "GIF", "PNG", "WEBP"))
+            image = Image.open(file, formats=_ANIMATIONS)
             # Pillow counts all pictures of a GIF, but knows sooner if there is a second one
             return bool(getattr(image, "is_animated", False))
     return False
@@ -245,32 +253,42 @@ def _animation(
     """
     data = file_bytes(path)
     name, head = path.name, data[:HEAD]
-    with decoding(name, head), pixel_limit(limits.max_pixels):
-        image = open_image(data, limits.max_pixels)
+    with decoding(name, head):
+        image = Image.open(io.BytesIO(data), formats=_ANIMATIONS)
+        check_size(image.size, limits.most)
         # a PNG may begin with a picture for programs that show no animations
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
         _check_length(count, Fraction(0), limits)
-        depth, orientation = depth_of(image, data), orientation_of(image)
     for number in range(count):
         pixels, conversions = np.empty((0, 0, 3), np.uint8), tuple[str, ...]()
         # not around `yield`: whoever gets the frame may decode another picture
-        with decoding(name, head), pixel_limit(limits.max_pixels):
+        with decoding(name, head):
             image.seek(number + skipped)
             image.load()
             if number in wanted:
-                upright = ImageOps.exif_transpose(image)
-                pixels, conversions = _flat(Raster(upright, depth, turned(orientation)))
+                pixels, conversions = _flat(image)
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
         yield duration if duration >= _SHORTEST else _INSTEAD, pixels, conversions
 
 
-def _flat(raster: Raster) -> tuple[Bytes, tuple[str, ...]]:
-    """Return the pixels of a decoded picture without alpha, and its conversions."""
-    pixels, alpha, conversions = unfilled(raster)
-    if alpha is not None:
-        pixels, conversions = over_white(pixels, alpha), (*conversions, OVER_WHITE)
-    return np.rint(pixels).clip(0, 255).astype(np.uint8), conversions
+def _flat(image: Image.Image) -> tuple[Bytes, tuple[str, ...]]:
+    """Return the pixels of a decoded picture, upright and without alpha, and its conversions."""
+    upright, conversions = image, list[str]()
+    with suppress(Exception):  # nearly anything is raised over damaged EXIF, which costs no picture
+        if image.getexif().get(Base.Orientation, 1) != 1:
+            upright = ImageOps.exif_transpose(image)
+            conversions.append("turned upright")
+    if upright.mode in ("P", "PA"):
+        conversions.append("palette to RGB")
+    if not upright.has_transparency_data:
+        return np.asarray(upright.convert("RGB")), tuple(conversions)
+    clear = np.asarray(upright.convert("RGBA"), dtype=np.float32)
+    alpha = clear[..., 3] / np.float32(255)
+    if alpha.min() < 1:
+        conversions.append(OVER_WHITE)
+    pixels = over_white(clear[..., :3], alpha)
+    return np.rint(pixels).astype(np.uint8), tuple(conversions)
 
 
 # Films
@@ -314,7 +332,7 @@ class _Film:
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
-            check_size(self._size, limits.max_pixels)
+            check_size(self._size, limits.most)
             self._read_times(container, stream)
 
     def _read_times(self, container: Any, stream: Any) -> None:
@@ -378,7 +396,7 @@ class _Film:
             decoder = stream.codec_context
             decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
             # pictures may be larger than the head of the file states, as by their margins
-            decoder.options = {"max_pixels": str(min(2 * self._limits.max_pixels, 2**31 - 1))}
+            decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
             packets = (packet for packet in _stamped(container, stream) if packet.size)
             for packet in chain(packets, [None]):
                 for picture in _decoded(decoder, packet):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.encode import over_black
-from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 

@@ -34,6 +34,9 @@ MOST = 60_000
 """Maximum bytes of EXIF to copy: a JPEG has room for 65,533."""
 
 _LARGEST_DPI = 100_000
+INCH = 25.4
+"""Millimeters."""
+
 _INCHES = 2
 _SRGB = 1
 
@@ -61,82 +64,55 @@ class Tags:
         shot = {tag: value for tag, value in self.shot.items() if tag in _SHOT}
         return replace(self, main=main, shot=shot, place={})
 
-    def exif(self, *, with_dpi: bool = False) -> bytes:
-        """The tags as EXIF, with its header; empty without tags.
-
-        `with_dpi` is for formats without another place for the resolution.
-        """
+    def exif(self) -> bytes:
+        """Return the tags as EXIF, with its header; empty without tags."""
         exif = Image.Exif()
-        exif.update(self.texts())
-        if with_dpi and self.dpi is not None:
-            exif.update(self.resolution())
-        for which, tags in self.tables().items():
+        exif.update(self._texts())
+        for which, tags in self._tables().items():
             exif.get_ifd(which).update(tags)
-        if not exif and not self.tables():
+        if not exif and not self._tables():
             return b""
         exif[Base.Orientation] = 1
         return exif.tobytes()
 
-    def texts(self) -> dict[int, Any]:
+    def _texts(self) -> dict[int, Any]:
         """The main tags, with text in the bytes that it was read from, in any encoding."""
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()
         }
 
-    def tables(self) -> dict[int, dict[int, Any]]:
+    def _tables(self) -> dict[int, dict[int, Any]]:
         """The sub-tables of EXIF, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
         return {which: dict(tags) for which, tags in tables.items() if tags}
-
-    def resolution(self) -> dict[int, Any]:
-        """The resolution as tags of EXIF and TIFF."""
-        if self.dpi is None:
-            return {}
-        across, down = self.dpi
-        return {Base.XResolution: across, Base.YResolution: down, Base.ResolutionUnit: _INCHES}
 
 
 NO_TAGS = Tags()
 """No metadata."""
 
 
-def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation of the file, 2 to 8; 1 if it is upright or not given.
+def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
+    """Read EXIF, as it is in a file, with or without its header; damaged EXIF is left out.
 
-    Some of Pillow's readers rotate the picture themselves when it is loaded.
+    `dpi` are the dots per inch that the file states elsewhere; EXIF may have them otherwise.
     """
-    if image.format == "PNG" and "exif" not in image.info:
-        image.load()  # EXIF may follow the pixels, and damaged pixels must raise
+    dpi, exif = _dpi(dpi), Image.Exif()
+    if not data:
+        return Tags(dpi)
     try:
-        stored = image.getexif().get(Base.Orientation, 1)
-    except Exception:  # over broken bytes nearly anything is raised; `tags_of` notes it
-        stored = 1
-    orientation = image.info.get("original_orientation") or stored
-    return orientation if orientation in range(2, 9) else 1
-
-
-def tags_of(image: Image.Image) -> Tags:
-    """The metadata of a loaded picture; damaged metadata is left out."""
-    dpi = _dpi(image.info.get("dpi"))
-    fresh = Image.new("1", (1, 1))
-    fresh.info = image.info
-    try:
-        fresh.getexif()  # at the second look Pillow shows damaged EXIF as empty
-        exif = image.getexif()
+        exif.load(data)
         main, shot = dict(exif), exif.get_ifd(IFD.Exif)
         place = exif.get_ifd(IFD.GPSInfo)
     except Exception:  # over broken bytes nearly anything is raised, and they cost no picture
         return Tags(dpi, damaged=True)
-    if Base.XResolution not in main and image.format == "TIFF":
-        dpi = None  # Pillow gives 1 where the file has none
-    elif dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
+    if dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
     left = MOST
 
     def fitting(field: str, tags: Mapping[int, Any]) -> dict[int, Any]:
-        """The tags that can be written again, until the maximum length is reached."""
+        """Return the tags that can be written again, until the maximum length is reached."""
         nonlocal left
         kept = {}
         for tag, value in tags.items():
@@ -156,9 +132,7 @@ def tags_of(image: Image.Image) -> Tags:
     )
 
 
-def _dpi(dpi: object) -> tuple[float, float] | None:
-    if not isinstance(dpi, tuple) or len(dpi) != len(("across", "down")):
-        return None
+def _dpi(dpi: Any) -> tuple[float, float] | None:
     with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
         across, down = (float(value) for value in dpi)
         if all(0 < value <= _LARGEST_DPI for value in (across, down)):

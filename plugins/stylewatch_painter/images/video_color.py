@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.reduced import Size
+from stylewatch_painter.images.decode import Size
 from stylewatch_painter.stage import Bytes
 
 Axes = tuple[int, int, int, int]

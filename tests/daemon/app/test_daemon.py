@@ -127,8 +127,8 @@ settings = ServiceSettings(
     watch=sections.Watch(quiet_s=0),
 )
 assert once(settings).exit_code == 0
-heavy = {{"torch", "numpy", "PIL", "onnxruntime", "ray", "starlette", "uvicorn", "apprise"}}
-heavy |= {{"matplotlib"}}
+heavy = {{"torch", "numpy", "PIL", "pyvips", "onnxruntime", "ray", "starlette", "uvicorn"}}
+heavy |= {{"apprise", "matplotlib"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -26,7 +26,8 @@ from stylewatch_plugins import errors as plugins
 
 ROOT = Path(__file__).parents[3]
 STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
-HEAVY = {"numpy", "torch", "PIL", "onnx", "onnxruntime", "matplotlib", "watchdog", "rich.progress"}
+HEAVY = {"numpy", "torch", "PIL", "pyvips", "onnx", "onnxruntime", "matplotlib", "watchdog"}
+HEAVY |= {"rich.progress"}
 
 
 def loaded_by(*commands: list[str], module: str = "sys") -> set[str]:

@@ -28,7 +28,7 @@ from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.color import Floats, to_space
-from stylewatch_painter.images.read import MAX_SIDE
+from stylewatch_painter.images.decode import MAX_SIDE
 from stylewatch_painter.recipes import book
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish

@@ -133,7 +133,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "its head": (lambda mp4: mp4[:40], "is cut off or damaged (Invalid data"),
     "zeros": (lambda mp4: mp4[:32] + bytes(99_999), "is cut off or damaged (Invalid data"),
     "a head of MKV": (lambda mp4: b"\x1aE\xdf\xa3" + mp4, "is cut off or damaged (Invalid data"),
-    "a head of GIF": (lambda mp4: b"GIF89a" + mp4, "pixels; the limit is"),
+    "a head of GIF": (lambda mp4: b"GIF89a" + mp4, "has too many pixels"),
     "no frames": (lambda mp4: many_frames(mp4, 0), "has no frames"),
     "no pictures": (lambda mp4: mp4.replace(b"vide", b"soun"), "has no pictures, only sound or"),
     "an odd codec": (lambda mp4: mp4.replace(b"avc1", b"SVQ3"), "has pictures in svq3; they can"),

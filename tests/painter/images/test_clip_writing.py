@@ -19,7 +19,7 @@ from stylewatch_painter.images.clip import (
     longest_side,
     write_segment,
 )
-from stylewatch_painter.images.read import MAX_SIDE
+from stylewatch_painter.images.decode import MAX_SIDE
 from stylewatch_painter.stage import Bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)

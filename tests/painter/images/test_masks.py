@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from tests.painter.files import raster, saved
+from tests.painter.files import decoded, saved
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.masks import (
@@ -84,8 +84,8 @@ def test_noise_soft_edges_and_specks_make_no_colors() -> None:
     speckled = plain.copy()
     speckled[60:62, 60:62] = (0, 200, 200)
     soft = np.asarray(Image.fromarray(plain).filter(ImageFilter.GaussianBlur(1.5)))
-    noisy = raster(saved(Image.fromarray(plain), "JPEG", quality=60)).image
-    for pixels in (plain, np.asarray(noisy), soft, speckled):
+    noisy = decoded(saved(Image.fromarray(plain), "JPEG", quality=60)).pixels
+    for pixels in (plain, noisy.astype(np.uint8), soft, speckled):
         colors = regions_of(np.asarray(pixels))
         assert len(colors) == 3
         assert all(any(near(color, other) for other in colors) for color in (RED, GREEN, BLUE))

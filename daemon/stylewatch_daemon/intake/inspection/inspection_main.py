@@ -26,10 +26,9 @@ from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
+from stylewatch_painter.images.decode import NeededSize, long_side, memory, vips
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.read import decoded, decoding, file_bytes, open_file, to_floats
-from stylewatch_painter.images.reduced import NeededSize, long_side, memory
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.images.read import file_bytes, open_file, picture_of
 
 EXTRA_MEMORY = 1 << 26
 """Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""
@@ -54,6 +53,7 @@ def serve(pipe: Connection, entry: str) -> None:
     answers: Callable[[Question], Answers] = resolve_name(entry)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
+    vips()  # what it maps into memory counts as this process's own
     base = 0  # bytes that libraries and their threads have mapped already
     with suppress(OSError):
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
@@ -109,9 +109,12 @@ def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
         image = Image.fromarray(next(frames(path, limits)).pixels)
         image.thumbnail((question.side, question.side))
     else:
-        size, pixels, alpha = _small(path.name, data, question.max_pixels, question.side)
-        image = Image.fromarray(np.rint(over_white(pixels, alpha)).clip(0, 255).astype(np.uint8))
-        frame_count = 1
+        needed = NeededSize(long_side(question.side), above=0)
+        picture = picture_of(path.name, data, question.max_pixels, needed)
+        pixels = over_white(picture.pixels, picture.alpha)
+        image = Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
+        image.thumbnail((question.side, question.side))
+        size, frame_count = picture.size, 1
     _save_thumb(image, thumb)
     _cache[key] = Picture(path.name, digest, size, frame_count)
     if len(_cache) > CACHE_SIZE:
@@ -123,21 +126,6 @@ def _sha256_of(film: Path) -> str:
     """Hash a film, which may be too large for memory."""
     with open_file(film) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _small(
-    name: str, data: bytes, max_pixels: int, side: int
-) -> tuple[tuple[int, int], Pixels, Plane | None]:
-    """Decode a picture; return its size, and the pixels and alpha of one of `side` pixels.
-
-    Raises PictureError.
-    """
-    with decoding(name, data):
-        raster = decoded(data, max_pixels, needed_size=NeededSize(long_side(side)))
-        image = raster.image.copy()
-        image.thumbnail((side, side))
-        pixels, alpha, _ = to_floats(replace(raster, image=image))
-    return raster.size, pixels, alpha
 
 
 def _save_thumb(image: Image.Image, path: Path) -> None:

@@ -1,0 +1,520 @@
+"""A file becomes a picture with its digest, or a sentence that names the file and what helps."""
+
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zlib import compress
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from tests.painter import deep, profiles
+from tests.painter.files import decoded, near, refusal, saved
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.decode import NeededSize, long_side, vips
+from stylewatch_painter.images.read import (
+    FILLED,
+    MAX_BYTES,
+    decoding,
+    filled,
+    picture_size,
+    read,
+)
+
+LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
+FORMATS = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
+PROFILE = "colors from profile 'hand made' to sRGB"
+LEFT_OUT = "color profile left out, it is damaged or does not fit: taken as sRGB"
+DEEP_GRAY = "16-bit gray to RGB, unrounded, white at 65535"
+
+
+def noise(height: int = 40, width: int = 60) -> Image.Image:
+    values = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def uniform(mode: str, color: tuple[int, ...], side: int = 8) -> Image.Image:
+    return Image.frombytes(mode, (side, side), bytes(color) * side**2)
+
+
+def make_huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
+
+
+# Files
+
+
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    makers: list[tuple[Callable[[Path], object], str]] = [
+        (lambda path: path.mkdir(), "is a folder"),
+        (os.mkfifo, "is a pipe or a device"),
+        (lambda path: path.touch(), "is empty"),
+        (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
+        (lambda path: path.symlink_to("nowhere"), "is not there"),
+        (make_huge, "536,870,913 bytes; the limit is 536,870,912"),
+    ]
+    for number, (make, reason) in enumerate(makers):
+        make(tmp_path / f"{number}.jpg")
+        with pytest.raises(PictureError, match=rf"^{number}\.jpg .*{reason}"):
+            read(tmp_path / f"{number}.jpg")
+
+
+def test_picture_has_size_and_digest(tmp_path: Path) -> None:
+    path, link = tmp_path / "photo.png", tmp_path / "link.png"
+    noise().save(path)
+    link.symlink_to(path)
+    picture = read(link)
+    assert picture.size == (60, 40) and picture.alpha is None and picture.converted == ()
+    assert picture.pixels.dtype == np.float32
+    assert np.array_equal(picture.pixels, np.asarray(noise()))
+    assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_promised_formats_are_decoded_and_truncated_files_refused(format: str) -> None:
+    data = saved(noise(), format)
+    picture = decoded(data)
+    palette = ("palette to RGB",) if format == "GIF" else ()
+    assert picture.size == (60, 40) and picture.converted == palette
+    if format in LOSSLESS:
+        assert np.array_equal(picture.pixels, np.asarray(noise()))
+    for share in (0.02, 0.5, 0.9):
+        sentence = refusal(data[: int(share * len(data))])
+        assert "damaged" in sentence and "; " in sentence
+
+
+def test_a_jpeg_has_the_values_that_pillow_reads(tmp_path: Path) -> None:
+    """Recipes that follow a source to the last bit rely on it."""
+    kinds: list[dict[str, Any]] = [{}, {"progressive": True}, {"subsampling": 0}]
+    for number, options in enumerate(kinds):
+        path = tmp_path / f"{number}.jpg"
+        noise().save(path, **options)
+        assert np.array_equal(read(path).pixels, np.asarray(Image.open(path)))
+
+
+@pytest.mark.parametrize("format", ["ICO", "TGA", "JPEG2000", "PDF"])
+def test_other_formats_are_not_tried(format: str) -> None:
+    sentence = refusal(saved(noise(), format))
+    assert "is in none of the formats JPEG, PNG" in sentence
+    assert sentence.endswith("save it as JPEG or PNG")
+    assert "holds text" in refusal(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+
+
+def test_too_large_picture_is_refused_by_its_header() -> None:
+    for size, shown in (
+        ((6_400, 6_400), "41 MP; the limit is 40 MP (limits.max_pixels)"),
+        ((60_000, 60_000), "3,600 MP; the limit is 40 MP (limits.max_pixels)"),
+        ((1, 100_001), "1x100001 pixels; the limit for a side is 100,000 pixels: crop it"),
+    ):
+        head = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+        data = deep.chunked((b"IHDR", head), (b"IDAT", compress(b"\0")))
+        assert refusal(data) == f"photo is {shown}"
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.jpg"])
+def test_damaged_exif_costs_no_picture_and_is_noted(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    noise().save(path, exif=b"Exif\0\0garbage")
+    assert read(path).tags.damaged and read(path).converted == ()
+    assert picture_size(path) == (60, 40)
+    noise().save(path, exif=Image.Exif().tobytes())
+    assert not read(path).tags.damaged, "EXIF without any tag is not damaged"
+
+
+@pytest.mark.parametrize("format", ["TIFF", "WEBP", "GIF"])
+def test_first_of_several_pictures_is_used(format: str) -> None:
+    others = [Image.new("RGB", (60, 40), color) for color in ("red", "blue")]
+    options = {"lossless": True} if format == "WEBP" else {}
+    result = decoded(saved(noise(), format, save_all=True, append_images=others, **options))
+    assert result.converted[0] == "picture 1 of 3 in the file taken"
+    assert result.pixels.std() > 50, "not one of the plain ones"
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", list(range(1, 9)))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
+    turned_back = {1: upright, 2: np.fliplr(upright), 3: np.rot90(upright, 2),
+                   4: np.flipud(upright), 5: upright.T, 6: np.rot90(upright),
+                   7: np.rot90(upright, 2).T, 8: np.rot90(upright, 3)}  # fmt: skip
+    stored = np.stack([turned_back[orientation]] * 3, axis=-1)
+    (tmp_path / "a").write_bytes(saved(Image.fromarray(stored), format, exif=exif))
+    result = read(tmp_path / "a")
+    assert np.array_equal(result.pixels[..., 0], upright)
+    assert picture_size(tmp_path / "a") == result.size == (3, 2)
+    turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
+    assert result.converted == turned
+
+
+def test_heic_is_read_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pillow_heif
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (64, 48), (200, 30, 40))
+    pillow_heif.from_pillow(image).save(tmp_path / "made.heic", exif=exif.tobytes())
+    result = read(tmp_path / "made.heic")
+    assert result.size == picture_size(tmp_path / "made.heic") == (48, 64)
+    assert result.converted == ("turned upright (EXIF orientation 6)",)
+    assert near(result.pixels[20, 20], (200, 30, 40), 6)
+    assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    sentence = refusal((tmp_path / "made.heic").read_bytes())
+    assert "is a HEIC picture" in sentence and "[heic]'`, or save it" in sentence
+
+
+def test_decoder_errors_become_one_line() -> None:
+    for error, reason in (
+        (MemoryError(), "takes more memory than there is"),
+        (OSError("a\nb "), r"is cut off or damaged \(a b\); "),
+        (KeyError(), r"is cut off or damaged \(its head cannot be read\); "),
+    ):
+        with pytest.raises(PictureError, match=f"^photo {reason}"), decoding("photo", b"BM"):
+            raise error
+    assert "has a damaged head" in refusal(b"P6 #" + bytes(1 << 17))
+
+
+def test_without_libvips_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    vips.cache_clear()
+    assert "libvips cannot be loaded" in refusal(saved(noise(), "PNG"))
+    vips.cache_clear()
+
+
+# Colors
+
+
+def test_16_bits_are_exact_in_colors_and_alpha() -> None:
+    for channels in (3, 4):
+        values = deep.values(channels)
+        files = [deep.png(values), deep.tiff(values, big=True), deep.tiff(values, packed=True)]
+        for picture in map(decoded, files):
+            if picture.alpha is None:
+                assert np.array_equal(np.rint(picture.pixels * 257), values)
+            else:
+                assert np.array_equal(np.rint(picture.alpha * 65535), values[..., 3])
+            assert picture.converted == (() if picture.alpha is None else (FILLED,))
+
+
+def test_hidden_colors_are_filled_from_the_nearest() -> None:
+    image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
+    image.putpixel((1, 0), (100, 50, 0, 51))
+    image.putpixel((2, 0), (9, 8, 7, 255))
+    picture = decoded(saved(image, "PNG"))
+    pixels, alpha = picture.pixels, picture.alpha
+    assert alpha is not None and alpha.dtype == np.float32
+    assert np.allclose(alpha, [[0, 0.2, 1]])
+    assert np.allclose(pixels[0, 2], [9, 8, 7])
+    assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
+    assert pixels.dtype == np.float32 and picture.converted == (FILLED,)
+    pixels, alpha = np.full((9, 64, 3), 128, np.float32), np.zeros((9, 64), np.float32)
+    pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
+    alpha[:, :8] = alpha[:, -8:] = 1
+    result = filled(pixels.copy(), alpha)
+    assert result[4, 12, 0] > 2 * result[4, 12, 2] and result[4, 50, 2] > 2 * result[4, 50, 0]
+    assert np.array_equal(result[:, :8], pixels[:, :8])
+    assert (filled(pixels, 0 * alpha) == 255).all()
+
+
+@pytest.mark.parametrize(("format", "clear"), [("PNG", bytes([0, 102])), ("GIF", 0)])
+def test_palette_with_transparency(format: str, clear: object) -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.putdata([0, 1, 2])
+    picture = decoded(saved(image, format))
+    assert np.array_equal(picture.pixels[0], 255 * np.eye(3))
+    assert picture.converted == ("palette to RGB",)
+    picture = decoded(saved(image, format, transparency=clear))
+    assert picture.alpha is not None and picture.alpha[0, [0, 2]].tolist() == [0, 1]
+    assert picture.pixels[0, 0, 0] < 128 and near(picture.pixels[0, 2], (0, 0, 255))
+    assert picture.converted == ("palette to RGB", FILLED)
+    if format == "PNG":
+        assert picture.pixels[0, 1, 1] > 102 and np.isclose(picture.alpha[0, 1], 0.4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "other", "key"), [("RGB", (1, 2, 4), (1, 2, 3)), ("L", 4, 3), ("I;16", 700, 701)]
+)
+def test_single_transparent_color_becomes_alpha(mode: str, other: Any, key: Any) -> None:
+    image = Image.new(mode, (2, 1), key)
+    image.putpixel((1, 0), other)
+    picture = decoded(saved(image, "PNG", transparency=key))
+    assert picture.alpha is not None and picture.alpha.tolist() == [[0, 1]]
+    assert near(picture.pixels[0, 0], tuple(picture.pixels[0, 1])) and picture.pixels[0, 1, 0] < 5
+    assert picture.converted[-1] == FILLED
+
+
+@pytest.mark.parametrize("key", [(1, 2, 3), (300, 2, 65_000), (257, 514, 771)])
+def test_a_single_transparent_color_of_16_bits_is_exact(key: tuple[int, ...]) -> None:
+    near_key, high_bytes = np.add(key, (0, 0, 1)), np.right_shift(key, 8)
+    values = np.array([[key, near_key, high_bytes, (65_535,) * 3]], np.uint16)
+    alpha = decoded(deep.png(values, (b"tRNS", struct.pack(">3H", *key)))).alpha
+    assert alpha is not None and alpha.tolist() == [[0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_becomes_srgb(format: str) -> None:
+    # In a JPEG the inks are stored inverted, as Adobe's programs do.
+    options = {"quality": 100} if format == "JPEG" else {}
+    picture = decoded(saved(uniform("CMYK", (51, 0, 255, 102)), format, **options))
+    assert near(picture.pixels, (133, 137, 1), 3)
+    assert picture.converted == ("CMYK to RGB without a profile",)
+    inks = {(0, 0, 0, 0): 255, (255, 0, 0, 0): 119, (0, 255, 255, 0): 119, (0, 0, 0, 255): 0}
+    for ink, gray in inks.items():
+        profile = profiles.cmyk(darkest=40 if gray == 0 else 0)
+        picture = decoded(saved(uniform("CMYK", ink), format, icc_profile=profile))
+        assert near(picture.pixels, (gray,) * 3, 3), "black-point compensation"
+        assert picture.converted == ("CMYK to RGB", PROFILE)
+    damaged = decoded(saved(uniform("CMYK", (9, 9, 9, 9)), format, icc_profile=b"damaged"))
+    assert damaged.converted[0].endswith("taken as plain CMYK")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colors_are_converted_by_profile(mode: str) -> None:
+    image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
+    picture = decoded(saved(image, "PNG", icc_profile=profiles.rgb()))
+    assert near(picture.pixels, (231, 139, 73), 1) and picture.alpha is None
+    assert picture.converted[-1] == PROFILE
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = decoded(saved(image, "PNG", icc_profile=srgb))
+    assert near(picture.pixels, (200, 120, 60)) and "profile" not in "".join(picture.converted)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_a_profile_that_cannot_be_used_is_left_out(format: str) -> None:
+    image = Image.new("RGB", (8, 8), (200, 120, 60))
+    broken = bytearray(profiles.rgb())
+    broken[36:40] = b"oops"
+    for profile in (b"nonsense", profiles.gray(1.8), profiles.cmyk(), bytes(broken)):
+        picture = decoded(saved(image, format, icc_profile=profile))
+        assert near(picture.pixels, (200, 120, 60), 2) and picture.converted == (LEFT_OUT,)
+
+
+def test_gray_and_16_bits_follow_their_profile() -> None:
+    values = np.arange(25_700, 26_215, 8)
+    image = Image.fromarray(values[None].astype(np.uint16))
+    picture = decoded(saved(image, "PNG", icc_profile=profiles.gray(gamma=1.0)))
+    srgb = 255 * (1.055 * (values / 65535) ** (1 / 2.4) - 0.055)
+    assert np.abs(picture.pixels[0, :, 0] - srgb).max() < 1 and picture.converted == (PROFILE,)
+    assert len(np.unique(picture.pixels[0, :, 0])) == len(values), "without rounding to 8 bits"
+    profile = (b"iCCP", b"hand made\0\0" + compress(profiles.rgb()))
+    both = [decoded(deep.png(deep.values(), *chunks)) for chunks in ((), (profile,))]
+    assert both[1].converted == (PROFILE,) and len(np.unique(both[1].pixels)) > 300
+    assert np.abs(both[0].pixels - both[1].pixels).max() > 3
+    by_camera = decoded(saved(Image.new("L", (2, 2), 100), "JPEG", icc_profile=profiles.rgb()))
+    assert by_camera.converted == (PROFILE,) and by_camera.pixels[0, 0, 0] > 110
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "phrase", "white"),
+    [
+        ((0, 1, 25700, 25701, 65535), np.uint16, "16-bit", 65535),
+        ((0, 200), np.int32, "32-bit", 255),
+        ((0, 2**30), np.int32, "32-bit", 2**31 - 1),
+        ((0, 0.25, 1), np.float32, "float", 1),
+        ((0, 1.5, 200.25), np.float32, "float", 255),
+    ],
+)
+def test_gray_of_many_bits_is_scaled_by_its_white(
+    values: tuple[float, ...], kind: type[np.generic], phrase: str, white: int
+) -> None:
+    picture = decoded(saved(Image.fromarray(np.array([values], dtype=kind)), "TIFF"))
+    assert np.allclose(picture.pixels[0, :, 1], np.array(values) * 255 / white, rtol=1e-5)
+    assert picture.converted == (f"{phrase} gray to RGB, unrounded, white at {white}",)
+
+
+def test_odd_values_are_handled() -> None:
+    infinite = Image.fromarray(np.array([[0, np.inf]], dtype=np.float32))
+    assert "no numbers; export it again" in refusal(saved(infinite, "TIFF"))
+    bilevel = decoded(saved(noise().convert("1"), "PNG"))
+    assert bilevel.converted == ("black and white to RGB",)
+    assert set(np.unique(bilevel.pixels)) == {0, 255}
+    deep_gray = Image.fromarray(np.array([[0, 257, 65535]], dtype=np.int32))
+    picture = decoded(saved(deep_gray, "PPM"))
+    assert np.allclose(picture.pixels[0, :, 0], [0, 1, 255]) and picture.converted == (DEEP_GRAY,)
+
+
+# Large pictures, decoded reduced
+
+
+def needed(side: int) -> NeededSize:
+    """A size for small pictures that count as large."""
+    return NeededSize(long_side(side), above=100)
+
+
+def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np.uint8]:
+    """Slopes with grain; the fourth channel is an alpha from none to all."""
+    height, width = shape
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    slopes = np.stack([x, y, (x + y) / 2, np.clip(3 * x - 1, 0, 1)][:channels], axis=-1)
+    grain = np.random.default_rng(4).normal(0, 4, slopes.shape) * (slopes > 0)
+    return np.clip(255 * slopes + grain, 0, 255).astype(np.uint8)
+
+
+def boxes(values: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """The means over boxes of that side; those at the right and at the bottom may be cut."""
+    height, width = values.shape[:2]
+    around = ((0, -height % side), (0, -width % side), (0, 0))
+    padded = np.pad(values.astype(np.float64), around, constant_values=np.nan)
+    split = padded.reshape(padded.shape[0] // side, side, -1, side, values.shape[2])
+    return np.asarray(np.nanmean(split, axis=(1, 3)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "deep"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_reduced_pixels_are_means_weighted_by_alpha(mode: str, format: str) -> None:
+    image = Image.fromarray(shades(4))
+    if mode == "I;16":
+        image = Image.fromarray(shades(1)[..., 0].astype(np.uint16) * 250)
+    elif mode != "deep":
+        image = image.convert("RGB").quantize(100) if mode == "P" else image.convert(mode)
+    data = saved(image, format, **({"strip_size": 2000} if format == "TIFF" else {}))
+    if mode == "deep":
+        values = shades(4).astype(np.uint16) * 257
+        data = deep.png(values) if format == "PNG" else deep.tiff(values)
+    full, small = decoded(data), decoded(data, needed(50))
+    assert small.size == full.size == (331, 203)
+    assert "decoded at 1/3 of 331x203 pixels" in small.converted
+    alpha, opacity = (
+        np.ones_like(each.pixels[..., 0]) if each.alpha is None else each.alpha
+        for each in (full, small)
+    )
+    seen = boxes(alpha[..., None], 3)
+    # the boxes at the right and at the bottom repeat the last column and row
+    assert np.abs(seen[..., 0] - opacity)[:-1, :-1].max() < 0.01
+    colors = boxes(full.pixels * alpha[..., None], 3) / np.maximum(seen, 1e-6)
+    difference = (np.abs(colors - small.pixels) * (seen > 0.2))[:-1, :-1]
+    assert difference.max() < (2 if (alpha == 1).all() else 6)
+
+
+def test_hidden_colors_do_not_show_in_a_reduced_picture() -> None:
+    values = np.full((60, 60, 4), (0, 200, 0, 255), np.uint8)
+    values[:, ::2] = (255, 0, 0, 0)
+    picture = decoded(saved(Image.fromarray(values), "PNG"), needed(15))
+    assert picture.alpha is not None and np.abs(picture.alpha - 0.5).max() < 0.01
+    assert near(picture.pixels, (0, 200, 0), 2)
+
+
+def test_reduced_picture_is_twice_as_large_as_needed() -> None:
+    data = saved(Image.fromarray(shades()), "PNG")
+    for shown in ((100, 100), (331, 20), (20, 203), (82, 50), (400, 400)):
+        height, width, _ = decoded(data, NeededSize(shown, above=100)).pixels.shape
+        for side, least, full in zip((width, height), shown, (331, 203), strict=True):
+            assert side >= min(2 * least, full)
+
+
+def test_jpeg_is_decoded_at_a_fraction() -> None:
+    data = saved(Image.fromarray(shades()), "JPEG", quality=95)
+    small = decoded(data, NeededSize((41, 25), above=100))
+    assert small.pixels.shape == (50, 82, 3) and small.size == (331, 203)
+    assert small.converted == ("decoded at 1/4 of 331x203 pixels",)
+    assert np.abs(boxes(decoded(data).pixels, 4)[:-1, :-1] - small.pixels).mean() < 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    options: dict[str, Any] = {"exif": exif, "dpi": (300, 300), "icc_profile": profiles.rgb()}
+    values = np.zeros((160, 240, 3), dtype=np.uint8)
+    values[:80, :120], values[:80, 120:], values[80:, :120] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    data = saved(Image.fromarray(values), format, **options)
+    full, small = decoded(data), decoded(data, needed(30))
+    assert small.size == full.size
+    height, width, _ = small.pixels.shape
+    assert (width, height) == tuple(side // 4 for side in full.size)
+    reduction = "decoded at 1/4 of {}x{} pixels".format(*small.size)
+    *before, profile = full.converted
+    assert small.converted == (*before, reduction, profile) and profile == PROFILE
+    picked = full.pixels[2::4, 2::4]
+    at = height // 4, [width // 4, -width // 4]
+    assert np.abs(picked - small.pixels)[at].max() < 16
+    assert small.tags == full.tags and small.tags.main.get(0x010F) == (
+        None if format == "TIFF" else "Maker"
+    )
+
+
+def test_nearest_mixes_no_colors() -> None:
+    """As for masks."""
+    values = np.zeros((800, 900, 3), dtype=np.uint8)
+    values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
+    size = NeededSize(long_side(100), reduce="nearest", above=100)
+    for format in ("PNG", "BMP", "TIFF"):
+        pixels = decoded(saved(Image.fromarray(values), format), size).pixels
+        assert pixels.shape == (200, 225, 3)
+        colors = {tuple(color) for color in np.unique(pixels.reshape(-1, 3), axis=0)}
+        assert colors == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
+        assert abs(np.argmax(pixels[0, :, 0]) * 4 - 451) <= 4, "aligned with its picture"
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("TIFF", {"strip_size": 6000}),
+        ("TIFF", {"compression": "tiff_lzw", "strip_size": 6000}),
+        ("WEBP", {}),
+    ],
+)
+def test_truncated_large_file_is_refused(format: str, options: dict[str, Any]) -> None:
+    data = saved(Image.fromarray(shades()), format, **options)
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    broken = [data[: int(share * len(data))] for share in (0.3, 0.9)]
+    broken += [bytes(flipped)] if format == "PNG" else []
+    for each in broken:
+        assert "damaged" in refusal(each, NeededSize((20, 20), above=100))
+        assert "damaged" in refusal(each)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from stylewatch_painter.images.decode import NeededSize, long_side, vips
+from stylewatch_painter.images.read import read
+vips()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
+picture = read(Path(sys.argv[1]), max_pixels=250_000_000, needed_size=NeededSize(long_side(640)))
+print(picture.size, picture.pixels[0, 0].tolist(), *picture.converted)
+"""
+
+
+def test_large_png_is_decoded_in_little_memory(tmp_path: Path) -> None:
+    """A green picture of 210 MB; it is never in memory as a whole."""
+    width, height = 10_000, 7_000
+    row, packer = b"\0" + bytes((0, 200, 0)) * width, zlib.compressobj(1)
+    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path = tmp_path / "large.png"
+    path.write_bytes(deep.chunked((b"IHDR", head), (b"IDAT", packed)))
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("(10000, 7000) [0.0, 200.0, 0.0] decoded at 1/7 of 10000x7000")
+
+
+def test_too_much_memory_is_refused_before_decoding() -> None:
+    options: dict[str, Any] = {"progressive": True, "subsampling": 0}
+    data = bytearray(saved(Image.fromarray(shades()), "JPEG", **options))
+    head = data.index(b"\xff\xc2") + 5
+    data[head : head + 4] = struct.pack(">HH", 15_000, 16_000)
+    sentence = refusal(bytes(data), needed(640), 250_000_000)
+    assert sentence.startswith(
+        "photo is 240 MP, which takes about 1.44 GB to decode as progressive JPEG"
+    )
+    assert "the limit is 1.35 GB" in sentence and "limits.max_pixels" in sentence
