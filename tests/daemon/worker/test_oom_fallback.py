@@ -190,7 +190,7 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     fields = {"enlarge": True, "smallest": 1000, "objective.neighbors": None, "objective.tv": None}
     settings = {"backend": "torch", "device": "cpu", "size": "1400", "steps": 1}
     job = given("wait", fields=fields, **settings)
-    job = replace(job, name="800000000", backend_options={"tile": "none"})  # with 800 MB
+    job = replace(job, name="900000000", backend_options={"tile": "none"})  # with 900 MB
     others = child_pids()  # that earlier tests of this process have left, such as a cluster
     listener = Listener(Local(tmp_path / "worker.lock", CONFINED))
     try:
