@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stylewatch_painter.algorithm.task import Task
     from stylewatch_painter.recipes.recipe import Recipe
+    from stylewatch_painter.scene.task import Task
     from stylewatch_painter.stage import Pixels
 
 ROOT = Path(__file__).parents[1]
@@ -65,9 +65,9 @@ def task(
     seed: int = 0,
 ) -> "Task":
     """Return a task for a content and a style, files or arrays, by `recipe` with `changes`."""
-    from stylewatch_painter.algorithm.task import Style, Task
     from stylewatch_painter.images.read import read
     from stylewatch_painter.recipes import book
+    from stylewatch_painter.scene.task import Style, Task
 
     content, style = (
         read(picture).pixels if isinstance(picture, Path) else picture for picture in pair

@@ -18,9 +18,9 @@ from bench.probes import per_step as median_step
 from bench.probes import theirs, work
 from bench.rows import Measure, Reading, Row
 
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 

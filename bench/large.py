@@ -17,12 +17,12 @@ from bench import common
 
 from stylewatch_daemon.settings.sections import Limits
 from stylewatch_painter import sample
-from stylewatch_painter.algorithm.forecast import evaluations
-from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.paint.forecast import evaluations
 from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Pixels, Step, go_on
 from stylewatch_plugins import registry
 

@@ -20,15 +20,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter import sample
-from stylewatch_painter.algorithm.canvas import Canvas, optimizer
-from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import store as weights_read
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps, Mean, Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import FeatureMaps, Mean, Vgg19
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.paint.paint import scene
+from stylewatch_painter.paint.state import optimizer
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import go_on
+from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins import graphs, registry
 from stylewatch_plugins.graphs import Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
@@ -92,7 +95,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.task.levels()[-1]
         moves = optimizer(made.recipe.schedule.optimizer)
-        pictures[name] = (Objective(canvas, network, level), canvas.start(level.size), moves)
+        pictures[name] = (Objective(scene(canvas, network, level)), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):
         for name, (target, u, moves) in pictures.items():

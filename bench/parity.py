@@ -17,15 +17,18 @@ import torch
 from torch import Tensor
 
 from stylewatch_export.verify import distance, network, opened, torch_back
-from stylewatch_painter.algorithm.canvas import Canvas, optimizer
-from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network import store, weights
-from stylewatch_painter.network.vgg19 import Mean, Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import Mean, Vgg19
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.paint.paint import scene
+from stylewatch_painter.paint.state import optimizer
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels
+from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins import graphs
 from stylewatch_plugins.graphs import Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
@@ -96,15 +99,15 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.task.levels()[-1]
     networks = (vgg, graph, GraphDecisions(vgg, graph, plan))
-    objectives = [Objective(canvas, each, level) for each in networks]
+    objectives = [Objective(scene(canvas, each, level)) for each in networks]
     u, descent = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):
         in_torch, in_graph, decided = (objective(u) for objective in objectives)
-        losses = objectives[0].losses(in_torch.terms[0])
+        losses = objectives[0].record(in_torch.terms)
         term_weights = torch.tensor([term.weight for term in terms(losses)])
         torch_terms, graph_terms = (
-            in_torch.terms[0] * term_weights,
-            in_graph.terms[0] * term_weights,
+            in_torch.terms * term_weights,
+            in_graph.terms * term_weights,
         )
         allowed = 1e-4 * torch.clamp(torch_terms.abs(), min=1e-3 * abs(losses.total))
         yield Difference(

@@ -13,6 +13,9 @@ REFERENCES = sorted(set(re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", PAGE)))
 MOST_FILES = 30
 """Files that a job passes through from the inbox to the receipt, at most."""
 
+MOST_FUNCTIONS = 15
+"""Functions that lead from a recipe to the pixels, at most."""
+
 
 def path_of(file: str) -> Path:
     """The file that the page means: below the daemon's package, or below plugins/."""
@@ -45,6 +48,12 @@ def test_a_job_passes_few_files() -> None:
     way = PAGE.partition("<!-- way:begin -->")[2].partition("<!-- way:end -->")[0]
     files = set(re.findall(r"`([\w/]+\.py):", way))
     assert 0 < len(files) <= MOST_FILES
+
+
+def test_a_picture_is_followed_in_few_functions() -> None:
+    walk = PAGE.partition("<!-- walk:begin -->")[2].partition("<!-- walk:end -->")[0]
+    functions = re.findall(r"`[\w/]+\.py:([\w.]+)`", walk)
+    assert 0 < len(functions) <= MOST_FUNCTIONS
 
 
 def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:

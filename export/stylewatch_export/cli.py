@@ -13,7 +13,7 @@ from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import BUNDLED, choose
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName
+from stylewatch_painter.vgg import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError
 from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan, Precision
 

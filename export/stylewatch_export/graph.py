@@ -18,12 +18,17 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
-from stylewatch_painter.network.vgg19 import layers_up_to
-from stylewatch_painter.network.weights import LAYERS, locate
-from stylewatch_painter.recipes.recipe import ARCHITECTURES, LayerName
+from stylewatch_painter.network.weights import locate
+from stylewatch_painter.vgg import (
+    ARCHITECTURES,
+    FILTERS,
+    LayerName,
+    layers_up_to,
+    pools_before,
+    with_pools,
+)
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, check_seal, read_manifest, sealed
 
@@ -162,11 +167,11 @@ def links(plan: Plan) -> list[Link]:
     return [
         Link(
             layer=layer,
-            channels=LAYERS[layer][0],
+            channels=FILTERS[layer][0],
             wanted=layer in plan.layers,
-            pooled=after is not None and after.endswith("_1"),
+            pooled=pooled,
         )
-        for layer, after in zip(chain, (*chain[1:], None), strict=True)
+        for layer, pooled in with_pools(chain)
     ]
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
-from stylewatch_painter.network.vgg19 import Pool, Vgg19, layers_up_to
-from stylewatch_painter.recipes.recipe import ARCHITECTURES, LayerName, Network
+from stylewatch_painter.network.vgg19 import Pool, Vgg19
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.vgg import ARCHITECTURES, LayerName, layers_up_to, with_pools
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
@@ -126,9 +127,9 @@ def torch_back(
     pool = Pool.of(network(plan))
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     back = torch.zeros(())
-    for layer, after in reversed([*zip(chain, (*chain[1:], None), strict=True)]):
+    for layer, pooled in reversed([*with_pools(chain)]):
         above = kept[layer] > 0 if layer in own else kept[f"{layer}.above"]
-        if after is not None and after.endswith("_1"):
+        if pooled:
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
             # ONNX counts positions through all maps, torch through each

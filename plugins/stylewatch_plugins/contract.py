@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.errors import (
@@ -85,7 +85,7 @@ class Estimate:
 
     `seconds` and `memory` (bytes, peak of the whole process) are None where the backend cannot
     tell. `tile`: side in pixels of the tiles that the last size is computed in, None if it is
-    computed in one piece. `busy`: other programs use the processors; `seconds` are without them.
+    computed in one piece.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -93,7 +93,6 @@ class Estimate:
     seconds: float | None = None
     memory: int | None = None
     tile: int | None = None
-    busy: bool = False
 
 
 @dataclass(frozen=True)

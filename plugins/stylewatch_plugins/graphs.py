@@ -30,7 +30,8 @@ from platformdirs import user_cache_path
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_painter.recipes.recipe import LAYERS, Architecture, LayerName, Objective, Strict
+from stylewatch_painter.recipes.recipe import Objective, Strict
+from stylewatch_painter.vgg import LAYERS, Architecture, LayerName
 from stylewatch_plugins.errors import BackendError, BackendMissingError, GraphError
 
 FORM = "stylewatch-graph/1"

@@ -13,10 +13,10 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.caches import DiskCache, StyleCache
-from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.process_memory import give_back_large_blocks
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.style_cache import DiskCache, StyleCache
+from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan

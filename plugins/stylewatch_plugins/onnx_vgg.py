@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 from pydantic import BeforeValidator, Field
 
-from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.paint.paint import measure, paint
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import BackendMissingError, Device

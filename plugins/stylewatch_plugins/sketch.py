@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.scene import scales
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Step, Term, Wish
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import CONTRACT, Device, Estimate, Provenance, check_options

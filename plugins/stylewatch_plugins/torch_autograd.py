@@ -1,19 +1,22 @@
 """Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
-from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.network import kernels, weights
-from stylewatch_painter.network.calibration import Calibration, calibrated, checked_plan
-from stylewatch_painter.network.vgg19 import TORCH, FeatureMaps, MapFormat, Precision, map_format
+from stylewatch_painter.network import kernels, store, weights
+from stylewatch_painter.network.calibration import FLOAT32, Calibration, calibrated, checked_plan
+from stylewatch_painter.network.vgg19 import TORCH, FeatureMaps, Precision, Vgg19
+from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.paint.paint import measure, paint
+from stylewatch_painter.scene.style_cache import DiskCache, StyleCache
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Step, Wish
+from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
@@ -30,6 +33,44 @@ class Options(VggOptions):
     """Number format of the convolutions; `auto`: the fastest of the device."""
     convolution: Annotated[str, BeforeValidator(str), AfterValidator(_plan)] = "auto"
     """How to convolve on a CPU: `torch`, or a plan as receipts have it; `auto`: fastest."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedNetwork:
+    """A network on its device with its style cache; `layers` are the convolutions it has."""
+
+    network: Vgg19
+    layers: tuple[LayerName, ...]
+    styles: StyleCache
+
+
+_last: dict[tuple[str, str, int, Calibration], LoadedNetwork] = {}
+"""At most one entry: a network takes as much memory as a painting."""
+
+
+def load_network(
+    file: WeightsFile,
+    layers: Collection[LayerName],
+    device: torch.device,
+    calibration: Calibration = FLOAT32,
+) -> LoadedNetwork:
+    """Load the network of `file` up to the deepest of `layers`, or reuse the network used last.
+
+    A network for another number of threads is a different one: its last bits differ. Raises
+    WeightsError.
+    """
+    key = (file.sha256, str(device), torch.get_num_threads(), calibration)
+    needed = layers_up_to(layers, file.layers)
+    last = _last.get(key)
+    if last is not None and len(last.layers) >= len(needed):
+        return last
+    styles = StyleCache(disk=DiskCache.of(device, key)) if last is None else last.styles
+    _last.clear()
+    mean, arrays = store.load(file, needed)
+    on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
+    network = Vgg19(on_device, mean, calibration.precision, calibration.plan)
+    _last[key] = loaded = LoadedNetwork(network, needed, styles)
+    return loaded
 
 
 class TorchAutograd(VggBackend):
@@ -86,11 +127,6 @@ class TorchAutograd(VggBackend):
     @property
     def _decided(self) -> Mapping[str, str]:
         return {"precision": self._precision, "convolution": self._calibration.plan}
-
-    @property
-    def _map_format(self) -> MapFormat:
-        chosen = self._calibration
-        return map_format(chosen.precision, is_fused=chosen.plan != TORCH)
 
     def _network(self, task: Task) -> FeatureMaps:
         return self._trained(task).network

@@ -2,18 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field
 
-from stylewatch_painter.algorithm import memory_plan
-from stylewatch_painter.algorithm.forecast import forecast
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Task
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps, MapFormat
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.paint import memory
+from stylewatch_painter.paint.forecast import forecast
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.process_memory import (
     available,
     give_back_freed,
@@ -22,6 +22,8 @@ from stylewatch_painter.process_memory import (
     trim_heap,
 )
 from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.scene.canvas import check_pictures
+from stylewatch_painter.scene.task import Task
 from stylewatch_plugins.contract import (
     BackendMissingError,
     Capabilities,
@@ -67,12 +69,8 @@ class VggBackend(ABC):
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options: Any = check_options(self.name, self.options_model, options)
         self._set_threads()
-        left = 0
-        if self._options.memory is not None:  # now, before the pictures of the first task are read
-            give_back_freed()
-            left = memory_plan.left()  # bytes that earlier jobs left allocated in this process
-        self._wanted = memory_plan.MemorySettings(
-            self._options.tile, self._options.history, self._options.memory, left
+        self._wanted = memory.MemorySettings(
+            self._options.tile, self._options.history, self._options.memory
         )
         self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
 
@@ -120,16 +118,15 @@ class VggBackend(ABC):
             warnings=(
                 *self._warnings,
                 *((_NO_VGG16,) if wants_vgg16 and file.name == weights.BUNDLED else ()),
-                *memory_plan.warnings(task, plan),
+                *memory.warnings(task, plan),
             ),
         )
 
     def estimate(self, task: Task) -> Estimate:
-        """Estimate the cost of `task` from two evaluations of it at a small size."""
-        plan = self._memory_plan(task)  # before the network is loaded, as in `paint`
-        seen = forecast(task, self._network(task), plan)
+        """Estimate the cost of `task` from trials of its sizes at a small size."""
+        seen = forecast(task, self._network(task), self._memory_plan(task))
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
-        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile, seen.busy)
+        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
@@ -138,7 +135,9 @@ class VggBackend(ABC):
                 trim_heap()  # this task may use what the last one left
             else:
                 give_back_freed()  # garbage counts against the limit, too
-            plan = memory_plan.choose(task, self._wanted, self._device, self._map_format)
+            check_pictures(task)
+            load = partial(self._network, task)
+            plan = memory.choose(task, self._device, self._wanted, load)
             self._choose_freed_blocks(task, plan)
             self._memory_plans[task] = plan
         return self._memory_plans[task]
@@ -147,8 +146,7 @@ class VggBackend(ABC):
         """Keep freed feature maps where there is enough memory; return them where it is scarce."""
         on_cpu = self._device.type == "cpu"
         may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
-        with_holes = _HOLES * memory_plan.needed(task, plan, self._map_format)
-        if plan == UNLIMITED and may_keep and with_holes <= available():
+        if plan == UNLIMITED and may_keep and _HOLES * memory.ample(task) <= available():
             keep_large_blocks()
         elif plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
             give_back_large_blocks()
@@ -181,10 +179,6 @@ class VggBackend(ABC):
     @property
     def _warnings(self) -> tuple[str, ...]:
         return ()
-
-    @property
-    def _map_format(self) -> MapFormat:
-        return MapFormat.FLOAT32
 
     def _trained_weights(self, task: Task) -> weights.WeightsFile:
         """Choose the weights for `task`; raises RecipeError where they lack one of its layers."""

@@ -14,8 +14,8 @@ from bench.referee import Floats, Referee, as_written, read
 from bench.rows import Measure, Setting
 from PIL import Image
 
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene.task import Task
 
 SECONDS = 0.5
 """Seconds of a step."""

@@ -11,8 +11,8 @@ from bench.referee import Floats, Referee, read
 from PIL import Image
 
 from stylewatch_painter import sample
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 

@@ -19,7 +19,7 @@ from stylewatch_export import graph
 from stylewatch_export.graph import IR_VERSION, OPSET, load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import locate
-from stylewatch_painter.recipes.recipe import LAYERS
+from stylewatch_painter.vgg import LAYERS
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, sealed
 

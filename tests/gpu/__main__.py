@@ -10,16 +10,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylewatch_painter.algorithm import paint as painting
-from stylewatch_painter.algorithm.caches import load_network
-from stylewatch_painter.algorithm.paint import paint
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.vgg19 import Precision, Vgg19
 from stylewatch_painter.network.weights import locate
+from stylewatch_painter.paint import paint as painting
+from stylewatch_painter.paint.paint import paint
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import picture
+from stylewatch_plugins.torch_autograd import load_network
 
 Check = tuple[str, bool]
 

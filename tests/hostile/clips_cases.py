@@ -115,7 +115,7 @@ AS_CONTENT: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
 }  # fmt: skip
 """Contents with the endings of their names and what becomes of the job."""
-OTHERS = {"more frames than the limit": NOTHING, "a head of GIF": LIMIT}
+OTHERS = {"more frames than the limit": NOTHING}
 """Those of HOSTILE that end otherwise under the limits of a daemon."""
 
 

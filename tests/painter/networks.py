@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stylewatch_painter.network.weights import LAYERS
+from stylewatch_painter.vgg import FILTERS
 
 Network = dict[str, NDArray[np.float32]]
 
@@ -22,9 +22,9 @@ FEATURES = {
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let VGG be as deep as ever, but of few channels."""
     before = 3
-    for layer in list(LAYERS):
+    for layer in list(FILTERS):
         wide = 2 + int(layer[len("conv")])
-        monkeypatch.setitem(LAYERS, layer, (wide, before))
+        monkeypatch.setitem(FILTERS, layer, (wide, before))
         before = wide
 
 
@@ -32,7 +32,7 @@ def network(seed: int = 0, architecture: str = "vgg19") -> Network:
     """Weights and biases at random, by our names."""
     random = np.random.default_rng(seed)
     arrays: Network = {}
-    for layer, (out, before) in LAYERS.items():
+    for layer, (out, before) in FILTERS.items():
         arrays[f"{layer}.weight"] = random.normal(size=(out, before, 3, 3)).astype(np.float32)
         arrays[f"{layer}.bias"] = random.normal(size=out).astype(np.float32)
     return arrays if architecture == "vgg19" else as_vgg16(arrays)
@@ -45,7 +45,7 @@ def as_vgg16(arrays: Network) -> Network:
 
 def numbered(arrays: Network) -> Network:
     """By torchvision's names, and with the beginning of a classifier."""
-    layers = [layer for layer in LAYERS if f"{layer}.weight" in arrays]
+    layers = [layer for layer in FILTERS if f"{layer}.weight" in arrays]
     places = FEATURES["vgg19" if "conv3_4" in layers else "vgg16"]
     named = {
         f"features.{place}.{part}": arrays[f"{layer}.{part}"]
@@ -66,7 +66,7 @@ def save_keras(path: Path, arrays: Network) -> Path:
     """As Keras 1 did: a group for each layer, kernels as (rows, columns, in, out)."""
     h5py = importlib.import_module("h5py")  # it tells no types
     with h5py.File(path, "w") as file:
-        for layer in [layer for layer in LAYERS if f"{layer}.weight" in arrays]:
+        for layer in [layer for layer in FILTERS if f"{layer}.weight" in arrays]:
             name = layer.replace("conv", "block").replace("_", "_conv")
             group = file.create_group(name)
             kernel = np.transpose(arrays[f"{layer}.weight"], (2, 3, 1, 0))
@@ -81,7 +81,7 @@ def save_quantized(path: Path, seed: int = 0) -> Network:
     random = np.random.default_rng(seed)
     packed: dict[str, torch.Tensor] = {}
     arrays: Network = {}
-    for layer, (out, before) in LAYERS.items():
+    for layer, (out, before) in FILTERS.items():
         name = layer.replace("conv", "block").replace("_", "_conv")
         indices = random.integers(0, 256, size=(out, before, 3, 3), dtype=np.uint8)
         table = random.normal(size=256).astype(np.float32)

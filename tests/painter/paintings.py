@@ -6,9 +6,10 @@ from typing import Any
 
 from tests.painter import small
 
-from stylewatch_painter.algorithm.paint import paint
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.paint import paint
 from stylewatch_painter.recipes.book import find
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Step, Wish
 from stylewatch_plugins.testing.tasks import kept, stages
 
@@ -41,10 +42,12 @@ def matching(layers: dict[str, Any], **changes: Any) -> Task:
     })  # fmt: skip
 
 
-def painted(task: Task, *wishes: Wish) -> list[Step]:
+def painted(task: Task, *wishes: Wish, memory_plan: MemoryPlan = UNLIMITED) -> list[Step]:
     """Every step; `wishes` are those after step 1, 2 ..., then GO_ON."""
     left = iter(wishes)
-    return list(paint(task, small.network(), lambda: next(left, Wish.GO_ON)))
+    return list(
+        paint(task, small.network(), lambda: next(left, Wish.GO_ON), memory_plan=memory_plan)
+    )
 
 
 def resumed(task: Task, *steps: int) -> list[Step]:

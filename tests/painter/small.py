@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from tests.painter.plain_vgg19 import Array, filters
 
-from stylewatch_painter.algorithm.caches import StyleCache
-from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import UNLIMITED, MemoryPlan, Style, Task
 from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.paint.paint import scene
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.style_cache import StyleCache
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Regions
 
 MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)
@@ -81,14 +83,14 @@ def objective(
 ) -> Objective:
     """The objective of a task at a level or the number of one, by default at its final size."""
     vgg = network()
-    canvas = Canvas(made, vgg.mean, vgg.device, memory_plan)
+    canvas = Canvas(made, vgg.mean, vgg.device)
     at = made.levels()[level] if isinstance(level, int) else level
-    return Objective(canvas, vgg, at, cache, start)
+    return Objective(scene(canvas, vgg, at, start, memory_plan, cache))
 
 
 def content(made: Objective) -> torch.Tensor:
     """The content of a painting, as the painter takes it."""
-    picture = made.canvas.content(made.level.size)
+    picture = made.scene.content
     assert picture is not None
     return picture
 

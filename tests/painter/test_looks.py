@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from bench.measures import clipped_share, content_distance, high_frequency_share, style_distance
 
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.sample import CONTENT, STYLE
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins import registry
 

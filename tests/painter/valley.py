@@ -6,7 +6,7 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
-from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
+from stylewatch_painter.paint.optimizers import Evaluation, Optimizer
 
 SHAPE = (3, 4, 5)
 STEEPNESS = np.geomspace(0.5, 5, 60).reshape(SHAPE)
@@ -33,7 +33,7 @@ def slope(x: Array) -> Array:
 def evaluate(x: Tensor) -> Evaluation:
     """The bowl as an objective of the painter, for x (1, 3, 4, 5) of any precision."""
     point = small.array(x)
-    value = torch.tensor([height(point)], dtype=x.dtype)
+    value = torch.tensor(height(point), dtype=x.dtype)
     gradient = torch.from_numpy(slope(point)).unsqueeze(0).to(x.dtype)
     return Evaluation(value.unsqueeze(0), value, gradient)
 

@@ -11,11 +11,10 @@ from tests.painter.networks import narrow
 from tests.painter.plain_vgg19 import filters
 
 from stylewatch_export import graph
-from stylewatch_painter.algorithm import caches
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.store import Tensors
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_plugins import graphs, onnx_runtime
+from stylewatch_plugins import graphs, onnx_runtime, torch_autograd
 from stylewatch_plugins.graphs import Pair, Plan
 
 ARRAYS = {name: array.astype(np.float32) for name, array in filters(0, (3, 4, 5, 6, 7)).items()}
@@ -41,6 +40,6 @@ def small_vgg(cache: Path) -> Iterator[None]:
         patch.setattr(weights, "locate", lambda *_: file)
         patch.setattr(store, "load", load)
         patch.setattr(graphs, "_build", build)
-        patch.setattr(caches, "_last", {})
+        patch.setattr(torch_autograd, "_last", {})
         patch.setattr(onnx_runtime, "_open", {})
         yield

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.plugins.promises import PROMISES, keeps
 
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Capabilities, Device
 from stylewatch_plugins.sketch import Sketch

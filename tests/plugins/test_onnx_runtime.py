@@ -16,7 +16,8 @@ from stylewatch_export.verify import distance, opened
 from stylewatch_painter.network import weights as weight_files
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.vgg import LayerName
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan, cache_folder
 from stylewatch_plugins.onnx_runtime import (

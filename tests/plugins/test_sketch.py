@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
+from stylewatch_painter.scene.task import Style
 from stylewatch_painter.stage import Pixels, Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics

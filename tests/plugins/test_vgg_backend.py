@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,22 +12,22 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tests.painter import networks
 from tests.painter.networks import as_vgg16, narrow, save_torch
 from tests.plugins.small_vgg import ARRAYS
 
 from stylewatch_export import graph
-from stylewatch_painter.algorithm import caches, memory_plan
-from stylewatch_painter.algorithm.memory_plan import needed
-from stylewatch_painter.algorithm.task import UNLIMITED, Style, Task
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH
+from stylewatch_painter.paint.memory import ample
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import ARCHITECTURES
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_plugins import graphs, onnx_runtime, vgg_backend
+from stylewatch_painter.vgg import ARCHITECTURES
+from stylewatch_plugins import graphs, onnx_runtime, torch_autograd, vgg_backend
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -40,9 +40,10 @@ from stylewatch_plugins.testing.tasks import (
     sample,
     stages,
 )
-from stylewatch_plugins.torch_autograd import TorchAutograd
+from stylewatch_plugins.torch_autograd import TorchAutograd, load_network
 
 CPU = {"device": "cpu"}
+PROCESSOR = torch.device("cpu")
 EXACT = {**CPU, "precision": "fp32"}
 BACKENDS = pytest.mark.parametrize("make", [TorchAutograd, OnnxVgg])
 Make = type[TorchAutograd | OnnxVgg]
@@ -197,7 +198,7 @@ def test_missing_package_is_a_problem(tmp_path: Path, monkeypatch: pytest.Monkey
 
 PROGRAM = """
 import hashlib, sys
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_plugins import registry
 from stylewatch_plugins.testing.tasks import painted, picture, stages
@@ -285,7 +286,7 @@ def test_style_of_an_album_is_evaluated_once_for_each_size(make: Make) -> None:
     if make is OnnxVgg:
         (cache,) = (opened.styles for opened in onnx_runtime._open.values())
     else:
-        (cache,) = (loaded.styles for loaded in caches._last.values())
+        (cache,) = (loaded.styles for loaded in torch_autograd._last.values())
     assert (cache.computed, cache.reused) == (2, 1)
     for task, result in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
@@ -301,7 +302,7 @@ def test_network_stays_until_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> Non
         for backend in backends:
             painted(backend, sample())
     monkeypatch.setattr(
-        "stylewatch_painter.algorithm.paint._paint_level", Mock(side_effect=MemoryError)
+        "stylewatch_painter.paint.paint._paint_level", Mock(side_effect=MemoryError)
     )
     with pytest.raises(MemoryError):
         painted(OnnxVgg(CPU), sample())
@@ -315,7 +316,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(graphs, "_build", graph.build)  # in this process, which has them
-    monkeypatch.setattr(caches, "_last", {})
+    monkeypatch.setattr(torch_autograd, "_last", {})
     monkeypatch.setattr(onnx_runtime, "_open", {})
 
     def install(name: str, architecture: str) -> None:
@@ -383,7 +384,7 @@ def test_vgg16_paints_the_same_in_tiles_and_in_either_backend(
     task = sample({**DEEP, "size": "96", "steps": 1, "scales": []}, content=picture(96, 72))
     runs = [painted(make({**EXACT, "tile": tile}), task)
             for make in (TorchAutograd, OnnxVgg) for tile in ("none", 48)]  # fmt: skip
-    (loaded,) = caches._last.values()
+    (loaded,) = torch_autograd._last.values()
     assert loaded.layers == ARCHITECTURES["vgg16"]
     for steps in runs[1:]:
         for step, other in zip(runs[0], steps, strict=True):
@@ -437,13 +438,33 @@ def test_impossible_limit_is_reported() -> None:
             ask(task)
 
 
-@BACKENDS
-def test_memory_left_by_earlier_jobs_is_measured_before_pictures_are_read(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The layers that were read from a file, one time after the other."""
+    narrow(monkeypatch)
+    layers_read: list[Sequence[str]] = []
+
+    def load(file: weights.WeightsFile, layers: Sequence[str]) -> object:
+        layers_read.append(layers)
+        return (1.0, 2.0, 3.0), networks.network()
+
+    monkeypatch.setattr(store, "load", load)
+    monkeypatch.setattr(torch_autograd, "_last", {})
+    return layers_read
+
+
+def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch, loaded: list[Sequence[str]]
 ) -> None:
-    monkeypatch.setattr(memory_plan, "left", lambda: 123)
-    for options, left in (({"memory": 10**10}, 123), ({}, 0)):
-        assert make({**CPU, **options})._wanted.left == left
+    """The number of threads is part of the key of the styles."""
+    first = load_network(weights.locate(), ["conv1_2"], PROCESSOR)
+    assert load_network(weights.locate(), ["conv1_1"], PROCESSOR) is first
+    deeper = load_network(weights.locate(), ["conv2_1"], PROCESSOR)
+    assert deeper.network is not first.network
+    assert deeper.styles is first.styles
+    assert loaded == [("conv1_1", "conv1_2"), ("conv1_1", "conv1_2", "conv2_1")]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    assert load_network(weights.locate(), ["conv1_1"], PROCESSOR).styles is not first.styles
 
 
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
@@ -516,7 +537,6 @@ def test_freed_blocks_are_kept_where_there_is_enough_memory(
     backend = make({**EXACT, **options})
     for name in ("trim_heap", "give_back_freed", "give_back_large_blocks", "keep_large_blocks"):
         monkeypatch.setattr(vgg_backend, name, partial(called.append, name))
-    needs = needed(task, UNLIMITED, backend._map_format)
-    monkeypatch.setattr(vgg_backend, "available", lambda: free * needs)
+    monkeypatch.setattr(vgg_backend, "available", lambda: free * ample(task))
     backend.provenance(task)
     assert called == chosen

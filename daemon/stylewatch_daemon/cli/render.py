@@ -218,8 +218,6 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
     for pixels, steps in zip(need.sizes, need.steps, strict=True):
         yield f"{steps} {unit} at {in_pixels(pixels)}"
     yield "time: " + ("unknown" if need.seconds is None else duration_range(need.seconds))
-    if need.busy:
-        yield "other programs use the processors now; this is the time without them"
     yield "memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}")
     if need.tile is not None:
         yield f"in tiles of {need.tile} pixels"
@@ -340,8 +338,8 @@ def _small(job: JobOptions) -> JobOptions:
 
 def _enlarged(plan: Plan) -> dict[str, Any]:
     """Return the settings of a large picture with the composition of the small one of `plan`."""
-    from stylewatch_painter.algorithm import scales
     from stylewatch_painter.images.read import picture_size
+    from stylewatch_painter.scene import scales
 
     order, schedule = plan.order, plan.recipe.schedule
     if order.content is None:

@@ -28,7 +28,7 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE, Limits
-from stylewatch_painter.algorithm import scales
+from stylewatch_painter.scene import scales
 
 JOB_FILE = "job.yaml"
 

@@ -15,9 +15,9 @@ from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.scene import scales
 from stylewatch_painter.validation import mistakes, refusing
 
 _MOST_CACHED = 256

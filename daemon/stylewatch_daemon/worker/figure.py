@@ -12,15 +12,16 @@ from pathlib import Path
 from stylewatch_daemon.base.errors import InputError, WorkerError
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import load_backend
-from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import LayerName, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.scene import scales
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_painter.vgg import LayerName
 from stylewatch_plugins.contract import Backend
 
 CONTENT: tuple[LayerName, ...] = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")

@@ -11,8 +11,8 @@ from typing import Any
 
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import Prepared
-from stylewatch_painter.algorithm import scales
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene import scales
 
 MIN_SIDE = 256
 """Pixels of the long side below which no job is made smaller by itself."""

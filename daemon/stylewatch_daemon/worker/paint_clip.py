@@ -24,7 +24,6 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_painter.algorithm.task import Prior, Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
 from stylewatch_painter.images.clip import Clip, Frame
@@ -33,6 +32,7 @@ from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.scene.task import Prior, Task
 from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 

@@ -18,8 +18,6 @@ from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
-from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, encode
 from stylewatch_painter.images.clip import Clip, first_picture, inspect
@@ -28,6 +26,8 @@ from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.task import size_of
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (

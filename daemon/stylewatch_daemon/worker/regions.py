@@ -10,7 +10,6 @@ from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.masks import (
@@ -23,6 +22,7 @@ from stylewatch_painter.images.masks import (
 )
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.scene.task import Style, Task, size_of
 from stylewatch_painter.stage import Regions
 from stylewatch_plugins.contract import Backend, capabilities
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
-from stylewatch_painter.recipes.recipe import LayerName
+from stylewatch_painter.vgg import LayerName, pools_before, with_pools
 
 _KEPT = 80_000
 """Pixels of a picture up to which packed filters are kept. They take 4 or 7 times the memory of the
@@ -51,7 +51,7 @@ class FusedLayers:
         weight, key = self.weights[layer], (layer, backward)
         outputs, inputs = weight.shape[:2]
         tile = self.tile(inputs, outputs, size)
-        is_small = size[0] * size[1] * 4 ** (int(layer[4]) - 1) <= _KEPT
+        is_small = size[0] * size[1] * 4 ** pools_before(layer) <= _KEPT
         is_kept = is_small and self._uses[key] >= _USES_BEFORE_KEPT
         self._uses[key] += 1
         packed = self._packed.pop(key, None)
@@ -81,7 +81,7 @@ class _Kept:
 
 
 class FusedChain(torch.autograd.Function):
-    """The features of `wanted` layers, (B, N, height, width), channels last, of x (B, 3, ...).
+    """The features of `wanted` layers, (1, N, height, width), channels last, of x (1, 3, ...).
 
     The backward pass uses the memory of the gradients that it is given: no map may be summed with
     another one's before anything else is computed from it, since torch gives both one gradient.
@@ -92,62 +92,57 @@ class FusedChain(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         layers: FusedLayers,
-        chain: Sequence[LayerName],
+        chain: tuple[LayerName, ...],
         wanted: Collection[LayerName],
         pooling: Pooling,
     ) -> tuple[Tensor, ...]:
-        """Run the chain for each picture of the batch."""
-        features: dict[LayerName, list[Tensor]] = {layer: [] for layer in wanted}
-        ctx.kept = []
-        for picture in x:
-            kept = _forward(picture, layers, chain, features, pooling, ctx.needs_input_grad[0])
-            ctx.kept.append(kept)
+        """Run the chain; keep data for a backward pass only if it is needed."""
+        needs_gradient = ctx.needs_input_grad[0]
+        features, ctx.kept = _forward(x[0], layers, chain, wanted, pooling, needs_gradient)
         ctx.plan = (layers, chain, wanted, pooling)
         ctx.dtype = x.dtype
-        return tuple(_stack(features[layer]) for layer in wanted)
+        return tuple(_channels_first(features[layer]) for layer in wanted)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the picture, from the gradients of `wanted`, which it may overwrite."""
         layers, chain, wanted, pooling = ctx.plan
-        pictures = []
-        for index, kept in enumerate(ctx.kept):
-            own = {
-                layer: gradient[index].permute(1, 2, 0).contiguous()
-                for layer, gradient in zip(wanted, gradients, strict=True)
-            }
-            pictures.append(_backward(own, kept, layers, chain, pooling))
+        own = {
+            layer: gradient[0].permute(1, 2, 0).contiguous()
+            for layer, gradient in zip(wanted, gradients, strict=True)
+        }
+        back = _backward(own, ctx.kept, layers, chain, pooling)
         for gradient in gradients:
             torch.autograd.graph.increment_version(gradient)
-        return _stack(pictures).to(ctx.dtype), None, None, None, None
+        return _channels_first(back).to(ctx.dtype), None, None, None, None
 
 
-def _stack(maps: list[Tensor]) -> Tensor:
-    """Maps (height, width, N) as one tensor (B, N, height, width), channels last."""
-    batch = maps[0][None] if len(maps) == 1 else torch.stack(maps)
-    return batch.permute(0, 3, 1, 2)
+def _channels_first(maps: Tensor) -> Tensor:
+    """A view of maps (height, width, N) as (1, N, height, width)."""
+    return maps[None].permute(0, 3, 1, 2)
 
 
 def _forward(
     picture: Tensor,
     layers: FusedLayers,
-    chain: Sequence[LayerName],
-    features: Mapping[LayerName, list[Tensor]],
+    chain: tuple[LayerName, ...],
+    wanted: Collection[LayerName],
     pooling: Pooling,
     needs_gradient: bool,
-) -> _Kept:
+) -> tuple[dict[LayerName, Tensor], _Kept]:
+    """Compute the features of `wanted` layers, and what the backward pass needs."""
     x = picture.float().permute(1, 2, 0).contiguous()
+    features: dict[LayerName, Tensor] = {}
     kept = _Kept()
-    for layer, after in zip(chain, (*chain[1:], None), strict=True):
+    for layer, pools in with_pools(chain):
         kept.sizes[layer] = size = (x.shape[0], x.shape[1])
         filters = layers.filters(layer, size)
-        pools = after is not None and after.endswith("_1")
         pooled = routes = output = active = None
         if pools:
             pooled = x.new_empty(*pooling.size(*size), filters.outputs)
             if needs_gradient:
                 kept.routes[layer] = routes = torch.empty_like(pooled, dtype=torch.uint8)
-        if not pools or layer in features:
+        if not pools or layer in wanted:
             output = x.new_empty(*size, filters.outputs)
             if needs_gradient:
                 active = torch.empty(*size, filters.outputs // 8, dtype=torch.uint8)
@@ -163,12 +158,12 @@ def _forward(
             routes=routes,
             pooling=pooling,
         ).run()
-        if output is not None and layer in features:
-            features[layer].append(output)
+        if output is not None and layer in wanted:
+            features[layer] = output
         following = pooled if pools else output
         assert following is not None
         x = following
-    return kept
+    return features, kept
 
 
 def _backward(

@@ -255,29 +255,26 @@ def unpool(
 
 
 def can_multiply(maps: Tensor) -> bool:
-    """True if the products of F (B, N, M) can be computed here: float32 on a CPU, channels last."""
+    """True if the products of F (N, M) can be computed here: float32 on a CPU, channels last."""
     return (
         maps.device.type == "cpu"
         and maps.dtype == torch.float32
         and maps.mT.is_contiguous()
-        and maps.shape[1] % 64 == 0
+        and maps.shape[0] % 64 == 0
         and library() is not None
     )
 
 
 def gram_products(maps: Tensor) -> Tensor:
-    """F F^T (B, N, N) of F (B, N, M), channels last."""
-    batch, channels, _ = maps.shape
-    products = torch.empty(batch, channels, channels)
-    for picture, matrix in zip(maps, products, strict=True):
-        _multiply("stylewatch_gram", picture, matrix)
+    """F F^T (N, N) of F (N, M), channels last."""
+    products = torch.empty(len(maps), len(maps))
+    _multiply("stylewatch_gram", maps, products)
     return products
 
 
-def multiply_in_place(matrices: Tensor, maps: Tensor) -> None:
-    """Replace F (B, N, M), channels last, by S F, for symmetric S (B, N, N)."""
-    for picture, matrix in zip(maps, matrices.contiguous(), strict=True):
-        _multiply("stylewatch_multiply", picture, matrix)
+def multiply_in_place(matrix: Tensor, maps: Tensor) -> None:
+    """Replace F (N, M), channels last, by S F, for a symmetric S (N, N)."""
+    _multiply("stylewatch_multiply", maps, matrix.contiguous())
     torch.autograd.graph.increment_version(maps)
 
 

@@ -28,7 +28,6 @@ from safetensors.numpy import save
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import (
-    LAYERS,
     NORMALIZATIONS,
     Normalization,
     Triple,
@@ -36,7 +35,7 @@ from stylewatch_painter.network.weights import (
     digests,
     header,
 )
-from stylewatch_painter.recipes.recipe import ARCHITECTURES, Architecture, LayerName
+from stylewatch_painter.vgg import ARCHITECTURES, FILTERS, Architecture, LayerName
 
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, NDArray[np.float32]]
@@ -345,7 +344,7 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
     checked: Tensors = {}
     network = architecture.upper()
     for layer in ARCHITECTURES[architecture]:
-        out, before = LAYERS[layer]
+        out, before = FILTERS[layer]
         for part, shape in (("weight", (out, before, 3, 3)), ("bias", (out,))):
             name = f"{layer}.{part}"
             array = arrays.get(name)

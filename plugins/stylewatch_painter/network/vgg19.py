@@ -19,7 +19,8 @@ from torch.nn import functional
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.fused import FusedChain, FusedLayers
 from stylewatch_painter.network.kernels import Pooling
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.vgg import LAYERS, LayerName, layers_up_to, with_pools
 
 Mean = tuple[float, float, float]
 """The mean to subtract from a picture: RGB, 0..255."""
@@ -41,7 +42,7 @@ class FeatureMaps(Protocol):
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
-        """Features after ReLU, (B, N, height, width) each, of x (B, 3, height, width)."""
+        """Features after ReLU, (1, N, height, width) each, of x (1, 3, height, width)."""
         ...
 
 
@@ -109,7 +110,7 @@ class Pool(Pooling):
         return cls(network.pool == "average", network.pool_edge == "ceil")
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The pooled maps of x (B, N, height, width), and the places of the maxima, if any."""
+        """The pooled maps of x (1, N, height, width), and the places of the maxima, if any."""
         if self.average:
             pooled = functional.avg_pool2d(
                 x, _SIDE, _SIDE, ceil_mode=self.ceil, count_include_pad=False
@@ -149,13 +150,6 @@ class Pool(Pooling):
 
 
 _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
-
-
-def layers_up_to(
-    wanted: Collection[LayerName], chain: tuple[LayerName, ...] = LAYERS
-) -> tuple[LayerName, ...]:
-    """The convolutions of a network's `chain` up to the deepest of `wanted`."""
-    return chain[: max(chain.index(layer) for layer in wanted) + 1]
 
 
 class Vgg19:
@@ -202,7 +196,7 @@ class Vgg19:
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
-        """Features after ReLU, (B, N, height, width) each, of x (B, 3, height, width).
+        """Features after ReLU, (1, N, height, width) each, of x (1, 3, height, width).
 
         Differentiable once with respect to x. They are bfloat16 where that is the precision of
         torch's own convolutions.
@@ -246,7 +240,7 @@ class _Chain(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         vgg: Vgg19,
-        chain: Sequence[LayerName],
+        chain: tuple[LayerName, ...],
         wanted: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
@@ -255,13 +249,13 @@ class _Chain(torch.autograd.Function):
         features = []
         ctx.above, ctx.pooled = {}, {}
         x = _channels_last(x)
-        for layer, after in zip(chain, (*chain[1:], None), strict=True):
+        for layer, pools in with_pools(chain):
             x = vgg.convolve(layer, x)
             if layer in wanted:
                 features.append(x)
             elif on_the_way_back:
                 ctx.above[layer] = _signs(x)
-            if after is not None and after.endswith("_1"):
+            if pools:
                 size = x.shape[-2:]
                 x, places = pool(x)
                 ctx.pooled[layer] = size, places

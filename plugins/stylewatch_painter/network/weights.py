@@ -14,23 +14,12 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from stylewatch_painter.errors import RecipeError, WeightsError
-from stylewatch_painter.recipes.recipe import ARCHITECTURES, Architecture, LayerName
-from stylewatch_painter.recipes.recipe import LAYERS as LAYER_NAMES
+from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName
 
 Triple = tuple[float, float, float]
 """A value for each of red, green and blue."""
 
 BUNDLED = "bundled"
-
-_CHANNELS = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
-
-LAYERS: dict[str, tuple[int, int]] = dict(
-    zip(LAYER_NAMES, zip(_CHANNELS, [3, *_CHANNELS[:-1]], strict=True), strict=True)
-)
-"""The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3.
-
-The 13 of VGG16 are among them, with the same channels.
-"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.plain_yaml import Loader
-from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
 
 SHIPPED = Path(__file__).parent
@@ -158,31 +158,21 @@ def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
     """
     if content is None and style is None:
         return recipe
-    plain = recipe.model_dump()
-    objective = plain["objective"]
-    each = [terms for terms in (objective, objective["coarse"]) if terms is not None]
-    if not any(_balances(terms) for terms in each):
+    objective = recipe.objective
+    fine = objective.model_copy(update={"coarse": None})
+    if not any(_balances(terms) for terms in (fine, objective.coarse) if terms is not None):
         given = "content_weight" if style is None else "style_weight"
         raise RecipeError(
             f"recipe {recipe.name} has no loss of the content that is weighed against one of the "
             f"style: leave {given} out"
         )
-    content, style = content or 1.0, style or 1.0
-    for terms in each:
-        for side, factor in (("content", content), ("style", style)):
-            if terms[side] is not None:
-                layers = terms[side]["layers"]
-                terms[side]["layers"] = {name: weight * factor for name, weight in layers.items()}
-        if terms["neighbors"] is not None:
-            terms["neighbors"]["weight"] *= style
-        if terms["transport"] is not None:  # its weights add up to 1: only their ratio counts
-            terms["transport"]["content_weight"] *= content / style
-    return check(plain)
+    objective = objective.weighed(content or 1.0, style or 1.0)
+    return check(recipe.model_copy(update={"objective": objective}).model_dump())
 
 
-def _balances(terms: Mapping[str, Any]) -> bool:
-    has_style = terms["style"] is not None or terms["neighbors"] is not None
-    return terms["transport"] is not None or (terms["content"] is not None and has_style)
+def _balances(terms: Terms) -> bool:
+    """True if some weights belong to the content, and some to the style."""
+    return terms.weighed(2, 1) != terms != terms.weighed(1, 2)
 
 
 def _path(key: str) -> list[str]:

@@ -4,9 +4,9 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,24 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-LayerName = Literal[
-    "conv1_1", "conv1_2", "conv2_1", "conv2_2",
-    "conv3_1", "conv3_2", "conv3_3", "conv3_4",
-    "conv4_1", "conv4_2", "conv4_3", "conv4_4",
-    "conv5_1", "conv5_2", "conv5_3", "conv5_4",
-]  # fmt: skip
-"""The 16 convolutions of VGG19 by the paper's names. Each stands for its features after ReLU."""
+from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName, pools_before
 
-LAYERS: tuple[LayerName, ...] = get_args(LayerName)
-
-Architecture = Literal["vgg16", "vgg19"]
 Pool = Literal["max", "average"]
-
-ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
-    "vgg16": tuple(layer for layer in LAYERS if not layer.endswith("_4")),
-    "vgg19": LAYERS,
-}
-"""The convolutions of each network, in order; those that two networks share have one shape."""
 
 MOST_STEPS = 10_000_000
 """Steps at one size."""
@@ -114,21 +99,70 @@ class Network(Strict):
     pixel_range: Positive = 255.0
     """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
-    """Padding around the picture; see `algorithm.padding`."""
+    """Padding around the picture; see `scene.padding`."""
     border: Literal[8, 16, 32] = 32
     """Pixels on each side with which `reflect` and `replicate` pad the picture."""
 
 
-class Content(Strict):
-    """Content loss; `losses.content_value` gives the formulas."""
+Side = Literal["content", "style"]
+"""What a picture is for."""
 
-    loss: Literal["half_sum", "sum", "mean", "relative"]
+
+class LossSettings(Strict):
+    """Base of the settings of a loss; the class in `losses` that takes them has its formula."""
+
+    compared: ClassVar[frozenset[Side]] = frozenset()
+    """Pictures that the loss compares the output with."""
+    is_additive: ClassVar[bool] = False
+    """True if the loss follows from sums over positions, so that tiles can be summed one by one."""
+
+    @property
+    def layer_names(self) -> tuple[LayerName, ...]:
+        """The layers whose features the loss reads."""
+        return ()
+
+    def is_possible(self, given: Collection[Side]) -> bool:
+        """True if the loss can be computed with the pictures that are `given`."""
+        return self.compared.issubset(given)
+
+    def holds_at(self, side: int) -> bool:
+        """True at a size with a long side of `side` pixels."""
+        return True
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights by the factor for content losses or that for style losses."""
+        return self
+
+
+class _LayerLoss(LossSettings):
     layers: Weights
 
+    @property
+    def layer_names(self) -> tuple[LayerName, ...]:
+        return tuple(self.layers)
 
-class Neighbors(Strict):
-    """Neighbor loss: each position follows the nearest one in a style; see `neighbors`."""
+    def _times(self, factor: float) -> Self:
+        """Multiply the weight of each layer."""
+        layers = {layer: weight * factor for layer, weight in self.layers.items()}
+        return self.model_copy(update={"layers": layers})
 
+
+class Content(_LayerLoss):
+    """Settings of `losses.content`."""
+
+    compared = frozenset[Side]({"content"})
+    is_additive = True
+    loss: Literal["half_sum", "sum", "mean", "relative"]
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights by the factor for content losses."""
+        return self._times(content)
+
+
+class Neighbors(_LayerLoss):
+    """Settings of `losses.columns` and `losses.layer_match`."""
+
+    compared = frozenset[Side]({"content", "style"})
     layers: Weights
     """Layers of a hypercolumn, each with the factor of its features."""
     weight: Weight = 1.0
@@ -156,13 +190,22 @@ class Neighbors(Strict):
                 raise ValueError(f"{name} is for each: column; leave it out with each: layer")
         return self
 
+    def holds_at(self, side: int) -> bool:
+        """True up to the side `largest`."""
+        return side <= self.largest
 
-class Transport(Strict):
-    """Optimal transport and self-similarity of sampled hypercolumns; see `transport`.
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weight by the factor for style losses."""
+        return self.model_copy(update={"weight": self.weight * style})
+
+
+class Transport(_LayerLoss):
+    """Settings of `losses.transport`.
 
     The weights of self-similarity, transport and moments add up to 1.
     """
 
+    compared = frozenset[Side]({"content", "style"})
     layers: Weights
     """Layers of a hypercolumn, each with the factor of its features."""
     pixels: Weight = 1.0
@@ -178,13 +221,22 @@ class Transport(Strict):
     palette: bool = True
     """Compare colors by themselves, too."""
 
+    def is_possible(self, given: Collection[Side]) -> bool:
+        """True with either picture."""
+        return not self.compared.isdisjoint(given)
 
-class Style(Strict):
-    """Style loss; `losses.style_value` gives the formulas."""
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weight of the content, as all weights add up to 1."""
+        return self.model_copy(update={"content_weight": self.content_weight * content / style})
 
+
+class Style(_LayerLoss):
+    """Settings of `losses.gram`."""
+
+    compared = frozenset[Side]({"style"})
+    is_additive = True
     gram: Literal["sum", "mean", "mean_maps", "moments"]
     loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
-    layers: Weights
     several: Literal["losses", "grams"] = "losses"
     """With several styles: add their losses, or average their Gram matrices into one target."""
 
@@ -197,9 +249,13 @@ class Style(Strict):
             )
         return self
 
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights by the factor for style losses."""
+        return self._times(style)
 
-class TotalVariation(Strict):
-    """Total variation loss (smoothness); `losses.tv_value` gives the formulas."""
+
+class TotalVariation(LossSettings):
+    """Settings of `losses.total_variation`."""
 
     loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
     weight: Weight = 0.0
@@ -236,39 +292,44 @@ class Terms(Strict):
     def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
-        if not self.up_to(_ANY_SIDE).layers:
+        if not self.where(lambda loss: loss.holds_at(_ANY_SIDE)).layers:
             raise ValueError(
                 "neighbors.largest leaves larger sizes without a layer: give content or style one"
             )
         return self
 
-    def up_to(self, side: int) -> Self:
-        """The terms at a size with a long side of `side` pixels."""
-        if self.neighbors is None or side <= self.neighbors.largest:
-            return self
-        return self.model_copy(update={"neighbors": None})
+    @property
+    def losses(self) -> Iterator[LossSettings]:
+        """The settings of each loss, in the order of the fields."""
+        fields = (getattr(self, name) for name in Terms.model_fields)
+        return (field for field in fields if isinstance(field, LossSettings))
+
+    def where(self, keep: Callable[[LossSettings], bool]) -> Self:
+        """The terms without the losses that are not to be kept."""
+        fields = {name: getattr(self, name) for name in Terms.model_fields}
+        update = {name: None for name, loss in fields.items() if loss and not keep(loss)}
+        return self.model_copy(update=update)
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """Every layer that a term uses."""
-        sides = (self.content, self.style, self.neighbors, self.transport)
-        return frozenset(layer for side in sides if side is not None for layer in side.layers)
+        """Every layer that a loss reads."""
+        return frozenset(layer for loss in self.losses for layer in loss.layer_names)
 
     @property
     def needs_whole_picture(self) -> bool:
-        """True if a term compares positions of the whole picture, which excludes tiles."""
-        return self.neighbors is not None or self.transport is not None
+        """True if a loss reads features and is not additive, which excludes tiles."""
+        return any(loss.layer_names and not loss.is_additive for loss in self.losses)
 
     @property
-    def matches_layers(self) -> bool:
-        """True if each layer is matched by itself, anew in every step."""
-        return self.neighbors is not None and self.neighbors.each == "layer"
+    def compared(self) -> frozenset[Side]:
+        """The pictures that any loss compares the output with."""
+        return frozenset(side for loss in self.losses for side in loss.compared)
 
-    @property
-    def needs_start(self) -> bool:
-        """True if targets depend on the picture that the size starts from."""
-        match = self.neighbors
-        return match is not None and match.each == "column" and match.content_share < 1
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights of all content losses, and of all style losses."""
+        fields = {name: getattr(self, name) for name in Terms.model_fields}
+        update = {name: loss.weighed(content, style) for name, loss in fields.items() if loss}
+        return self.model_copy(update=update)
 
 
 class CoarseTerms(Terms):
@@ -286,7 +347,7 @@ class Objective(Terms):
     """Other terms for the scales before the final size; they need a content and a style."""
     temporal: Weight = 60.0
     """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
-    scene's first frame; see `losses.temporal_value`."""
+    scene's first frame; see `losses.temporal`."""
     strength: Share = 0.5
     """Style strength; `strength_by` defines its effect."""
     strength_by: Literal["weight", "blend"] = "weight"
@@ -308,7 +369,7 @@ class Objective(Terms):
     @model_validator(mode="after")
     def _border_has_a_position(self) -> Self:
         deepest = max(self.all_layers)
-        if self.network.padding != "zeros" and self.network.border < 2 ** (int(deepest[4]) - 1):
+        if self.network.padding != "zeros" and self.network.border < 2 ** pools_before(deepest):
             raise ValueError(
                 f"network.border {self.network.border} is smaller than a position of {deepest}: "
                 "set network.border: 16"
@@ -324,6 +385,12 @@ class Objective(Terms):
                 "cannot do: set strength_by: weight"
             )
         return self
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights at all scales."""
+        objective = super().weighed(content, style)
+        coarse = self.coarse and self.coarse.weighed(content, style)
+        return objective.model_copy(update={"coarse": coarse})
 
     def at(self, *, coarse: bool) -> Terms:
         """The terms of a coarse level, or of any other."""
@@ -448,10 +515,6 @@ class Schedule(Strict):
     """Clamp colors to 0..255 after every step, so that clipping on writing changes nothing."""
     optimizer: Annotated[Adam | Sgd | Rmsprop | Lbfgs, Field(discriminator="kind")]
     steps: Steps
-    until: Literal["steps", "converged"] = "steps"
-    """`converged`: stop a scale early once the objective no longer falls."""
-    tolerance: Positive = 0.001
-    """Relative decrease over ten steps below which a scale counts as converged."""
     frame_share: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the steps at the final size for a frame of a clip that follows another one."""
     save_every: SomeSteps = 50

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
+from stylewatch_painter.scene import scales
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import (
     Backend,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes.book import change, check
+from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
 from stylewatch_plugins.contract import Backend
 

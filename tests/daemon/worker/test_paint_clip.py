@@ -24,12 +24,12 @@ from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import ClipPainter, even, following
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.color import Floats, to_space
 from stylewatch_painter.images.decode import MAX_SIDE
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.torch_autograd import TorchAutograd

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.algorithm.gram import feature_sums
+from stylewatch_painter.losses.gram import feature_sums
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution
 from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
-from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.vgg import FILTERS, LayerName
 
 SIZES = [(37, 50), (20, 21), (5, 3), (1, 1)]
 TOLERANCE = {
@@ -94,8 +95,8 @@ def test_picture_layer_forward_and_backward(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("channels", "positions"), [(64, 5000), (128, 77), (512, 300), (512, 1)])
 def test_gram_products_and_their_gradient(channels: int, positions: int) -> None:
-    maps = values(2, positions, channels).mT
-    matrices = values(2, channels, channels, seed=2)
+    maps = values(positions, channels).mT
+    matrices = values(channels, channels, seed=2)
     matrices += matrices.mT.clone()
     products = kernels.gram_products(maps)
     wanted = maps.double() @ maps.double().mT
@@ -108,7 +109,7 @@ def test_gram_products_and_their_gradient(channels: int, positions: int) -> None
 
 def test_maps_that_are_replaced_are_missed_by_whatever_else_needs_them() -> None:
     """Torch refuses the backward pass of another user of F, rather than computing nonsense."""
-    picture = values(1, 9, 64).requires_grad_()
+    picture = values(9, 64).requires_grad_()
     maps = (picture * 1).mT
     other = maps.square().sum()
     sums = feature_sums(maps, replace=True).products.sum()
@@ -120,7 +121,7 @@ def test_maps_that_are_replaced_are_missed_by_whatever_else_needs_them() -> None
 def test_result_does_not_depend_on_the_threads(size: tuple[int, int], tile: int) -> None:
     """Neither in blocks, nor where the threads share a few tiles."""
     x, filters = values(*size, 64), kernels.pack(weight(64, 64), tile)
-    maps = x.flatten(0, 1).mT[None]
+    maps = x.flatten(0, 1).mT
     results, threads = [], torch.get_num_threads()
     try:
         for count in (2, 3, 1):
@@ -150,19 +151,12 @@ def test_pictures_of_all_small_sizes_share_packed_filters() -> None:
 def network() -> tuple[Vgg19, Vgg19]:
     """The same network of real shape with the compiled convolutions, and without."""
     weights = {}
-    for number, (layer, (outputs, inputs)) in enumerate(SHAPES.items()):
+    for number, (layer, (outputs, inputs)) in enumerate(FILTERS.items()):
         weights[f"{layer}.weight"] = weight(outputs, inputs, number) * 2**0.5 * 3
         weights[f"{layer}.bias"] = values(outputs, seed=number)
     plan = ("246" * 10)[: len(PLAN_SHAPES) * len(PLAN_SIDES)]
     mean = (0.0, 0.0, 0.0)
     return Vgg19(weights, mean, plan=plan), Vgg19(weights, mean)
-
-
-WIDTHS = (64, 128, 256, 512, 512)
-SHAPES: dict[LayerName, tuple[int, int]] = {}
-for _layer in LAYERS:
-    _inputs = next(reversed(SHAPES.values()))[0] if SHAPES else 3
-    SHAPES[_layer] = (WIDTHS[int(_layer[4]) - 1], _inputs)
 
 
 @pytest.mark.parametrize(("pool", "edge"), list(product(("max", "average"), ("floor", "ceil"))))
@@ -177,7 +171,7 @@ def test_chain_and_its_gradient_match_those_of_torch(
     settings = Network.model_validate({"pool": pool, "pool_edge": edge})
     results = []
     for vgg in network:
-        x = values(2, 3, 21, 18).requires_grad_()
+        x = values(1, 3, 21, 18).requires_grad_()
         features = vgg(x, layers, settings)
         slopes = [values(*features[layer].shape, seed=7) for layer in layers]
         (slope,) = torch.autograd.grad([features[layer] for layer in layers], x, slopes)
@@ -197,7 +191,7 @@ def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
         x[0, 1, 9, 9] = value
         x.requires_grad_()
         features = network[0](x, layers, Network.model_validate({"pool": pool}))
-        sums = feature_sums(features[layers[0]].flatten(2), replace=True).products
+        sums = feature_sums(features[layers[0]][0].flatten(1), replace=True).products
         (slope,) = torch.autograd.grad(sums.square().sum(), x)
         assert not sums.isfinite().all() and not slope.isfinite().all()
 

@@ -21,7 +21,8 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.network.store import canonical, read_foreign
-from stylewatch_painter.network.weights import LAYERS, NORMALIZATIONS, WeightsFile
+from stylewatch_painter.network.weights import NORMALIZATIONS, WeightsFile
+from stylewatch_painter.vgg import FILTERS
 
 ABOUT = WeightsFile("x", Path("x"), "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none").metadata()
 MEAN = (123.68, 116.779, 103.939)
@@ -134,7 +135,7 @@ def test_write_and_read_are_exact_and_a_failed_write_keeps_the_old_file(
     arrays = network()
     arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]  # not contiguous
     store.write(path, arrays, ABOUT)
-    assert same(store.read(path, list(LAYERS)), arrays)
+    assert same(store.read(path, list(FILTERS)), arrays)
     assert weights.described(path).mean == (1.0, 2.0, 3.0)
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
@@ -149,7 +150,7 @@ def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
     store.verify(file)
     data = file.path.read_bytes()
     file.path.write_bytes(data[:-1] + bytes([data[-1] ^ 128]))
-    for check in (store.verify, lambda file: store.read(file.path, list(LAYERS))):
+    for check in (store.verify, lambda file: store.read(file.path, list(FILTERS))):
         with pytest.raises(WeightsError, match="is not what was written"):
             check(file)
     for length in (0, 7, 100, 3000, -1):
@@ -173,17 +174,17 @@ def test_packed_file_is_unpacked_once(packed: tuple[WeightsFile, Network], tmp_p
     file, arrays = packed
     cache = tmp_path / "cache" / "stylewatch" / "weights"
     with ThreadPoolExecutor() as pool:
-        for mean, loaded in pool.map(lambda _: store.load(file, LAYERS), range(4)):
+        for mean, loaded in pool.map(lambda _: store.load(file, FILTERS), range(4)):
             assert mean == MEAN and same(loaded, arrays)
     assert not list(cache.glob("*.part"))
     (copy,) = cache.glob("*.safetensors")
     data = copy.read_bytes()
     for damaged in (data[:-9], data[:-1] + bytes([data[-1] ^ 1]), b"", b"?" * 999):
         copy.write_bytes(damaged)
-        assert same(store.load(file, LAYERS)[1], arrays)
-        assert same(store.read(copy, LAYERS), arrays)
+        assert same(store.load(file, FILTERS)[1], arrays)
+        assert same(store.read(copy, FILTERS), arrays)
     file.path.unlink()
-    assert same(store.load(file, LAYERS)[1], arrays)
+    assert same(store.load(file, FILTERS)[1], arrays)
 
 
 def test_unwritable_cache_is_ignored_and_a_wrong_digest_refused(
@@ -191,7 +192,7 @@ def test_unwritable_cache_is_ignored_and_a_wrong_digest_refused(
 ) -> None:
     file, arrays = packed
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert same(store.load(file, LAYERS)[1], arrays)
+    assert same(store.load(file, FILTERS)[1], arrays)
     assert "cannot be kept" in caplog.text
     wrong = replace(file, sha256="ab" * 32)
     with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {file.sha256}"):

@@ -12,15 +12,8 @@ from torch import nn
 
 from stylewatch_painter.network import kernels, store
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.vgg19 import (
-    PLAN_SHAPES,
-    PLAN_SIDES,
-    TORCH,
-    Precision,
-    Vgg19,
-    layers_up_to,
-)
-from stylewatch_painter.recipes.recipe import ARCHITECTURES, LAYERS, LayerName
+from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision, Vgg19
+from stylewatch_painter.vgg import ARCHITECTURES, LAYERS, LayerName, layers_up_to
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
 POOLS = list(product(("max", "average"), ("floor", "ceil")))

@@ -1,0 +1,287 @@
+"""Columns: each position of the painting follows its nearest neighbor in a style.
+
+Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
+(arXiv 2203.13215). A hypercolumn holds the features of all layers at one position of a grid that
+has a quarter of the picture's rows and columns; each layer is divided by its number of maps, so
+that layers with many maps do not outweigh the others.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.images.color import LUMA_WEIGHTS
+from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.nearest import directions, nearest
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import width_height
+from stylewatch_painter.scene.regions import planes, region_flags, turned
+from stylewatch_painter.scene.resample import finest_detail, interpolation
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.task import Style
+from stylewatch_painter.vgg import LayerName
+
+Grid = tuple[int, int]
+"""Rows and columns of positions."""
+
+_COARSER = 4
+"""Pixels between two positions of the grid of hypercolumns."""
+
+_LEAST_DEVIATION = 1e-3
+"""Least standard deviation of brightness (0..1) to divide by: in a plain picture it is about 0."""
+
+_TINY = 1e-12
+"""Added to squared lengths, so that a black area has a direction."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The hypercolumns (positions, sum of N) of pictures, and the brightness (positions,), 0..1."""
+
+    columns: Tensor
+    brightness: Tensor
+
+    def at(self, positions: Tensor | slice) -> "_Rows":
+        """The hypercolumns and the brightness of some positions."""
+        return _Rows(self.columns[positions], self.brightness[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Target directions of the hypercolumns for one style and one region.
+
+    `columns` (positions, sum of N) have length 1; `weights` (positions,) are the shares of the
+    positions in the loss, or None where all count alike.
+    """
+
+    columns: Tensor
+    weights: Tensor | None = None
+
+
+class Columns(Loss):
+    """The mean cosine distance of hypercolumns to their targets, summed over regions.
+
+    Targets are found once for a size: for each position of the picture that is matched, the nearest
+    hypercolumn of the style. Outside of the regions, where no style acts, they are the content's.
+    """
+
+    needs_start = True
+
+    @torch.no_grad()
+    def __init__(self, settings: recipe.Neighbors, scene: Scene) -> None:
+        self._settings, self._scene = settings, scene
+        self.layers = frozenset(settings.layers)
+        content, task = scene.content, scene.task
+        assert content is not None
+        queries = own = self._rows([content])
+        if scene.start is not None and settings.content_share < 1:
+            mixed = self._rows([_mixed(content, scene.start, settings.content_share)])
+            queries = _Rows(mixed.columns, own.brightness)
+        self._regions = None
+        if task.content_mask is not None:
+            shares = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(scene.size))
+            self._regions = shares.flatten(1).to(scene.device)
+        self._region_factors, outside = scene.region_factors(), self._outside(own)
+        self.targets: dict[Label, tuple[Target, ...]] = {}
+        self.weights = {}
+        for number, style in enumerate(task.styles):
+            label = Label("style", "neighbors", style.name)
+            self.targets[label] = (*self._matches(own, queries, style, number), *outside)
+            self.weights[label] = Weight(settings.weight * task.style_weight(style))
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The distance of each style."""
+        shaped = {
+            layer: maps[layer].unflatten(-1, self._scene.map_shape(layer))
+            for layer in self._settings.layers
+        }
+        rows = hypercolumns(shaped, grid(self._scene.size), self._settings.layers)
+        return {label: distance(rows, targets) for label, targets in self.targets.items()}
+
+    # targets
+
+    def _rows(self, pictures: Sequence[Tensor]) -> _Rows:
+        """The hypercolumns and the brightness of pictures (1, 3, height, width), concatenated."""
+        columns, brightness = [], []
+        for picture in pictures:
+            shape = grid(width_height(picture))
+            columns.append(self._columns(picture, shape))
+            colors = self._scene.canvas.colors(picture)
+            colors = functional.adaptive_avg_pool2d(colors, shape).flatten(2)[0]
+            brightness.append(torch.from_numpy(LUMA_WEIGHTS).to(colors) @ colors)
+        return _Rows(torch.cat(columns), torch.cat(brightness))
+
+    def _columns(self, picture: Tensor, shape: Grid) -> Tensor:
+        """The hypercolumns (positions, sum of N) of one picture; maps end with the call."""
+        maps = self._scene.features(picture, self.layers)
+        of_layers = {layer: own[0] for layer, own in maps.items()}
+        return torch.cat(hypercolumns(of_layers, shape, self._settings.layers), dim=-1)
+
+    def _matches(self, own: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
+        """Match the painting with a style: the target of each region.
+
+        `own` are the hypercolumns of the content, with which matches are mixed.
+        """
+        pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
+        whole, regions, mix = self._rows(pictures), self._regions, self._scene.task.style_mix
+        usable: Sequence[Tensor | slice] = [slice(None)]
+        if style.mask is not None:
+            masks = turned(planes(style.mask), rotations=self._settings.rotations)
+            usable = list(self._usable(masks, pictures))
+        targets = []
+        for region in range(1 if regions is None else len(regions)):
+            selected = slice(None) if regions is None else regions[region] > 0
+            matched = self._match(queries, whole.at(usable[region % len(usable)]), selected)
+            weights = None
+            if regions is not None and self._region_factors is not None:
+                total = regions[region].sum().clamp(min=_TINY)
+                weights = regions[region] / total * self._region_factors[number, region]
+            targets.append(Target(directions(own.columns.lerp(matched, mix)), weights))
+            del matched  # which would exist beside the copies of the next search
+        return targets
+
+    def _usable(self, masks: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
+        """Flags (R, candidates) of the positions in each region of a style's masks."""
+        flags = [
+            region_flags(mask, grid(width_height(picture))).flatten(1)
+            for mask, picture in zip(masks, pictures, strict=True)
+        ]
+        return torch.cat(flags, dim=1).to(self._scene.device)
+
+    def _match(self, queries: _Rows, candidates: _Rows, selected: Tensor | slice) -> Tensor:
+        """The nearest of the candidates for each query (positions, sum of N)."""
+        settings, brightness = self._settings, None
+        if settings.brightness:
+            factor = math.sqrt(settings.brightness)
+            brightness = (
+                factor * _standardized(queries.brightness, selected),
+                factor * _standardized(candidates.brightness, slice(None)),
+            )
+        penalty = settings.hub_penalty
+        chosen = nearest(queries.columns, candidates.columns, penalty, selected, brightness)
+        return candidates.columns[chosen]
+
+    def _outside(self, own: _Rows) -> tuple[Target, ...]:
+        """The target outside of the regions: the content's own columns."""
+        if self._regions is None:
+            return ()
+        share = (1 - self._regions.sum(0)).clamp(min=0)
+        if share.sum() < 1:  # less than a position: rounding
+            return ()
+        return (Target(directions(own.columns), share / len(share)),)
+
+
+def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
+    """Shift and scale values (positions,) to a mean of 0 and a deviation of 1 among those `at`."""
+    some = values[at]
+    if not len(some):
+        return values
+    return (values - some.mean()) / some.std(correction=0).clamp(min=_LEAST_DEVIATION)
+
+
+def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
+    """The picture that is matched: `share` of the content, and the start with its finest detail.
+
+    The start was enlarged and has no detail of its own that could find edges in the style.
+    """
+    sharp = start - finest_detail(start) + finest_detail(content)
+    return torch.lerp(sharp, content, share)
+
+
+# hypercolumns and their distance
+
+
+def grid(size: Size) -> Grid:
+    """The grid of hypercolumns of a picture of `size` (width, height)."""
+    return max(1, size[1] // _COARSER), max(1, size[0] // _COARSER)
+
+
+def hypercolumns(
+    maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
+) -> list[Tensor]:
+    """The rows (positions, N) of each layer of maps (N, rows, columns) on a grid.
+
+    Together they are the hypercolumns. Each layer is multiplied by its factor and divided by N.
+    """
+    return [
+        _OnGrid.apply(maps[layer], shape) * (factor / len(maps[layer]))
+        for layer, factor in factors.items()
+    ]
+
+
+class _OnGrid(torch.autograd.Function):
+    """Sample maps on a grid: bilinear, corners on corners."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
+        """Maps (N, rows, columns) to float32 rows (positions, N)."""
+        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
+        if maps.is_cuda:
+            down, right = interpolation(maps.shape, shape, maps.device, corners=True)
+            sampled = down @ maps.float() @ right.mT
+        else:
+            last = maps.float().permute(1, 2, 0)
+            # torch reads the memory format off the strides, and flat maps lose that of the batch
+            maps = last.flatten().view(1, *last.shape).permute(0, 3, 1, 2)
+            sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)[0]
+        return sampled.permute(1, 2, 0).flatten(0, 1).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the maps, zero at positions between the samples."""
+        shape, dtype = ctx.maps
+        gradient = gradients[0].unflatten(0, ctx.grid).permute(2, 0, 1)
+        if gradient.is_cuda:  # torch's own backward pass is not deterministic there
+            down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
+            back = down.mT @ gradient @ right
+        else:
+            back = torch.ops.aten.upsample_bilinear2d_backward(
+                gradient[None], ctx.grid, (1, *shape), True
+            )[0]
+        return back.to(dtype), None
+
+
+def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
+    """The mean cosine distance () of hypercolumns to their targets, summed over regions.
+
+    `rows` (positions, N) are the layers of the hypercolumns.
+    """
+    distances = [_CosineDistance.apply(target.columns, target.weights, *rows) for target in regions]
+    distance: Tensor = sum(distances[1:], distances[0])
+    return distance
+
+
+class _CosineDistance(torch.autograd.Function):
+    """Weighted mean of 1 - cos. Autograd alone would hold several copies of all columns."""
+
+    @staticmethod
+    def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
+        """Targets of length 1 and the parts of each column to a distance ()."""
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
+        for part, target in zip(rows, parts, strict=True):
+            square += part.square().sum(-1)
+            product += (part * target).sum(-1)
+        length = (square + _TINY).sqrt()
+        ctx.save_for_backward(targets, weights, length, product, *rows)
+        distance = 1 - product / length
+        return distance.mean() if weights is None else distance @ weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of each part."""
+        targets, weights, length, product, *rows = ctx.saved_tensors
+        share = gradients[0] * (1 / len(length) if weights is None else weights)
+        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        return (
+            None,
+            None,
+            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
+        )

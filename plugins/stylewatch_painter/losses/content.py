@@ -1,0 +1,84 @@
+"""Content loss: squared differences of feature maps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Weight, area_ratio
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.vgg import LayerName
+
+
+@dataclass(eq=False)
+class _Target:
+    """P of each tile, the number of its entries N M, and its energy sum P^2 ()."""
+
+    parts: dict[Tile, Tensor]
+    entries: float
+    energy: Tensor
+
+
+class Content(AdditiveLoss):
+    """Content loss of each layer, for the feature maps P (N, M) of the content.
+
+    `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M).
+    `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture. Sums
+    that grow with the area are scaled to the first size.
+    """
+
+    is_linear = True
+
+    @torch.no_grad()
+    def __init__(self, settings: recipe.Content, scene: Scene) -> None:
+        self._loss = settings.loss
+        self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0
+        self._targets: dict[LayerName, _Target] = {}
+        self.layers = frozenset(settings.layers)
+        picture = scene.content
+        assert picture is not None
+        self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
+        for tile in (self._whole, *others):
+            for layer, F in scene.maps(tile.of(picture), self.layers, tile).items():
+                # contiguous whatever the network's memory format: it decides the last bits of sums
+                self._add(layer, tile, F.float().contiguous())
+        self.weights = {
+            Label("content", layer): Weight(settings.layers[layer] * scene.task.content_factor)
+            for layer in self._targets
+        }
+
+    def _add(self, layer: LayerName, tile: Tile, P: Tensor) -> None:
+        energy = P.square().sum()
+        if layer not in self._targets:
+            self._targets[layer] = _Target({tile: P}, float(P.numel()), energy)
+            return
+        target = self._targets[layer]
+        target.parts[tile] = P
+        target.entries += P.numel()
+        target.energy = target.energy + energy
+
+    def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
+        """The loss () of each layer at a tile, not yet scaled to the first size."""
+        return [self._sum(maps[layer], layer, tile or self._whole) for layer in self._targets]
+
+    def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
+        target = self._targets[layer]
+        square = (F.float() - target.parts[tile]).square().sum()
+        match self._loss:
+            case "half_sum":
+                return square / 2
+            case "mean":
+                return square / target.entries
+            case "relative":  # of a black picture it is finite, too
+                return square / torch.where(target.energy > 0, target.energy, 1.0)
+            case _:
+                return square
+
+    def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
+        """The content loss of each layer."""
+        return {
+            label: value * self._factor for label, value in zip(self.weights, sums, strict=True)
+        }

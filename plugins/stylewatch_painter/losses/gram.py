@@ -1,0 +1,468 @@
+"""Style loss: distances of Gram matrices, or of the moments of features."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Weight
+from stylewatch_painter.network import kernels
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import width_height
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.task import Style, region_style_weights
+from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.stage import Regions
+from stylewatch_painter.vgg import LayerName
+
+_BLOCK = 256  # positions whose products are summed in few bits; sums of blocks are float32
+_MAX_BLOCKS = 64
+_MIN_REGION_WEIGHT = 1e-12  # of an empty region, as a divisor
+
+_VARIANCE_FLOOR = 1e-4
+"""Minimum variance in every direction, as a share of the target's mean variance. Without it the
+gradient has no bound between a direction that a picture uses and one that it does not use."""
+_MIN_VARIANCE = 1e-8
+"""Minimum variance for a target without any variance."""
+
+Grams = Mapping[LayerName, Tensor]
+"""A of each layer and region, (R, N, N) float32; R is 1 without regions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Weighted sums over the M positions of a layer; those of two tiles can be added.
+
+    `products` (N, N) float32 is F F^T; `values` (N,) float32 is the sum of each map, or None
+    if it was not requested; `count` is the sum of the weights, M without weights.
+    """
+
+    products: Tensor
+    values: Tensor | None
+    count: float
+
+    def __add__(self, other: "Sums") -> "Sums":
+        values = None
+        if self.values is not None and other.values is not None:
+            values = self.values + other.values
+        return Sums(self.products + other.products, values, self.count + other.count)
+
+    def scaled_to(self, count: float) -> "Sums":
+        """The sums scaled as if the region filled a map of `count` positions."""
+        factor = count / max(self.count, _MIN_REGION_WEIGHT)
+        values = None if self.values is None else self.values * factor
+        return Sums(self.products * factor, values, count)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The differentiable parts."""
+        return [self.products] if self.values is None else [self.products, self.values]
+
+
+LayerSums = dict[LayerName, list[Sums]]
+"""For each layer a list with one entry per region."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """A of a style, or of all styles blended; `weight` is its share among the styles."""
+
+    name: str
+    weight: float
+    grams: Grams
+
+
+class GramStyle(AdditiveLoss):
+    """Style loss of each style and layer; see `gram` and `style_value` for the formulas.
+
+    With a mask of the content, the losses of its regions are added up by their area.
+    """
+
+    @torch.no_grad()
+    def __init__(self, settings: recipe.Style, scene: Scene) -> None:
+        task = scene.task
+        self._settings, self._scene = settings, scene
+        self.layers = frozenset(settings.layers)
+        self.is_capturable = settings.loss != "wasserstein"  # eigenvalues need the CPU
+        self.overwrites_maps = not scene.network.rereads_maps
+        self._with_values = settings.gram == "moments"
+        self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
+        self._targets = self._style_targets()
+        self._region_factors = scene.region_factors(blended=len(self._targets) < len(task.styles))
+        self.weights = {
+            Label("style", layer, target.name): Weight(settings.layers[layer] * target.weight)
+            for target in self._targets
+            for layer in settings.layers
+        }
+
+    def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
+        """The products and, for moments, the sums of F: of each layer and region."""
+        sums = self._tile_sums(maps, tile, self._region_weights)
+        return [
+            tensor
+            for layer in self._settings.layers
+            for region in sums[layer]
+            for tensor in region.tensors
+        ]
+
+    def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
+        """The style loss of each style and layer."""
+        remaining = iter(sums)
+        pixels = self._scene.size[0] * self._scene.size[1]
+        grams = {layer: self._painted_grams(layer, remaining) for layer in self._settings.layers}
+        values: dict[Label, Tensor] = {}
+        for number, target in enumerate(self._targets):
+            for layer, A in target.grams.items():
+                count = self._positions(layer)
+                each = [
+                    style_value(G, A[region % len(A)], count, pixels, self._settings)
+                    for region, G in enumerate(grams[layer])
+                ]
+                value = each[0]
+                if self._region_factors is not None:
+                    value = (torch.stack(each) * self._region_factors[number]).sum()
+                values[Label("style", layer, target.name)] = value
+        return values
+
+    def _painted_grams(self, layer: LayerName, sums: Iterator[Tensor]) -> list[Tensor]:
+        """G of each region of the painting, from the next of the sums."""
+        positions, weights = self._positions(layer), self._region_weights.get(layer)
+        counts = [positions] if weights is None else _counts(weights)
+        grams = []
+        for count in counts:
+            part = Sums(next(sums), next(sums) if self._with_values else None, count)
+            whole = part if weights is None else part.scaled_to(positions)
+            grams.append(gram(whole, self._settings))
+        return grams
+
+    def _positions(self, layer: LayerName) -> float:
+        rows, columns = self._scene.map_shape(layer)
+        return float(rows * columns)
+
+    def _tile_sums(self, maps: Maps, tile: Tile | None, weights: Maps) -> LayerSums:
+        """Sum the maps of a tile over each region, or over all positions without `weights`."""
+        sums: LayerSums = {}
+        for layer in (layer for layer in maps if layer in self.layers):
+            regions: Sequence[Tensor | None] = [None]
+            if layer in weights:
+                of_tile = weights[layer] if tile is None else tile.part(weights[layer], layer)
+                regions = [region.flatten() for region in of_tile]
+            sums[layer] = [
+                feature_sums(
+                    maps[layer], region, values=self._with_values, replace=self.overwrites_maps
+                )
+                for region in regions
+            ]
+        return sums
+
+    # targets
+
+    def _style_targets(self) -> tuple[_Target, ...]:
+        """Compute A of each style, or of one blend of all styles."""
+        task, settings = self._scene.task, self._settings
+        targets = [
+            _Target(style.name, task.style_weight(style), self._scaled(style))
+            for style in task.styles
+        ]
+        if settings.several == "grams" and len(targets) > 1:
+            targets = [_Target("blend", 1.0, self._blended(targets))]
+        content = self._content_grams()
+
+        def finished(grams: Grams) -> Grams:
+            if content is not None:
+                mix = task.style_mix
+                grams = {layer: content[layer].lerp(grams[layer], mix) for layer in grams}
+            if settings.loss == "wasserstein":
+                return {layer: wasserstein_target(A) for layer, A in grams.items()}
+            return grams
+
+        return tuple(replace(target, grams=finished(target.grams)) for target in targets)
+
+    def _blended(self, targets: Sequence[_Target]) -> Grams:
+        """Average the Gram matrices of all styles, region by region."""
+        shares = torch.from_numpy(region_style_weights(self._scene.task))
+        parts = shares.to(self._scene.device, torch.float32)
+        return {
+            layer: sum(
+                (
+                    part.view(-1, 1, 1) * target.grams[layer]
+                    for part, target in zip(parts, targets, strict=True)
+                ),
+                torch.tensor(0.0),
+            )
+            for layer in targets[0].grams
+        }
+
+    def _scaled(self, style: Style) -> Grams:
+        """A of each layer, as for a style picture of the painting's scale.
+
+        Shallow layers may see the style at a smaller scale: see `Task.style_views`. An unnormalized
+        Gram matrix grows with its picture: without the division a style seen at another scale would
+        ask for a brighter painting, not for larger strokes.
+        """
+        task, layers, level = self._scene.task, self._settings.layers, self._scene.level
+        grams: dict[LayerName, Tensor] = {}
+        for scale, seen in task.style_views(style, level.scale, layers).items():
+            part = self._grams(self._cached_sums(style, scale, seen))
+            if self._settings.gram == "sum":
+                # as if the style had been enlarged for shallow layers, too
+                larger, style_scale = level.scale / scale, task.style_scale(style)
+                part = {layer: A * larger**2 / style_scale**2 for layer, A in part.items()}
+            grams |= part
+        return {layer: grams[layer] for layer in layers}
+
+    def _content_grams(self) -> Grams | None:
+        """The Gram matrices of the content, if the style's are mixed with them."""
+        scene, picture = self._scene, self._scene.content
+        if scene.task.style_mix == 1 or picture is None:
+            return None
+        return self._grams(self._sums(picture, scene.task.content_mask, self._settings.layers))
+
+    def _grams(self, sums: LayerSums) -> dict[LayerName, Tensor]:
+        return {
+            layer: torch.stack([gram(region, self._settings) for region in regions])
+            for layer, regions in sums.items()
+        }
+
+    def _sums(
+        self, picture: Tensor, mask: Regions | None, layers: Collection[LayerName]
+    ) -> LayerSums:
+        """Sum a picture (1, 3, height, width) over its regions, as if each filled it."""
+        scene, size = self._scene, width_height(picture)
+        weights, total = scene.region_weights(mask, size, layers), LayerSums()
+        for tile in scene.tiles(size, layers):
+            sums = self._tile_sums(scene.maps(tile.of(picture), layers, tile), tile, weights)
+            for layer in sums:
+                before = total.get(layer)
+                total[layer] = sums[layer] if before is None else [
+                    a + b for a, b in zip(before, sums[layer], strict=True)
+                ]  # fmt: skip
+        for layer, regions in weights.items():
+            whole = float(regions[0].numel())
+            total[layer] = [region.scaled_to(whole) for region in total[layer]]
+        return total
+
+    def _cached_sums(self, style: Style, scale: float, layers: Collection[LayerName]) -> LayerSums:
+        """Sum a style picture at a scale, or take the sums from the cache."""
+        scene = self._scene
+        task, network = scene.task, scene.task.recipe.objective.network
+
+        def compute() -> dict[str, Tensor]:
+            picture = scene.canvas.style(style, scale)
+            return dict(_named(self._sums(picture, style.mask, layers)))
+
+        if style.digest is None:
+            return _unnamed(compute(), layers)
+        mask = b""
+        if style.mask is not None:
+            plain = f"{style.mask.shape}".encode() + np.ascontiguousarray(style.mask).tobytes()
+            mask = hashlib.sha256(plain).digest()
+        decoded = style.picture.shape  # smaller than the file where the painting is small
+        schedule, size = task.recipe.schedule, task.style_size(style, scale)
+        picture = (style.digest, decoded, size, schedule.resample, schedule.eight_bit, mask)
+        settings = network.model_dump_json(), scene.network.exact is scene.network
+        key = (*picture, *settings, self._settings.gram, tuple(layers), scene.tile)
+        return _unnamed(scene.style_cache.get(key, compute), layers)
+
+
+def _counts(weights: Tensor) -> list[float]:
+    """The sum of the weights (R, rows, columns) of each region."""
+    return [float(region.sum(dtype=torch.float64)) for region in weights]
+
+
+def _named(layers: LayerSums) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of all sums by name, for the cache."""
+    for layer, regions in layers.items():
+        for number, sums in enumerate(regions):
+            yield f"{layer}.{number}.count", torch.tensor(sums.count, dtype=torch.float64)
+            for name, tensor in zip(("products", "values"), sums.tensors, strict=False):
+                yield f"{layer}.{number}.{name}", tensor
+
+
+def _unnamed(tensors: Mapping[str, Tensor], layers: Collection[LayerName]) -> LayerSums:
+    """The inverse of `_named`."""
+    named: LayerSums = {layer: [] for layer in layers}
+    for layer, regions in named.items():
+        while (start := f"{layer}.{len(regions)}") + ".count" in tensors:
+            values, count = tensors.get(f"{start}.values"), float(tensors[f"{start}.count"])
+            regions.append(Sums(tensors[f"{start}.products"], values, count))
+    return named
+
+
+# sums over positions
+
+
+def feature_sums(
+    maps: Tensor, weights: Tensor | None = None, *, values: bool = False, replace: bool = False
+) -> Sums:
+    """Sum F (N, M) over its positions, with `weights` (M,) if given.
+
+    With `values` the sum of each map is included. With `replace` the gradient may take the place of
+    F in memory, which then no other backward pass may need.
+    """
+    if weights is None:
+        totals = maps.sum(-1, dtype=torch.float32) if values else None
+        return Sums(_Products.apply(maps, replace), totals, float(maps.shape[-1]))
+    totals = maps.float() @ weights if values else None
+    # each of the two factors in a product carries the square root of the weight
+    products = _Products.apply(maps * weights.sqrt().to(maps.dtype), True)
+    return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
+
+
+class _Products(torch.autograd.Function):
+    """F F^T. Autograd alone would compute and hold one gradient of F for each factor."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
+        """F (N, M) to F F^T (N, N), float32."""
+        ctx.save_for_backward(maps)
+        ctx.replace = replace
+        return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """From dL/dG to dL/dF = (dL/dG + its transpose) F: equation 6 of the paper without ReLU."""
+        (maps,) = ctx.saved_tensors
+        (gradient,) = gradients
+        if ctx.replace and kernels.can_multiply(maps):
+            kernels.multiply_in_place(gradient + gradient.mT, maps)
+            return maps.detach(), None
+        symmetric = (gradient + gradient.mT).to(maps.dtype)
+        # the result keeps the memory layout of F
+        back: Tensor = (maps.mT @ symmetric).mT if maps.stride(-2) == 1 else symmetric @ maps
+        return back, None
+
+
+def _products(maps: Tensor) -> Tensor:
+    """F F^T (N, N) in float32 at least, for F (N, M) of any dtype."""
+    if maps.dtype in (torch.float32, torch.float64):
+        return maps @ maps.mT
+    if maps.is_cuda:
+        summed: Tensor = torch.bmm(maps[None], maps.mT[None], out_dtype=torch.float32)[0]
+        return summed
+    positions = maps.shape[-1]
+    if positions < 2 * _BLOCK:
+        maps = maps.float()
+        return maps @ maps.mT
+    # multiply in blocks of positions, sum the blocks in float32
+    count = min(_MAX_BLOCKS, positions // _BLOCK)
+    even = positions - positions % count
+    blocks = maps[:, :even].unflatten(-1, (count, -1)).transpose(-3, -2)
+    summed = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
+    if even < positions:
+        rest = maps[:, even:].float()
+        summed += rest @ rest.mT
+    return summed
+
+
+# formulas
+
+
+def gram(sums: Sums, style: recipe.Style) -> Tensor:
+    """G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or by N M (`mean_maps`).
+
+    `moments`: `moment_matrix` of F, (N + 1, N + 1).
+    """
+    G = sums.products
+    N, M = len(G), sums.count
+    match style.gram:
+        case "sum":
+            return G
+        case "mean":
+            return G / M
+        case "mean_maps":
+            return G / (N * M)
+        case "moments":
+            assert sums.values is not None
+            return moment_matrix(G / M, sums.values / M)
+
+
+def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
+    """Combine second moments (N, N) and means (N,) into one matrix (N + 1, N + 1).
+
+    It is the mean of the products of N features and a constant 1, so it adds up over tiles and
+    can be blended between styles as a Gram matrix can.
+    """
+    column = means.unsqueeze(-1)
+    above = torch.cat([products, column], -1)
+    return torch.cat([above, torch.cat([column.mT, torch.ones_like(column[:1])], -1)])
+
+
+def style_value(G: Tensor, A: Tensor, M: float, S: int, style: recipe.Style) -> Tensor:
+    """Style loss () of G and A (N, N), for M positions in a map and S pixels in a picture.
+
+    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in
+    keras-io. `mean`: sum (G - A)^2 / N^2. `relative`, which is ours: sum (G - A)^2 / sum A^2, so
+    that all layers and style pictures count alike. `wasserstein`: W2^2 / N of normal distributions
+    with the means and covariances in G (N + 1, N + 1) and in A, a `wasserstein_target`.
+    """
+    N = len(G)
+    if style.loss == "wasserstein":
+        return wasserstein_squared(G, A) / (N - 1)
+    square = (G - A).square().sum()
+    match style.loss:
+        case "paper":
+            return square / (4 * N**2 * M**2)
+        case "keras":
+            return square / (4 * 3**2 * S**2)
+        case "mean":
+            return square / N**2
+        case "relative":
+            energy = A.square().sum()
+            return square / torch.where(energy > 0, energy, 1.0)  # finite for a black style
+
+
+def wasserstein_target(moments: Tensor) -> Tensor:
+    """Prepare the `moment_matrix` (..., N + 1, N + 1) of a target for `wasserstein_squared`.
+
+    Float64, because the traces nearly cancel: the square root of the covariance, the means in the
+    last row and column, and in the last corner the floor that is added to both covariances.
+    """
+    mean, covariance = _gaussian(_as_float64(moments))
+    # rounding may make the trace negative; for a single position it is only rounding error
+    floor = _VARIANCE_FLOOR * _trace(covariance).clamp(min=0) / covariance.shape[-1] + _MIN_VARIANCE
+    values, vectors = torch.linalg.eigh(covariance)
+    roots = (values.clamp(min=0) + floor.unsqueeze(-1)).sqrt()
+    target = torch.empty_like(moments, dtype=torch.float64, device=mean.device)
+    target[..., :-1, :-1] = vectors * roots.unsqueeze(-2) @ vectors.mT
+    target[..., :-1, -1] = target[..., -1, :-1] = mean
+    target[..., -1, -1] = floor
+    return target
+
+
+def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
+    """W2^2 () between normal distributions: `moment_matrix` and prepared target.
+
+    Olkin and Pukelsheim 1982, "The distance between two random vectors with given dispersion
+    matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The floor under both
+    covariances bounds the gradient for any rank. Moments that are not finite give NaN.
+    """
+    finite = moments.isfinite().all()
+    mean, covariance = _gaussian(_as_float64(torch.where(finite, moments, 0.0)))
+    root, target_mean, floor = target[:-1, :-1], target[:-1, -1], target[-1, -1]
+    covariance = covariance + floor * torch.eye(len(root)).to(root)
+    values = torch.linalg.eigvalsh(root @ covariance @ root)
+    # smaller values than the floor's square are rounding errors of float32
+    overlap = values.maximum(floor.square()).sqrt().sum()
+    spread = _trace(covariance) + root.square().sum() - 2 * overlap
+    distance = (mean - target_mean).square().sum() + spread
+    return torch.where(finite, distance.to(moments), torch.nan)
+
+
+def _gaussian(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (..., N) and covariance (..., N, N) of a `moment_matrix`."""
+    mean = moments[..., :-1, -1]
+    return mean, moments[..., :-1, :-1] - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+
+
+def _trace(square: Tensor) -> Tensor:
+    return square.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def _as_float64(x: Tensor) -> Tensor:
+    """Convert to float64, on the CPU where the device has no float64."""
+    return (x.cpu() if x.device.type == "mps" else x).double()

@@ -1,0 +1,125 @@
+"""Layer match: the features of each layer follow their nearest neighbors in a style, at each step.
+
+Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
+(arXiv 2203.13215), in the form of its final scale: layers are matched one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.nearest import directions, nearest
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import width_height
+from stylewatch_painter.scene.regions import planes, region_flags, turned
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.task import Style
+from stylewatch_painter.vgg import LayerName
+
+MOST_SAMPLED = 64
+"""A match takes every n-th position of a map: n is its long side // this."""
+
+_ByLayer = Mapping[LayerName, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """The features of one style, and its factor in each region.
+
+    `maps` has the features (N, rows, columns) of the style and of its turned copies; the flags
+    `usable` (R, rows, columns) show the regions of those maps, and are empty without a mask.
+    """
+
+    maps: Sequence[_ByLayer]
+    usable: Sequence[_ByLayer]
+    region_factors: Sequence[float]
+
+
+class LayerMatch(Loss):
+    """The mean centered cosine distance to the nearest features of a style, summed over layers.
+
+    Of maps with a side of 128 positions and more, one position in every square is drawn at each
+    step, the same in painting and style.
+    """
+
+    is_capturable = False
+
+    @torch.no_grad()
+    def __init__(self, settings: recipe.Neighbors, scene: Scene) -> None:
+        task, self._scene, self._settings = scene.task, scene, settings
+        self.layers = frozenset(settings.layers)
+        self._painted: _ByLayer = {}
+        if task.content_mask is not None:
+            self._painted = self._flags(planes(task.content_mask), scene.size)
+        factors = scene.region_factors()
+        self._targets: dict[Label, _Target] = {}
+        self.weights = {}
+        for number, style in enumerate(task.styles):
+            label = Label("style", "neighbors", style.name)
+            in_regions = [1.0] if factors is None else factors[number].tolist()
+            self._targets[label] = self._target(style, in_regions)
+            self.weights[label] = Weight(settings.weight * task.style_weight(style))
+
+    def _target(self, style: Style, region_factors: Sequence[float]) -> _Target:
+        rotations = self._settings.rotations
+        pictures = turned(self._scene.style(style), rotations=rotations)
+        maps = [self._scene.features(picture, self.layers) for picture in pictures]
+        usable = []
+        if style.mask is not None:
+            masks = turned(planes(style.mask), rotations=rotations)
+            usable = [
+                self._flags(mask, width_height(picture))
+                for mask, picture in zip(masks, pictures, strict=True)
+            ]
+        by_layer = [{layer: own[layer][0] for layer in own} for own in maps]
+        return _Target(by_layer, usable, region_factors)
+
+    def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
+        """The positions (R, rows, columns) of each layer in each region."""
+        shapes = {layer: self._scene.map_shape(layer, size) for layer in self.layers}
+        device = self._scene.device
+        return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The distance of each style."""
+        seed = [self._scene.task.seed, *self._scene.size, step]
+        own = {
+            layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
+        }
+        return {
+            label: self._distance(own, target, np.random.Generator(np.random.PCG64(seed)))
+            for label, target in self._targets.items()
+        }
+
+    def _distance(self, maps: _ByLayer, target: _Target, draw: np.random.Generator) -> Tensor:
+        """The distance () of maps (N, rows, columns) to those of one style."""
+        distance = torch.zeros((), device=self._scene.device)
+        for layer, factor in self._settings.layers.items():
+            stride = max(1, max(maps[layer].shape[-2:]) // MOST_SAMPLED)
+            down, right = draw.integers(0, stride, 2).tolist()
+            sampled = (..., slice(down, None, stride), slice(right, None, stride))
+            queries = maps[layer][sampled].flatten(1).mT
+            candidates = torch.cat([own[layer][sampled].flatten(1).mT for own in target.maps])
+            for region, region_factor in enumerate(target.region_factors):
+                some, others = queries, candidates
+                if self._painted:
+                    some = queries[self._painted[layer][region][sampled].flatten()]
+                if target.usable:
+                    flags = [own[layer][region][sampled].flatten() for own in target.usable]
+                    others = candidates[torch.cat(flags)]
+                if len(some) and len(others):
+                    of_region = _nearest_distance(some.float(), others.float())
+                    distance = distance + factor * region_factor * of_region
+        return distance
+
+
+def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
+    """The mean centered cosine distance () of rows (Q, N) to the nearest candidates (C, N)."""
+    with torch.no_grad():
+        chosen = directions(candidates[nearest(queries, candidates)] - candidates.mean(0))
+    return 1 - (directions(queries - queries.mean(0)) * chosen).sum(-1).mean()

@@ -1,0 +1,105 @@
+"""What a loss is: a value for a picture and its feature maps, with the layers that it reads.
+
+The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
+1508.06576). For one layer of the network:
+
+    F   (N, M)  feature maps of the output
+    P   (N, M)  feature maps of the content image
+    G   (N, N)  Gram matrix of F, G = F F^T (equation 3)
+    A   (N, N)  Gram matrix of a style image
+    N           number of feature maps
+    M           number of positions in a map, height x width
+
+F and P may have fewer bits than float32; values are float32, (), and differentiable.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.vgg import LayerName
+
+
+@dataclass(frozen=True)
+class Label:
+    """Identity of a loss term, as receipts have it; `style` is the name of a style picture."""
+
+    side: Literal["content", "style", "tv", "temporal"]
+    layer: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Weight of a term in the total, and in the gradient, where it is the same unless it is set."""
+
+    total: float
+    in_gradient: float | None = None
+
+    @property
+    def gradient(self) -> float:
+        """The weight in the gradient."""
+        return self.total if self.in_gradient is None else self.in_gradient
+
+
+class Loss(ABC):
+    """One kind of loss in a scene, with one term or several.
+
+    A subclass computes its targets when it is made, as `KIND(settings, scene)`.
+    """
+
+    layers: frozenset[LayerName] = frozenset()
+    """The layers of the output whose maps `values` needs."""
+    weights: Mapping[Label, Weight]
+    """The weight of each term."""
+    needs_start: ClassVar[bool] = False
+    """True if targets depend on the picture that a size starts from."""
+    is_capturable: bool = True
+    """True if a CUDA graph can capture an evaluation: it computes nothing on the CPU, and nothing
+    that depends on the step."""
+    overwrites_maps: bool = False
+    """True if the backward pass may overwrite maps: the loss is then evaluated last, so that its
+    backward pass runs first, before any other that reads them."""
+
+    @abstractmethod
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The unweighted value () of each term.
+
+        `u` (1, 3, height, width) is the picture in network units, `maps` has its features (N, M) at
+        `layers`, and `step` is the number of steps so far, for losses that draw positions.
+        """
+
+
+class AdditiveLoss(Loss):
+    """A loss of sums over positions, which can be computed tile by tile."""
+
+    is_linear: ClassVar[bool] = False
+    """True if its sums are its values but for a factor: their slope is known without them."""
+
+    @abstractmethod
+    def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
+        """Sum over the positions of a tile, or of the whole picture; tiles add up."""
+
+    @abstractmethod
+    def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
+        """The unweighted value () of each term, from the sums over the whole picture."""
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The unweighted value () of each term."""
+        return self.values_of(self.sums(maps))
+
+
+def area_ratio(scene: Scene) -> float:
+    """Factor that scales a sum over positions to the first size, so that sizes balance alike."""
+    first, here = scene.task.first, scene.size
+    return _area(first) / _area(here)
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]

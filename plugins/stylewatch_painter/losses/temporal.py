@@ -1,0 +1,31 @@
+"""Temporal loss: a frame of a clip stays near the frames before it."""
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.task import Prior
+
+_LABEL = Label("temporal")
+
+
+class Temporal(Loss):
+    """Mean of c (x - w)^2 over colors of 0..1: Ruder, Dosovitskiy, Brox 2016, equation (7).
+
+    "Artistic style transfer for videos" (arXiv 1604.08610). w (1, 3, height, width) is the frame
+    before, moved to the present one, and c (1, 1, height, width) the trust in it, 0..1.
+    """
+
+    def __init__(self, prior: Prior, scene: Scene) -> None:
+        canvas, (width, height) = scene.canvas, scene.size
+        self._colors = canvas.colors
+        self._before = canvas.colors(canvas.resized(prior.picture, scene.size))
+        trust = torch.from_numpy(resize_plane(prior.trust, scene.size))
+        self._trust = trust.to(scene.device).view(1, 1, height, width)
+        self.weights = {_LABEL: Weight(scene.task.recipe.objective.temporal * prior.unit)}
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The temporal loss."""
+        return {_LABEL: (self._trust * (self._colors(u) - self._before).square()).mean()}

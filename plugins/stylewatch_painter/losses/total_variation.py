@@ -1,0 +1,75 @@
+"""Smoothness: the total variation of a picture."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.losses.loss import Label, Loss, Weight, area_ratio
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import bordered
+from stylewatch_painter.scene.scene import Maps, Scene
+
+_LABEL = Label("tv")
+
+
+class TotalVariation(Loss):
+    """Total variation, in the form that the settings name; see `total_variation`.
+
+    A sum over pixels is scaled to the first size.
+    """
+
+    def __init__(self, settings: recipe.TotalVariation, scene: Scene) -> None:
+        self._value = partial(total_variation, form=settings.loss)
+        self._factor = area_ratio(scene) if settings.loss in ("power", "squared") else 1.0
+        mix = scene.task.style_mix  # the photograph itself is not smoothed
+        in_gradient = (settings.gradient_weight or 0) * mix or None
+        self.weights = {_LABEL: Weight(settings.weight * mix, in_gradient)}
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The total variation."""
+        return {_LABEL: self._value(u) * self._factor}
+
+
+def total_variation(x: Tensor, form: str) -> Tensor:
+    """Total variation () of x (1, 3, height, width), by differences down a and right b.
+
+    `power`: sum (a^2 + b^2)^1.25 without the last row and column, as in keras-io. `absolute`: half
+    of mean |a| + mean |b|, the anisotropic form, as in pastiche. `isotropic`: mean
+    (a^2 + b^2)^1/2 without the last row and column (Rudin, Osher, Fatemi 1992).
+    `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style. `nine_point`: the mean
+    squared slope by eight neighbors, as in crowsonkb's style-transfer-pytorch.
+    """
+    if form == "nine_point":
+        return _nine_point(x)
+    down = x[:, :, 1:, :] - x[:, :, :-1, :]
+    right = x[:, :, :, 1:] - x[:, :, :, :-1]
+    if form == "absolute":
+        return (_mean(right.abs()) + _mean(down.abs())) / 2
+    squares = down[:, :, :, :-1].square() + right[:, :, :-1, :].square()
+    if form == "power":
+        return squares.pow(1.25).sum()
+    if form == "isotropic":
+        # the square root has no derivative at 0; use 0 there
+        rough = squares > 0
+        return _mean(torch.where(rough, squares, 1.0).sqrt() * rough)
+    return squares.sum() / 2
+
+
+def _nine_point(x: Tensor) -> Tensor:
+    """2/3 of the mean squared differences down and right, 1/6 of those along both diagonals.
+
+    The edge pixels are repeated once.
+    """
+    x = bordered(x, 1, "replicate")
+    inside, after = slice(1, -1), slice(2, None)
+    here = x[..., inside, inside]
+    straight = (x[..., inside, after] - here).square() + (x[..., after, inside] - here).square()
+    falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()
+    rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
+    return _mean(straight) * 2 / 3 + _mean(falling + rising) / 6
+
+
+def _mean(differences: Tensor) -> Tensor:
+    """The mean (); 0 for a picture of one column or row, which has no differences."""
+    return differences.mean() if differences.numel() else differences.sum()

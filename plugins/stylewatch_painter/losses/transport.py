@@ -1,0 +1,355 @@
+"""Relaxed optimal transport: hypercolumns at sampled positions, compared with those of a style.
+
+Kolkin, Salavon, Shakhnarovich 2019, "Style Transfer by Relaxed Optimal Transport and
+Self-Similarity" (arXiv 1904.12785), and their program. A hypercolumn holds the color and the
+features of all layers at one position.
+
+P positions are drawn from the painting for every step, Q from a style for every size. D is the
+length of a hypercolumn, N the number of feature maps of a layer, M the number of its positions.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylewatch_painter.losses.gram import feature_sums
+from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.nearest import directions
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import width_height
+from stylewatch_painter.scene.regions import planes, region_flags
+from stylewatch_painter.scene.scales import Size, map_size
+from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter.scene.task import Style
+from stylewatch_painter.stage import Regions
+from stylewatch_painter.vgg import LayerName, pools_before
+
+Positions = NDArray[np.int64]
+"""Pixels of a picture, (P,), counted row by row."""
+
+Flags = NDArray[np.bool_]
+"""The pixels of a region, (height, width)."""
+
+_GRID_PIXELS = 128**2
+"""Pixels from which positions are drawn; those of larger pictures form a grid."""
+
+_TINY = 1e-12
+"""Added to divisors."""
+
+_LEAST_SQUARE = 1e-5
+"""Least squared distance of two colors: below, the square root has a steep gradient."""
+
+_GRAY = 1 / math.sqrt(3)
+_DIAGONAL, _OTHER = (1 + _GRAY) / 2, (_GRAY - 1) / 2
+_DECORRELATED = (
+    (_GRAY, _GRAY, _GRAY),
+    (-_GRAY, _DIAGONAL, _OTHER),
+    (-_GRAY, _OTHER, _DIAGONAL),
+)
+"""Rotation of RGB whose first axis is the brightness."""
+
+_SELF_SIMILARITY = Label("content", "self-similarity")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`."""
+
+    size: Size
+    colors: Tensor
+    maps: Mapping[LayerName, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Hypercolumns of a region of a style: of length 1, their colors, mean and covariance."""
+
+    columns: Tensor
+    colors: Tensor
+    mean: Tensor
+    covariance: Tensor
+
+
+class Transport(Loss):
+    """Self-similarity with the content; transport, moments and palette of each style.
+
+    Self-similarity is compared in the whole picture, the others region by region. With the content
+    weight a, the weights are a / (a + 2) for self-similarity, 1 / (a + 2) for transport and for
+    moments, and 1 / (a + 2) / max(a, 1) for the palette.
+    """
+
+    is_capturable = False
+
+    @torch.no_grad()
+    def __init__(self, settings: recipe.Transport, scene: Scene) -> None:
+        task, self._settings, self._scene = scene.task, settings, scene
+        self.layers = frozenset(settings.layers)
+        content = scene.content
+        self._samples = [self._sampled(style, number) for number, style in enumerate(task.styles)]
+        self._content = None if content is None else self._seen(content)
+        self._regions = pixels_of_regions(task.content_mask, scene.size)
+        self._region_factors = scene.region_factors()
+        self.weights = self._weights()
+
+    def _weights(self) -> dict[Label, Weight]:
+        task, side, a = self._scene.task, self._settings.content_side, 0.0
+        if task.content is not None:
+            larger = 1.0 if side is None else max(self._scene.size) / side
+            a = self._settings.content_weight * task.content_factor / larger
+        style_weight = 1 / (a + 2)
+        terms = {"transport": style_weight, "moments": style_weight}
+        if self._settings.palette:
+            terms["palette"] = style_weight / max(a, 1.0)
+        weights = {}
+        if task.content is not None:
+            weights[_SELF_SIMILARITY] = Weight(a * style_weight)
+        for style in task.styles:
+            for name, weight in terms.items():
+                share = task.style_weight(style)
+                weights[Label("style", name, style.name)] = Weight(weight * share)
+        return weights
+
+    def _seen(self, u: Tensor) -> Picture:
+        maps = self._scene.maps(u, self._settings.layers)
+        # contiguous whatever the network's memory format: it decides the last bits of sums
+        # and one by one, so that only one map exists twice
+        flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
+        return Picture(width_height(u), self._scene.canvas.colors(u), flat)
+
+    def _sampled(self, style: Style, number: int) -> list[_Sample]:
+        """Samples of each region of a style."""
+        scene, settings = self._scene, self._settings
+        picture = self._seen(scene.style(style))
+        draw = generator(scene.task.seed, *scene.size, number)
+        samples = []
+        for region in pixels_of_regions(style.mask, picture.size):
+            at = style_positions(region, settings.style_samples, draw)
+            columns = self._hypercolumns(picture, at, bilinear=False)
+            colors = _at(picture.colors.flatten(2)[0], at).mT
+            samples.append(_Sample(directions(columns), colors, *moments(columns)))
+        return samples
+
+    def _hypercolumns(self, picture: Picture, at: Positions, *, bilinear: bool = True) -> Tensor:
+        network = self._scene.task.recipe.objective.network
+        return hypercolumns(picture, at, self._settings, network, bilinear=bilinear)
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        """The losses after `step` steps, at positions that are drawn for the step."""
+        scene, settings = self._scene, self._settings
+        own_maps = {layer: maps[layer] for layer in settings.layers}
+        picture = Picture(scene.size, scene.canvas.colors(u), own_maps)
+        draw = generator(scene.task.seed, *scene.size, step, 0)
+        whole = pixels_of_regions(None, scene.size)
+        regions = whole if self._region_factors is None else [*whole, *self._regions]
+        drawn = [positions(region, settings.samples, draw) for region in regions]
+        columns = [self._hypercolumns(picture, at) for at in drawn]
+        values: dict[Label, Tensor] = {}
+        if self._content is not None:
+            content = self._hypercolumns(self._content, drawn[0])
+            values[_SELF_SIMILARITY] = self_similarity_loss(columns[0], content)
+        of_regions = slice(len(columns) - len(self._regions), None)
+        colors = picture.colors.flatten(2)[0]
+        palettes = [_at(colors, at).mT for at in drawn[of_regions]] if settings.palette else []
+        for number, (style, samples) in enumerate(
+            zip(scene.task.styles, self._samples, strict=True)
+        ):
+            used = [samples[region % len(samples)] for region in range(len(self._regions))]
+            own = list(zip(columns[of_regions], used, strict=True))
+            terms = {
+                "transport": [transport_loss(x, sample.columns) for x, sample in own],
+                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in own],
+            }
+            if settings.palette:
+                pairs = zip(palettes, used, strict=True)
+                terms["palette"] = [palette_loss(x, sample.colors) for x, sample in pairs]
+            factors = 1 if self._region_factors is None else self._region_factors[number]
+            for name, losses in terms.items():
+                label = Label("style", name, style.name)
+                values[label] = (torch.stack(losses) * factors).sum()
+        return values
+
+
+# positions
+
+
+def generator(seed: int, *key: int) -> np.random.Generator:
+    """A generator for `seed` and a place in the painting; on the CPU for every device."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def style_positions(region: Flags, count: int, draw: np.random.Generator) -> Positions:
+    """Draw up to `count` different positions of a region."""
+    return draw.permutation(np.flatnonzero(region))[:count]
+
+
+def positions(region: Flags, count: int, draw: np.random.Generator) -> Positions:
+    """Draw up to `count` different positions of a region, from a grid with a random offset."""
+    apart = math.sqrt(region.size // _GRID_PIXELS)
+    down, right = max(1, math.floor(apart)), max(1, math.ceil(apart))
+    grid = np.zeros_like(region)
+    grid[draw.integers(down) :: down, draw.integers(right) :: right] = True
+    on_grid = region & grid
+    return style_positions(on_grid if on_grid.any() else region, count, draw)
+
+
+def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
+    """The pixels of each region of a mask, in a picture of `size`; all of them without a mask."""
+    shape = size[1], size[0]
+    if mask is None:
+        return [np.ones(shape, dtype=np.bool_)]
+    return list(region_flags(planes(mask), shape).numpy())
+
+
+# hypercolumns
+
+
+class _Columns(torch.autograd.Function):
+    """Select columns of a matrix, as float32 at least.
+
+    The gradient adds up in one order on every device; that of torch's own indexing does not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, index: Tensor) -> Tensor:
+        """The columns `index` (P,) of a matrix (N, M), as (N, P)."""
+        ctx.save_for_backward(index)
+        ctx.matrix = matrix.shape, matrix.dtype
+        return matrix.index_select(1, index).to(torch.promote_types(matrix.dtype, torch.float32))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the matrix, zero where nothing was selected."""
+        (index,), (gradient,) = ctx.saved_tensors, gradients
+        (rows, columns), dtype = ctx.matrix
+        back = gradient.new_zeros(columns, rows)
+        if gradient.is_cuda:  # which sorts this one, and adds for the other in any order
+            back.index_put_((index,), gradient.mT, accumulate=True)
+        else:
+            back.index_add_(0, index, gradient.mT)
+        return back.mT.to(dtype), None
+
+
+def hypercolumns(
+    picture: Picture,
+    at: Positions,
+    terms: recipe.Transport,
+    settings: recipe.Network,
+    *,
+    bilinear: bool = True,
+) -> Tensor:
+    """The hypercolumns (P, D) at some positions, each layer multiplied by its factor.
+
+    Coordinates are halved behind each pool. Maps are interpolated between positions, or read at
+    the position that contains the pixel.
+    """
+    parts = [_at(picture.colors.flatten(2)[0], at) * terms.pixels]
+    corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+    for layer, factor in terms.layers.items():
+        maps, halvings = picture.maps[layer], pools_before(layer)
+        if halvings not in corners:
+            shape = map_size(picture.size, layer, settings)
+            corners[halvings] = _corners(at, picture.size[0], halvings, shape, bilinear=bilinear)
+        index, shares = corners[halvings]
+        around = _at(maps, index.ravel()).unflatten(1, index.shape)
+        parts.append((around * torch.from_numpy(shares).to(around)).sum(1) * factor)
+    return torch.cat(parts).mT.contiguous()
+
+
+def _at(matrix: Tensor, index: Positions) -> Tensor:
+    columns: Tensor = _Columns.apply(matrix, torch.from_numpy(index).to(matrix.device))
+    return columns
+
+
+def _corners(
+    at: Positions, width: int, halvings: int, shape: tuple[int, int], *, bilinear: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The positions (4, P) of maps of `shape` around pixels, and their shares (4, P)."""
+    ends, shares = [], []
+    for pixels, length in zip(np.divmod(at, width), shape, strict=True):
+        before = pixels >> halvings
+        after = pixels / 2**halvings - before if bilinear else np.zeros(at.shape)
+        ends.append(np.clip([before, before + 1], 0, length - 1))
+        shares.append(np.stack([1 - after, after]))
+    index = ends[0][:, None] * shape[1] + ends[1]
+    products = shares[0][:, None] * shares[1]
+    return index.reshape(4, -1), products.reshape(4, -1).astype(np.float32)
+
+
+# formulas
+
+
+def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
+    """The relaxed earth mover's distance () by cosines, from (P, D) to (Q, D) of length 1.
+
+    Each side moves to the nearest of the other side; the larger mean distance counts.
+    """
+    own = directions(columns)
+    with torch.no_grad():
+        costs = 1 - own @ style.mT
+    some, others = _nearest(costs, own, style)
+    return 1 - (some * others).sum(-1).mean()
+
+
+def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
+    """The relaxed earth mover's distance () between colors (P, 3) and (Q, 3).
+
+    The distance of two colors is that of their cosine and their root mean square difference, added;
+    both are of decorrelated colors.
+    """
+    rotation = torch.tensor(_DECORRELATED).to(colors)
+    own, style = colors @ rotation.mT, style @ rotation.mT
+    with torch.no_grad():
+        apart = torch.cdist(own, style, compute_mode="donot_use_mm_for_euclid_dist").square()
+        costs = 1 - directions(own) @ directions(style).mT + _root(apart)
+    some, others = _nearest(costs, own, style)
+    cosines = (directions(some) * directions(others)).sum(-1)
+    return (1 - cosines + _root((some - others).square().sum(-1))).mean()
+
+
+def _root(squares: Tensor) -> Tensor:
+    return (squares.clamp(min=_LEAST_SQUARE) / 3).sqrt()
+
+
+def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    """Pair each row of one side with the cheapest of the other, by `costs` (P, Q).
+
+    It is the side with the larger mean cost.
+    """
+    there, back = costs.min(1), costs.min(0)
+    if there.values.mean() > back.values.mean():
+        return own, style[there.indices]
+    return _Columns.apply(own.mT, back.indices).mT, style
+
+
+def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (D,) and the covariance (D, D) of hypercolumns."""
+    mean = columns.mean(0)
+    centered = columns - mean
+    return mean, feature_sums(centered.mT).products / len(columns)
+
+
+def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """The mean absolute difference () of means, and that of covariances."""
+    own_mean, own_covariance = moments(columns)
+    return (own_mean - mean).abs().mean() + (own_covariance - covariance).abs().mean()
+
+
+def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
+    """The mean over positions (P) of the summed differences () of their `_distances` to all others.
+
+    That is between hypercolumns (P, D) of the picture and (P, D) of the content.
+    """
+    return (_distances(columns) - _distances(content)).abs().sum(0).mean()
+
+
+def _distances(columns: Tensor) -> Tensor:
+    """The cosine distances (P, P) between hypercolumns (P, D), each column divided by its sum."""
+    unit = directions(columns)
+    distances = (1 - feature_sums(unit).products).clamp(min=0)
+    return distances / (distances.sum(0) + _TINY)

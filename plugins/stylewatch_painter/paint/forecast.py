@@ -1,0 +1,74 @@
+"""Forecast of the time and memory of a painting, from trials at a small size."""
+
+import resource
+import sys
+from dataclasses import dataclass
+
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.paint.memory import needed
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.optimizers import Settings, searches_line
+from stylewatch_painter.paint.trial import cost
+from stylewatch_painter.process_memory import resident
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.canvas import check_pictures
+from stylewatch_painter.scene.padding import padded_pixels
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.task import Task
+from stylewatch_painter.scene.tiles import tiles
+
+_PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
+_FIRST_SEARCH = 20  # more evaluations at each size without a `first_step`
+_TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """All sizes, seconds from the first step to the last, bytes of the process at the peak.
+
+    `tile`: side of the tiles at the final size in pixels; None: in one piece.
+    """
+
+    levels: tuple[Level, ...]
+    seconds: float
+    memory: int
+    tile: int | None = None
+
+
+def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> Forecast:
+    """Multiply the seconds for each pixel by pixels and steps; nothing is painted.
+
+    Raises PictureError as `check_pictures` does.
+    """
+    check_pictures(task)
+    levels, optimizer, seconds = task.levels(), task.recipe.schedule.optimizer, 0.0
+    for level in levels:
+        each, pixels = cost(task, network, level), _pixels_evaluated(level, task, plan)
+        evaluated = evaluations(optimizer, level.steps)
+        seconds += each.target_seconds.at(pixels) + evaluated * each.step_seconds.at(pixels)
+    is_whole = plan.tile is None or plan.tile >= max(levels[-1].size)
+    memory = max(resident() + needed(task, network, plan), _peak_memory())
+    return Forecast(levels, seconds, memory, None if is_whole else plan.tile)
+
+
+def evaluations(settings: Settings, steps: int) -> float:
+    """Estimated number of evaluations for `steps` steps at one size."""
+    if not searches_line(settings) or not steps:
+        return steps
+    has_first = isinstance(settings, recipe.Lbfgs) and settings.first_step is not None
+    return steps * _PER_SEARCH + (0 if has_first else _FIRST_SEARCH)
+
+
+def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
+    """Pixels that one evaluation processes, with halos and both passes."""
+    terms = task.terms(level)
+    parts = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
+    if len(parts) == 1:
+        return padded_pixels(level.size, task.recipe.objective.network)
+    return _TILE_PASSES * sum(part.pixels(level.size) for part in parts)
+
+
+def _peak_memory() -> int:
+    """Peak memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

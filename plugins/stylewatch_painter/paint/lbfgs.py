@@ -1,0 +1,377 @@
+"""L-BFGS with a bounded history and an optional line search.
+
+Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two-loop recursion) and
+7.5; line search by algorithms 3.5 (bracket) and 3.6 (zoom) with cubic interpolation, equation
+3.59. Without a line search decisions are computed on the device, without synchronization.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.paint.optimizers import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    FourierFilter,
+    Optimizer,
+)
+from stylewatch_painter.recipes import recipe
+
+_DECREASE = 1e-4  # c1
+_CURVATURE = 0.9  # c2
+_MOST = 25  # evaluations
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """A point on the search line: step length, objective, and derivative along the line."""
+
+    length: float
+    value: float
+    slope: float
+    evaluation: Evaluation
+
+
+def strong_wolfe(
+    evaluate: Evaluate, x: Tensor, direction: Tensor, evaluation: Evaluation, length: float
+) -> tuple[float, Evaluation]:
+    """Find a step length with the strong Wolfe conditions; return it and the evaluation there.
+
+    The search starts at x along `direction` with `length`; `evaluation` is that at x. If no
+    point satisfies the conditions, the best one met is returned, which may be x itself (length 0).
+    """
+    start = _Point(
+        0.0,
+        float(evaluation.objective),
+        float(torch.sum(evaluation.gradient * direction)),
+        evaluation,
+    )
+
+    def at(length: float) -> _Point:
+        there = evaluate(x + length * direction)
+        slope = float(torch.sum(there.gradient * direction))
+        return _Point(length, float(there.objective), slope, there)
+
+    before, point = start, at(length)
+    for tries in range(_MOST):
+        if not _falls_enough(start, point) or (tries and point.value >= before.value):
+            low, high = before, point
+            break
+        if _flat_enough(start, point):
+            return point.length, point.evaluation
+        if point.slope >= 0:
+            low, high = point, before
+            break
+        before, point = point, at(2 * point.length)
+    else:  # it still falls: no minimum is near
+        return before.length, before.evaluation
+    return _narrow(at, start, low, high)
+
+
+def _narrow(
+    at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
+) -> tuple[float, Evaluation]:
+    """Algorithm 3.6: `low` is the best point so far; the result is between it and `high`."""
+    for _ in range(_MOST):
+        if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
+            break
+        point = at(_between(low, high))
+        if not _falls_enough(start, point) or point.value >= low.value:
+            high = point
+            continue
+        if _flat_enough(start, point):
+            return point.length, point.evaluation
+        if point.slope * (high.length - low.length) >= 0:
+            high = low
+        low = point
+    return low.length, low.evaluation
+
+
+def _falls_enough(start: _Point, point: _Point) -> bool:
+    """Sufficient decrease, equation 3.6a; false for a value that is not finite."""
+    return point.value <= start.value + _DECREASE * point.length * start.slope
+
+
+def _flat_enough(start: _Point, point: _Point) -> bool:
+    """Strong curvature condition, equation 3.7b."""
+    return abs(point.slope) <= -_CURVATURE * start.slope
+
+
+def _between(a: _Point, b: _Point) -> float:
+    """The minimum of the cubic through both points; the middle if there is none."""
+    middle = (a.length + b.length) / 2
+    width = abs(b.length - a.length)
+    d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.length - b.length)
+    inside = d1**2 - a.slope * b.slope
+    if not inside >= 0:  # also where a value is no number
+        return middle
+    d2 = math.copysign(math.sqrt(inside), b.length - a.length)
+    bottom = b.slope - a.slope + 2 * d2
+    if bottom == 0:
+        return middle
+    best = b.length - (b.length - a.length) * (b.slope + d2 - d1) / bottom
+    near_edge = 0.1 * width
+    low, high = min(a.length, b.length) + near_edge, max(a.length, b.length) - near_edge
+    return min(max(best, low), high) if math.isfinite(best) else middle
+
+
+_LEAST_CURVATURE = 1e-10  # pairs below it have no or negative curvature
+_LEAST_GRADIENT = 1e-7
+_LEAST_SLOPE = 1e-9
+_SHORTER = 0.25  # the share of a step that replaces it after it was taken back
+_SHORT = 16  # pairs: moving so many by one place at each step takes almost no time
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A step s, the change y of the gradient along it, (1, 3, height, width), and 1 / (s y), ().
+
+    The inverse is 0 for a pair without positive curvature, which then has no effect.
+    """
+
+    s: Tensor
+    y: Tensor
+    inverse: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Accepted:
+    """The position x before the last step, and its evaluation.
+
+    `taken_back` () counts the steps that were taken back to it.
+    """
+
+    x: Tensor
+    evaluation: Evaluation
+    taken_back: Tensor
+
+
+class Lbfgs(Optimizer):
+    """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
+
+    `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. That is
+    the same as starting the two loops from the squared scale instead of the identity. With `bounds`
+    every step is clamped.
+    """
+
+    def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
+        self._settings = settings
+        self._accepted: _Accepted | None = None
+        self._begun = False
+        self._pairs: list[_Pair] = []
+        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no pair counts yet
+        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
+        self._ahead: Evaluation | None = None  # a line search ends where the next step begins
+        self._scaling: FourierFilter | None = None
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """True if every step runs the same kernels on the same tensors."""
+        s = self._settings
+        return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Make one step; x changes in place. Nothing moves where the gradient vanishes."""
+        evaluation = self._ahead or evaluate(x)
+        self._ahead = None
+        evaluation, uphill, back = self._stepped_back(x, evaluation)
+        g = evaluation.gradient
+        in_place = self.stays_in_place(x.device)
+        if in_place:
+            self._allocate(x)
+        self._remember(g, in_place=in_place)
+        direction = self._direction(g)
+        length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
+        if self._settings.line_search == "strong_wolfe" and length:
+            best, self._ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
+            length = torch.full_like(length, best)
+        move = direction.mul_(length)
+        if uphill is not None:
+            move = torch.where(uphill, back, move)
+        del direction, back  # as large as the picture
+        move = self._moved(x, move)
+        if in_place and self._last is not None:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+        else:
+            self._last = (move, g)
+        self._begun = True
+        return evaluation
+
+    def _stepped_back(
+        self, x: Tensor, evaluation: Evaluation
+    ) -> tuple[Evaluation, Tensor | None, Tensor]:
+        """Take the last step back where the objective rose too far or is not finite.
+
+        The picture returns to its position before the step. Returned are the evaluation there,
+        the flag () of that (None if steps are never taken back), and the shorter step to make.
+        """
+        limit = self._settings.step_back
+        if limit is None:
+            return evaluation, None, x
+        if self._accepted is None:  # before the first step any objective is better
+            worst = torch.full_like(evaluation.objective, torch.inf)
+            start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
+            counts = torch.zeros_like(worst, dtype=torch.int64)
+            self._accepted = _Accepted(x.clone(), start, counts)
+        accepted, there = self._accepted, self._accepted.evaluation
+        finite = torch.isfinite(evaluation.gradient).all()
+        downhill = finite & (evaluation.objective <= limit * there.objective)
+        uphill = there.objective.isfinite() & ~downhill
+        shorter = _SHORTER * (x - accepted.x)
+        for new, old in (
+            (x, accepted.x),
+            (evaluation.terms, there.terms),
+            (evaluation.objective, there.objective),
+            (evaluation.gradient, there.gradient),
+        ):
+            old.copy_(torch.where(uphill, old, new))
+        x.copy_(accepted.x)
+        accepted.taken_back.add_(uphill)
+        return there.copied(), uphill, shorter
+
+    def _moved(self, x: Tensor, move: Tensor) -> Tensor:
+        """Add the move to x in place, within the bounds; return the move that was made."""
+        if self._bounds is None:
+            x.add_(move)
+            return move
+        before = x.clone()
+        x.add_(move).clamp_(*self._bounds)
+        self._ahead = None  # a line search evaluates without the bounds
+        return before.neg_().add_(x)
+
+    def _allocate(self, x: Tensor) -> None:
+        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
+        while len(self._pairs) < self._settings.history:
+            pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
+            self._pairs.insert(0, pair)
+        if self._hessian_scale is None:
+            self._hessian_scale = x.new_zeros(())
+        if self._last is None:
+            self._last = torch.zeros_like(x), torch.zeros_like(x)
+
+    def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
+        """True () if the direction is a descent direction.
+
+        Without a `first_step` results equal torch's, so its limits are used. They are absolute, and
+        the gradient of a large picture is below them from the start.
+        """
+        slope = _dot(g, direction)
+        if self._settings.first_step is not None:
+            return slope < 0
+        return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
+
+    def _remember(self, g: Tensor, *, in_place: bool) -> None:
+        """Add the last move to the history, now that the gradient after it is known."""
+        if self._last is None:
+            return
+        s, before = self._last
+        y = g - before
+        curvature = _dot(s, y)
+        counts = curvature > _LEAST_CURVATURE
+        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
+        size = torch.zeros_like(curvature) if self._hessian_scale is None else self._hessian_scale
+        newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
+        if in_place:
+            for pair, newer_pair in pairwise([*self._pairs, newest]):
+                pair.s.copy_(newer_pair.s)
+                pair.y.copy_(newer_pair.y)
+                pair.inverse.copy_(newer_pair.inverse)
+            size.copy_(newer)
+        else:
+            self._pairs.append(newest)
+            del self._pairs[: -self._settings.history]
+            self._hessian_scale = newer
+
+    def _direction(self, g: Tensor) -> Tensor:
+        """The direction - H g by the two loops of algorithm 7.4."""
+        q = g.clone()
+        shares = []
+        for pair in reversed(self._pairs):
+            share = _dot(pair.s, q) * pair.inverse
+            q.addcmul_(pair.y, share, value=-1)
+            shares.append(share)
+        r = self._scaled(q)
+        del q  # of a large picture it takes hundreds of megabytes
+        if self._hessian_scale is not None:
+            r.mul_(torch.where(self._hessian_scale > 0, self._hessian_scale, 1.0))
+        for pair, share in zip(self._pairs, reversed(shares), strict=True):
+            r.addcmul_(pair.s, share - _dot(pair.y, r) * pair.inverse)
+        return r.neg_()
+
+    def _scaled(self, q: Tensor) -> Tensor:
+        """Apply the preconditioner to q; without one q is returned as it is."""
+        power, diagonals = self._settings.fourier_power, self._settings.fourier_diagonals
+        if not (power or diagonals):
+            return q
+        if self._scaling is None:
+            self._scaling = FourierFilter.scaling(
+                q.shape[-2:], power, q.device, diagonals=diagonals
+            )
+        return self._scaling(q)
+
+    def _length(self, g: Tensor, direction: Tensor) -> Tensor:
+        """Step length () along the direction: 1, except for the first step.
+
+        With a `first_step` its length holds until a pair is known. Without one, torch and Torch7
+        use the full length from the second step on, and so does this.
+        """
+        s = self._settings
+        whole = g.new_full((), s.rate)
+        if s.first_step is None:
+            return whole if self._begun else whole * (1 / g.abs().sum()).clamp(max=1)
+        first = whole * s.first_step / direction.square().mean().sqrt()
+        return (
+            first
+            if self._hessian_scale is None
+            else torch.where(self._hessian_scale > 0, whole, first)
+        )
+
+    def taken_back(self) -> Tensor | None:
+        """Number of steps taken back, (); None if steps are never taken back."""
+        return None if self._accepted is None else self._accepted.taken_back
+
+    def state(self) -> dict[str, Tensor]:
+        """The pairs, the move that waits for its gradient, and the position to return to."""
+        state = {"begun": torch.tensor(self._begun)}
+        for i, pair in enumerate(self._pairs):
+            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+        if self._hessian_scale is not None:
+            state["hessian_scale"] = self._hessian_scale
+        if self._last is not None:
+            state["move"], state["gradient"] = self._last
+        if self._accepted is not None:
+            at = self._accepted.evaluation.copied()
+            state |= {
+                "accepted": self._accepted.x.clone(),
+                "accepted.terms": at.terms,
+                "accepted.objective": at.objective,
+                "accepted.gradient": at.gradient,
+                "taken_back": self._accepted.taken_back.clone(),
+            }
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
+        self._begun = bool(state["begun"])
+        count = sum(1 for name in state if name.endswith(".s"))
+        self._pairs = [
+            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
+        ]
+        self._hessian_scale = state.get("hessian_scale")
+        self._last = (state["move"], state["gradient"]) if "move" in state else None
+        if "accepted" in state:
+            terms, objective = state["accepted.terms"], state["accepted.objective"]
+            known = Evaluation(terms, objective, state["accepted.gradient"])
+            self._accepted = _Accepted(state["accepted"], known, state["taken_back"])
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Dot product () of two pictures."""
+    products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return products[0]

@@ -1,0 +1,174 @@
+"""Memory of a painting: what it takes, from a trial at a small size, and the tiles that fit."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import torch
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.paint.memory_plan import LEAST_PAIRS, UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.optimizers import Settings
+from stylewatch_painter.paint.trial import cost
+from stylewatch_painter.process_memory import available, resident
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.padding import border, padded_pixels
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.task import Task
+from stylewatch_painter.scene.tiles import halo
+
+_VECTOR = 3 * 4  # bytes of a pixel, in a float32 vector of the picture's size
+_SHOWN = 4  # vectors that a picture to be shown passes through
+_IN_TILES = 6  # vectors: the gradient, its sum, differences for smoothness
+
+SIDES = (2048, 1536, 1024, 768, 512, 384, 256)
+"""Sides of tiles to try in pixels, largest first: then halos matter least."""
+
+_LIBRARIES = 60 * 10**6  # bytes that libraries allocate beside tensors
+_SHARE = 0.9  # of the free memory; the rest is for other processes
+_AMPLE = 2000  # bytes for each pixel beside the optimizer: more than recipes take
+_AMPLE_BASE = 500 * 10**6  # bytes of samples and searches
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
+
+    `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits.
+    """
+
+    tile: Literal["auto", "none"] | int = "auto"
+    history: Literal["auto", "whole"] | int = "auto"
+    limit: int | None = None
+
+
+def choose(
+    task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], FeatureMaps]
+) -> MemoryPlan:
+    """Choose the limits for `task` on `device`.
+
+    The network is loaded only where it is not clear that the first choice fits. If none fits,
+    raises PictureError where there is a limit, and else returns the one that takes least.
+    """
+    plans = list(_plans(task, wanted))
+    if wanted.limit is None and (len(plans) == 1 or ample(task) <= _free(wanted, device)):
+        return plans[0]
+    network = load()
+    free = _free(wanted, device)
+    for plan in plans:
+        least = needed(task, network, plan)
+        if least <= free:
+            return plan
+    if wanted.limit is not None:
+        width, height = task.final
+        undivided = (
+            f" (recipe {task.recipe.name} cannot be divided into tiles)"
+            if task.final_terms.needs_whole_picture
+            else ""
+        )
+        raise PictureError(
+            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
+            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB{undivided}: raise "
+            "it, or ask for a smaller size"
+        )
+    return plan
+
+
+def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
+    """Describe where the limits of memory make a painting depart from its recipe."""
+    settings = task.recipe.schedule.optimizer
+    used = chosen.optimizer(settings)
+    if used is settings or not isinstance(settings, recipe.Lbfgs):
+        return
+    width, height = task.final
+    yield (
+        f"there is not enough memory for {settings.history} pairs of L-BFGS at {width}x{height} "
+        "pixels: "
+        + (f"it keeps {used.history}" if isinstance(used, recipe.Lbfgs) else "Adam replaces it")
+    )
+
+
+def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
+    """All choices, best first: in one piece, in tiles, then with shorter histories.
+
+    A recipe that cannot be divided into tiles has no choice but the length of its history.
+    """
+    settings, tile = task.recipe.schedule.optimizer, wanted.tile
+    if task.final_terms.needs_whole_picture:
+        tile = "none"
+    histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
+    if wanted.history == "auto" and isinstance(settings, recipe.Lbfgs):
+        histories += [*range(settings.history - 1, LEAST_PAIRS - 1, -1), 0]
+    sides: tuple[int | None, ...] = SIDES
+    if tile != "auto":
+        sides = (None if tile == "none" else tile,)
+    if tile == "auto":
+        yield MemoryPlan(None, histories[0])
+    for pairs, side in product(histories, sides):
+        yield MemoryPlan(side, pairs)
+
+
+def _free(wanted: MemorySettings, device: torch.device) -> float:
+    """Bytes that a painting may allocate, with the network loaded."""
+    limit = wanted.limit
+    if device.type == "cuda":
+        allocated = torch.cuda.memory_allocated(device)
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - allocated
+        return _SHARE * free if limit is None else min(free, limit - allocated)
+    if limit is not None:
+        return limit - resident() - _LIBRARIES
+    return _SHARE * available() - _LIBRARIES
+
+
+def ample(task: Task) -> float:
+    """More bytes than a painting in one piece takes, without a trial."""
+    vectors = max(_vectors(task, UNLIMITED, level) for level in task.levels())
+    sizes = (task.final, *(task.style_size(style) for style in task.styles))
+    return max(map(math.prod, sizes)) * _AMPLE + _AMPLE_BASE + vectors
+
+
+def needed(task: Task, network: FeatureMaps, plan: MemoryPlan) -> int:
+    """Peak memory of a painting in bytes, beyond its input pictures and the network."""
+    return round(max(_needed(task, network, plan, level) for level in task.levels()))
+
+
+def _needed(task: Task, network: FeatureMaps, plan: MemoryPlan, level: Level) -> float:
+    terms, settings = task.terms(level), task.recipe.objective.network
+    each, pixels = cost(task, network, level), math.prod(level.size)
+    vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
+    if task.recipe.schedule.ema_decay:
+        vectors += pixels * 2 * _VECTOR
+    if plan.tile is None or terms.needs_whole_picture or plan.tile >= max(level.size):
+        pixels = padded_pixels(level.size, settings)
+        stepping = each.kept_bytes.at(pixels) + each.step_bytes.at(pixels)
+        return max(each.target_bytes.at(pixels), stepping) + vectors
+    side = plan.tile + 2 * (halo(terms.layers) + border(settings))
+    at_once = min(side, level.size[0]) * min(side, level.size[1])
+    evaluated = max(each.target_bytes.at(at_once), each.step_bytes.at(at_once))
+    return evaluated + each.kept_bytes.at(pixels) + pixels * _IN_TILES * _VECTOR + vectors
+
+
+def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
+    """Bytes of the optimizer at one size."""
+    pixels, final = math.prod(level.size), math.prod(task.final)
+    optimizer = plan.optimizer(task.recipe.schedule.optimizer, final / pixels)
+    return pixels * optimizer_bytes(optimizer, level.steps)
+
+
+def optimizer_bytes(settings: Settings, steps: int) -> int:
+    """Bytes of an optimizer for each pixel after `steps`, as vectors of three floats."""
+    match settings:
+        case recipe.Adam():
+            vectors = 8 if settings.pyramid else 4
+        case recipe.Sgd():
+            vectors = 2
+        case recipe.Rmsprop():
+            vectors = 7 if settings.pyramid else 4
+        case recipe.Lbfgs():
+            to_go_back = 0 if settings.step_back is None else 3
+            vectors = 2 * min(settings.history, steps) + 5 + to_go_back
+    return vectors * _VECTOR

@@ -1,0 +1,190 @@
+"""Objective: the sum of all losses of a scene, one forward pass, one gradient."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.losses import losses_of
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss
+from stylewatch_painter.paint.optimizers import Evaluation, FourierFilter
+from stylewatch_painter.scene.scene import Scene
+from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.stage import Losses, Term
+
+_Sums = list[Tensor]
+
+_LEAF = torch.zeros(1, requires_grad=True)
+_EARLY = _LEAF * 1  # created before any evaluation, so autograd processes it last
+
+
+def _release_graph() -> None:
+    """Free the maps of an evaluation whose backward pass failed, for lack of memory for example.
+
+    On the CPU torch leaves the rest of the failed pass in its queue and holds its maps. A later
+    backward pass over an older node drains the queue first.
+    """
+    torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
+
+
+class Objective:
+    """The objective of a scene, by default with all losses of its recipe.
+
+    Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
+    u is evaluated in two passes over them; the results are equal but for rounding. `step` counts
+    the steps so far: losses that sample positions draw new ones at each step.
+    """
+
+    def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
+        self.scene, self.step = scene, 0
+        self.losses = losses_of(scene) if losses is None else losses
+        self.weights = {
+            label: weight for loss in self.losses for label, weight in loss.weights.items()
+        }
+        self._factors = torch.tensor(
+            [weight.gradient for weight in self.weights.values()], device=scene.device
+        )
+        self._layers = frozenset(layer for loss in self.losses for layer in loss.layers)
+        self._tiles = scene.tiles(scene.size, scene.terms.layers)
+        self._high_pass = None
+        if scene.level.slowest:
+            self._high_pass = FourierFilter.high_pass(
+                scene.size[::-1], scene.level.slowest, scene.device
+            )
+
+    @property
+    def is_whole(self) -> bool:
+        """True if pictures are evaluated in one piece."""
+        return len(self._tiles) == 1
+
+    @property
+    def is_capturable(self) -> bool:
+        """True if a CUDA graph can capture an evaluation.
+
+        Pictures in tiles are so large that a graph would not help.
+        """
+        return self.is_whole and all(loss.is_capturable for loss in self.losses)
+
+    def __call__(self, u: Tensor) -> Evaluation:
+        """Evaluate the terms at u and the gradient of the objective."""
+        u = u.detach()
+        try:
+            evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
+        except RuntimeError:
+            _release_graph()
+            raise
+        if self._high_pass is None:
+            return evaluation
+        gradient = self._high_pass(evaluation.gradient)
+        return replace(evaluation, gradient=gradient, project=self._high_pass)
+
+    @torch.no_grad()
+    def evaluate_terms(self, u: Tensor) -> Tensor:
+        """Evaluate the terms (K,) at u without a gradient."""
+        if self.is_whole:
+            return self._stacked(self._values(u))
+        return self._stacked(self._values_of(u, self._total(u, self._additive)))
+
+    def record(self, terms: Tensor) -> Losses:
+        """Convert terms (K,) to a record."""
+        total = 0.0
+        content: dict[str, Term] = {}
+        style: dict[str, dict[str, Term]] = {}
+        others: dict[str, Term] = {}
+        for (label, weight), value in zip(self.weights.items(), terms.tolist(), strict=True):
+            term = Term(value, weight.total, weight.in_gradient)
+            total += value * weight.total
+            if label.side == "content":
+                content[label.layer] = term
+            elif label.side == "style":
+                style.setdefault(label.style, {})[label.layer] = term
+            else:
+                others[label.side] = term
+        return Losses(total, content, style, others.get("tv"), others.get("temporal"))
+
+    def _stacked(self, values: Mapping[Label, Tensor]) -> Tensor:
+        """The terms (K,), in the order of `weights`."""
+        return torch.stack([values[label] for label in self.weights])
+
+    # in one piece
+
+    def _values(self, u: Tensor) -> dict[Label, Tensor]:
+        maps = self.scene.maps(u, self._layers) if self._layers else {}
+        values: dict[Label, Tensor] = {}
+        for loss in sorted(self.losses, key=lambda loss: loss.overwrites_maps):
+            values |= loss.values(u, maps, self.step)
+        return values
+
+    def _evaluate_whole(self, u: Tensor) -> Evaluation:
+        terms = self._stacked(self._values(u.requires_grad_()))
+        objective = (terms * self._factors).sum()
+        (gradient,) = torch.autograd.grad(objective, u)
+        return Evaluation(terms.detach(), objective.detach(), gradient.contiguous())
+
+    # in tiles
+
+    def _evaluate_tiles(self, u: Tensor) -> Evaluation:
+        """Evaluate in two passes: sum over the tiles, then backpropagate through each tile.
+
+        The gradient by the sums is the same for all tiles. That by linear sums does not depend on
+        them, so that the first pass leaves them out.
+        """
+        # first pass: the sums over the whole picture, and the gradient by them
+        linear = [loss for loss in self._additive if loss.is_linear]
+        others = [loss for loss in self._additive if not loss.is_linear]
+        with torch.no_grad():
+            totals = self._total(u, others)
+        sums = {loss: [u.new_zeros(()) for _ in loss.weights] for loss in linear} | totals
+        leaves = [tensor.requires_grad_() for own in sums.values() for tensor in own]
+        terms = self._stacked(self._values_of(u.requires_grad_(), sums))
+        *slopes, by_pixels = torch.autograd.grad(
+            (terms * self._factors).sum(), [*leaves, u], materialize_grads=True
+        )
+        gradient, terms = by_pixels.contiguous(), terms.detach()
+        # second pass: from the sums to the pixels of each tile
+        places = {label: place for place, label in enumerate(self.weights)}
+        for tile in self._tiles:
+            x = tile.of(u).detach().requires_grad_()
+            here = self._sums(x, tile, list(sums))
+            tensors = [tensor for own in here.values() for tensor in own]
+            (slope,) = torch.autograd.grad(tensors, x, slopes)
+            tile.of(gradient).add_(slope)
+            for loss in linear:
+                for label, value in loss.values_of(here[loss]).items():
+                    terms[places[label]] += value.detach()
+        return Evaluation(terms, (terms * self._factors).sum(), gradient)
+
+    @property
+    def _additive(self) -> list[AdditiveLoss]:
+        return [loss for loss in self.losses if isinstance(loss, AdditiveLoss)]
+
+    def _total(self, u: Tensor, losses: Sequence[AdditiveLoss]) -> dict[AdditiveLoss, _Sums]:
+        """The sums of some losses over all tiles of u."""
+        totals: dict[AdditiveLoss, _Sums] = {}
+        for tile in self._tiles if losses else ():
+            for loss, own in self._sums(tile.of(u), tile, losses).items():
+                before = totals.get(loss)
+                totals[loss] = own if before is None else [
+                    a + b for a, b in zip(before, own, strict=True)
+                ]  # fmt: skip
+        return totals
+
+    def _sums(
+        self, x: Tensor, tile: Tile, losses: Sequence[AdditiveLoss]
+    ) -> dict[AdditiveLoss, _Sums]:
+        """The sums of some losses over a tile; x includes its halo."""
+        maps = self.scene.maps(x, {layer for loss in losses for layer in loss.layers}, tile)
+        in_order = sorted(losses, key=lambda loss: loss.overwrites_maps)
+        sums = {loss: list(loss.sums(maps, tile)) for loss in in_order}
+        return {loss: sums[loss] for loss in losses}
+
+    def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:
+        """All terms: from the sums of the additive losses, and from the pixels u."""
+        values: dict[Label, Tensor] = {}
+        for loss in self.losses:
+            if isinstance(loss, AdditiveLoss):
+                values |= loss.values_of(sums[loss])
+            else:
+                values |= loss.values(u, {}, self.step)
+        return values

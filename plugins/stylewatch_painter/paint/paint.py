@@ -1,0 +1,266 @@
+"""The painting loop: from coarse to fine, a Step after every step, a Stage when one is due."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.errors import DivergedError
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.paint.optimizers import Evaluation, Optimizer
+from stylewatch_painter.paint.state import PaintState
+from stylewatch_painter.process_memory import trim_heap
+from stylewatch_painter.recipes.recipe import Lbfgs
+from stylewatch_painter.scene.canvas import Canvas, check_pictures
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.scene import Scene
+from stylewatch_painter.scene.style_cache import StyleCache
+from stylewatch_painter.scene.task import Task
+from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
+
+Ask = Callable[[], Wish]
+
+_DIVERGED = "the loss is no longer a number at step {step}: lower schedule.optimizer.rate{other}"
+_OTHER_OPTIMIZER = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
+_MAX_UNREPORTED = 10
+"""Steps between two reports on a GPU, which has to synchronize for a report."""
+_REPORT_S = 0.5
+"""Seconds between two reports, unless a single step takes longer."""
+
+_MIN_GRAPH_STEPS = 12
+"""Steps from which capturing a CUDA graph pays off; it costs two to three steps."""
+_WARM_UP = 3
+"""Steps before the capture, in which CUDA libraries choose their algorithms."""
+
+
+def paint(
+    task: Task,
+    network: FeatureMaps,
+    wish: Ask = go_on,
+    styles: StyleCache | None = None,
+    memory_plan: MemoryPlan = UNLIMITED,
+) -> Iterator[Step]:
+    """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
+
+    With `save_start` the first Stage is the picture that it starts from, with step 0.
+    After every step, `wish` is asked what to do next. With `task.resume` the painting continues
+    from there, byte for byte where the device is deterministic. `styles` caches style sums for
+    `network`; `memory_plan` limits the memory.
+
+    Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
+    """
+    check_pictures(task)
+    canvas = Canvas(task, network.mean, network.device)
+    begin = PaintState.start if task.resume is None else PaintState.load
+    state = begin(canvas, memory_plan)
+    reporter = _Reporter(state)
+    styles = StyleCache() if styles is None else styles
+    while state.step < state.planned:
+        is_over = yield from _paint_level(state, network, wish, reporter, styles)
+        if is_over:
+            return
+        if not state.left and state.level + 1 < len(state.levels):
+            state.next_level()
+            if network.device.type == "cpu":
+                trim_heap()  # the next maps are larger and fit into no hole
+
+
+def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
+    """Compute the losses, in float32, of the picture that `task` starts from at its final size.
+
+    Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
+    """
+    check_pictures(task)
+    canvas, level = Canvas(task, network.mean, network.device), task.levels()[-1]
+    u = canvas.start(level.size)
+    objective = Objective(scene(canvas, network.exact, level, u, memory_plan))
+    return objective.record(objective.evaluate_terms(u))
+
+
+def scene(
+    canvas: Canvas,
+    network: FeatureMaps,
+    level: Level,
+    start: Tensor | None = None,
+    memory_plan: MemoryPlan = UNLIMITED,
+    styles: StyleCache | None = None,
+) -> Scene:
+    """The scene of a painting at `level`, in tiles if the plan has them and the losses allow it."""
+    terms = canvas.task.terms(level)
+    tile = None if terms.needs_whole_picture else memory_plan.tile
+    cache = StyleCache() if styles is None else styles
+    return Scene(canvas, network, level, terms, start, tile, cache)
+
+
+def _paint_level(
+    state: PaintState,
+    network: FeatureMaps,
+    wish: Ask,
+    reporter: "_Reporter",
+    styles: StyleCache,
+) -> Generator[Step, None, bool]:
+    """Make the remaining steps at this size; return True if the painting was stopped."""
+    level = state.levels[state.level]
+    objective = Objective(
+        scene(state.canvas, network, level, state.begun, state.memory_plan, styles)
+    )
+    if state.level + 1 == len(state.levels):
+        state.canvas.free_content()
+    if state.step == 0:
+        yield from reporter.start(objective)
+    step = stepper(state.optimizer, state.u, objective, state.left)
+    while state.left:
+        objective.step = state.step
+        evaluation = step()
+        state.count_step()
+        asked = wish()
+        reporter.add(evaluation.terms)
+        if reporter.is_due(asked):
+            yield from reporter.report(objective, asked)
+            if asked in (Wish.STOP, Wish.FINISH):
+                return True
+    return False
+
+
+class _Reporter:
+    """Turns the terms of steps into Steps and Stages: on the CPU one by one, on a GPU in groups."""
+
+    def __init__(self, state: PaintState) -> None:
+        self._state = state
+        self._began = time.monotonic() - state.seconds
+        self._schedule = state.canvas.task.recipe.schedule
+        self._unreported: list[Tensor] = []
+        self._group = 1
+
+    def start(self, objective: Objective) -> Iterator[Stage]:
+        """The picture before the first step, if the schedule wants it and it has a loss."""
+        if not self._schedule.save_start:
+            return
+        state, size = self._state, self._state.levels[0].size
+        losses = objective.record(objective.evaluate_terms(state.shown()))
+        if math.isfinite(losses.total):
+            yield self._with_picture(Step(0, state.planned, size, losses, state.seconds))
+
+    def add(self, terms: Tensor) -> None:
+        """Add the terms (K,) of the picture before a step."""
+        self._unreported.append(terms)
+
+    def is_due(self, asked: Wish) -> bool:
+        """True if the steps so far must be reported now."""
+        return (
+            self._is_stage_due
+            or len(self._unreported) >= self._group
+            or not self._state.left
+            or asked is not Wish.GO_ON
+        )
+
+    def report(self, objective: Objective, asked: Wish) -> Iterator[Step]:
+        """Yield all unreported steps; `asked` is the wish after the last one.
+
+        Raises DivergedError at the first one that has no finite loss.
+        """
+        state = self._state
+        losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
+        is_finite, taken_back = bool(torch.isfinite(state.u).all()), state.all_taken_back()
+        self._unreported.clear()
+        seconds = self._step_seconds(len(losses))
+        size, planned = state.levels[state.level].size, state.planned
+        first = state.step - len(losses) + 1
+        for number, own in enumerate(losses):
+            is_last = number == len(losses) - 1
+            if not math.isfinite(own.total) or (is_last and not is_finite):
+                is_lbfgs = isinstance(self._schedule.optimizer, Lbfgs)
+                other = "" if is_lbfgs else _OTHER_OPTIMIZER
+                raise DivergedError(_DIVERGED.format(step=first + number, other=other))
+            step = Step(first + number, planned, size, own, seconds[number], taken_back=taken_back)
+            yield self._last(step, asked) if is_last else step
+
+    @property
+    def _is_stage_due(self) -> bool:
+        step = self._state.step
+        return step % self._schedule.save_every == 0 or step == self._state.planned
+
+    def _last(self, step: Step, asked: Wish) -> Step:
+        """The last unreported step, with its checkpoint and picture if they are wanted."""
+        if asked in (Wish.CHECKPOINT, Wish.STOP):
+            step = replace(step, checkpoint=self._state.save())
+        is_shown = self._is_stage_due or asked is Wish.FINISH
+        return self._with_picture(step) if is_shown else step
+
+    def _with_picture(self, step: Step) -> Stage:
+        return Stage(**vars(step), picture=self._state.canvas.finished(self._state.shown()))
+
+    def _step_seconds(self, count: int) -> list[float]:
+        """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
+        state, since = self._state, self._state.seconds
+        state.seconds = time.monotonic() - self._began
+        each = (state.seconds - since) / count
+        self._group = report_group(state.u.device, each)
+        return [since + each * (i + 1) for i in range(count - 1)] + [state.seconds]
+
+
+def report_group(device: torch.device, seconds: float) -> int:
+    """Number of steps of so many seconds that are reported together."""
+    if device.type == "cpu":  # which needs no synchronization
+        return 1
+    if seconds * _MAX_UNREPORTED <= _REPORT_S:
+        return _MAX_UNREPORTED
+    return max(1, int(_REPORT_S / seconds))
+
+
+def stepper(
+    optimizer: Optimizer, u: Tensor, objective: Objective, times: int
+) -> Callable[[], Evaluation]:
+    """A function that makes one of `times` steps, changing u (1, 3, height, width) in place.
+
+    At small sizes a GPU finishes a kernel before Python starts the next, so that steps are
+    captured in a CUDA graph.
+    """
+    if u.is_cuda and times >= _MIN_GRAPH_STEPS and objective.is_capturable:
+        return _GraphedStep(optimizer, u, objective)
+    return lambda: optimizer.step(u, objective)
+
+
+class _GraphedStep:
+    """Makes the first steps directly; then replays the evaluation, or the step, as a CUDA graph."""
+
+    def __init__(self, optimizer: Optimizer, u: Tensor, objective: Objective) -> None:
+        self._optimizer, self._u, self._objective = optimizer, u, objective
+        self._input = u.clone()
+        self._captures_step = optimizer.stays_in_place(u.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._made = 0
+
+    def __call__(self) -> Evaluation:
+        self._made += 1
+        if self._made <= _WARM_UP:
+            return self._optimizer.step(self._u, self._objective)
+        if self._graph is None:
+            self._capture()
+        if self._captures_step:
+            return self._replay()
+        return self._optimizer.step(self._u, self._evaluate)
+
+    def _capture(self) -> None:
+        """Capture the kernels; none of them runs meanwhile."""
+        self._graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize(self._u.device)
+        with torch.cuda.graph(self._graph):
+            if self._captures_step:
+                self._output = self._optimizer.step(self._u, self._objective)
+            else:
+                self._output = self._objective(self._input)
+
+    def _evaluate(self, u: Tensor) -> Evaluation:
+        self._input.copy_(u)
+        return self._replay()
+
+    def _replay(self) -> Evaluation:
+        if self._graph is not None:
+            self._graph.replay()
+        return self._output.copied()

@@ -1,0 +1,225 @@
+"""State of a painting: all that changes from step to step, and its checkpoints."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.losses import needs_start
+from stylewatch_painter.paint.lbfgs import Lbfgs
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.optimizers import (
+    Adam,
+    Bounds,
+    OnPyramid,
+    Optimizer,
+    Rmsprop,
+    Settings,
+    Sgd,
+    enlarged,
+)
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.task import fingerprint
+from stylewatch_painter.stage import Checkpoint
+
+_OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
+    "adam": Adam,
+    "sgd": Sgd,
+    "rmsprop": Rmsprop,
+    "lbfgs": Lbfgs,
+}
+
+
+def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
+    """A new optimizer for pictures at `level`, with bounds if the schedule has them."""
+    schedule, final = canvas.task.recipe.schedule, canvas.task.final
+    larger = final[0] * final[1] / (level.size[0] * level.size[1])
+    settings = memory_plan.optimizer(schedule.optimizer, larger)
+    if isinstance(settings, recipe.Rmsprop) and level.size == final:
+        rate = settings.final_rate or settings.rate
+        settings = settings.model_copy(update={"rate": rate})
+    if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # there it makes colored specks
+        settings = settings.model_copy(update={"fourier_diagonals": False})
+    return optimizer(settings, canvas.range if schedule.keep_range else None)
+
+
+def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
+    """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
+    levels = settings.pyramid if isinstance(settings, recipe.Adam | recipe.Rmsprop) else 0
+    if levels:
+        return OnPyramid(_OPTIMIZERS[settings.kind](settings, None), levels, bounds)
+    return _OPTIMIZERS[settings.kind](settings, bounds)
+
+
+@dataclass(eq=False)
+class MovingAverage:
+    """Exponential moving average of the pictures after each step.
+
+    Kingma and Ba 2014 (arXiv 1412.6980), section 7.2: value <- decay value + (1 - decay) picture;
+    the average is value / weight, with weight the sum of all weights so far. `value` is
+    (1, 3, height, width), `weight` (). A picture that is not finite, because its step is about to
+    be taken back, is left out.
+    """
+
+    decay: float
+    value: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, u: Tensor, decay: float) -> "MovingAverage":
+        """Start with a picture u (1, 3, height, width)."""
+        average = cls(decay, torch.zeros_like(u), u.new_zeros(()))
+        average.add(u)
+        return average
+
+    def add(self, u: Tensor) -> None:
+        """Add the next picture, without synchronizing the device."""
+        finite, share = u.isfinite().all(), 1 - self.decay
+        self.value.copy_(torch.where(finite, self.value.lerp(u, share), self.value))
+        weight = self.weight.lerp(torch.ones_like(self.weight), share)
+        self.weight.copy_(torch.where(finite, weight, self.weight))
+
+    def picture(self) -> Tensor:
+        """The average (1, 3, height, width)."""
+        return self.value / self.weight
+
+
+@dataclass(eq=False)
+class PaintState:
+    """State of the painting on `canvas`.
+
+    `u` is the picture (1, 3, height, width) in network units; `level` is the number of the present
+    one of `levels`; `step` counts over all sizes; `seconds` is the time spent. `taken_back` counts
+    the steps taken back at earlier sizes. `average` is None unless the schedule has an `ema_decay`.
+    """
+
+    canvas: Canvas
+    u: Tensor
+    memory_plan: MemoryPlan = UNLIMITED
+    taken_back: int = 0
+    level: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    levels: tuple[Level, ...] = field(init=False)
+    optimizer: Optimizer = field(init=False)
+    average: MovingAverage | None = field(init=False)
+    begun: Tensor | None = field(init=False)
+    """The picture that this size began with, where targets depend on it."""
+
+    def __post_init__(self) -> None:
+        self.levels = self.canvas.task.levels()
+        self._begin_size()
+
+    @classmethod
+    def start(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
+        """The state before the first step; raises RecipeError as `Canvas.start` does."""
+        return cls(canvas, canvas.start(canvas.task.levels()[0].size), memory_plan)
+
+    def shown(self) -> Tensor:
+        """The picture (1, 3, height, width) as users see it."""
+        return self.u if self.average is None else self.average.picture()
+
+    def count_step(self) -> None:
+        """Record that a step was made."""
+        self.step += 1
+        if self.average is not None:
+            self.average.add(self.u)
+
+    @property
+    def planned(self) -> int:
+        """Total number of steps."""
+        return sum(level.steps for level in self.levels)
+
+    @property
+    def left(self) -> int:
+        """Remaining steps at this size."""
+        return self.planned - self.step - sum(x.steps for x in self.levels[self.level + 1 :])
+
+    def all_taken_back(self) -> int:
+        """Number of steps that were taken back, at all sizes."""
+        here = self.optimizer.taken_back()
+        return self.taken_back + (0 if here is None else int(here.item()))
+
+    def next_level(self) -> None:
+        """Enlarge the shown picture to the next size and start a new optimizer."""
+        self.level += 1
+        self.taken_back = self.all_taken_back()
+        size = self.levels[self.level].size
+        self.u = self.canvas.enlarged(self.shown(), size)
+        moments = self.optimizer.state()
+        self._begin_size()
+        if self.canvas.task.recipe.schedule.carry_moments:
+            self.optimizer.load(enlarged(moments, size))
+
+    def _begin_size(self) -> None:
+        """Start a new optimizer and average for the picture `u`."""
+        task, level = self.canvas.task, self.levels[self.level]
+        self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
+        decay = task.recipe.schedule.ema_decay
+        self.average = MovingAverage.of(self.u, decay) if decay else None
+        self.begun = self.u.clone() if needs_start(task.terms(level)) else None
+
+    def save(self) -> Checkpoint:
+        """The checkpoint of the painting."""
+        arrays: dict[str, np.ndarray[Any, Any]] = {
+            "task": fingerprint(self.canvas.task),
+            "level": np.array(self.level),
+            "step": np.array(self.step),
+            "taken_back": np.array(self.taken_back),
+            "seconds": np.array(self.seconds),
+        }
+        tensors = {"u": self.u, "begun": self.begun}
+        if self.average is not None:
+            tensors |= {"average.value": self.average.value, "average.weight": self.average.weight}
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                arrays[name] = tensor.cpu().numpy().copy()
+        for name, tensor in self.optimizer.state().items():
+            arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
+            array.flags.writeable = False  # not a copy: the optimizer may still use the memory
+        return arrays
+
+    @classmethod
+    def load(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
+        """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
+        saved = canvas.task.resume or {}
+        if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
+            raise CheckpointError(
+                "this checkpoint belongs to another painting (other pictures, recipe or seed): "
+                "without it the painting starts anew"
+            )
+        tensors = {
+            name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
+            for name in saved
+            if name in ("u", "begun") or name.startswith(("optimizer.", "average."))
+        }
+        try:
+            state = cls(
+                canvas,
+                tensors["u"],
+                memory_plan,
+                taken_back=int(saved["taken_back"]),
+                level=int(saved["level"]),
+                step=int(saved["step"]),
+                seconds=float(saved["seconds"]),
+            )
+            if state.average is not None:
+                state.average.value = tensors["average.value"]
+                state.average.weight = tensors["average.weight"]
+            if state.begun is not None:
+                state.begun = tensors["begun"]
+            prefix = "optimizer."
+            state.optimizer.load(
+                {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}
+            )
+        except KeyError as error:
+            raise CheckpointError(
+                f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
+            ) from error
+        return state

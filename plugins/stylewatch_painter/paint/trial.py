@@ -1,0 +1,235 @@
+"""Trial: evaluations at two small sizes, which tell the time and memory of larger ones."""
+
+import hashlib
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from platformdirs import user_cache_path
+from pydantic import TypeAdapter
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from stylewatch_painter.network.calibration import cached_measurement, environment_key
+from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.paint.optimizers import searches_line
+from stylewatch_painter.paint.state import new_optimizer
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.padding import padded_pixels
+from stylewatch_painter.scene.scales import Level, least_side
+from stylewatch_painter.scene.scene import Scene
+from stylewatch_painter.scene.task import Task, region_count
+
+_SIDES, _SIDES_ON_GPU = (128, 256), (384, 1024)
+"""Pixels of the long sides of trials: a GPU is no faster at smaller sizes."""
+_STEPS = 3  # the fastest counts: other processes disturb the others
+_ALONE = 0.8
+"""Share of the processors' time that a process gets if there is no other; 0.96 measured."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cost that grows with the pixels that the network sees."""
+
+    base: float
+    slope: float
+
+    @classmethod
+    def through(cls, few: float, low: float, many: float, high: float) -> "Line":
+        """The line through the costs `low` and `high` of two numbers of pixels."""
+        slope = (high - low) / (many - few) if many > few else 0.0
+        if not 0 < slope <= high / many:  # there is no base
+            slope = high / many
+        return cls(high - slope * many, slope)
+
+    def at(self, pixels: float) -> float:
+        """The cost of so many pixels."""
+        return self.base + self.slope * pixels
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a size by its pixels.
+
+    Seconds until the targets are there, and of an evaluation with a step of the optimizer; bytes at
+    the peak of both, and of the targets that are kept.
+    """
+
+    target_seconds: Line
+    step_seconds: Line
+    target_bytes: Line
+    step_bytes: Line
+    kept_bytes: Line
+
+
+_FILE = TypeAdapter(dict[str, Cost])
+
+
+def cost(task: Task, network: FeatureMaps, level: Level) -> Cost:
+    """The cost of sizes with the losses of `level`, from trials, or from a file of earlier ones.
+
+    Trials are kept in the user's cache folder if no other program used the processors.
+    """
+    file = user_cache_path("stylewatch") / "costs.json"
+    key = _key(task, network, level)
+    return cached_measurement(file, _FILE, key, lambda: _measured(task, network, level))
+
+
+def _key(task: Task, network: FeatureMaps, level: Level) -> str:
+    """Device, libraries and format of maps, and a digest of what decides the cost."""
+    maps = network.map_format if isinstance(network, Vgg19) else type(network).__name__
+    sizes = task.recipe.schedule.model_dump_json(
+        include={"optimizer", "style_size", "style_scale", "stroke"}
+    )
+    parts = (
+        task.terms(level).model_dump_json(exclude={"strength", "coarse"}),
+        task.recipe.objective.network.model_dump_json(),
+        sizes,
+        [(style.size, style.scale, style.mask is None) for style in task.styles],
+        region_count(task.content_mask),
+        (task.content is None, task.prior is None),
+    )
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return f"{environment_key(network.device)}, {maps}, {digest}"
+
+
+def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
+    """Try two small sizes; return whether no other program disturbed that."""
+    clock, costs = _Clock(network.device), []
+    for side in _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU:
+        small = _small(task, level, side)
+        pixels = padded_pixels(small.size, task.recipe.objective.network)
+        costs.append((pixels, _tried(task, network, level, small, clock)))
+    (few, lower), (many, higher) = costs
+    lines = (Line.through(few, low, many, high) for low, high in zip(lower, higher, strict=True))
+    return Cost(*lines), clock.is_alone
+
+
+def _tried(
+    task: Task, network: FeatureMaps, level: Level, small: Level, clock: "_Clock"
+) -> tuple[float, ...]:
+    """The costs at a small size, in the order of the fields of Cost."""
+    canvas = Canvas(task, network.mean, network.device)
+    start = canvas.start(small.size)
+    scene = Scene(canvas, network, small, task.terms(level), start)
+    with peak(network.device) as while_targets:
+        objective = Objective(scene)
+    with peak(network.device) as while_stepping:
+        objective(start)
+    target_seconds = clock.seconds(lambda: Objective(scene), 1)
+    u, optimizer = start.clone(), new_optimizer(canvas, small)
+    settings = task.recipe.schedule.optimizer
+    step_seconds = clock.seconds(
+        # a step with a line search makes several evaluations
+        lambda: objective(u) if searches_line(settings) else optimizer.step(u, objective), _STEPS
+    )  # fmt: skip
+    peaks = (while_targets.peak, while_stepping.peak, while_targets.now)
+    return (target_seconds, step_seconds, *peaks)
+
+
+def _small(task: Task, level: Level, side: int) -> Level:
+    """The level with a long side of `side` pixels, or as many as no feature map is empty with."""
+    (width, height), objective = level.size, task.recipe.objective
+    least = least_side(objective.network, objective.all_layers)
+    styles = [task.style_size(style, level.scale) for style in task.styles]
+    narrowest = min(side for size in (level.size, *styles) for side in size)
+    scale = max(min(1.0, side / max(level.size)), min(1.0, least / narrowest))
+    size = max(least, round(width * scale)), max(least, round(height * scale))
+    return replace(level, size=size, scale=scale * level.scale, slowest=0.0)
+
+
+class _Clock:
+    """Times functions, and notices whether other programs use the processors."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self.is_alone = device, True
+
+    def seconds(self, function: Callable[[], object], times: int) -> float:
+        """The least of several times, after a first one that sets up the libraries."""
+        function()
+        passed = []
+        for _ in range(times):
+            self._wait()
+            began, worked = time.perf_counter(), time.process_time()
+            function()
+            self._wait()
+            passed.append(time.perf_counter() - began)
+            share = (time.process_time() - worked) / max(passed[-1], 1e-9)
+            if self._device.type == "cpu" and share < _ALONE:
+                self.is_alone = False
+        return min(passed)
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+@dataclass
+class _Bytes:
+    """Bytes of tensors: at the peak, and now."""
+
+    peak: int = 0
+    now: int = 0
+
+
+@contextmanager
+def peak(device: torch.device) -> Iterator[_Bytes]:
+    """Count the bytes of the tensors that are made meanwhile."""
+    count = _Bytes()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield count
+        count.peak = torch.cuda.max_memory_allocated(device) - before
+        count.now = torch.cuda.memory_allocated(device) - before
+        return
+    with _LiveTensors(count):
+        yield count
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Follows the storages that operations make, until they are freed."""
+
+    def __init__(self, count: _Bytes) -> None:
+        super().__init__()
+        self._count = count
+        self._live: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operation and add the storages of its results that are not those of arguments."""
+        kwargs = kwargs or {}
+        given = {_storage_id(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)}
+        result = func(*args, **kwargs)
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor) and (number := _storage_id(tensor)) not in given:
+                self._add(number, tensor.untyped_storage())
+        return result
+
+    def _add(self, number: int, storage: torch.UntypedStorage) -> None:
+        if number in self._live:
+            return
+        self._live.add(number)
+        self._count.now += storage.nbytes()
+        self._count.peak = max(self._count.peak, self._count.now)
+        weakref.finalize(storage, self._free, number, storage.nbytes())
+
+    def _free(self, number: int, nbytes: int) -> None:
+        self._live.discard(number)
+        self._count.now -= nbytes
+
+
+def _storage_id(tensor: Tensor) -> int:
+    number: int = tensor.untyped_storage()._cdata
+    return number

@@ -1,0 +1,205 @@
+"""Canvas: the pictures of a task in the size and units of the network."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.recipes.recipe import Side
+from stylewatch_painter.scene import scales
+from stylewatch_painter.scene.resample import finest_detail
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.task import Style, Task, check_masks
+from stylewatch_painter.stage import Pixels
+
+_KEPT = 2
+"""Number of content sizes in memory: the current and the final one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """The pictures of a task in network units: RGB x range / 255 - mean, (1, 3, height, width).
+
+    Tensors are float32 on `device`. Pictures in and out are float32 arrays (height, width, 3), RGB,
+    0..255.
+    """
+
+    task: Task
+    mean: Mean
+    device: torch.device
+    _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
+
+    def content(self, size: Size) -> Tensor | None:
+        """The content (1, 3, height, width) at `size`; cached, so it must not be modified."""
+        if self.task.content is None:
+            return None
+        if size not in self._contents:
+            while len(self._contents) >= _KEPT:
+                self._contents.pop(next(iter(self._contents)))
+            self._contents[size] = self.resized(self.task.content, size)
+        return self._contents[size]
+
+    def style(self, style: Style, scale: float) -> Tensor:
+        """A style picture (1, 3, height, width) at a scale of the painting.
+
+        Raises PictureError if it is too small for the network.
+        """
+        size = self.task.style_size(style, scale)
+        scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
+        return self.resized(style.picture, size)
+
+    def resized(self, pixels: Pixels, size: Size) -> Tensor:
+        """A picture (1, 3, height, width) in network units, resized as the recipe does."""
+        return self.units(self._resized(pixels, size))
+
+    def free_content(self) -> None:
+        """Free the content pictures; they are computed again if they are needed."""
+        self._contents.clear()
+
+    @property
+    def range(self) -> tuple[Tensor, Tensor]:
+        """The lowest and highest colors in network units, (1, 3, 1, 1) each."""
+        low, high = (torch.full_like(self._mean, x * self._range) - self._mean for x in (0, 255))
+        return low, high
+
+    def start(self, size: Size) -> Tensor:
+        """The initial picture (1, 3, height, width) at `size`.
+
+        Raises RecipeError if its source is missing.
+        """
+        schedule = self.task.recipe.schedule
+        match schedule.start:
+            case "noise":
+                return self._noise(size) * schedule.noise_scale
+            case "mixed":
+                ratio, noise = schedule.noise_ratio, self._noise(size) * schedule.noise_scale
+                return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
+            case "content":
+                return self._content_to_start_from(size)
+            case "style" | "style_color":
+                return self._style_to_start_from(size)
+            case "picture":
+                if self.task.init is None:
+                    raise RecipeError("start: picture needs a picture to start from (init)")
+                return self.resized(self.task.init, size)
+
+    def enlarged(self, u: Tensor, size: Size, share: float | None = None) -> Tensor:
+        """Enlarge u to `size`.
+
+        A share of the content's own fine detail is added, by default the task's: with 1 the change
+        from the content so far is enlarged and added to the content. With a prior the change from
+        the start is enlarged.
+        """
+        small = (u.shape[-1], u.shape[-2])
+        if small == size:
+            return u
+        if self.task.prior is not None:
+            return self.start(size) + self._scaled_up(u - self.start(small), size)
+        if share is None:
+            share = self.task.detail_share(size)
+        if share:
+            here, there = self.content(small), self.content(size)
+            if here is not None and there is not None:
+                return share * there + self._scaled_up(u - share * here, size)
+        return self._scaled_up(u, size)
+
+    def units(self, pixels: Pixels) -> Tensor:
+        """Convert a picture to network units."""
+        return self._tensor(pixels) * self._range - self._mean
+
+    def colors(self, u: Tensor) -> Tensor:
+        """Convert network units to colors of 0..1; differentiable."""
+        return (u + self._mean) / (255 * self._range)
+
+    def pixels(self, u: Tensor) -> Pixels:
+        """Convert network units to a picture, neither clipped nor rounded."""
+        x = ((u + self._mean) / self._range).squeeze(0)
+        pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
+        return pixels
+
+    def finished(self, u: Tensor) -> Pixels:
+        """The picture to show of u, at the final size.
+
+        A smaller u gets all of the content's fine detail if the painting starts from the content.
+        """
+        task = self.task
+        share = 1.0 if task.recipe.schedule.start == "content" else None
+        pixels = self.pixels(self.enlarged(u, task.final, share))
+        if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
+            return pixels
+        content = self._resized(task.content, task.final)
+        styles = [self._resized(style.picture, task.style_size(style)) for style in task.styles]
+        return with_matched_chroma(pixels, content, styles)
+
+    @property
+    def _mean(self) -> Tensor:
+        return torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1)
+
+    @property
+    def _range(self) -> float:
+        return self.task.recipe.objective.network.pixel_range / 255.0
+
+    def _content_to_start_from(self, size: Size) -> Tensor:
+        content = self.content(size)
+        if content is None:
+            start = self.task.recipe.schedule.start
+            raise RecipeError(f"start: {start} needs a content picture, and there is none")
+        return content.clone()
+
+    def _style_to_start_from(self, size: Size) -> Tensor:
+        """The first style, or the mean color of all with the finest detail of the content."""
+        start = self.task.recipe.schedule.start
+        if not self.task.styles:
+            raise RecipeError(f"start: {start} needs a style picture, and there is none")
+        if start == "style":
+            return self.resized(self.task.styles[0].picture, size)
+        means = [style.picture.mean((0, 1)) for style in self.task.styles]
+        weights = [style.weight for style in self.task.styles]
+        color = np.average(means, axis=0, weights=weights).astype(np.float32)
+        flat, content = self.units(np.tile(color, (size[1], size[0], 1))), self.content(size)
+        return flat if content is None else flat + finest_detail(content)
+
+    def _resized(self, pixels: Pixels, size: Size) -> Pixels:
+        schedule = self.task.recipe.schedule
+        return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
+
+    def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
+        """Enlarge u as floats: differences and values out of range are kept.
+
+        A bicubic filter leaves mirror images of fine detail above the small picture's highest
+        frequency. The few steps of a print would amplify them into a weave of lines. The many steps
+        before it do not, and there Lanczos's filter, which overshoots more, leaves colored specks.
+        """
+        planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
+        is_print = size[0] > self.task.first[0]
+        return self._tensor(resize(planes, size, "lanczos" if is_print else "bicubic"))
+
+    def _noise(self, size: Size) -> Tensor:
+        """Standard normal noise, drawn on the CPU: the same for a seed on every device."""
+        generator = np.random.Generator(np.random.PCG64(self.task.seed))
+        noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
+        return self._tensor(noise)
+
+    def _tensor(self, planes: Pixels) -> Tensor:
+        """Convert planes (height, width, 3) to (1, 3, height, width), as they are."""
+        x = np.array(planes.transpose(2, 0, 1), order="C")
+        return torch.from_numpy(x).to(self.device).unsqueeze(0)
+
+
+def check_pictures(task: Task) -> None:
+    """Raise PictureError if pictures are missing, too small, or masks do not match."""
+    check_masks(task)
+    scales.check_side(task.recipe, task.final, "the painting")
+    scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
+    if not task.final_terms.layers:
+        missing: set[Side] = {"content", "style"}
+        names = " and ".join(sorted(missing - task.given))
+        raise PictureError(
+            f"recipe {task.recipe.name} has no loss without a {names} picture, and there is none: "
+            "give one, or choose another recipe"
+        )

@@ -1,0 +1,101 @@
+"""Padding of the network, and the feature maps of a picture with it.
+
+VGG19 pads every convolution with zeros, which appear as a colored border in the painting. With
+another padding the picture is extended before the network and the features are cropped after it.
+"""
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.scales import Size, map_size
+from stylewatch_painter.vgg import LayerName, pools_before
+
+
+def width_height(x: Tensor) -> Size:
+    """The size of pictures (..., height, width)."""
+    return x.shape[-1], x.shape[-2]
+
+
+def border(network: Network) -> int:
+    """Pixels of padding around a picture in `network`."""
+    return 0 if network.padding == "zeros" else network.border
+
+
+def padded_pixels(size: Size, network: Network) -> int:
+    """Pixels that the network sees for a picture of `size`, with its padding."""
+    width, height = size
+    return (width + 2 * border(network)) * (height + 2 * border(network))
+
+
+def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
+    """Pad x (B, C, height, width) by `wide` pixels on each side.
+
+    By slices, because torch's own padding has a nondeterministic gradient on a GPU.
+    """
+    for dim in (-2, -1):
+        left = wide
+        while left:
+            side = x.shape[dim]
+            # a reflection reaches as far as the picture; of one pixel there is none
+            if padding == "reflect" and side > 1:
+                by = min(left, side - 1)
+                before = x.narrow(dim, 1, by).flip(dim)
+                after = x.narrow(dim, side - 1 - by, by).flip(dim)
+            else:
+                by = left
+                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
+                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
+            x = torch.cat([before, x, after], dim)
+            left -= by
+    return x
+
+
+class _Part(torch.autograd.Function):
+    """Cut a part out of maps, keeping the memory layout in both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
+        """The part in `rows` and `columns` of features (B, N, height, width)."""
+        ctx.whole = (features.shape, features.stride(), rows, columns)
+        return features[..., rows, columns].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of all maps, zero outside of the part."""
+        shape, strides, rows, columns = ctx.whole
+        (gradient,) = gradients
+        back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
+        back[..., rows, columns] = gradient
+        # only what is around the part: maps have hundreds of megabytes
+        above, below, _ = rows.indices(shape[-2])
+        left, right, _ = columns.indices(shape[-1])
+        for outside in (back[..., :above, :], back[..., below:, :],
+                        back[..., rows, :left], back[..., rows, right:]):  # fmt: skip
+            outside.zero_()
+        return back, None, None
+
+
+def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Cut a part out of maps (B, N, height, width); differentiable."""
+    part: Tensor = _Part.apply(maps, rows, columns)
+    return part
+
+
+def features(
+    network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
+) -> dict[LayerName, Tensor]:
+    """Features after ReLU, (B, N, height, width) each, of x with the padding of `settings`."""
+    if settings.padding == "zeros":
+        return network(x, layers, settings)
+    maps = network(bordered(x, settings.border, settings.padding), layers, settings)
+    for layer in maps:
+        rows, columns = map_size(width_height(x), layer, settings)
+        start = settings.border >> pools_before(layer)
+        inside = slice(start, start + rows), slice(start, start + columns)
+        maps[layer] = cut(maps[layer], *inside)
+    return maps

