@@ -1,9 +1,8 @@
-"""The loop of backends that compute in NumPy: start, sizes, stages, wishes, checkpoints, time.
+"""The loop of backends without a network: start, sizes, stages, wishes, checkpoints, time.
 
 Such a backend provides one thing: the function that makes one step at one size.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.scene.scales import Size
-from stylewatch_painter.scene.task import Task
+from stylewatch_painter.scene.task import Task, fingerprint
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
@@ -92,7 +90,7 @@ class _State:
     def checkpoint(self, task: Task) -> Checkpoint:
         """Make the checkpoint that `_restored` reads."""
         return {
-            "task": _fingerprint(task),
+            "task": fingerprint(task),
             "picture": self.picture.copy(),
             "step": np.array(self.step),
             "seconds": np.array(self.seconds),
@@ -110,28 +108,10 @@ def _noise(task: Task, size: Size) -> Pixels:
 def _restored(task: Task) -> _State:
     """Read `task.resume`; raises CheckpointError where it belongs to another task."""
     saved = task.resume or {}
-    if not np.array_equal(saved.get("task", np.zeros(0)), _fingerprint(task)):
+    if not np.array_equal(saved.get("task", np.zeros(0)), fingerprint(task)):
         raise CheckpointError(
             "this checkpoint belongs to another painting (other pictures, recipe or seed): "
             "without it the painting starts anew"
         )
     picture = saved["picture"].astype(np.float32)
     return _State(picture, int(saved["step"]), float(saved["seconds"]))
-
-
-def _fingerprint(task: Task) -> NDArray[np.uint8]:
-    """Compute the SHA-256 of everything that determines the result of `task`, (32,).
-
-    Without defaults: a field that a later version adds does not end a painting.
-    """
-    recipe = task.recipe.model_dump_json(exclude_defaults=True)
-    digest = hashlib.sha256(f"{recipe} {task.seed}".encode())
-    styles = [(style.picture, style.mask) for style in task.styles]
-    for pair in ((task.content, task.content_mask), (task.init, None), *styles):
-        for array in pair:
-            if array is not None:
-                digest.update(str(array.shape).encode())
-                digest.update(np.ascontiguousarray(array).data)
-    fields = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
-    digest.update(str(fields).encode())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)

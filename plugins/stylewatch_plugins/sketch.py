@@ -195,15 +195,14 @@ class Sketch:
 def _targets(task: Task, size: scales.Size) -> Targets:
     """Return the targets of a picture of that size; raises PictureError where there are none."""
     objective = task.recipe.objective
-    compares = objective.needs_whole_picture  # painting and style, position by position
-    content = task.content if objective.content is not None or compares else None
-    styles = task.styles if objective.style is not None or compares else ()
+    content = task.content if "content" in objective.compared else None
+    styles = task.styles if "style" in objective.compared else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
     whole = sum(style.weight for style in styles)
     return Targets(
         content=None if content is None else colors(resize(content, size)),
-        content_weight=_CONTENT * 16 ** (0.5 - objective.strength),
+        content_weight=_CONTENT * task.content_factor,
         styles=[
             StyleColors(style.name, style.weight / whole, *statistics(style.picture))
             for style in styles

@@ -1,6 +1,5 @@
 """Little VGGs, of a few channels, in the forms in which others publish the large ones."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -59,20 +58,6 @@ def save_torch(path: Path, arrays: Network, *, old: bool = False) -> Path:
     """As torch.save does; `old` in the form from before 2020."""
     state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     torch.save(state, path, _use_new_zipfile_serialization=not old)
-    return path
-
-
-def save_keras(path: Path, arrays: Network) -> Path:
-    """As Keras 1 did: a group for each layer, kernels as (rows, columns, in, out)."""
-    h5py = importlib.import_module("h5py")  # it tells no types
-    with h5py.File(path, "w") as file:
-        for layer in [layer for layer in FILTERS if f"{layer}.weight" in arrays]:
-            name = layer.replace("conv", "block").replace("_", "_conv")
-            group = file.create_group(name)
-            kernel = np.transpose(arrays[f"{layer}.weight"], (2, 3, 1, 0))
-            group.create_dataset(f"{name}_W_1:0", data=kernel)
-            group.create_dataset(f"{name}_b_1:0", data=arrays[f"{layer}.bias"])
-        file.create_group("block1_pool")
     return path
 
 

@@ -38,18 +38,16 @@ def list_(json: AsJson = False) -> None:
     installed = {row["name"] for row in rows}
     rows += [
         {"name": entry.name, "architecture": entry.architecture, "bits": 32,
-         entry.algorithm: entry.digest, "here": False, "origin": entry.origin,
-         "license": entry.license}
+         "sha256": entry.digest, "here": False, "origin": entry.origin, "license": entry.license}
         for entry in CATALOGUE
         if entry.url and entry.name not in installed
     ]  # fmt: skip
     if json:
         echo_json(rows)
         return
-    table = [("name", "network", "bits", "digest", "here", "origin")]
+    table = [("name", "network", "bits", "sha256", "here", "origin")]
     for row in rows:
-        kind = "sha256" if "sha256" in row else "md5"
-        digest = f"{kind} {str(row[kind])[:_SHORT]}"
+        digest = str(row["sha256"])[:_SHORT]
         here = "yes" if row["here"] else "fetch"
         name, network = str(row["name"]), str(row["architecture"]).upper()
         table.append((name, network, str(row["bits"]), digest, here, str(row["origin"])))
@@ -66,7 +64,7 @@ def fetch(
         typer.Argument(help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}."),
     ],
 ) -> None:
-    """Download official weights, and check their digest; an interrupted download continues."""
+    """Download official weights, check their digest, and install them."""
     from stylewatch_painter.network import importer
 
     printed = -_STRIDE
@@ -74,7 +72,7 @@ def fetch(
         if not step.total:
             continue
         percent = 100 * step.received // step.total
-        if percent < printed or percent >= printed + _STRIDE:  # lower if the server starts over
+        if percent >= printed + _STRIDE:
             note(f"{step.name}: {memory(step.received)} of {memory(step.total)} ({percent} %)")
             printed = percent
     _echo_file(locate(name))
@@ -106,8 +104,8 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin), .safetensors,"
-            " or a Keras .h5 (with the extra stylewatch\\[keras])."
+            help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or"
+            " .safetensors."
         ),
     ],
     name: Annotated[

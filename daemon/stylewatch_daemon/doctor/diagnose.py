@@ -41,7 +41,6 @@ _EXTRAS = {
     "heic": ("pillow_heif", "photographs of phones (.heic) can be read"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
-    "keras": ("h5py", "weights of Keras (.h5) can be imported"),
     "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
     "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }

@@ -1,6 +1,6 @@
 """Imports files of trained weights, and downloads the known ones."""
 
-import os
+import hashlib
 import re
 import urllib.error
 import urllib.request
@@ -27,10 +27,10 @@ from stylewatch_painter.network.weights import (
     WeightsFile,
     data_folder,
     described,
-    digests,
     header,
     known,
     own_path,
+    sha256_of,
 )
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -76,15 +76,14 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
 
 
 def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    catalogue = weights.CATALOGUE
-    sums = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
-    entry = next((e for e in catalogue if sums[e.algorithm].startswith(e.digest)), None)
+    digest = sha256_of(path)
+    entry = next((e for e in weights.CATALOGUE if digest.startswith(e.digest)), None)
     foreign = read_foreign(path)
     kind = NORMALIZATIONS[_normalization(path, normalization, entry, foreign)]
     file = WeightsFile(
         name=entry.name if entry else _plain(path.stem),
         path=path,
-        sha256=sums["sha256"],
+        sha256=digest,
         bits=foreign.bits,
         mean=kind.mean,
         origin=entry.origin if entry else f"imported from {path.name}",
@@ -138,8 +137,6 @@ def _plain(stem: str) -> str:
 _SILENCE = 30  # seconds without a byte
 _BLOCK = 1 << 18  # bytes
 _LIMIT = 1 << 30  # bytes; no known file comes near
-_CONNECTIONS = 10  # for one download, as long as each brings something
-_PART, _NO_SUCH_RANGE = 206, 416  # HTTP
 
 
 @dataclass(frozen=True)
@@ -149,10 +146,6 @@ class Progress:
     name: str
     received: int
     total: int | None
-
-
-class _ConnectionError(Exception):
-    """The connection ended before the file was complete."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -166,142 +159,85 @@ def fetch(name: str) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, import them.
 
     Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
-    file, or interrupted (the next call continues there); SaveError.
+    file, or interrupted; SaveError.
     """
     entry = known(name)
     if entry is None or entry.url is None:
         names = ", ".join(other.name for other in weights.CATALOGUE if other.url)
         raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
-    target = own_path(name)
-    if target.exists() and described(target):
-        return
     folder = data_folder() / "downloads"
-    yield from download(entry, folder)
-    file = folder / entry.file_name
-    with FileLock(folder / f"{file.name}.lock"):
-        if file.exists():  # else another process that fetches it was faster
-            import_file(file, name=name)
-            file.unlink()
-
-
-def download(entry: Known, folder: Path) -> Iterator[Progress]:
-    """Download the file of `entry` to `folder`; it gets its name once it is verified.
-
-    Raises WeightsError and SaveError as fetch does.
-    """
     path = folder / entry.file_name
-    part = folder / f"{entry.file_name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{entry.file_name}.lock", timeout=0):
-            if path.exists():
-                _check(entry, path)
+        with FileLock(path.with_name(f"{path.name}.lock"), timeout=0):
+            if own_path(name).exists() and described(own_path(name)):
                 return
-            yield from _connections(entry, part)
-            _check(entry, part)
-            part.replace(path)
+            try:
+                yield from _download(entry, entry.url, path)
+                import_file(path, name=name)
+            finally:
+                path.unlink(missing_ok=True)
     except Timeout as error:
         raise WeightsError(f"{entry.file_name} is being fetched by another process") from error
     except OSError as error:
         raise SaveError(f"{entry.file_name} cannot be kept in {folder}: {error}") from error
 
 
-def _connections(entry: Known, part: Path) -> Iterator[Progress]:
-    """Open connections until the file is complete or one brings nothing."""
-    for _ in range(_CONNECTIONS):
-        before = _size(part)
-        try:
-            yield from _connection(entry, part)
-            return
-        except _ConnectionError as error:
-            cause = error
-            if _size(part) <= before:
-                break
-    raise WeightsError(
-        f"the download of {entry.file_name} broke off at {_size(part)} bytes ({cause}); "
-        f"`stylewatch weights fetch {entry.name}` goes on from there"
-    ) from cause
-
-
-def _connection(entry: Known, part: Path) -> Iterator[Progress]:
-    """Request the missing bytes and write them to `part`; all bytes if the server insists."""
-    response = _request(entry, _size(part))
-    if response is None:  # nothing is missing, as the digest will show
-        return
-    with response:
-        received = _size(part) if response.status == _PART else 0
-        expected = f"bytes {received}-"
-        if received and not response.headers.get("Content-Range", "").startswith(expected):
-            part.unlink()
-            raise _ConnectionError("the server sent other bytes than were requested")
+def _download(entry: Known, url: str, path: Path) -> Iterator[Progress]:
+    """Write the file of `entry` to `path` and verify its digest."""
+    digest, received = hashlib.sha256(), 0
+    with _response(url) as response, path.open("wb") as file:
         length = response.headers.get("Content-Length")
-        total = received + int(length) if length else None
-        _check_size(entry, total or 0)
-        with part.open("r+b" if part.exists() else "wb") as file:
-            file.truncate(received)
-            file.seek(received)
-            while block := _read(response):
-                file.write(block)
-                received += len(block)
-                _check_size(entry, received)
-                yield Progress(entry.name, received, total)
-            file.flush()
-            os.fsync(file.fileno())
+        total = int(length) if length else None
+        while block := _read(response, entry):
+            file.write(block)
+            digest.update(block)
+            received += len(block)
+            if max(received, total or 0) > _LIMIT:
+                raise WeightsError(
+                    f"{url} is larger than any file of weights ({max(received, total or 0)} bytes):"
+                    " it is not fetched"
+                )
+            yield Progress(entry.name, received, total)
     if total is not None and received < total:
-        raise _ConnectionError(f"of {total}")
+        raise _broken(entry, f"after {received} of {total} bytes")
+    if not digest.hexdigest().startswith(entry.digest):
+        raise WeightsError(
+            f"{url} is not {entry.file_name}: expected sha256 {entry.digest}, "
+            f"met {digest.hexdigest()}; nothing of it was kept"
+        )
 
 
-def _request(entry: Known, start: int) -> HTTPResponse | None:
-    """The response to a request for the bytes from `start` on; None if there are none."""
-    assert entry.url is not None
-    request = urllib.request.Request(entry.url, headers={"User-Agent": "stylewatch"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
+def _response(url: str) -> HTTPResponse:
+    request = urllib.request.Request(url, headers={"User-Agent": "stylewatch"})
     try:
         opener = urllib.request.build_opener(_NoRedirects)
         response: HTTPResponse = opener.open(request, timeout=_SILENCE)
         return response
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == _NO_SUCH_RANGE:
-            return None
         raise WeightsError(
-            f"{entry.url} cannot be downloaded: the server answers {error.code} {error.reason}; "
+            f"{url} cannot be downloaded: the server answers {error.code} {error.reason}; "
             f"a file from elsewhere can be taken over with `stylewatch weights import`"
         ) from error
     except (HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise WeightsError(
-            f"{entry.url} cannot be reached ({reason}); try again when there is a network, or take "
+            f"{url} cannot be reached ({reason}); try again when there is a network, or take "
             f"a file from elsewhere with `stylewatch weights import`"
         ) from error
 
 
-def _read(response: HTTPResponse) -> bytes:
+def _read(response: HTTPResponse, entry: Known) -> bytes:
     """Read a block; an error of the connection is none of the disk."""
     try:
         return response.read(_BLOCK)
     except (HTTPException, OSError) as error:
-        raise _ConnectionError(str(error) or type(error).__name__) from error
+        raise _broken(entry, str(error) or type(error).__name__) from error
 
 
-def _check_size(entry: Known, size: int) -> None:
-    if size > _LIMIT:
-        raise WeightsError(
-            f"{entry.url} is larger than any file of weights ({size} bytes): it is not fetched"
-        )
-
-
-def _check(entry: Known, path: Path) -> None:
-    """Verify the digest of a complete file; remove a wrong one."""
-    digest = digests(path, [entry.algorithm])[entry.algorithm]
-    if not digest.startswith(entry.digest):
-        path.unlink()
-        raise WeightsError(
-            f"{entry.url} is not {entry.file_name}: expected {entry.algorithm} {entry.digest}, "
-            f"met {digest}; nothing of it was kept"
-        )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _broken(entry: Known, cause: str) -> WeightsError:
+    return WeightsError(
+        f"the download of {entry.file_name} broke off ({cause}): "
+        f"`stylewatch weights fetch {entry.name}` starts it again"
+    )

@@ -26,14 +26,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import (
     NORMALIZATIONS,
     Normalization,
     Triple,
     WeightsFile,
-    digests,
     header,
+    sha256_of,
 )
 from stylewatch_painter.vgg import ARCHITECTURES, FILTERS, Architecture, LayerName
 
@@ -167,7 +166,7 @@ def _unpacked(file: WeightsFile) -> Tensors:
 
 
 def _check_digest(file: WeightsFile) -> None:
-    digest = digests(file.path, ["sha256"])["sha256"]
+    digest = sha256_of(file.path)
     if digest != file.sha256:
         raise WeightsError(
             f"{file.path} is not the known file: expected sha256 {file.sha256}, met {digest}; "
@@ -177,7 +176,7 @@ def _check_digest(file: WeightsFile) -> None:
 
 _FEATURES = re.compile(r"(features\.\d+|conv\d_\d|block\d_conv\d)[._]")  # not the classifier
 _WEIGHT = re.compile(r"\.weight$|_W_q$")
-_KERNEL, _BIAS = 4, 1  # dimensions
+_KERNEL = 4  # dimensions
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ class Foreign:
 
 
 def read_foreign(path: Path) -> Foreign:
-    """Read the network in `path`: a torch state dict, safetensors or Keras .h5 file.
+    """Read the network in `path`: a torch state dict or safetensors file.
 
     Raises WeightsError: unreadable, neither VGG16 nor VGG19, or with values that are not finite.
     """
@@ -254,39 +253,11 @@ def _safetensors(path: Path) -> Arrays:
         ) from error
 
 
-def _keras(path: Path) -> Arrays:
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError as error:
-        raise WeightsError(
-            f"this file needs h5py, which is not installed: {install_command('keras')}"
-        ) from error
-    arrays: Arrays = {}
-
-    def visit(name: str, node: Any) -> None:
-        layer = re.search(r"block(\d)_conv(\d)", name)
-        if layer is None or not isinstance(node, h5py.Dataset):
-            return
-        if node.ndim == _KERNEL:  # Keras has (rows, columns, in, out)
-            arrays[f"conv{layer[1]}_{layer[2]}.weight"] = np.transpose(node[()], (3, 2, 0, 1))
-        elif node.ndim == _BIAS:
-            arrays[f"conv{layer[1]}_{layer[2]}.bias"] = node[()]
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path.name} is no Keras file: {_first_line(error)}") from error
-    return arrays
-
-
 _READERS: dict[str, Callable[[Path], Arrays]] = {
     ".bin": _torch,
     ".pt": _torch,
     ".pth": _torch,
     ".safetensors": _safetensors,
-    ".h5": _keras,
-    ".hdf5": _keras,
 }
 
 

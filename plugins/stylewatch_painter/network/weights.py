@@ -4,11 +4,10 @@ import hashlib
 import importlib.util
 import json
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -50,13 +49,12 @@ OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zis
 class Known:
     """A file that is recognized by its digest.
 
-    `digest` is in hex, its beginning if its source (docs/weights.md) gives no more. `url` is None
-    if the file cannot be downloaded.
+    `digest` is the SHA-256 in hex, its beginning if its source (docs/weights.md) gives no more.
+    `url` is None if the file cannot be downloaded.
     """
 
     name: str
     file_name: str
-    algorithm: str = "sha256"
     digest: str
     normalization: str
     origin: str
@@ -82,16 +80,6 @@ CATALOGUE: tuple[Known, ...] = (
         url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
     ),
     Known(
-        name="keras",
-        file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        algorithm="md5",
-        digest="253f8cb515780f3b799900260a226db6",
-        normalization="caffe",
-        origin="the original convolutions, turned from Caffe to Keras",
-        url="https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
-        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    ),
-    Known(
         name="torchvision",
         file_name="vgg19-dcbb9e9d.pth",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
@@ -107,17 +95,6 @@ CATALOGUE: tuple[Known, ...] = (
         normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
         url="https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",
-        architecture="vgg16",
-    ),
-    Known(
-        name="vgg16-keras",
-        file_name="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        algorithm="md5",
-        digest="6d6bbae143d832006294945121d1f1fc",
-        normalization="caffe",
-        origin="the original convolutions, turned from Caffe to Keras",
-        url="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
-        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         architecture="vgg16",
     ),
     Known(
@@ -297,18 +274,13 @@ def header(path: Path) -> Mapping[str, str]:
     return metadata
 
 
-def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
-    """The digests of a file in hex, by algorithm; WeightsError if unreadable."""
-    sums = {}
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hex; WeightsError if unreadable."""
     try:
         with path.open("rb") as file:
-            for name in algorithms:
-                file.seek(0)
-                new = partial(hashlib.new, name, usedforsecurity=False)
-                sums[name] = hashlib.file_digest(file, new).hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return sums
 
 
 def _bundled() -> WeightsFile:

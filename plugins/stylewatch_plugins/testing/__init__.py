@@ -421,7 +421,10 @@ class BackendConformance(ABC):
 
     def _check_resuming(self, backend: Backend, task: Task) -> None:
         """Stop `task` after each step, and resume it; every step of it must be a Stage."""
-        whole = painted(backend, task) if capabilities(backend).resume else []
+        if not capabilities(backend).resume:
+            assert painted(backend, task, Wish.STOP)[-1].checkpoint is None
+            return
+        whole = painted(backend, task)
         for step in whole[:-1]:
             stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
             rest = painted(self.make({}), replace(task, resume=kept(stopped.checkpoint)))

