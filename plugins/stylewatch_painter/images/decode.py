@@ -235,6 +235,8 @@ def vips() -> Any:
             f"cannot be read or written, as libvips cannot be loaded ({error}): "
             "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
         ) from error
+    # it logs messages in a callback, which swallows the exception of a signal that arrives there
+    pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)
     pyvips.cache_set_max(0)
     return pyvips
