@@ -76,7 +76,8 @@ class Scene:
         # one by one, so that only one map exists twice
         for layer in maps:
             inside = maps[layer] if tile is None else tile.cut(maps[layer], layer)
-            maps[layer] = inside[0].flatten(1)
+            # the gradient of `[0]` would be a copy; that of `squeeze` is a view
+            maps[layer] = inside.flatten(2).squeeze(0)
         return maps
 
     def map_shape(self, layer: LayerName, size: Size | None = None) -> tuple[int, int]:
