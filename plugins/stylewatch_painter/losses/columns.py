@@ -236,15 +236,16 @@ class _OnGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """The gradient of the maps, zero at positions between the samples."""
         shape, dtype = ctx.maps
-        gradient = gradients[0].unflatten(0, ctx.grid).permute(2, 0, 1)
+        # with a batch of 1 in front of contiguous rows, from which torch reads the memory format
+        gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)
         if gradient.is_cuda:  # torch's own backward pass is not deterministic there
             down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
             back = down.mT @ gradient @ right
         else:
             back = torch.ops.aten.upsample_bilinear2d_backward(
-                gradient[None], ctx.grid, (1, *shape), True
-            )[0]
-        return back.to(dtype), None
+                gradient, ctx.grid, (1, *shape), True
+            )
+        return back.squeeze(0).to(dtype), None
 
 
 def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
