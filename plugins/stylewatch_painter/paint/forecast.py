@@ -8,7 +8,7 @@ from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint.memory import needed
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.optimizers import Settings, searches_line
-from stylewatch_painter.paint.trial import cost
+from stylewatch_painter.paint.trial import costs
 from stylewatch_painter.process_memory import resident
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.canvas import check_pictures
@@ -42,12 +42,13 @@ def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> 
     """
     check_pictures(task)
     levels, optimizer, seconds = task.levels(), task.recipe.schedule.optimizer, 0.0
+    tried = costs(task, network)
     for level in levels:
-        each, pixels = cost(task, network, level), _pixels_evaluated(level, task, plan)
+        each, pixels = tried[level], _pixels_evaluated(level, task, plan)
         evaluated = evaluations(optimizer, level.steps)
         seconds += each.target_seconds.at(pixels) + evaluated * each.step_seconds.at(pixels)
     is_whole = plan.tile is None or plan.tile >= max(levels[-1].size)
-    memory = max(resident() + needed(task, network, plan), _peak_memory())
+    memory = max(resident() + needed(task, tried, plan), _peak_memory())
     return Forecast(levels, seconds, memory, None if is_whole else plan.tile)
 
 

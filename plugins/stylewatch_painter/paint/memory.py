@@ -1,7 +1,7 @@
 """Memory of a painting: what it takes, from a trial at a small size, and the tiles that fit."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -12,7 +12,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint.memory_plan import LEAST_PAIRS, UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.optimizers import Settings
-from stylewatch_painter.paint.trial import cost
+from stylewatch_painter.paint.trial import Cost, costs
 from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.padding import border, padded_pixels
@@ -57,9 +57,9 @@ def choose(
     if wanted.limit is None and (len(plans) == 1 or ample(task) <= _free(wanted, device)):
         return plans[0]
     network = load()
-    free = _free(wanted, device)
+    free, tried = _free(wanted, device), costs(task, network)
     for plan in plans:
-        least = needed(task, network, plan)
+        least = needed(task, tried, plan)
         if least <= free:
             return plan
     if wanted.limit is not None:
@@ -131,14 +131,17 @@ def ample(task: Task) -> float:
     return max(map(math.prod, sizes)) * _AMPLE + _AMPLE_BASE + vectors
 
 
-def needed(task: Task, network: FeatureMaps, plan: MemoryPlan) -> int:
-    """Peak memory of a painting in bytes, beyond its input pictures and the network."""
-    return round(max(_needed(task, network, plan, level) for level in task.levels()))
+def needed(task: Task, tried: Mapping[Level, Cost], plan: MemoryPlan) -> int:
+    """Peak memory of a painting in bytes, beyond its input pictures and the network.
+
+    `tried` are the costs of its sizes.
+    """
+    return round(max(_needed(task, each, plan, level) for level, each in tried.items()))
 
 
-def _needed(task: Task, network: FeatureMaps, plan: MemoryPlan, level: Level) -> float:
+def _needed(task: Task, each: Cost, plan: MemoryPlan, level: Level) -> float:
     terms, settings = task.terms(level), task.recipe.objective.network
-    each, pixels = cost(task, network, level), math.prod(level.size)
+    pixels = math.prod(level.size)
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR

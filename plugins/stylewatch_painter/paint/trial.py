@@ -1,11 +1,13 @@
 """Trial: evaluations at two small sizes, which tell the time and memory of larger ones."""
 
 import hashlib
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,14 +73,21 @@ class Cost:
 _FILE = TypeAdapter(dict[str, Cost])
 
 
-def cost(task: Task, network: FeatureMaps, level: Level) -> Cost:
-    """The cost of sizes with the losses of `level`, from trials, or from a file of earlier ones.
+def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
+    """The cost of each size of a task, from trials, or from a file of earlier ones.
 
-    Trials are kept in the user's cache folder if no other program used the processors.
+    Sizes with the same losses share their trials, which are made at the shape of the largest. They
+    are kept in the user's cache folder if no other program used the processors.
     """
     file = user_cache_path("stylewatch") / "costs.json"
-    key = _key(task, network, level)
-    return cached_measurement(file, _FILE, key, lambda: _measured(task, network, level))
+    known: dict[Level, Cost] = {}
+    for level in sorted(task.levels(), key=lambda level: math.prod(level.size), reverse=True):
+        terms = task.terms(level)
+        shared = next((cost for other, cost in known.items() if task.terms(other) == terms), None)
+        known[level] = shared or cached_measurement(
+            file, _FILE, _key(task, network, level), partial(_measured, task, network, level)
+        )
+    return known
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
@@ -91,6 +100,7 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
         task.terms(level).model_dump_json(exclude={"strength", "coarse"}),
         task.recipe.objective.network.model_dump_json(),
         sizes,
+        [max(small.size) for small in _small_levels(task, network, level)],
         [(style.size, style.scale, style.mask is None) for style in task.styles],
         region_count(task.content_mask),
         (task.content is None, task.prior is None),
@@ -101,14 +111,19 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
     """Try two small sizes; return whether no other program disturbed that."""
-    clock, costs = _Clock(network.device), []
-    for side in _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU:
-        small = _small(task, level, side)
+    clock, tried = _Clock(network.device), []
+    for small in _small_levels(task, network, level):
         pixels = padded_pixels(small.size, task.recipe.objective.network)
-        costs.append((pixels, _tried(task, network, level, small, clock)))
-    (few, lower), (many, higher) = costs
+        tried.append((pixels, _tried(task, network, level, small, clock)))
+    (few, lower), (many, higher) = tried
     lines = (Line.through(few, low, many, high) for low, high in zip(lower, higher, strict=True))
     return Cost(*lines), clock.is_alone
+
+
+def _small_levels(task: Task, network: FeatureMaps, level: Level) -> list[Level]:
+    """The sizes of the trials for a level."""
+    sides = _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU
+    return [_small(task, level, side) for side in sides]
 
 
 def _tried(

@@ -20,7 +20,7 @@ from stylewatch_painter.paint.memory import (
 )
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.state import PaintState
-from stylewatch_painter.paint.trial import peak
+from stylewatch_painter.paint.trial import costs, peak
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Task
 
@@ -47,7 +47,7 @@ def chosen(task: Task, wanted: MemorySettings) -> MemoryPlan:
 
 def limit(task: Task, plan: MemoryPlan) -> int:
     """A limit that suffices for a plan, and for nothing more."""
-    return HELD + needed(task, NETWORK, plan)
+    return HELD + needed(task, costs(task, NETWORK), plan)
 
 
 @pytest.mark.parametrize("plan", [UNLIMITED, MemoryPlan(512), MemoryPlan(512, 4), LEAST])
@@ -55,7 +55,7 @@ def test_best_plan_that_fits_is_chosen(plan: MemoryPlan) -> None:
     """Whole, in tiles, with fewer pairs, at last with Adam."""
     task = large()
     made = chosen(task, MemorySettings(limit=limit(task, plan)))
-    assert needed(task, NETWORK, made) <= needed(task, NETWORK, plan)
+    assert needed(task, costs(task, NETWORK), made) <= needed(task, costs(task, NETWORK), plan)
     assert made.history == plan.history
     if plan in (UNLIMITED, LEAST):
         assert made == plan
@@ -133,10 +133,12 @@ def test_need_is_about_the_tensors_of_a_painting(name: str, tile: int | None) ->
     task = small.task(name, fields)
     with peak(torch.device("cpu")) as count:
         painted(task, memory_plan=MemoryPlan(tile))
-    assert 0.9 * count.peak < needed(task, NETWORK, MemoryPlan(tile)) < 2.5 * count.peak
+    assert (
+        0.9 * count.peak < needed(task, costs(task, NETWORK), MemoryPlan(tile)) < 2.5 * count.peak
+    )
 
 
 def test_ample_is_more_than_any_recipe_needs() -> None:
     for name in ("best", "gram", "nnst", "strotss", "crowson", "gatys"):
         made = small.task(name, {"size": "256x192", "fit": "stretch", "enlarge": True})
-        assert needed(made, NETWORK, UNLIMITED) < ample(made)
+        assert needed(made, costs(made, NETWORK), UNLIMITED) < ample(made)

@@ -17,7 +17,7 @@ from stylewatch_painter.paint import forecast as forecasts
 from stylewatch_painter.paint import trial
 from stylewatch_painter.paint.forecast import evaluations, forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
-from stylewatch_painter.paint.trial import Cost, Line, cost, peak
+from stylewatch_painter.paint.trial import Cost, Line, costs, peak
 from stylewatch_painter.recipes.book import change, find, names
 from stylewatch_painter.scene.task import Prior
 
@@ -53,20 +53,21 @@ def test_trials_of_an_idle_machine_are_kept_for_each_objective(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = painting()
-    first = cost(task, NETWORK, task.levels()[-1])
+    first, *others = costs(task, NETWORK).values()
+    assert others == [first], "of another size with the same losses"
     assert min(first.step_seconds.slope, first.step_bytes.slope, first.target_bytes.slope) > 0
     monkeypatch.setattr(trial, "_measured", lambda *_: (OTHER, True))
-    assert cost(task, NETWORK, task.levels()[-1]) == first
-    assert cost(replace(task, seed=5), NETWORK, task.levels()[0]) == first, "another size, too"
+    assert list(costs(replace(task, seed=5), NETWORK).values()) == [first, first]
     for other in (
         painting({"objective.style.layers.conv3_1": None}),
+        painting({"size": "18x15"}),  # at which it is tried
         painting({"optimizer.kind": "adam", "optimizer": {"kind": "adam"}}),
         painting(several=2),
         replace(task, content_mask=np.ones((2, 2, 2), np.float32)),
         replace(task, prior=Prior(small.picture(3), np.ones((2, 2), np.float32), 1.0)),
     ):
-        assert cost(other, NETWORK, other.levels()[-1]) == OTHER
-    assert len(json.loads(cache.read_text())) == 6
+        assert set(costs(other, NETWORK).values()) == {OTHER}
+    assert len(json.loads(cache.read_text())) == 7
 
 
 def test_trials_beside_other_programs_are_not_kept(
@@ -74,8 +75,8 @@ def test_trials_beside_other_programs_are_not_kept(
 ) -> None:
     monkeypatch.setattr(trial, "_ALONE", 0.8)
     monkeypatch.setattr(time, "process_time", lambda: 0.0)
-    task = painting()
-    assert cost(task, NETWORK, task.levels()[-1]).step_seconds.slope > 0
+    for each in costs(painting(), NETWORK).values():
+        assert each.step_seconds.slope > 0
     assert not cache.exists()
 
 
