@@ -133,17 +133,18 @@ def _tried(
     canvas = Canvas(task, network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
-    with peak(network.device) as while_targets:
-        objective = Objective(scene)
-    with peak(network.device) as while_stepping:
-        objective(start)
     target_seconds = clock.seconds(lambda: Objective(scene), 1)
     u, optimizer = start.clone(), new_optimizer(canvas, small)
-    settings = task.recipe.schedule.optimizer
+    settings, objective = task.recipe.schedule.optimizer, Objective(scene)
     step_seconds = clock.seconds(
         # a step with a line search makes several evaluations
         lambda: objective(u) if searches_line(settings) else optimizer.step(u, objective), _STEPS
     )  # fmt: skip
+    # after that, as the network keeps memory of its own from the first evaluations
+    with peak(network.device) as while_targets:
+        objective = Objective(scene)
+    with peak(network.device) as while_stepping:
+        objective(start)
     peaks = (while_targets.peak, while_stepping.peak, while_targets.now)
     return (target_seconds, step_seconds, *peaks)
 
