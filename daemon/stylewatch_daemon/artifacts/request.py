@@ -1,4 +1,4 @@
-"""What to draw of a job, and what was drawn."""
+"""Requests to draw artifacts of a job, and their results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a loss is: a value for a picture and its feature maps, with the layers that it reads.
+"""Base classes of the losses, and the identity and weight of their terms.
 
 The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
 1508.06576). For one layer of the network:
@@ -13,6 +13,7 @@ The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artis
 F and P may have fewer bits than float32; values are float32, (), and differentiable.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from stylewatch_painter.scene.scales import Size
 from stylewatch_painter.scene.scene import Maps, Scene
 from stylewatch_painter.scene.tiles import Tile
 from stylewatch_painter.vgg import LayerName
@@ -97,9 +97,4 @@ class AdditiveLoss(Loss):
 
 def area_ratio(scene: Scene) -> float:
     """Factor that scales a sum over positions to the first size, so that sizes balance alike."""
-    first, here = scene.task.first, scene.size
-    return _area(first) / _area(here)
-
-
-def _area(size: Size) -> int:
-    return size[0] * size[1]
+    return math.prod(scene.task.first) / math.prod(scene.size)

@@ -105,7 +105,7 @@ class Network(Strict):
 
 
 Side = Literal["content", "style"]
-"""What a picture is for."""
+"""Role of a picture that losses compare the output with."""
 
 
 class LossSettings(Strict):

@@ -33,7 +33,7 @@ def padded_pixels(size: Size, network: Network) -> int:
 
 
 def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
-    """Pad x (B, C, height, width) by `wide` pixels on each side.
+    """Pad x (1, C, height, width) by `wide` pixels on each side.
 
     By slices, because torch's own padding has a nondeterministic gradient on a GPU.
     """
@@ -60,7 +60,7 @@ class _Part(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """The part in `rows` and `columns` of features (B, N, height, width)."""
+        """The part in `rows` and `columns` of features (1, N, height, width)."""
         ctx.whole = (features.shape, features.stride(), rows, columns)
         return features[..., rows, columns].clone()
 
@@ -81,7 +81,7 @@ class _Part(torch.autograd.Function):
 
 
 def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Cut a part out of maps (B, N, height, width); differentiable."""
+    """Cut a part out of maps (1, N, height, width); differentiable."""
     part: Tensor = _Part.apply(maps, rows, columns)
     return part
 
@@ -89,7 +89,7 @@ def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
 def features(
     network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
 ) -> dict[LayerName, Tensor]:
-    """Features after ReLU, (B, N, height, width) each, of x with the padding of `settings`."""
+    """Features after ReLU, (1, N, height, width) each, of x with the padding of `settings`."""
     if settings.padding == "zeros":
         return network(x, layers, settings)
     maps = network(bordered(x, settings.border, settings.padding), layers, settings)

@@ -93,10 +93,8 @@ class Scene:
     ) -> Maps:
         """The weight of each position in each region, (R, rows, columns); nothing without a mask.
 
-        `size` (width, height) is that of the picture.
-
-        It is an average over the position, which keeps every region and its share of the area,
-        however small the map is.
+        `size` (width, height) is that of the picture. A weight is an average over the position,
+        which keeps every region and its share of the area, however small the map is.
         """
         if mask is None:
             return {}

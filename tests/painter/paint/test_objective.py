@@ -12,8 +12,9 @@ from tests.painter import small
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.losses.loss import AdditiveLoss
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
-from stylewatch_painter.recipes.book import change
+from stylewatch_painter.recipes.book import change, names
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.style_cache import StyleCache
 from stylewatch_painter.scene.task import Prior, Task, check_masks
@@ -199,6 +200,18 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
         torch.testing.assert_close(evaluation.objective, whole.objective, rtol=1e-5, atol=0)
         error = (evaluation.gradient - whole.gradient).norm() / whole.gradient.norm()
         assert error < 1e-5
+
+
+@pytest.mark.parametrize("name", names())
+def test_recipes_that_need_whole_pictures_are_those_with_losses_that_do(name: str) -> None:
+    """The settings say so for programs that load no losses."""
+    task = small.task(name)
+    whole = [
+        loss
+        for loss in small.objective(task).losses
+        if loss.layers and not isinstance(loss, AdditiveLoss)
+    ]
+    assert bool(whole) == task.final_terms.needs_whole_picture
 
 
 def test_masks_that_do_not_match_are_refused() -> None:
