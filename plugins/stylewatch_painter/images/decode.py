@@ -30,18 +30,17 @@ Size = tuple[int, int]
 MAX_SIDE = 100_000
 """Pixels of the longest side of a picture. No photograph comes near it."""
 
-WHOLE = 40_000_000
+FULL_DECODING_PIXELS = 40_000_000
 """Pixels of the largest picture that is always decoded in full."""
 
-FINER = 2
+OVERSAMPLING = 2
 """A reduced picture has at least this many times the width and height that are needed."""
 
-MEMORY = 1_350_000_000
-"""Bytes that decoding may take, for limits up to USUAL pixels."""
+MAX_DECODING_BYTES = 1_350_000_000
+"""Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT."""
 
-USUAL = 1_000_000_000
-STREAM_MEMORY = 400_000_000
-"""Bytes that decoding in a stream takes, at most."""
+DEFAULT_LIMIT = 1_000_000_000
+"""Pixels: the default of `limits.max_pixels`."""
 
 _LOADERS = {
     "JPEG": "jpegload_source",
@@ -93,7 +92,7 @@ _PPM_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _W
 
 def memory(max_pixels: int) -> int:
     """Return the bytes that decoding may take, for a limit of `max_pixels`."""
-    return round(MEMORY * max(1.0, max_pixels / USUAL))
+    return round(MAX_DECODING_BYTES * max(1.0, max_pixels / DEFAULT_LIMIT))
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class NeededSize:
 
     shown: Size | Callable[[Size], Size]
     reduce: Literal["box", "nearest"] = "box"
-    above: int = WHOLE
+    above: int = FULL_DECODING_PIXELS
 
     def factor(self, size: Size) -> int:
         """Return the reduction for a picture of `size`; 1 for none."""
@@ -115,7 +114,7 @@ class NeededSize:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
         sides = zip(size, shown, strict=True)
-        return max(1, min(side // (FINER * needed) for side, needed in sides))
+        return max(1, min(side // (OVERSAMPLING * needed) for side, needed in sides))
 
 
 def long_side(side: int) -> Callable[[Size], Size]:
@@ -345,7 +344,8 @@ def _check_memory(kind: str, image: Any, file_bytes: int, max_pixels: int) -> No
         raise PictureError(
             f"is {pixels / _MEGA:.4g} MP, which takes about {needed / 1e9:.3g} GB to decode as "
             f"{how}; the limit is {allowed / 1e9:.3g} GB, and grows with limits.max_pixels above "
-            f"{USUAL:,}: make it smaller, or save it as baseline JPEG or as PNG without interlacing"
+            f"{DEFAULT_LIMIT:,}: make it smaller, or save it as baseline JPEG or as PNG without "
+            "interlacing"
         )
 
 
@@ -363,7 +363,7 @@ def _decoder_bytes(kind: str, image: Any) -> float:
 def _check_whole(pixels: int) -> None:
     """Raise PictureError if a large picture is needed in full and does not fit in memory."""
     needed, available = _FLOAT_BYTES * pixels, installed()
-    if pixels > WHOLE and needed > available:
+    if pixels > FULL_DECODING_PIXELS and needed > available:
         raise PictureError(
             f"is {pixels / _MEGA:.4g} MP and would be decoded whole for this size, in about "
             f"{needed / 1e9:.2g} GB of memory; there are {available / 1e9:.2g} GB: ask for a "
