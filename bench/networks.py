@@ -82,8 +82,8 @@ def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:
     mean, arrays = weights_read.load(file, chain)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     plan = Plan.of(objective, file)
-    with graphs.ready(plan, "bundled") as pair:
-        onnx = OrtVgg19(pair, plan, CPU, [("CPUExecutionProvider", {})], threads)
+    pair = graphs.ready(plan, "bundled")
+    onnx = OrtVgg19(pair, plan, CPU, [("CPUExecutionProvider", {})], threads)
     return {"eager": Eager(tensors, mean), "torch": Vgg19(tensors, mean), "onnx": onnx}
 
 

@@ -94,8 +94,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     plan = Plan.of(recipe.objective, file)
     _, arrays = store.load(file, layers_up_to(plan.layers))
     vgg = Vgg19({name: torch.from_numpy(array) for name, array in arrays.items()}, file.mean)
-    with graphs.ready(plan, "bundled") as pair:
-        graph = opened(pair, plan)
+    graph = opened(graphs.ready(plan, "bundled"), plan)
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.task.levels()[-1]
     networks = (vgg, graph, GraphDecisions(vgg, graph, plan))

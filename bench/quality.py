@@ -34,7 +34,7 @@ from stylewatch_painter.errors import PainterError
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.images.sheet import Cell, draw, in_rows
-from stylewatch_painter.network.calibration import device_model
+from stylewatch_painter.network.device import device_model
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Pixels

@@ -30,7 +30,7 @@ from stylewatch_painter.vgg import (
     with_pools,
 )
 from stylewatch_plugins.errors import GraphError
-from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, check_seal, read_manifest, sealed
+from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, read_manifest
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -44,7 +44,6 @@ _TWICE = {
     "coordinate_transformation_mode": "asymmetric",
     "nearest_mode": "floor",
 }
-_LEAST = 1e-30  # the smallest divisor of gradients, for those that are all zero
 
 
 class Manifest(Plan):
@@ -98,9 +97,9 @@ class Nodes:
         """Add a constant of integers, for shapes and axes."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
-    def zero(self, dtype: type[np.floating[Any]]) -> str:
-        """Add the constant 0."""
-        return self.constant("zero", np.array(0, dtype))
+    def number(self, name: str, value: float) -> str:
+        """Add a constant of one number."""
+        return self.constant(name, np.array(value, dtype=np.float32))
 
     def takes(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
         """Declare an input."""
@@ -192,32 +191,25 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
 
 
 def write(path: Path, model: onnx.ModelProto) -> None:
-    """Check `model` and write it with its seal, atomically."""
+    """Check `model` and write it, atomically."""
     onnx.checker.check_model(model)
-    store.write_file(path, sealed(model.SerializeToString(deterministic=True)))
+    store.write_file(path, model.SerializeToString(deterministic=True))
 
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     """Build the graph from a picture to the features, and to the state for the gradient graph."""
     nodes = Nodes(f"{plan.architecture}-features")
     x = nodes.takes("picture", [1, 3, "height", "width"])
-    half = plan.precision == "fp16"
-    if half:
-        x = nodes.add("Cast", [x], "picture.half", to=TensorProto.FLOAT16)
     for link in links(plan):
         layer = link.layer
-        filters = [
-            nodes.constant(name, arrays[name].astype(_number(plan)))
-            for name in (f"{layer}.weight", f"{layer}.bias")
-        ]
+        names = (f"{layer}.weight", f"{layer}.bias")
+        filters = [nodes.constant(name, arrays[name]) for name in names]
         before = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
-        x = nodes.add("Relu", [before], f"{layer}.half" if half else layer)
+        x = nodes.add("Relu", [before], layer)
         if link.wanted:
-            if half:
-                nodes.add("Cast", [x], layer, to=TensorProto.FLOAT)
             nodes.gives(layer, link.shape())
         else:
-            nodes.add("Greater", [x, nodes.zero(_number(plan))], link.above)
+            nodes.add("Greater", [x, nodes.number("zero", 0)], link.above)
         x = _pool(nodes, link, x, plan) if link.pooled else x
         for state in link.state(plan.pool):
             nodes.gives(*state)
@@ -235,7 +227,6 @@ def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
 def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     """Build the graph from gradients of the features, and that state, to the picture's gradient."""
     nodes = Nodes(f"{plan.architecture}-gradient")
-    half = plan.precision == "fp16"
     chain = links(plan)
     for link in chain:
         if link.wanted:
@@ -243,63 +234,29 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
             nodes.takes(link.gradient, link.shape())
         for state in link.state(plan.pool):
             nodes.takes(*state)
-    given = _gradients(nodes, [link for link in chain if link.wanted], half)
     back = ""  # no gradient comes from beyond the deepest layer
     for link in reversed(chain):
         # first: otherwise ONNX Runtime computes all masks early, and holds them in memory
-        mask = _mask(nodes, link, half)
+        mask = _mask(nodes, link)
         if link.pooled:
             back = _pool_back(nodes, link, back, plan)
         if link.wanted:
-            own = given[link.layer]
-            back = nodes.add("Add", [back, own], f"{link.layer}.sum") if back else own
+            both = [back, link.gradient]
+            back = nodes.add("Add", both, f"{link.layer}.sum") if back else link.gradient
         back = nodes.add("Mul", [back, mask], f"{link.layer}.masked")
         turned = arrays[f"{link.layer}.weight"][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        filters = nodes.constant(f"{link.layer}.turned", turned.astype(_number(plan)))
-        last = link is chain[0] and not half
-        back = nodes.add(
-            "Conv", [back, filters], "picture.gradient" if last else f"{link.layer}.back", **_CONV
-        )
-    if half:
-        whole = nodes.add("Cast", [back], "picture.scaled", to=TensorProto.FLOAT)
-        nodes.add("Mul", [whole, "greatest"], "picture.gradient")
+        filters = nodes.constant(f"{link.layer}.turned", turned)
+        output = "picture.gradient" if link is chain[0] else f"{link.layer}.back"
+        back = nodes.add("Conv", [back, filters], output, **_CONV)
     nodes.gives("picture.gradient", [1, 3, "height", "width"])
     return nodes.model(plan, "gradient")
 
 
-def _mask(nodes: Nodes, link: Link, half: bool) -> str:
+def _mask(nodes: Nodes, link: Link) -> str:
     """Add the mask of `link`: 1 where its features are above zero, else 0."""
     if link.wanted:
-        nodes.add("Greater", [link.layer, nodes.zero(np.float32)], link.above)
-    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=kind)
-
-
-def _gradients(nodes: Nodes, wanted: list[Link], half: bool) -> dict[str, str]:
-    """Return the gradients of the features, by layer; in fp16 divided by the greatest value.
-
-    Gradients are small, and fp16 ends at 6e-8. All that follows is linear in them.
-    """
-    if not half:
-        return {str(link.layer): link.gradient for link in wanted}
-    tops = [
-        nodes.add(
-            "ReduceMax",
-            [nodes.add("Abs", [link.gradient], f"{link.gradient}.size")],
-            f"{link.gradient}.top",
-            keepdims=0,
-        )
-        for link in wanted
-    ]
-    least = nodes.constant("least", np.array(_LEAST, dtype=np.float32))
-    nodes.add("Max", [*tops, least], "greatest")
-    scaled_by_layer: dict[str, str] = {}
-    for link in wanted:
-        scaled = nodes.add("Div", [link.gradient, "greatest"], f"{link.gradient}.scaled")
-        scaled_by_layer[link.layer] = nodes.add(
-            "Cast", [scaled], f"{link.gradient}.half", to=TensorProto.FLOAT16
-        )
-    return scaled_by_layer
+        nodes.add("Greater", [link.layer, nodes.number("zero", 0)], link.above)
+    return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=TensorProto.FLOAT)
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
@@ -335,7 +292,7 @@ def _unpooled(nodes: Nodes, link: Link, back: str, maps: str, plan: Plan) -> str
     places = nodes.add("Reshape", [link.places, row], f"{name}.places_row")
     size = nodes.add("Shape", [maps], f"{name}.size")
     count = nodes.add("ReduceProd", [size], f"{name}.count", keepdims=1)
-    zero = numpy_helper.from_array(np.zeros(1, dtype=_number(plan)))
+    zero = numpy_helper.from_array(np.zeros(1, dtype=np.float32))
     empty = nodes.add("ConstantOfShape", [count], f"{name}.empty", value=zero)
     filled = nodes.add("ScatterElements", [empty, places, values], f"{name}.filled")
     return nodes.add("Reshape", [filled, size], f"{name}.unpooled")
@@ -346,14 +303,10 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
 
     It is a quarter; with `ceil`, a half at an odd edge, and 1 in the corner.
     """
-    kind = _number(plan)
     if plan.pool_edge == "floor":
-        return nodes.constant("quarter", np.array(0.25, dtype=kind))
+        return nodes.number("quarter", 0.25)
     one, two = nodes.integers("one", 1), nodes.integers("two", 2)
-    half, whole = (
-        nodes.constant(word, np.array(value, dtype=kind))
-        for word, value in (("half", 0.5), ("whole", 1.0))
-    )
+    half, whole = nodes.number("half", 0.5), nodes.number("whole", 1.0)
     pairs = nodes.add("Div", [size, two], f"{name}.pairs")
     rest = nodes.add("Mod", [size, two], f"{name}.rest")
     along = []
@@ -369,16 +322,11 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
     return nodes.add("Mul", along, f"{name}.shares")
 
 
-def _number(plan: Plan) -> type[np.floating[Any]]:
-    return np.float16 if plan.precision == "fp16" else np.float32
-
-
 def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     """Read the manifest of a graph's file, and the graph.
 
-    Raises GraphError: damaged, of an older form or not ours; OSError where it cannot be read.
+    Raises GraphError: damaged, of an older form or not ours; OSError if it cannot be read.
     """
-    check_seal(path)
     try:
         model = onnx.load(path)
     except DecodeError as error:

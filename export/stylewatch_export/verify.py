@@ -24,8 +24,8 @@ from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
 
-LIMITS = {"fp32": 1e-4, "fp16": 5e-3}
-"""The greatest error that passes, by precision."""
+LIMIT = 1e-4
+"""The greatest error that passes."""
 
 _CPU = torch.device("cpu")
 _SMALL = 20  # pixels: the reference evaluator takes its time

@@ -5,8 +5,6 @@ Nothing is copied between the two: the runtime reads torch's memory and writes i
 
 import os
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from torch import Tensor
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.process_memory import give_back_large_blocks
 from stylewatch_painter.recipes.recipe import Network
-from stylewatch_painter.scene.style_cache import DiskCache, StyleCache
 from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
@@ -49,8 +46,7 @@ class OrtVgg19:
     """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
 
     It can be differentiated once with respect to the picture, and gives the layers of `plan`
-    only. `exact` is the same network in float32, if this one is not. Raises GraphError where a
-    file does not match `plan`.
+    only. Raises GraphError if a file does not match `plan`.
     """
 
     rereads_maps = True
@@ -62,10 +58,8 @@ class OrtVgg19:
         device: torch.device,
         providers: Sequence[Provider],
         threads: int,
-        exact: "OrtVgg19 | None" = None,
     ) -> None:
         self.mean: Mean = plan.mean
-        self.exact = self if exact is None else exact
         self.device = device
         self._plan = plan
         # measured for a step of 640x480: a fifth less memory, a twentieth more time
@@ -79,6 +73,11 @@ class OrtVgg19:
                 f"{pair.gradient} does not take what {pair.features} gives; "
                 "`stylewatch-export build` makes two that fit"
             )
+
+    @property
+    def exact(self) -> "OrtVgg19":
+        """The network itself: its maps are in float32."""
+        return self
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -208,49 +207,29 @@ class _VggFunction(torch.autograd.Function):
         return ctx.vgg.backward(inputs, x), None
 
 
-@dataclass(frozen=True, eq=False)
-class OpenNetwork:
-    """A network in ONNX Runtime, and the cached targets of the styles that it has seen."""
-
-    network: OrtVgg19
-    styles: StyleCache
-
-
-_open: dict[Hashable, OpenNetwork] = {}
+_open: dict[Hashable, OrtVgg19] = {}
 """One at most: both graphs take as much memory as the network's weights twice."""
 
 
 def open_network(
     plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
-) -> OpenNetwork:
+) -> OrtVgg19:
     """Open the graphs of `plan`, from the weights called `weights`; reuse the last if the same.
 
-    Raises BackendMissingError where they cannot be built, GraphError where the runtime cannot
-    load them.
+    Raises BackendMissingError if they cannot be built, GraphError if the runtime cannot load them.
     """
     key = (plan, device, str(providers), threads)
     if key not in _open:
         _open.clear()  # first: there is memory for one
-        shelf = DiskCache.of(device, "onnxruntime", runtime().__version__, key)
-        network = _load(plan, weights, device, providers, threads)
-        _open[key] = OpenNetwork(network, StyleCache(disk=shelf))
+        try:
+            network = OrtVgg19(graphs.ready(plan, weights), plan, device, providers, threads)
+        except GraphError:  # damaged, for something else, or removed by another process just now
+            pair = graphs.ready(plan, weights, anew=True)
+            network = OrtVgg19(pair, plan, device, providers, threads)
+        _open[key] = network
     return _open[key]
 
 
 def close_network() -> None:
     """Close the last graphs, which frees all memory that the runtime holds for them."""
     _open.clear()
-
-
-def _load(
-    plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
-) -> OrtVgg19:
-    exact = None
-    if plan.precision != "fp32":
-        full = plan.model_copy(update={"precision": "fp32"})
-        exact = _load(full, weights, device, providers, threads)
-    # a graph may be undamaged, but for something else or of an old format
-    with suppress(GraphError), graphs.ready(plan, weights) as pair:
-        return OrtVgg19(pair, plan, device, providers, threads, exact)
-    with graphs.ready(plan, weights, anew=True) as pair:
-        return OrtVgg19(pair, plan, device, providers, threads, exact)

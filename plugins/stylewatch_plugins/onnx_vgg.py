@@ -10,14 +10,13 @@ from pydantic import BeforeValidator, Field
 
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint.paint import measure, paint
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import BackendMissingError, Device
-from stylewatch_plugins.graphs import Plan, Precision
-from stylewatch_plugins.onnx_runtime import OpenNetwork, close_network, open_network, runtime
+from stylewatch_plugins.graphs import Plan
+from stylewatch_plugins.onnx_runtime import OrtVgg19, close_network, open_network, runtime
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
 ProviderName = Literal[
@@ -51,7 +50,6 @@ class Options(VggOptions):
     """Execution providers that ONNX Runtime may use, best first."""
     missing: Literal["skip", "refuse"] = "skip"
     """Treatment of a missing provider: run without it, or refuse to run."""
-    precision: Precision = "fp32"
 
 
 class OnnxVgg(VggBackend):
@@ -89,15 +87,13 @@ class OnnxVgg(VggBackend):
     def measure(self, task: Task) -> Losses:
         """Compute the losses, in fp32, of the float picture that `task` starts from."""
         memory_plan = self._memory_plan(task)
-        return measure(task, self._open(task, "fp32").network, memory_plan)
+        return measure(task, self._network(task), memory_plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        memory_plan, ready = self._memory_plan(task), self._open(task, self._precision)
+        memory_plan = self._memory_plan(task)
         try:
-            yield from paint(
-                task, ready.network, wish, styles=ready.styles, memory_plan=memory_plan
-            )
+            yield from paint(task, self._network(task), wish, memory_plan)
         except Exception:
             # after a lack of memory, say: the runtime frees a GPU's memory only with the graphs
             close_network()
@@ -113,9 +109,8 @@ class OnnxVgg(VggBackend):
         return [name for name in self._options.providers if name not in self._available]
 
     @property
-    def _precision(self) -> Precision:
-        precision: Precision = self._options.precision
-        return precision
+    def _precision(self) -> str:
+        return "fp32"
 
     @property
     def _decided(self) -> Mapping[str, str]:
@@ -146,18 +141,15 @@ class OnnxVgg(VggBackend):
         # the runtime's options need the number of the GPU
         return torch.device(self.devices()[0].name) if str(device) == "cuda" else device
 
-    def _network(self, task: Task) -> FeatureMaps:
-        return self._open(task, self._precision).network
-
-    def _open(self, task: Task, precision: Precision) -> OpenNetwork:
+    def _network(self, task: Task) -> OrtVgg19:
         """Open the network for the layers and pools of `task`."""
         device = self._device
         file = self._trained_weights(task)
-        plan = Plan.of(task.recipe.objective, file, precision)
+        plan = Plan.of(task.recipe.objective, file)
         names = [name for name in self._available if device.type != "cpu" or name not in _ON_GPU]
         providers = [(_ORT_NAMES[name], _provider_options(name, device)) for name in names]
-        ready = open_network(plan, file.name, device, providers, torch.get_num_threads())
-        failed = [name for name in names if _ORT_NAMES[name] not in ready.network.providers]
+        network = open_network(plan, file.name, device, providers, torch.get_num_threads())
+        failed = [name for name in names if _ORT_NAMES[name] not in network.providers]
         if failed:
             message = (
                 f"ONNX Runtime {self.version} could not start its provider {', '.join(failed)}; "
@@ -166,7 +158,7 @@ class OnnxVgg(VggBackend):
             if self._options.missing == "refuse":
                 raise BackendMissingError(message)
             _log.warning(message)
-        return ready
+        return network
 
 
 def _runtime() -> Any:

@@ -6,23 +6,18 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from stylewatch_painter.network import kernels, store, weights
-from stylewatch_painter.network.calibration import FLOAT32, Calibration, calibrated, checked_plan
-from stylewatch_painter.network.vgg19 import TORCH, FeatureMaps, Precision, Vgg19
+from stylewatch_painter.network.device import Precision, fastest_precision
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.paint.paint import measure, paint
-from stylewatch_painter.scene.style_cache import DiskCache, StyleCache
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
-
-
-def _plan(text: str) -> str:
-    return text if text == "auto" else checked_plan(text)
 
 
 class Options(VggOptions):
@@ -31,20 +26,22 @@ class Options(VggOptions):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Number format of the convolutions; `auto`: the fastest of the device."""
-    convolution: Annotated[str, BeforeValidator(str), AfterValidator(_plan)] = "auto"
-    """How to convolve on a CPU: `torch`, or a plan as receipts have it; `auto`: fastest."""
+    convolution: Literal["auto", "compiled", "torch"] = "auto"
+    """How to convolve on a CPU: by compiled kernels where there are any (`auto`), or as torch."""
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedNetwork:
-    """A network on its device with its style cache; `layers` are the convolutions it has."""
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a network computes; see Vgg19."""
 
-    network: Vgg19
-    layers: tuple[LayerName, ...]
-    styles: StyleCache
+    precision: Precision = "fp32"
+    compiled: bool = False
 
 
-_last: dict[tuple[str, str, int, Calibration], LoadedNetwork] = {}
+FLOAT32 = Arithmetic()
+"""The arithmetic that every device has."""
+
+_last: dict[tuple[str, str, int, Arithmetic], Vgg19] = {}
 """At most one entry: a network takes as much memory as a painting."""
 
 
@@ -52,25 +49,23 @@ def load_network(
     file: WeightsFile,
     layers: Collection[LayerName],
     device: torch.device,
-    calibration: Calibration = FLOAT32,
-) -> LoadedNetwork:
+    arithmetic: Arithmetic = FLOAT32,
+) -> Vgg19:
     """Load the network of `file` up to the deepest of `layers`, or reuse the network used last.
 
     A network for another number of threads is a different one: its last bits differ. Raises
     WeightsError.
     """
-    key = (file.sha256, str(device), torch.get_num_threads(), calibration)
+    key = (file.sha256, str(device), torch.get_num_threads(), arithmetic)
     needed = layers_up_to(layers, file.layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(needed):
         return last
-    styles = StyleCache(disk=DiskCache.of(device, key)) if last is None else last.styles
     _last.clear()
     mean, arrays = store.load(file, needed)
     on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
-    network = Vgg19(on_device, mean, calibration.precision, calibration.plan)
-    _last[key] = loaded = LoadedNetwork(network, needed, styles)
-    return loaded
+    _last[key] = Vgg19(on_device, mean, arithmetic.precision, compiled=arithmetic.compiled)
+    return _last[key]
 
 
 class TorchAutograd(VggBackend):
@@ -99,43 +94,36 @@ class TorchAutograd(VggBackend):
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        memory_plan, ready = self._memory_plan(task), self._trained(task)
-        return paint(task, ready.network, wish, styles=ready.styles, memory_plan=memory_plan)
+        memory_plan = self._memory_plan(task)
+        return paint(task, self._network(task), wish, memory_plan)
 
     @cached_property
-    def _calibration(self) -> Calibration:
+    def _arithmetic(self) -> Arithmetic:
         precision: Precision | Literal["auto"] = self._options.precision
-        plan: str = self._options.convolution
+        on_cpu = self._device.type == "cpu"
+        has_kernels = on_cpu and kernels.library() is not None
+        compiled = has_kernels and self._options.convolution != "torch"
         if precision == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
             precision = "fp32"
-        if precision == "auto" or plan == "auto":
-            fastest = calibrated(self._device, precision)
-            precision = fastest.precision
-            plan = fastest.plan if plan == "auto" else plan
-        return Calibration(precision, plan if self._can_follow(plan, precision) else TORCH)
-
-    def _can_follow(self, plan: str, precision: Precision) -> bool:
-        """Check that the convolutions of `plan` are compiled for this device and `precision`."""
-        if plan == TORCH or self._device.type != "cpu" or kernels.library() is None:
-            return False
-        return precision == "fp32" or (precision == "bf16" and kernels.has_bfloat16())
+        if precision == "bf16" and not kernels.has_bfloat16():
+            compiled = False
+        if precision == "auto":
+            precision = fastest_precision(self._device, compiled=compiled)
+        return Arithmetic(precision, compiled)
 
     @property
     def _precision(self) -> Precision:
-        return self._calibration.precision
+        return self._arithmetic.precision
 
     @property
     def _decided(self) -> Mapping[str, str]:
-        return {"precision": self._precision, "convolution": self._calibration.plan}
+        convolution = "compiled" if self._arithmetic.compiled else "torch"
+        return {"precision": self._precision, "convolution": convolution}
 
-    def _network(self, task: Task) -> FeatureMaps:
-        return self._trained(task).network
-
-    def _trained(self, task: Task) -> LoadedNetwork:
+    def _network(self, task: Task) -> Vgg19:
         """Load the network up to the deepest layer of `task`."""
-        layers = set(task.recipe.objective.all_layers)
-        file = self._trained_weights(task)
-        return load_network(file, layers, self._device, self._calibration)
+        layers = task.recipe.objective.all_layers
+        return load_network(self._trained_weights(task), layers, self._device, self._arithmetic)
 
 
 def _gpus() -> Iterator[Device]:

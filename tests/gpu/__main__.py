@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylewatch_painter.network.calibration import Calibration
-from stylewatch_painter.network.vgg19 import Precision, Vgg19
+from stylewatch_painter.network.device import Precision
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.paint import paint as painting
 from stylewatch_painter.paint.paint import paint
@@ -19,7 +19,7 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import picture
-from stylewatch_plugins.torch_autograd import load_network
+from stylewatch_plugins.torch_autograd import Arithmetic, load_network
 
 Check = tuple[str, bool]
 
@@ -34,7 +34,7 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
 def network(job: Task, device: str, precision: Precision = "fp32") -> Vgg19:
     """The network for a task."""
     layers = job.recipe.objective.layers
-    return load_network(locate(), layers, torch.device(device), Calibration(precision)).network
+    return load_network(locate(), layers, torch.device(device), Arithmetic(precision))
 
 
 def last(steps: list[Step]) -> Pixels:

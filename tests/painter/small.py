@@ -16,7 +16,6 @@ from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
-from stylewatch_painter.scene.style_cache import StyleCache
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Pixels, Regions
 
@@ -76,7 +75,6 @@ def split(column: int) -> Regions:
 def objective(
     made: Task,
     memory_plan: MemoryPlan = UNLIMITED,
-    cache: StyleCache | None = None,
     *,
     level: Level | int = -1,
     start: torch.Tensor | None = None,
@@ -85,7 +83,7 @@ def objective(
     vgg = network()
     canvas = Canvas(made, vgg.mean, vgg.device)
     at = made.levels()[level] if isinstance(level, int) else level
-    return Objective(scene(canvas, vgg, at, start, memory_plan, cache))
+    return Objective(scene(canvas, vgg, at, start, memory_plan))
 
 
 def content(made: Objective) -> torch.Tensor:

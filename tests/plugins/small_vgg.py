@@ -30,7 +30,8 @@ def small_vgg(cache: Path) -> Iterator[None]:
         names = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
         return file.mean, {name: ARRAYS[name] for name in names}
 
-    def build(plan: Plan, _: str, pair: Pair) -> None:
+    def build(plan: Plan, _: str, folder: Path) -> None:
+        pair = Pair.of(folder, plan.stem)
         graph.write(pair.features, graph.features(plan, ARRAYS))
         graph.write(pair.gradient, graph.gradient(plan, ARRAYS))
 

@@ -19,16 +19,14 @@ from tests.plugins.small_vgg import ARRAYS
 from stylewatch_export import graph
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
-from stylewatch_painter.network.calibration import Calibration
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH
 from stylewatch_painter.paint.memory import ample
-from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish
 from stylewatch_painter.vgg import ARCHITECTURES
 from stylewatch_plugins import graphs, onnx_runtime, torch_autograd, vgg_backend
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
+from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import (
@@ -44,9 +42,14 @@ from stylewatch_plugins.torch_autograd import TorchAutograd, load_network
 
 CPU = {"device": "cpu"}
 PROCESSOR = torch.device("cpu")
-EXACT = {**CPU, "precision": "fp32"}
 BACKENDS = pytest.mark.parametrize("make", [TorchAutograd, OnnxVgg])
 Make = type[TorchAutograd | OnnxVgg]
+
+
+def exact(make: Make, **options: object) -> TorchAutograd | OnnxVgg:
+    """A backend on the CPU that computes in fp32."""
+    precision = {"precision": "fp32"} if make is TorchAutograd else {}
+    return make({**CPU, **precision, **options})
 
 
 @pytest.mark.usefixtures("small_network")
@@ -102,33 +105,48 @@ def test_missing_device_or_weights_are_a_problem(make: Make) -> None:
     )
 
 
-def test_precision_is_the_fastest_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "stylewatch_plugins.torch_autograd.calibrated"
-    monkeypatch.setattr(
-        name, lambda _, precision: Calibration("bf16" if precision == "auto" else precision)
-    )
-    assert TorchAutograd(CPU).provenance(sample()).precision == "bf16"
+def test_a_precision_of_other_devices_is_a_problem_unless_the_job_was_moved_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tf32 = {**CPU, "precision": "tf32"}
     assert "tf32 is for GPUs" in str(TorchAutograd(tf32).problem())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert TorchAutograd(tf32).provenance(sample()).precision == "fp32", "moved off its GPU"
+    assert TorchAutograd(tf32).provenance(sample()).precision == "fp32"
 
 
-def test_convolutions_follow_a_plan_written_as_a_number_or_are_those_of_torch() -> None:
-    digits = "4" * len(PLAN_SHAPES) * len(PLAN_SIDES)
-    for given, used in (("torch", TORCH), (int(digits), digits)):
-        backend = TorchAutograd({**CPU, "precision": "fp32", "convolution": given})
-        expected = used if kernels.library() is not None else TORCH
-        assert backend.provenance(sample()).decided["convolution"] == expected
-    with pytest.raises(BackendOptionError, match="no plan of convolutions: say auto or torch"):
-        TorchAutograd({**CPU, "convolution": "fast"})
+@pytest.mark.parametrize(
+    ("options", "kernels_bf16", "torch_bf16", "used"),
+    [
+        ({}, True, True, ("bf16", "compiled")),
+        ({}, False, True, ("fp32", "compiled")),
+        ({"convolution": "torch"}, False, True, ("bf16", "torch")),
+        ({"convolution": "torch"}, True, False, ("fp32", "torch")),
+        ({"precision": "bf16"}, False, True, ("bf16", "torch")),
+        ({}, None, True, ("bf16", "torch")),
+        ({"convolution": "compiled"}, None, False, ("fp32", "torch")),
+    ],
+)
+def test_fastest_arithmetic_of_the_cpu_is_used(
+    options: Mapping[str, object],
+    kernels_bf16: bool | None,
+    torch_bf16: bool,
+    used: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`kernels_bf16`: None without compiled convolutions."""
+    library = None if kernels_bf16 is None else Mock()
+    monkeypatch.setattr(kernels, "library", lambda: library)
+    monkeypatch.setattr(kernels, "has_bfloat16", lambda: bool(kernels_bf16))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: torch_bf16)
+    decided = TorchAutograd({**CPU, **options}).provenance(sample()).decided
+    assert (decided["precision"], decided["convolution"]) == used
 
 
 @BACKENDS
 def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     """With which the same is decided again."""
     threads = torch.get_num_threads()
-    about = make({**EXACT, "threads": threads}).provenance(sample())
+    about = exact(make, threads=threads).provenance(sample())
     version = torch.__version__ if make is TorchAutograd else onnxruntime.__version__
     assert (about.version, about.device, about.precision) == (version, "cpu", "fp32")
     assert about.weights == {**weights.locate().for_receipt(), "architecture": "vgg19"}
@@ -139,7 +157,7 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     assert about.decided == decided and not about.warnings
     assert make(about.decided).provenance(sample()).decided == decided
     task = sample({"optimizer": {"kind": "lbfgs", "history": 8}})
-    saving = make({**EXACT, "tile": 64, "history": 3}).provenance(task)
+    saving = exact(make, tile=64, history=3).provenance(task)
     assert (saving.decided["tile"], saving.decided["history"]) == (64, 3)
     assert make(saving.decided).provenance(task).decided == saving.decided
     assert "it keeps 3" in saving.warnings[0]
@@ -151,13 +169,13 @@ def test_threads_hold_until_a_backend_without_them(make: Make) -> None:
     usual = torch.get_num_threads()
     try:
         for more in (1, 2):
-            make({**EXACT, "threads": usual + more})
+            exact(make, threads=usual + more)
             assert torch.get_num_threads() == usual + more
-        make(EXACT)
+        exact(make)
         assert torch.get_num_threads() == usual
-        make({**EXACT, "threads": usual + 1})
+        exact(make, threads=usual + 1)
         torch.set_num_threads(usual + 3)
-        make(EXACT)
+        exact(make)
         assert torch.get_num_threads() == usual + 3
     finally:
         torch.set_num_threads(usual)
@@ -180,7 +198,7 @@ def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
         painted(nothing, sample())
     painted(OnnxVgg(CPU), sample())
     (opened,) = onnx_runtime._open.values()
-    monkeypatch.setattr(opened.network, "providers", [])
+    monkeypatch.setattr(opened, "providers", [])
     painted(OnnxVgg(CPU), sample())
     assert "could not start its provider cpu" in caplog.text
     with pytest.raises(BackendMissingError, match="could not start its provider cpu"):
@@ -205,7 +223,7 @@ from stylewatch_plugins.testing.tasks import painted, picture, stages
 small = {"size": 40, "scales": [{"scale": 0.5, "steps": 2}], "steps": 2}
 recipe = change(find("best"), {**small, "smallest": 1, "save_every": 1})
 task = Task(recipe, picture(40, 33), (Style(picture(44, 44, seed=1)),))
-options = {"device": "cpu", "threads": 2, "precision": "fp32"}
+options = {"device": "cpu", "threads": 2}
 seen = stages(painted(registry.load(sys.argv[1], options), task))
 print(len(seen), hashlib.sha256(b"".join(seen.values())).hexdigest())
 """
@@ -227,7 +245,7 @@ def test_same_task_gives_the_same_bytes_in_every_process(
 @pytest.mark.usefixtures("small_network")
 def test_job_of_one_backend_can_be_finished_by_the_other() -> None:
     recipe = {"optimizer": {"kind": "adam", "rate": 2.0}}
-    torch_, onnx = TorchAutograd(EXACT), OnnxVgg(CPU)
+    torch_, onnx = exact(TorchAutograd), OnnxVgg(CPU)
     whole = painted(torch_, sample(recipe))[-1]
     for first, second in ((torch_, onnx), (onnx, torch_)):
         begun = painted(first, sample(recipe), *after(3, Wish.STOP))[-1]
@@ -236,15 +254,13 @@ def test_job_of_one_backend_can_be_finished_by_the_other() -> None:
         assert np.abs(last.picture - whole.picture).max() < 0.05
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.usefixtures("small_network")
-def test_losses_are_measured_in_fp32(precision: str) -> None:
+def test_losses_are_measured_in_fp32() -> None:
     """Those of steps, whose picture is a stage or not, are near."""
-    make: Make = TorchAutograd if precision == "bf16" else OnnxVgg
-    coarse, exact = make({**CPU, "precision": precision}), make(EXACT)
+    coarse = TorchAutograd({**CPU, "precision": "bf16"})
     task = sample({"save_every": 1})
     measured = coarse.measure(task)
-    assert measured == exact.measure(task)
+    assert measured == exact(TorchAutograd).measure(task)
     first, *_ = painted(coarse, task)
     plain, *_ = painted(coarse, sample({"save_every": 99}))
     assert isinstance(first, Stage) and not isinstance(plain, Stage)
@@ -263,40 +279,20 @@ def test_samples_of_features_are_matched_and_resumed(make: Make) -> None:
         "scales": [{"scale": 0.5, "steps": 2}], "steps": 2, "save_every": 1,
     }  # fmt: skip
     task = sample(fields)
-    assert make(EXACT).measure(task).total == pytest.approx(
-        TorchAutograd(EXACT).measure(task).total, rel=1e-4
+    assert exact(make).measure(task).total == pytest.approx(
+        exact(TorchAutograd).measure(task).total, rel=1e-4
     )
-    run = painted(make(EXACT), task, *[Wish.CHECKPOINT] * 4)
+    run = painted(exact(make), task, *[Wish.CHECKPOINT] * 4)
     assert len(run) == 4
-    rest = painted(make(EXACT), replace(task, resume=kept(run[0].checkpoint)))
+    rest = painted(exact(make), replace(task, resume=kept(run[0].checkpoint)))
     assert stages(rest) == stages(run[1:])
-    assert stages(painted(make({**EXACT, "tile": 16}), task)) == stages(run)
-
-
-@BACKENDS
-@pytest.mark.usefixtures("small_network")
-def test_style_of_an_album_is_evaluated_once_for_each_size(make: Make) -> None:
-    """Upright or not, and the pictures are the same as without a cache."""
-    fields = {"size": 24, "steps": 1, "save_every": 1, "smallest": 1, "scales": []}
-    recipe = change(find("best"), {**fields, "objective.network.pool_edge": "ceil"})
-    style = Style(picture(44, 36, seed=9), digest="the style of an album")
-    sizes = [(48, 32), (32, 48), (40, 30)]
-    tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(sizes)]
-    seen = [stages(painted(make(EXACT), task)) for task in tasks]
-    if make is OnnxVgg:
-        (cache,) = (opened.styles for opened in onnx_runtime._open.values())
-    else:
-        (cache,) = (loaded.styles for loaded in torch_autograd._last.values())
-    assert (cache.computed, cache.reused) == (2, 1)
-    for task, result in zip(tasks, seen, strict=True):
-        plain = replace(task, styles=(replace(style, digest=None),))
-        assert stages(painted(make(EXACT), plain)) == result
+    assert stages(painted(exact(make, tile=16), task)) == stages(run)
 
 
 @pytest.mark.usefixtures("small_network")
 def test_network_stays_until_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure of ONNX Runtime gives back the memory of a GPU for the next try."""
-    backends = TorchAutograd(EXACT), OnnxVgg(EXACT)
+    backends = exact(TorchAutograd), OnnxVgg(CPU)
     for load in (store.load, None):
         monkeypatch.setattr(store, "load", load)
         for backend in backends:
@@ -315,7 +311,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     narrow(monkeypatch)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(graphs, "_build", graph.build)  # in this process, which has them
+
+    def build(plan: Plan, weights: str, folder: Path) -> None:
+        graph.build(plan, weights, Pair.of(folder, plan.stem))
+
+    monkeypatch.setattr(graphs, "_build", build)  # in this process, which has them
     monkeypatch.setattr(torch_autograd, "_last", {})
     monkeypatch.setattr(onnx_runtime, "_open", {})
 
@@ -358,7 +358,7 @@ def test_weights_without_a_layer_of_the_recipe_are_refused(
     make: Make, install: Callable[[str, str], None]
 ) -> None:
     install("own", "vgg16")
-    backend = make({**EXACT, "weights": "own"})
+    backend = exact(make, weights="own")
     for layer in ("conv3_4", "conv4_4", "conv5_4"):
         task = sample({f"objective.style.layers.{layer}": 1.0})
         message = f"the weights 'own' are a VGG16, which has no layer {layer}: choose weights of"
@@ -382,7 +382,7 @@ def test_vgg16_paints_the_same_in_tiles_and_in_either_backend(
 ) -> None:
     install("own", "vgg16")
     task = sample({**DEEP, "size": "96", "steps": 1, "scales": []}, content=picture(96, 72))
-    runs = [painted(make({**EXACT, "tile": tile}), task)
+    runs = [painted(exact(make, tile=tile), task)
             for make in (TorchAutograd, OnnxVgg) for tile in ("none", 48)]  # fmt: skip
     (loaded,) = torch_autograd._last.values()
     assert loaded.layers == ARCHITECTURES["vgg16"]
@@ -417,13 +417,13 @@ def test_tiles_with_every_setting_give_the_same_picture_and_resume(
 ) -> None:
     """As good as the same as in one piece, and after a checkpoint the same bytes."""
     task = everything(optimizer)
-    whole, tiles = (painted(make({**EXACT, "tile": tile}), task) for tile in ("none", 48))
+    whole, tiles = (painted(exact(make, tile=tile), task) for tile in ("none", 48))
     for step, tiled in zip(whole, tiles, strict=True):
         assert tiled.losses.total == pytest.approx(step.losses.total, rel=1e-4)
         assert isinstance(step, Stage) and isinstance(tiled, Stage)
         assert np.abs(step.picture - tiled.picture).max() < 0.05
     task = everything(optimizer, upscale_steps=2, steps=2)
-    backend = make({**EXACT, "tile": 48})
+    backend = exact(make, tile=48)
     run = painted(backend, task, *[Wish.CHECKPOINT] * 4)
     assert len(set(stages(run).values())) == len(run) == 4
     for step in run[:-1]:
@@ -432,7 +432,7 @@ def test_tiles_with_every_setting_give_the_same_picture_and_resume(
 
 
 def test_impossible_limit_is_reported() -> None:
-    backend, task = TorchAutograd({**EXACT, "memory": 1000}), sample()
+    backend, task = exact(TorchAutograd, memory=1000), sample()
     for ask in (backend.provenance, backend.estimate, backend.measure):
         with pytest.raises(PictureError, match=r"limits\.memory allows 1e-06 GB"):
             ask(task)
@@ -446,7 +446,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
     def load(file: weights.WeightsFile, layers: Sequence[str]) -> object:
         layers_read.append(layers)
-        return (1.0, 2.0, 3.0), networks.network()
+        arrays = networks.network()
+        return (1.0, 2.0, 3.0), {name: arrays[name] for name in store.keys(layers)}
 
     monkeypatch.setattr(store, "load", load)
     monkeypatch.setattr(torch_autograd, "_last", {})
@@ -456,15 +457,14 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
     monkeypatch: pytest.MonkeyPatch, loaded: list[Sequence[str]]
 ) -> None:
-    """The number of threads is part of the key of the styles."""
+    """Or one for another number of threads."""
     first = load_network(weights.locate(), ["conv1_2"], PROCESSOR)
     assert load_network(weights.locate(), ["conv1_1"], PROCESSOR) is first
     deeper = load_network(weights.locate(), ["conv2_1"], PROCESSOR)
-    assert deeper.network is not first.network
-    assert deeper.styles is first.styles
+    assert deeper is not first
     assert loaded == [("conv1_1", "conv1_2"), ("conv1_1", "conv1_2", "conv2_1")]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    assert load_network(weights.locate(), ["conv1_1"], PROCESSOR).styles is not first.styles
+    assert load_network(weights.locate(), ["conv1_1"], PROCESSOR) is not deeper
 
 
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
@@ -534,7 +534,7 @@ def test_freed_blocks_are_kept_where_there_is_enough_memory(
 ) -> None:
     """`free`: times the memory that the task needs."""
     called, task = list[str](), sample()
-    backend = make({**EXACT, **options})
+    backend = exact(make, **options)
     for name in ("trim_heap", "give_back_freed", "give_back_large_blocks", "keep_large_blocks"):
         monkeypatch.setattr(vgg_backend, name, partial(called.append, name))
     monkeypatch.setattr(vgg_backend, "available", lambda: free * ample(task))

@@ -56,7 +56,6 @@ def panels(order: Order) -> Iterator[Panel]:
     style = Style(
         style_picture.pixels,
         mask=style_picture.alpha,  # transparent pixels do not count
-        digest=style_picture.sha256,
         size_of_file=style_picture.size_of_file,
     )
     size_of_file = content_picture.size_of_file

@@ -105,7 +105,6 @@ def prepare(
                 scale=size.scale,
                 size=size.rule,
                 mask=picture.alpha,  # transparent pixels of a style do not count
-                digest=colors.digest(picture),
                 size_of_file=picture.size_of_file,
             )
             for number, (picture, weight, size) in enumerate(
@@ -314,7 +313,7 @@ class ColorTransfer:
     def style(self, style: Picture) -> Picture:
         """The style as the backend gets it, with a note on what was changed."""
         space, content = self.settings.color_space, self.content
-        if not self._changes_styles or content is None:
+        if content is None or self.settings.color not in ("match", "luminance"):
             return style
         if self.settings.color == "luminance":
             pixels = lit_like(style.pixels, content.pixels, space, (style.alpha, content.alpha))
@@ -324,18 +323,6 @@ class ColorTransfer:
             pixels = recolored(style.pixels, own, wanted, space)
             note = f"recolored by mean and covariance of the content's colors ({space})"
         return replace(style, pixels=pixels, converted=(*style.converted, note))
-
-    def digest(self, style: Picture) -> str:
-        """A digest of the style as the backend gets it."""
-        if not self._changes_styles or self.content is None:
-            return style.sha256
-        settings = f"{self.settings.color} {self.settings.color_space}"
-        text = f"{style.sha256} {settings} {self.content.sha256}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def _changes_styles(self) -> bool:
-        return self.settings.color in ("match", "luminance")
 
 
 def _read(

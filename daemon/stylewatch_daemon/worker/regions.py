@@ -1,6 +1,5 @@
 """The masks of a job: read, matched by their colors, and laid over the pictures of its task."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -125,10 +124,9 @@ def _for_all_regions(style: Style, regions: int) -> Style:
 
 
 def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...]) -> Style:
-    """`style` with its mask and a digest of both; its transparent pixels count less."""
+    """`style` with its mask; its transparent pixels count less."""
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         height, width, _ = weights.shape
         weights = weights * resize_plane(style.mask, (width, height))[..., None]
-    digest = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
-    return replace(style, mask=weights, digest=digest.hexdigest())
+    return replace(style, mask=weights)

@@ -1,11 +1,9 @@
 """Style loss: distances of Gram matrices, or of the moments of features."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -207,7 +205,8 @@ class GramStyle(AdditiveLoss):
         task, layers, level = self._scene.task, self._settings.layers, self._scene.level
         grams: dict[LayerName, Tensor] = {}
         for scale, seen in task.style_views(style, level.scale, layers).items():
-            part = self._grams(self._cached_sums(style, scale, seen))
+            picture = self._scene.canvas.style(style, scale)
+            part = self._grams(self._sums(picture, style.mask, seen))
             if self._settings.gram == "sum":
                 # as if the style had been enlarged for shallow layers, too
                 larger, style_scale = level.scale / scale, task.style_scale(style)
@@ -246,51 +245,10 @@ class GramStyle(AdditiveLoss):
             total[layer] = [region.scaled_to(whole) for region in total[layer]]
         return total
 
-    def _cached_sums(self, style: Style, scale: float, layers: Collection[LayerName]) -> LayerSums:
-        """Sum a style picture at a scale, or take the sums from the cache."""
-        scene = self._scene
-        task, network = scene.task, scene.task.recipe.objective.network
-
-        def compute() -> dict[str, Tensor]:
-            picture = scene.canvas.style(style, scale)
-            return dict(_named(self._sums(picture, style.mask, layers)))
-
-        if style.digest is None:
-            return _unnamed(compute(), layers)
-        mask = b""
-        if style.mask is not None:
-            plain = f"{style.mask.shape}".encode() + np.ascontiguousarray(style.mask).tobytes()
-            mask = hashlib.sha256(plain).digest()
-        decoded = style.picture.shape  # smaller than the file where the painting is small
-        schedule, size = task.recipe.schedule, task.style_size(style, scale)
-        picture = (style.digest, decoded, size, schedule.resample, schedule.eight_bit, mask)
-        settings = network.model_dump_json(), scene.network.exact is scene.network
-        key = (*picture, *settings, self._settings.gram, tuple(layers), scene.tile)
-        return _unnamed(scene.style_cache.get(key, compute), layers)
-
 
 def _counts(weights: Tensor) -> list[float]:
     """The sum of the weights (R, rows, columns) of each region."""
     return [float(region.sum(dtype=torch.float64)) for region in weights]
-
-
-def _named(layers: LayerSums) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of all sums by name, for the cache."""
-    for layer, regions in layers.items():
-        for number, sums in enumerate(regions):
-            yield f"{layer}.{number}.count", torch.tensor(sums.count, dtype=torch.float64)
-            for name, tensor in zip(("products", "values"), sums.tensors, strict=False):
-                yield f"{layer}.{number}.{name}", tensor
-
-
-def _unnamed(tensors: Mapping[str, Tensor], layers: Collection[LayerName]) -> LayerSums:
-    """The inverse of `_named`."""
-    named: LayerSums = {layer: [] for layer in layers}
-    for layer, regions in named.items():
-        while (start := f"{layer}.{len(regions)}") + ".count" in tensors:
-            values, count = tensors.get(f"{start}.values"), float(tensors[f"{start}.count"])
-            regions.append(Sums(tensors[f"{start}.products"], values, count))
-    return named
 
 
 # sums over positions

@@ -5,7 +5,7 @@ a bit is kept for each ReLU and a byte for each pooled value.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,14 +30,12 @@ targets and the step: fresh memory for all layers costs it more than packing the
 class FusedLayers:
     """The layers of a network: float32 weights and biases by layer, for use by one thread.
 
-    `tile` chooses that of a convolution, from its inputs, outputs and the size of its maps. With
-    `bfloat16` the factors of the backward pass are rounded to that: the gradient changes by about
-    1 %. In the forward pass rounding would turn ReLUs and maxima, and change it by 10 %.
+    With `bfloat16` the factors of the backward pass are rounded to that: the gradient changes by
+    about 1 %. In the forward pass rounding would turn ReLUs and maxima, and change it by 10 %.
     """
 
     weights: Mapping[LayerName, Tensor]
     biases: Mapping[LayerName, Tensor]
-    tile: Callable[[int, int, tuple[int, int]], int]
     bfloat16: bool = False
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
     _uses: Counter[tuple[LayerName, bool]] = field(default_factory=Counter)
@@ -49,8 +47,9 @@ class FusedLayers:
     ) -> Filters:
         """The filters of `layer` for maps of `size` (height, width), until the next call."""
         weight, key = self.weights[layer], (layer, backward)
+        bfloat16 = self.bfloat16 and backward
         outputs, inputs = weight.shape[:2]
-        tile = self.tile(inputs, outputs, size)
+        tile = kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16)
         is_small = size[0] * size[1] * 4 ** pools_before(layer) <= _KEPT
         is_kept = is_small and self._uses[key] >= _USES_BEFORE_KEPT
         self._uses[key] += 1
@@ -60,7 +59,7 @@ class FusedLayers:
                 weight,
                 tile,
                 backward=backward,
-                bfloat16=self.bfloat16 and backward,
+                bfloat16=bfloat16,
                 memory=None if is_kept else self._memory,
             )
         if is_kept:

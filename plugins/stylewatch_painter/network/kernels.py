@@ -19,9 +19,6 @@ from torch import Tensor
 DIRECT = 2
 """The tile of a direct convolution."""
 
-TILES = (DIRECT, 4, 6)
-"""Sides in pixels of what a tile computes: direct, F(4x4, 3x3), F(6x6, 3x3)."""
-
 PICTURE = 3
 """Channels of the picture: the first layer's inputs."""
 
@@ -31,6 +28,13 @@ _CRC_MASK = 0xFFFFFFFF
 _SMALL_BLOCK, _LARGE_BLOCK = 28, 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
 """Inputs times outputs from which more tiles at a time are faster, as measured."""
+
+_LARGE_TILE_AREA = 2048
+"""Positions of a map from which F(6x6, 3x3) is faster than F(4x4, 3x3), as measured."""
+
+_LARGE_TILE_CHANNELS = 256
+"""Most channels for F(6x6, 3x3): the filters of more would take 7 times the memory of the weights,
+and it is hardly faster there."""
 
 _GRADIENT_VALUES = 32
 """Columns of the picture gradient's product: 9 * 3, and zeros up to whole vectors."""
@@ -95,6 +99,23 @@ class Filters:
         """Tiles at a time: few, whose transforms stay in the cache, where filters are small."""
         is_large = self.inputs * self.outputs >= _LARGE[self.tile]
         return _LARGE_BLOCK if is_large else _SMALL_BLOCK
+
+
+def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: bool) -> int:
+    """The side of the tiles in which maps of `size` (height, width) are convolved fastest.
+
+    4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger one is no faster, and less exact.
+    """
+    if PICTURE in (inputs, outputs):
+        return DIRECT
+    is_large = size[0] * size[1] > _LARGE_TILE_AREA
+    return 6 if is_large and max(inputs, outputs) <= _LARGE_TILE_CHANNELS and not bfloat16 else 4
+
+
+def can_convolve(weight: Tensor) -> bool:
+    """True if the library has convolutions for filters (outputs, inputs, 3, 3) of that shape."""
+    outputs, inputs = weight.shape[:2]
+    return library() is not None and not outputs % 64 and (inputs == PICTURE or not inputs % 64)
 
 
 @cache

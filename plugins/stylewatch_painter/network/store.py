@@ -8,20 +8,16 @@ only these.
 
 import importlib
 import json
-import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -39,10 +35,7 @@ from stylewatch_painter.vgg import ARCHITECTURES, FILTERS, Architecture, LayerNa
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, NDArray[np.float32]]
 
-_log = logging.getLogger(__name__)
-
 _OURS = ".safetensors"
-_LONGEST_WAIT = 120  # seconds, for another process that makes the same copy
 
 
 def keys(layers: Collection[str], architecture: Architecture = "vgg19") -> list[str]:
@@ -75,28 +68,22 @@ def write_file(path: Path, content: bytes) -> None:
 
     The caller must hold a lock against other writers.
     """
-    with replaced(path, f".{path.name}.part") as part, part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def replaced(path: Path, part_name: str) -> Iterator[Path]:
-    """Replace a file by a part that is written beside it; nothing is left of one that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(part_name)
-    try:
-        yield part
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def read(path: Path, layers: Collection[str]) -> Tensors:
@@ -120,8 +107,7 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
     """Load the mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
 
     Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
-    Packed weights are unpacked into a cache once, or every time if that cannot be written. Raises
-    WeightsError: missing, damaged, or no such layer.
+    Raises WeightsError: missing, damaged, or no such layer.
     """
     wanted = keys(layers, file.architecture)
     if file.path.suffix == _OURS:
@@ -129,40 +115,14 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
             return file.mean, read(file.path, layers)
         except OSError as error:
             raise WeightsError(f"the weights {file.name!r} cannot be read: {error}") from error
-    folder = user_cache_path("stylewatch") / "weights"
-    copy = folder / f"{file.name}-{file.sha256[:12]}.safetensors"
-    with suppress(OSError, WeightsError):
-        return file.mean, read(copy, layers)
-    tensors = _copied(file, copy)
+    _check_digest(file)
+    tensors = canonical(read_foreign(file.path), NORMALIZATIONS["caffe"])
     return file.mean, {name: tensors[name] for name in wanted}
 
 
 def verify(file: WeightsFile) -> None:
     """Verify the digest of `file` and load all of it; raises WeightsError."""
-    if file.path.suffix != _OURS:
-        _check_digest(file)
     load(file, file.layers)
-
-
-def _copied(file: WeightsFile, copy: Path) -> Tensors:
-    """All arrays of `file`, with a copy of them left for the next time."""
-    try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(copy.with_suffix(".lock"), timeout=_LONGEST_WAIT):
-            with suppress(OSError, WeightsError):  # while we waited, another may have made it
-                return read(copy, file.layers)
-            tensors = _unpacked(file)
-            write(copy, tensors, file.metadata())
-            return tensors
-    except OSError as error:
-        _log.warning("the unpacked weights cannot be kept, starting takes longer: %s", error)
-        return _unpacked(file)
-
-
-def _unpacked(file: WeightsFile) -> Tensors:
-    """The arrays of the bundled weights."""
-    _check_digest(file)
-    return canonical(read_foreign(file.path), NORMALIZATIONS["caffe"])
 
 
 def _check_digest(file: WeightsFile) -> None:

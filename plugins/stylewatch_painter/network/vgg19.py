@@ -5,18 +5,17 @@ Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale I
 needed.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
-from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.network import kernels
+from stylewatch_painter.network.device import Precision
 from stylewatch_painter.network.fused import FusedChain, FusedLayers
 from stylewatch_painter.network.kernels import Pooling
 from stylewatch_painter.recipes.recipe import Network
@@ -46,26 +45,12 @@ class FeatureMaps(Protocol):
         ...
 
 
-Precision = Literal["fp32", "tf32", "bf16"]
-"""`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
-
-
 class MapFormat(Enum):
     """How feature maps are held in memory during an evaluation."""
 
     FLOAT32 = "4 bytes for each value"
     BFLOAT16 = "2 bytes for each value"
     FUSED = "4 bytes, the gradient in the same place, a bit for each ReLU"
-
-
-TORCH = "torch"
-"""The plan that uses torch's own convolutions."""
-
-PLAN_SHAPES = ((64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512))
-"""Inputs and outputs of VGG19's layers behind the first, forward; backward they are exchanged."""
-
-PLAN_SIDES = (8, 16, 32, 64)
-"""Sides in pixels of the maps that a plan distinguishes; it holds for the sides near each."""
 
 
 def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
@@ -78,24 +63,6 @@ def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
 def cut(precision: Precision) -> AbstractContextManager[None]:
     """A context in which float32 factors are rounded to TF32 if that is the precision."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
-
-
-def _is_in_plan(weight: Tensor) -> bool:
-    """Check that filters have the shape of VGG19's; other networks may be narrower."""
-    outputs, inputs = weight.shape[:2]
-    if inputs == kernels.PICTURE:
-        return outputs == PLAN_SHAPES[0][0]
-    return (inputs, outputs) in PLAN_SHAPES
-
-
-def planned_tile(plan: str, inputs: int, outputs: int, size: tuple[int, int]) -> int:
-    """The tile that `plan` has for a layer and maps of `size` (height, width)."""
-    if kernels.PICTURE in (inputs, outputs):
-        return kernels.DIRECT
-    shape = PLAN_SHAPES.index((min(inputs, outputs), max(inputs, outputs)))
-    side = math.sqrt(size[0] * size[1])
-    nearest = min(PLAN_SIDES, key=lambda measured: abs(math.log(measured / side)))
-    return int(plan[shape * len(PLAN_SIDES) + PLAN_SIDES.index(nearest)])
 
 
 _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
@@ -158,9 +125,8 @@ class Vgg19:
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
     the device, for every layer up to the deepest one needed; VGG16's lack conv3_4, conv4_4 and
     conv5_4. `precision` is that of the convolutions; `exact` is a network whose maps are in fp32.
-    `plan` says how to convolve on a CPU: TORCH, or a digit for each of PLAN_SHAPES and PLAN_SIDES,
-    the tile of a compiled convolution; then lower precisions are for gradients only, and maps are
-    exact.
+    `compiled`: use the compiled convolutions where the library has them for these filters; then
+    lower precisions are for gradients only, and maps are exact.
     """
 
     def __init__(
@@ -168,14 +134,15 @@ class Vgg19:
         weights: Mapping[str, Tensor],
         mean: Mean,
         precision: Precision = "fp32",
-        plan: str = TORCH,
+        *,
+        compiled: bool = False,
     ) -> None:
         self.mean = mean
         self.precision = precision
         self.device = weights["conv1_1.bias"].device
-        self._layers = tuple(layer for layer in LAYERS if f"{layer}.weight" in weights)
-        filters = {layer: weights[f"{layer}.weight"] for layer in self._layers}
-        self.is_fused = plan != TORCH and all(map(_is_in_plan, filters.values()))
+        self.layers = tuple(layer for layer in LAYERS if f"{layer}.weight" in weights)
+        filters = {layer: weights[f"{layer}.weight"] for layer in self.layers}
+        self.is_fused = compiled and all(map(kernels.can_convolve, filters.values()))
         self.rereads_maps = not self.is_fused
         self.map_format = map_format(precision, is_fused=self.is_fused)
         is_exact = precision == "fp32" or self.is_fused
@@ -183,15 +150,14 @@ class Vgg19:
         if self.is_fused:
             self._fused = FusedLayers(
                 filters,
-                {layer: weights[f"{layer}.bias"] for layer in self._layers},
-                partial(planned_tile, plan),
+                {layer: weights[f"{layer}.bias"] for layer in self.layers},
                 bfloat16=precision == "bf16",
             )
             return
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         cast = {name: tensor.to(self._dtype) for name, tensor in weights.items()}
-        self._weights = {layer: _channels_last(cast[f"{layer}.weight"]) for layer in self._layers}
-        self._biases = {layer: cast[f"{layer}.bias"] for layer in self._layers}
+        self._weights = {layer: _channels_last(cast[f"{layer}.weight"]) for layer in self.layers}
+        self._biases = {layer: cast[f"{layer}.bias"] for layer in self.layers}
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -201,7 +167,7 @@ class Vgg19:
         Differentiable once with respect to x. They are bfloat16 where that is the precision of
         torch's own convolutions.
         """
-        chain = layers_up_to(layers, self._layers)
+        chain = layers_up_to(layers, self.layers)
         wanted = [layer for layer in chain if layer in layers]
         pool = Pool.of(network)
         features: tuple[Tensor, ...]

@@ -19,7 +19,6 @@ from stylewatch_painter.recipes.recipe import Lbfgs
 from stylewatch_painter.scene.canvas import Canvas, check_pictures
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.scene import Scene
-from stylewatch_painter.scene.style_cache import StyleCache
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
@@ -42,15 +41,13 @@ def paint(
     task: Task,
     network: FeatureMaps,
     wish: Ask = go_on,
-    styles: StyleCache | None = None,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Iterator[Step]:
     """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
 
     With `save_start` the first Stage is the picture that it starts from, with step 0.
     After every step, `wish` is asked what to do next. With `task.resume` the painting continues
-    from there, byte for byte where the device is deterministic. `styles` caches style sums for
-    `network`; `memory_plan` limits the memory.
+    from there, byte for byte where the device is deterministic. `memory_plan` limits the memory.
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
@@ -59,9 +56,8 @@ def paint(
     begin = PaintState.start if task.resume is None else PaintState.load
     state = begin(canvas, memory_plan)
     reporter = _Reporter(state)
-    styles = StyleCache() if styles is None else styles
     while state.step < state.planned:
-        is_over = yield from _paint_level(state, network, wish, reporter, styles)
+        is_over = yield from _paint_level(state, network, wish, reporter)
         if is_over:
             return
         if not state.left and state.level + 1 < len(state.levels):
@@ -88,13 +84,11 @@ def scene(
     level: Level,
     start: Tensor | None = None,
     memory_plan: MemoryPlan = UNLIMITED,
-    styles: StyleCache | None = None,
 ) -> Scene:
     """The scene of a painting at `level`, in tiles if the plan has them and the losses allow it."""
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
-    cache = StyleCache() if styles is None else styles
-    return Scene(canvas, network, level, terms, start, tile, cache)
+    return Scene(canvas, network, level, terms, start, tile)
 
 
 def _paint_level(
@@ -102,13 +96,10 @@ def _paint_level(
     network: FeatureMaps,
     wish: Ask,
     reporter: "_Reporter",
-    styles: StyleCache,
 ) -> Generator[Step, None, bool]:
     """Make the remaining steps at this size; return True if the painting was stopped."""
     level = state.levels[state.level]
-    objective = Objective(
-        scene(state.canvas, network, level, state.begun, state.memory_plan, styles)
-    )
+    objective = Objective(scene(state.canvas, network, level, state.begun, state.memory_plan))
     if state.level + 1 == len(state.levels):
         state.canvas.free_content()
     if state.step == 0:

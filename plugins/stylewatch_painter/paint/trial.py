@@ -5,19 +5,21 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from platformdirs import user_cache_path
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from stylewatch_painter.network.calibration import cached_measurement, environment_key
+from stylewatch_painter.network import kernels, store
+from stylewatch_painter.network.device import device_model
 from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.paint.optimizers import searches_line
@@ -79,19 +81,36 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
     Sizes with the same losses share their trials, which are made at the shape of the largest. They
     are kept in the user's cache folder if no other program used the processors.
     """
-    file = user_cache_path("stylewatch") / "costs.json"
     known: dict[Level, Cost] = {}
     for level in sorted(task.levels(), key=lambda level: math.prod(level.size), reverse=True):
         terms = task.terms(level)
         shared = next((cost for other, cost in known.items() if task.terms(other) == terms), None)
-        known[level] = shared or cached_measurement(
-            file, _FILE, _key(task, network, level), partial(_measured, task, network, level)
+        known[level] = shared or _kept(
+            _key(task, network, level), partial(_measured, task, network, level)
         )
     return known
 
 
+def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
+    """The entry `key` of the file; if it is missing, the measured cost, kept if it is reliable."""
+    file = user_cache_path("stylewatch") / "costs.json"
+    if (cost := _read(file).get(key)) is not None:
+        return cost
+    cost, is_reliable = measure()
+    if is_reliable:
+        with suppress(OSError):  # the next process measures again
+            store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
+    return cost
+
+
+def _read(file: Path) -> dict[str, Cost]:
+    with suppress(OSError, ValidationError):
+        return _FILE.validate_json(file.read_bytes())
+    return {}
+
+
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
-    """Device, libraries and format of maps, and a digest of what decides the cost."""
+    """Device, threads, libraries and format of maps, and a digest of what decides the cost."""
     maps = network.map_format if isinstance(network, Vgg19) else type(network).__name__
     sizes = task.recipe.schedule.model_dump_json(
         include={"optimizer", "style_size", "style_scale", "stroke"}
@@ -106,7 +125,9 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
         (task.content is None, task.prior is None),
     )
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    return f"{environment_key(network.device)}, {maps}, {digest}"
+    device = f"{device_model(network.device)}, {torch.get_num_threads()} threads"
+    libraries = f"torch {torch.__version__}, kernels {kernels.variant()}"
+    return f"{device}, {libraries}, {maps}, {digest}"
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:

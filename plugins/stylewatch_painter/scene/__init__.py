@@ -5,5 +5,4 @@
 - `scene`: one size of a painting, from which losses take their targets
 - `padding`, `tiles`, `regions`: the feature maps of a padded picture, of a tile, of a region
 - `resample`: resampling of pictures as tensors
-- `style_cache`: sums over styles, in memory and on disk
 """

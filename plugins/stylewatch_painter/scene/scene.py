@@ -1,7 +1,7 @@
 """Scene: one size of a painting, with the pictures and features that losses are made from."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.padding import features
 from stylewatch_painter.scene.regions import planes, region_factors
 from stylewatch_painter.scene.scales import Level, Size, map_size
-from stylewatch_painter.scene.style_cache import StyleCache
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.scene.tiles import Tile, tiles
 from stylewatch_painter.stage import Regions
@@ -29,7 +28,7 @@ class Scene:
 
     `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that the
     size starts from; None: the content. Pictures are evaluated in tiles of about `tile` pixels;
-    None: in one piece. `style_cache` has sums over styles that do not change between paintings.
+    None: in one piece.
     """
 
     canvas: Canvas
@@ -38,7 +37,6 @@ class Scene:
     terms: Terms
     start: Tensor | None = None
     tile: int | None = None
-    style_cache: StyleCache = field(default_factory=StyleCache)
 
     @property
     def task(self) -> Task:

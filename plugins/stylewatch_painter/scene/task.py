@@ -29,8 +29,7 @@ class Style:
 
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
     among the styles. `size` replaces the recipe's `style_size`; `scale` multiplies it. `mask` marks
-    the part to use for each region of the painting: of the picture's shape, in any size. `digest`
-    identifies picture and mask, as the SHA-256 of their files; with it sums can be cached.
+    the part to use for each region of the painting: of the picture's shape, in any size.
     `size_of_file` is (width, height) in the file, where `picture` was decoded smaller: sizes and
     shapes follow it.
     """
@@ -41,7 +40,6 @@ class Style:
     scale: float = 1.0
     size: str | None = None
     mask: Regions | None = None
-    digest: str | None = None
     size_of_file: Size | None = None
 
     @property

@@ -11,7 +11,7 @@ from stylewatch_painter.losses.gram import feature_sums
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution
-from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, Vgg19
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.vgg import FILTERS, LayerName
 
@@ -135,9 +135,27 @@ def test_result_does_not_depend_on_the_threads(size: tuple[int, int], tile: int)
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "bfloat16", "tile"),
+    [
+        (64, 64, (64, 64), False, 6),
+        (256, 128, (40, 60), False, 6),
+        (64, 64, (40, 50), False, 4),
+        (64, 64, (64, 64), True, 4),
+        (256, 512, (64, 64), False, 4),
+        (3, 64, (64, 64), False, DIRECT),
+        (64, 3, (9, 9), True, DIRECT),
+    ],
+)
+def test_large_maps_are_convolved_in_large_tiles(
+    inputs: int, outputs: int, size: tuple[int, int], bfloat16: bool, tile: int
+) -> None:
+    assert kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16) == tile
+
+
 def test_pictures_of_all_small_sizes_share_packed_filters() -> None:
     filters = weight(64, 64)
-    layers = FusedLayers({"conv1_2": filters}, {"conv1_2": values(64)}, lambda *_: 4)
+    layers = FusedLayers({"conv1_2": filters}, {"conv1_2": values(64)})
     # packed anew for the first passes, which would take longer in fresh memory than they save
     shared = [layers.filters("conv1_2", (9, 12)).packed for _ in range(3)]
     packed = layers.filters("conv1_2", (9, 12))
@@ -154,9 +172,8 @@ def network() -> tuple[Vgg19, Vgg19]:
     for number, (layer, (outputs, inputs)) in enumerate(FILTERS.items()):
         weights[f"{layer}.weight"] = weight(outputs, inputs, number) * 2**0.5 * 3
         weights[f"{layer}.bias"] = values(outputs, seed=number)
-    plan = ("246" * 10)[: len(PLAN_SHAPES) * len(PLAN_SIDES)]
     mean = (0.0, 0.0, 0.0)
-    return Vgg19(weights, mean, plan=plan), Vgg19(weights, mean)
+    return Vgg19(weights, mean, compiled=True), Vgg19(weights, mean)
 
 
 @pytest.mark.parametrize(("pool", "edge"), list(product(("max", "average"), ("floor", "ceil"))))

@@ -10,9 +10,10 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import features_and_slope, filters
 from torch import nn
 
-from stylewatch_painter.network import kernels, store
+from stylewatch_painter.network import store
+from stylewatch_painter.network.device import Precision
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.vgg19 import PLAN_SHAPES, PLAN_SIDES, TORCH, Precision, Vgg19
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.vgg import ARCHITECTURES, LAYERS, LayerName, layers_up_to
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
@@ -59,9 +60,9 @@ def vgg16() -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-@pytest.mark.parametrize("plan", [TORCH, "4" * len(PLAN_SHAPES) * len(PLAN_SIDES)])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_imported_vgg16_is_the_network_of_its_file(
-    tmp_path: Path, vgg16: nn.Sequential, plan: str
+    tmp_path: Path, vgg16: nn.Sequential, compiled: bool
 ) -> None:
     """Of real size, normalized as its training pictures; with torch's and compiled convolutions."""
     state = {f"features.{name}": tensor for name, tensor in vgg16.state_dict().items()}
@@ -70,7 +71,7 @@ def test_imported_vgg16_is_the_network_of_its_file(
     mean, arrays = store.load(file, file.layers)
     assert (file.architecture, len(arrays)) == ("vgg16", 2 * 13)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    network = Vgg19(tensors, mean, plan=plan if kernels.library() is not None else TORCH)
+    network = Vgg19(tensors, mean, compiled=compiled)
 
     picture = torch.from_numpy(small.picture(3, 50, 37).transpose(2, 0, 1)[None].copy())
     theirs, ours = (picture.clone().requires_grad_() for _ in range(2))

@@ -1,9 +1,7 @@
 """The objective: recipes against reference values, scales, caches, tiles and regions."""
 
 import gc
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +11,10 @@ from torch import Tensor
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.losses.loss import AdditiveLoss
-from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.recipes.book import change, names
 from stylewatch_painter.scene.scales import Level
-from stylewatch_painter.scene.style_cache import StyleCache
-from stylewatch_painter.scene.task import Prior, Task, check_masks
+from stylewatch_painter.scene.task import Prior, check_masks
 from stylewatch_painter.stage import Losses
 
 REFERENCE = {
@@ -117,39 +114,6 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
     for layer, term in both.items():
         is_shallow = layer in ("conv1_1", "conv2_1", "conv3_1")
         assert term.value == (shallow[layer] if is_shallow else deep[layer]).value
-
-
-def cached(
-    cache: StyleCache, task: Task, digest: str | None, memory_plan: MemoryPlan = UNLIMITED
-) -> int:
-    """The number of styles computed so far, with `task` and a style of that digest."""
-    styles = tuple(replace(style, digest=digest) for style in task.styles)
-    small.objective(replace(task, styles=styles), memory_plan, cache)
-    return cache.computed
-
-
-def test_style_with_digest_is_computed_once() -> None:
-    """Unless a setting that its targets depend on is another one."""
-    task, cache = small.task("gram"), StyleCache()
-    assert cached(cache, task, "a") == 1
-    assert cached(cache, replace(task, content=small.picture(9), seed=5), "a") == 1
-    assert cached(cache, task, "b") == 2
-    assert cached(cache, task, "b", MemoryPlan(16)) == 3
-    assert cache.reused == 1
-    assert cached(StyleCache(), task, None) == 0
-    changes: list[Mapping[str, Any]] = [
-        {"size": "19x17"},
-        {"resample": "bilinear"},
-        {"eight_bit": True},
-        {"objective.network.padding": "reflect"},
-        {"objective.style.gram": "sum"},
-        {"objective.style.layers.conv3_1": None},
-    ]
-    for computed, change_ in enumerate(changes, start=4):
-        assert cached(cache, small.task("gram", change_), "a") == computed
-    (style,) = task.styles
-    decoded_smaller = replace(style, picture=style.picture[::2, ::2], size_of_file=style.own)
-    assert cached(cache, replace(task, styles=(decoded_smaller,)), "a") == 10
 
 
 def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,43 @@
+"""The model of a device, and the fastest precision on it.
+
+The choice must not change: an interrupted painting continues in the same way, and a job gives the
+same picture on another day. So it follows from the device, not from a measurement.
+"""
+
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from stylewatch_painter.network import kernels
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
+
+_AMPERE = (8, 0)
+"""Least compute capability of a GPU that multiplies bfloat16."""
+
+
+def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
+    """The precision of convolutions that is fastest on `device`; `compiled`: by our kernels."""
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.get_device_capability(device) >= _AMPERE
+    elif device.type == "cpu" and compiled:
+        has_bfloat16 = kernels.has_bfloat16()
+    else:
+        has_bfloat16 = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if has_bfloat16 else "fp32"
+
+
+def device_model(device: torch.device) -> str:
+    """The model of a device; for a CPU also the instruction set that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {model}".strip()
