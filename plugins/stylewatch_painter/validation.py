@@ -100,25 +100,9 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
         raise kind(brief(f"{what} cannot be used: {type(error).__name__}: {error}")) from error
 
 
-RENAMED: Mapping[str, str] = {
-    "average": "ema_decay",
-    "carry": "carry_moments",
-    "coordinates": "fourier_power",
-    "first_steps": "initial_steps",
-    "optimiser": "optimizer",
-    "passes": "scales",
-    "print_steps": "upscale_steps",
-    "keep": "artifacts",
-    "tell": "events",
-}
-"""Old keys of recipes and jobs, and their new names."""
-
-
 def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
-    """Describe an unknown name: its new name, the closest known name, or up to `most` of them."""
+    """Describe an unknown name: the closest known name, or up to `most` of them."""
     names = sorted(known)
-    if (renamed := RENAMED.get(name)) in names:
-        return f"unknown {what} {quoted(name)}; it is now called {renamed!r}"
     in_lower_case = {known_name.casefold(): known_name for known_name in names}
     for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
         return f"unknown {what} {quoted(name)}; did you mean {in_lower_case[near]!r}?"

@@ -102,7 +102,7 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     """
     if job.settings is not None:
         try:
-            return JobSettings.from_record(job.settings)
+            return JobSettings.model_validate(job.settings)
         except ValidationError as error:
             raise UsageError(
                 "its settings were recorded by another version and cannot be used: drop the "

@@ -30,7 +30,6 @@ from stylewatch_painter.recipes.recipe import (
     Weight,
     size_as_text,
 )
-from stylewatch_painter.validation import RENAMED
 
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -405,11 +404,6 @@ class JobSettings(Strict):
                     "mappings of them"
                 ) from None
         return self
-
-    @classmethod
-    def from_record(cls, plain: Mapping[str, Any]) -> "JobSettings":
-        """Check settings that this or an earlier version recorded; raises ValidationError."""
-        return cls.model_validate({RENAMED.get(key, key): value for key, value in plain.items()})
 
     @cached_property
     def text(self) -> str:

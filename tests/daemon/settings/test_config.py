@@ -158,7 +158,6 @@ def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> No
         ("log: {}\njob:\n  recipe: gatis\n", ["line 2: job: there is no recipe 'gatis'; did you"]),
         ("job:\n  sweep: {seed: [1, 2]}\n  flat: yes\n",
          ["line 2: job: unknown key 'sweep'", "line 3: job: unknown key 'flat'"]),
-        ("job:\n  keep: []\n", ["line 2: job: unknown key 'keep'; it is now called 'artifacts'"]),
     ],
 )  # fmt: skip
 def test_every_mistake_is_reported_at_once_with_its_line(

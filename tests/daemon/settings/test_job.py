@@ -122,9 +122,7 @@ def test_artifacts_have_short_names_and_a_feather_is_pixels_or_a_share() -> None
     assert settings(artifacts=[*ARTIFACT_WORDS]).artifacts == ARTIFACTS
     twice = settings(artifacts=["sheet", "losses", "sheet.png"])
     assert twice.artifacts == ("sheet.png", "losses.png")
-    plain = twice.model_dump(mode="json")
-    renamed = {"keep" if key == "artifacts" else key: value for key, value in plain.items()}
-    assert JobSettings.from_record(plain) == JobSettings.from_record(renamed) == twice
+    assert JobSettings.model_validate(twice.model_dump(mode="json")) == twice
     for feather, reach in ((0, 0), ("8", 0.01), (2.5, 1 / 320), ("1.5 %", 0.015)):
         mask = MaskSettings.model_validate({"feather": feather})
         assert mask.reach(800) == pytest.approx(reach), "a share of the long side"

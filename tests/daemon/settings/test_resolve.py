@@ -93,7 +93,7 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seed: 1\nkeep: [sheet]\n", " line 2: .* it is now called 'artifacts'"),
+        ("seed: 1\nartefacts: [sheet]\n", " line 2: .* did you mean 'artifacts'"),
         ("seed: 1\nrecipe: ../../secret.yaml\n", " line 2: recipe: .* not a file"),
         ("\n".join(f"key{number}: 1" for number in range(3000)),
          " line 1: unknown key 'key0'.* there are 2980 more mistakes$"),

@@ -71,9 +71,8 @@ def test_size_has_one_of_six_forms() -> None:
         *(({"scales": [{"scale": scale, "steps": 1} for scale in (0.1, 0.5, last)]},
            f"schedule: scales run from coarse to fine, and {last} comes after 0.5: give the"
            " smallest scale first, and each scale once") for last in (0.25, 0.5)),
-        ({"passes": []}, "unknown key 'passes'; it is now called 'scales'"),
-        ({"optimizer.coordinates": 0.5},
-         "schedule.optimizer: unknown key 'coordinates'; it is now called 'fourier_power'"),
+        ({"optimizer.fourier": 0.5},
+         "schedule.optimizer: unknown key 'fourier'; did you mean 'fourier_power'?"),
     ],
 )  # fmt: skip
 def test_mistake_names_place_and_remedy(changes: Mapping[str, Any], message: str) -> None:
