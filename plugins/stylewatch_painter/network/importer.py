@@ -90,7 +90,7 @@ def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensor
         license=entry.license if entry else "as its source says",
         architecture=foreign.architecture,
     )
-    return file, canonical(foreign, kind)
+    return file, canonical(foreign.arrays, kind)
 
 
 def _normalization(path: Path, requested: str | None, entry: Known | None, foreign: Foreign) -> str:

@@ -116,7 +116,11 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
         except OSError as error:
             raise WeightsError(f"the weights {file.name!r} cannot be read: {error}") from error
     _check_digest(file)
-    tensors = canonical(read_foreign(file.path), NORMALIZATIONS["caffe"])
+    chain = ARCHITECTURES[file.architecture]
+    unpacked = _dequantized(
+        _torch(file.path), [layer for layer in chain if layer in layers], file.path
+    )
+    tensors = canonical(unpacked, NORMALIZATIONS["caffe"])
     return file.mean, {name: tensors[name] for name in wanted}
 
 
@@ -173,19 +177,20 @@ def read_foreign(path: Path) -> Foreign:
     return Foreign(tensors, min(max(bits, default=32), 32), normalization, architecture)
 
 
-def canonical(foreign: Foreign, normalization: Normalization) -> Tensors:
+def canonical(arrays: Mapping[str, NDArray[np.float32]], normalization: Normalization) -> Tensors:
     """The arrays for a picture in RGB 0..255 minus the mean: conv1_1 scaled and red first.
 
     Only the scale may be folded into conv1_1: at the border the convolution sees zeros, which stand
     for the mean color, so a mean folded into the bias would be wrong there.
     """
-    arrays = dict(foreign.arrays)
-    first = arrays["conv1_1.weight"].astype(np.float64)
-    if normalization.bgr:
-        first = first[:, ::-1]
-    scale = np.asarray(normalization.scale).reshape(1, 3, 1, 1)
-    arrays["conv1_1.weight"] = np.ascontiguousarray(first * scale, dtype=np.float32)
-    return arrays
+    tensors = dict(arrays)
+    if "conv1_1.weight" in tensors:
+        first = tensors["conv1_1.weight"].astype(np.float64)
+        if normalization.bgr:
+            first = first[:, ::-1]
+        scale = np.asarray(normalization.scale).reshape(1, 3, 1, 1)
+        tensors["conv1_1.weight"] = np.ascontiguousarray(first * scale, dtype=np.float32)
+    return tensors
 
 
 def _torch(path: Path) -> Arrays:

@@ -58,11 +58,11 @@ def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None
 def test_normalization_is_folded_into_the_first_layer(tmp_path: Path) -> None:
     arrays = network()
     foreign = read_foreign(networks.save_torch(tmp_path / "x.pth", numbered(arrays)))
-    caffe = canonical(foreign, NORMALIZATIONS["caffe"])
+    caffe = canonical(foreign.arrays, NORMALIZATIONS["caffe"])
     assert np.array_equal(caffe["conv1_1.weight"], arrays["conv1_1.weight"][:, ::-1])
     assert np.array_equal(caffe["conv1_2.weight"], arrays["conv1_2.weight"])
     kind = NORMALIZATIONS["torchvision"]
-    ours = canonical(foreign, kind)
+    ours = canonical(foreign.arrays, kind)
     picture = torch.from_numpy(np.random.default_rng(1).uniform(0, 255, size=(1, 3, 6, 5)))
 
     def filtered(weights: Network, x: torch.Tensor) -> torch.Tensor:
