@@ -13,7 +13,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	illustrations install-size parity clean
 
 run: $(READY)
-	$(BIN)/python -m stylewatch_painter.sample demo/inbox/rocket
+	$(BIN)/stylewatch sample demo/inbox/rocket
 	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
 	echo "The painting:       $$final" && \

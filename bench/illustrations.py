@@ -127,7 +127,6 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
     },
     "reconstruct.md": {
         "texture.jpg": lambda _: opened("texture.png"),
-        "layers.jpg": lambda _: opened("layers.png", 960),
     },
     "regions.md": {
         "regions.jpg": lambda _: column(

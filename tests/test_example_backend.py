@@ -41,7 +41,9 @@ def test_it_is_listed_checked_and_used_by_the_daemon(tmp_path: Path, pictures: P
     ended = run("-c", PROGRAM, "backends", "--json", folder=tmp_path)
     (listed,) = (entry for entry in json.loads(ended.stdout) if entry["name"] == "tones")
     assert listed == {
-        "name": "tones", "version": "1.0", "devices": ["cpu"], "problem": None,
+        "name": "tones", "version": "1.0",
+        "devices": [{"name": "cpu", "description": "NumPy on the processor", "memory": None}],
+        "problem": None,
         "can": ["masks", "resume", "deterministic"],
     }  # fmt: skip
     (tmp_path / "wrong.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")

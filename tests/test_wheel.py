@@ -125,7 +125,7 @@ def test_commands_work_in_an_empty_folder(programs: Path, pictures: Path, tmp_pa
     words = ("build", "--layer", "conv1_1", "-o", "graphs")
     features, _ = run(programs / "stylewatch-export", *words, folder=tmp_path).split()
     assert (tmp_path / features).is_file()
-    run(programs / "python", "-m", "stylewatch_painter.sample", "pair", folder=tmp_path)
+    run(programs / "stylewatch", "sample", "pair", folder=tmp_path)
     assert {path.name for path in (tmp_path / "pair").iterdir()} == {"content.jpg", "style.jpg"}
     ask = "from stylewatch_plugins import registry; print(*registry.names())"
     listed = run(programs / "python", "-c", ask, folder=tmp_path).split()

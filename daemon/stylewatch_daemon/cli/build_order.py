@@ -20,6 +20,7 @@ from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep
 from stylewatch_daemon.settings.resolve import size_limit
+from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
@@ -299,16 +300,24 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def note_size_limit(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
-    """Print a remark if the output of a job stays below the size that it asks for.
+def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
+    """Print a remark if the output has another size than one may expect.
 
+    That is below the size that the job asks for, or, without one, below that of the photograph.
     `most` is the limit of pixels. A picture that can't be read is reported where it is used.
     """
+    from stylewatch_painter.images.clip import is_clip
     from stylewatch_painter.images.read import picture_size
+    from stylewatch_painter.scene.scales import final_size
 
-    if content is not None and job.size is not None:
-        with suppress(PictureError):
-            note("\n".join(size_limit(job, recipe, picture_size(content, most))))
+    if content is None or is_clip(content):
+        return
+    with suppress(PictureError):
+        own = picture_size(content, most)
+        note("\n".join(size_limit(job, recipe, own)))
+        final = final_size(recipe.schedule, own)
+        if job.size is None and max(final) < max(own):
+            note(f"{in_pixels(final)} of {in_pixels(own)} pixels; --size makes it larger")
 
 
 def content_and_styles(

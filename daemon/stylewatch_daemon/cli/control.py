@@ -46,7 +46,10 @@ _CANCELED_AFTER = {
 
 
 def pause(config_file: options.Config = None, state: options.State = None) -> None:
-    """Let the daemon start no new job; running jobs are finished. Lasts over restarts."""
+    """Let the daemon start no new job.
+
+    Running jobs are finished. It lasts over restarts.
+    """
     if request(state_folder(config_file, state), "pause"):
         echo("paused: no new job is started")
 
@@ -58,7 +61,10 @@ def resume(config_file: options.Config = None, state: options.State = None) -> N
 
 
 def drain(config_file: options.Config = None, state: options.State = None) -> None:
-    """Let the daemon finish its running jobs and exit; the queue is kept for the next start."""
+    """Let the daemon finish its running jobs and exit.
+
+    The queue is kept for the next start.
+    """
     folder = state_folder(config_file, state)
     if not status_json.is_at_work(folder):
         echo(f"there is nothing to drain: no daemon is running with the state folder {folder}")
@@ -104,7 +110,7 @@ def _canceled(job: Job) -> str:
 def finish(
     job: options.Job, config_file: options.Config = None, state: options.State = None
 ) -> None:
-    """Stop a job after the current step, and make its picture the final one."""
+    """Stop a job; its current picture becomes the final one."""
     folder = state_folder(config_file, state)
     known = _open_job(folder, job, "finish")
     if not attempts_of(folder, known):
@@ -126,7 +132,10 @@ def dismiss(
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
-    """Remove refused and failed jobs from the status; their files and records stay."""
+    """Remove refused and failed jobs from the status.
+
+    Their files and records stay.
+    """
     if jobs and every:
         raise UsageError("--all dismisses every refused or failed job: leave out the names")
     if not (jobs or every):
@@ -154,7 +163,7 @@ def retry(
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
-    """Run a finished job again with the same settings, as a new job."""
+    """Run a job again, with the same settings or others."""
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
     known = _job(folder, job)
@@ -210,7 +219,9 @@ def prune(
     config_file: options.Config = None,
     sets: options.Sets = None,
 ) -> None:
-    """Remove the stages and inputs of finished jobs that `retention` no longer keeps.
+    """Remove files of jobs that `retention` no longer keeps.
+
+    These are stages and inputs of jobs that have ended.
 
     The daemon does the same at its start and once a day, and forgets the oldest jobs. A file that
     was changed since it was written stays.

@@ -40,7 +40,7 @@ def init(
         bool, typer.Option("--yes", "-y", help="Ask nothing: the pictures folder, no service.")
     ] = False,
 ) -> None:
-    """Make your config.yaml, inbox and outbox, and install the service if you want it."""
+    """Make your config.yaml, inbox and outbox, and a service."""
     path = config.user_file()
     if path.exists() or path.is_symlink():
         raise OutputError(

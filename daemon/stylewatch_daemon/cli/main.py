@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from keyword import iskeyword
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -17,28 +16,34 @@ import typer
 
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import USAGE, note
+from stylewatch_daemon.cli.help import GroupedCommands, GroupedOptions
 from stylewatch_painter.process_memory import import_uncollected
 
-_COMMANDS = {
-    name: (module, f"{name}_" if iskeyword(name) else name)
-    for module, names in (
-        ("init", "init"),
-        ("run", "run"),
-        ("render", "render try figure"),
-        ("submit", "submit"),
-        ("status", "status show"),
-        ("control", "pause resume drain finish cancel dismiss retry"),
-        ("settings", "recipes backends devices doctor"),
-        ("control", "prune"),
-    )
-    for name in names.split()
-} | {
-    "weights": ("weights", "app"),
-    "config": ("settings", "config_app"),
-    "service": ("service", "app"),
-    "alerts": ("settings", "alerts_app"),
-}
-"""The module and the variable of each command or group of commands, in the order of `--help`."""
+_GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Paint": {
+        "render": "render", "try": "render", "submit": "submit", "sample": "sample",
+        "recipes": "settings",
+    },
+    "The daemon": {
+        "run": "run", "status": "status", "pause": "control", "resume": "control",
+        "drain": "control", "service": "service",
+    },
+    "Jobs": {
+        "show": "status", "retry": "control", "finish": "control", "cancel": "control",
+        "dismiss": "control", "prune": "control",
+    },
+    "Set-up": {
+        "init": "init", "config": "settings", "doctor": "settings", "backends": "settings",
+        "weights": "weights", "alerts": "settings",
+    },
+}  # fmt: skip
+"""The module of each command or group of commands, in the groups and the order of `--help`."""
+
+_VARIABLES = {
+    "try": "try_", "service": "app", "weights": "app", "config": "config_app",
+    "alerts": "alerts_app",
+}  # fmt: skip
+"""The variables of those whose name is another one."""
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -47,17 +52,24 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         name="stylewatch",
         help="Watch a folder, and stylize each photograph in it like a painting.",
         context_settings={"help_option_names": ["--help", "-h"]},
+        cls=GroupedCommands,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(stylewatch)
     named = next((word for word in arguments if not word.startswith("-")), None)
-    for name in (named,) if named in _COMMANDS else _COMMANDS:
-        module, variable = _COMMANDS[name]
-        command = getattr(import_uncollected(f"stylewatch_daemon.cli.{module}"), variable)
+    commands = [
+        (group, name, module)
+        for group, modules in _GROUPS.items()
+        for name, module in modules.items()
+    ]
+    for group, name, module in [each for each in commands if each[1] == named] or commands:
+        loaded = import_uncollected(f"stylewatch_daemon.cli.{module}")
+        command = getattr(loaded, _VARIABLES.get(name, name))
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, rich_help_panel=group)
         else:
-            app.command(name)(command)
+            app.command(name, cls=GroupedOptions, rich_help_panel=group)(command)
     return app
 
 

@@ -30,16 +30,26 @@ def expanded(path: Path) -> Path:
 
 _RECIPE_PARTS = ("objective", "schedule")
 
+MORE = "More options"
+"""The heading of the options that few people need."""
+
 Config = Annotated[
     Path | None,
     typer.Option(
         "--config",
+        metavar="FILE",
+        rich_help_panel=MORE,
         help="Read this config.yaml, not that of the current folder, the user or the machine.",
     ),
 ]
 State = Annotated[
     Path | None,
-    typer.Option("--state", help="The daemon's state folder, if it is not that of config.yaml."),
+    typer.Option(
+        "--state",
+        metavar="FOLDER",
+        rich_help_panel=MORE,
+        help="The daemon's state folder, if it is not that of config.yaml.",
+    ),
 ]
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="Its name in the outbox or in the inbox, or its id.")
@@ -58,8 +68,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists at OUT.")]
 
 
-def _job_option(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Job", **more)
+def _first(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, **more)
+
+
+def _more(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=MORE, **more)
 
 
 def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
@@ -69,100 +83,120 @@ def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]
     return complete
 
 
-Backend = Annotated[
-    str | None,
-    _job_option(
-        help="The backend: a name that `stylewatch backends` lists.",
-        autocompletion=_completing(registry.names),
-    ),
-]
-Device = Annotated[
-    str | None, _job_option(help="The device: a name that `stylewatch devices` lists.")
-]
-Size = Annotated[
-    str | None,
-    _job_option(
-        help="Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows,"
-        " 400x columns; 0.25mp an area."
-    ),
-]
-Steps = Annotated[
-    int | None,
-    _job_option(min=0, help="Steps at the final size. 0 only measures the losses."),
-]
-Seed = Annotated[
-    int | None, _job_option(min=0, help="Seed of the noise; the same seed gives the same output.")
-]
-
-
 @dataclass(frozen=True)
 class JobOptions:
     """Options of a job, in the order of `--help`; names are those of the job's settings."""
 
     recipe: Annotated[
         str | None,
-        _job_option(
-            help="Objective and schedule: a name that `stylewatch recipes` lists, or a YAML file.",
+        _first(
+            metavar="NAME",
+            help="How to paint: a name that `stylewatch recipes` lists, or a YAML file.",
             autocompletion=_completing(book.names),
         ),
     ] = None
-    schedule: Annotated[
-        Literal["source", "fast"] | None,
-        _job_option(help="The schedule of the recipe's source, or our own fast one."),
-    ] = None
-    backend: Backend = None
-    device: Device = None
-    size: Size = None
-    enlarge: Annotated[
-        bool | None,
-        _job_option("--enlarge/--no-enlarge", help="Enlarge a photograph smaller than the size."),
-    ] = None
-    preview: Annotated[
+    size: Annotated[
         str | None,
-        _job_option(
-            metavar="SIZE", help="Paint at this size first, then scale up from there: for prints."
-        ),
-    ] = None
-    steps: Steps = None
-    save_every: Annotated[int | None, _job_option(min=1, help="Steps between two stages.")] = None
-    save_start: Annotated[
-        bool | None, _job_option("--save-start", help="Save the picture of the start, too.")
-    ] = None
-    seed: Seed = None
-    init: Annotated[
-        str | None,
-        _job_option(
-            metavar="START",
-            help="Start from content, style, style_color, noise, mixed, or from a picture FILE.",
+        _first(
+            metavar="SIZE",
+            help="Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows,"
+            " 400x columns; 0.25mp an area.",
         ),
     ] = None
     strength: Annotated[
         float | None,
-        _job_option(min=0.0, max=1.0, help="How strongly the style acts, 0 to 1."),
-    ] = None
-    content_weight: Annotated[
-        float | None,
-        _job_option(metavar="X", help="Factor of the recipe's weights of the content."),
-    ] = None
-    style_weight: Annotated[
-        float | None,
-        _job_option(metavar="X", help="Factor of the recipe's weights of the style."),
+        _first(metavar="X", min=0.0, max=1.0, help="How strongly the style acts, 0 to 1."),
     ] = None
     stroke: Annotated[
         float | None,
-        _job_option(min=0.0625, max=16.0, help="Size of the strokes; 2 is twice the usual size."),
+        _first(
+            metavar="X",
+            min=0.0625,
+            max=16.0,
+            help="Size of the strokes; 2 is twice the usual size.",
+        ),
     ] = None
     color: Annotated[
         Color | None,
-        _job_option(help="Which colors the output has; docs/color.md shows each."),
+        _first(help="Which colors the output has; docs/color.md shows each."),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        _first(
+            metavar="FILE",
+            help="Where the photograph is stylized: white, or colors that styles' masks have too.",
+        ),
+    ] = None
+    sets: Sets = None
+    enlarge: Annotated[
+        bool | None,
+        _more("--enlarge/--no-enlarge", help="Enlarge a photograph smaller than the size."),
+    ] = None
+    preview: Annotated[
+        str | None,
+        _more(
+            metavar="SIZE", help="Paint at this size first, then scale up from there: for prints."
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        _more(metavar="N", min=0, help="Steps at the final size. 0 only measures the losses."),
+    ] = None
+    seed: Annotated[
+        int | None,
+        _more(metavar="N", min=0, help="Seed of the noise; the same seed gives the same output."),
+    ] = None
+    style_mask: Annotated[
+        list[str] | None,
+        _more(
+            metavar="FILE",
+            help="The part of a style to use: once for each style, in their order, or `none`.",
+        ),
     ] = None
     only: Annotated[
         Literal["content", "style"] | None,
-        _job_option(help="Reconstruct the content alone, or make a texture of the style alone."),
+        _more(help="Reconstruct the content alone, or make a texture of the style alone."),
+    ] = None
+    init: Annotated[
+        str | None,
+        _more(
+            metavar="START",
+            help="Start from content, style, style_color, noise, mixed, or from a picture FILE.",
+        ),
+    ] = None
+    content_weight: Annotated[
+        float | None,
+        _more(metavar="X", help="Factor of the recipe's weights of the content."),
+    ] = None
+    style_weight: Annotated[
+        float | None,
+        _more(metavar="X", help="Factor of the recipe's weights of the style."),
+    ] = None
+    schedule: Annotated[
+        Literal["source", "fast"] | None,
+        _more(help="The schedule of the recipe's source, or our own fast one."),
+    ] = None
+    backend: Annotated[
+        str | None,
+        _more(
+            metavar="NAME",
+            help="The backend: a name that `stylewatch backends` lists.",
+            autocompletion=_completing(registry.names),
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        _more(metavar="NAME", help="The device: a name that `stylewatch backends` lists."),
+    ] = None
+    save_every: Annotated[
+        int | None, _more(metavar="N", min=1, help="Steps between two stages.")
+    ] = None
+    save_start: Annotated[
+        bool | None, _more("--save-start", help="Save the picture of the start, too.")
     ] = None
     artifact: Annotated[
         list[str] | None,
-        _job_option(
+        _more(
             metavar="NAME",
             help="Also draw this file into the job's folder: losses, progress, gif, sheet."
             " Repeatable, or several with commas.",
@@ -170,33 +204,18 @@ class JobOptions:
     ] = None
     sweep: Annotated[
         list[str] | None,
-        _job_option(
+        _more(
             metavar="KEY=V1,V2",
             help="Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
             " combination. Without the daemon, a sheet of all is drawn.",
         ),
     ] = None
-    mask: Annotated[
-        Path | None,
-        _job_option(
-            metavar="FILE",
-            help="Where the photograph is stylized: white, or colors that styles' masks have too.",
-        ),
-    ] = None
-    style_mask: Annotated[
-        list[str] | None,
-        _job_option(
-            metavar="FILE",
-            help="The part of a style to use: once for each style, in their order, or `none`.",
-        ),
-    ] = None
-    sets: Sets = None
 
 
 def words_of(job: JobOptions) -> list[str]:
     """Return the words of a command line that give these options."""
     words = []
-    for name, value in vars(job).items():
+    for name, value in sorted(vars(job).items(), key=lambda item: item[0] == "sets"):
         option = f"--{name.replace('_', '-')}" if name != "sets" else "--set"
         if isinstance(value, bool):
             words.append(option if value else option.replace("--", "--no-", 1))

@@ -1,4 +1,4 @@
-"""`stylewatch render`, which runs a job in this process, `stylewatch try`, `stylewatch figure`."""
+"""`stylewatch render`, which runs a job in this process, and `stylewatch try`."""
 
 import shlex
 import tempfile
@@ -24,13 +24,10 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import Member, Side, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.worker.messages import Done, Order, Staged
+from stylewatch_daemon.worker.messages import Done, Staged
 
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Estimate
-
-FIGURE_STEPS, FIGURE_SIZE = 100, "256"
-"""Steps and long side (pixels) that are enough to show the features of a layer."""
 
 VARIANTS = (
     Member("1", {"strength": 0.5}),
@@ -42,7 +39,7 @@ VARIANTS = (
 )
 """The variants that `stylewatch try` paints."""
 
-TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1600
+TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""
 
 TRY_SCENES = 3
@@ -68,7 +65,8 @@ def render(
     job: JobOptions,
     receipt: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json."),
+        typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json.",
+                     rich_help_panel=options.MORE),
     ] = None,
     config_file: options.Config = None,
     force: options.Force = False,
@@ -81,7 +79,7 @@ def render(
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Stylize CONTENT like one or more STYLE pictures, without the daemon."""
+    """Paint a photograph in the style of one or more paintings."""
     request = build_order.RenderRequest(tuple(pictures or ()), job, config_file, output, receipt)
     run, sweep = _Run(force, json, quiet, dry_run), build_order.parse_sweep(job.sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
@@ -122,6 +120,9 @@ class _Run:
             return
         if not self.quiet:
             note("\n".join(plan.remarks))
+            order = plan.order
+            if order.settings.size is None:
+                build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
         done = self.work(plan)
         if self.json:
             echo_json(done.receipt)
@@ -202,9 +203,7 @@ class _Run:
         order = plan.order
         if self.dry_run:
             if not self.quiet:
-                build_order.note_size_limit(
-                    order.settings, plan.recipe, order.content, order.max_pixels
-                )
+                build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
             need = estimate(order)
             return asdict(need), "\n".join(_in_words(need, "frames" if order.is_clip else "steps"))
         if not self.quiet:
@@ -264,7 +263,7 @@ def try_(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Paint small variants of a picture on one sheet, and print the command for each."""
+    """Paint small variants on a sheet, with a command for each."""
     only = config.load(config_file, build_order.overrides_of(job)).job.only
     build_order.check_pictures("try", pictures, only)
     place = (
@@ -337,7 +336,10 @@ def _small(job: JobOptions) -> JobOptions:
 
 
 def _enlarged(plan: Plan) -> dict[str, Any]:
-    """Return the settings of a large picture with the composition of the small one of `plan`."""
+    """Return the settings of a large picture with the composition of the small one of `plan`.
+
+    It has LARGE_SIZE pixels, or as many as the photograph; a texture may have any size.
+    """
     from stylewatch_painter.images.read import picture_size
     from stylewatch_painter.scene import scales
 
@@ -346,18 +348,15 @@ def _enlarged(plan: Plan) -> dict[str, Any]:
         schedule = scales.of_texture(schedule)
     picture = picture_size(order.content or order.styles[0], order.max_pixels)
     small = scales.final_size(schedule, picture)
-    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), picture)
-    side = max(LARGE_SIZE, *asked)
-    if max(small) == side:
+    side = LARGE_SIZE if schedule.enlarge else min(LARGE_SIZE, *sorted(picture)[1:])
+    if side <= max(small):
         return {}
-    is_free = not schedule.enlarge and order.settings.enlarge is None
     size, preview = str(side), schedule.size
-    if small != asked or schedule.fit == "stretch":
+    if schedule.fit == "stretch":
         size, preview = map(in_pixels, (scales.times(small, side / max(small)), small))
     if scales.preview_size(schedule, picture) != small:
         preview = str(schedule.preview)
-    enlarge = {"enlarge": True} if is_free and max(picture) < side else {}
-    return {"size": size, "preview": preview, **enlarge}
+    return {"size": size, "preview": preview}
 
 
 def _without_sets(job: JobOptions, names: Iterable[str]) -> JobOptions:
@@ -385,61 +384,3 @@ def _command(
     names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
     words = ["stylewatch", "render", *names, *options.words_of(large)]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))
-
-
-def figure(
-    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The photograph.")],
-    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The painting.")],
-    *,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="The picture to write.")
-    ] = "layers.png",
-    size: options.Size = FIGURE_SIZE,
-    steps: options.Steps = FIGURE_STEPS,
-    backend: options.Backend = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    config_file: options.Config = None,
-    force: options.Force = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Draw what each layer keeps of CONTENT, and of the style of STYLE."""
-    build_order.check_pictures("figure", (content, style), None)
-    place = output_target.named(output)
-    if place.format is None or place.format in output_target.CLIPS:
-        raise UsageError(f"figure draws a picture: name one, as layers.png, not {output}")
-    output_target.check_free(place.path, force=force)
-    if steps == 0:
-        raise UsageError("figure reconstructs pictures: --steps takes 1 or more")
-    job = JobOptions(backend=backend, device=device, size=size, steps=steps, seed=seed,
-                     save_every=steps)  # fmt: skip
-    settings = config.load(config_file, build_order.overrides_of(job))
-    order = Order(
-        name=place.path.stem,
-        settings=settings.job,
-        content=content,
-        styles=(style,),
-        staging=place.path.parent,
-        backend_options=settings.backends.get(settings.job.backend, {}),
-        recipe_folders=settings.recipes,
-        max_pixels=settings.limits.max_pixels,
-    )
-    _draw_figure(order, place, quiet=quiet)
-    if not quiet:
-        echo(str(place.path))
-
-
-@_blaming_command_line()
-def _draw_figure(order: Order, place: output_target.Place, *, quiet: bool) -> None:
-    from stylewatch_daemon.worker.figure import panels, sheet_of
-    from stylewatch_painter.images.encode import encode
-
-    drawn = []
-    for panel in panels(order):
-        drawn.append(panel)
-        if not quiet:
-            note(panel.label)
-    height, width, _ = drawn[-1].picture.shape
-    content = encode(sheet_of(drawn, max(width, height)), format=str(place.format))
-    with output_target.reporting_write_errors(place.path):
-        atomic.write(place.path, content)

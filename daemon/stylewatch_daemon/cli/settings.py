@@ -1,4 +1,4 @@
-"""Commands about the installation: settings, alerts, doctor, recipes, backends, devices."""
+"""Commands about the installation: settings, alerts, doctor, recipes, backends."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from stylewatch_daemon.app.alert_sender import (
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
-from stylewatch_daemon.doctor.backends import Status, check_all, check_backend
+from stylewatch_daemon.doctor.backends import Device, check_all, check_backend
 from stylewatch_daemon.doctor.finding import Finding, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
@@ -96,7 +96,7 @@ def test(config_file: options.Config = None) -> None:
 def doctor(
     config_file: options.Config = None, sets: options.Sets = None, json: options.AsJson = False
 ) -> None:
-    """Find everything that would prevent the daemon from working, and how to fix it."""
+    """Find what keeps the daemon from working, and how to fix it."""
     findings = []
     for finding in _findings(config_file, sets):
         findings.append(finding)
@@ -151,30 +151,20 @@ def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
 
 
 def backends(config_file: options.Config = None, json: options.AsJson = False) -> None:
-    """List the backends: devices and capabilities of each, or why it cannot run here."""
+    """List the backends, with their capabilities and devices."""
     rows, table = [], []
-    for name, status in _checked(config_file):
-        devices_ = [device.name for device in status.devices]
-        rows.append({"name": name, "version": status.version, "devices": devices_,
-                     "can": list(status.can), "problem": status.problem})  # fmt: skip
-        able = "; ".join(", ".join(names) for names in (devices_, status.can) if names)
-        table.append((name, status.version, status.problem or able))
+    for name, status in check_all(config.load(config_file).backends, BACKEND_TIMEOUT_S):
+        rows.append({"name": name, "version": status.version, "can": list(status.can),
+                     "devices": list(map(asdict, status.devices)),
+                     "problem": status.problem})  # fmt: skip
+        table.append((name, status.version, status.problem or ", ".join(status.can)))
+        table += [("", device.name, _described(device)) for device in status.devices]
     _echo(rows, columns(table), json)
 
 
-def devices(config_file: options.Config = None, json: options.AsJson = False) -> None:
-    """List the devices of each backend on this machine, best first."""
-    rows, table = [], []
-    for name, status in _checked(config_file):
-        for device in status.devices:
-            rows.append({"backend": name, **asdict(device)})
-            size = "" if device.memory is None else memory(device.memory)
-            table.append((name, device.name, device.description, size))
-    _echo(rows, columns(table), json)
-
-
-def _checked(config_file: Path | None) -> Iterator[tuple[str, Status]]:
-    return check_all(config.load(config_file).backends, BACKEND_TIMEOUT_S)
+def _described(device: Device) -> str:
+    size = "" if device.memory is None else f", {memory(device.memory)}"
+    return f"{device.description}{size}"
 
 
 def _echo(plain: object, text: str, json: bool) -> None:

@@ -38,6 +38,9 @@ Status = Mapping[str, Any]
 
 Rows = Sequence[Sequence[str]]
 
+LATEST = 5
+"""Finished jobs that the status ends with."""
+
 NEARBY, LISTED = 1000, 10
 """The latest jobs among which the nearest to an unknown name is sought; the names to list."""
 
@@ -127,7 +130,7 @@ def status(
     json: options.AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until Ctrl-C.")] = False,
 ) -> None:
-    """Show running jobs, the queue, incomplete pairs, refused jobs and the daemon's state.
+    """Show the daemon, running and waiting jobs, and the latest.
 
     Exits with 3 if no daemon is running.
     """
@@ -140,7 +143,8 @@ def status(
         now = current_status(folder)
         if not now["inboxes"]:
             now = {**now, "inboxes": plain_inboxes(settings)}
-        return {"config": str(source), "state": str(folder), **now}
+        finished = latest_finished(folder)
+        return {"config": str(source), "state": str(folder), **now, "finished": finished}
 
     now = current()
     if watch:
@@ -192,6 +196,23 @@ def current_status(state: Path) -> Status:
     return {**published, "inboxes": [], "counts": {**counts, "running": 0}, "running": []}
 
 
+def latest_finished(state: Path) -> list[dict[str, Any]]:
+    """Return the jobs that finished last, each with its final picture; raises OutputError."""
+    with open_ledger(state) as ledger:
+        jobs = ledger.ended(PICTURES, LATEST) if ledger else []
+        return [
+            {"job": job.title, "id": job.id, "finished": job.finished,
+             "final": str(Path(job.outbox, _final(ledger, job)))}
+            for job in jobs
+        ] if ledger else []  # fmt: skip
+
+
+def _final(ledger: Ledger, job: Job) -> str:
+    """Return the path of the final picture in the outbox, or of the job's output folder."""
+    files = (file.path for file in ledger.files(job.id) if file.part == "final")
+    return next(files, job.place or "")
+
+
 def _print(now: Status, start: str, json: bool) -> None:
     if json:
         echo_json(now)
@@ -238,6 +259,9 @@ def _sections(now: Status) -> Iterator[tuple[str, Rows]]:
         "problems": [[_line(text)] for text in now["health"]["trouble"]],
         "refused or failed": [[job["job"], _line(job["reason"])] for job in now["refused"]],
         "notes": [[_line(text)] for text in now["health"]["notes"]],
+        "finished": [
+            [when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]
+        ],
     }
     yield from ((title, rows) for title, rows in sections.items() if rows)
 
@@ -283,16 +307,25 @@ def _line(text: str) -> str:
 
 
 def show(
-    job: options.Job,
+    job: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="JOB",
+            help="Its name in the outbox or in the inbox, or its id; by default the one that"
+            " finished last.",
+        ),
+    ] = None,
     config_file: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,
 ) -> None:
-    """Show a job: state, inputs, changed settings, time and result; with --json everything.
+    """Show a job, by default the one that finished last.
 
-    Of an incomplete pair: what it waits for, and the files that there are.
+    That is its state, inputs, changed settings, time and result; with --json everything. Of an
+    incomplete pair it is what it waits for, and the files that there are.
     """
     folder = state_folder(config_file, state)
+    job = job or _latest(folder)
     if pairs := pairs_meant(folder, job):
         _show_incomplete(folder, pairs, json)
         return
@@ -301,6 +334,15 @@ def show(
         echo_json(view.as_json())
     else:
         echo("\n\n".join(_job_sections(view)))
+
+
+def _latest(state: Path) -> str:
+    """Return the id of the job that finished last; raises UsageError if there is none."""
+    with open_ledger(state) as ledger:
+        jobs = ledger.ended([*End], 1) if ledger else []
+    if not jobs:
+        raise UsageError("no job has finished yet; `stylewatch status` shows what runs and waits")
+    return jobs[0].id
 
 
 def pairs_meant(state: Path, name: str) -> list[Mapping[str, Any]]:

@@ -59,7 +59,7 @@ def submit(
     state: options.State = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon.
+    """Put a photograph and paintings into the inbox of the daemon.
 
     With --sweep there is a job for each value.
     """
@@ -85,7 +85,7 @@ def submit(
         submitted.append(submission.put(place, new, files, job_yaml))
         echo(submitted[-1])
     if not quiet:
-        build_order.note_size_limit(settings.job, recipe, content, settings.limits.max_pixels)
+        build_order.note_size(settings.job, recipe, content, settings.limits.max_pixels)
     if others := _other_inboxes(folder, place):
         if wait or not quiet:
             note(

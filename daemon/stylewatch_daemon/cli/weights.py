@@ -18,9 +18,7 @@ from stylewatch_painter.network.weights import (
     locate,
 )
 
-app = typer.Typer(
-    no_args_is_help=True, help="The trained VGG16 and VGG19 files: bundled, official, or your own."
-)
+app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and import trained networks.")
 
 _SHORT = 12  # digits of a digest in a table
 _STRIDE = 10  # per cent between two lines of progress

@@ -1,43 +1,80 @@
 """The time that a running job has left."""
 
+from bisect import bisect_left
 from collections import deque
+from itertools import accumulate
 
 from stylewatch_daemon.base.model import Progress, Started
 
 RECENT = 200
-"""Steps that are remembered. The later half counts: the first steps are slow, since a line search
-has no length yet to begin with, and the machine may be busier now than it was."""
+"""Steps of a size that are remembered. The later half counts: the first steps are slow, since a
+line search has no length yet to begin with, and the machine may be busier now than it was."""
 
-EXTRA_STEPS = 1
-"""Steps by which the first one at a size takes longer: the targets are computed."""
+SETTLED_STEPS, SETTLED_S = 8, 5.0
+"""Steps, or seconds, after the first step at a size from which the time of a step is known."""
+
+OVERHEAD_PIXELS = 8_000
+"""Pixels that take as long as the part of a step that does not depend on the size."""
 
 
 class EtaEstimator:
-    """Estimates the time left from the pixels that the steps went through."""
+    """Estimates the time left, from the steps at the present size.
+
+    At larger sizes a step takes longer by the pixels. The first step at a size takes longer than
+    the others, since the targets are computed: as much longer as it did at the present size.
+    """
 
     def __init__(self, started: Started) -> None:
-        self._started = started
-        self._recent: deque[Progress] = deque(maxlen=RECENT)
+        self._work = [width * height + OVERHEAD_PIXELS for width, height in started.sizes]
+        self._ends = list(accumulate(started.steps_at))
+        self._here: deque[Progress] = deque(maxlen=RECENT)
+        self._begun: Progress | None = None
+        """The first step at the present size."""
+        self._before = 0.0
+        """Seconds at the last step before that."""
+        self._left: tuple[float, float] | None = None
+        """The last estimate, and the seconds at which it was made."""
 
     def left(self, event: Progress) -> float | None:
-        """Return the seconds left after a step; None where they are unknown or zero.
+        """Return the seconds left after a step; None if they are unknown or zero.
 
         A frame of a clip that is reported again is not counted again.
         """
-        if not self._recent or event.step > self._recent[-1].step:
-            self._recent.append(event)
-        first, last = self._recent[(len(self._recent) - 1) // 2], self._recent[-1]
-        done = self._work(last.step) - self._work(first.step)
-        if done <= 0 or last.step == last.steps:
+        if not self._here or event.step > self._here[-1].step:
+            self._add(event)
+        if event.step >= self._ends[-1]:
             return None
-        todo = self._work(last.steps) - self._work(last.step)
-        return (last.seconds - first.seconds) / done * todo
+        if (estimate := self._estimate()) is not None:
+            self._left = estimate, event.seconds
+        if self._left is None:
+            return None
+        seconds, at = self._left
+        return max(0.0, seconds - (event.seconds - at))
 
-    def _work(self, step: int) -> int:
-        """Return the pixels of all steps up to `step`, and of the sizes they begin."""
-        work = 0
-        for (width, height), steps in zip(self._started.sizes, self._started.steps_at, strict=True):
-            steps_here = min(step, steps)
-            work += (steps_here + EXTRA_STEPS * (steps_here > 0)) * width * height
-            step -= steps_here
-        return work
+    def _add(self, event: Progress) -> None:
+        if self._begun is None or self._level(event) != self._level(self._here[-1]):
+            self._before = self._here[-1].seconds if self._here else 0.0
+            self._begun = event
+            self._here.clear()
+        self._here.append(event)
+
+    def _level(self, event: Progress) -> int:
+        """Return the number of the size at which a step was made."""
+        return bisect_left(self._ends, event.step)
+
+    def _estimate(self) -> float | None:
+        first, last = self._here[(len(self._here) - 1) // 2], self._here[-1]
+        begun = self._begun
+        if begun is None or last.step == begun.step:
+            return None
+        if last.step - begun.step < SETTLED_STEPS and last.seconds - begun.seconds < SETTLED_S:
+            return None
+        step = (last.seconds - first.seconds) / (last.step - first.step)
+        level = self._level(last)
+        extra = max(0.0, begun.seconds - self._before - step)
+        left = (self._ends[level] - last.step) * step
+        for number in range(level + 1, len(self._ends)):
+            steps = self._ends[number] - self._ends[number - 1]
+            if steps:
+                left += extra + steps * step * self._work[number] / self._work[level]
+        return left

@@ -26,7 +26,7 @@ PRINT_FACTOR = 2
 """Size of a print, relative to the picture, that the form suggests."""
 
 _BY_RECIPE = "by the recipe"
-_SIZES = ("320", "512", "640", "1024", "2048")
+_SIZES = ("320", "640", "1280", "1920", "2560")
 
 
 @dataclass(frozen=True)

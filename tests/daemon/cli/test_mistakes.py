@@ -48,7 +48,6 @@ LONG = "x" * 300
         ("try content.jpg style.jpg -o sheets/", 64,
          "name a picture, as sheet.png, not sheets/"),
         ("try content.jpg style.jpg -o t.mp4", 64, "name a picture, as sheet.png, not t.mp4"),
-        ("figure content.jpg style.jpg -o t.webm", 64, "name one, as layers.png, not t.webm"),
         ("try content.jpg style.jpg -o style.jpg", 73,
          "style.jpg is already there; --force replaces it"),
         ("try content.jpg", 64, "try takes a photograph and at least one style"),

@@ -1,4 +1,4 @@
-"""`stylewatch render` and `figure`, with the backend `sketch`."""
+"""`stylewatch render` and `try`, with the backend `sketch`."""
 
 import json
 import shlex
@@ -187,18 +187,6 @@ def test_a_series_that_is_only_estimated_or_measured_is_one_object(run: Run) -> 
         ]  # fmt: skip
 
 
-def test_a_figure_is_one_picture_and_replaces_nothing(here: Path, run: Run) -> None:
-    figure = ("figure", *PAIR, "--backend", "sketch", "--size", "32", "--steps", "1")
-    (here / "layers.png").write_text("mine")
-    ended = run(*figure)
-    assert ended.code == 73 and "--force replaces it" in ended.err
-    ended = run(*figure, "-o", "layers.jpg")
-    assert (ended.code, ended.out) == (0, "layers.jpg\n")
-    assert "+ conv5_1" in ended.err and "conv5_2" in ended.err
-    with Image.open(here / "layers.jpg") as drawn:
-        assert (drawn.format, drawn.width > 6 * 32) == ("JPEG", True)
-
-
 def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: Run) -> None:
     tried = ("try", *PAIR, *SMALL, "--set", "format=jpg")
     ended = run(*tried)
@@ -213,7 +201,7 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     words = shlex.split(lines[9])
     assert words[:4] == ["stylewatch", "render", *PAIR]
     large = " ".join(words)
-    for option in ("--stroke 2.0", "--preview 32", "--size 1600", "--set format=jpg", "--steps 2"):
+    for option in ("--stroke 2.0", "--preview 32", "--size 48", "--set format=jpg", "--steps 2"):
         assert option in large
     assert run(*words[1:], "--dry-run").code == 0
     ended = run(*tried, "--sweep", "strength=0.1,0.2", "--sweep", "noise_ratio=0.5", "-o", "s.jpg")
@@ -247,15 +235,17 @@ def test_the_command_of_a_variant_sets_nothing_that_would_beat_its_options(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--size", "32"), "--size 1600 --enlarge --preview 32"),
-        (("--size", "64x32", "--recipe", "devos"), "--size 1600x800 --preview 64x32"),
-        (("--size", "32", "--preview", "16"), "--size 1600 --enlarge --preview 16"),
-        (("--set", "schedule.size=32"), "--size 1600 --enlarge --preview 32"),
-        (("--sweep", "size=24"), "--size 1600 --enlarge --preview 24"),
-        ((), "--size 1600x1200 --enlarge --preview 48x36"),
-        (("--no-enlarge",), "--size 1600x1200 --no-enlarge --preview 48x36"),
-        (("--size", "1700"), "--size 1700x1275 --enlarge --preview 48x36"),
-        (("--size", "1700x16", "--recipe", "devos"), "--size 1700x16"),
+        (("--size", "32"), "--size 48 --preview 32"),
+        (("--size", "64x32", "--recipe", "devos"), "--size 1280x640 --preview 64x32"),
+        (("--size", "32", "--preview", "16"), "--size 48 --preview 16"),
+        (("--set", "schedule.size=32"), "--size 48 --preview 32"),
+        (("--sweep", "size=24"), "--size 48 --preview 24"),
+        (("--size", "32", "--enlarge"), "--size 1280 --enlarge --preview 32"),
+        (
+            ("--size", "640x320", "--recipe", "devos", "--enlarge"),
+            "--size 1280x640 --enlarge --preview 640x320",
+        ),
+        ((), "--size 256"),
     ],
 )
 def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(

@@ -90,7 +90,7 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
 
 
-# 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
+# 10 steps at 8x8, then 5 at 16x16
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
 OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")
 HALF, LONE = (
@@ -108,9 +108,9 @@ EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("job_started", ("sea", STARTED),
      "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
     ("progress", ("sea", step(1, 1)), ""),
-    ("progress", ("sea", step(2, 2)), ""),
+    ("progress", ("sea", step(2, 12)), ""),
     ("staged", ("sea", OUT / "stages/0002.png"),
-     "sea: step 2 of 15 at 8x8, loss 0.5, 32 s left"),
+     "sea: step 2 of 15 at 8x8, loss 0.5, 2 min 24 s left"),
     ("done", ("sea", OUT), "sea: done, in out/sea"),
     ("refused", ("sea", "it is text", Cause.PICTURE, REFUSED),
      "!sea: refused: it is text; it is in out/_refused/sea"),
@@ -178,4 +178,4 @@ def test_plain_lines_have_progress_at_intervals() -> None:
     clock.now += EVERY_S
     show(step(2, 11))
     show(step(3, 12))
-    assert lines[2:] == ["step 2 of 15 at 8x8, loss 0.5, 5 min 20 s left"]
+    assert lines[2:] == ["step 2 of 15 at 8x8, loss 0.5, 2 min 11 s left"]

@@ -56,6 +56,27 @@ def test_everything_that_the_daemon_publishes_is_shown(tmp_path: Path, run: Run)
     assert plain == {**plain, **published, "state": str(tmp_path)}
 
 
+def test_the_jobs_that_finished_last_come_with_their_pictures(tmp_path: Path, run: Run) -> None:
+    """And `show` without a name shows the last."""
+    jobs = [
+        replace(
+            finished_job(tmp_path, f"sea-{number}"),
+            finished=f"2026-01-02T13:0{number}:00+00:00",
+        )
+        for number in range(7)
+    ]
+    assert "no job has finished yet" in run("show", "--state", tmp_path).err
+    enter(tmp_path, *jobs, a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00"))
+    shown = run("status", "--state", tmp_path).out.partition("finished:\n")[2].splitlines()
+    assert [line.split("UTC  ")[1] for line in shown] == [
+        f"{tmp_path}/out/sea-{number}" for number in (6, 5, 4, 3, 2)
+    ]
+    assert shown[0].startswith("  2026-01-02 13:06:00 UTC")
+    plain = json.loads(run("status", "--json", "--state", tmp_path).out)["finished"]
+    assert plain[0]["job"] == "sea-6" and len(plain) == 5
+    assert run("show", "--state", tmp_path).lines[0] == "job       bad"
+
+
 def test_a_daemon_may_start_be_paused_or_have_no_events(tmp_path: Path, run: Run) -> None:
     with lock.held(tmp_path / "lock"):
         ended = run("status", "--state", tmp_path)

@@ -42,7 +42,7 @@ SIZES = {
     "crowson": ((512, 384), (341, 512), (512, 171), (512, 341)),
     # Lua's `image.scale` truncates: 170.7
     "neural-style": ((512, 384), (341, 512), (512, 170), (512, 341)),
-    "best": ((640, 480), (427, 640), (640, 213), (300, 200)),
+    "best": ((1000, 750), (600, 900), (1280, 427), (300, 200)),
 }
 STYLES = {
     # of a style of 1000x500 and one of 400x500, for a content of 1000x750
@@ -56,8 +56,8 @@ STYLES = {
     "crowson": ((512, 256), (410, 512)),
     # 400 x 512 / 500 = 409.6
     "neural-style": ((512, 256), (409, 512)),
-    # 640 x 480 pixels: sqrt(153600) = 391.9; the small one stays as it is
-    "best": ((784, 392), (400, 500)),
+    # 1000 x 750 pixels: the styles stay as they are
+    "best": ((1000, 500), (400, 500)),
 }
 
 

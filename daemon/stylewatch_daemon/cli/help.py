@@ -1,0 +1,60 @@
+"""Help as plain text, with commands and options in groups."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_TYPE = re.compile(r" <(bool|list\[.*\])>$")
+"""A type that says nothing about the value to give."""
+
+
+class GroupedCommands(TyperGroup):
+    """Lists each command under the heading of its `rich_help_panel`, in a line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group of commands."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        limit = formatter.width - 6 - max(len(name) for name, _ in commands)
+        rows = (
+            (getattr(command, "rich_help_panel", None), (name, command.get_short_help_str(limit)))
+            for name, command in commands
+        )
+        _write_groups(formatter, rows, "Commands")
+
+
+class GroupedOptions(TyperCommand):
+    """Lists each option under the heading of its `rich_help_panel`."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for the arguments, and one for each group of options."""
+        write_options(self.get_params(ctx), ctx, formatter)
+
+
+def write_options(parameters: Iterable[Any], ctx: Any, formatter: Any) -> None:
+    """Write a section for the arguments, and one for each group of options."""
+    records = [(parameter, parameter.get_help_record(ctx)) for parameter in parameters]
+
+    def group(parameter: Any) -> str | None:
+        is_argument = parameter.param_type_name == "argument"
+        return "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None)
+
+    rows = (
+        (group(parameter), (_TYPE.sub("", record[0]), record[1]))
+        for parameter, record in records
+        if record is not None
+    )
+    _write_groups(formatter, rows, "Options")
+
+
+def _write_groups(
+    formatter: Any, rows: Iterable[tuple[str | None, tuple[str, str]]], default: str
+) -> None:
+    """Write the rows under their headings, in the order in which headings first appear."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for heading, row in rows:
+        groups.setdefault(heading or default, []).append(row)
+    for heading, own in groups.items():
+        with formatter.section(heading):
+            formatter.write_dl(own)
