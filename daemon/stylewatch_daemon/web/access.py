@@ -47,11 +47,17 @@ HEALTH = "/healthz"
 PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token, as all below /static/."""
 
-AT_ONCE: Mapping[bool, int] = {True: 512, False: 64}
-"""Requests that are handled at the same time: those that only read (True), and others.
+AT_ONCE: Mapping[str, int] = {"read": 512, "act": 64, "login": 8}
+"""Requests that are handled at the same time: those that only read, those that act, and logins.
 
-The limit of the others is lower, because many clients could send their bodies slowly.
+The limits of the others are lower, because many clients could send their bodies slowly. Logins,
+which need no token, take no place from those who have it.
 """
+
+LOGIN_WITHIN_S = 3.0
+"""Seconds in which the form of a login has to arrive."""
+
+UNAUTHORIZED = 401
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
 _SAFE = ("GET", "HEAD")
@@ -73,8 +79,9 @@ async def log_in(request: Request) -> Response:
     sessions, root = context(request).sessions, root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
-    fields = await form(request)
+    fields = await form(request, LOGIN_WITHIN_S)
     if not sessions.is_token(fields.get("token", "")):
+        sessions.note_wrong_token(_client_of(request))
         await asyncio.sleep(WRONG_TOKEN_DELAY_S)
         return failed(request, 403, "wrong token")
     answer = RedirectResponse(f"{root}/", 303)
@@ -110,7 +117,7 @@ class AccessMiddleware:
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
         self._log = logging.getLogger(__name__)
-        self._busy: Counter[bool] = Counter()
+        self._busy: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -121,7 +128,12 @@ class AccessMiddleware:
         request = Request(scope, receive)
         sender = _Sender(send, lambda: self._is_allowed(request))
         try:
-            refusal = self._refusal(request) or await self._pass_on(request, sender)
+            refusal = self._refusal(request)
+            if refusal is None:
+                refusal = await self._pass_on(request, sender)
+            elif refusal.status_code == UNAUTHORIZED and "authorization" in request.headers:
+                self._sessions.note_wrong_token(_client_of(request))
+                await asyncio.sleep(WRONG_TOKEN_DELAY_S)
             if refusal is None:
                 return
         except ClientDisconnect:
@@ -139,14 +151,15 @@ class AccessMiddleware:
 
         /healthz is always answered.
         """
-        reads = request.method in _SAFE
-        if self._busy[reads] >= AT_ONCE[reads] and _path_of(request) != HEALTH:
+        path = _path_of(request)
+        kind = "read" if request.method in _SAFE else "login" if path in PUBLIC else "act"
+        if self._busy[kind] >= AT_ONCE[kind] and path != HEALTH:
             return failed(request, 503, "too many requests at the same time: try again in a moment")
-        self._busy[reads] += 1
+        self._busy[kind] += 1
         try:
             await self._app(request.scope, request.receive, send)
         finally:
-            self._busy[reads] -= 1
+            self._busy[kind] -= 1
         return None
 
     def _with_root_path(self, scope: Scope) -> Scope:
@@ -169,7 +182,7 @@ class AccessMiddleware:
             return None
         if request.method in _SAFE and wants_html(request):
             return RedirectResponse(f"{self._web.path}/login", 303)
-        answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
+        answer = failed(request, UNAUTHORIZED, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
 
@@ -223,6 +236,11 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
     if origin is not None:  # a proxy may have another scheme
         return split_address(origin).netloc.lower() == headers.get("host", "").lower()
     return has_token
+
+
+def _client_of(request: Request) -> str:
+    """The address of the client, or of the proxy in front of it."""
+    return request.client.host if request.client else "a UNIX socket"
 
 
 def _path_of(request: Request) -> str:

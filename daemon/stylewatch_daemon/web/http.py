@@ -80,7 +80,7 @@ def failed(request: Request, status: int, reason: str) -> Response:
     return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
 
 
-async def form(request: Request) -> Mapping[str, str]:
+async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Mapping[str, str]:
     """Read a form without files: its fields by name, without empty ones.
 
     Raises HTTPException for one that is too long or too slow, and for another kind of body.
@@ -90,7 +90,7 @@ async def form(request: Request) -> Mapping[str, str]:
         raise HTTPException(415, "expected a form: application/x-www-form-urlencoded")
     content = bytearray()
     try:
-        async with asyncio.timeout(FORM_TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > MAX_FORM_BYTES:

@@ -27,6 +27,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
+from stylewatch_daemon.web.forms import NOTHING, Form
 from stylewatch_daemon.web.http import Context, context, root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.page_data import GALLERY, JobPage, PageData, Reader, style_names
@@ -54,22 +55,22 @@ EMPTY: Texts = {}
 Values = dict[str, Any]
 
 
-def overview(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
+def overview(request: Request, form: Form = NOTHING, mistakes: Texts = EMPTY) -> Response:
     """Running and waiting jobs, and a form for a new job, with what was wrong in it."""
     here = context(request)
-    values = _form(here, None, fields, mistakes)
+    values = _form(here, None, form.fields, form, mistakes)
     values |= {"overview": here.data.overview(), "events": f"/events?page={FIRST_PAGE}"}
     return here.templates.TemplateResponse(request, "overview.html", values)
 
 
-def retry_with(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY) -> Response:
+def retry_with(request: Request, form: Form = NOTHING, mistakes: Texts = EMPTY) -> Response:
     """A form to retry a job with other settings; `?print` suggests those of a larger print."""
     here = context(request)
     page = _job_page(request)
     job = page.view.job
     retries.check_ended(job, "run again")
     base, note = job_form.base_of(job, here.settings)
-    receipt = page.view.receipt
+    fields, receipt = form.fields, page.view.receipt
     if "print" in request.query_params and receipt is not None:
         fields = {**job_form.print_fields(base, receipt), **fields}
     problem = ""
@@ -78,16 +79,20 @@ def retry_with(request: Request, fields: Texts = EMPTY, mistakes: Texts = EMPTY)
             file.find()
     except DaemonError as error:
         problem = str(error)
-    values = _form(here, base, fields, mistakes)
+    values = _form(here, base, fields, form, mistakes)
     values |= {"page": page, "note": note, "problem": problem}
     return here.templates.TemplateResponse(request, "retry.html", values)
 
 
-def _form(here: Context, base: JobSettings | None, fields: Texts, mistakes: Texts) -> Values:
+def _form(
+    here: Context, base: JobSettings | None, fields: Texts, form: Form, mistakes: Texts
+) -> Values:
     return {
         "controls": list(job_form.controls(here.settings, base, fields, mistakes)),
         "library": here.data.library(),
         "fields": fields,
+        "chosen": form.values.get("library", ()),
+        "kept": form.values.get("keep"),
         "mistakes": mistakes,
     }
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import resource
-import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,6 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stylewatch_daemon.app.monitoring import logging_as
 from stylewatch_daemon.base import errors
 from stylewatch_daemon.base.child import received
+from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import Config, WebPage
 from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload
@@ -38,10 +39,8 @@ from stylewatch_daemon.web.page_data import RETRIABLE, PageData, Reader
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
-HANG_TIMEOUT_S = 30
-"""Seconds without a beat after which the kernel ends the process."""
-
 BEAT_EVERY_S = 5.0
+"""Seconds between two signs of life to the daemon."""
 
 MAX_MEMORY = 2 << 30
 """Bytes of memory; a process that needs more is broken, and better started again."""
@@ -152,6 +151,10 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
     with suppress(OSError):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+    with suppress(OSError):  # otherwise they go into the temporary folder, which may be memory
+        uploads = page.settings.state.path / UPLOADS
+        uploads.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(uploads)
     with logging_as(page.settings.log, quiet=False):
         server = _Server(
             uvicorn.Config(
@@ -168,7 +171,7 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
             )
         )
         Thread(target=_exit_when_closed, args=(life, server), daemon=True).start()
-        asyncio.run(_serve(server, listening))
+        asyncio.run(_serve(server, listening, life))
 
 
 class _Server(uvicorn.Server):
@@ -179,20 +182,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
-    beating = asyncio.create_task(_beat())
+async def _serve(server: uvicorn.Server, listening: socket.socket, life: Connection) -> None:
+    beating = asyncio.create_task(_beat(life))
     try:
         await server.serve([listening])
     finally:
         beating.cancel()
 
 
-async def _beat() -> None:
-    """Set the alarm again and again: a loop that hangs does not, and the kernel ends us."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    while True:
-        signal.alarm(HANG_TIMEOUT_S)
-        await asyncio.sleep(BEAT_EVERY_S)
+async def _beat(life: Connection) -> None:
+    """Tell the daemon that the loop runs; it replaces a process that hangs or is stopped."""
+    with suppress(OSError):  # the daemon is gone, and so are we in a moment
+        while True:
+            life.send_bytes(b"")
+            await asyncio.sleep(BEAT_EVERY_S)
 
 
 def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:

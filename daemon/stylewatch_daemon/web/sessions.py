@@ -18,6 +18,9 @@ from stylewatch_daemon.files import atomic
 LASTS_S = 7 * 24 * 3600
 """Seconds that a session lasts."""
 
+LOGGED_EVERY_S = 60.0
+"""Seconds between two lines in the log about wrong tokens."""
+
 MAX_SESSIONS = 1_000
 """Sessions at once; with one more the oldest ends."""
 
@@ -36,6 +39,7 @@ class Sessions:
         self._token = None if token is None else token.get_secret_value().encode()
         self._path, self._clock, self._writing = path, clock, Lock()
         self._log = logging.getLogger(__name__)
+        self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
         self._ends = {} if token is None else self._read()
         """The time at which each session ends, by its signature, the oldest first."""
 
@@ -49,6 +53,14 @@ class Sessions:
         return self._token is not None and hmac.compare_digest(
             _digest(text.encode(errors="replace")), _digest(self._token)
         )
+
+    def note_wrong_token(self, client: str) -> None:
+        """Log that `client` gave a wrong token, once a minute with the number of times."""
+        self._wrong += 1
+        if self._clock() - self._logged_at >= LOGGED_EVERY_S:
+            times = "once" if self._wrong == 1 else f"{self._wrong} times"
+            self._log.warning("the page got a wrong token, %s, now from %s", times, client)
+            self._wrong, self._logged_at = 0, self._clock()
 
     def begin(self) -> str:
         """Begin a session; return the value of its cookie."""

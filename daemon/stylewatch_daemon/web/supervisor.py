@@ -1,7 +1,7 @@
 """Starts the page's process, watches it and starts it again, from a thread of its own.
 
 The daemon listens, and the process accepts connections: if it dies, visitors who wait are not lost.
-The process sends nothing back, so the daemon never waits for it either.
+The process sends signs of life; one that hangs or is stopped is replaced.
 """
 
 import logging
@@ -30,6 +30,9 @@ NAME = "web"
 
 RETRY = Backoff(first=1.0, most=60.0)
 """Delays before a page is started again."""
+
+SILENT_S = 30.0
+"""Seconds without a sign of life after which the process is replaced."""
 
 STABLE_S = 60.0
 """Seconds after which a failure of the page counts as its first again."""
@@ -207,16 +210,27 @@ class Supervisor:
             fd = listening.fileno()
             child = Child(self._serve, fd, page, name=NAME, pass_fds=[fd])
             try:
-                if self._is_leaving([child.line], None):
+                why = self._watch(child)
+                if self._leaving:
                     child.stop()
                     return
-                why = child.exit_reason() or "it closed its files"
             finally:
                 child.kill()
             failures = 1 if time.monotonic() - began >= STABLE_S else failures + 1
             self._log.warning("the page's process ended (%s): it is started again", why)
             if self._is_leaving([], self._retry.seconds(failures)):
                 return
+
+    def _watch(self, child: Child) -> str:
+        """Wait until we leave or the process fails; return why it is to be replaced."""
+        while not self._is_leaving([child.line], SILENT_S):
+            if not child.line.poll():
+                return f"no sign of life for {SILENT_S:g} s"
+            try:
+                child.receive_bytes()
+            except (EOFError, OSError, ValueError):
+                return child.exit_reason() or "it closed its files"
+        return ""
 
     def _is_leaving(self, others: Sequence[Connection], seconds: float | None) -> bool:
         """Wait until we leave, or for one of `others`, for `seconds` at most."""

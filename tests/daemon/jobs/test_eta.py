@@ -36,9 +36,10 @@ def test_until_a_size_is_known_the_last_estimate_counts_down() -> None:
     eta = EtaEstimator(STARTED)
     for number in range(1, 21):
         left = eta.left(step(number, 0.5 * number))
-    assert left == pytest.approx(5 * 0.5 * LARGER)
-    assert eta.left(step(21, 12.0)) == pytest.approx(left - 2.0)
-    assert eta.left(step(22, 13.0)) == pytest.approx(left - 3.0)
+    expected = 5 * 0.5 * LARGER
+    assert left == pytest.approx(expected)
+    assert eta.left(step(21, 12.0)) == pytest.approx(expected - 2.0)
+    assert eta.left(step(22, 13.0)) == pytest.approx(expected - 3.0)
     assert eta.left(step(23, 99.0)) == pytest.approx(2 * (99.0 - 13.0))
     assert eta.left(step(25, 102.0)) is None
 

@@ -107,11 +107,42 @@ def test_browsers_load_nothing_from_elsewhere_and_errors_stay_in_the_log(
     assert answer.status_code == 500 and "a secret" in caplog.text
 
 
+def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.5)
+    monkeypatch.setattr("stylewatch_daemon.web.access.asyncio.sleep", sleep)
+    page = client(tmp_path, token=TOKEN)
+    page.get("/metrics")
+    assert not slept, "no token is no guess"
+    for _ in range(3):
+        page.get("/metrics", headers={"Authorization": "Bearer guess"})
+        page.post("/login", data={"token": "guess"})
+    assert slept == [0.5] * 6
+    assert caplog.text.count("the page got a wrong token") == 1
+    assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
+
+
+def test_logins_take_no_place_from_those_who_have_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "AT_ONCE", {"read": 9, "act": 9, "login": 0})
+    page = client(tmp_path, token=TOKEN)
+    assert page.post("/login", data={"token": TOKEN}).status_code == 503
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    assert page.post("/pause", headers=known).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_too_many_requests_are_refused_but_health_is_answered(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "AT_ONCE", {True: 1, False: 1})
+    monkeypatch.setattr(access, "AT_ONCE", {"read": 1, "act": 1})
     statuses: list[int] = []
 
     def nested(request: Request) -> Response:

@@ -373,7 +373,8 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     text = page.get("/jobs/id-sea/again").text
     for part in (
         'value="0.25"', '<option value="gatys" selected>', 'name="style_weights" value="2"',
-        'name="library" value="great wave"', "Hokusai &lt;1831&gt;", 'name="without:1"', "wave.jpg",
+        'name="library" value="great wave"', "Hokusai &lt;1831&gt;", "wave.jpg",
+        'name="keep" value="1" checked',
         'action="/jobs/id-sea/again"', 'placeholder="by the recipe"',
     ):  # fmt: skip
         assert part in text

@@ -125,10 +125,17 @@ def test_systemd_must_pass_a_listening_socket_and_a_public_one_needs_a_token(
 # Processes
 
 
+def beat(life: Connection) -> None:
+    while True:
+        life.send_bytes(b"")
+        time.sleep(0.1)
+
+
 def greet(life: Connection, fd: int, page: WebPage) -> None:
     """Serve the id of the page's process."""
     listening = socket.socket(fileno=fd)
     threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
+    threading.Thread(target=beat, args=[life], daemon=True).start()
     while True:
         visitor, _ = listening.accept()
         visitor.sendall(str(os.getpid()).encode())
@@ -191,6 +198,21 @@ def test_a_killed_page_is_replaced(
     until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert "the page's process ended (signal 9" in caplog.text
+
+
+def test_a_page_that_hangs_or_is_stopped_is_replaced(
+    tmp_path: Path,
+    supervisors: list[Supervisor],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "SILENT_S", 2.0)
+    start(supervisors, page_at(tmp_path))
+    first = server_id(tmp_path)
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: first not in child_pids(NAME))
+    assert server_id(tmp_path) != first
+    assert "the page's process ended (no sign of life for 2 s)" in caplog.text
 
 
 def test_without_a_thread_to_spare_there_is_no_page(

@@ -20,8 +20,8 @@ from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.web import actions, upload
-from stylewatch_daemon.web.upload import MAX_FIELD, MAX_FILES, MAX_PIECES
+from stylewatch_daemon.web import actions, forms, upload
+from stylewatch_daemon.web.forms import AT_ONCE, MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES
 
 PAIR: list[Any] = [
     ("content", ("sea.jpg", b"content", "image/jpeg")),
@@ -56,7 +56,7 @@ def dropped(root: Path) -> dict[str, bytes]:
 
 
 def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
-    assert send(tmp_path).json() == {"job": "sea-wave"}
+    assert send(tmp_path).json() == {"jobs": ["sea-wave"]}
     pair = dropped(tmp_path)
     names = yaml.safe_load(pair.pop("sea-wave/job.yaml"))
     assert pair == {"sea-wave/content.jpg": b"content", "sea-wave/style.png": b"style"}
@@ -65,7 +65,7 @@ def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
     answer = client(tmp_path).post("/upload", files=PAIR, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     enter(tmp_path / "state", a_job("sea-wave-3"))
-    assert send(tmp_path).json() == {"job": "sea-wave-4"}, "no two jobs have one name"
+    assert send(tmp_path).json() == {"jobs": ["sea-wave-4"]}, "no two jobs have one name"
 
 
 def test_styles_and_settings_come_along_and_other_fields_and_paths_do_not(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_styles_and_settings_come_along_and_other_fields_and_paths_do_not(tmp_pa
     ]  # fmt: skip
     fields = {"recipe": "gatys", "size": "640", "backend": "", "set": "y", "init": "/etc/passwd",
               "final": "../../x", "job.yaml": "x"}  # fmt: skip
-    assert send(tmp_path, files, **fields, name="mine").json() == {"job": "mine"}
+    assert send(tmp_path, files, **fields, name="mine").json() == {"jobs": ["mine"]}
     made = dropped(tmp_path)
     file_names = {"content.jpg": "_sea.jpg", "style-1.png": "wave.png", "style-2.png": "b.png"}
     settings = {"recipe": "gatys", "size": "640", "file_names": file_names}
@@ -98,7 +98,7 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
         answer = send(tmp_path, PAIR, **{name: value})
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
     for files in (
-        PAIR[1:], [*PAIR, PAIR[0]], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
+        PAIR[1:], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
         [PAIR[0], ("style", ("s.png", b"", "image/png"))],
     ):  # fmt: skip
         answer = send(tmp_path, files)
@@ -134,26 +134,76 @@ def test_a_full_disk_or_too_many_uploads_are_refused(
         assert answer.status_code == 404, "further styles of a job need no room in the inbox"
         full = tmp_path / "state"
         assert send(tmp_path).status_code == 507
-    monkeypatch.setattr(upload, "_slots", asyncio.Semaphore(0))
+    monkeypatch.setattr(forms, "AT_ONCE", 0)
     assert send(tmp_path).status_code == 503
     assert dropped(tmp_path) == {}
+
+
+class Sender:
+    """Clients that send the beginning of a form, and then a byte now and then."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(forms, "context", lambda _: client(root).app.state.context)  # type: ignore[attr-defined]
+        self._root = root
+
+    async def send(self, pause_s: float) -> None:
+        """Send a form that never ends, a byte after each pause."""
+        chunks = chain([part("content", b"", "c.jpg")], repeat(b"x"))
+
+        async def receive() -> Message:
+            message = {"type": "http.request", "body": next(chunks), "more_body": True}
+            await asyncio.sleep(pause_s)
+            return message
+
+        scope = {"type": "http", "headers": [(b"content-type", KIND.encode())]}
+        async with forms.received(Request(scope, receive), self._root):
+            raise AssertionError("the form never ends")
 
 
 @pytest.mark.parametrize("pause_s", [0.01, 60], ids=["slow", "silent"])
 def test_a_slow_or_silent_upload_is_given_up(
     pause_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "SILENT_S", 0.05)
-    chunks = chain([part("content", b"", "c.jpg")], repeat(b"x"))
-
-    async def receive() -> Message:
-        await asyncio.sleep(pause_s)
-        return {"type": "http.request", "body": next(chunks), "more_body": True}
-
-    scope = {"type": "http", "headers": [(b"content-type", KIND.encode())]}
+    monkeypatch.setattr(forms, "SILENT_S", 0.05)
     with pytest.raises(HTTPException) as caught:
-        asyncio.run(upload._received(Request(scope, receive), 9999, tmp_path))
+        asyncio.run(Sender(tmp_path, monkeypatch).send(pause_s))
     assert caught.value.status_code == 408
+    assert not forms._places
+
+
+def test_a_stalled_upload_gives_up_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not one that has just begun."""
+    sender = Sender(tmp_path, monkeypatch)
+
+    async def flood() -> list[Any]:
+        stalled = [asyncio.create_task(sender.send(60)) for _ in range(AT_ONCE)]
+        while len(forms._places) < AT_ONCE:
+            await asyncio.sleep(0.01)
+        with pytest.raises(HTTPException) as caught:
+            await sender.send(60)
+        assert caught.value.status_code == 503
+        monkeypatch.setattr(forms, "STALLED_S", 0.0)
+        later = [asyncio.create_task(sender.send(60)) for _ in range(AT_ONCE)]
+        ended = await asyncio.gather(*stalled, return_exceptions=True)
+        for task in later:
+            task.cancel()
+        await asyncio.gather(*later, return_exceptions=True)
+        return ended
+
+    ended = asyncio.run(flood())
+    assert [error.status_code for error in ended] == [408] * AT_ONCE
+
+
+def test_several_photographs_are_a_job_each_with_the_same_styles(tmp_path: Path) -> None:
+    sky = ("content", ("sky.jpg", b"sky", "image/jpeg"))
+    assert send(tmp_path, [*PAIR, sky], size="64").json() == {"jobs": ["sea-wave", "sky-wave"]}
+    made = dropped(tmp_path)
+    assert made["sky-wave/content.jpg"] == b"sky" and made["sea-wave/content.jpg"] == b"content"
+    assert made["sky-wave/style.png"] == made["sea-wave/style.png"] == b"style"
+    assert yaml.safe_load(made["sky-wave/job.yaml"])["size"] == "64"
+    assert send(tmp_path, [*PAIR, sky], name="trip").json() == {"jobs": ["trip", "trip-2"]}
 
 
 WHOLE = (
@@ -169,7 +219,7 @@ WHOLE = (
 @pytest.mark.parametrize("size", [1, 61, 9999])
 def test_a_form_makes_the_same_job_in_pieces_of_any_size(size: int, tmp_path: Path) -> None:
     pieces = (WHOLE[start : start + size] for start in range(0, len(WHOLE), size))
-    assert post(tmp_path, pieces).json() == {"job": "sea ä"}
+    assert post(tmp_path, pieces).json() == {"jobs": ["sea ä"]}
     made = dropped(tmp_path)
     assert yaml.safe_load(made.pop("sea ä/job.yaml"))["file_names"]["content.jpg"] == "My Sea.JPG"
     assert made == {"sea ä/content.jpg": PICTURE, "sea ä/style.png": b"wave"}
@@ -187,21 +237,23 @@ def test_a_form_that_ends_too_early_or_is_another_kind_of_body_makes_no_job(tmp_
 @pytest.mark.parametrize(
     "body",
     [
-        part("note", b"x" * (MAX_FIELD + 1)),
-        part("f", b"", "") * MAX_PIECES,
-        b"--line\r\n\r\n\r\n" * (MAX_PIECES + 1),
-        part("content", b"x", "x" * MAX_FIELD),
+        part("note", b"x" * (MAX_FIELD_BYTES + 1)),
+        part("note", b"x") * (MAX_FIELDS + 1),
+        part("f", b"", "") * (MAX_FILES + 1),
+        b"--line\r\n\r\n\r\n",
+        part("content", b"x", "x" * 9999),
         part("style", b"x", "x.png") * (MAX_FILES + 1),
     ],
-    ids=["field", "empty files", "empty parts", "a long name", "files"],
+    ids=["field", "fields", "empty files", "an empty part", "a long name", "files"],
 )  # fmt: skip
 def test_an_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
     answer = post(tmp_path, body + WHOLE)
-    assert answer.status_code == 422 and "too many" in answer.json()["error"]
+    assert answer.status_code == 422 and "the form is not valid" in answer.json()["error"]
+    assert dropped(tmp_path) == {}
 
 
 def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path: Path) -> None:
-    fields = {"size": "wide", "strength": "0.3", "color": "match", "library:wave": "on"}
+    fields = {"size": "wide", "strength": "0.3", "color": "match", "library": "wave"}
     write(tmp_path / "styles/wave.png", b"from the library")
     page = client(tmp_path)
     answer = page.post("/upload", files=PAIR, data=fields, headers=BROWSER)
@@ -222,17 +274,16 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
     write(tmp_path / "styles/great wave.PNG", b"from the library")
     write(tmp_path / "styles/note.txt", b"no picture")
     page = client(tmp_path)
-    fields = {"library:great wave": "on"}
-    assert page.post("/upload", files=PAIR[:1], data=fields).json() == {"job": "sea-great wave"}
+    fields = {"library": "great wave"}
+    assert page.post("/upload", files=PAIR[:1], data=fields).json() == {"jobs": ["sea-great wave"]}
     made = dropped(tmp_path)
     assert made["sea-great wave/style.png"] == b"from the library"
     settings = yaml.safe_load(made["sea-great wave/job.yaml"])
     assert settings["file_names"]["style.png"] == "great wave.PNG"
     for name in ("note", "../state/ledger", "/etc/passwd", "sea"):
-        for field in ({f"library:{name}": "on"}, {"library": name}):
-            answer = page.post("/upload", files=PAIR[:1], data=field)
-            assert answer.status_code == 422
-            assert "not in the style library" in answer.json()["error"]
+        answer = page.post("/upload", files=PAIR[:1], data={"library": name})
+        assert answer.status_code == 422
+        assert "not in the style library" in answer.json()["error"]
 
 
 def test_styles_of_the_library_may_have_any_name(tmp_path: Path) -> None:
@@ -257,7 +308,7 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     write(tmp_path / "styles/wave.png", b"from the library")
     page = client(tmp_path, finished_job(tmp_path, settings=settings), a_job("now", "running"))
 
-    def post(fields: dict[str, str], files: list[Any] | None = None, **more: Any) -> Any:
+    def post(fields: dict[str, Any], files: list[Any] | None = None, **more: Any) -> Any:
         files = files or [("nothing", ("", b"", "image/png"))]
         return page.post("/jobs/id-sea/again", data=fields, files=files, **more)
 
@@ -289,7 +340,7 @@ def test_styles_are_left_out_and_added_and_lie_in_a_folder_until_the_daemon_has_
     again: Callable[..., Any], tmp_path: Path
 ) -> None:
     files = [("style", (name, b"uploaded", "image/png")) for name in ("../fog.png", "wave.png")]
-    answer = again({"library:wave": "on", "without:1": "on", "style_weights": "1 2, 3"}, files)
+    answer = again({"library": "wave", "keep": "1", "style_weights": "1 2, 3"}, files)
     assert answer.status_code == 200
     (request,) = requested(tmp_path)
     assert (request["without"], request["added"]) == ([1], ["fog.png", "wave.png", "wave-2.png"])
@@ -309,11 +360,30 @@ def test_styles_are_left_out_and_added_and_lie_in_a_folder_until_the_daemon_has_
     assert list(uploads.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "without"),
+    [
+        ({}, []),
+        ({"keep": ["", "1"]}, []),
+        ({"library": "wave"}, [1]),
+        ({"library": "wave", "keep": ["", "1"]}, [1]),
+        ({"library": "wave", "keep": ["", "1"], "blend": "yes"}, []),
+        ({"library": "wave", "keep": "", "blend": "yes"}, [1]),
+    ],
+)
+def test_another_style_replaces_those_of_the_job_unless_they_are_blended(
+    fields: dict[str, Any], without: list[int], again: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert again(fields).status_code == 200
+    (request,) = requested(tmp_path)
+    assert request["without"] == without
+
+
 def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
     again: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fields, name, reason in (
-        ({"without:1": "on"}, "style", "at least one style"),
+        ({"keep": ""}, "style", "at least one style"),
         ({"style_weights": "1, 2"}, "style_weights", "2 numbers for 1 style"),
         ({"preview": "wide"}, "preview", "should be 640"), ({"recipe": "x"}, "recipe", "one of"),
     ):  # fmt: skip
@@ -329,7 +399,7 @@ def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
     assert page.post("/jobs/none/again", files=files).status_code == 404
     with monkeypatch.context() as patch:
         patch.setattr(actions, "MAX_REQUESTS", 0)
-        assert again({"library:wave": "on"}).status_code == 503
+        assert again({"library": "wave"}).status_code == 503
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     answer = again({})
     assert answer.status_code == 422 and "style.jpg (style) is no longer" in answer.json()["error"]

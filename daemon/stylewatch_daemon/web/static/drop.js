@@ -44,23 +44,28 @@ async function send(form) {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
   const result = await answer.json().catch(() => ({}));
-  mark(form, result.mistakes ?? {});
-  if (!answer.ok) {
-    const error = result.mistakes ? "Correct the settings that are marked." : result.error;
-    throw new Error(error ?? `the upload failed (${answer.status})`);
-  }
+  const mistake = mark(form, result.mistakes ?? {});
+  if (!answer.ok) throw new Error(mistake ?? result.error ?? `the upload failed (${answer.status})`);
   return result;
 }
 
 function mark(form, mistakes) {
-  // each mistake beside its control
+  // each mistake beside its control; the first one gets the focus, and is returned with its name
+  let first = null;
   for (const text of form.querySelectorAll("[data-mistake]")) {
     const name = text.dataset.mistake, mistake = mistakes[name] ?? "";
     text.textContent = mistake;
     text.hidden = !mistake;
-    form.elements[name]?.setAttribute("aria-invalid", mistake ? "true" : "false");
-    if (mistake) text.closest("details")?.setAttribute("open", "");
+    const control = form.elements[name];
+    control?.setAttribute?.("aria-invalid", mistake ? "true" : "false");
+    if (!mistake) continue;
+    text.closest("details")?.setAttribute("open", "");
+    if (first) continue;
+    first = [control?.labels?.[0]?.textContent.trim(), mistake].filter(Boolean).join(": ");
+    (control?.focus ? control : text).scrollIntoView({ block: "center" });
+    control?.focus?.({ preventScroll: true });
   }
+  return first;
 }
 
 export function drop(form) {
@@ -90,9 +95,9 @@ export function drop(form) {
     message.className = "message";
     message.textContent = "Uploading …";
     try {
-      const { job, page } = await send(form);
+      const { jobs, page } = await send(form);
       if (page) { location.assign(page); return; }
-      message.textContent = `${job} was added to the queue.`;
+      message.textContent = `Added to the queue: ${jobs.join(", ")}`;
       form.reset();
       wells.forEach(show);
     } catch (error) {
