@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
@@ -143,7 +144,9 @@ class Sender:
     """Clients that send the beginning of a form, and then a byte now and then."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(forms, "context", lambda _: client(root).app.state.context)  # type: ignore[attr-defined]
+        app = client(root).app
+        assert isinstance(app, Starlette)
+        monkeypatch.setattr(forms, "context", lambda _: app.state.context)
         self._root = root
 
     async def send(self, pause_s: float) -> None:

@@ -61,7 +61,7 @@ function mark(form, mistakes) {
     if (!mistake) continue;
     text.closest("details")?.setAttribute("open", "");
     if (first) continue;
-    first = [control?.labels?.[0]?.textContent.trim(), mistake].filter(Boolean).join(": ");
+    first = [control?.labels?.[0]?.firstChild.textContent.trim(), mistake].filter(Boolean).join(": ");
     (control?.focus ? control : text).scrollIntoView({ block: "center" });
     control?.focus?.({ preventScroll: true });
   }
@@ -97,7 +97,7 @@ export function drop(form) {
     try {
       const { jobs, page } = await send(form);
       if (page) { location.assign(page); return; }
-      message.textContent = `Added to the queue: ${jobs.join(", ")}`;
+      message.textContent = `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
       form.reset();
       wells.forEach(show);
     } catch (error) {
