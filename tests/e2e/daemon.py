@@ -122,6 +122,6 @@ class Daemon:
         return read
 
     def reason(self, job: str, outbox: Path | None = None) -> str:
-        """Return the reason why a job was refused; an empty string where it was not."""
-        path = (outbox or self.root / "outbox") / "_refused" / job / "reason.txt"
-        return path.read_text() if path.exists() else ""
+        """Return why a job was refused, failed or canceled; an empty string if it was not."""
+        paths = (outbox or self.root / "outbox").glob(f"_*/{job}/reason.txt")
+        return next((path.read_text() for path in paths), "")

@@ -86,7 +86,7 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     assert daemon.published["health"]["paused"] and daemon.painted == ["sea-wave"]
     until(lambda: daemon.reason("unwanted") == "canceled\n")
     assert call(["cancel", "later"]) == 0
-    folder = daemon.root / "outbox/_refused/later"
+    folder = daemon.root / "outbox/_canceled/later"
     assert lines(capfd)[0].startswith(("canceled: ", "canceling: "))  # depends on who is faster
     until(lambda: daemon.reason("later"))
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -233,8 +233,9 @@ class Commands:
         files = [*retries.needed(old, from_stage, without or (), ledger.files(old.id)),
                  *retries.uploaded(self._state, new, added or ())]  # fmt: skip
         daemon = self._jobs.settings
+        name = retries.free_name(old, ledger)
         make = partial(
-            retries.make_retry, self._state, old, new, settings, files,
+            retries.make_retry, self._state, old, new, name, settings, files,
             daemon.after(Path(old.inbox)), daemon.limits,
         )  # fmt: skip
         self._move(request, make, partial(self._retried, request, new), old.bytes)

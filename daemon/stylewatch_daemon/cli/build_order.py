@@ -27,7 +27,7 @@ from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
 
-_STARTS = ("content", "style", "style_color", "noise", "mixed")
+STARTS = ("content", "style", "style_color", "noise", "mixed")
 _JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "enlarge", "preview",
                  "steps", "save_every", "save_start", "seed", "strength", "content_weight",
                  "style_weight", "stroke", "color", "only")  # fmt: skip
@@ -237,7 +237,7 @@ def overrides_of(job: JobOptions) -> dict[str, Any]:
     """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
     given = {key: getattr(job, key) for key in _JOB_SETTINGS} | {"artifacts": _artifacts(job)}
     if job.init is not None:
-        given["init"] = job.init if job.init in _STARTS else "picture"
+        given["init"] = job.init if job.init in STARTS else "picture"
     changed = {f"job.{key}": value for key, value in given.items() if value is not None}
     sets = options.parse_sets(job.sets)
     for key in changed.keys() & sets.keys():
@@ -336,11 +336,11 @@ def default_name(pictures: Sequence[Path], only: Side | None) -> str:
 
 def init_picture(job: JobOptions) -> Path | None:
     """Return the picture that `--init` names, if any; raises UsageError or InputError."""
-    if job.init is None or job.init in _STARTS:
+    if job.init is None or job.init in STARTS:
         return None
     path = Path(job.init)
     if not lexists(path) and path.name == job.init and not path.suffix:
-        raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {job.init!r}")
+        raise UsageError(f"--init takes {', '.join(STARTS)} or a picture, got {job.init!r}")
     _check_file(path)
     return path
 

@@ -11,8 +11,9 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import REFUSALS, End, Job, OutputFile, State, new_id, now
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.build_order import job_part
+from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
+from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.status import (
     attempts_of,
     find,
@@ -90,7 +91,7 @@ def request(state: Path, verb: str, **arguments: Any) -> bool:
 def cancel(
     job: options.Job, config_file: options.Config = None, state: options.State = None
 ) -> None:
-    """End a job; its inputs are moved to `_refused`."""
+    """End a job; its inputs are moved to `_canceled`."""
     folder = state_folder(config_file, state)
     is_retry = requests.is_asked(folder, "retry", new=job)  # which is no job yet
     job_id = job if is_retry else _open_job(folder, job, "cancel").id
@@ -153,9 +154,11 @@ def dismiss(
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
+@with_job_options
 def retry(
-    job: options.Job,
-    sets: options.Sets = None,
+    name: options.Job,
+    *,
+    job: JobOptions,
     from_stage: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Continue from the stage after step N."),
@@ -163,12 +166,21 @@ def retry(
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
-    """Run a job again, with the same settings or others."""
+    """Run a job again, with the same settings or others.
+
+    Its pictures and masks are those of the job. A job.yaml for which it was refused may be
+    corrected before.
+    """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known = _job(folder, job)
+    known = _job(folder, name)
     retries.check_ended(known, "run again")
-    overrides = options.parse_sets(sets)
+    if (option := _of_files(job)) is not None:
+        raise UsageError(
+            f"a job is run again with its own pictures, and once: leave out {option}, or "
+            "use `stylewatch submit`"
+        )
+    overrides = overrides_of(job)
     job_part(overrides)  # raises for settings that a job can't have
     wanted = retries.settings_for(known, settings, overrides, from_stage)
     for file in retries.needed(known, from_stage):
@@ -176,11 +188,21 @@ def retry(
     new = new_id()
     arguments = {"job": known.id, "new": new, "settings": wanted, "from_stage": from_stage}
     if not request(folder, "retry", **arguments):
-        note(f"{_name(known)} will run again as the job {new}")
+        note(f"{_name(known)} will run again; until then `stylewatch cancel {new}` cancels that")
         return
-    if find(folder, new) is None:
+    made = find(folder, new)
+    if made is None:
         raise InputError(f"{_name(known)} could not be retried; the daemon's log has the reason")
-    echo(f"{_name(known)} runs again, as the job {new}")
+    echo(f"{_name(known)} runs again, as the job {_name(made)}")
+
+
+def _of_files(job: JobOptions) -> str | None:
+    """Return the first option that names files, or asks for several jobs; None if there is none."""
+    given = {
+        "--mask": job.mask, "--style-mask": job.style_mask, "--sweep": job.sweep,
+        "--init": None if job.init in (None, *STARTS) else job.init,
+    }  # fmt: skip
+    return next((option for option, value in given.items() if value is not None), None)
 
 
 def _name(job: Job) -> str:

@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = frozenset(
 )  # fmt: skip
 """Suffixes of files that count as pictures where the name says nothing else."""
 
-RESERVED = frozenset({"_refused", "_status.txt"})
+RESERVED = frozenset({"_canceled", "_refused", "_status.txt"})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)
 """Names of devices in Windows, with any suffix."""

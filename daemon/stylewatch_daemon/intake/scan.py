@@ -11,7 +11,7 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
+from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 IGNORED = (
     ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
@@ -97,8 +97,8 @@ class _Walk:
     def _reason_to_skip(self, folder: Path, status: os.stat_result, depth: int) -> str:
         if depth > DEPTH:
             return f"it is nested deeper than {DEPTH} folders"
-        if depth and folder.name.casefold() == REFUSED:  # else an outbox mounted here would
-            return _HAS_REFUSED  # have its refused jobs painted again and again
+        if depth and folder.name.casefold() in (REFUSED, CANCELED):  # else an outbox mounted here
+            return _HAS_REFUSED  # would have its refused jobs painted again and again
         return self._apart.get(identity(status), "")
 
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

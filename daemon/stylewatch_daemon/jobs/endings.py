@@ -15,7 +15,7 @@ from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox import ending, staging
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
-from stylewatch_daemon.outbox.publish import REFUSED, Outbox
+from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
 
 STAYS = (
     "the originals could not be removed from the inbox, which cannot be written; they are removed "
@@ -77,7 +77,8 @@ class Endings:
         outbox = Outbox(
             Path(job.outbox), is_reserved=lambda place: ledger.is_reserved(place, job.outbox)
         )
-        self._jobs.post(job.id, Placed(outbox.choose(f"{REFUSED}/{job.title}")))
+        folder = CANCELED if job.end is End.CANCELED else REFUSED
+        self._jobs.post(job.id, Placed(outbox.choose(f"{folder}/{job.title}")))
 
     def _warnings(self, claim: Claim) -> tuple[str, ...]:
         kept = None

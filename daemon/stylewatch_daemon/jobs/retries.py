@@ -5,6 +5,7 @@ Nothing here touches the ledger: commands and the page ask before they leave a r
 `make_retry` runs in the daemon's mover thread.
 """
 
+import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
+from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
@@ -97,8 +99,8 @@ def _check_start(job: Job, overrides: Mapping[str, Any]) -> None:
 def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
     """Return the settings that a job was begun with.
 
-    A job that was not begun has those of its job.yaml, except the `asked` ones, which may be its
-    mistakes. Raises UsageError and InputError if they cannot be used.
+    A job that was not begun has those of its job.yaml as it is now, except the `asked` ones, which
+    may be its mistakes. Raises UsageError and InputError if they cannot be used.
     """
     if job.settings is not None:
         try:
@@ -111,14 +113,15 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job_file is None:
         return settings.job
-    with job_file.find().open() as file:
+    spot = replace(job_file, sha256="", size=None).find()  # the file may be corrected now
+    with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
         yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # which are not those of config.yaml
-        raise InputError(str(error)) from error
+        raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
 
 
@@ -158,17 +161,31 @@ def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[Source
     return tuple(SourceFile("style", name, (Spot(folder, "", name),)) for name in names)
 
 
+def free_name(job: Job, ledger: Ledger) -> str:
+    """Return the name of a retry of `job`: that of the job with the next free number."""
+    name = re.sub(r"-[0-9]+$", "", job.name) if job.retry_of else job.name
+    outbox = Path(job.outbox)
+    return next(
+        candidate
+        for candidate in candidates(name)
+        if ledger.find(candidate) is None and not (outbox / candidate).exists()
+    )
+
+
 def make_retry(
     state: StateDir,
     job: Job,
     new_id: str,
+    name: str,
     settings: Mapping[str, Any],
     files: Sequence[SourceFile],
     after: str,
     limits: Limits,
     step: atomic.Step,
 ) -> Claim:
-    """Make the job `new_id` in the state folder, which is to run `job` again; return its claim.
+    """Make the job `new_id` in the state folder, which is to run `job` again as `name`.
+
+    Its claim is returned.
 
     It gets copies of `files`, and a job.yaml with all `settings`. Repeating this after a kill at
     any moment does nothing twice. Raises InputError if it cannot be done, and then removes the
@@ -192,7 +209,7 @@ def make_retry(
         raise
     claim = Claim(
         id=new_id,
-        name=job.name,
+        name=name,
         inbox=inbox,
         outbox=outbox,
         after=after,

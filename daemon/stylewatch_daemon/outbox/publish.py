@@ -27,7 +27,7 @@ STAGED_CHECKPOINT = ".checkpoint.npz"
 CLIP_FOLDER = ".clip"
 """Folder, below a job's staged files, of painted frames and segments of a clip."""
 
-REFUSED, REASON = "_refused", "reason.txt"
+REFUSED, CANCELED, REASON = "_refused", "_canceled", "reason.txt"
 
 _PROBE = ".probe"
 

@@ -16,6 +16,7 @@ from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene import scales
 from stylewatch_painter.validation import mistakes, refusing
@@ -40,7 +41,8 @@ class SettingsResolver:
         job = self._cache.get(text)
         if job is None:
             where = "the settings" if job_file is None else job_file.name
-            job = merge_settings(self.settings, read_job_file(job_file), where)
+            plain = read_job_file(job_file, recipes=self.settings.recipes)
+            job = merge_settings(self.settings, plain, where)
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
             self._cache[text] = job
@@ -51,19 +53,43 @@ class SettingsResolver:
         return job
 
 
-def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[str, Any]:
-    """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `resolve` does."""
+def read_job_file(
+    job_file: Path | None, folder: int | None = None, recipes: tuple[Path, ...] | None = None
+) -> Mapping[str, Any]:
+    """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `resolve` does.
+
+    With the folders `recipes`, an unknown recipe is a mistake too.
+    """
     if job_file is None:
         return {}
-    document = _parse(job_file, folder)
-    job = yaml_lines.check(JobSettings, document)
-    if str(Path(job.recipe)).endswith((".yaml", ".yml")):
-        # Whoever can drop a file could read any file of the daemon's, error by error.
-        raise SettingsError(
-            f"{job_file.name} line {document.line(('recipe',))}: recipe: a job names a recipe, not "
-            "a file; put the file into one of the folders under `recipes` in config.yaml"
-        )
+    document, wrong = _parse(job_file, folder), list[str]()
+    try:
+        yaml_lines.check(JobSettings, document)
+    except SettingsError as error:
+        wrong += str(error).splitlines()
+    if reason := _wrong_recipe(document.plain.get("recipe"), recipes):
+        wrong.append(f"{job_file.name} line {document.line(('recipe',))}: recipe: {reason}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     return document.plain
+
+
+def _wrong_recipe(recipe: object, folders: tuple[Path, ...] | None) -> str:
+    """Explain why a job cannot have this recipe; empty if it can, or that is not known here."""
+    if not isinstance(recipe, str):
+        return ""
+    if str(Path(recipe)).endswith((".yaml", ".yml")):
+        # Whoever can drop a file could read any file of the daemon's, error by error.
+        return (
+            "a job names a recipe, not a file; put the file into one of the folders under "
+            "`recipes` in config.yaml"
+        )
+    try:
+        if folders is not None:
+            book.find(recipe, *folders)
+    except RecipeError as error:
+        return str(error)
+    return ""
 
 
 def _parse(job_file: Path, folder: int | None) -> yaml_lines.Document:

@@ -128,7 +128,7 @@ def test_a_job_runs_again_with_other_settings_as_a_new_one(world: JobsWorld) -> 
     loop.commands.act()  # the mover is at work
     run_jobs(loop)
     job = world.job(NEW)
-    assert (job.seen, job.name, job.place, job.retry_of) == ("done", "a", "a-2", "a")
+    assert (job.seen, job.name, job.place, job.retry_of) == ("done", "a-2", "a-2", "a")
     order = world.executor.orders[-1]
     assert (order.settings.steps, order.retry_of) == (7, "a")
     inputs = {"content.jpg", "style.jpg", "fog.jpg", "job.yaml"}

@@ -111,6 +111,10 @@ def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> N
     ("words", "parts"),
     [
         (["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.yaml"]),
+        (["--size", "wide", "--strength", "0.5"], ["size: should be 640"]),
+        (["--mask", "m.png"], ["leave out --mask"]),
+        (["--sweep", "seed=1,2"], ["--sweep"]),
+        (["--init", "start.png"], ["leave out --init"]),
         (["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
         (["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
     ],
@@ -129,6 +133,37 @@ def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
     ended = place.run("retry", "trip")
     assert ended.code == 65 and "wave.jpg (style)" in ended.err
     assert place.requests == []
+
+
+def test_a_retry_takes_the_options_of_submit(place: Place) -> None:
+    place.enter("done")
+    assert place.run("retry", "trip", "--size", "64", "--stroke", "2", "--init", "noise").code == 0
+    ((verb, arguments),) = place.requests
+    settings = arguments["settings"]
+    assert (verb, settings["size"], settings["stroke"]) == ("retry", "64", 2.0)
+    assert (settings["init"], settings["recipe"], settings["steps"]) == ("noise", "gatys", 30)
+
+
+def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: Place) -> None:
+    fill(place.root / "out", "_refused/trip/sea.jpg", "_refused/trip/wave.jpg")
+    file = place.root / "out/_refused/trip/job.yaml"
+    file.write_text("strength: 9\nsize: 64\n")
+    inputs = (
+        Input("content", "sea.jpg", "", len("_refused/trip/sea.jpg")),
+        Input("style", "wave.jpg", "", len("_refused/trip/wave.jpg")),
+        Input("job", "job.yaml", "", 21, "5" * 64),
+    )
+    job = a_job("trip", "refused", outbox=str(place.root / "out"), inputs=inputs,
+                place=None, refused_as="_refused/trip")  # fmt: skip
+    enter(place.root, job)
+    ended = place.run("retry", "trip")
+    assert ended.code == 65 and "line 1: strength" in ended.err
+    assert f"correct {file}, and retry again" in ended.err
+    assert place.run("retry", "trip", "--strength", "0.5").code == 0
+    file.write_text("strength: 0.9\nsize: 64\n")
+    assert place.run("retry", "trip").code == 0
+    settings = [arguments["settings"] for _, arguments in place.requests]
+    assert [(each["strength"], each["size"]) for each in settings] == [(0.5, "64"), (0.9, "64")]
 
 
 def test_a_retry_that_is_no_job_yet_is_canceled_by_its_id(place: Place) -> None:

@@ -117,6 +117,6 @@ def done(*names: str, archived: bool = True) -> dict[str, str]:
 
 def refused(name: str, reason: str) -> dict[str, str]:
     """The files of a pair that is refused, failed or canceled."""
-    folder = f"_refused/{name}"
+    folder = f"{'_canceled' if reason == 'canceled' else '_refused'}/{name}"
     inputs = {f"{folder}/{file}": f"{name}/{file}" for file in ("content.jpg", "style.jpg")}
     return {**inputs, f"{folder}/reason.txt": f"{reason}\n"}

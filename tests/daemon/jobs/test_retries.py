@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger.claim import Claim, load
 from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
@@ -63,7 +65,7 @@ class World:
         job = job or self.job
         files = retries.needed(job, None) if files is None else files
         return retries.make_retry(
-            self.state, job, NEW, STEPS, files, "archive", Limits(), lambda: None
+            self.state, job, NEW, "album/sea-2", STEPS, files, "archive", Limits(), lambda: None
         )
 
 
@@ -82,7 +84,7 @@ def names_of(claim: Claim) -> list[tuple[str, str, bool]]:
 def test_a_retry_has_copies_of_the_files_and_its_settings(world: World) -> None:
     before = tree(world.outbox)
     claim = world.make()
-    assert (claim.name, claim.retry_of, claim.is_copy) == ("album/sea", "album/sea", True)
+    assert (claim.name, claim.retry_of, claim.is_copy) == ("album/sea-2", "album/sea", True)
     assert names_of(claim) == [
         ("content", "sea.jpg", True), ("style", "style.jpg", False), ("job", "job.yaml", True),
     ]  # fmt: skip
@@ -91,6 +93,17 @@ def test_a_retry_has_copies_of_the_files_and_its_settings(world: World) -> None:
     assert files == {"sea.jpg": "album/sea/inputs/sea.jpg", "style.jpg": "album/style.jpg"}
     assert load(world.state.jobs / NEW) == claim == world.make(), "it is made once"
     assert tree(world.outbox) == before and list(world.state.claims.iterdir()) == []
+
+
+def test_a_retry_has_the_name_of_its_job_with_the_next_free_number(world: World) -> None:
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        assert retries.free_name(world.job, ledger) == "album/sea-2"
+        (world.outbox / "album/sea-2").mkdir()
+        assert retries.free_name(world.job, ledger) == "album/sea-3"
+        again = replace(world.job, name="album/sea-2", retry_of="album/sea")
+        assert retries.free_name(again, ledger) == "album/sea-3"
+        ledger.put(replace(world.job, id="other", name="album/sea-3", place="album/sea-3"))
+        assert retries.free_name(again, ledger) == "album/sea-4"
 
 
 def test_a_stage_to_start_from_gets_a_name_that_is_free(world: World) -> None:

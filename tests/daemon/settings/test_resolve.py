@@ -95,6 +95,8 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
     [
         ("seed: 1\nartefacts: [sheet]\n", " line 2: .* did you mean 'artifacts'"),
         ("seed: 1\nrecipe: ../../secret.yaml\n", " line 2: recipe: .* not a file"),
+        ("strength: 9\nrecipe: gatis\n",
+         " line 1: strength: .*\njob.yaml line 2: recipe: there is no recipe 'gatis'; did you"),
         ("\n".join(f"key{number}: 1" for number in range(3000)),
          " line 1: unknown key 'key0'.* there are 2980 more mistakes$"),
         ("x: " + "y" * LARGEST_JOB_FILE, " is longer than"), ("name: !x foo", " line 1: .* tags"),
@@ -106,7 +108,7 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
             f"name: {'a/' * 10_000}b", "recipe: /etc/.yaml",
         )),
     ],
-    ids=range(18),
+    ids=range(19),
 )  # fmt: skip
 def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path
