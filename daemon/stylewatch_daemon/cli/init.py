@@ -2,21 +2,23 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.base.errors import OutputError, UsageError
+from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageError
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import places, plain_inboxes
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.views.formatting import columns
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.validation import refusing
 
 SYSTEMD = Path("/run/systemd/system")
@@ -36,6 +38,13 @@ def init(
         bool | None,
         typer.Option("--service/--no-service", help="Install the service of your account, or not."),
     ] = None,
+    with_page: Annotated[
+        bool | None,
+        typer.Option(
+            "--page/--no-page",
+            help="Serve a page to this machine, or not; by default if its packages are installed.",
+        ),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: the pictures folder, no service.")
     ] = False,
@@ -46,14 +55,34 @@ def init(
         raise OutputError(
             f"{path} is already there, and is never replaced: edit it, or move it away first"
         )
-    has_options = yes or pictures is not None or with_service is not None
+    can_serve = config.has_page_packages()
+    options = (pictures, with_service, with_page)
+    has_options = yes or any(option is not None for option in options)
     if sys.stdin.isatty() and sys.stderr.isatty() and not has_options:
-        pictures, with_service = _ask()
+        pictures, with_service, with_page = _ask(can_serve=can_serve)
+    if with_page and not can_serve:
+        raise UnavailableError(
+            f"the packages of the page are not installed: {install_command('web')}"
+        )
     with refusing(UsageError, "the folder of the pictures"):
         settings = service.user_settings(pictures)
+    if can_serve and with_page is not False:
+        web = settings.web.model_copy(update={"listen": service.PAGE})
+        settings = settings.model_copy(update={"web": web})
     config.service_settings(settings, {})
-    (inbox,), state = settings.inboxes, settings.state.path
-    folders = (inbox.path, inbox.outbox, settings.pairing.styles, state)
+    _write(path, settings)
+    made = {"inboxes": plain_inboxes(settings), "state": str(settings.state.path)}
+    echo(f"{places({'config': str(path), **made})}\n")
+    if with_service:
+        service.write_files(service.files_of(user=True))
+    steps = _next_steps(with_service=bool(with_service), with_page=settings.web.listen is not None)
+    echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
+
+
+def _write(path: Path, settings: Config) -> None:
+    """Write the settings, and make their folders; nothing is left if that fails."""
+    (inbox,) = settings.inboxes
+    folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
     if odd := next((folder for folder in folders if shown(folder) != str(folder)), None):
         raise UsageError(
             f"{shown(odd)} has characters that config.yaml can't have: name another folder"
@@ -64,25 +93,29 @@ def init(
             undo.callback(path.unlink)
             file.write(service.as_yaml(settings))
         undo.pop_all()
-    made = {"config": str(path), "inboxes": plain_inboxes(settings), "state": str(state)}
-    echo(f"{places(made)}\n")
-    if with_service:
-        service.write_files(service.files_of(user=True))
-    first = "systemctl --user enable --now stylewatch" if with_service else "stylewatch run"
-    steps = (
-        (first, "paint what comes into the inbox"),
-        ("stylewatch submit photo.jpg painting.jpg --wait", "put a pair there, from any folder"),
-        ("stylewatch status", "see what runs, what waits, and where the folders are"),
-    )
-    echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
 
 
-def _ask() -> tuple[Path, bool]:
+def _next_steps(*, with_service: bool, with_page: bool) -> Iterator[tuple[str, str]]:
+    """Yield commands to try, each with what it does."""
+    run = "systemctl --user enable --now stylewatch" if with_service else "stylewatch run"
+    yield run, "paint what comes into the inbox"
+    if with_page:
+        yield f"http://{service.PAGE}/", "the page, once it runs"
+    else:
+        yield install_command("web").strip("`"), "for the page; then set web.listen"
+    yield "stylewatch submit photo.jpg painting.jpg --wait", "put a pair there, from any folder"
+    yield "stylewatch status", "see what runs, what waits, and where the folders are"
+
+
+def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
     (inbox,) = service.user_settings().inboxes
     default = abbreviated(inbox.path.parent)
     pictures = typer.prompt("Folder for inbox and outbox", default, err=True)
     question = "Install a service that runs stylewatch in the background?"
-    return Path(pictures), SYSTEMD.is_dir() and typer.confirm(question, err=True)
+    with_service = SYSTEMD.is_dir() and typer.confirm(question, err=True)
+    question = f"Serve a page to this machine, at http://{service.PAGE}/?"
+    with_page = can_serve and typer.confirm(question, default=True, err=True)
+    return Path(pictures), with_service, with_page
 
 
 def _make_folders(folders: Iterable[Path], undo: ExitStack) -> None:

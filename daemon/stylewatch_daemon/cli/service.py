@@ -53,6 +53,9 @@ loginctl enable-linger
 journalctl --user-unit stylewatch --follow"""
 
 
+PAGE = "127.0.0.1:8787"
+"""The address of a page for this machine alone."""
+
 _INITIAL = """\
 # Settings of stylewatch. What is not here has its default: `stylewatch config show` prints
 # everything, docs/settings.md describes it, `stylewatch config check` finds mistakes.
@@ -72,9 +75,7 @@ _INITIAL = """\
 #   format: jpg          # of the painted picture: png, jpg, webp, tiff
 
 # The web page, which shows the queue and takes pictures.
-# web:
-#   listen: 127.0.0.1:8787
-"""
+{web}"""
 
 
 @app.command()
@@ -295,11 +296,15 @@ def as_yaml(settings: Config) -> str:
         "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)}],
         "state": {"path": str(settings.state.path)},
         "pairing": {"styles": str(settings.pairing.styles)},
+        "web": {"listen": settings.web.listen or PAGE},
     }
-    return _INITIAL.format_map(
-        {key: yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=sys.maxsize)
-         for key, value in folders.items()}
-    )  # fmt: skip
+    parts = {
+        key: yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+        for key, value in folders.items()
+    }
+    if settings.web.listen is None:
+        parts["web"] = "".join(f"# {line}\n" for line in parts["web"].splitlines())
+    return _INITIAL.format_map(parts)
 
 
 def _web_drop_ins(settings: Config, *, restricted: bool) -> list[str]:

@@ -363,6 +363,11 @@ class WebPage:
     token: SecretStr | None = None
 
 
+def has_page_packages() -> bool:
+    """True if the packages of the page are installed."""
+    return all(map(find_spec, _WEB_PACKAGES))
+
+
 def web_page(settings: Config) -> WebPage | None:
     """Return the page to serve; None where `web.listen` is not set.
 
@@ -371,7 +376,7 @@ def web_page(settings: Config) -> WebPage | None:
     web = settings.web
     if web.listen is None:
         return None
-    if not all(map(find_spec, _WEB_PACKAGES)):
+    if not has_page_packages():
         raise SettingsError(
             "web.listen is set, but the packages of the page are not installed: "
             f"{install_command('web')}"

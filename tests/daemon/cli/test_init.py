@@ -87,7 +87,7 @@ def test_every_key_of_the_written_config_is_valid_also_those_in_comments(
     assert loaded.pairing.styles == home / "a: b #{c}/styles"
     text = config.user_file().read_text()
     full, count = re.subn(r"^# ?(( {2})*\w+:)", r"\1", text, flags=re.MULTILINE)
-    assert count == 8
+    assert count == 6
     config.user_file().write_text(full)
     loaded = config.load()
     assert (loaded.inboxes[0].after, loaded.job.size, loaded.pairing.default_style) == (
@@ -157,8 +157,8 @@ def test_the_state_has_a_folder_of_its_own_where_the_system_has_one_for_all(
 @pytest.mark.parametrize(
     ("answers", "options", "inbox", "has_unit"),
     [
-        ("\n\n", [], "Bilder/stylewatch/inbox", False),
-        ("~/art\ny\n", [], "art/inbox", True),
+        ("\n\n\n", [], "Bilder/stylewatch/inbox", False),
+        ("~/art\ny\nn\n", [], "art/inbox", True),
         ("", ["--yes"], "Bilder/stylewatch/inbox", False),
         ("", ["--service"], "Bilder/stylewatch/inbox", True),
     ],
@@ -168,12 +168,26 @@ def test_a_terminal_is_asked_unless_there_is_an_option(
 ) -> None:
     ended, asked = ask(answers, *options)
     assert ended.code == 0 and (home / inbox).is_dir()
-    questions = ["Folder for inbox and outbox [~/Bilder/stylewatch]", "[y/N]"] if answers else []
+    folder = "Folder for inbox and outbox [~/Bilder/stylewatch]"
+    questions = [folder, "[y/N]", "[Y/n]"] if answers else []
     assert [text.strip() for text in re.findall(r"[^?\n:]*\[.*?\]", asked)] == questions
     unit = "config/systemd/user/stylewatch.service"
     assert (unit in files(home)) == has_unit
     first = "systemctl --user enable --now stylewatch" if has_unit else "stylewatch run "
     assert f"next:\n\n  {first}" in ended.out
+    assert (config.load().web.listen == service.PAGE) == ("n\n" not in answers)
+    assert ("  http://127.0.0.1:8787/ " in ended.out) == ("n\n" not in answers)
+
+
+def test_the_page_is_offered_as_its_packages_allow(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "has_page_packages", lambda: False)
+    ended = run("init", "--page")
+    assert ended.code == 69 and "stylewatch[web]" in ended.err
+    ended = run("init", "--yes")
+    assert ended.code == 0 and "stylewatch[web]" in ended.out
+    assert config.load().web.listen is None
 
 
 def test_no_answer_makes_nothing(home: Path, ask: Ask) -> None:
