@@ -27,7 +27,7 @@ from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.views.output_files import find, original_name
-from stylewatch_daemon.web.http import Context, context, done, form, root_path
+from stylewatch_daemon.web.http import Context, context, done, form, jobs_of, root_path, values
 
 WAIT_S, POLL_EVERY_S = 2.0, 0.05
 """Seconds that the answer waits for the daemon to act, and between two looks."""
@@ -64,11 +64,14 @@ async def dismiss_all(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Delete a job that has ended, with its files in the outbox."""
-    job = await run_in_threadpool(job_of, request)
-    retries.check_ended(job, "deleted")
-    acted = await leave(context(request), "delete", job=job.id)
-    return done(request, to=f"{root_path(request)}/gallery", acted=acted)
+    """Delete the jobs of the fields `job`, which have ended, with their files in the outbox."""
+    here = context(request)
+    ids = [value for name, value in await values(request) if name == "job"]
+    jobs = await run_in_threadpool(jobs_of, here, ids)
+    for job in jobs:
+        retries.check_ended(job, "deleted")
+    acted = [await leave(here, "delete", job=job.id) for job in jobs]
+    return done(request, to=f"{root_path(request)}/gallery", acted=all(acted))
 
 
 async def keep_style(request: Request) -> Response:
@@ -217,6 +220,6 @@ ROUTES = [
     Route("/jobs/{job}/cancel", partial(_end, verb="cancel"), methods=["POST"]),
     Route("/jobs/{job}/finish", partial(_end, verb="finish"), methods=["POST"]),
     Route("/jobs/{job}/retry", retry, methods=["POST"]),
-    Route("/jobs/{job}/delete", delete, methods=["POST"]),
+    Route("/delete", delete, methods=["POST"]),
     Route("/jobs/{job}/keep", keep_style, methods=["POST"]),
 ]

@@ -1,7 +1,7 @@
 """Shared by all routes: the parts of the application, plain forms, and answers."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
+from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
@@ -20,8 +21,11 @@ from stylewatch_daemon.web.page_data import PageData, Reader
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
-MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 50
+MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
 """Bytes and fields of a form without files."""
+
+MAX_SELECTED = 100
+"""Jobs that are selected at once."""
 
 FORM_TIMEOUT_S = 10.0
 """Seconds in which a form without files has to arrive."""
@@ -80,8 +84,22 @@ def failed(request: Request, status: int, reason: str) -> Response:
     return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
 
 
+def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
+    """The jobs with these ids; raises HTTPException if there is none, or one is not known."""
+    jobs = [here.reader.job(job_id) for job_id in ids[:MAX_SELECTED]]
+    known = [job for job in jobs if job is not None]
+    if not known or len(known) < len(ids):
+        raise HTTPException(404, "there is no such job, or none or too many are selected")
+    return known
+
+
 async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Mapping[str, str]:
-    """Read a form without files: its fields by name, without empty ones.
+    """Read a form without files: its fields by name, without empty ones; raises as `values`."""
+    return dict(await values(request, within_s))
+
+
+async def values(request: Request, within_s: float = FORM_TIMEOUT_S) -> Sequence[tuple[str, str]]:
+    """Read a form without files: the name and the value of each field that is not empty.
 
     Raises HTTPException for one that is too long or too slow, and for another kind of body.
     """
@@ -104,7 +122,7 @@ async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Mapping[st
         raise HTTPException(408, "the form did not arrive in time") from None
     except ValueError:
         raise HTTPException(400, "the body is not a valid form") from None
-    return {name: value.strip() for name, value in fields if value.strip()}
+    return [(name, value.strip()) for name, value in fields if value.strip()]
 
 
 def split_address(text: str) -> SplitResult:

@@ -25,10 +25,11 @@ from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
+from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.forms import NOTHING, Form
-from stylewatch_daemon.web.http import Context, context, root_path, split_address
+from stylewatch_daemon.web.http import Context, context, jobs_of, root_path, split_address
 from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.page_data import GALLERY, JobPage, PageData, Reader, style_names
 
@@ -98,11 +99,14 @@ def _form(
 
 
 def delete(request: Request) -> Response:
-    """A question before a job is deleted."""
-    page = _job_page(request)
-    retries.check_ended(page.view.job, "deleted")
-    values = {"page": page, "retention": context(request).settings.retention}
-    return context(request).templates.TemplateResponse(request, "delete.html", values)
+    """A question before the jobs of the query are deleted."""
+    here = context(request)
+    jobs = jobs_of(here, request.query_params.getlist("job"))
+    for job in jobs:
+        retries.check_ended(job, "deleted")
+    names = {job.id: name_of(job) for job in jobs}
+    values = {"jobs": names, "retention": here.settings.retention}
+    return here.templates.TemplateResponse(request, "delete.html", values)
 
 
 def gallery(request: Request) -> Response:
@@ -289,6 +293,6 @@ ROUTES = [
     Route("/events", events),
     Route("/jobs/{job}", job),
     Route("/jobs/{job}/again", retry_with),
-    Route("/jobs/{job}/delete", delete),
+    Route("/delete", delete),
     Route("/jobs/{job}/receipt.json", receipt),
 ]

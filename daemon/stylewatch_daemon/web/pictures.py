@@ -3,13 +3,14 @@
 GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `frame-7`, `input-0`, `animation`, `sheet` ...
 GET /jobs/ID/small/SIDE/WHAT     a JPEG with SIDE pixels at most
 GET /jobs/ID/files.zip           all files of the job; `?download` saves a picture of its own, too
+GET /pictures.zip?job=ID         the final pictures of several jobs
 GET /library/small/NAME          a JPEG of a style in the library
 """
 
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from stylewatch_daemon.base.model import Job
-from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.files.names import candidates, safe
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.job import name_of
@@ -36,7 +37,7 @@ from stylewatch_daemon.views.output_files import (
     input_digest,
     original_name,
 )
-from stylewatch_daemon.web.http import context, root_path
+from stylewatch_daemon.web.http import context, jobs_of, root_path
 from stylewatch_daemon.web.page_data import CARD_SIDE, LARGE_SIDE
 
 MEDIA_TYPES = {
@@ -159,6 +160,30 @@ def files_zip(request: Request) -> Response:
     )
 
 
+def pictures_zip(request: Request) -> Response:
+    """The final pictures of the jobs of the query, as a zip."""
+    here = context(request)
+    jobs = jobs_of(here, request.query_params.getlist("job"))
+    headers = {"Content-Disposition": "attachment; filename=pictures.zip",
+               "Cache-Control": REVALIDATE}  # fmt: skip
+    return StreamingResponse(
+        _zipped("pictures", _finals(jobs, here.state)),
+        media_type="application/zip",
+        headers=headers,
+    )
+
+
+def _finals(jobs: Iterable[Job], state: Path) -> Iterator[tuple[str, BufferedReader]]:
+    """Yield a name and the opened file of each final picture that is there."""
+    taken: set[str] = set()
+    for job in jobs:
+        if (final := find(job, state, "final")) is not None:
+            suffix = PurePosixPath(final.spot.name).suffix
+            name = next(name for name in candidates(safe(name_of(job))) if name not in taken)
+            taken.add(name)
+            yield f"{name}{suffix}", final.file
+
+
 def _zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator[bytes]:
     """Yield a zip with these files in a `folder`; pictures would not get smaller by compression."""
     pipe = _Pipe()
@@ -248,5 +273,6 @@ ROUTES = [
     Route("/jobs/{job}/pictures/{what}", picture),
     Route("/jobs/{job}/small/{side}/{what}", small),
     Route("/jobs/{job}/files.zip", files_zip),
+    Route("/pictures.zip", pictures_zip),
     Route("/library/small/{name}", style),
 ]

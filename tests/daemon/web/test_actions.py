@@ -4,8 +4,10 @@ import asyncio
 import shutil
 import threading
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -123,17 +125,37 @@ def test_only_a_job_that_has_ended_is_deleted_after_a_question(
     tmp_path: Path, no_wait: None
 ) -> None:
     page = client(tmp_path, finished_job(tmp_path), a_job("now", "running"))
-    question = page.get("/jobs/id-sea/delete", headers=BROWSER).text
-    assert 'method="post" action="/jobs/id-sea/delete"' in question
+    question = page.get("/delete?job=id-sea", headers=BROWSER).text
+    assert 'method="post" action="/delete"' in question
     assert "keeps its stages until somebody deletes them" in question
-    answer = page.post("/jobs/id-sea/delete", headers=BROWSER)
+    answer = page.post("/delete", data={"job": "id-sea"}, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/gallery")
     for name, status in (("now", 400), ("nobody", 404)):
-        for ask in (page.get, page.post):
-            answer = ask(f"/jobs/id-{name}/delete")
+        for answer in (
+            page.get("/delete", params={"job": f"id-{name}"}),
+            page.post("/delete", data={"job": f"id-{name}"}),
+        ):
             assert answer.status_code == status
             assert status == 404 or "now has not ended, so it cannot be deleted" in answer.text
     assert requested(tmp_path) == [{"verb": "delete", "job": "id-sea"}]
+
+
+def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
+    tmp_path: Path, no_wait: None
+) -> None:
+    page = client(tmp_path, finished_job(tmp_path), finished_job(tmp_path, "sky"))
+    chosen = {"job": ["id-sea", "id-sky"]}
+    gallery = page.get("/gallery", headers=BROWSER).text
+    assert gallery.count('form="selection"') == 2 and 'formaction="/delete"' in gallery
+    archive = ZipFile(BytesIO(page.get("/pictures.zip", params=chosen).content))
+    assert archive.namelist() == ["pictures/sea.png", "pictures/sky.png"]
+    assert archive.read("pictures/sea.png") == (tmp_path / "out/sea/final.png").read_bytes()
+    question = page.get("/delete", params=chosen, headers=BROWSER).text
+    assert "Delete 2 jobs?" in question and question.count('name="job"') == 2
+    assert page.post("/delete", data=chosen).json() == {"acted": False}
+    assert [request["job"] for request in requested(tmp_path)] == ["id-sea", "id-sky"]
+    for nothing in ({}, {"job": ["id-sea", "gone"]}, {"job": ["id-sea"] * 101}):
+        assert page.get("/pictures.zip", params=nothing).status_code == 404
 
 
 def test_a_style_is_kept_in_the_library_with_its_source(tmp_path: Path) -> None:
@@ -201,7 +223,7 @@ def test_an_invalid_long_or_slow_form_is_refused(
     for body, kind, status in (
         (b"empty=&spaces=+", FORM, 404), (b"", FORM, 404), (b"{}", "application/json", 415),
         (b"a=" + b"x" * http.MAX_FORM_BYTES, FORM, 413), (b"a=\xff", FORM, 400),
-        (b"no form at all", FORM, 400), (b"&".join([b"a=1"] * 99), FORM, 400),
+        (b"no form at all", FORM, 400), (b"&".join([b"a=1"] * 111), FORM, 400),
     ):  # fmt: skip
         answer = page.post("/jobs/x/retry", content=body, headers={"Content-Type": kind})
         assert answer.status_code == status
