@@ -91,6 +91,7 @@ def controls(
     Without a `base` they are empty, for the defaults of the daemon. `sentences` are those of a
     FormError.
     """
+    by_recipe = _by_recipe(settings, settings.job if base is None else base)
     for control in _CONTROLS:
         name = control.name
         known = _known(settings, name)
@@ -101,9 +102,11 @@ def controls(
         default = ""
         if base is None:
             text = _as_text(getattr(settings.job, name))
-            default = f"{dict(choices).get(text, text)} (default)" if text else _BY_RECIPE
+            default = by_recipe.get(name, _BY_RECIPE)
+            if text:
+                default = f"{dict(choices).get(text, text)} (default)"
         elif _is_optional(name) or not is_chosen:
-            default = _BY_RECIPE if _is_optional(name) else before
+            default = by_recipe.get(name, _BY_RECIPE) if _is_optional(name) else before
         yield replace(
             control,
             choices=choices,
@@ -111,6 +114,21 @@ def controls(
             default=default,
             mistake=sentences.get(name, ""),
         )
+
+
+def _by_recipe(settings: Config, job: JobSettings) -> Mapping[str, str]:
+    """Return what the recipe has for settings that a job leaves to it, as `0.75 in best`."""
+    try:
+        recipe = book.find(job.recipe, *settings.recipes)
+    except (RecipeError, OSError):  # the form says so
+        return {}
+    values = {
+        "strength": recipe.objective.strength,
+        "size": recipe.schedule.size,
+        "stroke": recipe.schedule.stroke,
+        "steps": recipe.schedule.steps,
+    }
+    return {name: f"{_as_text(value)} in {recipe.name}" for name, value in values.items()}
 
 
 def read(

@@ -49,7 +49,7 @@ def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
     folder = world.outbox / "_refused"
     assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
     assert world.record.of("failed")[-1] == ("broken", "it broke", Cause.BUG, "", True)
-    assert world.record.of("canceled") == [("stopped", folder / "stopped")]
+    assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
     assert world.record.of("done") == [("good", world.outbox / "good")]
 
 
