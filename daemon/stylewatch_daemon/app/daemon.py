@@ -105,13 +105,14 @@ def watch(
     wakeup: Wakeup | None = None,
     systemd: SystemdNotifier | None = None,
     may_reload: Callable[[], bool] = lambda: False,
+    settings_changed: Callable[[], bool] = lambda: False,
     at_work: Callable[[], object] = lambda: None,
 ) -> bool:
     """Process what lands in the inboxes until told to stop; raises as `once` does.
 
     `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP,
-    `may_reload` is called. If it returns True, the daemon stops and this function returns True:
-    call it again with the new settings.
+    or once `settings_changed` returns True, `may_reload` is called. If it returns True, the daemon
+    stops and this function returns True: call it again with the new settings.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     systemd, folders = systemd or SystemdNotifier({}), [inbox.path for inbox in settings.inboxes]
@@ -122,7 +123,7 @@ def watch(
         systemd.ready()
         reporter.watching(folders)
         at_work()
-        return loop.watch(events, systemd, may_reload)
+        return loop.watch(events, systemd, may_reload, settings_changed)
 
 
 @contextmanager

@@ -66,8 +66,17 @@ class Loop:
 
     # -- watching
 
-    def watch(self, watch: Watch, systemd: SystemdNotifier, may_reload: Callable[[], bool]) -> bool:
-        """Run jobs until told to stop; return True if it is to start again with new settings."""
+    def watch(
+        self,
+        watch: Watch,
+        systemd: SystemdNotifier,
+        may_reload: Callable[[], bool],
+        settings_changed: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Run jobs until told to stop; return True if it is to start again with new settings.
+
+        `settings_changed` is asked with every scan, and may ask for a reload by returning True.
+        """
         wakeup, reloads = self.wakeup, False
         wakeup.scan_requested = True
         while not wakeup.stopping:
@@ -84,6 +93,8 @@ class Loop:
                 self._events_work = watch.works
                 self.scan()
                 self.round()
+                if settings_changed():
+                    wakeup.reload()
             self.update_status()
             self._notify(systemd)
             if self.commands.draining and not self.attempts.running and not self.endings.in_work:

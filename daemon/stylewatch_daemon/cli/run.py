@@ -34,6 +34,31 @@ from stylewatch_daemon.web.supervisor import Supervisor, check_socket, systemd_s
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 
+class _Source:
+    """The file that the settings come from, and what it looked like when it was last read."""
+
+    def __init__(self, path: Path, load: Callable[[Path], Config]) -> None:
+        self._path, self._load = path, load
+        self._known = self._seen = self._look()
+
+    def read(self) -> Config:
+        """Read the settings again; raises as `config.load` does."""
+        self._known = self._look()
+        return self._load(self._path)
+
+    def changed(self) -> bool:
+        """Return True if the file has changed since it was read, but not since the last call."""
+        before, self._seen = self._seen, self._look()
+        return self._seen == before != self._known
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def run(
     context: typer.Context,
     *,
@@ -52,14 +77,14 @@ def run(
     """Watch the inboxes, and run a job for each pair."""
     overrides = {**options.parse_sets(sets), **({} if state is None else {"state.path": state})}
     load = partial(config.load, overrides=overrides, inbox=inbox, outbox=outbox)
+    source = _Source((config_file or config.find()).absolute(), load)
     settings = load(config_file)
-    source = (config_file or config.find()).absolute()
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
         raise typer.Exit(_run_once(settings, overrides, quiet=quiet))
     systemd, passed = SystemdNotifier(os.environ), systemd_socket(os.environ)
-    while _watch(settings, overrides, partial(load, source), systemd, passed, quiet=quiet):
-        settings = load(source)
+    while _watch(settings, overrides, source, systemd, passed, quiet=quiet):
+        settings = source.read()
 
 
 def _run_once(settings: Config, overrides: Mapping[str, Any], *, quiet: bool) -> int:
@@ -82,19 +107,19 @@ def _run_once(settings: Config, overrides: Mapping[str, Any], *, quiet: bool) ->
 def _watch(
     settings: Config,
     overrides: Mapping[str, Any],
-    load: Callable[[], Config],
+    source: _Source,
     systemd: SystemdNotifier,
     passed: socket.socket | None,
     *,
     quiet: bool,
 ) -> bool:
-    """Run the daemon; return True if it is to start again with the settings that `load` returns."""
+    """Run the daemon; return True if it is to start again with what `source` holds now."""
     from stylewatch_daemon.app import daemon
 
     def may_reload() -> bool:
         """Check the settings as they are now; log their mistakes."""
         try:
-            new = load()
+            new = source.read()
             daemon.check(service_settings(new, overrides))
             new.alerts.targets()
             if (page := web_page(new)) is not None:
@@ -115,6 +140,7 @@ def _watch(
             Reporters(log, notifier),
             systemd=systemd,
             may_reload=may_reload,
+            settings_changed=source.changed,
             at_work=supervisor.start,
         )
 

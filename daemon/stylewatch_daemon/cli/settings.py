@@ -1,6 +1,7 @@
 """Commands about the installation: settings, alerts, doctor, recipes, backends."""
 
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError, Usage
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
 from stylewatch_daemon.doctor.backends import Device, check_all, check_backend
-from stylewatch_daemon.doctor.finding import Finding, exit_code, ok, problem
+from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings, web_page
@@ -104,6 +105,9 @@ def doctor(
             echo(shown(f"{finding.verdict:<7}  {finding.what}: {finding.words}"))
     if json:
         echo_json([asdict(finding) for finding in findings])
+    else:
+        counts = Counter(finding.verdict for finding in findings)
+        echo(", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict))
     raise typer.Exit(exit_code(findings))
 
 

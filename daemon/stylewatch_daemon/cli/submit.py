@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +12,10 @@ import typer
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
-from stylewatch_daemon.cli.exit_codes import echo, note
+from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
-from stylewatch_daemon.cli.status import find
+from stylewatch_daemon.cli.status import find, view_of
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
@@ -58,6 +58,7 @@ def submit(
     config_file: options.Config = None,
     state: options.State = None,
     quiet: options.Quiet = False,
+    json: options.AsJson = False,
 ) -> None:
     """Put a photograph and paintings into the inbox of the daemon.
 
@@ -70,34 +71,50 @@ def submit(
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(pictures, settings.job.only))
-    wanted_names = [safe(f"{wanted}-{member}") if member else wanted for member in jobs]
-    for each in wanted_names:
-        submission.check_name(each, settings.watch.ignore)
+    by_name = {
+        safe(f"{wanted}-{member}") if member else wanted: job_yaml
+        for member, job_yaml in jobs.items()
+    }
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
-    outboxes = [
-        known.outbox for known in settings.inboxes if known.path.resolve() == place.resolve()
-    ]
+    print_name = (lambda name: None) if json else echo
     submitted = []
-    for each, job_yaml in zip(wanted_names, jobs.values(), strict=True):
-        names = submission.free(each, place, *outboxes)
-        new = (unused for unused in names if find(folder, unused) is None)
-        submitted.append(submission.put(place, new, files, job_yaml))
-        echo(submitted[-1])
+    for each in _put(by_name, files, settings, folder, place):
+        submitted.append(each)
+        print_name(each)
     if not quiet:
         build_order.note_size(settings.job, recipe, content, settings.limits.max_pixels)
-    if others := _other_inboxes(folder, place):
-        if wait or not quiet:
-            note(
-                f"{', '.join(submitted)}: in {place}, which the running daemon does not watch: add "
-                f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
-            )
-        raise typer.Exit(RETRY_LATER if wait else 0)
+    others = _other_inboxes(folder, place)
+    if wait or not quiet:
+        _note_others(others, submitted, place)
+    waiting = {each: {"name": each, "inbox": str(place)} for each in submitted}
+    if wait and not others:
+        raise typer.Exit(_follow_all(folder, waiting, quiet=quiet, json=json))
+    if json:
+        echo_json([*waiting.values()])
     if wait:
-        codes = [follow(folder, name, quiet=quiet) for name in submitted]
-        raise typer.Exit(next((code for code in codes if code), 0))
-    if not (quiet or status_json.is_at_work(folder)):
+        raise typer.Exit(RETRY_LATER)
+    if not (quiet or others or status_json.is_at_work(folder)):
         note(f"waiting in {place}: no daemon is running with the state folder {folder}")
+
+
+def _put(
+    jobs: Mapping[str, Settings],
+    files: Mapping[str, Path],
+    settings: Config,
+    state: Path,
+    inbox: Path,
+) -> Iterator[str]:
+    """Put the jobs into the inbox, and yield the name of each, which nothing else has."""
+    outboxes = [
+        known.outbox for known in settings.inboxes if known.path.resolve() == inbox.resolve()
+    ]
+    for name in jobs:
+        submission.check_name(name, settings.watch.ignore)
+    for name, job_yaml in jobs.items():
+        names = submission.free(name, inbox, *outboxes)
+        new = (unused for unused in names if find(state, unused) is None)
+        yield submission.put(inbox, new, files, job_yaml)
 
 
 def _other_inboxes(state: Path, inbox: Path) -> list[str]:
@@ -107,6 +124,15 @@ def _other_inboxes(state: Path, inbox: Path) -> list[str]:
     # status.json has paths as they are safe to print
     is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
     return [] if is_watched else watched
+
+
+def _note_others(others: Sequence[str], jobs: Sequence[str], inbox: Path) -> None:
+    """Say that only `others` are watched, if any."""
+    if others:
+        note(
+            f"{', '.join(jobs)}: in {inbox}, which the running daemon does not watch: add "
+            f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
+        )
 
 
 def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Settings]]:
@@ -129,24 +155,45 @@ def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, 
     return settings, jobs
 
 
-def follow(state: Path, job: str, *, quiet: bool) -> int:
-    """Wait for the end of `job` while a daemon runs; return the exit code."""
+def _follow_all(
+    state: Path, submitted: Mapping[str, Mapping[str, str]], *, quiet: bool, json: bool
+) -> int:
+    """Wait for the ends of jobs, by name as JSON, and print them; return the exit code."""
+    ended = {}
+    for name in submitted:
+        ended[name] = follow(state, name, quiet=quiet)
+        if not json:
+            _print_end(ended[name], quiet=quiet)
+    if json:
+        echo_json([
+            view_of(state, job.id).as_json() if job else submitted[name]
+            for name, job in ended.items()
+        ])  # fmt: skip
+    codes = [ENDS[job.end] if job and job.end else RETRY_LATER for job in ended.values()]
+    return next((code for code in codes if code), 0)
+
+
+def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
+    """Wait for the end of `job`, and return it; None if no daemon runs any more."""
     with _printing(quiet) as print_progress:
         while True:
             running = status_json.is_at_work(state)
             found = find(state, job)
-            if found is not None and found.has_ended and found.end is not None:
-                break
+            if found is not None and found.has_ended:
+                return found
             if not running:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
-                return RETRY_LATER
+                return None
             print_progress(f"{job}: {_progress(found, status_json.read(state) or {})}")
             time.sleep(POLL_EVERY_S)
-    if found.end not in PICTURES:
-        note(f"{found.title}: {found.seen}: {found.reason}".removesuffix(": "))
-    elif not quiet:
-        echo(str(Path(found.outbox, found.title)))
-    return ENDS[found.end]
+
+
+def _print_end(job: Job | None, *, quiet: bool) -> None:
+    """Print the folder of a job that is done, or why it is not."""
+    if job is not None and job.end not in PICTURES:
+        note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
+    elif job is not None and not quiet:
+        echo(str(Path(job.outbox, job.title)))
 
 
 def _progress(job: Job | None, published: Mapping[str, Any]) -> str:

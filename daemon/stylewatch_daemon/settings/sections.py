@@ -431,7 +431,12 @@ class Web(Strict):
     """The web page: its address (None: no page), and access to it."""
 
     listen: (
-        Annotated[str, AfterValidator(lambda listen: parse_address(listen) and listen)] | None
+        Annotated[
+            str,
+            AfterValidator(lambda listen: parse_address(listen) and listen),
+            BeforeValidator(lambda port: str(port) if isinstance(port, int) else port),
+        ]
+        | None
     ) = None
     token_file: Path | None = None
     path: Annotated[str, AfterValidator(_check_url_path)] = ""

@@ -149,6 +149,14 @@ def test_a_running_job_keeps_a_checkpoint_when_the_daemon_starts_again(world: Jo
     assert world.published == done("a")
 
 
+def test_changed_settings_are_read_again_and_mistakes_are_found_once(world: JobsWorld) -> None:
+    loop, changes, answers = world.start(), [False, True, False, True], [False, True]
+    sleeping(world, loop, enough(50))
+    watched = Watch([], print, "no")
+    assert loop.watch(watched, SystemdNotifier({}), lambda: answers.pop(0), lambda: changes.pop(0))
+    assert (changes, answers) == ([], [])
+
+
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays(
     world: JobsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,28 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
 
 
+def test_an_edited_file_is_read_once_it_is_left_alone(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = here / "config.yaml"
+    file.write_text("job: {steps: 9}\n")
+
+    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
+        changed, may_reload = more["settings_changed"], more["may_reload"]
+        assert not changed() and not changed()
+        file.write_text("job: {steps")
+        assert not changed()  # an editor may still write it
+        file.write_text("job: {steps: none}\n")
+        assert not changed() and changed()
+        assert not may_reload() and not changed()  # the mistake is logged once
+        file.unlink()
+        assert not changed() and changed()
+        return False
+
+    monkeypatch.setattr(daemon, "watch", watch)
+    assert run("run").code == 0
+
+
 # 10 steps at 8x8, then 5 at 16x16
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
 OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")

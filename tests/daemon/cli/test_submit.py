@@ -1,5 +1,7 @@
 """`stylewatch submit`; tests/e2e has it with a real daemon."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,11 @@ import yaml
 from tests.daemon.cli.conftest import Run, files
 from tests.daemon.cli.states import a_job, enter, publish, running
 
+from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.cli import submit
+from stylewatch_daemon.cli.status import find
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.views.job import job_view
 
 PAIR = ("submit", "content.jpg", "style.jpg")
 
@@ -26,6 +31,9 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     assert (ended.code, ended.out) == (0, "content-style\n")
     assert "no daemon is running" in ended.err
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
+    ended = run(*PAIR, "--name", "cove", "--json")
+    assert json.loads(ended.out) == [{"name": "cove", "inbox": str(inbox)}]
+    shutil.rmtree(inbox / "cove")
     masks = ("--mask", "content.jpg", "--style-mask", "style.jpg", "--init", "style.jpg")
     assert run(*PAIR, "--name", "lake", *masks).code == 0
     assert files(inbox / "lake") == {
@@ -76,16 +84,27 @@ def test_a_sweep_submits_a_job_for_each_value(inbox: Path, run: Run) -> None:
 def test_waiting_for_a_sweep_waits_for_all_its_jobs(
     inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codes = {"sea-seed=1": 0, "sea-seed=2": 65, "sea-seed=3": 70}
-    followed: list[str] = []
+    ends = {"sea-seed=1": "done", "sea-seed=2": "refused", "sea-seed=3": "failed"}
+    jobs = {name: a_job(name, end, place=name, reason="why") for name, end in ends.items()}
+    by_id = {job.id: job for job in jobs.values()}
 
-    def follow(state: Path, job: str, quiet: bool) -> int:
-        followed.append(job)
-        return codes[job]
+    def follow(state: Path, job: str, quiet: bool) -> Job | None:
+        return jobs.get(job)
 
     monkeypatch.setattr(submit, "follow", follow)
-    assert run(*PAIR, "--name", "sea", "--sweep", "seed=1,2,3", "--wait").code == 65
-    assert followed == list(codes)
+    command = (*PAIR, "--name", "sea", "--sweep", "seed=1,2,3,4", "--wait")
+    ended = run(*command)
+    assert (ended.code, ended.lines[-1]) == (65, str(Path(jobs["sea-seed=1"].outbox, "sea-seed=1")))
+    assert ended.err.splitlines() == [
+        "stylewatch: sea-seed=2: refused: why", "stylewatch: sea-seed=3: failed: why",
+    ]  # fmt: skip
+    monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(by_id[job]))
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    said = json.loads(run(*command, "--json").out)
+    assert [(each["name"], each.get("state")) for each in said] == [
+        *ends.items(), ("sea-seed=4", None),
+    ]  # fmt: skip
 
 
 def test_an_output_that_stays_below_the_size_is_announced(inbox: Path, run: Run) -> None:
@@ -115,7 +134,7 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     )  # fmt: skip
 
 
-def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final_state(
+def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit, "EVERY_S", 0.0)
@@ -130,25 +149,38 @@ def test_progress_is_printed_at_intervals_and_the_exit_code_is_that_of_the_final
     remaining = iter(steps)
     monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
     with lock.held(tmp_path / "lock"):
-        assert submit.follow(tmp_path, "sea", quiet=False) == 70
+        assert submit.follow(tmp_path, "sea", quiet=False) == find(tmp_path, "sea-2")
     lines = [
         "stylewatch: sea: waits in the inbox",
         "stylewatch: sea: waits: the daemon is paused",
         "stylewatch: sea: waits in the queue",
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
-        "stylewatch: sea-2: failed: why",
     ]
     assert capsys.readouterr().err.splitlines() == lines
-    for seen, code in (("refused", 65), ("canceled", 75), ("stopped early", 0), ("done", 0)):
-        enter(tmp_path, a_job("sea", seen))
-        assert submit.follow(tmp_path, "sea", quiet=True) == code
+    assert submit.follow(tmp_path, "sand", quiet=True) is None
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("done", 0), ("stopped early", 0), ("refused", 65), ("failed", 70), ("canceled", 75)],
+)
+def test_the_exit_code_of_waiting_is_that_of_the_end(
+    end: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "follow", lambda *_, **__: a_job("sea", end))
+    assert run(*PAIR, "--name", "sea", "--wait").code == code
 
 
 def test_an_inbox_that_the_running_daemon_does_not_watch_is_named(
     inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed: list[str] = []
-    monkeypatch.setattr(submit, "follow", lambda state, job, quiet: followed.append(job))
+
+    def follow(state: Path, job: str, quiet: bool) -> Job:
+        followed.append(job)
+        return a_job(job, "done")
+
+    monkeypatch.setattr(submit, "follow", follow)
     state, link = inbox.parent / "state", inbox.parent / "link"
     link.symlink_to(inbox)
     reason = f"content-style: in {inbox}, which the running daemon does not watch: "

@@ -40,7 +40,7 @@ def test_a_value_can_be_written_in_several_ways(
         *(("web.path", text) for text in ("x", "/x/", "//x", "/../x", "/<x>")),
         ("web.hosts", "['http://a.example']"),
         *(("web.listen", f"'{text}'")
-          for text in ("", "127.0.0.1", "127.0.0.1:65536", "::1:8787", "example.org:80",
+          for text in (8787, "", "127.0.0.1", "127.0.0.1:65536", "::1:8787", "example.org:80",
                        "unix:web.sock", "http://127.0.0.1:1", "127.0.0.1:٨")),
     ],
 )  # fmt: skip
