@@ -2,18 +2,22 @@
 
 A daemon with its page runs jobs with the backend `sketch` while each kind of client in `attacks` is
 active. Measured are the delays of `/healthz`, the memory of the page's process, and the time of a
-pair from the inbox to its receipt. It exits with 1 where `/healthz` took half a second or failed,
-the memory grew by more than 150 MB, or a pair was not finished.
+pair from the inbox to its receipt; meanwhile somebody with the token acts every second. At last the
+page's process is stopped. It exits with 1 where `/healthz` took half a second or failed, an action
+failed, the memory grew by more than 150 MB, a pair was not finished, or no other process served the
+page in time.
 """
 
 import argparse
 import math
+import os
+import signal
 import statistics
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -22,7 +26,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from tests.browser.site import Site, until
-from tests.web_load.attacks import ATTACKS, attack
+from tests.web_load.attacks import ATTACKS, TOKEN, attack
 
 from stylewatch_painter.process_memory import resident
 
@@ -33,7 +37,7 @@ DELAY_S, GROWTH_MB = 0.5, 150.0
 """The limits of `/healthz` and of the memory of the page's process."""
 
 JOB = ("--set", "steps=150", "--set", "save_every=50", "--set", "backends.sketch={}")
-EVERY_S = 0.05
+EVERY_S, ACT_EVERY_S = 0.05, 1.0
 
 
 @dataclass
@@ -67,30 +71,68 @@ HEAD = """\
 
 @contextmanager
 def measuring(site: Site, measured: Measured) -> Iterator[None]:
-    """Request /healthz again and again, each time by a new connection, while the body runs."""
+    """Request /healthz again and again, each time by a new connection, while the body runs.
+
+    Meanwhile somebody with the token acts every second.
+    """
     over, page = Event(), site.page_process
     assert page is not None
 
-    def run() -> None:
-        while not over.wait(EVERY_S):
-            began = time.monotonic()
-            try:
-                with urllib.request.urlopen(f"{site.url}healthz", timeout=10) as answer:
-                    assert answer.read() == b"ok\n"
-                measured.delays.append(time.monotonic() - began)
-            except (OSError, HTTPException) as error:
-                measured.failures.append(str(error) or type(error).__name__)
-            if held := resident(page):
-                measured.memory.append(held / 1e6)
+    def look() -> None:
+        began = time.monotonic()
+        with urllib.request.urlopen(f"{site.url}healthz", timeout=10) as answer:
+            assert answer.read() == b"ok\n"
+        measured.delays.append(time.monotonic() - began)
+        if held := resident(page):
+            measured.memory.append(held / 1e6)
+
+    def act() -> None:
+        authorized(site, "resume")
 
     measured.memory.append(resident(page) / 1e6)
-    thread = Thread(target=run)
-    thread.start()
+    probes = ((look, EVERY_S), (act, ACT_EVERY_S))
+    threads = [Thread(target=repeat, args=(*probe, over, measured.failures)) for probe in probes]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+
+
+def repeat(ask: Callable[[], object], every: float, over: Event, failures: list[str]) -> None:
+    """Ask at these intervals, in seconds, until it is over."""
+    while not over.wait(every):
+        try:
+            ask()
+        except (OSError, HTTPException) as error:
+            failures.append(f"{ask.__name__}: {error or type(error).__name__}")
+
+
+def authorized(site: Site, action: str) -> None:
+    """Ask the page for an action, as somebody who knows its token."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+    request = urllib.request.Request(f"{site.url}{action}", b"", headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        answer.read()
+
+
+def start(site: Site, *more: str) -> None:
+    """Start a daemon with a page that has a token."""
+    (site.root / "token").write_text(TOKEN)
+    (site.root / "token").chmod(0o600)
+    site.start("--set", "web.token_file=token", *more)
+
+
+def seconds_stopped(site: Site) -> float:
+    """Stop the page's process with SIGSTOP; return the seconds until another one answers."""
+    page, began = site.page_process, time.monotonic()
+    assert page is not None
+    os.kill(page, signal.SIGSTOP)
+    until(lambda: site.page_process not in (page, None) and site.answers())
+    return time.monotonic() - began
 
 
 def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.0) -> Measured:
@@ -121,11 +163,14 @@ def main(arguments: Sequence[str]) -> int:
     print(HEAD, flush=True)
     is_good = True
     with tempfile.TemporaryDirectory() as folder, closing(Site.made(Path(folder))) as site:
-        site.start(*JOB)
+        start(site, *JOB)
         for names in ((), *((name,) for name in options.only or ATTACKS), ()):
             measured = attacked(site, names, options.seconds if names else 5.0)
             print(measured, *sorted(set(measured.failures)), sep="\n  ", flush=True)
             is_good &= measured.is_good
+        if not options.only:
+            stopped = seconds_stopped(site)
+            print(f"the process was stopped: {stopped:.0f} s until another one answered")
     return 0 if is_good else 1
 
 

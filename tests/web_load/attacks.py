@@ -11,9 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+TOKEN = "a-token-of-the-studio-0123456789"
+"""The access token of the page under attack; most clients have it."""
+
 STYLE = "GET /static/page.css"
 EVENTS = "GET /events"
 UPLOAD = "POST /upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=line"
+LOGIN = "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 FORM = "POST /jobs/x/retry HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 PART = b'--line\r\nContent-Disposition: form-data; name="content"; filename="a.jpg"\r\n\r\n'
 EMPTY_PARTS = b'--line\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 400_000
@@ -25,11 +29,12 @@ RANGES = (
 """Overlapping, huge and thousands of ranges."""
 
 
-def head(request: str, *lines: str) -> bytes:
+def head(request: str, *lines: str, token: str = TOKEN) -> bytes:
     """The head of a request with these further lines; PORT is replaced."""
     if "HTTP/" not in request:
         request += " HTTP/1.1"
-    own = ("Host: 127.0.0.1:PORT", "Origin: http://127.0.0.1:PORT")
+    own = ["Host: 127.0.0.1:PORT", "Origin: http://127.0.0.1:PORT"]
+    own += [f"Authorization: Bearer {token}"] if token else []
     return "\r\n".join([request, *own, *lines, "", ""]).encode()
 
 
@@ -44,7 +49,9 @@ class Attack:
 
 ATTACKS: Mapping[str, Attack] = {
     "slow headers": Attack(500, head("GET /")[:-2] + b"X: ", "send a byte a second"),
-    "slow bodies": Attack(1_000, head(FORM, "Content-Length: 9999"), "send a byte a second"),
+    "slow bodies": Attack(
+        1_000, head(FORM, "Content-Length: 9999", token=""), "send a byte a second"
+    ),
     "idle connections": Attack(2_000, b""),
     "event streams": Attack(100, head(EVENTS)),
     "event streams that are not read": Attack(100, head(EVENTS), "sleep"),
@@ -59,6 +66,10 @@ ATTACKS: Mapping[str, Attack] = {
     ),
     "pipelined requests": Attack(8, head(STYLE) * 1_000, "repeat"),
     "page loads": Attack(4, head("GET /"), "repeat"),
+    "unfinished logins": Attack(
+        200, head(LOGIN, "Content-Length: 99", token=""), "send a byte a second"
+    ),
+    "guessed tokens": Attack(16, head("GET /", token="guessed"), "repeat"),
 }
 
 WITHIN = 2.0
