@@ -42,10 +42,11 @@ RECENT_STYLES = 200
 FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
-FIRST_PAGE = "now"
-"""The name of the first page in live updates; that of a job's page is the job's id."""
+FIRST_PAGE, HEALTH_PAGE = "now", "health"
+"""Names of pages in live updates; that of a job's page is the job's id."""
 
 FIRST_PAGE_PARTS = ("health", "running", "queue", "incomplete", "failed", "recent", "news")
+HEALTH_PARTS = ("health_state",)
 JOB_PARTS = ("job_head", "job_pictures", "job_variants", "job_curve", "job_details")
 """The parts of these pages; each is the template of that name in `parts`."""
 
@@ -171,7 +172,11 @@ async def health(request: Request) -> Response:
     """State of the daemon, and the checks of `stylewatch doctor`."""
     here = context(request)
     state = await run_in_threadpool(here.data.health)
-    values = {"health": state, "report": await here.doctor.report()}
+    values = {
+        "health": state,
+        "report": await here.doctor.report(),
+        "events": f"/events?page={HEALTH_PAGE}",
+    }
     return here.templates.TemplateResponse(request, "health.html", values)
 
 
@@ -184,7 +189,6 @@ def job(request: Request) -> Response:
             "page": page,
             "events": f"/events?{urlencode({'page': page.view.job.id})}",
             "share": _share(request),
-            "listen": here.settings.web.listen,
         }
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.reader.ledger() as ledger:
@@ -244,7 +248,10 @@ async def events(request: Request) -> Response:
     here, page = context(request), request.query_params.get("page", FIRST_PAGE)
     if here.hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")
-    if page != FIRST_PAGE and await run_in_threadpool(here.reader.job, page) is None:
+    if (
+        page not in (FIRST_PAGE, HEALTH_PAGE)
+        and await run_in_threadpool(here.reader.job, page) is None
+    ):
         raise HTTPException(404, "there is no such job")
     messages: AsyncIterator[bytes] = here.hub.watch(page)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -265,6 +272,8 @@ def parts(templates: Jinja2Templates, data: PageData, page: str) -> Parts:
     """Render the parts of a page; none where there is no such job."""
     if page == FIRST_PAGE:
         return _render(templates, FIRST_PAGE_PARTS, {"overview": data.overview()})
+    if page == HEALTH_PAGE:
+        return _render(templates, HEALTH_PARTS, {"health": data.health()})
     job_page = data.job(page)
     return {} if job_page is None else _render(templates, JOB_PARTS, {"page": job_page})
 

@@ -177,6 +177,8 @@ def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> Non
     page = client(tmp_path, bad)
     assert set(parts(page, FIRST_PAGE)) == set(pages.FIRST_PAGE_PARTS)
     assert set(parts(page, "id-sea")) == set(pages.JOB_PARTS)
+    assert parts(page, pages.HEALTH_PAGE)["health_state"] in page.get("/health").text
+    assert 'data-events="/events?page=health"' in page.get("/health").text
     assert parts(page, "sea") == {}
     for part in (parts(page, FIRST_PAGE)["failed"], parts(page, "id-sea")["job_head"]):
         assert "&lt;script&gt;" in part and "<script" not in part
@@ -406,5 +408,7 @@ def test_a_job_can_be_shared_where_others_reach_the_page(
         token = {"token_file": "token"} if "listen" in web else {}
         page = client(tmp_path, finished_job(tmp_path), **web, **token)
         text = page.get(f"{web.get('path', '')}/jobs/id-sea", headers=headers).text
-        assert f'<a href="{address}" data-copy>' in text if address else "token_file" in text
-        assert ("no address is known" in text) == (address is None)
+        assert ("Share on your network" in text) == (address is not None)
+        assert address is None or f'<a href="{address}" data-copy>' in text
+    refused = client(tmp_path, a_job("lone", "refused"), listen="192.0.2.9:80", token_file="token")
+    assert "Share on your network" not in refused.get("/jobs/id-lone").text
