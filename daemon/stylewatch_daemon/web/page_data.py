@@ -20,7 +20,7 @@ from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.watch import SCAN_S
-from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
+from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, Order, Search, reading
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.ledger.thumbs import SIDE
 from stylewatch_daemon.outbox.job_files import frames, stages
@@ -293,6 +293,9 @@ class JobPage:
     """All jobs with this content image, this one too, with the settings in which they differ."""
     receipt: str
     command: str
+    newer: Job | None
+    older: Job | None
+    """The jobs beside this one in the gallery."""
 
     @property
     def is_dismissible(self) -> bool:
@@ -403,7 +406,16 @@ class PageData:
             variants=tuple(self._variants(job)),
             receipt=receipt if view.receipt_json and len(receipt) <= MAX_RECEIPT else "",
             command=submit_command(job) if job.settings else "",
+            newer=self._beside(job, "oldest"),
+            older=self._beside(job, "newest"),
         )
+
+    def _beside(self, job: Job, order: Order) -> Job | None:
+        """The job after `job` on its tab of the gallery, in this order."""
+        ends = next((ends for ends in GALLERY.values() if job.end in ends), ())
+        with self._reader.ledger() as ledger:
+            found = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
+        return next(iter(found), None)
 
     def library(self) -> tuple[tuple[str, Image, str], ...]:
         """The styles of the library: name, preview, and the text in the file beside it."""

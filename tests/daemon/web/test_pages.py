@@ -153,6 +153,26 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
         assert content in folded and content not in text
 
 
+def test_a_job_leads_to_those_beside_it_in_the_gallery(tmp_path: Path) -> None:
+    times = {"a": 1, "b": 2, "c": 3, "d": 4}
+    jobs = {
+        name: a_job(name, finished=f"2026-01-02T00:0{at}:00+00:00") for name, at in times.items()
+    }
+    page = client(tmp_path, *jobs.values(), a_job("lone", "refused"), a_job("busy", "running"))
+    for name, words in {
+        "a": ("Newer: b",),
+        "b": ("Newer: c", "Older: a"),
+        "d": ("Older: c",),
+    }.items():
+        links = re.findall(
+            r'<a href="/jobs/id-(.)" rel="\w+">(\w+: .)</a>', page.get(f"/jobs/id-{name}").text
+        )
+        assert tuple(text for _, text in links) == words
+        assert all(text.endswith(to) for to, text in links)
+    for name in ("lone", "busy"):
+        assert 'rel="next"' not in page.get(f"/jobs/id-{name}").text
+
+
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     page = client(tmp_path, finished_job(tmp_path), a_job("bare", place=None))
     answer = page.get("/jobs/sea")
