@@ -164,7 +164,7 @@ def main(words: list[str]) -> int:
         folder.mkdir(parents=True)
         os.chdir(folder)
         Path("bench").symlink_to(ROOT / "bench")  # commands name its pictures, as in a clone
-        run("python -m stylewatch_painter.sample .\n")  # code opens content.jpg and style.jpg
+        run("stylewatch sample .\n")  # code opens content.jpg and style.jpg
         defined = run_page(page)
         for name, draw in ILLUSTRATIONS[page].items():
             draw(defined).save(PAGES / "images" / name, quality=_QUALITY)

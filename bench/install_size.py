@@ -32,7 +32,7 @@ def main(words: list[str]) -> int:
         )
         pictures = pair / "content.jpg", pair / "style.jpg"
         painted = cost(
-            [home / "bin/python", "-m", "stylewatch_painter.sample", pair],
+            [home / "bin/stylewatch", "sample", pair],
             [home / "bin/stylewatch", "render", *pictures, "-o", "painted.png", *SMALL],
         )
         sizes = bytes_on_disk(home), bytes_on_disk(cache)

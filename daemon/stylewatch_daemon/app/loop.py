@@ -75,7 +75,7 @@ class Loop:
     ) -> bool:
         """Run jobs until told to stop; return True if it is to start again with new settings.
 
-        `settings_changed` is asked with every scan, and may ask for a reload by returning True.
+        `settings_changed` is called at every scan; True asks for a reload.
         """
         wakeup, reloads = self.wakeup, False
         wakeup.scan_requested = True

@@ -20,7 +20,7 @@ def sample(
 ) -> None:
     """Write a photograph and a painting to try things with.
 
-    Both are in the public domain. A file that is there already stays, if it is not another one.
+    Both are in the public domain. Another file of the same name is never replaced.
     """
     target = options.expanded(folder)
     for picture in (CONTENT, STYLE):

@@ -77,25 +77,14 @@ def submit(
     }
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
-    print_name = (lambda name: None) if json else echo
     submitted = []
     for each in _put(by_name, files, settings, folder, place):
         submitted.append(each)
-        print_name(each)
+        if not json:
+            echo(each)
     if not quiet:
         build_order.note_size(settings.job, recipe, content, settings.limits.max_pixels)
-    others = _other_inboxes(folder, place)
-    if wait or not quiet:
-        _note_others(others, submitted, place)
-    waiting = {each: {"name": each, "inbox": str(place)} for each in submitted}
-    if wait and not others:
-        raise typer.Exit(_follow_all(folder, waiting, quiet=quiet, json=json))
-    if json:
-        echo_json([*waiting.values()])
-    if wait:
-        raise typer.Exit(RETRY_LATER)
-    if not (quiet or others or status_json.is_at_work(folder)):
-        note(f"waiting in {place}: no daemon is running with the state folder {folder}")
+    raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
 def _put(
@@ -126,13 +115,24 @@ def _other_inboxes(state: Path, inbox: Path) -> list[str]:
     return [] if is_watched else watched
 
 
-def _note_others(others: Sequence[str], jobs: Sequence[str], inbox: Path) -> None:
-    """Say that only `others` are watched, if any."""
-    if others:
+def _report(
+    jobs: Sequence[str], state: Path, inbox: Path, *, wait: bool, quiet: bool, json: bool
+) -> int:
+    """Say where the jobs wait, or with `wait` how they ended; return the exit code."""
+    submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
+    others = _other_inboxes(state, inbox)
+    if wait and not others:
+        return _follow_all(state, submitted, quiet=quiet, json=json)
+    if json:
+        echo_json([*submitted.values()])
+    if others and (wait or not quiet):
         note(
             f"{', '.join(jobs)}: in {inbox}, which the running daemon does not watch: add "
             f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
         )
+    elif not (quiet or others or status_json.is_at_work(state)):
+        note(f"waiting in {inbox}: no daemon is running with the state folder {state}")
+    return RETRY_LATER if wait else 0
 
 
 def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Settings]]:

@@ -1,4 +1,4 @@
-"""A photograph and a painting to try things with: `python -m stylewatch_painter.sample FOLDER`.
+"""A photograph and a painting to try things with, which `stylewatch sample` writes.
 
 Both are in the public domain; NOTICE names their origin.
 """
