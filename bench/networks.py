@@ -108,7 +108,8 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
 def alone(backend: str, folder: Path, size: str, threads: int) -> None:
     """Print, as JSON, the peak of memory of three steps of one backend, in megabytes."""
     made = task(folder, size, 3)
-    options = {"device": "cpu", "precision": "fp32", "threads": threads}
+    precision = {"precision": "fp32"} if backend == "torch" else {}
+    options = {"device": "cpu", "threads": threads, **precision}
     list(registry.load(backend, options).paint(made, go_on))
     print(json.dumps(common.peak()))
 
