@@ -35,7 +35,7 @@ Affine = NDArray[np.float64]
 
 PICTURES = ROOT / "bench" / "pictures"
 RATE = 25
-LIMITS = ClipLimits(250_000_000, 20_000, 600.0)
+LIMITS = ClipLimits(250_000_000, 20_000)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ def main() -> None:
     """Print both."""
     with tempfile.TemporaryDirectory() as folder, nodes.with_a_token(root := Path(folder)):
         address = nodes.shared().address
-        one, two = (Demand(address, labels=labels) for labels in ({"zone": "b"}, dict[str, str]()))
+        one, two = (Demand(address, resources=each) for each in ({"b": 0.1}, dict[str, float]()))
         for name, made in (
             ("local", Local(root / "lock", NAP, devices=("one",))),
             ("ray", Cluster(root / "lock", one, NAP)),

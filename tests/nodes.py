@@ -77,7 +77,7 @@ def kill(cluster: Any) -> None:
 
 
 def start() -> Any:
-    """Start a cluster: a head with a GPU in zone a, another machine with one and `b` in zone b."""
+    """Start a cluster: a head with a GPU in zone a, another machine with one in zone b."""
     cluster = head({})
     add(cluster, "b")
     return cluster
@@ -101,13 +101,13 @@ def unused_port() -> int:
 
 
 def add(cluster: Any, zone: str) -> Any:
-    """Add a machine in a zone, which is one of its resources, too."""
+    """Add a machine in a zone, which is one of its resources."""
     with _environment():
-        return cluster.add_node(**_machine(zone), resources={zone: 1})
+        return cluster.add_node(**_machine(zone))
 
 
 def _machine(zone: str) -> dict[str, Any]:
-    return {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY, "labels": {"zone": zone}}
+    return {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY, "resources": {zone: 1}}
 
 
 @contextmanager

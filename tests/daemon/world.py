@@ -69,7 +69,6 @@ def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSetting
             kind="ray",
             address=demand.address,
             gpus_per_job=demand.gpus,
-            labels=dict(demand.labels),
             resources=dict(demand.resources),
         )
     for name in _SECTIONS:

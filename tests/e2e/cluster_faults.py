@@ -91,7 +91,7 @@ def machine_dies(root: Path) -> list[str]:
         machines.append(nodes.add(cluster, "c"))
 
     try:
-        return run(root, on(cluster.address, "executor.labels={zone: c}"), 0, replace_machine)
+        return run(root, on(cluster.address, "executor.resources={c: 0.1}"), 0, replace_machine)
     finally:
         for machine in machines:
             cluster.remove_node(machine, allow_graceful=False)

@@ -145,7 +145,7 @@ def _running(
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
         stack.enter_context(closing(executor))
-        inspector = Inspector(wakeup.post, settings.executor.idle_s)
+        inspector = Inspector(wakeup.post)
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
         jobs = Jobs(state, ledger, reporter, settings, time.monotonic)
@@ -183,14 +183,8 @@ def assemble(
 def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
     lock_file, how = state.worker_lock, settings.executor
     if how.cluster is None:
-        return Local(
-            lock_file,
-            devices=how.named_devices,
-            workers=how.workers,
-            idle_s=how.idle_s,
-            wake=wake,
-        )
-    return Cluster(lock_file, how.cluster, idle_s=how.idle_s, wake=wake)
+        return Local(lock_file, devices=how.named_devices, workers=how.workers, wake=wake)
+    return Cluster(lock_file, how.cluster, wake=wake)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -137,7 +136,7 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if source.sha256 in ("", digest):
-                frame = next(clip_frames(path, ClipLimits(max_pixels, sys.maxsize, math.inf)))
+                frame = next(clip_frames(path, ClipLimits(max_pixels, sys.maxsize)))
                 return sheet.shrunk(frame.pixels.astype(np.float32), side)
             continue
         try:

@@ -29,8 +29,8 @@ from stylewatch_plugins.errors import BackendOptionError
 
 STARTS = ("content", "style", "style_color", "noise", "mixed")
 _JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "enlarge", "preview",
-                 "steps", "save_every", "save_start", "seed", "strength", "content_weight",
-                 "style_weight", "stroke", "color", "only")  # fmt: skip
+                 "steps", "save_every", "seed", "strength", "content_weight", "style_weight",
+                 "stroke", "color", "only")  # fmt: skip
 """Options that are settings of a job with the same names."""
 
 _SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
@@ -99,7 +99,6 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
         max_frames=settings.limits.max_frames,
-        max_seconds=settings.limits.max_seconds,
         memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
     )  # fmt: skip
@@ -143,7 +142,7 @@ def _check_backend_options(name: str, backend_options: Mapping[str, Any]) -> Non
 
 def _folder_option(overrides: Mapping[str, Any]) -> str | None:
     """Return the option, if any, whose files only the folder of a single job can have."""
-    names = {"artifacts": "--artifact", "save_start": "--save-start"}
+    names = {"artifacts": "--artifact", "save_start": "--set save_start"}
     given = {key.rpartition(".")[2] for key, value in overrides.items() if value}
     return next((option for name, option in names.items() if name in given), None)
 

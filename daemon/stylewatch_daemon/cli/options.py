@@ -191,9 +191,6 @@ class JobOptions:
     save_every: Annotated[
         int | None, _more(metavar="N", min=1, help="Steps between two stages.")
     ] = None
-    save_start: Annotated[
-        bool | None, _more("--save-start", help="Save the picture of the start, too.")
-    ] = None
     artifact: Annotated[
         list[str] | None,
         _more(

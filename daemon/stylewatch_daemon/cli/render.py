@@ -320,7 +320,7 @@ def _stills(
     if job.only == "style" or not clip.is_clip(content):
         return [(content, job)]
     limits = config.load(config_file).limits
-    most = clip.ClipLimits(limits.max_pixels, limits.max_frames, limits.max_seconds)
+    most = clip.ClipLimits(limits.max_pixels, limits.max_frames)
     stills: list[tuple[Path, JobOptions]] = []
     starts = flow.scene_starts(clip.frames(content, most))
     for number, frame in enumerate(islice(starts, TRY_SCENES), start=1):

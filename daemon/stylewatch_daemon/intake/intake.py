@@ -243,7 +243,6 @@ class Intake:
                 self._state.thumbs,
                 tuple(file.role for file in pictures),
                 max_frames=limits.max_frames,
-                max_seconds=limits.max_seconds,
             ),
             self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job)),
         )

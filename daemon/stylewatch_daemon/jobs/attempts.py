@@ -202,7 +202,6 @@ class Attempts:
             recipe_folders=service.recipes,
             max_pixels=service.limits.max_pixels,
             max_frames=service.limits.max_frames,
-            max_seconds=service.limits.max_seconds,
             step_timeout_s=service.limits.step_timeout_s,
             memory=service.limits.memory,
             out_of_memory=service.limits.out_of_memory,

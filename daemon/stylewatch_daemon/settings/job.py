@@ -39,8 +39,7 @@ Space = Literal["linear", "srgb", "oklab"]
 _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
 """Bits per channel that only these formats hold."""
 
-_RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps",
-                  "save_every", "save_start", "noise_ratio")  # fmt: skip
+_RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "enlarge", "steps", "save_every")
 """Settings that have the same name in a recipe."""
 
 
@@ -340,14 +339,11 @@ class JobSettings(Strict):
     preview: Size | None = None
     stroke: Positive | None = None
     style_size: StyleSize = None
-    fit: Literal["within", "stretch"] | None = None
     enlarge: bool | None = None
     steps: Steps | None = None
     save_every: SomeSteps | None = None
-    save_start: bool | None = None
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     init: Start | None = None
-    noise_ratio: Share | None = None
     from_step: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """Steps of the recipe already applied to the initial image; they are left out."""
     style_weights: Annotated[
@@ -429,7 +425,7 @@ class JobSettings(Strict):
             # From noise, and without the content's detail, which each scale would add again.
             changes[f"objective.{'style' if self.only == 'content' else 'content'}"] = None
             changes["keep_detail"] = 0.0
-            if self.noise_ratio is None:
+            if not {"noise_ratio", "schedule.noise_ratio"} & self.set.keys():
                 changes["start"] = "noise"
         if (rule := self._common_style_size) is not None:
             changes["style_size"] = rule

@@ -120,7 +120,7 @@ MAX_WORKERS = 64
 
 _ONLY_FOR_KIND = {
     "local": ("devices", "workers"),
-    "ray": ("address", "gpus_per_job", "labels", "resources"),
+    "ray": ("address", "gpus_per_job", "resources"),
 }
 """Settings that only one kind of executor has."""
 
@@ -151,20 +151,18 @@ class Machine:
 
     id: str
     resources: Mapping[str, float]
-    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Demand:
     """The cluster at `address`, and the demand of one job on a machine.
 
-    `gpus` can be a share of one; the machine must have the `labels` and declare the `resources`.
+    `gpus` can be a share of one; the machine must declare the `resources`.
     With no demand at all, each machine runs one job at a time.
     """
 
     address: str = "auto"
     gpus: float = 1.0
-    labels: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -187,16 +185,13 @@ class Demand:
         """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""
         own = dict(self.taken)
         known = {_RAY_OPTIONS[key]: own.pop(key) for key in _RAY_OPTIONS if key in own}
-        groups = {"resources": own, "label_selector": dict(self.labels)}
-        return {"num_cpus": 0, **known, **{key: group for key, group in groups.items() if group}}
+        return {"num_cpus": 0, **known, **({"resources": own} if own else {})}
 
     def places(self, machines: Iterable[Machine]) -> int:
         """Return the number of jobs that the `machines` can run at once when they are idle."""
         return sum(map(self._places_on, machines))
 
     def _places_on(self, machine: Machine) -> int:
-        if any(machine.labels.get(key) != value for key, value in self.labels.items()):
-            return 0
         each = (
             math.floor(machine.resources.get(key, 0.0) / amount + _TOLERANCE)
             for key, amount in self.taken.items()
@@ -208,20 +203,14 @@ class Demand:
         descriptions = "; ".join(sorted(map(self._describe, machines))) or "none"
         return (
             f"no machine of the Ray cluster has {self}; there are {len(machines)}: "
-            f"{descriptions}: correct executor.gpus_per_job, labels or resources, or add such a "
-            "machine"
+            f"{descriptions}: correct executor.gpus_per_job or resources, or add such a machine"
         )
 
     def _describe(self, machine: Machine) -> str:
-        resources = [f"{key} {machine.resources.get(key, 0.0):g}" for key in self.taken]
-        return ", ".join(
-            resources + [f"{key}={machine.labels.get(key, '')}" for key in self.labels]
-        )
+        return ", ".join(f"{key} {machine.resources.get(key, 0.0):g}" for key in self.taken)
 
     def __str__(self) -> str:
-        resources = [f"{key} {amount:g}" for key, amount in self.taken.items()]
-        labels = [f"the label {key}={value}" for key, value in self.labels.items()]
-        return ", ".join(resources + labels)
+        return ", ".join(f"{key} {amount:g}" for key, amount in self.taken.items())
 
 
 class Executor(Strict):
@@ -232,12 +221,10 @@ class Executor(Strict):
         Literal["auto"]
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
-    idle_s: Seconds = 60.0
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
     """The processes of each device."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
-    labels: dict[str, str] = Field(default={})
     resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
 
     @model_validator(mode="after")
@@ -258,7 +245,7 @@ class Executor(Strict):
         """The cluster and a job's share of it; None where jobs run on this machine."""
         if self.kind == "local":
             return None
-        return Demand(self.address, self.gpus_per_job, self.labels, self.resources)
+        return Demand(self.address, self.gpus_per_job, self.resources)
 
 
 LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
@@ -272,8 +259,7 @@ class Limits(Strict):
     """Of the content's file, which may be a clip; see `largest` for other files."""
     max_pixels: PositiveInt = 1_000_000_000
     max_frames: PositiveInt = 20_000
-    """Frames of a clip; `max_seconds` is its length."""
-    max_seconds: SomeSeconds = 600
+    """Of a clip."""
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
     free_bytes: BytesOrNone = ByteSize(256_000_000)

@@ -84,7 +84,6 @@ class Previews:
                     self.folder,
                     side=side,
                     max_frames=self._limits.max_frames,
-                    max_seconds=self._limits.max_seconds,
                 ),
                 partial(self._asked, key),
             )

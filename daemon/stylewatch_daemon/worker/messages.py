@@ -54,7 +54,6 @@ class Order:
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
-    max_seconds: float = 600.0
     step_timeout_s: float | None = None
     """Seconds that a step may take before the worker counts as hung; None: a default."""
     memory: int | None = None
@@ -78,7 +77,7 @@ class Order:
         """The limits of a content that is a clip."""
         from stylewatch_painter.images.clip import ClipLimits
 
-        return ClipLimits(self.max_pixels, self.max_frames, self.max_seconds)
+        return ClipLimits(self.max_pixels, self.max_frames)
 
     @property
     def main(self) -> Path:

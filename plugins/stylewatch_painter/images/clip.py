@@ -97,7 +97,6 @@ class ClipLimits:
 
     max_pixels: int
     max_frames: int
-    max_seconds: float
 
     @property
     def most(self) -> int:
@@ -238,10 +237,7 @@ def _kind_of(path: Path) -> str:
 def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
     durations, pictures, converted = zip(*_animation(path, limits, range(1)), strict=True)
     height, width, _ = pictures[0].shape
-    clip = Clip((width, height), tuple(accumulate(durations, initial=Fraction(0))), converted[0])
-    with _named(path.name):
-        _check_length(clip.frames, clip.seconds, limits)
-    return clip
+    return Clip((width, height), tuple(accumulate(durations, initial=Fraction(0))), converted[0])
 
 
 def _animation(
@@ -259,7 +255,7 @@ def _animation(
         # a PNG may begin with a picture for programs that show no animations
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
-        _check_length(count, Fraction(0), limits)
+        _check_length(count, limits)
     for number in range(count):
         pixels, conversions = np.empty((0, 0, 3), np.uint8), tuple[str, ...]()
         # not around `yield`: whoever gets the frame may decode another picture
@@ -344,7 +340,7 @@ class _Film:
             if not packet.is_discard:
                 ticks.append(packet.pts)
             if len(ticks) > most or number >= 2 * most:
-                _check_length(most + 1, Fraction(0), self._limits)
+                _check_length(most + 1, self._limits)
         if not ticks:  # with a cause: the rest of the file may still come
             raise PictureError("has no frames; export it again") from EOFError("no packets")
         self._ticks = sorted(ticks)
@@ -359,7 +355,6 @@ class _Film:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
             last = times[-1] - times[-2] if len(times) > 1 else usual
         self.times = (*times, times[-1] + max(last, Fraction(1, _CLOCK)))
-        _check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -485,17 +480,12 @@ def _pictures_of(container: Any) -> Any:
     return streams[0]
 
 
-def _check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
-    """Raise PictureError for too many frames or seconds."""
+def _check_length(count: int, limits: ClipLimits) -> None:
+    """Raise PictureError for too many frames."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"
             " cut it into parts"
-        )
-    if seconds > limits.max_seconds:
-        raise PictureError(
-            f"is {float(seconds):,.1f} s; the limit is {limits.max_seconds:,g} s"
-            " (limits.max_seconds): cut it into parts"
         )
 
 

@@ -23,7 +23,7 @@ from stylewatch_painter.images.clip import ClipLimits, inspect
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
 PAIR = ("content.jpg", "style.jpg")
-LIMITS = ClipLimits(10_000, 100, 60)
+LIMITS = ClipLimits(10_000, 100)
 Receipt = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -263,7 +263,7 @@ def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
     "sweep",
     [
         "strength=null,0.5", "init=null,picture,noise", "mask={outside: free},{feather: 4}",
-        "mask.outside=free", "enlarge=null,no", "save_start=null,no", "preview=null,24",
+        "mask.outside=free", "enlarge=null,no", "preview=null,24",
         "size=null", "objective.tv=null,{weight: 0.5}",
     ],
 )  # fmt: skip
@@ -271,7 +271,7 @@ def test_the_command_of_a_variant_has_its_settings(
     sweep: str, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "config.yaml").write_text(
-        "job: {strength: 0.25, enlarge: yes, save_start: yes, mask: {outside: keep}, init: mixed}"
+        "job: {strength: 0.25, enlarge: yes, mask: {outside: keep}, init: mixed}"
     )
     planned: list[tuple[JobSettings, Path | None]] = []
     make_plan, of_size = build_order.make_plan, {"size": None, "preview": None, "enlarge": None}

@@ -49,10 +49,10 @@ def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None
                "content_weight": 0.5, "style_weight": 3}  # fmt: skip
     words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
     sets = ("--set", "format=jpg", "--set", "objective.tv.weight=0.1", "--set", "smallest=64")
-    more = ("--save-start", "--enlarge", "--artifact", "losses, sheet", "--artifact", "gif")
+    more = ("--enlarge", "--artifact", "losses, sheet", "--artifact", "gif")
     assert run(*PAIR, "--name", "sea", *words, *sets, *more).code == 0
     assert yaml.safe_load((inbox / "sea/job.yaml").read_text()) == {
-        **options, "save_start": True, "enlarge": True, "format": "jpg",
+        **options, "enlarge": True, "format": "jpg",
         "artifacts": ["losses", "sheet", "gif"],
         "set": {"objective.tv.weight": 0.1, "smallest": 64},
     }  # fmt: skip

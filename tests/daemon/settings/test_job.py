@@ -26,8 +26,8 @@ from stylewatch_daemon.settings.job import (
 from stylewatch_painter.recipes import book
 
 OF_THE_SCHEDULE: Mapping[str, Any] = {
-    "size": "321", "preview": "123", "stroke": 2.5, "style_size": "side", "fit": "stretch",
-    "enlarge": True, "steps": 7, "save_every": 3, "save_start": True, "noise_ratio": 0.25,
+    "size": "321", "preview": "123", "stroke": 2.5, "style_size": "side", "enlarge": True,
+    "steps": 7, "save_every": 3,
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_settings_that_are_not_set_leave_the_recipe_as_it_is() -> None:
         ({"only": "content"}, "schedule start", "noise"),
         ({"only": "content"}, "schedule keep_detail", 0.0),
         ({"only": "content", "init": "content"}, "schedule start", "content"),
-        ({"only": "content", "noise_ratio": 0.5}, "schedule start", "mixed"),
+        ({"only": "content", "set": {"noise_ratio": 0.5}}, "schedule start", "mixed"),
         ({"only": "content", "set": {"start": "picture"}}, "schedule start", "picture"),
     ],
 )  # fmt: skip

@@ -125,8 +125,8 @@ def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
 
 
 def test_extreme_settings_can_be_recorded_and_their_job_named_and_estimated() -> None:
-    job = JobSettings(size="999999x999999", fit="stretch", enlarge=True, steps=MOST_STEPS,
-                      save_every=1, seed=2**64 - 1, name="{name}/" * 15 + "x")  # fmt: skip
+    job = JobSettings(size="999999x999999", enlarge=True, steps=MOST_STEPS, save_every=1,
+                      seed=2**64 - 1, name="{name}/" * 15 + "x")  # fmt: skip
     assert JobSettings.model_validate_json(job.text.encode()) == job
     sqlite3.connect(":memory:").execute("SELECT ?", (job.text,))
     fields = name_fields("a/" * 60 + "b", Path("c.jpg"), (), recipe=job.recipe, seed=job.seed)

@@ -58,10 +58,10 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
     assert (local.named_devices, local.cluster) == (("cpu",), None)
     ray = load(
         "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
-        "labels: {zone: a}, resources: {vram_gb: 20}}\n"
+        "resources: {vram_gb: 20}}\n"
     ).executor
     assert ray.named_devices == ()
-    assert ray.cluster == Demand("ray://head:10001", 0.25, {"zone": "a"}, {"vram_gb": 20.0})
+    assert ray.cluster == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
     for text, message in (
         ("{kind: ray, devices: [cuda:0]}", "devices is for kind: local"),
         ("{address: auto, gpus_per_job: 2}", "gpus_per_job is for kind: ray"),
@@ -71,23 +71,23 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
             load(f"executor: {text}\n")
 
 
-SMALL = Machine("1", {"GPU": 1.0, "CPU": 4.0, "vram_gb": 8.0}, {"zone": "a"})
-LARGE = Machine("2", {"GPU": 2.0, "CPU": 8.0, "vram_gb": 48.0}, {"zone": "b"})
+SMALL = Machine("1", {"GPU": 1.0, "CPU": 4.0, "vram_gb": 8.0})
+LARGE = Machine("2", {"GPU": 2.0, "CPU": 8.0, "vram_gb": 48.0})
 
 
 def test_places_follow_from_declared_resources_and_an_impossible_demand_is_explained() -> None:
     for demand, places in (
         (Demand(), 3), (Demand(gpus=1 / 3), 9), (Demand(gpus=0), 2),
-        (Demand(gpus=0.5, resources={"vram_gb": 20}), 2), (Demand(labels={"zone": "b"}), 2),
+        (Demand(gpus=0.5, resources={"vram_gb": 20}), 2),
     ):  # fmt: skip
         assert demand.places([SMALL, LARGE]) == places
-    demand = Demand(gpus=4, labels={"zone": "b"}, resources={"vram_gb": 20, "CPU": 2})
+    demand = Demand(gpus=4, resources={"vram_gb": 20, "CPU": 2})
     assert demand.impossible([LARGE]).startswith(
-        "no machine of the Ray cluster has GPU 4, vram_gb 20, CPU 2, the label zone=b; there are "
-        "1: GPU 2, vram_gb 48, CPU 8, zone=b: correct executor.gpus_per_job"
+        "no machine of the Ray cluster has GPU 4, vram_gb 20, CPU 2; there are "
+        "1: GPU 2, vram_gb 48, CPU 8: correct executor.gpus_per_job"
     )
     assert demand.options() == {
-        "num_cpus": 2, "num_gpus": 4, "resources": {"vram_gb": 20}, "label_selector": {"zone": "b"},
+        "num_cpus": 2, "num_gpus": 4, "resources": {"vram_gb": 20},
     }  # fmt: skip
     assert Demand(gpus=0).options() == {"num_cpus": 0}
 

@@ -272,11 +272,11 @@ def test_a_preview_has_the_limits_of_the_settings(
     monkeypatch.setattr(Inspector, "ask", lambda _, question, done: asked.append(question))
     monkeypatch.setattr(previews, "TIMEOUT_S", 0.1)
     enter(tmp_path / "state", finished_job(tmp_path))
-    limits = Limits(max_pixels=1_000_000, max_frames=9, max_seconds=7.5)
+    limits = Limits(max_pixels=1_000_000, max_frames=9)
     app = application(settings(tmp_path).model_copy(update={"limits": limits}), None)
     TestClient(app, HERE).get("/jobs/id-sea/small/512/final")
     (question,) = asked
-    assert (question.max_pixels, question.max_frames, question.max_seconds) == (1_000_000, 9, 7.5)
+    assert (question.max_pixels, question.max_frames) == (1_000_000, 9)
 
 
 def test_a_preview_is_sent_or_a_blank_in_its_place(page: TestClient, tmp_path: Path) -> None:

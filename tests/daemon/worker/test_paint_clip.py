@@ -34,7 +34,7 @@ from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
-LIMITS = ClipLimits(10_000, 100, 60)
+LIMITS = ClipLimits(10_000, 100)
 COUNT, CUT = 8, 5
 SIZE = 48, 32
 

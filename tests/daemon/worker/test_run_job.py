@@ -52,7 +52,8 @@ def test_the_start_is_a_stage_of_its_own(backend: str, tmp_path: Path, pictures:
     plain = order(tmp_path / "plain", pictures, backend=backend)
     painted(plain)
     whole, parts = (
-        order(tmp_path / name, pictures, backend=backend, save_start=True) for name in "ab"
+        order(tmp_path / name, pictures, backend=backend, fields={"save_start": True})
+        for name in "ab"
     )
     started, first, second, *_ = painted(whole)
     assert isinstance(started, Started) and isinstance(second, Progress)

@@ -25,7 +25,7 @@ from stylewatch_painter.images.clip import (
 )
 from stylewatch_painter.stage import Bytes
 
-LIMITS = ClipLimits(max_pixels=100_000, max_frames=100, max_seconds=60)
+LIMITS = ClipLimits(max_pixels=100_000, max_frames=100)
 
 FILMS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"options": {"bf": "3", "g": "8"}},
@@ -126,7 +126,7 @@ def test_every_frame_of_an_animation_is_read_from_any_number(tmp_path: Path, kin
         distances = [distance(frame.pixels, pattern(number)) for number in range(20)]
         assert np.argmin(distances) == frame.number and min(distances) < 4
     starts_anywhere(path, shown)
-    assert "is more than" not in refusal(path, ClipLimits(100_000, 19, 60))
+    assert "is more than" not in refusal(path, ClipLimits(100_000, 19))
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
@@ -330,14 +330,10 @@ def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
 
 def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:
     for path in (film(tmp_path / "a.mp4"), animation(tmp_path / "a.gif")):
-        assert inspect(path, ClipLimits(64 * 48, 20, 0.8)).frames == 20
-        assert "has more than 19 frames" in refusal(path, ClipLimits(9999, 19, 60))
-        assert "(limits.max_frames): cut it" in refusal(path, ClipLimits(9999, 19, 60))
-        with pytest.raises(PictureError, match=r"is 0\.8 s; the limit is 0\.7 s \(limits\.max_s"):
-            inspect(path, ClipLimits(9999, 20, 0.7))
-        assert "is 3,072 pixels; the limit is 3,071 pixels" in refusal(
-            path, ClipLimits(3071, 20, 60)
-        )
+        assert inspect(path, ClipLimits(64 * 48, 20)).frames == 20
+        assert "has more than 19 frames" in refusal(path, ClipLimits(9999, 19))
+        assert "(limits.max_frames): cut it" in refusal(path, ClipLimits(9999, 19))
+        assert "is 3,072 pixels; the limit is 3,071 pixels" in refusal(path, ClipLimits(3071, 20))
 
 
 def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

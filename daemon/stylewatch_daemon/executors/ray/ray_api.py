@@ -64,11 +64,7 @@ def leave() -> None:
 
 def machines() -> list[Machine]:
     """The machines that the cluster has, as far as it knows; raises as Ray does."""
-    return [
-        Machine(node["NodeID"], node["Resources"], node["Labels"])
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    return [Machine(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 class ActorHandle:

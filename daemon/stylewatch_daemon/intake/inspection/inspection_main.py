@@ -97,7 +97,7 @@ def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
     """Describe a picture, and write its thumbnail; raises PictureError."""
     data = None if takes_clips and is_film(path) else file_bytes(path)
     digest = _sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
-    limits = ClipLimits(question.max_pixels, question.max_frames, question.max_seconds)
+    limits = ClipLimits(question.max_pixels, question.max_frames)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():

@@ -12,7 +12,7 @@ class Question:
     """Request to inspect the pictures at `files`, those of one job.
 
     At most `max_pixels` pixels of a picture or frame are decoded; a content and its mask may be
-    clips of `max_frames` and `max_seconds` at most; thumbnails, with `side` pixels at most, go to
+    clips of `max_frames` at most; thumbnails, with `side` pixels at most, go to
     the folder `thumbs`. `roles` are those of the files, if they are known: masks are compared
     with their pictures then.
     """
@@ -23,7 +23,6 @@ class Question:
     roles: tuple[str, ...] = ()
     side: int = SIDE
     max_frames: int = 20_000
-    max_seconds: float = 600.0
 
 
 @dataclass(frozen=True)

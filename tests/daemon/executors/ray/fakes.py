@@ -17,7 +17,7 @@ from stylewatch_daemon.executors.scheduler import Submit
 from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Event, Order
 
-FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
+FIRST, SECOND = (Machine(name, {"GPU": 1.0}) for name in "12")
 
 
 class FakeActor:

@@ -43,7 +43,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         idle_s: float = 1.0,
         silent_s: float = 60.0,
     ) -> Listener:
-        demand = Demand(address or nodes.shared().address, gpus=gpus, labels={"zone": zone})
+        demand = Demand(address or nodes.shared().address, gpus=gpus, resources={zone: 0.1})
         lock = tmp_path / "worker.lock"
         made.append(Cluster(lock, demand, WORK, idle_s=idle_s, silent_s=silent_s))
         return Listener(made[-1])
