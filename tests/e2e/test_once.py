@@ -119,7 +119,7 @@ def test_pairs_of_every_form_are_done_or_refused(space: Workspace) -> None:
     ]  # fmt: skip
     masks = {entry["role"]: entry["name"] for entry in space.receipt("masks/sea")["inputs"][2:]}
     assert masks == {"content-mask": "sea.mask.png", "style-1-mask": "style.mask.png"}
-    assert space.receipt("masks/sea")["mask"]["outside"] == "keep"
+    assert space.receipt("masks/sea")["settings"]["mask"]["outside"] == "keep"
     reasons = space.reasons()
     assert "content.jpg" in reasons["text"] and "line 2" in reasons["typo"]
     assert "content.mask.png has more than 16 colors" in reasons["mask"]

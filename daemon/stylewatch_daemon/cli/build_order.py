@@ -72,14 +72,16 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     Raises UsageError, SettingsError, InputError or RecipeError.
     """
     repeated = replay.read(request.receipt) if request.receipt else None
-    pictures = request.pictures or (repeated.pictures() if repeated else ())
     place = output_target.named(request.output) if request.output else None
     base = config.load(request.config_file)
+    pictures, init, masks = request.pictures, init_picture(request.options), {}
     if repeated:
-        job = repeated.settings(scratch, len(pictures), base.job)
-        backends = {**base.backends}
-        backends[job.backend] = {**backends.get(job.backend, {}), **repeated.options()}
-        base = base.model_copy(update={"job": job, "backends": backends})
+        base = repeated.configured(base, scratch)
+        pictures = pictures or tuple(map(repeated.path, repeated.pictures))
+        inputs = repeated.receipt.inputs
+        if request.options.init is None:
+            init = next((repeated.path(each) for each in inputs if each.role == "init"), None)
+        masks = {each.role: repeated.path(each) for each in inputs if each.role.endswith(MASK)}
     settings = _override(base, request, place)
     check_pictures("render", pictures, settings.job.only)
     content, styles = content_and_styles(pictures, settings.job.only)
@@ -90,10 +92,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         content=content,
         styles=styles,
         staging=scratch,
-        init=init_picture(request.options) or (
-            repeated.init() if repeated and request.options.init is None else None
-        ),
-        masks=masks_by_role(request.options, len(styles), repeated.masks() if repeated else {}),
+        init=init,
+        masks=masks_by_role(request.options, len(styles), masks),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,

@@ -23,6 +23,7 @@ from stylewatch_daemon.cli.exit_codes import echo, echo_json
 from stylewatch_daemon.doctor.backends import Device, check_all, check_backend
 from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings, web_page
 from stylewatch_daemon.views.formatting import columns, memory
@@ -74,9 +75,13 @@ def show(
 
 
 @config_app.command()
-def schema() -> None:
+def schema(
+    receipt: Annotated[
+        bool, typer.Option("--receipt", help="That of receipt.json, for programs.")
+    ] = False,
+) -> None:
     """Print a JSON schema of config.yaml, for editors."""
-    echo_json(config.Config.model_json_schema())
+    echo_json((Receipt if receipt else config.Config).model_json_schema())
 
 
 @alerts_app.command()

@@ -55,30 +55,6 @@ class WeightsRecord(_Record):
     architecture: str | None = None
 
 
-class ColorRecord(_Record):
-    """The setting `color`, and the color space in which it was applied."""
-
-    mode: Literal["content", "luminance", "match"]
-    space: Literal["linear", "srgb", "oklab"]
-
-
-class StagesRecord(_Record):
-    """How stages were written; `size`: pixels of the long side at most, None: as the painting."""
-
-    size: int | None = None
-
-
-class OutputRecord(_Record):
-    """How the files were written, by the settings of the same names."""
-
-    format: Literal["png", "jpg", "webp", "tiff"]
-    quality: int
-    depth: Literal[8, 16]
-    metadata: Literal["none", "safe", "all"]
-    stages: StagesRecord
-    keep: tuple[str, ...] = ()  # the setting `artifacts`
-
-
 class ChangedRecord(_Record):
     """New bytes of an input that a program wrote into while the job ran."""
 
@@ -88,9 +64,8 @@ class ChangedRecord(_Record):
 class InputRecord(_Record):
     """An input picture; `converted` lists the conversions made when it was read.
 
-    Of a style: `weight` is its share, `seen` the size in pixels at which the last scale used it,
-    and `style_size` the setting for it alone. `changed`: the archived file has other bytes, which
-    were written while the job ran.
+    Of a style: `weight` is its share, `seen` the size in pixels at which the last scale used it.
+    `changed`: the archived file has other bytes, which were written while the job ran.
     """
 
     role: str
@@ -99,7 +74,6 @@ class InputRecord(_Record):
     size: Size
     converted: tuple[str, ...]
     weight: float | None = None
-    style_size: str | None = None
     seen: Size | None = None
     changed: ChangedRecord | None = None
 
@@ -114,13 +88,6 @@ class InputRecord(_Record):
             converted=read.converted,
             weight=weight,
         )
-
-
-class MaskRecord(_Record):
-    """How masks were used: the softness of their edges, and what is outside of all regions."""
-
-    feather: str
-    outside: str
 
 
 class StageRecord(_Record):
@@ -162,30 +129,29 @@ class SceneRecord(_Record):
 
 
 class ClipRecord(_Record):
-    """A clip: the frames and seconds that were painted, its settings, and its scenes."""
+    """A clip: the frames and seconds that were painted, and its scenes."""
 
     frames: int
     seconds: float
-    format: Literal["mp4", "webm", "mkv"]
     scenes: tuple[SceneRecord, ...]
 
 
 class Receipt(_Record):
-    """The whole receipt; times are UTC, durations in seconds."""
+    """The whole receipt; times are UTC, durations in seconds.
+
+    `recipe` has all changes that `settings`, those of the job, make to it.
+    """
 
     job: str
     retry_of: str | None = None
-    only: Literal["content", "style"] | None = None
     state: Literal["done", "stopped early", "canceled"]
     recipe: dict[str, Any]
-    color: ColorRecord | None = None
-    output: OutputRecord | None = None
+    settings: dict[str, Any]
     backend: BackendRecord
     weights: WeightsRecord | None = None
     size: Size
     seed: int
     inputs: tuple[InputRecord, ...]
-    mask: MaskRecord | None = None
     clip: ClipRecord | None = None
     stages: tuple[StageRecord, ...]
     final: str

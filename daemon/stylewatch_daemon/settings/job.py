@@ -97,11 +97,10 @@ StyleSize = Annotated[
 
 @dataclass(frozen=True)
 class StyleScale:
-    """The size of one style image: its own `rule`, or a `scale` of the recipe's; as `asked`."""
+    """The size of one style image: its own `rule`, or a `scale` of the recipe's."""
 
     rule: str | None = None
     scale: float = 1.0
-    asked: str | None = None
 
 
 def _check_weights(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -433,6 +432,18 @@ class JobSettings(Strict):
             changes["start"] = self.init
         return {**changes, **self.set}
 
+    def with_resolved(self, recipe: Recipe, file: Path) -> "JobSettings":
+        """Return settings that resolve to `recipe`, which has the changes of these already.
+
+        `file` is the recipe file that `recipe` was written to.
+        """
+        applied = (*_RECIPE_FIELDS, "content_weight", "style_weight", "schedule", "from_step")
+        update = {name: JobSettings.model_fields[name].default for name in applied}
+        # `only` by itself would change the start and the detail kept
+        update |= {"init": recipe.schedule.start, "recipe": str(file)}
+        update["set"] = {"keep_detail": recipe.schedule.keep_detail}
+        return self.model_copy(update=update)
+
     @property
     def _common_style_size(self) -> str | None:
         """The rule for all styles alike, which is a field of the recipe; None: there is none."""
@@ -470,9 +481,9 @@ class JobSettings(Strict):
             return (StyleScale(),) * count
         rules = (sizes,) * count if isinstance(sizes, str) else sizes[:count]
         return tuple(
-            StyleScale(scale=float(rule[:-1]) / 100, asked=rule)
+            StyleScale(scale=float(rule[:-1]) / 100)
             if rule.endswith("%")
-            else StyleScale(rule=rule, asked=rule)
+            else StyleScale(rule=rule)
             for rule in rules
         )
 

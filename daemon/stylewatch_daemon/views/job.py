@@ -443,8 +443,8 @@ def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
     yield "stages", str(len(receipt.stages)) if receipt.stages else ""
     yield "time", duration(receipt.seconds)
     yield "seed", str(receipt.seed)
-    if receipt.color:
-        yield "colors", f"{receipt.color.mode}, in {receipt.color.space}"
+    if (color := receipt.settings.get("color", "style")) != "style":
+        yield "colors", in_a_line(color)
     if network:
         architecture = f" ({network.architecture.upper()})" if network.architecture else ""
         yield "network", shown(f"{network.name}{architecture}, {network.bits} bits")

@@ -212,7 +212,6 @@ class ClipPainter:
         """The clip so far, as the receipt has it."""
         times = self.job.clip.times
         return {
-            **self.job.order.settings.clip.model_dump(),
             "frames": self.state.done,
             "seconds": round(float(times[self.state.done] - times[0]), 3),
             "scenes": [scene.record for scene in self.state.scenes],

@@ -1,7 +1,7 @@
 """Prepare a job: settle its recipe, read its pictures, load its backend."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -124,7 +124,9 @@ def prepare(
 
     # Records for the receipt, masks, and the form of the output
     inputs = [InputRecord.of("content", order.main.name, content)] if content else []
-    inputs += _style_records(order, task, style_size, styles)
+    for style, path, picture in zip(task.styles, order.styles, styles, strict=True):
+        record = InputRecord.of(style.name, path.name, picture, style.weight)
+        inputs.append(record.model_copy(update={"seen": task.style_size(style)}))
     if init is not None and order.init is not None:
         inputs.append(InputRecord.of("init", order.init.name, init))
     regions = masked(order, task, backend)
@@ -132,14 +134,6 @@ def prepare(
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
     prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
-
-
-def _style_records(
-    order: Order, task: Task, sizes: Sequence[StyleScale], pictures: Sequence[Picture]
-) -> Iterator[InputRecord]:
-    for style, size, path, picture in zip(task.styles, sizes, order.styles, pictures, strict=True):
-        record = InputRecord.of(style.name, path.name, picture, style.weight)
-        yield record.model_copy(update={"style_size": size.asked, "seen": task.style_size(style)})
 
 
 def _names_start(settings: JobSettings) -> bool:

@@ -17,7 +17,7 @@ from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
+from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
@@ -222,25 +222,19 @@ class Recorder:
             "decided": {**provenance.decided, **self.fallback.decided},
             "ended": state,
         }
-        color = {"mode": settings.color, "space": settings.color_space}
         backend = ("name", "version", "device", "precision")
         plain = {
             "job": self.order.name,
             "retry_of": self.order.retry_of,
-            "only": settings.only,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
-            "color": None if settings.color == "style" else color,
-            "output": {
-                **settings.model_dump(include={*OutputRecord.model_fields}),
-                "keep": settings.artifacts,
-            },
+            # not the path of a recipe file
+            "settings": {**settings.model_dump(mode="json"), "recipe": task.recipe.name},
             "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
             "size": (width, height),
             "seed": task.seed,
             "inputs": self.prepared.inputs,
-            "mask": settings.mask.model_dump() if self.prepared.regions.inputs else None,
             "clip": self.prepared.clip and self.prepared.clip.record(),
             "stages": self.stages,
             "final": final,

@@ -1,163 +1,122 @@
-"""A receipt is read so that its job can be repeated."""
+"""`stylewatch render --from RECEIPT` repeats a job."""
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
-from tests.daemon.web.world import receipt
+from PIL import Image
+from tests.daemon.cli.conftest import Ended, Run, files
 
-from stylewatch_daemon.base.errors import InputError
-from stylewatch_daemon.cli import replay
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
 from stylewatch_daemon.cli.options import JobOptions
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_painter.recipes import book
+
+PAIR = ("content.jpg", "style.jpg")
+SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
+Change = Callable[..., Ended]
+
+pytestmark = pytest.mark.usefixtures("here")
 
 
-def an_input(role: str, name: str, **more: object) -> dict[str, Any]:
-    sha256 = hashlib.sha256(role.encode()).hexdigest()
-    return {"role": role, "name": name, "sha256": sha256, "size": [4, 3], "converted": [], **more}
-
-
-RECIPE = book.change(book.find("keras"), {"steps": 7})
-MASKS = (an_input("content-mask", "c.png"), an_input("style-2-mask", "s.png"))
-INPUTS = (an_input("content", "sea.jpg"), an_input("style-1", "wave.jpg", weight=2),
-          an_input("style-2", "sky.jpg", weight=1), an_input("init", "first.png"),
-          *MASKS)  # fmt: skip
-PLAIN: dict[str, Any] = receipt("sea", inputs=INPUTS, recipe=RECIPE.model_dump(mode="json"), seed=5)
-Change = Callable[..., replay.Replay]
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*PAIR, "--recipe", "keras", "--init", "style.jpg"),
+        (*PAIR, "--backend", "torch", "--size", "32", "--mask", "mask.png", "--set", "mask={outside: keep, feather: 4}", "--steps", "2"),
+        (*PAIR, "style.jpg", "--set", "style_weights=[2,1]", "--set", "style_size=[16,50%]",
+         "--style-weight", "3", "--color", "match"),
+        ("style.jpg", "--only", "style", "--set", "keep_detail=0.25", "--init", "style"),
+        (*PAIR, "--schedule", "fast", "--set", "format=webp", "--set", "quality=50",
+         "--set", "final='{stem}'", "--set", "stages.size=24", "--artifact", "sheet"),
+        (*PAIR, "--recipe", "own.yaml", "--strength", "0.25", "--content-weight", "2"),
+    ],
+    ids=lambda words: " ".join(words[2:4]),
+)  # fmt: skip
+def test_a_job_is_repeated_to_the_byte(words: tuple[str, ...], here: Path, run: Run) -> None:
+    Image.new("L", (48, 36), 255).save(here / "mask.png")
+    (here / "own.yaml").write_text(f"{run('recipes', 'gatys').out}\n")
+    assert run("render", *SKETCH, *words, "--seed", "7", "-o", "first").code == 0
+    (here / "config.yaml").write_text("job: {color: content, format: tiff, strength: 0.9}")
+    ended = run("render", "--from", "first", "-o", "again", "--json")
+    assert ended.code == 0, ended.err
+    first, again = json.loads((here / "first/receipt.json").read_text()), json.loads(ended.out)
+    assert (again["recipe"], again["inputs"]) == (first["recipe"], first["inputs"])
+    assert files(here / "again") == files(here / "first")
+    for name in files(here / "first") - {"receipt.json", "losses.csv", "sheet.png"}:  # with times
+        assert (here / "again" / name).read_bytes() == (here / "first" / name).read_bytes(), name
+    assert str(here) not in json.dumps(first["settings"])
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A job's folder in the outbox, with its receipt and its inputs."""
-    inputs = tmp_path / "job" / "inputs"
-    inputs.mkdir(parents=True)
-    for record in INPUTS:
-        (inputs / record["name"]).write_text(record["role"])
-    (tmp_path / "job" / "receipt.json").write_text(json.dumps(PLAIN))
-    return tmp_path / "job"
+def change(here: Path, run: Run) -> Change:
+    """Repeat a job of the folder `first` after a change of its receipt, with more words."""
+    painted = ("render", *PAIR, *SKETCH, "--init", "style.jpg", "-o", "first", "--quiet")
+    assert run(*painted).code == 0
+    file = here / "first/receipt.json"
+    plain = json.loads(file.read_text())
+
+    def repeat(changes: Mapping[str, Any], *words: str) -> Ended:
+        file.write_text(json.dumps({**plain, **changes}))
+        return run("render", "--from", file, "-o", "again.png", *words)
+
+    return repeat
 
 
-@pytest.fixture
-def read(folder: Path) -> Change:
-    """Read the receipt with some changes."""
-
-    def read_(**changes: Any) -> replay.Replay:
-        (folder / "receipt.json").write_text(json.dumps({**PLAIN, **changes}))
-        return replay.read(folder)
-
-    return read_
-
-
-def test_its_inputs_lie_beside_it_known_by_name_or_digest(folder: Path) -> None:
-    inputs = folder / "inputs"
-    (inputs / "wave.jpg").rename(inputs / "style-1.jpg")
-    for path in (folder, folder / "receipt.json"):
-        repeated = replay.read(path)
-        pictures = repeated.pictures()
-        assert pictures == tuple(inputs / name for name in ("sea.jpg", "style-1.jpg", "sky.jpg"))
-        assert repeated.init() == inputs / "first.png"
-        masks = {"content-mask": inputs / "c.png", "style-2-mask": inputs / "s.png"}
-        assert repeated.masks() == masks
-    assert list(repeated.differences(pictures)) == []
-    (inputs / "sky.jpg").write_text("another")
-    (sentence,) = repeated.differences(pictures)
-    assert "sky.jpg is not the style-2 of the receipt" in sentence
-
-
-def test_an_input_that_cannot_be_read_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_inputs_are_known_by_digest_and_other_pictures_are_reported(
+    here: Path, change: Change
 ) -> None:
-    error = PermissionError(13, "Permission denied", "in/sea.jpg")
-    monkeypatch.setattr(atomic, "digest", Mock(side_effect=error))
-    with pytest.raises(InputError, match=r"^in/sea\.jpg cannot be read: Permission denied$"):
-        replay.read(folder).pictures()
+    inputs = here / "first/inputs"
+    (inputs / "content.jpg").rename(inputs / "other.jpg")
+    assert change({}, "--quiet").err == ""
+    ended = change({}, "style.jpg", "style.jpg", "--steps", "2", "--force")
+    assert (ended.code, ended.lines) == (0, ["again.png"])
+    assert "style.jpg is not the content of the receipt, content.jpg" in ended.err
+    (inputs / "other.jpg").rename(here / "secret.jpg")
+    digest = {"sha256": "", "size": [4, 3], "converted": []}
+    outside = {"role": "content", "name": "../secret.jpg", **digest}
+    ended = change({"inputs": [outside]}, "--force")
+    assert ended.code == 65 and "inputs/secret.jpg does not exist; with --from, name" in ended.err
 
 
-def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(folder: Path, read: Change) -> None:
-    (folder / "inputs/sea.jpg").rename(folder / "secret.jpg")
-    outside = {**INPUTS[0], "name": "../secret.jpg"}
-    with pytest.raises(InputError, match=r"inputs/secret\.jpg does not exist; pass CONTENT STYLE"):
-        read(inputs=[outside, *INPUTS[1:]]).pictures()
-
-
-BASE = JobSettings.model_validate({
-    "final": "{stem}", "format": "tiff", "depth": 16, "metadata": "all", "stages": {"size": 9},
-    "strength": 1, "color": "match", "set": {"objective.tv.weight": 1},
-    "clip": {"format": "webm"},
-})  # fmt: skip
-
-
-def test_recipe_seed_backend_weights_and_recorded_output_are_repeated(
-    read: Change, tmp_path: Path
-) -> None:
-    job = read().settings(tmp_path, 3, BASE)
-    assert job.resolve() == RECIPE
-    assert (job.seed, job.backend, job.style_weights) == (5, "sketch", (2.0, 1.0))
-    assert (job.final, job.format, job.depth, job.metadata) == ("{stem}", "tiff", 16, "all")
-    assert (job.stages.size, job.color, job.color_space) == (9, "style", "oklab")
-    job = read(
-        output={"format": "webp", "quality": 7, "depth": 8, "metadata": "none", "stages": {}},
-        color={"mode": "match", "space": "linear"},
-        mask={"feather": "2%", "outside": "keep"},
-    ).settings(tmp_path, 3, BASE)
-    assert (job.color, job.color_space, job.mask.feather) == ("match", "linear", "2%")
-    assert (job.format, job.quality, job.depth, job.metadata) == ("webp", 7, 8, "none")
-    assert read().settings(tmp_path, 2, BASE).style_weights is None, "there are other styles"
-    recipe = book.change(RECIPE, {"start": "style", "keep_detail": 0.25, "objective.content": None})
-    repeated = read(only="style", recipe=recipe.model_dump(mode="json"))
-    assert repeated.settings(tmp_path, 2, JobSettings()).resolve() == recipe
-
-
-def test_a_clip_is_repeated_and_the_device_of_its_backend_is_the_users(
-    read: Change, tmp_path: Path
-) -> None:
-    clip = {"frames": 2, "seconds": 0.5, "format": "mkv", "scenes": []}
-    for recorded, format_ in ((None, "webm"), (clip, "mkv")):
-        job = read(clip=recorded).settings(tmp_path, 3, BASE)
-        assert job.clip.format == format_
-    for backend, device in (("sketch", "cpu"), ("torch", None)):
-        base = BASE.model_copy(update={"backend": backend, "device": "cpu"})
-        assert read().settings(tmp_path, 3, base).device == device
-
-
-def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(
-    read: Change, here: Path
+def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_device(
+    here: Path, change: Change
 ) -> None:
     decided = {"tile": 768, "history": 4, "device": "cpu"}
     attempts = [{"backend": "torch", "decided": {"tile": 96}, "ended": "failed"},
                 {"backend": "torch", "decided": decided, "ended": "done"}]  # fmt: skip
-    backend = {**PLAIN["backend"], "name": "torch"}
-    repeated = read(attempts=attempts, inputs=INPUTS[:3], backend=backend)
-    assert repeated.options() == {"tile": 768, "history": 4}
-    (here / "config.yaml").write_text("backends: {torch: {tile: none, threads: 1}}\n")
+    job = JobSettings(backend="torch", device="cuda:3").model_dump(mode="json")
+    change({"attempts": attempts, "settings": job}, "--dry-run", "--steps", "0")
+    (here / "config.yaml").write_text(
+        "{job: {device: cpu}, backends: {torch: {tile: none, threads: 1}}}"
+    )
     for sets, tile in (([], 768), (["backends.torch.tile=64"], 64)):
-        request = RenderRequest(
-            (here / "content.jpg", here / "style.jpg"), JobOptions(sets=sets),
-            here / "config.yaml", receipt=repeated.folder,
-        )  # fmt: skip
-        order = make_plan(request, here).order
+        given = RenderRequest(options=JobOptions(sets=sets), receipt=here / "first")
+        order = make_plan(given, here).order
         assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}
+        assert order.settings.device == "cpu"
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "sentence"),
     [
-        {"seed": 10**30},
-        {"recipe": {key: PLAIN["recipe"][key] for key in ("name", "about")}},
-        {"output": {"format": "jpg", "quality": 7, "depth": 16, "metadata": "none", "stages": {}}},
+        ({"settings": {"seed": 10**30}}, "the settings of this receipt cannot be used: seed: "),
+        ({"settings": None}, "is not a receipt: settings: "),
+        ({"settings": {"format": "jpg", "depth": 16}}, "the settings of this receipt cannot be us"),
+        ({"settings": {"stroke": "x"}}, "the settings of this receipt cannot be used: stroke: "),
+        ({"recipe": {"name": "a"}}, "the recipe of this receipt cannot be used: "),
     ],
 )
-def test_invalid_receipts_are_refused(changes: dict[str, Any], read: Change, folder: Path) -> None:
-    with pytest.raises(InputError, match=r"this receipt c|is not a receipt"):
-        read(**changes).settings(folder, 3, BASE)
-    for text in ("not JSON", "[" * 100_000, '{"sweep": 1}', "7"):
-        (folder / "receipt.json").write_text(text)
-        with pytest.raises(InputError, match=r"not a receipt: |RecursionError"):
-            replay.read(folder)
+def test_a_receipt_that_cannot_be_repeated_is_refused(
+    changes: Mapping[str, Any], sentence: str, change: Change
+) -> None:
+    ended = change(changes)
+    assert ended.code == 65 and sentence in ended.err and len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[" * 100_000, '{"sweep": 1}', "7"])
+def test_another_file_is_no_receipt(text: str, here: Path, run: Run) -> None:
+    (here / "receipt.json").write_text(text)
+    ended = run("render", "--from", ".")
+    assert ended.code == 65 and "receipt.json is not a receipt: " in ended.err

@@ -130,11 +130,11 @@ def test_artifacts_have_short_names_and_a_feather_is_pixels_or_a_share() -> None
 
 def test_a_size_for_all_styles_is_the_recipes_and_others_are_the_styles_own() -> None:
     plain = (StyleScale(),) * 2
-    own = (StyleScale(rule="320", asked="320"), StyleScale(scale=0.5, asked="50%"))
+    own = (StyleScale(rule="320"), StyleScale(scale=0.5))
     for asked, checked, is_of_recipe, scales in (
         (None, None, False, plain), (640, "640", True, plain),
         (["side", "side"], ("side", "side"), True, plain),
-        ("150%", "150%", False, (StyleScale(scale=1.5, asked="150%"),) * 2),
+        ("150%", "150%", False, (StyleScale(scale=1.5),) * 2),
         ([320, "50%"], ("320", "50%"), False, own),
     ):  # fmt: skip
         job = settings(style_size=asked)

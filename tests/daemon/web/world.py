@@ -155,7 +155,8 @@ def receipt(name: str, final: str = "final.png", digest: str = "b" * 64, **more:
     return {
         "job": name, "state": "done", "recipe": {"name": "gatys", "objective": {"start": "noise"}},
         "backend": {"name": "sketch", "version": "1", "device": "cpu", "precision": "fp32"},
-        "size": [8, 6], "seed": 0, "losses": losses, "seconds": 61.0, "version": "0.1.0",
+        "settings": {"color": "match"}, "size": [8, 6], "seed": 0, "losses": losses,
+        "seconds": 61.0, "version": "0.1.0",
         "stages": [stage], "final": final, "files": [{"file": final, "sha256": digest}],
         "inputs": [], "attempts": [{"backend": "sketch", "device": "cpu", "ended": "done"}],
         "warnings": ["the filters are not normalized"],

@@ -109,7 +109,8 @@ def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None
     assert (record["size"], record["retry_of"]) == ([32, 24], "earlier")
     assert record["losses"] == record["stages"][-1]["losses"]
     assert sorted(record["losses"]["style"]) == ["style-1", "style-2"]
-    assert "color" not in record
+    settings = {**given.settings.model_dump(mode="json"), "recipe": "best"}
+    assert record["settings"] == settings
     started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
     assert started <= finished
     assert str(started.utcoffset()) == "0:00:00"
