@@ -96,8 +96,7 @@ EXPOSURES = [  # unit, its drop-ins, the most exposure of 10
     *((SERVICE, names, most) for names, most in (
         ("", 1.0), (TORCH, 1.0), (f"{TORCH} 20-nvidia.conf 30-alerts.conf", 1.5),
         (f"{TORCH} 30-alerts.conf", 1.1), (f"{TORCH} 40-ray.conf", 1.1),
-        (f"{TORCH} 50-web.conf", 1.1), (f"{TORCH} 60-web-socket.conf", 1.0),
-        (f"{TORCH} 70-web-unix.conf", 1.0),
+        (f"{TORCH} 50-web.conf", 1.1), (f"{TORCH} 60-web-unix.conf", 1.0),
     )),
     *((unit, "", 1.5) for unit in sorted((UNITS / "cluster").iterdir())),
 ]  # fmt: skip
@@ -111,7 +110,6 @@ def test_systemd_accepts_the_units_and_finds_little_exposure(
     unit = Path(shutil.copy(source, tmp_path))
     folder = tmp_path / DROP_INS.name
     folder.mkdir()
-    shutil.copy(UNITS / "stylewatch-web.socket", tmp_path)
     for name in drop_ins.split():
         shutil.copy(DROP_INS / name, folder)
     assert analyze("verify", unit, folder=tmp_path) == ""

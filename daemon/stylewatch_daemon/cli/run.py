@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -30,7 +29,7 @@ from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.web.supervisor import Supervisor, check_socket, systemd_socket
+from stylewatch_daemon.web.supervisor import Supervisor
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 
@@ -82,8 +81,8 @@ def run(
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
         raise typer.Exit(_run_once(settings, overrides, quiet=quiet))
-    systemd, passed = SystemdNotifier(os.environ), systemd_socket(os.environ)
-    while _watch(settings, overrides, source, systemd, passed, quiet=quiet):
+    systemd = SystemdNotifier(os.environ)
+    while _watch(settings, overrides, source, systemd, quiet=quiet):
         settings = source.read()
 
 
@@ -109,7 +108,6 @@ def _watch(
     overrides: Mapping[str, Any],
     source: _Source,
     systemd: SystemdNotifier,
-    passed: socket.socket | None,
     *,
     quiet: bool,
 ) -> bool:
@@ -122,8 +120,7 @@ def _watch(
             new = source.read()
             daemon.check(service_settings(new, overrides))
             new.alerts.targets()
-            if (page := web_page(new)) is not None:
-                check_socket(page, passed)
+            web_page(new)
         except (DaemonError, OSError) as error:
             log_wrong_settings(str(error))
             return False
@@ -132,7 +129,7 @@ def _watch(
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
-        closing(Supervisor(web_page(settings), passed)) as supervisor,
+        closing(Supervisor(web_page(settings))) as supervisor,
     ):
         ready = service_settings(settings, overrides)
         return daemon.watch(

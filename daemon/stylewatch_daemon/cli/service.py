@@ -20,14 +20,13 @@ from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import Config, service_settings
-from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
+from stylewatch_daemon.settings.sections import parse_address
 
 app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
 
 ETC = Path("/etc")
 SRV = Path("/srv/stylewatch")
 UNIT = "stylewatch.service"
-WEB_SOCKET = "stylewatch-web.socket"
 RUN = Path("/run/stylewatch")
 """The folder where the service may create a socket."""
 
@@ -236,8 +235,8 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
         "40-ray.conf": settings.executor.kind == "ray",
     }
     names = [name for name, needed in drop_ins.items() if needed]
-    names += _web_drop_ins(settings, restricted=True)
-    files = _unit_files("systemd/system", unit, names, settings)
+    names += _web_drop_ins(settings)
+    files = _unit_files("systemd/system", unit, names)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     modes: dict[Path, str] = {}
     for inbox in settings.inboxes:
@@ -259,18 +258,12 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
 def for_user(machine: Machine, settings: Config) -> dict[str, str]:
     """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
     unit = _with_values(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
-    names = _web_drop_ins(settings, restricted=False)
-    return _unit_files("systemd/user", unit, names, settings)
+    return {f"systemd/user/{UNIT}": unit}
 
 
-def _unit_files(
-    folder: str, unit: str, drop_ins: Iterable[str], settings: Config
-) -> dict[str, str]:
+def _unit_files(folder: str, unit: str, drop_ins: Iterable[str]) -> dict[str, str]:
     files = {f"{folder}/{UNIT}": unit}
-    files |= {f"{folder}/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
-    if settings.web.listen == SYSTEMD:
-        files[f"{folder}/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
-    return files
+    return files | {f"{folder}/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
 
 
 def user_settings(pictures: Path | None = None) -> Config:
@@ -307,20 +300,16 @@ def as_yaml(settings: Config) -> str:
     return _INITIAL.format_map(parts)
 
 
-def _web_drop_ins(settings: Config, *, restricted: bool) -> list[str]:
-    """Return the drop-ins for the page; a `restricted` service sees no network, and few folders."""
+def _web_drop_ins(settings: Config) -> list[str]:
+    """Return the drop-ins for the page."""
     if settings.web.listen is None:
         return []
     address = parse_address(settings.web.listen)
-    if settings.web.listen == SYSTEMD:
-        return ["60-web-socket.conf"]
-    if not restricted:
-        return []
     if address.socket is not None and address.socket.parent != RUN:
         raise SettingsError(
             f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
         )
-    return ["50-web.conf" if address.socket is None else "70-web-unix.conf"]
+    return ["50-web.conf" if address.socket is None else "60-web-unix.conf"]
 
 
 def _shipped(name: str) -> str:

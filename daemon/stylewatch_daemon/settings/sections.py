@@ -346,9 +346,6 @@ class Log(Strict):
 
 # The web page
 
-SYSTEMD = "systemd"
-"""The address of a socket that systemd hands over."""
-
 NO_TOKEN = (
     "other machines can reach {}, so web.token_file must name a file with a token; "
     "127.0.0.1:8787 is reachable from this machine alone"
@@ -361,7 +358,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page is served: a `host` and `port`, a UNIX `socket`, or systemd's socket."""
+    """Where the page is served: a `host` and `port`, or a UNIX `socket`."""
 
     host: str = ""
     port: int = 0
@@ -369,21 +366,19 @@ class Address:
 
     @property
     def is_near(self) -> bool:
-        """True where only this machine reaches it; systemd's socket is checked once it is open."""
+        """True if only this machine reaches it."""
         return not self.host or ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
         if self.socket is not None:
             return f"unix:{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}" if host else SYSTEMD
+        return f"{host}:{self.port}"
 
 
 def parse_address(listen: str) -> Address:
     """Parse `web.listen`; raises ValueError where it is no address."""
     kind, _, path = listen.partition(":")
-    if listen == SYSTEMD:
-        return Address()
     if kind == "unix" and path.startswith("/") and path.isprintable():
         return Address(socket=Path(path))
     match = _HOST_AND_PORT.fullmatch(listen)
@@ -395,7 +390,7 @@ def parse_address(listen: str) -> Address:
     if not 0 <= port < 1 << 16:
         raise ValueError(
             "should be an IP address of this machine with a port, as 127.0.0.1:8787 or "
-            "[::1]:8787, a socket, as unix:/run/stylewatch/web.sock, or systemd"
+            "[::1]:8787, or a socket, as unix:/run/stylewatch/web.sock"
         )
     return Address(str(ip), port)
 

@@ -24,7 +24,7 @@ from stylewatch_daemon.ledger.ledger import FILE_NAME, ORDERS, Search
 from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import read_receipt
 from stylewatch_daemon.web import job_form
@@ -210,7 +210,7 @@ def _share(request: Request) -> str:
     """The address of this page for others on the network; empty where they cannot reach it."""
     host, path = request.headers["host"], request.scope["path"]
     name = split_address(f"//{host}").hostname or ""
-    listen = parse_address(context(request).settings.web.listen or SYSTEMD)
+    listen = parse_address(context(request).settings.web.listen or "localhost:0")
     scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else "http"
     if name == "localhost" or _is_loopback(name):
         if listen.is_near:

@@ -5,23 +5,20 @@ The process sends signs of life; one that hangs or is stopped is replaced.
 """
 
 import logging
-import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from ipaddress import ip_address
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
-from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
-from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
+from stylewatch_daemon.settings.sections import Address
 
 SERVE = "stylewatch_daemon.web.serve:serve"
 
@@ -40,9 +37,6 @@ STABLE_S = 60.0
 QUEUE = 128
 """Connections that may wait to be accepted."""
 
-FIRST_FD = 3
-"""The first file descriptor that systemd passes."""
-
 _MODE = 0o660
 """The owner and the group of a UNIX socket may connect."""
 
@@ -50,37 +44,13 @@ _MODE = 0o660
 # Listening sockets
 
 
-def systemd_socket(environment: MutableMapping[str, str]) -> socket.socket | None:
-    """The socket that systemd passes; its variables are removed from `environment`."""
-    names = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
-    count, pid, _ = (environment.pop(name, "") for name in names)
-    if pid != str(os.getpid()) or not count.isdecimal() or int(count) < 1:
-        return None
-    os.set_inheritable(FIRST_FD, False)
-    return socket.socket(fileno=FIRST_FD)
-
-
-def check_socket(page: WebPage, passed: socket.socket | None) -> None:
-    """Raise SettingsError where systemd should pass a socket, and did not, or a wrong one."""
-    if str(page.address) != SYSTEMD:
-        return
-    if passed is None or not _listens(passed):
-        raise SettingsError(
-            "web.listen is systemd, but systemd passed no listening socket: run "
-            "`systemctl enable --now stylewatch-web.socket`, or set an address"
-        )
-    if page.token is None and not _is_near(passed):
-        raise SettingsError(f"web.listen: {NO_TOKEN.format(url_of(passed))}")
-
-
 @contextmanager
-def listening_socket(page: WebPage, passed: socket.socket | None) -> Iterator[socket.socket]:
-    """Open the socket to listen at, or take the one `passed` by systemd; raises OSError."""
-    address = page.address
+def listening_socket(address: Address) -> Iterator[socket.socket]:
+    """Open the socket to listen at; raises OSError."""
     if address.socket is not None:
         with _unix_socket(address.socket) as listening:
             yield listening
-    elif address.host:
+    else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         place = (address.host, address.port)
         # `::` is each address of this machine, as people are told, and so those of IPv4 too.
@@ -89,8 +59,6 @@ def listening_socket(page: WebPage, passed: socket.socket | None) -> Iterator[so
             place, family=family, backlog=QUEUE, dualstack_ipv6=is_dual
         ) as listening:
             yield listening
-    elif passed is not None:
-        yield passed
 
 
 def url_of(listening: socket.socket, path: str = "") -> str:
@@ -99,19 +67,6 @@ def url_of(listening: socket.socket, path: str = "") -> str:
         return f"unix:{listening.getsockname()}"
     host, port, *_ = listening.getsockname()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}/"
-
-
-def _listens(listening: socket.socket) -> bool:
-    with suppress(OSError):
-        return bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    return False
-
-
-def _is_near(listening: socket.socket) -> bool:
-    """Check that only this machine can reach it."""
-    if listening.family == socket.AF_UNIX:
-        return True
-    return ip_address(listening.getsockname()[0]).is_loopback
 
 
 @contextmanager
@@ -147,20 +102,11 @@ def _is_abandoned(path: Path) -> bool:
 class Supervisor:
     """Runs `page` (None: no page) from its `start` on, which is when the inboxes are watched.
 
-    `passed` is the socket that systemd passed. The process calls `serve` (`module:function`).
-    Raises SettingsError as `check_socket` does.
+    The process calls `serve` (`module:function`).
     """
 
-    def __init__(
-        self,
-        page: WebPage | None,
-        passed: socket.socket | None = None,
-        serve: str = SERVE,
-        retry: Backoff = RETRY,
-    ) -> None:
-        if page is not None:
-            check_socket(page, passed)
-        self._page, self._passed, self._serve, self._retry = page, passed, serve, retry
+    def __init__(self, page: WebPage | None, serve: str = SERVE, retry: Backoff = RETRY) -> None:
+        self._page, self._serve, self._retry = page, serve, retry
         self._leaving = False
         self._left, self._leave = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
@@ -191,7 +137,7 @@ class Supervisor:
         failures = 0
         while not self._leaving:
             try:
-                with listening_socket(page, self._passed) as listening:
+                with listening_socket(page.address) as listening:
                     failures = 0
                     self._log_address(page, listening)
                     self._keep_serving(page, listening)
@@ -238,7 +184,7 @@ class Supervisor:
 
     def _log_address(self, page: WebPage, listening: socket.socket) -> None:
         where = url_of(listening, page.settings.web.path)
-        who = "this machine alone" if _is_near(listening) else "other machines too"
+        who = "this machine alone" if page.address.is_near else "other machines too"
         token = "" if page.token is None else ", with the token"
         self._warn("")
         self._log.info("the page is at %s, for %s%s", where, who, token)

@@ -74,7 +74,7 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
         steps.append(settings.job.steps or 0)
         if len(steps) == 2:
             return False
-        for text in ("jobb: {}", "inboxes: [{path: in, outbox: in/out}]", "web: {listen: systemd}",
+        for text in ("jobb: {}", "inboxes: [{path: in, outbox: in/out}]", "web: {listen: nowhere}",
                      "alerts: {urls: ['json://x'], urls_file: gone}"):  # fmt: skip
             file.write_text(text)
             assert not more["may_reload"]()

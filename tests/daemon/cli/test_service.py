@@ -20,6 +20,7 @@ inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]
 state: {path: /srv/a/state}
 pairing: {styles: /srv/a/styles}
 """
+SOCKET = "unix:/run/stylewatch/web.sock"
 MACHINE = Machine(Path("/usr/bin/stylewatch"), Path("/etc/stylewatch/config.yaml"))
 
 
@@ -57,9 +58,9 @@ def test_it_writes_the_files_and_prints_the_commands(
 def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
     etc: Path, tmp_path: Path, run: Run
 ) -> None:
-    own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/60-web-socket.conf"
+    own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/60-web-unix.conf"
     install = ("service", "install", "--config", own)
-    own.write_text(f"{FOLDERS}web: {{listen: systemd}}\n")
+    own.write_text(f"{FOLDERS}web: {{listen: 'unix:/run/stylewatch/web.sock'}}\n")
     assert run(*install).code == 0
     (etc / UNIT).write_text("mine\n")
     own.write_text(FOLDERS)
@@ -111,12 +112,12 @@ def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
         ("/data/a b", "/data/styles", None, '"/data/a b"', "", ([], [])),
         ("/home/ann", "/data/styles", None, "/home/ann/in /home/ann/out /home/ann/state", "",
          (["/home/ann/in /home/ann/out /home/ann/state"], ["-/home/ann"])),
-        ("/data/art", "/data/styles", "systemd", "/data/art", " -/data/styles", ([], [])),
+        ("/data/art", "/data/styles", SOCKET, "/data/art", " -/data/styles", ([], [])),
         ("/home/ann/art", "/home/ann/art/styles", None, "/home/ann/art", "",
          (["/home/ann/art"], ["-/home/ann/art/styles"])),
-        ("/home/ann/art", "/home/ann/art/styles", "systemd", "/home/ann/art", "",
+        ("/home/ann/art", "/home/ann/art/styles", SOCKET, "/home/ann/art", "",
          (["/home/ann/art -/home/ann/art/styles"], [])),
-        ("/home/ann/art", "/home/ann/my styles", "systemd", "/home/ann/art",
+        ("/home/ann/art", "/home/ann/my styles", SOCKET, "/home/ann/art",
          ' "-/home/ann/my styles"', (['/home/ann/art "-/home/ann/my styles"'], [])),
     ],
 )  # fmt: skip
@@ -144,8 +145,7 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
         ({"job": {"backend": "torch"}}, True, ["10-torch-cpu.conf", "20-nvidia.conf"], []),
         ({"alerts": {"urls_file": "/urls"}}, False, ["30-alerts.conf"], []),
         ({"web": {"listen": "127.0.0.1:8787"}}, False, ["50-web.conf"], []),
-        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["70-web-unix.conf"], []),
-        ({"web": {"listen": "systemd"}}, False, ["60-web-socket.conf"], ["60-web-socket.conf"]),
+        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["60-web-unix.conf"], []),
     ],
 )
 def test_drop_ins_open_only_what_the_settings_need(
@@ -156,8 +156,6 @@ def test_drop_ins_open_only_what_the_settings_need(
     assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
     assert [Path(name).name for name in own if ".service.d/" in name] == users
     assert ("modules-load.d/stylewatch.conf" in system) == nvidia
-    sockets = [name for name in (*system, *own) if name.endswith(".socket")]
-    assert len(sockets) == 2 * len(users)
     assert values(system[UNIT], "PrivateNetwork") == ["yes"]
     for name in drop_ins:
         network = values(system[f"{UNIT}.d/{name}"], "PrivateNetwork")

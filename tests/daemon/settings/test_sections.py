@@ -160,7 +160,7 @@ def test_no_mistake_and_no_trace_quotes_a_url(text: str, load: Load) -> None:
 TOKEN = "t" * SHORTEST_TOKEN
 
 
-NEAR = ("127.0.0.1:8787", "localhost:8787", "[::1]:8787", "unix:/run/web.sock", "systemd")
+NEAR = ("127.0.0.1:8787", "localhost:8787", "[::1]:8787", "unix:/run/web.sock")
 FAR = ("0.0.0.0:8787", "[::]:80", "192.168.1.7:65535", "[::ffff:1.2.3.4]:80")
 
 

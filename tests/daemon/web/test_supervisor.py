@@ -21,19 +21,11 @@ from tests.daemon.web.world import TOKEN, settings
 from tests.daemon.world import child_pids
 from tests.nodes import unused_port
 
-from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import supervisor
-from stylewatch_daemon.web.supervisor import (
-    NAME,
-    Supervisor,
-    check_socket,
-    listening_socket,
-    systemd_socket,
-    url_of,
-)
+from stylewatch_daemon.web.supervisor import NAME, Supervisor, listening_socket, url_of
 
 SOON = Backoff(first=0.01, most=0.02)
 HERE = "tests.daemon.web.test_supervisor"
@@ -47,18 +39,19 @@ def page_at(root: Path, listen: str = "") -> WebPage:
 
 
 def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path: Path) -> None:
-    path, page = tmp_path / "web.sock", page_at(tmp_path)
+    path = tmp_path / "web.sock"
+    address = parse_address(f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as abandoned:
         abandoned.bind(str(path))
-    with listening_socket(page, None) as listening:
+    with listening_socket(address) as listening:
         assert path.stat().st_mode & 0o777 == 0o660
         assert url_of(listening) == f"unix:{path}"
-        with pytest.raises(OSError, match="in use"), listening_socket(page, None):
+        with pytest.raises(OSError, match="in use"), listening_socket(address):
             pass
         assert path.is_socket()
     assert not path.exists()
     path.write_text("mine")
-    with pytest.raises(OSError, match="in use"), listening_socket(page, None):
+    with pytest.raises(OSError, match="in use"), listening_socket(address):
         pass
     assert path.read_text() == "mine"
 
@@ -77,49 +70,13 @@ if "::1" in LOOPBACK:
 
 @pytest.mark.parametrize(("listen", "reached"), REACHED.items())
 def test_the_page_is_reached_at_the_addresses_that_it_listens_at(
-    listen: str, reached: list[str], tmp_path: Path
+    listen: str, reached: list[str]
 ) -> None:
-    with listening_socket(page_at(tmp_path, f"{listen}:0"), None) as listening:
+    with listening_socket(parse_address(f"{listen}:0")) as listening:
         port = listening.getsockname()[1]
         for host, family in LOOPBACK.items():
             with socket.socket(family) as visitor:
                 assert (visitor.connect_ex((host, port)) == 0) == (host in reached), host
-
-
-def test_a_socket_of_systemd_for_this_process_is_taken_and_not_inherited(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    environment = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "web"}
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        fd = os.dup(server.fileno())
-        os.set_inheritable(fd, True)
-        monkeypatch.setattr(supervisor, "FIRST_FD", fd)
-        for other in ({"LISTEN_PID": "1"}, {"LISTEN_FDS": "0"}):
-            assert systemd_socket(environment | other) is None
-        passed = systemd_socket(environment)
-        assert passed is not None and environment == {}
-        with passed:
-            assert passed.getsockname() == server.getsockname()
-            assert not passed.get_inheritable()
-
-
-def test_systemd_must_pass_a_listening_socket_and_a_public_one_needs_a_token(
-    tmp_path: Path,
-) -> None:
-    page = page_at(tmp_path, "systemd")
-    with pytest.raises(SettingsError, match=r"stylewatch-web\.socket"):
-        check_socket(page, None)
-    with socket.socket() as silent, pytest.raises(SettingsError, match="no listening socket"):
-        check_socket(page, silent)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        check_socket(page, listening)
-        with listening_socket(page, listening) as used:
-            assert used is listening
-        assert listening.fileno() >= 0, "it is not ours to close"
-    with socket.create_server(("0.0.0.0", 0)) as far:
-        with pytest.raises(SettingsError, match="token_file"):
-            check_socket(page, far)
-        check_socket(replace(page, token=SecretStr(TOKEN)), far)
 
 
 # Processes
