@@ -38,14 +38,10 @@ def install(source: Path, site: Path) -> Callable[..., subprocess.CompletedProce
 def test_it_is_listed_checked_and_used_by_the_daemon(tmp_path: Path, pictures: Path) -> None:
     copytree(EXAMPLE, tmp_path / "source", ignore=ignore_patterns("__pycache__"))
     run = install(tmp_path / "source", tmp_path / "site")
-    ended = run("-c", PROGRAM, "backends", "--json", folder=tmp_path)
-    (listed,) = (entry for entry in json.loads(ended.stdout) if entry["name"] == "tones")
-    assert listed == {
-        "name": "tones", "version": "1.0",
-        "devices": [{"name": "cpu", "description": "NumPy on the processor", "memory": None}],
-        "problem": None,
-        "can": ["masks", "resume", "deterministic"],
-    }  # fmt: skip
+    ended = run("-c", PROGRAM, "doctor", "--set", "backend=tones", "--json", folder=tmp_path)
+    (listed,) = (entry for entry in json.loads(ended.stdout) if entry["what"] == "backend tones")
+    words = "1.0 on cpu (NumPy on the processor); can: masks, resume, deterministic"
+    assert (listed["verdict"], listed["words"]) == ("ok", words)
     (tmp_path / "wrong.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
     checked = run("-c", PROGRAM, "config", "check", "wrong.yaml", folder=tmp_path)
     assert checked.returncode == 78

@@ -144,6 +144,6 @@ def test_without_extras_it_paints_and_says_what_to_install(
     (warning,) = (words for words in receipt["warnings"] if words.startswith("losses.png was not"))
     assert warning.endswith("pip install 'stylewatch[plots]'`")
     sentence = f"`{light / 'python'} -m pip install 'stylewatch[onnx"
-    assert sentence in run(light / "stylewatch", "backends", folder=tmp_path)
+    assert sentence in run(light / "stylewatch", "doctor", folder=tmp_path)
     words = ("build", "--layer", "conv1_1", "-o", "graphs")
     assert sentence in run(light / "stylewatch-export", *words, folder=tmp_path, code=69)

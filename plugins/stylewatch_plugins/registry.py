@@ -95,7 +95,7 @@ def _unknown(name: str) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)};"
     return (
-        f"no backend {name!r} is installed: {hint} `stylewatch backends` describes each of them,"
+        f"no backend {name!r} is installed: {hint} `stylewatch doctor` describes each of them,"
         " `pip install` brings others"
     )
 

@@ -77,7 +77,7 @@ def test_unknown_name_gets_a_hint(install: Install, monkeypatch: pytest.MonkeyPa
     install("made", WHOLE, package="some")
     message = refusal("maid")
     assert "did you mean 'made'?" in message
-    assert "`stylewatch backends`" in message and "`pip install`" in message
+    assert "`stylewatch doctor`" in message and "`pip install`" in message
     assert f"there are {', '.join(registry.names())};" in refusal("zzzzzzzz")
     install("made", WHOLE, package="other")
     assert registry.names().count("made") == 1

@@ -1,15 +1,14 @@
-"""Commands that leave requests for the daemon, and `stylewatch prune`."""
+"""Commands that leave requests for the daemon."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
-from stylewatch_daemon.base.model import REFUSALS, End, Job, OutputFile, State, new_id, now
+from stylewatch_daemon.base.model import REFUSALS, End, Job, State, new_id, now
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
@@ -20,19 +19,12 @@ from stylewatch_daemon.cli.status import (
     find_open,
     incomplete_pairs,
     job_of,
-    open_ledger,
     state_folder,
 )
-from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import Ledger
-from stylewatch_daemon.outbox import removal
-from stylewatch_daemon.outbox.job_files import SourceFile, Spot
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import service_settings
-from stylewatch_daemon.settings.sections import Retention
 
 ANSWER_WITHIN_S = 5.0
 """Time that the daemon gets to act; during a job it looks for requests at every step."""
@@ -234,56 +226,3 @@ def _check_not_incomplete(state: Path, name: str) -> None:
             f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
             f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
         )
-
-
-def prune(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
-    config_file: options.Config = None,
-    sets: options.Sets = None,
-) -> None:
-    """Remove files of jobs that `retention` no longer keeps.
-
-    These are stages and inputs of jobs that have ended.
-
-    The daemon does the same at its start and once a day, and forgets the oldest jobs. A file that
-    was changed since it was written stays.
-    """
-    overrides = options.parse_sets(sets)
-    loaded = config.load(config_file, overrides)
-    settings = service_settings(loaded, overrides)
-    if settings.retention == Retention():
-        echo("nothing: `retention` keeps all stages, inputs and jobs; see docs/settings.md")
-        return
-    count = size = 0
-    with open_ledger(loaded.state.path) as ledger:
-        for outbox, file in _outlived(ledger, settings.retention) if ledger else ():
-            if not dry_run:
-                removal.remove(outbox, [file])
-            echo(f"{amount(file.size):>9}  {shown(outbox / file.path)}")
-            count, size = count + 1, size + file.size
-        echo(f"{count} files {'would be removed' if dry_run else 'removed'}: {amount(size)}")
-        if settings.retention.ledger != "keep":  # the daemon alone writes the ledger
-            before = removal.cutoff(settings.retention.ledger)
-            jobs = ledger.count_ended(until=before) if ledger else 0
-            echo(
-                f"the daemon will remove {jobs} jobs from the ledger, at its start or within a day"
-            )
-
-
-def _outlived(ledger: Ledger, retention: Retention) -> Iterator[tuple[Path, OutputFile]]:
-    """Yield the files, with their outboxes, that are there, unchanged, and kept no longer."""
-    for part, days in (("stages", retention.stages), ("inputs", retention.inputs)):
-        if days != "keep":
-            for _, outbox, file in ledger.outlived(part, removal.cutoff(days)):
-                if _is_unchanged(outbox, file):
-                    yield Path(outbox), file
-
-
-def _is_unchanged(outbox: str, file: OutputFile) -> bool:
-    path = PurePosixPath(file.path)
-    spot = Spot(Path(outbox), str(path.parent), path.name)
-    try:
-        SourceFile(file.part, path.name, (spot,), file.sha256, file.size).find()
-    except InputError:
-        return False
-    return True

@@ -30,11 +30,11 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Jobs": {
         "show": "status", "retry": "control", "finish": "control", "cancel": "control",
-        "dismiss": "control", "prune": "control",
+        "dismiss": "control",
     },
     "Set-up": {
-        "init": "init", "config": "settings", "doctor": "settings", "backends": "settings",
-        "weights": "weights", "alerts": "settings",
+        "init": "init", "config": "settings", "doctor": "settings", "weights": "weights",
+        "alerts": "settings",
     },
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""

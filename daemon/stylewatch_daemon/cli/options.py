@@ -180,13 +180,13 @@ class JobOptions:
         str | None,
         _more(
             metavar="NAME",
-            help="The backend: a name that `stylewatch backends` lists.",
+            help="The backend: a name that `stylewatch doctor` lists.",
             autocompletion=_completing(registry.names),
         ),
     ] = None
     device: Annotated[
         str | None,
-        _more(metavar="NAME", help="The device: a name that `stylewatch backends` lists."),
+        _more(metavar="NAME", help="The device: a name that `stylewatch doctor` lists."),
     ] = None
     save_every: Annotated[
         int | None, _more(metavar="N", min=1, help="Steps between two stages.")

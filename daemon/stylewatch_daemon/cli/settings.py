@@ -1,4 +1,4 @@
-"""Commands about the installation: settings, alerts, doctor, recipes, backends."""
+"""Commands about the installation: settings, alerts, doctor, recipes."""
 
 import socket
 from collections import Counter
@@ -20,20 +20,20 @@ from stylewatch_daemon.app.alert_sender import (
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
-from stylewatch_daemon.doctor.backends import Device, check_all, check_backend
+from stylewatch_daemon.doctor.backends import check_backend
 from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings, web_page
-from stylewatch_daemon.views.formatting import columns, memory
+from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 
 config_app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
 alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
 
-ALERT_TIMEOUT_S, BACKEND_TIMEOUT_S = 60.0, 60.0
+ALERT_TIMEOUT_S = 60.0
 
 File = Annotated[Path | None, typer.Argument(help="This config.yaml, not the one in force.")]
 
@@ -157,23 +157,6 @@ def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
     except RecipeError as error:  # the other recipes are still listed
         return {"name": name, "about": f"broken: {error}"}
     return {"name": name, "about": recipe.about, "source": recipe.source}
-
-
-def backends(config_file: options.Config = None, json: options.AsJson = False) -> None:
-    """List the backends, with their capabilities and devices."""
-    rows, table = [], []
-    for name, status in check_all(config.load(config_file).backends, BACKEND_TIMEOUT_S):
-        rows.append({"name": name, "version": status.version, "can": list(status.can),
-                     "devices": list(map(asdict, status.devices)),
-                     "problem": status.problem})  # fmt: skip
-        table.append((name, status.version, status.problem or ", ".join(status.can)))
-        table += [("", device.name, _described(device)) for device in status.devices]
-    _echo(rows, columns(table), json)
-
-
-def _described(device: Device) -> str:
-    size = "" if device.memory is None else f", {memory(device.memory)}"
-    return f"{device.description}{size}"
 
 
 def _echo(plain: object, text: str, json: bool) -> None:

@@ -6,9 +6,7 @@ A backend may be third-party code: what it does when it is loaded affects that p
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -25,9 +23,6 @@ CHECK_WEIGHTS = "stylewatch_daemon.doctor.backends:serve_weights"
 
 TIMEOUT = 120.0
 """Seconds that a check gets to load what it needs."""
-
-MAX_CHECKS = 4
-"""How many checks run at the same time, so that one that hangs delays few others."""
 
 MAX_OUTPUT = 1 << 16
 """Bytes of a child's output that are read."""
@@ -60,7 +55,7 @@ class Device:
 class Status:
     """The result of a check: `words` if all is well, else a `problem` with its `exit_code`.
 
-    `version`, `devices` and `can` (capabilities) are those of a backend that could be loaded.
+    `version` and `devices` are those of a backend that could be loaded.
     """
 
     words: str = ""
@@ -69,7 +64,6 @@ class Status:
     notes: tuple[str, ...] = ()
     version: str = ""
     devices: tuple[Device, ...] = ()
-    can: tuple[str, ...] = ()
 
 
 def look(settings: ServiceSettings) -> Iterator[Finding]:
@@ -105,17 +99,6 @@ def check_backend(
 ) -> Status:
     """Check that a backend works with `options` and has the `devices`."""
     return run(CHECK_BACKEND, name, options, devices, timeout=timeout)
-
-
-def check_all(
-    options: Mapping[str, Mapping[str, Any]], timeout: float = TIMEOUT
-) -> Iterator[tuple[str, Status]]:
-    """Yield each installed backend by name, with its status; checks run in parallel."""
-    names = registry.names()
-    given = [options.get(name, {}) for name in names]
-    check = partial(check_backend, timeout=timeout)
-    with ThreadPoolExecutor(MAX_CHECKS) as pool:
-        yield from zip(names, pool.map(check, names, given), strict=True)
 
 
 def run(check: str, *args: Any, timeout: float = TIMEOUT) -> Status:
@@ -169,7 +152,7 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
         return Status(problem=str(error), exit_code=WRONG_OPTION)
     except BackendError as error:
         return Status(problem=str(error))
-    version, can = str(backend.version), capabilities(backend).words
+    version = str(backend.version)
     devices: tuple[Device, ...] = ()
     try:
         devices = tuple(
@@ -188,8 +171,8 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
             f"{', '.join(names)} here: name some of these, or auto"
         )
     if problem:
-        return Status(problem=str(problem), version=version, devices=devices, can=can)
-    words = f"{version} on {', '.join(names)}"
+        return Status(problem=str(problem), version=version, devices=devices)
+    words = f"{version} on {', '.join(map(_described, devices))}"
     notes: tuple[str, ...] = ()
     if (torch := sys.modules.get("torch")) is not None:  # else the backend does not use it
         instructions = str(torch.backends.cpu.get_cpu_capability())
@@ -197,7 +180,12 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
         kernels = sys.modules.get("stylewatch_painter.network.kernels")
         if name == "torch" and "cpu" in names and kernels and kernels.library() is None:
             notes = (*notes, _NOT_COMPILED)
-    return Status(words, notes=notes, version=version, devices=devices, can=can)
+    words = f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}"
+    return Status(words, notes=notes, version=version, devices=devices)
+
+
+def _described(device: Device) -> str:
+    return f"{device.name} ({device.description})" if device.description else device.name
 
 
 def weights_status() -> Status:

@@ -64,7 +64,7 @@ class Upkeep:
             self._open -= 1
             if isinstance(result, Exception):
                 error = result if isinstance(result, OutputError) else OutputError(str(result))
-                self._jobs.reporter.waits("prune", str(error))
+                self._jobs.reporter.waits("retention", str(error))
                 return
             paths = [file.path for file in (*result.gone, *result.kept)]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job_id, paths))

@@ -230,15 +230,10 @@ class Ledger:
         jobs = self._jobs(query, sha256, limit)
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
-    def count_ended(
-        self, ends: Collection[str] = tuple(End), since: str = "", until: str = "~"
-    ) -> int:
-        """Return how many jobs ended in one of these ways, at `since` or later, before `until`.
-
-        Without times all do: `~` sorts after every time.
-        """
-        query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ? AND finished < ?"
-        return self._count(query, json.dumps([*ends]), since, until)
+    def count_ended(self, ends: Collection[str], since: str) -> int:
+        """Return how many jobs ended in one of these ways, at `since` or later."""
+        query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
+        return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a part of jobs that ended before that time.

@@ -84,7 +84,7 @@ def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> Non
         names = ", ".join(order.masks[role].name for role in roles)
         raise SettingsError(
             f"{names}: backend {backend.name} does not look at masks: choose another one "
-            "(`stylewatch backends` says which do), or leave the masks out"
+            "(`stylewatch doctor` says which do), or leave the masks out"
         )
     if not order.styles and order.settings.mask.outside != "keep":
         raise SettingsError(

@@ -1,21 +1,18 @@
-"""Commands that leave requests, without a daemon, and `prune`."""
+"""Commands that leave requests, without a daemon."""
 
-import hashlib
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Ended, Run
 from tests.daemon.cli.states import a_job, enter, incomplete, publish
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill
 
-from stylewatch_daemon.base.model import Attempt, Input, OutputFile, now
+from stylewatch_daemon.base.model import Attempt, Input, now
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
 
 
@@ -199,31 +196,3 @@ def test_what_becomes_of_a_canceled_job_is_printed(
     with lock.held(place.root / "lock"):
         ended = place.run("cancel", "trip")
     assert ended.code == 0 and ended.out.startswith(sentence)
-
-
-def test_prune_removes_old_files_and_a_dry_run_only_lists_them(tmp_path: Path, run: Run) -> None:
-    config, state = tmp_path / "config.yaml", tmp_path / "state"
-    config.write_text("inboxes: [{path: a, outbox: out}]\nretention: {stages: 2 days}\n")
-    assert run("prune", "--dry-run", "--config", config).lines == [
-        "0 files would be removed: 0 bytes"
-    ]
-    old = a_job("old", outbox=str(tmp_path / "out"), finished="2020-01-01T00:00:00+00:00")
-    enter(state, old, a_job("new", finished=now()))
-    names = [f"old\x1b/{name}" for name in ("stages/1.png", "stages/2.png", "inputs/a.jpg")]
-    fill(tmp_path / "out", *names)
-    with closing(LedgerWriter.open(state / "ledger.sqlite3")) as ledger:
-        for name in names:
-            part, digest = name.split("/")[1], hashlib.sha256(name.encode()).hexdigest()
-            ledger.put_files(old.id, [OutputFile(name, part, digest, len(name))])
-    (tmp_path / "out" / names[1]).write_text("changed by hand")
-    before = tree(tmp_path / "out")
-    assert run("prune", "--dry-run", "--config", config).lines == [
-        f" 17 bytes  {tmp_path}/out/old?/stages/1.png", "1 files would be removed: 17 bytes",
-    ]  # fmt: skip
-    assert tree(tmp_path / "out") == before
-    ended = run("prune", "--config", config, "--set", "retention.inputs=3")
-    assert ended.lines[-1] == "2 files removed: 34 bytes"
-    assert set(tree(tmp_path / "out")) == {names[1]}
-    config.write_text("retention: {ledger: 30}\n")
-    *_, last = run("prune", "--config", config).lines
-    assert last.startswith("the daemon will remove 1 jobs from the ledger")

@@ -1,9 +1,7 @@
 """`stylewatch config`, `alerts`, `doctor`, `recipes` and `backends`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.alert_server import alert_server
@@ -12,7 +10,6 @@ from tests.daemon.cli.conftest import Run
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.settings import config
 from stylewatch_painter.recipes import book
-from stylewatch_plugins import registry
 
 
 @pytest.fixture
@@ -111,23 +108,3 @@ def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run:
     assert lines["broken"].startswith("broken: recipe broken: unknown key 'stepps'")
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")
-
-
-def test_backends_are_listed_with_capabilities_and_devices_or_the_problem(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check = backends.check_backend
-
-    def only_sketch(name: str, options: Mapping[str, Any], timeout: float) -> backends.Status:
-        if name == "sketch":
-            return check(name, options, timeout=timeout)
-        return backends.Status(problem=f"backend {name} is broken")
-
-    monkeypatch.setattr(backends, "check_backend", only_sketch)
-    first, sketch, device, torch = run("backends").lines
-    assert [line.split()[0] for line in (first, sketch, torch)] == registry.names()
-    assert "resume, deterministic" in sketch and device.split()[0] == "cpu"
-    assert "backend torch is broken" in torch
-    rows = {row["name"]: row for row in json.loads(run("backends", "--json").out)}
-    assert [each["name"] for each in rows["sketch"]["devices"]] == ["cpu"]
-    assert rows["sketch"]["problem"] is None and "broken" in rows["torch"]["problem"]

@@ -77,7 +77,7 @@ def test_an_outbox_that_is_away_is_reported_and_tried_the_next_day(
     away = world.outbox.rename(tmp_path / "away")
     loop = world.keep()
     ((what, reason),) = world.record.of("waits")
-    assert what == "prune" and "is not there" in reason
+    assert what == "retention" and "is not there" in reason
     assert len(world.listed("old")) == 6
     if world.outbox.exists():
         world.outbox.rename(tmp_path / "empty")
