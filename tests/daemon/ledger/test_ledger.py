@@ -378,7 +378,7 @@ QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
     "next but some": (lambda it: it.next_of_inboxes("1", "n", "o"), "INDEX jobs_next (inbox=?)"),
     "undismissed": (lambda it: it.undismissed(5), "INDEX jobs_undismissed"),
     "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
-    "count_ended": (lambda it: it.count_ended(PICTURES, since="2026"), "INDEX jobs_ended (finished>?"),
+    "count_ended": (lambda it: it.count_ended(PICTURES, "2026"), "INDEX jobs_ended (finished>?"),
     "main_sources": (lambda it: it.main_sources("/in", "w"), "(name>? AND name<?)"),
     "is_reserved": (lambda it: it.is_reserved("a", "/out"), "INDEX jobs_by_place"),
     "with_content": (lambda it: it.with_content("12ab", 5), "INDEX jobs_of_picture"),
