@@ -26,8 +26,8 @@ from stylewatch_plugins.contract import Wish
 JOB: Mapping[str, Any] = {
     "backend": "torch", "size": 48, "preview": 24, "steps": 2, "save_every": 1,
     "style_weights": [1, 2], "style_size": ["50%", "40"],
-    "color": "content", "color_space": "srgb", "mask": {"feather": "4%", "outside": "keep"},
-    "depth": 16, "stages": {"size": 30},
+    "color": "content", "mask": {"feather": "4%", "outside": "keep"},
+    "depth": 16,
     "set": {
         "scales": [], "upscale_steps": 2, "ema_decay": 0.5,
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},

@@ -22,7 +22,6 @@ from stylewatch_painter.recipes.recipe import (
     Positive,
     Recipe,
     Share,
-    SideLength,
     Size,
     SomeSteps,
     Steps,
@@ -34,7 +33,6 @@ from stylewatch_painter.recipes.recipe import (
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
-Space = Literal["linear", "srgb", "oklab"]
 
 _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
 """Bits per channel that only these formats hold."""
@@ -308,13 +306,6 @@ Sweep = Annotated[
 # The job
 
 
-class StageSettings(Strict):
-    """The stages of a job; the final image always has its full size."""
-
-    size: SideLength | None = 2048
-    """The most pixels of the long side; None: as large as the output."""
-
-
 class ClipSettings(Strict):
     """The output of a job whose content is a clip."""
 
@@ -356,10 +347,8 @@ class JobSettings(Strict):
     quality: Annotated[int, Field(ge=1, le=100)] = 92
     depth: Literal[8, 16] = 8
     metadata: Literal["none", "safe", "all"] = "safe"
-    stages: StageSettings = StageSettings()
     clip: ClipSettings = ClipSettings()
     color: Color = "style"
-    color_space: Space = "oklab"
     name: FolderPattern = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
     final: FilePattern = FINAL

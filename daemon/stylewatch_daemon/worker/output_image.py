@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_painter.images.color import luminance, with_luminance
+from stylewatch_painter.images.color import lightness, with_lightness
 from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.encode import CLEAR, Rounding, encode
 from stylewatch_painter.images.masks import kept_outside
@@ -11,6 +11,9 @@ from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
+
+STAGE_SIDE = 2048
+"""Pixels of a stage's long side at most; the final image always has its full size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +44,11 @@ class OutputImage:
     def shown(self, picture: Pixels) -> Pixels:
         """A picture (height, width, 3) with the colors, and the parts, that the content keeps."""
         size = (picture.shape[1], picture.shape[0])
-        color, space = self.settings.color, self.settings.color_space
         if self.content is None:
             return picture
         photograph = self.content.pixels
-        if color in ("content", "luminance"):
-            light = luminance(picture, space)
-            picture = with_luminance(resize(photograph, size), light, space)
+        if self.settings.color in ("content", "luminance"):
+            picture = with_lightness(resize(photograph, size), lightness(picture))
         if self.regions is not None:
             picture = kept_outside(picture, resize(photograph, size), self.regions)
         return picture
@@ -73,10 +74,9 @@ class OutputImage:
 
     def _stage_size(self, picture: Pixels) -> Size:
         height, width, _ = picture.shape
-        limit = self.settings.stages.size
-        if limit is None or max(width, height) <= limit:
+        if max(width, height) <= STAGE_SIDE:
             return width, height
-        scale = limit / max(width, height)
+        scale = STAGE_SIDE / max(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def _alpha(self, size: Size) -> Plane | None:

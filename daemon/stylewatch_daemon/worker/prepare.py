@@ -15,13 +15,13 @@ from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_daemon.worker.output_image import OutputImage
+from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, encode
 from stylewatch_painter.images.clip import Clip, first_picture, inspect
-from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
+from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
 from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
@@ -271,7 +271,7 @@ def enlarged_start(task: Task, step: int) -> tuple[str, ...]:
         return ()
     return (
         f"it goes on from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
-        "stages.size made it smaller",
+        f"stages have at most {STAGE_SIDE} pixels on the long side",
     )
 
 
@@ -301,21 +301,20 @@ class ColorTransfer:
         """The content, or a picture to start from, as the backend gets it."""
         if self.settings.color != "luminance":
             return pixels
-        space = self.settings.color_space
-        return gray(luminance(pixels, space), space)
+        return gray(lightness(pixels))
 
     def style(self, style: Picture) -> Picture:
         """The style as the backend gets it, with a note on what was changed."""
-        space, content = self.settings.color_space, self.content
+        content = self.content
         if content is None or self.settings.color not in ("match", "luminance"):
             return style
         if self.settings.color == "luminance":
-            pixels = lit_like(style.pixels, content.pixels, space, (style.alpha, content.alpha))
-            note = f"reduced to its luminance, like the content's in mean and deviation ({space})"
+            pixels = lit_like(style.pixels, content.pixels, (style.alpha, content.alpha))
+            note = "reduced to its lightness, like the content's in mean and deviation"
         else:
-            own, wanted = (Spread.of(of.pixels, space, of.alpha) for of in (style, content))
-            pixels = recolored(style.pixels, own, wanted, space)
-            note = f"recolored by mean and covariance of the content's colors ({space})"
+            own, wanted = (Spread.of(of.pixels, of.alpha) for of in (style, content))
+            pixels = recolored(style.pixels, own, wanted)
+            note = "recolored by mean and covariance of the content's colors"
         return replace(style, pixels=pixels, converted=(*style.converted, note))
 
 

@@ -1,30 +1,20 @@
-"""Luminance, color spaces, and the transfer of color statistics between pictures.
+"""Oklab, and the transfer of color statistics between pictures.
 
-A picture is float32 (height, width, 3), sRGB 0..255. In a space it is (height, width, 3), float64,
-and luminance is 0 for black and 1 for white:
-
-    linear  linear light: the curve of IEC 61966-2-1 inverted. Luminance is
-            Y = 0.2126 R + 0.7152 G + 0.0722 B; chroma is chromaticity, (RGB - Y) / Y
-    srgb    the values of the file: luma Y' by the same weights (as in ITU-R BT.709), chroma is
-            RGB' - Y', as in YUV and YIQ
-    oklab   lightness L, and a and b as chroma, a perceptually uniform space (Ottosson,
-            "A perceptual color space for image processing", 2020)
+A picture is float32 (height, width, 3), sRGB 0..255. In Oklab, a perceptually uniform space
+(Ottosson, "A perceptual color space for image processing", 2020), it is (height, width, 3),
+float64: lightness L, 0 for black and 1 for white, and a and b as chroma.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.stage import Pixels, Plane
 
-Space = Literal["linear", "srgb", "oklab"]
 Floats = NDArray[np.float64]
-
-LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
-"""Shares of R, G and B in luminance, or in luma, as in ITU-R BT.709."""
 
 # Linear sRGB to the cones' answers, and their cube roots to L, a, b: Ottosson's two matrices.
 _TO_CONES = np.array([
@@ -42,9 +32,6 @@ _FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
 _KNEE = 0.0031308
 """The linear value up to which sRGB's curve is a straight line."""
 
-_DARK = 1e-3
-"""Luminance below which chromaticity is mostly noise, and fades as it is brightened."""
-
 _HALVINGS = 16  # until chroma is known to 1 / 65536
 
 _TOLERANCE = 1e-9  # of linear light; its cube root, 0.001, is the error in lightness near black
@@ -52,65 +39,42 @@ _TOLERANCE = 1e-9  # of linear light; its cube root, 0.001, is the error in ligh
 _BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would take gigabytes
 
 
-def to_space(pixels: Pixels, space: Space) -> Floats:
-    """Convert a picture to `space`; values outside 0..255 are not clipped."""
-    coded = pixels.astype(np.float64) / 255
-    if space == "srgb":
-        return coded
-    linear = _linear(coded)
-    if space == "linear":
-        return linear
-    lab: Floats = np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
+def to_lab(pixels: Pixels) -> Floats:
+    """Convert a picture to Oklab; values outside 0..255 are not clipped."""
+    lab: Floats = np.cbrt(_linear(pixels.astype(np.float64) / 255) @ _TO_CONES.T) @ _TO_LAB.T
     return lab
 
 
-def from_space(colors: Floats, space: Space) -> Pixels:
-    """Convert colors in `space` to a picture, float32, neither rounded nor clipped."""
-    if space == "oklab":
-        colors = (colors @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
-    coded = colors if space == "srgb" else _coded(colors)
-    return (255 * coded).astype(np.float32)
+def from_lab(lab: Floats) -> Pixels:
+    """Convert Oklab to a picture, float32, neither rounded nor clipped."""
+    return (255 * _coded((lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T)).astype(np.float32)
 
 
-def luminance(pixels: Pixels, space: Space) -> Plane:
-    """The luminance, float32 (height, width), of a picture clipped to 0..255."""
-    return by_rows(lambda rows: _light(to_space(np.clip(rows, 0, 255), space), space), pixels)
+def lightness(pixels: Pixels) -> Plane:
+    """The lightness, float32 (height, width), of a picture clipped to 0..255."""
+    return by_rows(lambda rows: to_lab(np.clip(rows, 0, 255))[..., 0], pixels)
 
 
-def gray(light: Plane, space: Space) -> Pixels:
-    """The gray picture of a luminance (height, width), clipped to 0..1."""
+def gray(light: Plane) -> Pixels:
+    """The gray picture of a lightness (height, width), clipped to 0..1."""
 
     def of_rows(light: Plane) -> Floats:
         level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-        if space == "oklab":
-            level = level**3
-        return np.repeat(255 * (level if space == "srgb" else _coded(level)), 3, axis=-1)
+        return np.repeat(255 * _coded(level**3), 3, axis=-1)
 
     return by_rows(of_rows, light)
 
 
-def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
-    """The colors of a picture with the luminance `light` (height, width), within 0..255.
+def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
+    """The colors of a picture with the lightness `light` (height, width), within 0..255.
 
-    The luminance is exact, clipped to 0..1, and the hue is kept. Where sRGB has no such color the
+    The lightness is exact, clipped to 0..1, and the hue is kept. Where sRGB has no such color the
     chroma is reduced until it fits.
     """
 
     def of_rows(pixels: Pixels, light: Plane) -> Pixels:
         level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-        colors = to_space(np.clip(pixels, 0, 255), space)
-        if space == "oklab":
-            return from_space(_relit_lab(level, colors[..., 1:]), space)
-        before = _light(colors, space)[..., None]
-        chroma = colors - before
-        if space == "linear":
-            chroma *= level / np.maximum(before, _DARK)
-        # Along the line to the gray of that luminance nothing but chroma changes.
-        margin = np.where(chroma > 0, 1 - level, level)
-        share = np.minimum(1, margin / np.maximum(np.abs(chroma), 1e-12)).min(
-            axis=-1, keepdims=True
-        )
-        return from_space(level + share * chroma, space)
+        return from_lab(_relit(level, to_lab(np.clip(pixels, 0, 255))[..., 1:]))
 
     return by_rows(of_rows, pixels, light)
 
@@ -128,12 +92,7 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
     return result
 
 
-def _light(colors: Floats, space: Space) -> Floats:
-    light: Floats = colors[..., 0] if space == "oklab" else colors @ LUMA_WEIGHTS
-    return light
-
-
-def _relit_lab(level: Floats, chroma: Floats) -> Floats:
+def _relit(level: Floats, chroma: Floats) -> Floats:
     """Join lightness and chroma, with as much chroma as sRGB has at that lightness."""
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
@@ -180,26 +139,26 @@ _LITTLE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Mean (3,) and covariance (3, 3) of a picture's colors in a space, float64."""
+    """Mean (3,) and covariance (3, 3) of a picture's colors in Oklab, float64."""
 
     mean: Floats
     covariance: Floats
 
     @classmethod
-    def of(cls, pixels: Pixels, space: Space, weights: Plane | None = None) -> "Spread":
+    def of(cls, pixels: Pixels, weights: Plane | None = None) -> "Spread":
         """The statistics of a picture (height, width, 3), weighted by `weights` (height, width).
 
         If all weights are 0, every pixel counts alike.
         """
         mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
         for row, pixel_row in enumerate(pixels):
-            colors = to_space(pixel_row, space)
+            colors = to_lab(pixel_row)
             weight = np.ones(len(colors)) if weights is None else weights[row].astype(np.float64)
             mean += weight @ colors
             square += (colors * weight[:, None]).T @ colors
             whole += weight.sum()
         if whole == 0:
-            return cls.of(pixels, space)
+            return cls.of(pixels)
         mean /= whole
         return cls(mean, square / whole - np.outer(mean, mean))
 
@@ -215,13 +174,12 @@ class Spread:
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
-def recolored(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixels:
+def recolored(style: Pixels, own: Spread, wanted: Spread) -> Pixels:
     """Give `style`, with the statistics `own`, the statistics `wanted`; nothing is clipped."""
     way = own.way_to(wanted)
 
     def moved(pixels: Pixels) -> Pixels:
-        away = to_space(pixels, space) - own.mean
-        return from_space(away @ way.T + wanted.mean, space)
+        return from_lab((to_lab(pixels) - own.mean) @ way.T + wanted.mean)
 
     return by_rows(moved, style)
 
@@ -284,19 +242,18 @@ def _smoothed(chroma: Floats, light: Floats) -> Floats:
     return chroma
 
 
-def lit_like(style: Pixels, content: Pixels, space: Space, weights: tuple[Plane | None, ...]) -> (
-    Pixels
-):  # fmt: skip
-    """The luminance of `style` as a gray picture, with the content's mean and deviation.
+def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) -> Pixels:
+    """The lightness of `style` as a gray picture, with the content's mean and deviation.
 
     L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
-    Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016. Values beyond black and
-    white are clipped. `weights` (height, width) weight the pixels of style and content.
+    Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016, with the lightness as L.
+    Values beyond black and white are clipped. `weights` (height, width) weight the pixels of style
+    and content.
     """
-    own, theirs = luminance(style, space), luminance(content, space)
+    own, theirs = lightness(style), lightness(content)
     (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
     scale = spread / deviation if deviation**2 > _FLAT else 0.0
-    return gray((to + scale * (own - mean)).astype(np.float32), space)
+    return gray((to + scale * (own - mean)).astype(np.float32))
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:

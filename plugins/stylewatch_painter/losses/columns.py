@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.images.color import LUMA_WEIGHTS
 from stylewatch_painter.losses.loss import Label, Loss, Weight
 from stylewatch_painter.losses.nearest import directions, nearest
 from stylewatch_painter.recipes import recipe
@@ -32,6 +31,9 @@ Grid = tuple[int, int]
 
 _COARSER = 4
 """Pixels between two positions of the grid of hypercolumns."""
+
+_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
+"""Shares of R, G and B in brightness, as in ITU-R BT.709."""
 
 _LEAST_DEVIATION = 1e-3
 """Least standard deviation of brightness (0..1) to divide by: in a plain picture it is about 0."""
@@ -114,7 +116,7 @@ class Columns(Loss):
             columns.append(self._columns(picture, shape))
             colors = self._scene.canvas.colors(picture)
             colors = functional.adaptive_avg_pool2d(colors, shape).flatten(2)[0]
-            brightness.append(torch.from_numpy(LUMA_WEIGHTS).to(colors) @ colors)
+            brightness.append(colors.new_tensor(_BRIGHTNESS) @ colors)
         return _Rows(torch.cat(columns), torch.cat(brightness))
 
     def _columns(self, picture: Tensor, shape: Grid) -> Tensor:

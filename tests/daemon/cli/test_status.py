@@ -18,7 +18,7 @@ from stylewatch_daemon.app.status_json import FILE_NAME
 from stylewatch_daemon.base.model import Attempt, Cause
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
-from stylewatch_daemon.settings.job import JobSettings, StageSettings
+from stylewatch_daemon.settings.job import JobSettings
 
 BUSY: dict[str, Any] = {
     "running": [running("trip")],
@@ -193,7 +193,7 @@ def test_watch_redraws_a_terminal_in_place_without_markup(
 
 
 def test_a_done_job_is_summed_up_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
-    settings = JobSettings(strength=0.8, stages=StageSettings(size=None), set={"tv\x1b": [1, 2]})
+    settings = JobSettings(strength=0.8, depth=16, set={"tv\x1b": [1, 2]})
     done = finished_job(tmp_path, settings=settings.model_dump(mode="json"))
     enter(tmp_path / "state", done, attempts=ATTEMPTS[:1])
     show = ("show", "sea", "--state", tmp_path / "state")
@@ -201,7 +201,7 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(tmp_path: Path, run: Run)
         "job       sea",
         "state     done",
         "inputs    content.jpg (8x6), style.jpg (8x6)",
-        "settings  strength=0.8, tv?=1,2, stages.size=null",
+        "settings  strength=0.8, depth=16, tv?=1,2",
         "time      1 min 1 s, finished 2026-01-02 12:01:01 UTC",
         f"result    {tmp_path}/out/sea/final.png (8x6)",
         "id        id-sea",

@@ -197,8 +197,8 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
          {"job.strength": 0.5, "job.set.objective.tv.weight": 0.1, "job.set.smallest": 9},
          {"strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1, "smallest": 9}}),
         ({"mask": {"feather": "3%", "outside": "free"}},
-         {"job.mask.outside": "keep", "job.stages.size": 9},
-         {"mask": {"feather": "3%", "outside": "keep"}, "stages": {"size": 9}}),
+         {"job.mask.outside": "keep", "job.clip.format": "mkv"},
+         {"mask": {"feather": "3%", "outside": "keep"}, "clip": {"format": "mkv"}}),
     ],
 )  # fmt: skip
 def test_settings_above_beat_the_same_below_and_join_the_rest(

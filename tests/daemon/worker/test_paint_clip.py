@@ -26,7 +26,7 @@ from stylewatch_daemon.worker.paint_clip import ClipPainter, even, following
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
-from stylewatch_painter.images.color import Floats, to_space
+from stylewatch_painter.images.color import Floats, to_lab
 from stylewatch_painter.images.decode import MAX_SIDE
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Task
@@ -290,7 +290,7 @@ def test_colors_of_the_clip_are_those_of_each_frame(
 
 def ab(pixels: Bytes) -> Floats:
     """The chroma (height, width, 2) of a picture in Oklab."""
-    return to_space(pixels.astype(np.float32), "oklab")[..., 1:]
+    return to_lab(pixels.astype(np.float32))[..., 1:]
 
 
 def test_outside_of_its_mask_each_frame_stays_as_it_is(

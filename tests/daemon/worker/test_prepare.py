@@ -71,13 +71,13 @@ def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: O
 
 
 def test_sizes_above_the_limit_are_refused(given: Order) -> None:
-    stretched = {"size": "3000x3000", "fit": "stretch"}
+    stretched = {"size": "3000x3000", "set": {"fit": "stretch"}}
     strokes = {"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2}
     for settings, name in ((stretched, "the painting"), (strokes, "style-1")):
         large = with_settings(given, enlarge=True, **settings)
         with pytest.raises(SettingsError, match=f"{name} would be"):
             prepare(replace(large, max_pixels=7_000_000))
-    wide = {"size": "16384x2", "fit": "stretch", "enlarge": True}
+    wide = {"size": "16384x2", "set": {"fit": "stretch"}, "enlarge": True}
     reason = "would be 16384x2 pixels, and webp holds at most 16383 pixels a side: ask for"
     with pytest.raises(SettingsError, match=reason):
         prepare(with_settings(given, format="webp", **wide))
@@ -194,7 +194,7 @@ def test_by_color_styles_are_gray_or_recolored(given: Order) -> None:
     gray = prepare(replace(with_settings(given, color="luminance"), init=given.styles[0]))
     for pixels in (gray.task.content, gray.task.init, gray.task.styles[0].picture):
         assert pixels is not None and np.ptp(pixels, axis=2).max() == 0
-    assert gray.inputs[1].converted[-1].startswith("reduced to its luminance")
+    assert gray.inputs[1].converted[-1].startswith("reduced to its lightness")
 
 
 def test_a_large_content_is_decoded_at_a_fraction_and_sizes_are_those_of_the_file(

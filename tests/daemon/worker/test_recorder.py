@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
 from stylewatch_daemon.artifacts import drawing, loss_plot
@@ -85,18 +84,6 @@ def test_a_later_attempt_knows_the_steps_that_were_taken_back(given: Order) -> N
     assert uphill in again.warnings
     again.add(stage(2, 4))
     assert uphill not in again.warnings
-
-
-def test_stages_may_be_smaller_than_the_final_picture(tmp_path: Path, pictures: Path) -> None:
-    small, whole = (
-        order(tmp_path / str(size), pictures, stages={"size": size}, steps=2) for size in (16, None)
-    )
-    for given in (small, whole):
-        painted(given)
-    with Image.open(small.staging / "stages/0005.png") as image:
-        assert image.size == (16, 12)
-    assert files(small)["final.png"] == files(whole)["final.png"]
-    assert files(whole)["final.png"] == files(whole)["stages/0005.png"]
 
 
 def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None:
