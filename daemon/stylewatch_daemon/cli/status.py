@@ -378,13 +378,10 @@ def _show_incomplete(state: Path, pairs: Sequence[Mapping[str, Any]], json: bool
 def _job_sections(view: JobView) -> Iterator[str]:
     yield columns([(label, text) for label, text in _summary(view) if text])
     went_well = view.job.end in PICTURES and len(view.attempts) == 1
-    tables: dict[str, Iterable[Sequence[str]]] = {
-        "warnings": [(warning,) for warning in view.warnings],
-        "attempts": () if went_well else view.attempt_rows,
-    }
-    for title, rows in tables.items():
-        if rows:
-            yield _table(title, rows)
+    if view.attempts and not went_well:
+        yield _table("log", [(when(time), text) for time, text in view.log])
+    elif view.warnings:
+        yield _table("warnings", [(warning,) for warning in view.warnings])
 
 
 def _summary(view: JobView) -> Iterator[tuple[str, str]]:
@@ -394,7 +391,7 @@ def _summary(view: JobView) -> Iterator[tuple[str, str]]:
     yield "state", f"{job.seen}{' (dismissed)' * job.dismissed}"
     yield "progress", running_text(view.running) if view.running else ""
     yield "reason", in_a_line(job.reason)
-    yield "inputs", ", ".join(f"{picture.name} ({picture.size})" for picture in view.inputs)
+    yield "inputs", ", ".join(f"{name} ({size})" for name, size in view.inputs)
     if job.settings is not None:
         changes = ", ".join(f"{key}={value}" for key, value in view.changes)
         yield "settings", changes or "all as by default"

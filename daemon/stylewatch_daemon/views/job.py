@@ -1,15 +1,11 @@
-"""View of a job and its loss curve, which the page and `stylewatch show` render."""
+"""The view of a job: what the page and `stylewatch show` say of it."""
 
-import csv
 import json
-import math
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,28 +17,10 @@ from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings, as_text
-from stylewatch_daemon.views.formatting import duration, terms
+from stylewatch_daemon.views.curve import Curve, curve, parse
+from stylewatch_daemon.views.formatting import duration
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
-
-WIDTH, HEIGHT = 320, 96
-"""Units of the SVG view box; the picture is stretched to the space there is."""
-
-_MARGIN = 4
-_MIN_DECADES = 0.1
-_MAX_POINTS = 160
-_MAX_STEP = 2**53
-"""Larger numbers are no exact floats."""
-_NO_TERMS = ("step", "width", "height", "seconds", "total")
-"""Columns of losses.csv."""
-
-Point = tuple[int, float]
-"""A step and its loss."""
-
-Lines = Mapping[str, Sequence[Point]]
-"""The points of each column of a losses.csv, by its name."""
-
-Row = tuple[str, ...]
 
 _OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "preview", "recipe",
             "save_every", "schedule", "seed", "size", "steps", "strength", "stroke",
@@ -51,150 +29,11 @@ _OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "pre
 
 
 @dataclass(frozen=True)
-class Curve:
-    """SVG paths of the total and, by name, of its terms; `decades` are (height, label).
-
-    The steps of a clip are frames, by their `unit`.
-    """
-
-    path: str
-    terms: tuple[tuple[str, str], ...]
-    decades: tuple[tuple[float, str], ...]
-    first: Point
-    last: Point
-    unit: str = "step"
-
-    @property
-    def words(self) -> str:
-        """Description of the curve, also for screen readers."""
-        (begin, high), (end, low) = self.first, self.last
-        if begin == end:
-            return f"loss {high:.3g} at {self.unit} {end}"
-        return f"loss {high:.3g} at {self.unit} {begin}, {low:.3g} at {self.unit} {end}"
-
-    @property
-    def svg(self) -> str:
-        """The curve as an SVG element, to be styled by its classes."""
-        decades = "".join(
-            f'<line class="decade" x1="0" x2="{WIDTH}" y1="{height}" y2="{height}"/>'
-            for height, _ in self.decades
-        )
-        terms = "".join(
-            f'<path class="term {escape(name.partition(".")[0])}" d="{path}">'
-            f"<title>{escape(name)}</title></path>"
-            for name, path in self.terms
-        )
-        return (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-            f'aria-label="{escape(self.words)}">{decades}{terms}'
-            f'<path class="line" d="{self.path}"/></svg>'
-        )
-
-
-@lru_cache(32)
-def parse(table: str) -> Lines:
-    """Read all columns of a losses.csv; empty where the table is damaged.
-
-    A cell is empty where the step does not have the term. Steps that no job can have are left out.
-    """
-    try:
-        rows = [
-            row for row in csv.DictReader(table.splitlines()) if 0 <= int(row["step"]) <= _MAX_STEP
-        ]
-        return {
-            column: [(int(row["step"]), float(row[column])) for row in rows if row[column] != ""]
-            for column in rows[0]
-        }
-    except (csv.Error, IndexError, KeyError, TypeError, ValueError):
-        return {}
-
-
-def curve(
-    total: Iterable[Point], steps: int = 0, terms: Lines | None = None, unit: str = "step"
-) -> Curve | None:
-    """Draw the total, and the weighted `terms`, of a job of `steps` steps (0: those so far).
-
-    None where nothing can be drawn: a logarithmic scale has no place for zero and below.
-    """
-    main = _positive(total)
-    if not main:
-        return None
-    others = {name: kept for name, line in (terms or {}).items() if (kept := _positive(line))}
-
-    # The scale reaches from the lowest to the highest value; around a constant there is some room.
-    logs = [math.log10(loss) for line in (main, *others.values()) for _, loss in line]
-    low, high = min(logs), max(logs)
-    if high - low < _MIN_DECADES:
-        low, high = low - _MIN_DECADES / 2, high + _MIN_DECADES / 2
-    first, last = main[0][0], max(main[-1][0], steps)
-
-    def height(log: float) -> float:
-        return _MARGIN + (high - log) / (high - low) * (HEIGHT - 2 * _MARGIN)
-
-    def path(line: Sequence[Point]) -> str:
-        scale = WIDTH / ((last - first) or 1)
-        drawn = (((step - first) * scale, height(math.log10(loss))) for step, loss in _thin(line))
-        return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in drawn)
-
-    return Curve(
-        path=path(main),
-        terms=tuple((name, path(line)) for name, line in others.items()),
-        decades=tuple(
-            (round(height(decade), 1), f"{10.0**decade:g}")
-            for decade in range(math.ceil(low), math.floor(high) + 1)
-        ),
-        first=main[0],
-        last=main[-1],
-        unit=unit,
-    )
-
-
-def _positive(line: Iterable[Point]) -> list[Point]:
-    return [(step, loss) for step, loss in line if loss > 0 and math.isfinite(loss)]
-
-
-def _thin(line: Sequence[Point]) -> Sequence[Point]:
-    """Few enough points for a small file; both ends are among them."""
-    stride = max(1, math.ceil(len(line) / _MAX_POINTS))
-    return [*line[:-1:stride], line[-1]]
-
-
-class AttemptView(NamedTuple):
-    """An attempt in words, but for the time, which is ISO 8601 (UTC), empty where unknown.
-
-    `resumed` is "from step 50", or "from frame 50" of a clip; empty where it began anew.
-    """
-
-    started: str
-    backend: str
-    resumed: str
-    outcome: str
-    reason: str
-
-
-class LogLine(NamedTuple):
-    """An event of a job in words, with its time (UTC, ISO 8601)."""
-
-    time: str
-    text: str
-
-
-class InputView(NamedTuple):
-    """An input in words; `converted` is what was done on reading."""
-
-    role: str
-    name: str
-    size: str
-    converted: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class JobView:
-    """View of a job: what the ledger, its receipt and status.json have; texts are safe to print.
+    """What the ledger, the receipt and status.json say of a job; all texts are safe to print.
 
     `running` is its part of status.json, empty while it does not run. `receipt_json` is the receipt
-    as it was read, empty without one; `receipt` is None where that is invalid.
+    as it was read, empty without one; `receipt` is None if that is invalid.
     """
 
     job: Job
@@ -203,19 +42,14 @@ class JobView:
     receipt_json: Mapping[str, Any]
     receipt: Receipt | None
     attempts: tuple[Attempt, ...]
-    attempt_rows: tuple[AttemptView, ...]
-    log: tuple[LogLine, ...]
-    """When it came, its attempts, warnings and its end, in their order."""
-    inputs: tuple[InputView, ...]
+    log: tuple[tuple[str, str], ...]
+    """Its entry, attempts, warnings and end: the time (UTC, ISO 8601) and a sentence of each."""
+    inputs: tuple[tuple[str, str], ...]
+    """The name of each file, and its size in pixels, or in bytes if it was not read."""
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
-    settings: tuple[tuple[str, str], ...]
     changes: tuple[tuple[str, str], ...]
     """The settings of the job that differ from the defaults, named as with `--set`."""
-    losses: tuple[Row, ...]
-    """Of each term of the final loss: name, value, weight, value x weight; the total last."""
-    files: tuple[tuple[str, str], ...]
-    """The files of the output by their paths in its folder, with their SHA-256; each once."""
     warnings: tuple[str, ...]
     steps: tuple[int, ...]
     """The steps of the stages that are in the outbox now."""
@@ -227,7 +61,7 @@ class JobView:
         return progress_unit(self.job.frames)
 
     def as_json(self) -> dict[str, Any]:
-        """The output of `stylewatch show --json`."""
+        """Return the output of `stylewatch show --json`."""
         return {
             **asdict(self.job),
             "state": self.job.seen,
@@ -238,22 +72,15 @@ class JobView:
 
 
 def job_view(
-    job: Job,
-    attempts: Sequence[Attempt] = (),
-    running: Sequence[Mapping[str, Any]] = (),
-    recent: Sequence[Point] = (),
+    job: Job, attempts: Sequence[Attempt] = (), running: Sequence[Mapping[str, Any]] = ()
 ) -> JobView:
-    """Build the view of a job.
-
-    `running` are the running jobs of status.json; `recent` are published losses of this job, used
-    for the steps after those of its losses.csv.
-    """
+    """Build the view of a job; `running` are the running jobs of status.json."""
     plain = read_receipt(job)
     receipt = None
     with suppress(ValidationError):
         receipt = Receipt.model_validate(plain)
     now = next((each for each in running if each["id"] == job.id), {})
-    settings = job.settings if receipt is None else receipt.recipe
+    warnings = () if receipt is None else tuple(map(in_a_line, receipt.warnings))
     return JobView(
         job=job,
         name=name_of(job),
@@ -261,37 +88,44 @@ def job_view(
         receipt_json=plain,
         receipt=receipt,
         attempts=tuple(attempts),
-        attempt_rows=tuple(_attempts(job, attempts, receipt)),
-        log=tuple(_log(job, attempts, receipt)),
-        inputs=tuple(_inputs(job, receipt)),
+        log=tuple(_log(job, attempts, warnings)),
+        inputs=tuple(_inputs(job)),
         facts=tuple((label, text) for label, text in _facts(job, receipt) if text),
-        settings=tuple((key, in_a_line(value)) for key, value in dotted(settings or {})),
-        changes=tuple(_changes(job)),
-        losses=tuple(_losses(receipt)),
-        files=tuple(_files(receipt)),
-        warnings=tuple(map(shown, _warnings(receipt))),
+        changes=tuple(changes(job).items()),
+        warnings=warnings,
         steps=tuple(stages(job)),
-        curve=loss_curve(job, now.get("steps", 0), recent),
+        curve=curve(parse(read_losses(job)), now.get("steps", 0), progress_unit(job.frames)),
     )
-
-
-def _changes(job: Job) -> Iterator[tuple[str, str]]:
-    defaults = JobSettings().model_dump(mode="json")
-    before, now = (
-        dict(dotted(plain)) for plain in (defaults, {**defaults, **(job.settings or {})})
-    )
-    for key in {**now, **before}:
-        if now.get(key) != before.get(key) and not key.startswith("file_names."):
-            yield shown(key.removeprefix("set.")), in_a_line(as_text(now.get(key)))
 
 
 def name_of(job: Job) -> str:
-    """Name of a job as people see it."""
+    """Return the name of a job as people see it."""
     return shown(job.title)
 
 
+def made_from(job: Job) -> str:
+    """Return the names of its pictures, as `sea.jpg in the style of wave.jpg`."""
+    sides = (
+        " and ".join(original_name(job, file) for file in job.inputs if file.role == role)
+        for role in ("content", "style")
+    )
+    return " in the style of ".join(filter(None, sides))
+
+
+def changes(job: Job) -> dict[str, str]:
+    """Return the settings of a job that differ from the defaults, named as with `--set`."""
+    defaults = JobSettings().model_dump(mode="json")
+    before = dict(dotted(defaults))
+    now = dict(dotted({**defaults, **(job.settings or {}), "file_names": {}}))
+    return {
+        shown(key.removeprefix("set.")): in_a_line(as_text(now.get(key)))
+        for key in {**now, **before}
+        if now.get(key) != before.get(key)
+    }
+
+
 def submit_command(job: Job) -> str:
-    """Command that submits the same pictures with the same settings, as a shell takes it.
+    """Return the command that submits the same pictures with the same settings, for a shell.
 
     Pictures have their original names. Settings that have the shipped default are left out.
     """
@@ -325,25 +159,15 @@ def _option(key: str, value: Any) -> Iterator[str]:
 
 
 def _as_yaml(value: Any) -> str:
-    """A value on one line, as after `--set KEY=`."""
+    """Return a value on one line, as after `--set KEY=`."""
     with suppress(SettingsError):
         if isinstance(value, str) and yaml_lines.value(value) == value:
             return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def loss_curve(job: Job, steps: int = 0, recent: Sequence[Point] = ()) -> Curve | None:
-    """Draw the losses of a job of `steps` steps, and what each term adds to them."""
-    lines = parse(read_losses(job))
-    total = lines.get("total", ())
-    terms = {name: line for name, line in lines.items() if name not in _NO_TERMS}
-    written = total[-1][0] if total else 0
-    points = [*total, *(point for point in recent if point[0] > written)]
-    return curve(points, steps, terms, progress_unit(job.frames))
-
-
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names, without empty ones."""
+    """Yield settings by their dotted names, without empty ones."""
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")
@@ -352,7 +176,7 @@ def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def in_a_line(value: object) -> str:
-    """`value` on one line, safe to print; lists come without brackets."""
+    """Return `value` on one line, safe to print; lists come without brackets."""
     if isinstance(value, list | tuple):
         return "; ".join(map(in_a_line, value))
     if isinstance(value, Mapping):
@@ -360,72 +184,32 @@ def in_a_line(value: object) -> str:
     return "; ".join(shown(line) for line in str(value).split("\n"))
 
 
-def _attempts(
-    job: Job, attempts: Sequence[Attempt], receipt: Receipt | None
-) -> Iterator[AttemptView]:
-    """By the ledger, which knows more, or else by the receipt."""
-    unit = progress_unit(job.frames)
-    for attempt in attempts:
-        yield AttemptView(
-            started=attempt.started,
-            backend=_on(attempt.backend, attempt.device),
-            resumed=f"from {unit} {attempt.step}" if attempt.step else "",
-            outcome=attempt.how if attempt.ended else "not ended",
-            reason=in_a_line(attempt.reason),
-        )
-    if not attempts and receipt is not None:
-        for record in receipt.attempts:
-            outcome, _, reason = record.ended.partition(": ")
-            yield AttemptView(
-                "", _on(record.backend, record.device), "", shown(outcome), in_a_line(reason)
-            )
-
-
-def _log(job: Job, attempts: Sequence[Attempt], receipt: Receipt | None) -> Iterator[LogLine]:
+def _log(
+    job: Job, attempts: Sequence[Attempt], warnings: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     again = f", to run {shown(job.retry_of)} again" if job.retry_of else ""
-    yield LogLine(job.entered, f"added to the queue{again}")
-    rows = _attempts(job, attempts, receipt)
-    begun = receipt.started.isoformat(timespec="seconds") if receipt is not None else ""
-    for number, row in enumerate(rows, start=1):
-        attempt = attempts[number - 1] if attempts else None
-        where = " ".join(filter(None, (row.backend and f"on {row.backend}", row.resumed)))
-        yield LogLine(row.started or begun, f"attempt {number} started {where}".rstrip())
-        if attempt is not None and attempt.ended:
-            reason = f": {row.reason}" if row.reason else ""
-            yield LogLine(attempt.ended, f"attempt {number} ended, {row.outcome}{reason}")
-    if receipt is not None:
-        ended = receipt.finished.isoformat(timespec="seconds")
-        for warning in _warnings(receipt):
-            yield LogLine(ended, f"warning: {in_a_line(warning)}")
+    yield job.entered, f"added to the queue{again}"
+    unit = progress_unit(job.frames)
+    for number, attempt in enumerate(attempts, start=1):
+        device = f" ({attempt.device})" if attempt.device else ""
+        where = f" on {attempt.backend}{device}" if attempt.backend else ""
+        resumed = f" from {unit} {attempt.step}" if attempt.step else ""
+        yield attempt.started, shown(f"attempt {number} started{where}{resumed}")
+        if attempt.ended:
+            reason = f": {in_a_line(attempt.reason)}" if attempt.reason else ""
+            yield attempt.ended, f"attempt {number} ended, {attempt.how}{reason}"
+    for warning in warnings:
+        yield job.finished or "", f"warning: {warning}"
     if job.finished:
-        reason = in_a_line(job.reason)
-        yield LogLine(job.finished, f"{job.seen}: {reason}" if reason else job.seen)
+        reason = f": {in_a_line(job.reason)}" if job.reason else ""
+        yield job.finished, f"{job.seen}{reason}"
 
 
-def _on(backend: str, device: str | None) -> str:
-    return shown(f"{backend} ({device})" if device else backend)
-
-
-def _inputs(job: Job, receipt: Receipt | None) -> Iterator[InputView]:
-    if receipt is not None and receipt.inputs:
-        for record in receipt.inputs:
-            yield InputView(
-                role=shown(record.role),
-                name=shown(record.name),
-                size=in_pixels(record.size),
-                converted=in_a_line(record.converted),
-                sha256=shown(record.sha256),
-            )
-        return
+def _inputs(job: Job) -> Iterator[tuple[str, str]]:
     for file in job.inputs:
         if file.role != "job":
-            yield InputView(
-                role=file.role,
-                name=shown(file.name),
-                size=in_pixels(file.pixels) if file.pixels else amount(file.size),
-                converted="",
-                sha256=file.sha256,
-            )
+            size = in_pixels(file.pixels) if file.pixels else amount(file.size)
+            yield shown(file.name), size
 
 
 def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
@@ -449,21 +233,3 @@ def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
         architecture = f" ({network.architecture.upper()})" if network.architecture else ""
         yield "network", shown(f"{network.name}{architecture}, {network.bits} bits")
     yield "version", shown(receipt.version)
-
-
-def _losses(receipt: Receipt | None) -> Iterator[Row]:
-    if receipt is not None:
-        plain = receipt.losses.model_dump(exclude_none=True)
-        yield from ((shown(name), *numbers) for name, *numbers in terms(plain))
-        yield "total", "", "", f"{receipt.losses.total:.6g}"
-
-
-def _warnings(receipt: Receipt | None) -> tuple[str, ...]:
-    return () if receipt is None else receipt.warnings
-
-
-def _files(receipt: Receipt | None) -> Iterator[tuple[str, str]]:
-    if receipt is not None:
-        digests = {stage.file: stage.sha256 for stage in receipt.stages}
-        digests |= {file.file: file.sha256 for file in receipt.files}
-        yield from ((shown(name), shown(sha256)) for name, sha256 in digests.items() if sha256)

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -24,7 +23,6 @@ from stylewatch_daemon.web.http import context, failed, form, root_path, split_a
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 COOKIE = "stylewatch"
-FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
 """Seconds that the answer to a wrong token takes."""
@@ -81,14 +79,13 @@ async def log_in(request: Request) -> Response:
         return await show_login(request)
     fields = await form(request, LOGIN_WITHIN_S)
     if not sessions.is_token(fields.get("token", "")):
-        sessions.note_wrong_token(_client_of(request))
-        await asyncio.sleep(WRONG_TOKEN_DELAY_S)
+        await slow_down(request, sessions)
         return failed(request, 403, "wrong token")
     answer = RedirectResponse(f"{root}/", 303)
-    await run_in_threadpool(sessions.end, request.cookies.get(COOKIE, ""))
+    sessions.end(request.cookies.get(COOKIE, ""))
     answer.set_cookie(
         COOKIE,
-        await run_in_threadpool(sessions.begin),
+        sessions.begin(),
         max_age=LASTS_S,
         path=f"{root}/",
         httponly=True,
@@ -102,7 +99,7 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
     root = root_path(request)
-    await run_in_threadpool(context(request).sessions.end, request.cookies.get(COOKIE, ""))
+    context(request).sessions.end(request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(f"{root}/login", 303)
     answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
     return answer
@@ -116,7 +113,6 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
-        self._log = logging.getLogger(__name__)
         self._busy: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,30 +120,27 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope = self._with_root_path(scope)
-        request = Request(scope, receive)
+        request = Request(self._with_root_path(scope), receive)
         sender = _Sender(send, lambda: self._is_allowed(request))
         try:
-            refusal = self._refusal(request)
-            if refusal is None:
-                refusal = await self._pass_on(request, sender)
-            elif refusal.status_code == UNAUTHORIZED and "authorization" in request.headers:
-                self._sessions.note_wrong_token(_client_of(request))
-                await asyncio.sleep(WRONG_TOKEN_DELAY_S)
-            if refusal is None:
-                return
+            answer = self._refusal(request)
+            if answer is None:
+                answer = await self._pass_on(request, sender)
+            elif answer.status_code == UNAUTHORIZED and "authorization" in request.headers:
+                await slow_down(request, self._sessions)
         except ClientDisconnect:
             return
         except Exception as error:
-            trace = traceback.format_exc()
-            self._log.error("the page failed at a request: %s", error, extra={"trace": trace})
+            log, trace = logging.getLogger(__name__), traceback.format_exc()
+            log.error("the page failed at a request: %s", error, extra={"trace": trace})
             if sender.has_begun:
                 raise
-            refusal = failed(request, 500, "internal error: see the log of the daemon")
-        await refusal(scope, receive, sender)
+            answer = failed(request, 500, "internal error: see the log of the daemon")
+        if answer is not None:
+            await answer(request.scope, receive, sender)
 
     async def _pass_on(self, request: Request, send: Send) -> Response | None:
-        """Let the application answer; returns a refusal where there are too many requests.
+        """Let the application answer; return a refusal if there are too many requests.
 
         /healthz is always answered.
         """
@@ -163,24 +156,24 @@ class AccessMiddleware:
         return None
 
     def _with_root_path(self, scope: Scope) -> Scope:
-        """The scope with `web.path` in front of the path, whether a proxy removed that or not."""
+        """Return the scope with `web.path` before the path, whether a proxy removed that or not."""
         root, path = self._web.path, scope["path"]
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
 
     def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not allowed; None for all others."""
+        """Return the answer to a request that is not allowed; None for all others."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._is_our_name(hosts[0].lower()):
             return failed(
                 request, 421, "the page is not known by this host name: add it to web.hosts"
             )
-        has_token = self._has_token(request)
-        if request.method not in _SAFE and not _is_from_here(request.headers, has_token):
+        is_safe, has_token = request.method in _SAFE, self._has_token(request)
+        if not is_safe and not _is_from_here(request.headers, has_token):
             return failed(request, 403, "the request comes from another site: it was refused")
         if self._is_allowed(request):
             return None
-        if request.method in _SAFE and wants_html(request):
+        if is_safe and wants_html(request):
             return RedirectResponse(f"{self._web.path}/login", 303)
         answer = failed(request, UNAUTHORIZED, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
@@ -189,10 +182,8 @@ class AccessMiddleware:
     def _is_our_name(self, host: str) -> bool:
         """Check the host: any other name that leads here (DNS rebinding) is refused."""
         match = _HOST.fullmatch(host)
-        if match is None:
-            return False
-        if match[1] in ("localhost", *self._web.hosts):
-            return True
+        if match is None or match[1] in ("localhost", *self._web.hosts):
+            return match is not None
         try:
             return bool(ip_address(match[1].strip("[]")))
         except ValueError:
@@ -228,6 +219,12 @@ class _Sender:
         await self._send(message)
 
 
+async def slow_down(request: Request, sessions: Sessions) -> None:
+    """Note that the client gave a wrong token, and let it wait for the answer."""
+    sessions.note_wrong_token(request.client.host if request.client else "a UNIX socket")
+    await asyncio.sleep(WRONG_TOKEN_DELAY_S)
+
+
 def _is_from_here(headers: Headers, has_token: bool) -> bool:
     """Tell requests of our pages, and of programs with the token, from those of other sites."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
@@ -236,11 +233,6 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
     if origin is not None:  # a proxy may have another scheme
         return split_address(origin).netloc.lower() == headers.get("host", "").lower()
     return has_token
-
-
-def _client_of(request: Request) -> str:
-    """The address of the client, or of the proxy in front of it."""
-    return request.client.host if request.client else "a UNIX socket"
 
 
 def _path_of(request: Request) -> str:

@@ -9,17 +9,13 @@ from time import monotonic
 
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.model import now
-from stylewatch_daemon.doctor.backends import Device, check_backend
 from stylewatch_daemon.doctor.finding import Finding, problem
 from stylewatch_daemon.settings.config import Config, service_settings
 
-RECENT_S = 300.0
-"""Seconds for which the last findings are shown, unless a visitor asks for new ones."""
+RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
+"""Seconds until the checks run again, by themselves and for a visitor who asks."""
 
-AT_MOST_EVERY = 10.0
-"""Seconds between two checks, whoever asks."""
-
-TIMEOUT = 120.0
+TIMEOUT_S = 120.0
 """Seconds that the checks may take."""
 
 VISITOR_TIMEOUT_S = 3.0
@@ -30,10 +26,9 @@ CHECK = "stylewatch_daemon.web.doctor_runner:check"
 
 @dataclass(frozen=True)
 class Report:
-    """Findings, devices of the backend whose memory is known, and the time (UTC, ISO 8601)."""
+    """Findings, and the time (UTC, ISO 8601)."""
 
     findings: tuple[Finding, ...]
-    devices: tuple[Device, ...] = ()
     at: str = field(default_factory=now)
 
 
@@ -43,35 +38,35 @@ class DoctorRunner:
     def __init__(self, settings: Config, clock: Callable[[], float] = monotonic) -> None:
         self._settings, self._clock = settings, clock
         self._ended_at = -float("inf")
-        self._run: asyncio.Task[None] | None = None
-        self.latest: Report | None = None
-        """The last report."""
+        self._running: asyncio.Task[None] | None = None
+        self._latest: Report | None = None
 
     async def report(self, *, anew: bool = False) -> Report | None:
         """Return the new report if it comes before long, else the last one, if any.
 
         The checks begin unless they run, or ran lately; with `anew`, a moment ago.
         """
-        wait = AT_MOST_EVERY if anew else RECENT_S
-        is_running = self._run is not None and not self._run.done()
-        if not is_running and self._clock() - self._ended_at >= wait:
-            self._run = asyncio.create_task(self._check())
-        if self._run is not None:
-            await asyncio.wait({self._run}, timeout=VISITOR_TIMEOUT_S)
-        return self.latest
+        age, is_running = self._clock() - self._ended_at, self._running and not self._running.done()
+        if not is_running and age >= (AT_MOST_EVERY_S if anew else RECENT_S):
+            self._running = asyncio.create_task(self._check())
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=VISITOR_TIMEOUT_S)
+        return self._latest
 
     async def _check(self) -> None:
         try:
-            child = Child(CHECK, self._settings, name="doctor", isolated=True)
-            try:
-                report = await asyncio.to_thread(lambda: child.receive(Report, timeout=TIMEOUT))
-            finally:
-                child.kill()
+            self._latest = await asyncio.to_thread(self._checked)
         except (EOFError, OSError, ValueError):
             words = "the checks did not finish: run `stylewatch doctor` for details"
-            report = Report((problem("doctor", words, 70),))
+            self._latest = Report((problem("doctor", words, 70),))
         self._ended_at = self._clock()
-        self.latest = report
+
+    def _checked(self) -> Report:
+        child = Child(CHECK, self._settings, name="doctor", isolated=True)
+        try:
+            return child.receive(Report, timeout=TIMEOUT_S)
+        finally:
+            child.kill()
 
 
 def check(pipe: Connection, settings: Config) -> None:
@@ -80,7 +75,4 @@ def check(pipe: Connection, settings: Config) -> None:
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page
-    name = settings.job.backend
-    status = check_backend(name, settings.backends.get(name, {}))
-    devices = tuple(device for device in status.devices if device.memory is not None)
-    send(pipe, Report(tuple(diagnose(service_settings(settings, {}))), devices))
+    send(pipe, Report(tuple(diagnose(service_settings(settings, {})))))

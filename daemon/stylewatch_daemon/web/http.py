@@ -16,9 +16,8 @@ from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
-from stylewatch_daemon.web.page_data import PageData, Reader
 from stylewatch_daemon.web.previews import Previews
+from stylewatch_daemon.web.reader import Reader
 from stylewatch_daemon.web.sessions import Sessions
 
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
@@ -38,10 +37,7 @@ class Context:
     settings: Config
     sessions: Sessions
     reader: Reader
-    data: PageData
     previews: Previews
-    hub: Hub
-    pictures: SharedAnswers
     templates: Jinja2Templates
     doctor: DoctorRunner
 

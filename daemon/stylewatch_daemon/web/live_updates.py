@@ -1,63 +1,53 @@
 """Live updates: a page is made of parts, and what changed of them is sent to its viewers.
 
-The disk is looked at once for all viewers, also for the picture that all of them fetch after an
-update. Of a part that a slow viewer has not fetched yet only the newest form is kept, so that it
-costs no memory.
+The disk is looked at once for all viewers. Of a part that a slow viewer has not fetched yet only
+the newest form is kept, so that it costs no memory.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.outbox.publish import STAGES
+from stylewatch_daemon.web import health, job_page, overview
+from stylewatch_daemon.web.http import Context, context
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
 """Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""
 
 MAX_VIEWERS = 400
-
-SHARED_S, MAX_SHARED = 1.0, 16
-"""Seconds for which an answer is given to all who ask, and number of such answers."""
+"""Viewers of all pages together."""
 
 BEAT = b": still here\n\n"
 RETRY = b"retry: 2000\n\n"
+
+WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
+"""Files of the state folder whose change may change the pages, besides status.json."""
 
 Parts = Mapping[str, str]
 """The HTML of each part of a page, by its name."""
 
 
 @dataclass(eq=False)
-class _Viewer:
-    """Someone who watches a page; `pending` are the messages to send, by part."""
-
-    pending: dict[str, bytes] = field(default_factory=dict)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def give(self, messages: Mapping[str, bytes]) -> None:
-        """Queue messages, in place of older ones about the same parts."""
-        self.pending.update(messages)
-        self.news.set()
-
-    async def take(self, seconds: float) -> bytes:
-        """Wait for the next messages, and so many seconds at most; then it is a BEAT."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.news.wait()
-        self.news.clear()
-        messages, self.pending = self.pending, {}
-        return b"".join(messages.values()) or BEAT
-
-
-@dataclass(eq=False)
-class _Topic:
+class _Page:
     """A page that is watched, with the latest message about each of its parts."""
 
-    viewers: set[_Viewer] = field(default_factory=set)
+    viewers: int = 0
     messages: dict[str, bytes] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once there are new messages; then replaced."""
 
 
 class Hub:
@@ -75,81 +65,108 @@ class Hub:
     ) -> None:
         self._look, self._render = look, render
         self._poll_every_s, self._beat_every_s = poll_every_s, beat_every_s
-        self._topics: dict[str, _Topic] = {}
+        self._pages: dict[str, _Page] = {}
         self._polling: asyncio.Task[None] | None = None
 
     @property
     def viewers(self) -> int:
         """Number of viewers of all pages."""
-        return sum(len(topic.viewers) for topic in self._topics.values())
+        return sum(page.viewers for page in self._pages.values())
 
-    async def watch(self, page: str) -> AsyncGenerator[bytes, None]:
-        """Messages for a new viewer of `page`, without end: first the whole page, then changes."""
-        viewer = _Viewer()
-        topic = self._topics.setdefault(page, _Topic())
-        topic.viewers.add(viewer)
+    async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
+        """Yield messages for a new viewer, without end: first the whole page, then changes."""
+        page = self._pages.setdefault(name, _Page())
+        page.viewers += 1
+        sent: dict[str, bytes] = {}
         try:
             yield RETRY
-            if not topic.messages:
-                await self._refresh(page, topic)
-            viewer.give(topic.messages)
+            if not page.messages:
+                await self._refresh(name, page)
             while True:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
-                yield await viewer.take(self._beat_every_s)
+                if sent == page.messages:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(page.changed.wait(), self._beat_every_s)
+                news = [text for part, text in page.messages.items() if sent.get(part) != text]
+                sent = dict(page.messages)
+                yield b"".join(news) or BEAT
         finally:
-            topic.viewers.discard(viewer)
-            if not topic.viewers:
-                self._topics.pop(page, None)
+            page.viewers -= 1
+            if not page.viewers:
+                self._pages.pop(name, None)
 
     async def _poll(self) -> None:
         """Look at the disk until there is no viewer left."""
         seen: Hashable = None
         try:
-            while self._topics:
+            while self._pages:
                 now = await asyncio.to_thread(self._look)
                 if now != seen:
                     seen = now
-                    for page, topic in list(self._topics.items()):
-                        await self._refresh(page, topic)
+                    for name, page in list(self._pages.items()):
+                        await self._refresh(name, page)
                 await asyncio.sleep(self._poll_every_s)
         finally:
             self._polling = None
 
-    async def _refresh(self, page: str, topic: _Topic) -> None:
-        """Send the parts of a page that changed."""
-        try:
-            parts = await asyncio.to_thread(self._render, page)
-        except DaemonError:  # the ledger cannot be read now: viewers keep what they have
-            return
-        messages = {
-            name: message
-            for name, html in parts.items()
-            if (message := _message(name, html)) != topic.messages.get(name)
-        }
-        topic.messages.update(messages)
-        if messages:
-            for viewer in topic.viewers:
-                viewer.give(messages)
+    async def _refresh(self, name: str, page: _Page) -> None:
+        """Let the viewers of a page know what changed."""
+        with suppress(DaemonError):  # the ledger cannot be read now: viewers keep what they have
+            parts = await asyncio.to_thread(self._render, name)
+            page.messages |= {part: _message(part, html) for part, html in parts.items()}
+            page.changed.set()
+            page.changed = asyncio.Event()
 
 
-def _message(name: str, html: str) -> bytes:
-    return f"event: part\ndata: {json.dumps({'part': name, 'html': html})}\n\n".encode()
+def _message(part: str, html: str) -> bytes:
+    return f"event: part\ndata: {json.dumps({'part': part, 'html': html})}\n\n".encode()
 
 
-class SharedAnswers:
-    """Answers of the last second by their addresses; each is made once."""
+async def events(request: Request) -> Response:
+    """Answer with live updates of a page, as server-sent events without end."""
+    here, page = context(request), request.query_params.get("page", overview.TOPIC)
+    hub: Hub = request.app.state.hub
+    if hub.viewers >= MAX_VIEWERS:
+        raise HTTPException(503, "too many viewers: try again later")
+    is_job = page not in (overview.TOPIC, health.TOPIC)
+    if is_job and await run_in_threadpool(here.reader.job, page) is None:
+        raise HTTPException(404, "there is no such job")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(hub.watch(page), media_type="text/event-stream", headers=headers)
 
-    def __init__(self) -> None:
-        self._latest: dict[str, tuple[float, asyncio.Future[Response]]] = {}
 
-    async def get(self, address: str, make: Callable[[], Awaitable[Response]]) -> Response:
-        """Return the answer for `address`; one that is streamed is made for each who asks."""
-        now = asyncio.get_running_loop().time()
-        latest = [(key, kept) for key, kept in self._latest.items() if now - kept[0] < SHARED_S]
-        self._latest = dict(latest[-MAX_SHARED:])
-        is_first = address not in self._latest
-        if is_first:
-            self._latest[address] = now, asyncio.ensure_future(make())
-        answer = await asyncio.shield(self._latest[address][1])
-        return answer if is_first or not isinstance(answer, StreamingResponse) else await make()
+def look(here: Context) -> Hashable:
+    """Return all that the pages depend on: times of files, and whether the daemon runs."""
+    status = here.reader.published()
+    times = [_mtime(here.state / name) for name in WATCHED]
+    for place in {job["job"] for job in status["running"]}:
+        times += [_mtime(inbox.outbox / place / STAGES) for inbox in here.settings.inboxes]
+    # The status.json that was read counts, not what lies there by now: pages do not show that yet.
+    return (here.reader.seen, status["health"]["at_work"], status["health"]["paused"], *times)
+
+
+def _mtime(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
+def parts(here: Context, page: str) -> Parts:
+    """Render the parts of a page that change; none if there is no such job."""
+    names, values = _view(here, page)
+    templates = here.templates.env
+    return {name: templates.get_template(f"parts/{name}.html").render(values) for name in names}
+
+
+def _view(here: Context, page: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the names of the parts of a page, and the values that they show."""
+    if page == overview.TOPIC:
+        return overview.PARTS, {"overview": overview.view(here)}
+    if page == health.TOPIC:
+        return health.PARTS, {"health": health.view(here)}
+    job = job_page.view(here, page)
+    return ((), {}) if job is None else (job_page.PARTS, {"page": job})
+
+
+ROUTES = [Route("/events", events)]

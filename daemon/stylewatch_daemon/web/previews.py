@@ -5,7 +5,6 @@ The page's process itself never decodes a picture.
 """
 
 import asyncio
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -33,7 +32,8 @@ MAX_PENDING, MAX_FAILED = 256, 4096
 IDLE_S = 60.0
 """Seconds after which an idle inspection process ends."""
 
-_SWEEP_EVERY = 64
+SWEEP_EVERY = 64
+"""Previews that are made between two removals of the oldest."""
 
 
 class Previews:
@@ -43,79 +43,72 @@ class Previews:
         self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
         self._limits = limits
         self._inspector: Inspector | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._failed: deque[str] = deque(maxlen=MAX_FAILED)
         """Digests of pictures that cannot be decoded."""
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
-        """The preview of the picture with this digest, if it was made before."""
+        """Return the preview of the picture with this digest, if it was made before."""
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
         return next((path for path in paths if path.is_file()), None)
 
     async def get(self, path: Path, sha256: str, side: int) -> Path | None:
-        """Make the preview of the file `path`; None where it takes too long, or cannot be made.
+        """Make the preview of the file `path`; None if it takes too long, or cannot be made.
 
-        A preview is named by the digest of what was read: where that is not `sha256` it is None.
+        A preview is named by the digest of what was read: if that is not `sha256`, it is None.
         """
         preview = self.known(sha256, side)
-        may_ask = len(self._pending) < MAX_PENDING and sha256 not in self._failed
-        if preview is None and may_ask:
+        if preview is None and len(self._pending) < MAX_PENDING and sha256 not in self._failed:
             with suppress(TimeoutError):
-                async with asyncio.timeout(TIMEOUT_S):
-                    await asyncio.shield(self._ask(path, sha256, side))
+                await asyncio.wait_for(asyncio.shield(self._ask(path, sha256, side)), TIMEOUT_S)
             preview = self.known(sha256, side)
         return preview
 
     def _ask(self, path: Path, sha256: str, side: int) -> "asyncio.Future[None]":
-        key = f"{sha256}-{side}"
+        key, loop = f"{sha256}-{side}", asyncio.get_running_loop()
         if key not in self._pending:
-            self._loop = asyncio.get_running_loop()
-            self._pending[key] = self._loop.create_future()
+            self._pending[key] = loop.create_future()
             if self._inspector is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._inspector = Inspector(self._post, IDLE_S, ENTRY)
+                self._inspector = Inspector(partial(_post, loop), IDLE_S, ENTRY)
                 weakref.finalize(self, self._inspector.close)  # else its process outlives this one
-            self._inspector.ask(
-                Question(
-                    (path,),
-                    self._limits.max_pixels,
-                    self.folder,
-                    side=side,
-                    max_frames=self._limits.max_frames,
-                ),
-                partial(self._asked, key),
+            limits = self._limits
+            question = Question(
+                (path,),
+                limits.max_pixels,
+                self.folder,
+                side=side,
+                max_frames=limits.max_frames,
             )
+            self._inspector.ask(question, partial(self._answered, self._inspector, key))
         return self._pending[key]
 
-    def _post(self, call: Callable[[], object]) -> None:
-        """Have the page's loop call a function; called in a thread of the inspector's."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the page is ending
-                self._loop.call_soon_threadsafe(call)
-
-    def _asked(self, key: str, verdict: Inspected | Exception) -> None:
+    def _answered(self, inspector: Inspector, key: str, verdict: Inspected | Exception) -> None:
         """Note that the preview of a picture is made, or cannot be."""
         if isinstance(verdict, Inspected) and verdict.reason:
             self._failed.append(key.partition("-")[0])
-        future = self._pending.pop(key, None)
-        if future is not None and not future.done():
+        if not (future := self._pending.pop(key)).done():
             future.set_result(None)
-        if self._inspector is not None and self._loop is not None:
-            self._loop.call_later(IDLE_S, self._inspector.end_if_idle)
+        asyncio.get_running_loop().call_later(IDLE_S, inspector.end_if_idle)
         self._made += 1
-        if self._made % _SWEEP_EVERY == 0:
+        if self._made % SWEEP_EVERY == 0:
             sweep(self.folder, MAX_BYTES)
 
 
-def sweep(folder: Path, max_bytes: int) -> None:
-    """Remove the oldest files of `folder` until the others have `max_bytes` together."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        files = [(entry.stat(follow_symlinks=False), entry.name) for entry in entries]
+def _post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Have the loop of the page call a function; called in a thread of the inspector."""
+    with suppress(RuntimeError):  # the loop is closed: the page is ending
+        loop.call_soon_threadsafe(call)
+
+
+def sweep(folder: Path, most: int) -> None:
+    """Remove the oldest files of `folder` until the others have `most` bytes together."""
+    with suppress(OSError):
+        files = [(path.stat(), path) for path in folder.iterdir()]
         left = sum(status.st_size for status, _ in files)
-        for status, name in sorted(files, key=lambda file: file[0].st_mtime_ns):
-            if left <= max_bytes:
+        for status, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
+            if left <= most:
                 return
-            (folder / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             left -= status.st_size

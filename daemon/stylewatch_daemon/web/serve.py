@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from multiprocessing.connection import Connection
@@ -28,15 +29,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stylewatch_daemon.app.monitoring import logging_as
 from stylewatch_daemon.base import errors
 from stylewatch_daemon.base.child import received
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import Config, WebPage
-from stylewatch_daemon.views.formatting import memory
-from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload
+from stylewatch_daemon.web import (
+    access,
+    actions,
+    again,
+    gallery,
+    health,
+    job_page,
+    live_updates,
+    metrics,
+    overview,
+    pictures,
+    upload,
+)
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import Context, failed
-from stylewatch_daemon.web.live_updates import Hub, SharedAnswers
-from stylewatch_daemon.web.page_data import RETRIABLE, PageData, Reader
+from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
+from stylewatch_daemon.web.reader import Reader
 from stylewatch_daemon.web.sessions import Sessions
 
 BEAT_EVERY_S = 5.0
@@ -62,6 +75,13 @@ CLOSED_SHARE = 8
 
 HERE = Path(__file__).parent
 
+PAGES = (metrics, access, actions, upload, overview, gallery, health, live_updates, job_page, again,
+         pictures)  # fmt: skip
+"""The modules with routes."""
+
+RETRIABLE = (End.FAILED, End.CANCELED)
+"""Ends after which a retry without changes can succeed."""
+
 STATUS = {
     errors.UsageError: 400,
     errors.SettingsError: 400,
@@ -75,26 +95,18 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 
 def application(settings: Config, token: SecretStr | None = None) -> Starlette:
-    """The page of the daemon with these `settings`, for people who know the `token`, if any."""
-    state = settings.state.path
-    sessions = Sessions(token, state / access.FILE_NAME)
-    reader = Reader(state)
-    data = PageData(settings, reader)
+    """Return the page of the daemon with these `settings`, for people who know the `token`."""
+    state, sessions = settings.state.path, Sessions(token)
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
         "root": settings.web.path, "has_sessions": sessions.are_needed, "retriable": RETRIABLE,
     }  # fmt: skip
-    templates.env.filters |= {"when": pages.short_time, "memory": memory}
+    templates.env.filters |= {"when": short_time}
     upload.clear(state)
     app = Starlette(
         routes=[
-            *metrics.ROUTES,
-            *access.ROUTES,
-            *actions.ROUTES,
-            *upload.ROUTES,
-            *pages.ROUTES,
-            *pictures.ROUTES,
-            Route("/jobs/{job:path}", pages.job),  # last: a name may contain slashes
+            *(route for module in PAGES for route in module.ROUTES),
+            *job_page.LAST_ROUTES,
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
@@ -102,18 +114,24 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         exception_handlers={HTTPException: _http_error, errors.DaemonError: _daemon_error},
     )
     app.router.redirect_slashes = False
-    app.state.context = Context(
+    here = Context(
         settings=settings,
         sessions=sessions,
-        reader=reader,
-        data=data,
+        reader=Reader(state),
         previews=Previews(state, settings.limits),
-        hub=Hub(partial(pages.look, settings, reader), partial(pages.parts, templates, data)),
-        pictures=SharedAnswers(),
         templates=templates,
         doctor=DoctorRunner(settings),
     )
+    app.state.context, app.state.shared = here, pictures.SharedPictures()
+    app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
     return app
+
+
+def short_time(iso_time: str) -> str:
+    """Return a time (ISO 8601) as `2 Jan 2026, 12:05 UTC`; scripts show the viewer's time."""
+    with suppress(ValueError):
+        return f"{datetime.fromisoformat(iso_time):%-d %b %Y, %H:%M} UTC"
+    return iso_time
 
 
 async def _icon(request: Request) -> Response:

@@ -29,7 +29,7 @@ from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
-from stylewatch_daemon.web import actions, forms, job_form, pages
+from stylewatch_daemon.web import actions, again, forms, job_form, overview
 from stylewatch_daemon.web.forms import File, Form
 from stylewatch_daemon.web.http import Context, context, done, root_path, wants_html
 from stylewatch_daemon.web.job_form import FormError
@@ -42,7 +42,7 @@ async def upload(request: Request) -> Response:
         try:
             jobs = await run_in_threadpool(_submit, here, form)
         except FormError as error:
-            return await run_in_threadpool(_mistaken, request, error, pages.overview, form)
+            return await run_in_threadpool(_mistaken, request, error, overview.show, form)
     return done(request, to=f"{root_path(request)}/", jobs=jobs)
 
 
@@ -55,7 +55,7 @@ async def retry_with(request: Request) -> Response:
             arguments = await run_in_threadpool(_retry_arguments, here, job, form, new)
         acted = await actions.leave(here, "retry", job=job.id, new=new, **arguments)
     except FormError as error:
-        return await run_in_threadpool(_mistaken, request, error, pages.retry_with, form)
+        return await run_in_threadpool(_mistaken, request, error, again.show, form)
     except Exception:
         shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
         raise

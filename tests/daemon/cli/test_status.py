@@ -212,7 +212,7 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(tmp_path: Path, run: Run)
     enter(tmp_path / "state", replace(done, settings=JobSettings().model_dump(mode="json")),
           attempts=ATTEMPTS)  # fmt: skip
     lines = run(*show).lines
-    assert "settings  all as by default" in lines and "attempts:" in lines
+    assert "settings  all as by default" in lines and "log:" in lines
     final = tmp_path / "out/sea/final.png"
     final.unlink()
     assert f"result    {final}, which is no longer there" in run(*show).lines
@@ -240,7 +240,7 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left" in lines
     assert "settings  steps=9" in lines and "inputs    content.jpg (9 bytes)" in lines
     assert "result    out/sea-2" in lines
-    assert any(line.endswith("sketch (cpu)  from step 4  not ended") for line in lines)
+    assert any(line.endswith("started on sketch (cpu) from step 4") for line in lines)
     lines = run(*show, "bad").lines
     assert "reason   one; ?[2Jtwo" in lines and "files    out/_refused/bad" in lines
     assert run(*show, "new").lines == [

@@ -1,4 +1,4 @@
-"""The view of a job has what ledger, receipt, outbox and status.json know; and its loss curve."""
+"""The view of a job has what ledger, receipt, outbox and status.json know."""
 
 import json
 import shlex
@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.daemon.web.world import STEPS, a_job, finished_job, write
 
 from stylewatch_daemon.base.model import Attempt, End, Input
@@ -16,19 +15,8 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import columns, duration, duration_range, losses, memory
-from stylewatch_daemon.views.job import (
-    HEIGHT,
-    WIDTH,
-    AttemptView,
-    curve,
-    dotted,
-    in_a_line,
-    job_view,
-    parse,
-    submit_command,
-)
+from stylewatch_daemon.views.job import in_a_line, job_view, made_from, submit_command
 
-TABLE = "step,width,height,seconds,total,tv\n1,8,6,0.1,1000,1\n2,8,6,0.2,100,1\n3,8,6,0.3,10,1\n"
 NOON = "2026-01-02T12:00:00+00:00"
 
 
@@ -37,20 +25,10 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     facts = dict(view.facts)
     assert (facts["recipe"], facts["backend"]) == ("gatys", "sketch 1 on cpu")
     assert (facts["size"], facts["time"], facts["seed"]) == ("8x6 pixels", "1 min 1 s", "0")
-    assert view.settings == (("name", "gatys"), ("objective.start", "noise"))
-    assert view.losses == (("content conv4_2", "0.5", "2", "1"), ("total", "", "", "1"))
-    assert [name for name, _ in view.files] == ["final.png"]
     assert view.warnings == ("the filters are not normalized",)
     assert view.steps == STEPS
-    assert view.curve is not None and view.curve.last == (5, 1.0)
-    assert [name for name, _ in view.curve.terms] == ["content.conv4_2"]
-    assert view.attempt_rows == (AttemptView("", "sketch (cpu)", "", "done", ""),)
-    assert [row.size for row in view.inputs] == ["8x6", "8x6"]
-    attempt = Attempt(NOON, 4, "torch", "cuda:0", 7, NOON, "bug", "it broke\nin two")
-    view = job_view(finished_job(tmp_path), (attempt,))  # the ledger knows more of attempts
-    assert view.attempt_rows == (
-        AttemptView(NOON, "torch (cuda:0)", "from step 4", "bug", "it broke; in two"),
-    )
+    assert view.inputs == (("content.jpg", "8x6"), ("style.jpg", "8x6"))
+    assert made_from(view.job) == "harbour.jpg in the style of wave.jpg"
 
 
 def test_the_progress_of_a_clip_counts_frames(tmp_path: Path) -> None:
@@ -58,16 +36,16 @@ def test_the_progress_of_a_clip_counts_frames(tmp_path: Path) -> None:
     content, style = job.inputs
     attempt = Attempt(NOON, 4, "torch", "cpu")
     view = job_view(replace(job, inputs=(replace(content, frames=5), style)), (attempt,))
-    assert view.curve is not None and view.curve.words == "loss 100 at frame 1, 1 at frame 5"
-    assert view.attempt_rows[0].resumed == "from frame 4"
-    assert view.log[1].text == "attempt 1 started on torch (cpu) from frame 4"
+    assert view.curve is not None
+    assert view.curve.words == "loss at 8x6: 100 at frame 1, 1 at frame 5"
+    assert view.log[1][1] == "attempt 1 started on torch (cpu) from frame 4"
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
     failed = Attempt(NOON, 0, "torch", "cuda:0", 7, NOON, "bug", "it broke\nin two")
     going_on = Attempt("2026-01-02T12:01:00+00:00", 4, "torch", "cpu")
     job = finished_job(tmp_path, retry_of="lake", end=End.STOPPED_EARLY)
-    assert [line.text for line in job_view(job, (failed, going_on)).log] == [
+    assert [text for _, text in job_view(job, (failed, going_on)).log] == [
         "added to the queue, to run lake again",
         "attempt 1 started on torch (cuda:0)",
         "attempt 1 ended, bug: it broke; in two",
@@ -75,9 +53,6 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
         "warning: the filters are not normalized",
         "stopped early",
     ]
-    log = job_view(job).log  # the ledger has forgotten the attempts, the receipt has not
-    assert log[1] == (NOON, "attempt 1 started on sketch (cpu)")
-    assert log[2] == ("2026-01-02T12:01:01+00:00", "warning: the filters are not normalized")
     refused = a_job("bad", "refused", place=None, reason="no picture", finished=NOON)
     assert job_view(refused).log[-1] == (NOON, "refused: no picture")
 
@@ -87,60 +62,18 @@ def test_a_job_may_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
     plain = {"losses": [], "recipe": 3}
     write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
     view = job_view(job)
-    assert (view.receipt, view.receipt_json, view.losses) == (None, plain, ())
+    assert (view.receipt, view.receipt_json) == (None, plain)
     view = job_view(a_job("bad", "refused", place=None, reason="no picture"))
     assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
-    assert [(row.name, row.size) for row in view.inputs] == [("content.jpg", "9 bytes")]
+    assert view.inputs == (("content.jpg", "9 bytes"),)
 
 
-def test_empty_settings_are_left_out_and_values_are_one_safe_line() -> None:
-    plain = {"a": {"b": 1, "c": None, "d": {}}, "e": False, "f": [], "g": [1], "h": ""}
-    assert dict(dotted(plain)) == {"a.b": 1, "e": False, "g": [1]}
+def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_safe_line() -> None:
+    settings = {**JobSettings().model_dump(mode="json"), "strength": 0.5, "set": {"start": "noise"}}
+    settings |= {"mask": {**settings["mask"], "feather": "3%"}, "file_names": {"a.jpg": "b.jpg"}}
+    view = job_view(a_job("sea", settings=settings))
+    assert dict(view.changes) == {"strength": "0.5", "start": "noise", "mask.feather": "3%"}
     assert in_a_line([{"x": [1, 2]}, "a\n\x1b[2Jb"]) == "x 1; 2; a; ?[2Jb"
-
-
-def places(path: str) -> list[tuple[float, float]]:
-    pairs = [pair.split() for pair in path.removeprefix("M").split(" L")]
-    return [(float(x), float(y)) for x, y in pairs]
-
-
-def test_equal_factors_have_equal_heights_also_of_terms() -> None:
-    terms = {"content.<b>": [(1, 100.0), (2, 10.0)], "tv": [(1, 0.0)]}
-    line = curve(list(parse(TABLE)["total"]), steps=5, terms=terms)
-    assert line is not None and [name for name, _ in line.terms] == ["content.<b>"]
-    (_, first), (_, second), (middle, third) = places(line.path)
-    assert middle == WIDTH / 2 and second - first == pytest.approx(third - second)
-    assert [y for _, y in places(line.terms[0][1])] == [second, third]
-    assert [label for _, label in line.decades] == ["10", "100", "1000"]
-    assert line.words == "loss 1e+03 at step 1, 10 at step 3"
-    assert "content.&lt;b&gt;" in line.svg and line.words in line.svg
-
-
-def test_a_curve_has_few_points_and_only_valid_values() -> None:
-    line = curve([(step, 1e6 / step) for step in range(1, 20_001)])
-    assert line is not None and len(places(line.path)) < 400
-    line = curve([(1, 7.0), (2, 7.0)])
-    assert line is not None and {y for _, y in places(line.path)} == {HEIGHT / 2}
-    assert curve([(1, 0.0), (2, -1.0), (3, float("nan")), (4, float("inf"))]) is None
-    for table in ("", "step,total\n1,x\n", "a,b\n1,2\n", f"step,total\n1,{'4' * 200_000}\n"):
-        assert parse(table) == {}
-    table = f"step,total\n1,5\n{10**400},4\n-1,3\n2,4\n"
-    assert parse(table)["total"] == [(1, 5.0), (2, 4.0)]
-
-
-def test_terms_of_single_sizes_are_drawn_where_they_are(tmp_path: Path) -> None:
-    """Empty cells have no points: the first frame of a clip has no temporal loss."""
-    job = finished_job(tmp_path)
-    table = "step,total,style.neighbors,content.conv4_2,temporal\n1,9,9,,\n2,5,,4,1\n3,4,,3.5,.5\n"
-    write(tmp_path / "out/sea/losses.csv", table.encode())
-    assert parse(table)["style.neighbors"] == [(1, 9.0)]
-    line = job_view(job).curve
-    assert line is not None and line.last == (3, 4.0)
-    assert [(name, len(places(path))) for name, path in line.terms] == [
-        ("style.neighbors", 1),
-        ("content.conv4_2", 2),
-        ("temporal", 2),
-    ]
 
 
 def test_numbers_have_two_units_at_most_and_tables_no_trailing_spaces() -> None:

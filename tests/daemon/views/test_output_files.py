@@ -1,13 +1,12 @@
 """The files of a job are found by what they are, and never through a link."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.daemon.web.world import finished_job, picture, write
 
 from stylewatch_daemon.base.model import Job
-from stylewatch_daemon.views.output_files import Cache, all_files, find, read_losses, read_receipt
+from stylewatch_daemon.views.output_files import all_files, find, read_losses, read_receipt
 
 
 def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
@@ -79,11 +78,3 @@ def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
             (place / name).symlink_to(elsewhere / name)
     assert (read_losses(job), read_receipt(job)) == ("", {})
     assert find(job, tmp_path / "state", "final") is None
-
-
-def test_a_cache_makes_a_result_once_and_forgets_the_oldest() -> None:
-    made: list[int] = []
-    memory = Cache(2)
-    for key in (1, 1, 2, 3, 1):
-        memory.get(key, partial(made.append, key))
-    assert made == [1, 2, 3, 1]

@@ -5,12 +5,8 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import pytest
-from starlette.responses import Response, StreamingResponse
-
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.web import live_updates
-from stylewatch_daemon.web.live_updates import BEAT, Hub, Parts, SharedAnswers
+from stylewatch_daemon.web.live_updates import BEAT, Hub, Parts
 
 
 class Page:
@@ -94,23 +90,3 @@ def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers
             assert await anext(silent) == BEAT
 
     asyncio.run(body())
-
-
-def test_all_who_ask_within_a_second_get_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Response] = []
-
-    async def answer(kind: type[Response] = Response) -> Response:
-        await asyncio.sleep(0)
-        made.append(kind(b""))
-        return made[-1]
-
-    async def ask() -> None:
-        shared = SharedAnswers()
-        both = await asyncio.gather(*(shared.get("/a", answer) for _ in range(2)))
-        assert both == [made[0]] * 2 and await shared.get("/b", answer) is made[1]
-        streamed = [await shared.get("/c", lambda: answer(StreamingResponse)) for _ in range(2)]
-        assert streamed == made[2:], "each can be sent only once"
-        monkeypatch.setattr(live_updates, "SHARED_S", 0.0)
-        assert await shared.get("/a", answer) is made[4]
-
-    asyncio.run(ask())

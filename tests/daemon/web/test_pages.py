@@ -1,4 +1,4 @@
-"""The records behind the pages, and the pages: without scripts, below any path, in parts."""
+"""The pages, without scripts, below any path, in parts; and the records that they show."""
 
 import os
 import re
@@ -23,7 +23,6 @@ from tests.daemon.web.world import (
     incomplete,
     picture,
     publish,
-    settings,
     sha256,
     write,
 )
@@ -32,17 +31,37 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.web import doctor_runner, page_data, pages
-from stylewatch_daemon.web.page_data import POLL_EVERY_S, RECENT, PageData, Reader
-from stylewatch_daemon.web.pages import FIRST_PAGE, GALLERY_PAGE
+from stylewatch_daemon.web import cards, doctor_runner, gallery, health, job_page, live_updates
+from stylewatch_daemon.web import overview as first_page
+from stylewatch_daemon.web.http import Context
+from stylewatch_daemon.web.job_page import JobPage
+from stylewatch_daemon.web.live_updates import look
+from stylewatch_daemon.web.overview import Overview
+from stylewatch_daemon.web.reader import POLL_EVERY_S, Reader
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
 
 
-def parts(page: TestClient, name: str) -> dict[str, str]:
+def context(page: TestClient) -> Context:
     assert isinstance(page.app, Starlette)
-    here = page.app.state.context
-    return dict(pages.parts(here.templates, here.data, name))
+    here: Context = page.app.state.context
+    return here
+
+
+def parts(page: TestClient, name: str) -> dict[str, str]:
+    return dict(live_updates.parts(context(page), name))
+
+
+def overview(root: Path, *jobs: Job) -> Overview:
+    """The record of the first page, after `jobs` are entered."""
+    return first_page.view(context(client(root, *jobs)))
+
+
+def job(root: Path, name: str = "sea") -> JobPage:
+    """The record of the page of a job."""
+    page = job_page.view(context(client(root)), f"id-{name}")
+    assert page is not None
+    return page
 
 
 @pytest.mark.parametrize("root", ["", "/base"])
@@ -67,9 +86,9 @@ def test_pages_work_without_scripts(tmp_path: Path) -> None:
                'href="/jobs/id-bad/again"',
                'action="/pause"', "sea, output", "Queue", "13:00 UTC",
                'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
-        ("/jobs/id-sea", ("1 min 1 s", "objective.start", "loss 100 at step 1", "content conv4_2",
+        ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
-                          'data-step="10"', "sketch (cpu)")),
+                          "all as by default", 'data-step="10"')),
         ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
         text = page.get(path, headers=BROWSER).text
@@ -85,7 +104,7 @@ def test_pages_work_without_scripts(tmp_path: Path) -> None:
 
 
 def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
-    count = 2 * GALLERY_PAGE
+    count = 2 * gallery.PAGE
     times = [f"2026-01-02T12:{n // 30:02}:00+00:00" for n in range(count)]
     ended = [a_job(f"{n:03}", finished=time) for n, time in enumerate(times)]
     bad = a_job("bad", "refused", finished="2026", dismissed=True)
@@ -149,7 +168,7 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
                     "Everything that was checked works.",
                     "every 0.5 seconds or less often"):  # fmt: skip
         assert content in text
-    for content in ("has room", "cuda:0", "not used for all inboxes"):
+    for content in ("has room", "not used for all inboxes"):
         assert content in folded and content not in text
 
 
@@ -195,36 +214,34 @@ def test_a_retry_links_to_the_job_before_it(tmp_path: Path) -> None:
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, seen="refused", reason="<script>alert(1)</script>")
     page = client(tmp_path, bad)
-    assert set(parts(page, FIRST_PAGE)) == set(pages.FIRST_PAGE_PARTS)
-    assert set(parts(page, "id-sea")) == set(pages.JOB_PARTS)
-    assert parts(page, pages.HEALTH_PAGE)["health_state"] in page.get("/health").text
+    assert parts(page, health.TOPIC)["health_state"] in page.get("/health").text
     assert 'data-events="/events?page=health"' in page.get("/health").text
     assert parts(page, "sea") == {}
-    for part in (parts(page, FIRST_PAGE)["failed"], parts(page, "id-sea")["job_head"]):
+    for part in (parts(page, first_page.TOPIC)["failed"], parts(page, "id-sea")["job_head"]):
         assert "&lt;script&gt;" in part and "<script" not in part
 
 
 def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_the_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, here, clock = tmp_path / "state", settings(tmp_path), Clock()
-    enter(state, finished_job(tmp_path, seen="running"))
+    state, clock = tmp_path / "state", Clock()
     reader = Reader(state, clock)
+    here = replace(context(client(tmp_path, finished_job(tmp_path, seen="running"))), reader=reader)
     assert reader.published() == status_json.nothing()
     publish(tmp_path, running=[worker("sea")])
     assert reader.published() == status_json.nothing()
     clock.now += POLL_EVERY_S
-    seen = [pages.look(here, reader)]
+    seen = [look(here)]
     write(tmp_path / "out/sea/stages/0020.png", picture(1))
-    seen.append(pages.look(here, reader))
+    seen.append(look(here))
     enter(state, finished_job(tmp_path, "more"))
-    seen.append(pages.look(here, reader))
+    seen.append(look(here))
     assert len(set(seen)) == 3
     # A status.json that is not read yet is no news; else viewers would miss it.
     publish(tmp_path, waiting=["sea"])
-    assert pages.look(here, reader) == seen[-1]
+    assert look(here) == seen[-1]
     clock.now += POLL_EVERY_S
-    assert pages.look(here, reader) != seen[-1]
+    assert look(here) != seen[-1]
     with monkeypatch.context() as patch:
         patch.setattr(status_json, "read", lambda state: pytest.fail("read again"))
         clock.now += POLL_EVERY_S
@@ -245,12 +262,6 @@ def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> N
 # Records
 
 
-def data(root: Path, *jobs: Job) -> PageData:
-    """Enter `jobs`, and return the data of the pages that show them."""
-    enter(root / "state", *jobs)
-    return PageData(settings(root), Reader(root / "state"))
-
-
 @pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
 def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> None:
     """It is that of the latest attempt, which has a folder of its own on another machine."""
@@ -264,13 +275,14 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
         (folder / name).write_bytes(b"painted")
     status = worker("sea", step=18, steps=40, loss=0.5, size=(8, 6), unit="frame", device="")
     publish(tmp_path, {"running": 1}, running=[status])
-    (job,) = data(tmp_path, running).overview().running
-    assert job.progress == "frame 18 of 40"
-    assert job.image is not None and "pictures/frame-17?d=" in job.image.src
-    assert client(tmp_path).get(job.image.src).content == b"painted"
+    clip = replace(running, inputs=(replace(running.inputs[0], frames=40), running.inputs[1]))
+    (painted,) = overview(tmp_path, clip).running
+    assert painted.progress == "frame 18 of 40"
+    assert painted.image is not None and "pictures/frame-17?d=" in painted.image.src
+    assert client(tmp_path).get(painted.image.src).content == b"painted"
     (tmp_path / "out/sea/receipt.json").unlink()
-    page = data(tmp_path).job("id-sea")
-    assert page is not None and page.after == job.image
+    page = job(tmp_path)
+    assert page.after == painted.image
     assert [stage.step for stage in page.stages] == [*STEPS, 18]
 
 
@@ -278,18 +290,17 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
     running = finished_job(tmp_path, seen="running", finished=None)
     status = worker("sea", step=7, steps=60, loss=0.5, size=(8, 6), seconds_left=75.0)
     publish(tmp_path, {"running": 1}, running=[status])
-    (job,) = data(tmp_path, running).overview().running
-    assert (job.progress, job.left, job.percent) == ("step 7 of 60", "1 min 15 s left", 11)
-    assert job.is_stage and job.image is not None and "stage-15" in job.image.src
-    assert job.curve is not None and job.curve.last == (7, 0.5)
-    page = data(tmp_path).job("id-sea")
-    assert page is not None and page.running is not None and not page.is_over
+    (now,) = overview(tmp_path, running).running
+    assert (now.progress, now.left, now.percent) == ("step 7 of 60", "1 min 15 s left", 11)
+    assert now.is_stage and now.image is not None and "stage-15" in now.image.src
+    assert now.view.curve is not None and now.where == "8x6 on cpu"
+    assert job(tmp_path).running == now
     shutil.rmtree(tmp_path / "out/sea/stages")
-    status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None)
+    status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None, device="")
     publish(tmp_path, {"running": 1}, running=[status])
-    (job,) = data(tmp_path).overview().running
-    assert not job.is_stage and job.image is not None and "input-0" in job.image.src
-    assert (job.progress, job.left) == ("preparing", "")
+    (now,) = overview(tmp_path).running
+    assert not now.is_stage and now.image is not None and "input-0" in now.image.src
+    assert (now.progress, now.left, now.where) == ("preparing", "", "")
 
 
 def test_the_first_page_has_the_queue_the_latest_jobs_and_the_state_of_the_daemon(
@@ -304,17 +315,19 @@ def test_the_first_page_has_the_queue_the_latest_jobs_and_the_state_of_the_daemo
         waiting=["a", "b"],
         incomplete=[incomplete("dusk")],
     )
-    overview = data(tmp_path, finished_job(tmp_path), bad, *old).overview()
-    assert overview.queue == ("a", "b") and "and 7 more" in client(tmp_path).get("/").text
-    assert overview.incomplete[0]["waits_for"] == "a style picture"
-    good, *others = overview.recent
+    page = overview(tmp_path, finished_job(tmp_path), bad, *old)
+    assert page.queue == ("a", "b") and "and 7 more" in client(tmp_path).get("/").text
+    assert page.incomplete[0]["waits_for"] == "a style picture"
+    good, *others = page.recent
     assert (good.name, good.made_from) == ("sea", "harbour.jpg in the style of wave.jpg")
     assert good.image is not None and good.image.alt == "sea, output"
-    assert [card.name for card in others] == [f"{n:02}" for n in range(19, 20 - RECENT, -1)]
-    (card,) = overview.failed
+    assert [card.name for card in others] == [
+        f"{n:02}" for n in range(19, 20 - first_page.RECENT, -1)
+    ]
+    (card,) = page.failed
     assert (card.reason, card.image) == ("no picture", None)
-    at_work = replace(overview.health, at_work=True)
-    assert (overview.health.word, at_work.word) == ("not running", "blocked")
+    at_work = replace(page.health, at_work=True)
+    assert (page.health.word, at_work.word) == ("not running", "blocked")
     assert replace(at_work, paused=True).word == "paused"
     assert replace(at_work, trouble=()).word == "idle"
 
@@ -324,8 +337,9 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
 ) -> None:
     write(tmp_path / "out/sea/progress.webp", picture(1, "WEBP"))
     jobs = finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff")
-    page = data(tmp_path, *jobs).job("id-sea")
-    assert page is not None and page.before is not None and "input-0" in page.before.src
+    client(tmp_path, *jobs)
+    page = job(tmp_path)
+    assert page.before is not None and "input-0" in page.before.src
     digest = sha256(picture(15))[:32]
     assert page.after is not None
     assert page.after.src == f"/jobs/id-sea/pictures/final?d={digest}"
@@ -335,15 +349,20 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     assert [(image.alt, image.width, image.height) for image in page.inputs] == [
         ("content image harbour.jpg", 8, 6), ("style image wave.jpg", 8, 6),
     ]  # fmt: skip
-    assert page.is_over and '"seed": 0' in page.receipt
-    monkeypatch.setattr(page_data, "MAX_RECEIPT", 10)
-    monkeypatch.setattr(page_data, "MAX_STAGES", 1)
-    for job, most in (("id-b", 10**6), ("id-sea", 10)):  # a format unknown to browsers; too large
-        monkeypatch.setattr(page_data, "MAX_DIRECT_BYTES", most)
-        page = data(tmp_path).job(job)
-        assert page is not None and page.after is not None
-        assert page.after.src.startswith(f"/jobs/{job}/small/1600/final?d=")
-    assert page.receipt == "" and [stage.step for stage in page.stages] == [5, 15]
+    monkeypatch.setattr(job_page, "MAX_STAGES", 1)
+    for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
+        monkeypatch.setattr(cards, "MAX_DIRECT_BYTES", most)
+        page = job(tmp_path, name)
+        assert page.after is not None
+        assert page.after.src.startswith(f"/jobs/id-{name}/small/1600/final?d=")
+    assert [stage.step for stage in page.stages] == [5, 15]
+
+
+def test_jobs_of_a_folder_are_described_by_their_pictures_too(tmp_path: Path) -> None:
+    inputs = (Input("content", "content.jpg", "/in/sea/content.jpg", 9),
+              Input("style", "style.jpg", "/in/sea/style.jpg", 9))  # fmt: skip
+    page = client(tmp_path, a_job("sea", finished="2026", inputs=inputs))
+    assert "content.jpg in the style of style.jpg" in page.get("/gallery").text
 
 
 def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
@@ -353,6 +372,9 @@ def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -
     assert "content image</figcaption>" in page.get("/jobs/id-sea", headers=BROWSER).text
     note = page.get("/jobs/id-note", headers=BROWSER).text
     assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
+
+
+MASK = {"feather": 3, "outside": "free"}
 
 
 def variant(root: Path, name: str, **more: Any) -> Job:
@@ -366,19 +388,15 @@ def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path
         variant(tmp_path, "d"), state=State.QUEUED, end=None, settings=None, finished=None
     )
     jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
-            variant(tmp_path, "c", strength=0.5, mask={"feather": 3}), waiting)  # fmt: skip
+            variant(tmp_path, "c", strength=0.5, mask=MASK), waiting)  # fmt: skip
     visitor = client(tmp_path, *jobs, other)
-    page = data(tmp_path).job("id-b")
-    assert page is not None
-    by_recipe = "by the recipe"
-    assert [(card.name, differs) for card, differs in page.variants] == [
+    assert [(card.name, differs) for card, differs in job(tmp_path, "b").variants] == [
         ("d", {}),
         ("c", {"strength": "0.5", "mask.feather": "3"}),
-        ("b", {"strength": by_recipe, "mask.feather": by_recipe}),
-        ("a", {"strength": "0.5", "mask.feather": by_recipe}),
+        ("b", {"strength": "by default", "mask.feather": "by default"}),
+        ("a", {"strength": "0.5", "mask.feather": "by default"}),
     ]
-    alone = data(tmp_path).job("id-x")
-    assert alone is not None and alone.variants == ()
+    assert job(tmp_path, "x").variants == ()
     for path in ("/jobs/id-b", "/jobs/id-b/again"):
         text = visitor.get(path).text
         assert text.count("mask.feather") >= 3 and text.count("this job") == 1
@@ -410,25 +428,3 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     text = page.get("/jobs/id-sea/again").text
     assert "style.jpg (style) is no longer" in text and " disabled" in text
     assert page.get("/jobs/nobody/again").status_code == 404
-
-
-def test_a_job_can_be_shared_where_others_reach_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pages, "_lan_address", lambda: "192.0.2.7")
-    for web, headers, address in (
-        ({}, {}, None),
-        ({"listen": "unix:/run/web.sock"}, {}, None),
-        ({"listen": "0.0.0.0:8787"}, {}, "http://192.0.2.7:8787/jobs/id-sea"),
-        ({"listen": "192.0.2.9:8787"}, {}, "http://192.0.2.9:8787/jobs/id-sea"),
-        ({"hosts": ["art.example"], "path": "/base"},
-         {"Host": "art.example", "X-Forwarded-Proto": "https"},
-         "https://art.example/base/jobs/id-sea"),
-    ):  # fmt: skip
-        token = {"token_file": "token"} if "listen" in web else {}
-        page = client(tmp_path, finished_job(tmp_path), **web, **token)
-        text = page.get(f"{web.get('path', '')}/jobs/id-sea", headers=headers).text
-        assert ("Share on your network" in text) == (address is not None)
-        assert address is None or f'<a href="{address}" data-copy>' in text
-    refused = client(tmp_path, a_job("lone", "refused"), listen="192.0.2.9:80", token_file="token")
-    assert "Share on your network" not in refused.get("/jobs/id-lone").text

@@ -1,0 +1,136 @@
+"""The gallery: jobs that ended, by tabs, searched and sorted, page by page."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stylewatch_daemon.base.model import PICTURES, End, Job
+from stylewatch_daemon.ledger.ledger import ORDERS, Search
+from stylewatch_daemon.views.job import name_of
+from stylewatch_daemon.views.output_files import original_name
+from stylewatch_daemon.web import cards
+from stylewatch_daemon.web.cards import Card
+from stylewatch_daemon.web.http import Context, context
+
+TABS: Mapping[str, tuple[End, ...]] = {
+    "done": PICTURES,
+    "failed": (End.FAILED,),
+    "refused": (End.REFUSED,),
+    "canceled": (End.CANCELED,),
+}
+"""The ends of the jobs that the gallery shows, by its tabs."""
+
+PAGE = 24
+"""Jobs on a page of the gallery."""
+
+RECENT_STYLES = 200
+"""The latest jobs whose styles the gallery offers to filter by."""
+
+FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
+"""Fields of the gallery's form besides the state."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A page of the tab `state`; `tabs`, `first` and `next` are queries of other pages.
+
+    `fields` are those of the search; it can be narrowed to one of `recipes` or of `styles`, which
+    are names by digests.
+    """
+
+    state: str
+    cards: tuple[Card, ...]
+    counts: Mapping[str, int]
+    fields: Mapping[str, str]
+    recipes: tuple[str, ...]
+    styles: Mapping[str, str]
+    tabs: Mapping[str, str]
+    first: str
+    next: str
+
+
+def view(here: Context, state: str, fields: Mapping[str, str]) -> Gallery:
+    """Return the jobs of the tab `state` that the search in `fields` matches, as a page.
+
+    Raises OutputError if the ledger cannot be read.
+    """
+    ends, search = TABS[state], _search(fields)
+    key, _, last = fields.get("after", "").rpartition("~")
+    after = (key, last) if last else None
+    with here.reader.ledger() as ledger:
+        jobs = ledger.ended(ends, PAGE + 1, search, after)
+        recipes = ledger.recipes(*ends)
+        recent = ledger.ended(ends, RECENT_STYLES)
+        counts = ledger.ended_counts()
+    shown, more = jobs[:PAGE], jobs[PAGE:]
+    known = {name: fields[name] for name in FILTERS if fields.get(name)}
+    end = f"{search.key_of(shown[-1])}~{shown[-1].id}" if more else ""
+    styles = _style_names([*recent, *shown])
+    if search.style:
+        styles = {search.style: "the selected style", **styles}
+    return Gallery(
+        state=state,
+        cards=tuple(cards.card(here.state, job) for job in shown),
+        counts={tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
+        fields=known,
+        recipes=tuple(sorted({*recipes, search.recipe} - {""})),
+        styles=styles,
+        tabs={tab: urlencode({**known, "state": tab}) for tab in TABS},
+        first=urlencode({**known, "state": state}) if after else "",
+        next=urlencode({**known, "state": state, "after": end}) if more else "",
+    )
+
+
+def _search(fields: Mapping[str, str]) -> Search:
+    """Return the search that the fields of the form describe; invalid ones match all."""
+    zone: tzinfo = UTC
+    with suppress(ValueError, LookupError, OSError):
+        zone = ZoneInfo(fields.get("zone") or "UTC")
+    return Search(
+        name=fields.get("name", ""),
+        style=fields.get("style", ""),
+        recipe=fields.get("recipe", ""),
+        since=_midnight(fields.get("from", ""), zone),
+        until=_midnight(fields.get("to", ""), zone, days=1),
+        order=next((order for order in ORDERS if order == fields.get("sort")), "newest"),
+    )
+
+
+def _midnight(day: str, zone: tzinfo, days: int = 0) -> str:
+    """Return the time in UTC at which a `day` of the `zone` begins, or so many days later."""
+    with suppress(ValueError, OverflowError):
+        begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)
+        return begin.astimezone(UTC).isoformat(timespec="seconds")
+    return ""
+
+
+def _style_names(jobs: Iterable[Job]) -> dict[str, str]:
+    """Return a name for each style image by its digest; of equal names all but one have the job."""
+    names: dict[str, str] = {}
+    for job in jobs:
+        for file in job.inputs:
+            if file.role == "style" and file.sha256 and file.sha256 not in names:
+                name = original_name(job, file)
+                is_taken = name in names.values()
+                names[file.sha256] = f"{name} of {name_of(job)}" if is_taken else name
+    return names
+
+
+def show(request: Request) -> Response:
+    """Answer with the jobs of one tab that match the search of the query."""
+    here, state = context(request), request.query_params.get("state", "done")
+    if state not in TABS:
+        raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
+    values = {"gallery": view(here, state, request.query_params)}
+    return here.templates.TemplateResponse(request, "gallery.html", values)
+
+
+ROUTES = [Route("/gallery", show)]
