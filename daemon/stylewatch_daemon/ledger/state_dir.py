@@ -6,7 +6,6 @@
     state/thumbs/        thumbnails of inputs, by the digests of the files
     state/previews/      larger previews that the page made, likewise
     state/uploads/       uploads to the page in progress
-    state/sessions.json  sessions of the page, if it has a token
     state/trash/         about to be removed
     state/wake           a pipe: who writes into it wakes the daemon
     state/lock           held by the daemon that works here; worker.lock by its worker

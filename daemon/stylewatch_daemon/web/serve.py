@@ -70,9 +70,6 @@ REQUEST_TIMEOUT_S = 20.0
 MAX_CONNECTIONS = 3_000
 """Connections that are held at once; fewer where the process may open few files."""
 
-CLOSED_SHARE = 8
-"""One in so many idle connections is closed where there are too many."""
-
 HERE = Path(__file__).parent
 
 PAGES = (metrics, access, actions, upload, overview, gallery, health, live_updates, job_page, again,
@@ -224,8 +221,8 @@ def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:
 class LimitedProtocol(H11Protocol):
     """A connection that is closed if no request arrives for REQUEST_TIMEOUT_S to twice as long.
 
-    Where there are too many connections, those that have waited longest for a request are closed,
-    so that new clients are answered, however many others are connected and send nothing.
+    If there are too many connections, the one that has waited longest for a request is closed, so
+    that new clients are answered, however many others are connected and send nothing.
     """
 
     _timer: asyncio.TimerHandle | None = None
@@ -237,8 +234,13 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
-        if len(self.connections) > _max_connections():
-            self._make_room()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if len(self.connections) > min(MAX_CONNECTIONS, files // 2):  # half is for other uses
+            others = (each for each in self.connections if isinstance(each, LimitedProtocol))
+            idle = min(filter(LimitedProtocol._is_idle, others), key=LimitedProtocol._idle_since)
+            # It would be removed only after the connections that come at the same time.
+            self.connections.discard(idle)
+            idle.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
@@ -251,32 +253,15 @@ class LimitedProtocol(H11Protocol):
         self._waits_since = self.loop.time()
         super().on_response_complete()
 
-    @property
     def _is_idle(self) -> bool:
-        """True while all requests are answered."""
+        """Check that all requests are answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _make_room(self) -> None:
-        """Close idle connections, the longest idle first; this one where there is no other."""
-        idle = [
-            other
-            for other in self.connections
-            if isinstance(other, LimitedProtocol) and other._is_idle
-        ]
-        idle.sort(key=lambda other: other._waits_since)
-        for other in idle[: max(1, len(idle) // CLOSED_SHARE)]:
-            # It would be removed only after the connections that come at the same time.
-            self.connections.discard(other)
-            other.transport.abort()
+    def _idle_since(self) -> float:
+        return self._waits_since
 
     def _check(self) -> None:
-        if self._is_idle and self.loop.time() - self._waits_since >= REQUEST_TIMEOUT_S:
+        if self._is_idle() and self.loop.time() - self._waits_since >= REQUEST_TIMEOUT_S:
             self.transport.abort()
         else:
             self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
-
-
-def _max_connections() -> int:
-    """Connections to hold; half of all files are left for other uses."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(MAX_CONNECTIONS, files // 2)

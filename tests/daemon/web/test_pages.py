@@ -28,7 +28,6 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.web import cards, doctor_runner, gallery, health, job_page, live_updates
@@ -192,23 +191,21 @@ def test_a_job_leads_to_those_beside_it_in_the_gallery(tmp_path: Path) -> None:
         assert 'rel="next"' not in page.get(f"/jobs/id-{name}").text
 
 
-def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), a_job("bare", place=None))
-    answer = page.get("/jobs/sea")
-    assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/id-sea")
-    for path in ("/jobs/nothing", "/events?page=nothing", "/jobs/id-bare/receipt.json"):
-        assert page.get(path).status_code == 404
-    assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
-    assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
-
-
-def test_a_retry_links_to_the_job_before_it(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path, retry_of="album/sea"), a_job("album/sea"))
+def test_a_job_is_found_by_its_name_too_as_the_link_to_the_job_before_a_retry(
+    tmp_path: Path,
+) -> None:
+    retry = finished_job(tmp_path, retry_of="album/sea")
+    page = client(tmp_path, retry, a_job("album/sea"), a_job("bare", place=None))
     link = re.search(r'<a href="([^"]*)">album/sea</a>', page.get("/jobs/id-sea").text)
     assert link is not None
-    answer = page.get(link[1])
-    assert (answer.status_code, answer.headers.get("location")) == (302, "/jobs/id-album/sea")
-    assert page.get("/jobs/album/nothing").status_code == 404
+    for path, job_id in (("/jobs/sea", "id-sea"), (link[1], "id-album/sea")):
+        answer = page.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job_id}")
+    for path in ("nothing", "album/nothing", "id-bare/receipt.json", "nobody/again"):
+        assert page.get(f"/jobs/{path}").status_code == 404
+    assert page.get("/events?page=nothing").status_code == 404
+    assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
+    assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
 
 def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
@@ -249,17 +246,6 @@ def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_t
     (state / "status.json").write_text("[1, 2")
     clock.now += POLL_EVERY_S
     assert reader.published() == status_json.nothing()
-
-
-def test_the_ledger_is_not_written_and_jobs_go_by_their_ids(tmp_path: Path) -> None:
-    enter(tmp_path / "state", a_job("sea"))
-    reader = Reader(tmp_path / "state")
-    assert reader.job("id-sea") == a_job("sea") and reader.job("sea") is None
-    with reader.ledger() as ledger, pytest.raises(OutputError, match="readonly"):
-        ledger._rows("DELETE FROM jobs")
-
-
-# Records
 
 
 @pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
@@ -427,4 +413,3 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     text = page.get("/jobs/id-sea/again").text
     assert "style.jpg (style) is no longer" in text and " disabled" in text
-    assert page.get("/jobs/nobody/again").status_code == 404
