@@ -135,7 +135,8 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
             elif what != "final":
                 name = f"stages/{name}"
             yield unused(name, taken), picture.file
-    artifacts = (name for what in ARTIFACTS for name in _artifact_files(job, what))
+    final = str(read_receipt(job).get("final", ""))
+    artifacts = (name for what in ARTIFACTS for name in _artifact_files(what, final))
     for name in (*artifacts, LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
             yield unused(name, taken), Spot(Path(job.outbox), str(job.place), name).open()
@@ -169,13 +170,11 @@ def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
         if numbered[1] in spots and (spot := spots[numbered[1]](job).get(int(numbered[2]))):
             yield spot
     elif job.place is not None:
-        names = [*_artifact_files(job, what)]
-        if what == "final" and is_name(str(final := read_receipt(job).get("final", ""))):
-            names = [final]
-        yield from (Spot(Path(job.outbox), job.place, name) for name in names)
+        final = str(read_receipt(job).get("final", ""))
+        names = [final] if what == "final" else _artifact_files(what, final)
+        yield from (Spot(Path(job.outbox), job.place, name) for name in names if is_name(name))
 
 
-def _artifact_files(job: Job, what: str) -> Iterator[str]:
-    """Yield file names of artifacts; if the final picture has the usual name, they have others."""
-    final = str(read_receipt(job).get("final"))
-    yield from (file_name(artifact, final) for artifact in ARTIFACTS.get(what, ()))
+def _artifact_files(what: str, final: str) -> list[str]:
+    """Return file names of artifacts: others than usual if the `final` picture has those."""
+    return [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]

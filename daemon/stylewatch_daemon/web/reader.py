@@ -59,9 +59,10 @@ class Reader:
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         if seen is None or seen != self.seen:
             self.seen, self._file_content = seen, status_json.read(self.state) or {}
-        plain = {**status_json.nothing(), **self._file_content}
+        nothing = status_json.nothing()
+        plain = {**nothing, **self._file_content}
         at_work = False
         with suppress(OutputError):
             at_work = status_json.is_at_work(self.state)
         now = {"at_work": at_work, "paused": is_paused(self.state)}
-        self._status = {**plain, "health": {**plain["health"], **now}}
+        self._status = {**plain, "health": {**nothing["health"], **plain["health"], **now}}
