@@ -22,11 +22,6 @@ from stylewatch_daemon.views.formatting import duration
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
 
-_OPTIONS = ("backend", "color", "content_weight", "device", "init", "only", "preview", "recipe",
-            "save_every", "schedule", "seed", "size", "steps", "strength", "stroke",
-            "style_weight")  # fmt: skip
-"""Settings that are options of `stylewatch submit`."""
-
 
 @dataclass(frozen=True)
 class JobView:
@@ -114,11 +109,15 @@ def made_from(job: Job) -> str:
 
 def changes(job: Job) -> dict[str, str]:
     """Return the settings of a job that differ from the defaults, named as with `--set`."""
+    return {shown(key): in_a_line(as_text(value)) for key, value in _changes(job).items()}
+
+
+def _changes(job: Job) -> dict[str, Any]:
     defaults = JobSettings().model_dump(mode="json")
     before = dict(dotted(defaults))
     now = dict(dotted({**defaults, **(job.settings or {}), "file_names": {}}))
     return {
-        shown(key.removeprefix("set.")): in_a_line(as_text(now.get(key)))
+        key.removeprefix("set."): now.get(key)
         for key in {**now, **before}
         if now.get(key) != before.get(key)
     }
@@ -133,29 +132,18 @@ def submit_command(job: Job) -> str:
     for file in job.inputs:
         files.setdefault(file.role, []).append(original_name(job, file))
     words = ["stylewatch", "submit", *files.get("content", ()), *files.get("style", ())]
-    defaults = JobSettings().model_dump(mode="json")
-    settings = {**(job.settings or {}), "file_names": {}}
+    settings = _changes(job)
+    if settings.get("init") == "picture":
+        del settings["init"]
+        words += ["--init", *files.get("init", ())]
     for key, value in settings.items():
-        if key == "init" and value == "picture":
-            words += ["--init", *files.get("init", ())]
-        elif value != defaults.get(key):
-            words += _option(key, value)
+        words += ["--set", f"{key}={_as_yaml(value)}"]
     words += [word for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
     numbers = range(1, 1 + len(files.get("style", ())))
     masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
     if set(masks) - {"none"}:
         words += [word for name in masks for word in ("--style-mask", name)]
     return shlex.join(words)
-
-
-def _option(key: str, value: Any) -> Iterator[str]:
-    if key in _OPTIONS:
-        yield from (f"--{key.replace('_', '-')}", str(value))
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from ("--set", f"{'' if key == 'set' else f'{key}.'}{name}={_as_yaml(inner)}")
-    else:
-        yield from ("--set", f"{key}={_as_yaml(value)}")
 
 
 def _as_yaml(value: Any) -> str:
