@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -23,6 +24,7 @@ from stylewatch_daemon.web.http import context, failed, form, root_path, split_a
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 COOKIE = "stylewatch"
+FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
 """Seconds that the answer to a wrong token takes."""
@@ -82,10 +84,10 @@ async def log_in(request: Request) -> Response:
         await slow_down(request, sessions)
         return failed(request, 403, "wrong token")
     answer = RedirectResponse(f"{root}/", 303)
-    sessions.end(request.cookies.get(COOKIE, ""))
+    await run_in_threadpool(sessions.end, request.cookies.get(COOKIE, ""))
     answer.set_cookie(
         COOKIE,
-        sessions.begin(),
+        await run_in_threadpool(sessions.begin),
         max_age=LASTS_S,
         path=f"{root}/",
         httponly=True,
@@ -99,7 +101,7 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
     root = root_path(request)
-    context(request).sessions.end(request.cookies.get(COOKIE, ""))
+    await run_in_threadpool(context(request).sessions.end, request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(f"{root}/login", 303)
     answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
     return answer

@@ -93,7 +93,8 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     """Return the page of the daemon with these `settings`, for people who know the `token`."""
-    state, sessions = settings.state.path, Sessions(token)
+    state = settings.state.path
+    sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
         "root": settings.web.path, "has_sessions": sessions.are_needed, "retriable": RETRIABLE,

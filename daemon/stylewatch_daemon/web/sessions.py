@@ -1,13 +1,19 @@
 """Sessions of people who know the token of the page."""
 
+import hashlib
 import hmac
+import json
 import logging
 import secrets
 import time
 from collections.abc import Callable
-from hashlib import sha256
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
 
 from pydantic import SecretStr
+
+from stylewatch_daemon.files import atomic
 
 LASTS_S = 7 * 24 * 3600
 """Seconds that a session lasts."""
@@ -22,18 +28,20 @@ MAX_SESSIONS = 1_000
 class Sessions:
     """Sessions of browsers whose users know `token`; without a token nobody needs any.
 
-    A session is a random number in a cookie. They are only in memory, so none outlives the process
-    of the page. `clock` gives seconds.
+    A session is a random number in a cookie. The file `path` keeps the signature of each, made
+    with the token, and the time of its end: so a session survives a restart of the page, ends for
+    good at logout, and all end when the token is changed. `clock` gives Unix time in seconds.
     """
 
     def __init__(
-        self, token: SecretStr | None, clock: Callable[[], float] = time.monotonic
+        self, token: SecretStr | None, path: Path, clock: Callable[[], float] = time.time
     ) -> None:
-        self._token = None if token is None else sha256(token.get_secret_value().encode()).digest()
-        self._clock = clock
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._path, self._clock, self._writing = path, clock, Lock()
+        self._log = logging.getLogger(__name__)
         self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
-        self._ends: dict[str, float] = {}
-        """The time at which each session ends, by its cookie, the oldest first."""
+        self._ends = {} if token is None else self._read()
+        """The time at which each session ends, by its signature, the oldest first."""
 
     @property
     def are_needed(self) -> bool:
@@ -42,30 +50,63 @@ class Sessions:
 
     def is_token(self, text: str) -> bool:
         """Compare `text` with the token, in constant time."""
-        given = sha256(text.encode(errors="replace")).digest()
-        return self._token is not None and hmac.compare_digest(given, self._token)
+        return self._token is not None and hmac.compare_digest(
+            _digest(text.encode(errors="replace")), _digest(self._token)
+        )
 
     def note_wrong_token(self, client: str) -> None:
         """Log that `client` gave a wrong token, once a minute with the number of times."""
         self._wrong += 1
         if self._clock() - self._logged_at >= LOGGED_EVERY_S:
             times = "once" if self._wrong == 1 else f"{self._wrong} times"
-            log = logging.getLogger(__name__)
-            log.warning("the page got a wrong token, %s, now from %s", times, client)
+            self._log.warning("the page got a wrong token, %s, now from %s", times, client)
             self._wrong, self._logged_at = 0, self._clock()
 
     def begin(self) -> str:
         """Begin a session; return the value of its cookie."""
         cookie = secrets.token_urlsafe(32)
-        open_ones = [*filter(self.is_open, self._ends)][1 - MAX_SESSIONS :]
-        self._ends = {each: self._ends[each] for each in open_ones}
-        self._ends[cookie] = self._clock() + LASTS_S
+        with self._writing:
+            self._write({**self._ends, self._signature(cookie): self._clock() + LASTS_S})
         return cookie
 
     def end(self, cookie: str) -> None:
         """End the session of this cookie, for all who have a copy of it."""
-        self._ends.pop(cookie, None)
+        signature = self._signature(cookie)
+        with self._writing:
+            if signature in self._ends:
+                self._write({other: end for other, end in self._ends.items() if other != signature})
 
     def is_open(self, cookie: str) -> bool:
         """Check that `cookie` is that of a session that has not ended."""
-        return self._ends.get(cookie, -1.0) > self._clock()
+        return self._ends.get(self._signature(cookie), 0.0) > self._clock()
+
+    def _signature(self, cookie: str) -> str:
+        key = _digest(b"session of " + (self._token or b""))
+        return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+    def _read(self) -> dict[str, float]:
+        with suppress(OSError, ValueError, RecursionError):
+            ends = json.loads(self._path.read_bytes())
+            if isinstance(ends, dict) and all(type(end) is float for end in ends.values()):
+                return ends
+        return {}
+
+    def _write(self, ends: dict[str, float]) -> None:
+        now = self._clock()
+        current = [(signature, end) for signature, end in ends.items() if end > now]
+        self._ends = dict(current[-MAX_SESSIONS:])
+        try:
+            atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
+        except OSError as error:
+            # A file that still has a session which was ended would bring it back at a restart.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._log.warning(
+                "%s cannot be written (%s): everybody has to log in again once the page restarts",
+                self._path,
+                error.strerror or error,
+            )
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

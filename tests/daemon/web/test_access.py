@@ -1,5 +1,7 @@
 """Access: by which host name, from which site, with which token or session; and headers."""
 
+import errno
+import json
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, requested
 
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
@@ -189,22 +192,43 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_p
     page.post(end, data={"token": TOKEN})
     assert page.get("/metrics").status_code == (401 if end == "/logout" else 200)
     page.cookies.clear()
-    assert page.get("/metrics", headers=stolen).status_code == 401
+    for other in (page, client(tmp_path, token=TOKEN)):  # the same process, and one after a restart
+        assert other.get("/metrics", headers=stolen).status_code == 401
     assert elsewhere.get("/metrics").status_code == 200
 
 
-def test_a_session_lasts_its_time_and_the_oldest_of_too_many_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = Clock()
-    sessions = Sessions(SecretStr(TOKEN), clock)
-    cookie = sessions.begin()
-    for wrong in ("", TOKEN, cookie + "0", cookie[:-1], "\ud800"):
+def sessions_at(root: Path, token: str = TOKEN, seconds: float = 0.0) -> Sessions:
+    """The sessions of a page that starts after so many seconds."""
+    return Sessions(SecretStr(token), root / "sessions.json", lambda: Clock.now + seconds)
+
+
+def test_a_session_lasts_its_time_and_ends_with_the_token(tmp_path: Path) -> None:
+    sessions, file = sessions_at(tmp_path), tmp_path / "sessions.json"
+    cookie, content = sessions.begin(), file.read_text()
+    assert sessions_at(tmp_path, seconds=LASTS_S - 1).is_open(cookie)
+    assert not sessions_at(tmp_path, seconds=LASTS_S).is_open(cookie)
+    assert not sessions_at(tmp_path, TOKEN + "2").is_open(cookie)
+    assert cookie not in content and TOKEN not in content + cookie
+    for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)):
         assert not sessions.is_open(wrong)
-    clock.now += LASTS_S - 1
-    assert sessions.is_open(cookie)
-    clock.now += 1
-    assert not sessions.is_open(cookie)
+    sessions_at(tmp_path, seconds=LASTS_S).begin()
+    assert len(json.loads(file.read_text())) == 1, "expired sessions are gone"
+    for damaged in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
+        file.write_bytes(damaged)
+        assert not sessions_at(tmp_path).is_open("a")
+
+
+def test_the_oldest_of_too_many_sessions_ends_and_another_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)
+    sessions = sessions_at(tmp_path)
     cookies = [sessions.begin() for _ in range(5)]
-    assert [sessions.is_open(each) for each in cookies] == [False, False, True, True, True]
+    assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]
+    monkeypatch.setattr(atomic, "write", full)
+    sessions.end(cookies[-1])
+    assert not sessions.is_open(cookies[-1]) and not sessions_at(tmp_path).is_open(cookies[-1])
+    assert "cannot be written (No space left on device)" in caplog.text
