@@ -20,7 +20,7 @@ from stylewatch_daemon.web import job_form, job_page
 from stylewatch_daemon.web.cards import Image
 from stylewatch_daemon.web.forms import NOTHING, Form
 from stylewatch_daemon.web.http import Context, context
-from stylewatch_daemon.web.job_form import Control
+from stylewatch_daemon.web.job_form import RecipeChoice
 from stylewatch_daemon.web.job_page import JobPage
 
 MAX_LIBRARY, MAX_SOURCE = 200, 300
@@ -30,29 +30,35 @@ NO_MISTAKES: Mapping[str, str] = {}
 """The mistakes of a form that was not sent yet."""
 
 
+Style = tuple[str, Image, str]
+"""A style to choose: the value of its box, its preview, and where it comes from."""
+
+
 @dataclass(frozen=True)
 class JobForm:
-    """A form for the settings and styles of a job; `chosen` and `kept` are styles that are ticked.
+    """A form for the settings and styles of a job; `chosen` are the styles that are ticked.
 
-    `library` has the styles of the library: name, preview, and the text in the file beside it.
     `mistakes` are sentences by the names of the controls.
     """
 
-    controls: tuple[Control, ...]
-    library: tuple[tuple[str, Image, str], ...]
-    fields: Mapping[str, str]
+    values: Mapping[str, str]
+    recipes: tuple[RecipeChoice, ...]
+    library: tuple[Style, ...]
     chosen: Sequence[str]
-    kept: Sequence[str] | None
     mistakes: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Again(JobForm):
+class Again:
     """The page on which the job of `page` is painted again.
 
-    `note` says why the form has not the settings of the job; `problem` why it cannot be painted.
+    `styles` are those of the job, `kept` the values of those that are ticked. `note` says why the
+    form has not the settings of the job; `problem` why it cannot be painted.
     """
 
+    form: JobForm
+    styles: tuple[Style, ...]
+    kept: Sequence[str]
     page: JobPage
     note: str
     problem: str
@@ -60,26 +66,25 @@ class Again(JobForm):
 
 def form_view(
     here: Context,
-    base: JobSettings | None,
+    base: JobSettings,
     fields: Mapping[str, str],
     form: Form,
     mistakes: Mapping[str, str],
 ) -> JobForm:
     """Return the form of a job on top of the settings `base`, filled in with `fields`."""
-    library: tuple[tuple[str, Image, str], ...] = ()
+    library: tuple[Style, ...] = ()
     with suppress(OSError):
         library = tuple(_library(here.settings.pairing.styles))
     return JobForm(
-        controls=tuple(job_form.controls(here.settings, base, fields, mistakes)),
+        values=job_form.filled(base, fields),
+        recipes=tuple(job_form.recipes(here.settings)),
         library=library,
-        fields=fields,
         chosen=form.values.get("library", ()),
-        kept=form.values.get("keep"),
         mistakes=mistakes,
     )
 
 
-def _library(folder: Path) -> Iterator[tuple[str, Image, str]]:
+def _library(folder: Path) -> Iterator[Style]:
     styles = [(name, path) for name, path in find_styles(folder, "all").items()
               if name == shown(name)]  # fmt: skip
     for name, path in styles[:MAX_LIBRARY]:
@@ -110,8 +115,16 @@ def view(
             file.find()
     except DaemonError as error:
         problem = str(error)
-    filled_in = form_view(here, base, fields, form, mistakes)
-    return Again(**vars(filled_in), page=page, note=note, problem=problem)
+    own = (image for image in page.inputs if image.digest)
+    styles = tuple((str(number), image, "") for number, image in enumerate(own, 1))
+    return Again(
+        form=form_view(here, base, fields, form, mistakes),
+        styles=styles,
+        kept=form.values.get("keep", [number for number, _, _ in styles]),
+        page=page,
+        note=note,
+        problem=problem,
+    )
 
 
 def show(

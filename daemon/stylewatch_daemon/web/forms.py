@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -50,31 +50,27 @@ MAX_FIELD_BYTES = 1_000
 
 @dataclass(frozen=True)
 class File:
-    """A file at `path` that came in the field `field`.
+    """A file at `path`; `name` is the client's, without folders, as it can be stored."""
 
-    `name` is the client's, without folders, as it can be stored.
-    """
-
-    field: str
     name: str
     path: Path
 
 
 @dataclass(frozen=True)
 class Form:
-    """The values of each field, in their order, and the files."""
+    """The values of each field and the files of each field, in their order."""
 
     values: Mapping[str, Sequence[str]]
-    files: Sequence[File]
+    files: Mapping[str, Sequence[File]]
 
     @property
     def fields(self) -> dict[str, str]:
         """The last value of each field, without space around it."""
         return {name: values[-1].strip() for name, values in self.values.items()}
 
-    def files_of(self, field: str) -> list[File]:
-        """The files that came in a field."""
-        return [file for file in self.files if file.field == field]
+
+NOTHING = Form({}, {})
+"""A form that was not sent yet."""
 
 
 @asynccontextmanager
@@ -85,21 +81,20 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
     large, comes too slowly, or there are too many others.
     """
     here = context(request)
-    most = here.settings.web.upload
     await run_in_threadpool(_check_size, request, here, target)
-    uploads = here.state / UPLOADS
     try:
         async with _Place.taken() as place:
-            parser = _Parser(
+            chunks = place.chunks(request, here.settings.web.upload)
+            data = await _Parser(
                 request.headers,
-                place.chunks(request, most),
+                chunks,
                 max_files=MAX_FILES,
                 max_fields=MAX_FIELDS,
                 max_part_size=MAX_FIELD_BYTES,
-            )
-            data = await parser.parsed()
+            ).parsed()
     except TimeoutError:
         raise HTTPException(408, "the upload did not arrive in time") from None
+    uploads = here.state / UPLOADS
     uploads.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=uploads, ignore_cleanup_errors=True) as folder:
         try:
@@ -107,10 +102,6 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
         finally:
             await data.close()
         yield form
-
-
-NOTHING = Form({}, ())
-"""A form that was not sent yet."""
 
 
 class _Parser(MultiPartParser):
@@ -138,32 +129,31 @@ class _Parser(MultiPartParser):
 
 
 def _stored(data: FormData, folder: Path) -> Form:
-    """Copy the files of a form into `folder`."""
+    """Copy the files of a form into `folder`; raises InputError if one is empty."""
     values: dict[str, list[str]] = defaultdict(list)
-    files: list[File] = []
-    for field, value in data.multi_items():
+    files: dict[str, list[File]] = defaultdict(list)
+    for number, (field, value) in enumerate(data.multi_items()):
         if isinstance(value, str):
             values[field].append(value)
         elif value.filename:  # browsers send a nameless file if none was chosen
-            files.append(_file(field, value, folder / str(len(files))))
+            name = safe(PurePosixPath(value.filename.replace("\\", "/")).name)
+            ending = name.rpartition(".")[2].lower()
+            suffix = ending if ending in CONTENT_SUFFIXES else "img"
+            file = File(name, folder / f"{number}.{suffix}")
+            with file.path.open("xb") as target:
+                shutil.copyfileobj(value.file, target)
+            if not value.size:
+                raise InputError(f"{name} is empty")
+            files[field].append(file)
     return Form(values, files)
-
-
-def _file(field: str, upload: UploadFile, path: Path) -> File:
-    name = PurePosixPath(str(upload.filename).replace("\\", "/")).name
-    ending = name.rpartition(".")[2].lower()
-    path = path.with_suffix(f".{ending if ending in CONTENT_SUFFIXES else 'img'}")
-    with path.open("xb") as target:
-        shutil.copyfileobj(upload.file, target)
-    return File(field, safe(name), path)
 
 
 def _check_size(request: Request, here: Context, target: Path) -> None:
     """Raise HTTPException for an upload that is too large, or for which a disk has no room."""
-    most, length = here.settings.web.upload, request.headers.get("content-length", "")
-    size = int(length[:20]) if length.isascii() and length.isdecimal() else most
-    if size > most:
-        raise HTTPException(413, _too_large(most))
+    limit, length = here.settings.web.upload, request.headers.get("content-length", "")
+    size = int(length[:20]) if length.isascii() and length.isdecimal() else limit
+    if size > limit:
+        raise _too_large(limit)
     # An upload exists three times for a moment: twice in the state folder, and at `target`.
     try:
         disks.check([(here.state, 2 * size), (target, size)], here.settings.limits.free_bytes)
@@ -173,8 +163,9 @@ def _check_size(request: Request, here: Context, target: Path) -> None:
         ) from error
 
 
-def _too_large(most: int) -> str:
-    return f"the pictures are too large: the limit for an upload is {most / 1e6:g} MB (web.upload)"
+def _too_large(limit: int) -> HTTPException:
+    text = f"the pictures are too large: the limit for an upload is {limit / 1e6:g} MB (web.upload)"
+    return HTTPException(413, text)
 
 
 class _Place:
@@ -204,27 +195,25 @@ class _Place:
                 if place in _places:
                     _places.remove(place)
 
-    async def chunks(self, request: Request, most: int) -> AsyncGenerator[bytes, None]:
-        """Yield the body; raises TimeoutError if it is slow, HTTPException above `most` bytes."""
+    async def chunks(self, request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+        """Yield the body; raises TimeoutError if it is slow, HTTPException above `limit` bytes."""
         stream = request.stream()
-        while chunk := await _next(stream):
+        while chunk := await asyncio.wait_for(anext(stream, b""), SILENT_S):
             self._bytes += len(chunk)
             self._came_at = time.monotonic()
-            if self._bytes > most:
-                raise HTTPException(413, _too_large(most))
-            if self._bytes < MIN_RATE * (self._came_at - self._began - SILENT_S):
+            if self._bytes > limit:
+                raise _too_large(limit)
+            if self._is_slow(SILENT_S):
                 raise TimeoutError
             yield chunk
 
+    def _is_slow(self, grace_s: float) -> bool:
+        """True if less than MIN_RATE came on average, the first `grace_s` seconds aside."""
+        return self._bytes < MIN_RATE * (time.monotonic() - self._began - grace_s)
+
     def _is_stalled(self) -> bool:
-        now = time.monotonic()
-        is_slow = self._bytes < MIN_RATE * (now - self._began)
-        return now - self._came_at >= STALLED_S or (is_slow and now - self._began >= STALLED_S)
+        is_silent = time.monotonic() - self._came_at >= STALLED_S
+        return is_silent or self._is_slow(STALLED_S)
 
 
 _places: list[_Place] = []
-
-
-async def _next(stream: AsyncIterator[bytes]) -> bytes:
-    async with asyncio.timeout(SILENT_S):
-        return await anext(stream, b"")

@@ -19,7 +19,7 @@ from stylewatch_daemon.web.http import Context, context
 TOPIC = "health"
 """Name of the page in live updates."""
 
-PARTS = ("health_state",)
+PARTS = ("health",)
 """Its parts that change; each is the template of that name in `parts`."""
 
 SENTENCES = {

@@ -1,12 +1,13 @@
-"""Controls of a job's settings, for the form of a new job and for "Paint again with".
+"""Settings in the forms of a new job and of "Paint again with": filled in, read and checked.
 
-The settings are those of job.yaml, checked by the same model. Settings that may name a file are no
-controls; recipe and backend go by their names only.
+They are those of job.yaml, checked by the same model. Settings that may name a file are not among
+them; a recipe goes by its name only.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,56 +21,25 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes
-from stylewatch_plugins import registry
 
 PRINT_FACTOR = 2
 """Size of a print, relative to the picture, that the form suggests."""
 
-_BY_RECIPE = "by the recipe"
-_SIZES = ("320", "640", "1280", "1920", "2560")
+COMMON_RECIPES = ("best", "gram", "devos")
+"""The recipes that the form shows first."""
+
+NAMES = ("recipe", "size", "stroke", "strength", "color", "style_weights", "style_size", "steps",
+         "enlarge", "seed", "format", "preview")  # fmt: skip
+"""Settings that a form can have; `preview` only that of a print."""
 
 
 @dataclass(frozen=True)
-class Control:
-    """A control for the setting `name`: a choice of (value, label), or else a text field."""
+class RecipeChoice:
+    """A recipe to choose; `defaults` are its values of settings that a job leaves to it."""
 
     name: str
-    label: str
-    hint: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    suggestions: tuple[str, ...] = ()
-    is_common: bool = False
-    value: str = ""
-    default: str = ""
-    """The meaning of an empty control, as a label. A choice without it cannot be empty."""
-    mistake: str = ""
-
-
-def _same(*values: str) -> tuple[tuple[str, str], ...]:
-    return tuple((value, value) for value in values)
-
-
-_CONTROLS = (
-    Control("recipe", "Recipe", is_common=True),
-    Control("color", "Colors", is_common=True, choices=(
-        ("style", "of the style image"), ("content", "of the photo"),
-        ("luminance", "of the photo, and its lightness"),
-        ("match", "of the photo, spread like the style"))),
-    Control("strength", "Strength", "0 to 1", (), ("0.25", "0.5", "0.75", "1"), is_common=True),
-    Control("size", "Size", "pixels, long side", (), _SIZES, is_common=True),
-    Control("stroke", "Stroke size", "factor", (), ("0.5", "1", "2"), is_common=True),
-    Control("style_weights", "Style weights", "one per style: 2, 1"),
-    Control("style_size", "Size of the styles", "50%, or 640", (), ("50%", "100%", "200%")),
-    Control("content_weight", "Content weight", "factor"),
-    Control("style_weight", "Style weight", "factor"),
-    Control("steps", "Steps", "at the final size"),
-    Control("preview", "Preview size", "of a large print", (), _SIZES),
-    Control("enlarge", "Enlarge small photos", choices=_same("yes", "no")),
-    Control("schedule", "Schedule", choices=_same("source", "fast")),
-    Control("seed", "Seed", "of the noise"),
-    Control("format", "File format", choices=_same("png", "jpg", "webp", "tiff")),
-    Control("backend", "Backend"),
-)  # fmt: skip
+    defaults: Mapping[str, str]
+    is_common: bool
 
 
 class FormError(UsageError):
@@ -80,72 +50,43 @@ class FormError(UsageError):
         self.sentences = sentences
 
 
-def controls(
-    settings: Config,
-    base: JobSettings | None,
-    fields: Mapping[str, str],
-    sentences: Mapping[str, str],
-) -> Iterator[Control]:
-    """Yield the controls, filled in by `base`, and on top of it by `fields` that were sent.
-
-    Without a `base` they are empty, for the defaults of the daemon. `sentences` are those of a
-    FormError.
-    """
-    by_recipe = _by_recipe(settings, settings.job if base is None else base)
-    for control in _CONTROLS:
-        name = control.name
-        known = _known(settings, name)
-        choices = _same(*known) if known else control.choices
-        before = "" if base is None else _as_text(getattr(base, name))
-        value = fields.get(name, before)
-        is_chosen = not choices or value in dict(choices)
-        default = ""
-        if base is None:
-            text = _as_text(getattr(settings.job, name))
-            default = by_recipe.get(name, _BY_RECIPE)
-            if text:
-                default = f"{dict(choices).get(text, text)} (default)"
-        elif _is_optional(name) or not is_chosen:
-            default = by_recipe.get(name, _BY_RECIPE) if _is_optional(name) else before
-        yield replace(
-            control,
-            choices=choices,
-            value=value,
-            default=default,
-            mistake=sentences.get(name, ""),
-        )
+def filled(base: JobSettings, fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts of all controls: those of `base`, and on top of them `fields`."""
+    return {name: _as_text(getattr(base, name)) for name in NAMES} | dict(fields)
 
 
-def _by_recipe(settings: Config, job: JobSettings) -> Mapping[str, str]:
-    """Return what the recipe has for settings that a job leaves to it, as `0.75 in best`."""
-    try:
-        recipe = book.find(job.recipe, *settings.recipes)
-    except (RecipeError, OSError):  # the form says so
-        return {}
-    values = {
-        "strength": recipe.objective.strength,
-        "size": recipe.schedule.size,
-        "stroke": recipe.schedule.stroke,
-        "steps": recipe.schedule.steps,
-    }
-    return {name: f"{_as_text(value)} in {recipe.name}" for name, value in values.items()}
+def recipes(settings: Config) -> Iterator[RecipeChoice]:
+    """Yield the known recipes, the common ones first; one with mistakes has no defaults."""
+    for name in dict.fromkeys([*COMMON_RECIPES, *book.names(*settings.recipes)]):
+        defaults = {}
+        with suppress(RecipeError, OSError):  # the form says so once this recipe is chosen
+            recipe = book.find(name, *settings.recipes)
+            defaults["strength"] = _as_text(recipe.objective.strength)
+            for key in ("size", "stroke", "steps"):
+                defaults[key] = _as_text(getattr(recipe.schedule, key))
+        yield RecipeChoice(name, defaults, name in COMMON_RECIPES)
 
 
 def read(
-    fields: Mapping[str, str], settings: Config, base: JobSettings | None, styles: int
+    fields: Mapping[str, str], settings: Config, base: JobSettings, styles: int
 ) -> tuple[JobSettings, Mapping[str, Any]]:
     """Return the settings of a job with so many `styles`, and those that differ from `base`.
 
-    Without a `base`, the job has the defaults of the daemon. Fields that are missing change
-    nothing; with a `base`, an empty one leaves its setting to the recipe. Raises FormError.
+    Fields that are missing change nothing; an empty one leaves its setting to the recipe. Raises
+    FormError.
     """
-    below = settings.job if base is None else base
-    asked = dict(_typed(fields, is_empty_a_value=base is not None))
-    sentences = dict(_unknown_names(asked, below, settings))
-    if not styles and below.only != "content":
+    asked = dict(_typed(fields))
+    sentences = {}
+    known = book.names(*settings.recipes)
+    if asked.get("recipe", known[0]) not in known:
+        sentences["recipe"] = f"should be one of {', '.join(known)}"
+        del asked["recipe"]
+    elif "recipe" not in asked and base.recipe not in (settings.job.recipe, *known):
+        sentences["recipe"] = "the recipe of this job is not known here: choose another"
+    if not styles and base.only != "content":
         sentences["style"] = "choose at least one style image"
     try:
-        job, changed = _merged(below, {key: asked[key] for key in asked if key not in sentences})
+        job, changed = _merged(base, asked)
     except ValidationError as error:
         refused = {
             str(mistake.where[0]) if mistake.where else "settings": mistake.sentence
@@ -158,39 +99,25 @@ def read(
     return job, job.model_dump(mode="json", include=changed)
 
 
-def _typed(fields: Mapping[str, str], *, is_empty_a_value: bool) -> Iterator[tuple[str, Any]]:
+def _typed(fields: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """Yield the settings that a form has, not checked yet."""
-    for name in (control.name for control in _CONTROLS if control.name in fields):
+    for name in (name for name in NAMES if name in fields):
         values = re.split(r"[\s,]+", fields[name])
         if fields[name]:
             is_list = name == "style_weights" or (name == "style_size" and len(values) > 1)
             yield name, values if is_list else fields[name]
-        elif is_empty_a_value and _is_optional(name):
+        elif _is_optional(name):
             yield name, None
 
 
-def _unknown_names(
-    asked: Mapping[str, Any], below: JobSettings, settings: Config
-) -> Iterator[tuple[str, str]]:
-    """Yield a sentence for each setting that should be one of some names, and is not."""
-    for name in ("recipe", "backend"):
-        known = _known(settings, name)
-        if asked.get(name, known[0]) not in known:
-            yield name, f"should be one of {', '.join(known)}"
-    if "recipe" not in asked and below.recipe not in (
-        settings.job.recipe, *_known(settings, "recipe")
-    ):  # fmt: skip
-        yield "recipe", "the recipe of this job is not known here: choose another"
-
-
-def _merged(below: JobSettings, asked: Mapping[str, Any]) -> tuple[JobSettings, set[str]]:
-    """Put `asked` on top of the settings `below`; return the result, and what has changed.
+def _merged(base: JobSettings, asked: Mapping[str, Any]) -> tuple[JobSettings, set[str]]:
+    """Put `asked` on top of the settings `base`; return the result, and what has changed.
 
     A value that stays as it was does not replace the same field in `set`.
     """
-    wanted = JobSettings.model_validate({**below.model_dump(), **asked})
-    changed = {name for name in asked if getattr(wanted, name) != getattr(below, name)}
-    merged = merge_job(below.model_dump(), {name: asked[name] for name in changed})
+    wanted = JobSettings.model_validate({**base.model_dump(), **asked})
+    changed = {name for name in asked if getattr(wanted, name) != getattr(base, name)}
+    merged = merge_job(base.model_dump(), {name: asked[name] for name in changed})
     return JobSettings.model_validate(merged), changed
 
 
@@ -232,13 +159,6 @@ def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
     if max(photo) < PRINT_FACTOR * max(receipt.size):
         fields["enlarge"] = "yes"
     return fields
-
-
-def _known(settings: Config, name: str) -> tuple[str, ...]:
-    """The names that a setting can have; empty for a setting that has no names."""
-    if name == "recipe":
-        return tuple(book.names(*settings.recipes))
-    return tuple(registry.names()) if name == "backend" else ()
 
 
 def _is_optional(name: str) -> bool:

@@ -21,7 +21,7 @@ from stylewatch_daemon.web.cards import BROWSER_FORMATS, LARGE_SIDE, Card, Image
 from stylewatch_daemon.web.gallery import TABS
 from stylewatch_daemon.web.http import Context, context, jobs_of, root_path
 
-PARTS = ("job_head", "job_pictures", "job_variants", "job_curve", "job_details")
+PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
 """The parts of the page that change; each is the template of that name in `parts`."""
 
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})

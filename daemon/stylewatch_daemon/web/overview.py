@@ -62,7 +62,7 @@ def show(
     """Answer with the first page; `form` and `mistakes` are those of a job that did not start."""
     here = context(request)
     values = {
-        **vars(again.form_view(here, None, form.fields, form, mistakes)),
+        "form": again.form_view(here, here.settings.job, form.fields, form, mistakes),
         "overview": view(here),
         "events": f"/events?page={TOPIC}",
     }

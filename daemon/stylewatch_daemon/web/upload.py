@@ -85,14 +85,13 @@ def _mistaken(
 
 def _submit(here: Context, form: Form) -> list[str]:
     """Put a pair for each photograph into the inbox; return the names of the jobs there."""
-    contents = form.files_of("content")
-    styles = [*form.files_of("style"), *_of_library(here, form)]
-    if not contents or len(form.files) > len(contents) + len(form.files_of("style")):
+    contents = form.files.get("content", ())
+    styles = [*form.files.get("style", ()), *_of_library(here, form)]
+    if not contents or form.files.keys() - {"content", "style"}:
         raise InputError(
             "an upload needs one picture or more as `content`, and one or more as `style`"
         )
-    _check_files([*contents, *styles])
-    _, settings = job_form.read(form.fields, here.settings, None, len(styles))
+    _, settings = job_form.read(form.fields, here.settings, here.settings.job, len(styles))
     return [_submit_one(here, form, content, styles, settings) for content in contents]
 
 
@@ -121,10 +120,9 @@ def _retry_arguments(here: Context, job: Job, form: Form, new: str) -> dict[str,
     Raises DaemonError if there can be none.
     """
     retries.check_ended(job, "run again")
-    if len(form.files) > len(form.files_of("style")):
+    if form.files.keys() - {"style"}:
         raise InputError("a job that is painted again takes further pictures as `style` only")
-    added = [*form.files, *_of_library(here, form)]
-    _check_files(added)
+    added = [*form.files.get("style", ()), *_of_library(here, form)]
     without = list(_left_out(job, form, has_others=bool(added)))
     inputs = retries.needed(job, None, without)
     for file in inputs:
@@ -164,14 +162,7 @@ def _of_library(here: Context, form: Form) -> list[File]:
     names = form.values.get("library", ())
     if missing := [name for name in names if name not in styles]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File("style", safe(styles[name].name), styles[name]) for name in names]
-
-
-def _check_files(files: Sequence[File]) -> None:
-    """Raise InputError if a file is empty."""
-    for file in files:
-        if file.path.stat().st_size == 0:
-            raise InputError(f"{file.name} is empty")
+    return [File(safe(styles[name].name), styles[name]) for name in names]
 
 
 ROUTES = [

@@ -1,5 +1,59 @@
-// Updates the parts of this page as the server sends them.
-import { children } from "./morph.js";
+// Updates the parts of this page as the server sends them, changing only what differs: focus and
+// open details stay as they are, and pictures that are there already are not fetched again.
+
+const KEPT = ["open", "hidden", "style"]; // attributes that scripts or users set
+
+function matches(old, other) {
+  if (old.nodeType !== other.nodeType || old.nodeName !== other.nodeName) return false;
+  if (old.nodeType !== Node.ELEMENT_NODE) return true;
+  return old.dataset.key === other.dataset.key && old.id === other.id;
+}
+
+function attributes(from, to) {
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !KEPT.includes(name)) from.removeAttribute(name);
+  }
+  for (const { name, value } of to.attributes) {
+    if (KEPT.includes(name)) continue;
+    const had = from.getAttribute(name);
+    if (name === "src" && had?.split("&again=")[0] === value) continue; // see page.js
+    if (had !== value) from.setAttribute(name, value);
+  }
+}
+
+function update(from, to) {
+  if (from.nodeType !== Node.ELEMENT_NODE) {
+    if (from.data !== to.data) from.data = to.data;
+    return;
+  }
+  if (from.hasAttribute("data-own")) return; // only scripts change it
+  attributes(from, to);
+  children(from, to);
+}
+
+function children(from, to) {
+  let here = from.firstChild;
+  for (const wanted of [...to.childNodes]) {
+    let match = here;
+    while (match && !matches(match, wanted)) match = match.nextSibling;
+    if (!match) {
+      from.insertBefore(wanted, here);
+      continue;
+    }
+    while (here !== match) {
+      const gone = here;
+      here = here.nextSibling;
+      gone.remove();
+    }
+    here = match.nextSibling;
+    update(match, wanted);
+  }
+  while (here) {
+    const gone = here;
+    here = here.nextSibling;
+    gone.remove();
+  }
+}
 
 function show(part, html, enhance) {
   const piece = document.createElement("template");

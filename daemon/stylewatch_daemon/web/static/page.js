@@ -1,23 +1,54 @@
 // Makes the page live. Without scripts all of it can be read, and all forms work.
-import { compare } from "./compare.js";
-import { drop } from "./drop.js";
+import { jobForm } from "./form.js";
+import { stages } from "./job.js";
+import "./keys.js";
 import { live } from "./live.js";
-import { retry } from "./blanks.js";
-import { keys } from "./keys.js";
-import { stages } from "./stages.js";
-import { acts, copies, times, zone } from "./small.js";
+
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const RETRY_MS = 2500, TRIES = 12; // of previews
 
 function enhance(part) {
-  times(part);
-  copies(part);
-  compare(part);
-  stages(part);
-  retry(part);
+  for (const time of part.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.valueOf())) time.textContent = TIME.format(at);
+  }
+  stages();
 }
 
-acts();
-keys();
-zone(document.querySelector("[data-zone]"));
-drop(document.getElementById("upload"));
+function reload({ target: image }) {
+  // a blank of 1 x 1 pixel comes in place of a preview that is still being made
+  if (image.naturalWidth !== 1) return;
+  const [address, tries = 0] = image.getAttribute("src").split("&again=");
+  if (Number(tries) >= TRIES) return;
+  setTimeout(() => {
+    const is_same = image.getAttribute("src").startsWith(address);
+    if (is_same) image.src = `${address}&again=${Number(tries) + 1}`;
+  }, RETRY_MS);
+}
+
+async function copy({ target: button }) {
+  const text = button.previousElementSibling;
+  if (!text?.matches("[data-copy]")) return;
+  getSelection().selectAllChildren(text); // without https there is no clipboard: Ctrl+C copies it
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  } catch { button.textContent = "Press Ctrl+C"; }
+}
+
+function ask(event) {
+  const question = event.target.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+}
+
+document.documentElement.classList.add("live");
+document.addEventListener("load", reload, true);
+for (const image of document.images) if (image.complete) reload({ target: image });
+document.addEventListener("click", copy);
+document.addEventListener("submit", ask);
+const zone = document.querySelector("[data-zone]"), again = document.querySelector("[data-again]");
+if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
+jobForm(document.getElementById("upload"));
 enhance(document);
 live(document.body.dataset.events, enhance);

@@ -1,0 +1,125 @@
+// The form of a job: files that are dropped anywhere on the page, settings, and the upload.
+
+const MAX_SHOWN = 3; // pictures in a field
+
+function show(well) {
+  const files = [...well.querySelector("input").files], shots = well.querySelector(".shots");
+  for (const image of shots.children) URL.revokeObjectURL(image.src);
+  well.classList.toggle("full", files.length > 0);
+  well.querySelector(".names").textContent = files.map((file) => file.name).join(", ");
+  shots.replaceChildren(...files.slice(0, MAX_SHOWN).map((file) => {
+    const image = new Image();
+    image.alt = "";
+    image.onerror = () => image.remove(); // a format that this browser does not support
+    image.src = URL.createObjectURL(file);
+    return image;
+  }));
+}
+
+function put(well, files) {
+  const input = well.querySelector("input"), chosen = new DataTransfer();
+  for (const file of input.multiple ? files : files.slice(0, 1)) chosen.items.add(file);
+  input.files = chosen.files;
+  show(well);
+}
+
+function spread(wells, files) {
+  // files that were dropped outside of the fields: the content image first, then the styles
+  const empty = wells.filter((well) => !well.querySelector("input").files.length);
+  const [first, second] = empty.length ? empty : wells;
+  put(first, second ? files.slice(0, 1) : files);
+  if (second && files.length > 1) put(second, files.slice(1));
+}
+
+function takeDrops(form, wells) {
+  const leave = () => form.classList.remove("over");
+  addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  addEventListener("dragleave", (event) => { if (!event.relatedTarget) leave(); });
+  addEventListener("drop", (event) => {
+    const files = [...event.dataTransfer.files], well = event.target.closest?.("[data-well]");
+    if (!files.length) return;
+    event.preventDefault();
+    leave();
+    if (well) put(well, files);
+    else spread(wells, files);
+  });
+}
+
+function showDefaults(form) {
+  // what the chosen recipe has for fields that are empty, and the strength on its slider
+  const { dataset, value } = form.elements.recipe.selectedOptions[0];
+  for (const name of ["size", "stroke", "strength", "steps"]) {
+    const number = dataset[name];
+    form.elements[name].placeholder = number ? `${number} in ${value}` : "by the recipe";
+  }
+  const { strength } = form.elements;
+  form.querySelector("[data-slider]").value = parseFloat(strength.value || strength.placeholder);
+}
+
+function mark(form, mistakes) {
+  // each mistake beside its control; the first one gets the focus, and is returned with its name
+  let first = null;
+  for (const text of form.querySelectorAll("[data-mistake]")) {
+    const name = text.dataset.mistake, mistake = mistakes[name] ?? "";
+    text.textContent = mistake;
+    text.hidden = !mistake;
+    const control = form.elements[name];
+    control?.setAttribute?.("aria-invalid", mistake ? "true" : "false");
+    if (!mistake) continue;
+    text.closest("details")?.setAttribute("open", "");
+    if (first) continue;
+    first = [control?.labels?.[0]?.textContent.replace(/ \(.*/, ""), mistake].filter(Boolean).join(": ");
+    (control?.focus ? control : text).scrollIntoView({ block: "center" });
+    control?.focus?.({ preventScroll: true });
+  }
+  return first;
+}
+
+async function send(form) {
+  const answer = await fetch(form.action, {
+    method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
+  });
+  const result = await answer.json().catch(() => ({}));
+  const mistake = mark(form, result.mistakes ?? {});
+  if (!answer.ok) throw new Error(mistake ?? result.error ?? `the upload failed (${answer.status})`);
+  return result;
+}
+
+async function submit(form, message) {
+  message.className = "message";
+  message.textContent = "Uploading …";
+  try {
+    const { jobs, page } = await send(form);
+    if (page) { location.assign(page); return; }
+    message.textContent = `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
+    form.reset();
+  } catch (error) {
+    message.className = "message error";
+    message.textContent = error.message;
+  }
+}
+
+export function jobForm(form) {
+  if (!form) return;
+  const wells = [...form.querySelectorAll("[data-well]")], { strength } = form.elements;
+  const refresh = () => { wells.forEach(show); showDefaults(form); };
+  takeDrops(form, wells);
+  refresh();
+  form.addEventListener("input", ({ target }) => {
+    if (target.type === "file") show(target.closest("[data-well]"));
+    else if (target.matches("[data-slider]")) strength.value = target.value;
+    else showDefaults(form);
+  });
+  form.addEventListener("reset", () => setTimeout(refresh)); // after it
+  form.addEventListener("submit", async (event) => {
+    const button = form.querySelector("button.main");
+    event.preventDefault();
+    button.disabled = true;
+    await submit(form, form.querySelector("#message"));
+    button.disabled = false;
+  });
+}
