@@ -1,24 +1,23 @@
 """Build the Order for a worker from the options of a command line."""
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import JobOptions
+from stylewatch_daemon.cli.series import Member
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.settings import config, job, yaml_lines
+from stylewatch_daemon.settings import config, job
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep
+from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Order
@@ -28,39 +27,33 @@ from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
 
 STARTS = ("content", "style", "style_color", "noise", "mixed")
-_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "enlarge", "preview",
-                 "steps", "save_every", "seed", "strength", "content_weight", "style_weight",
-                 "stroke", "color", "only")  # fmt: skip
-"""Options that are settings of a job with the same names."""
-
-_SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
 
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """A job as a command line describes it."""
+    """A job, or one `member` of a series, as a command line describes it."""
 
     pictures: tuple[Path, ...] = ()
     options: JobOptions = field(default_factory=JobOptions)
     config_file: Path | None = None
     output: str | None = None
     receipt: Path | None = None
-    member: Mapping[str, Any] = field(default_factory=dict)
-    """Additional settings of one member of a series, by the dotted keys of config.yaml."""
+    member: Member = field(default_factory=lambda: Member("", {}))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Order of a command, with its recipe and the place of its output."""
+    """Order of a command, with its recipe, the place of its output and its part in a series."""
 
     order: Order
     recipe: Recipe
     place: output_target.Place
+    member: Member
     debug: bool = False
     remarks: tuple[str, ...] = ()
 
     @property
-    def pictures(self) -> tuple[Path, ...]:
+    def inputs(self) -> tuple[Path, ...]:
         """All input files."""
         paths = (self.order.content, *self.order.styles, self.order.init)
         return (*(path for path in paths if path is not None), *self.order.masks.values())
@@ -72,7 +65,6 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     Raises UsageError, SettingsError, InputError or RecipeError.
     """
     repeated = replay.read(request.receipt) if request.receipt else None
-    place = output_target.named(request.output) if request.output else None
     base = config.load(request.config_file)
     pictures, init, masks = request.pictures, init_picture(request.options), {}
     if repeated:
@@ -82,10 +74,12 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         if request.options.init is None:
             init = next((repeated.path(each) for each in inputs if each.role == "init"), None)
         masks = {each.role: repeated.path(each) for each in inputs if each.role.endswith(MASK)}
+    place = output_target.named(request.output) if request.output else None
     settings = _override(base, request, place)
     check_pictures("render", pictures, settings.job.only)
     content, styles = content_and_styles(pictures, settings.job.only)
     place, final = _output(place, pictures, settings.job)
+    limits = settings.limits
     order = Order(
         name=pictures[0].stem,
         settings=settings.job,
@@ -97,18 +91,39 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
-        max_pixels=settings.limits.max_pixels,
-        max_frames=settings.limits.max_frames,
-        memory=settings.limits.memory,
-        out_of_memory=settings.limits.out_of_memory,
-    )  # fmt: skip
+        max_pixels=limits.max_pixels,
+        max_frames=limits.max_frames,
+        memory=limits.memory,
+        out_of_memory=limits.out_of_memory,
+    )
     return Plan(
         order=order,
         recipe=settings.job.resolve(*settings.recipes),
         place=place,
+        member=request.member,
         debug=settings.log.level == "debug",
         remarks=tuple(repeated.differences(pictures)) if repeated else (),
     )
+
+
+def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path) -> Sequence[Plan]:
+    """Plan the jobs of a series, whose pictures are in one folder; raises as `make_plan` does."""
+    place = output_target.named(request.output) if request.output else None
+    if place is not None and place.format is not None:
+        raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
+    if option := _folder_option(overrides_of(request.options)):
+        raise UsageError(
+            f"{option}: a series has only its final pictures and their sheet: leave it out"
+        )
+    plans, folder = list[Plan](), place and place.path
+    for number, member in enumerate(members):
+        own_scratch = scratch / str(number)
+        own_scratch.mkdir()
+        plan = make_plan(replace(request, output=None, member=member), own_scratch)
+        folder = folder or plan.place.path.with_suffix("")
+        path = folder / f"{member.name}.{plan.place.format}"
+        plans.append(replace(plan, place=replace(plan.place, path=path)))
+    return plans
 
 
 def _override(base: Config, request: RenderRequest, place: output_target.Place | None) -> Config:
@@ -122,22 +137,18 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
                 f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
                 " leave that out, or give another name"
             )
-    settings = config.override(base, overrides, request.member)
-    for name, backend_options in settings.backends.items():
-        if backend_options != base.backends.get(name):
-            _check_backend_options(name, backend_options)
+    settings = config.override(base, overrides, request.member.overrides)
+    for name, own in settings.backends.items():
+        if own != base.backends.get(name):
+            try:
+                registry.load(name, own)
+            except BackendOptionError as error:  # which else is a mistake in config.yaml
+                raise UsageError(str(error)) from error
     if place is not None and place.format is None:
         return settings
     if option := _folder_option(overrides):
         raise UsageError(f"{option} needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
-
-
-def _check_backend_options(name: str, backend_options: Mapping[str, Any]) -> None:
-    try:
-        registry.load(name, backend_options)
-    except BackendOptionError as error:  # which else is a mistake in config.yaml
-        raise UsageError(str(error)) from error
 
 
 def _folder_option(overrides: Mapping[str, Any]) -> str | None:
@@ -151,90 +162,32 @@ def _output(
     place: output_target.Place | None, pictures: Sequence[Path], settings: JobSettings
 ) -> tuple[output_target.Place, str]:
     """Return the place of the output, and the name under which the final picture is staged."""
-    name, format_ = default_name(pictures, settings.only), _format_of(pictures[0], settings)
-    if place is None:
-        return output_target.unnamed(name, format_), FINAL
-    if place.format is not None:
-        if (place.format in output_target.CLIPS) != (format_ in output_target.CLIPS):
-            kind = "a clip" if format_ in output_target.CLIPS else "a picture"
-            raise UsageError(
-                f"{pictures[0].name} is {kind}, and {place.path.name} is none by its name: name it "
-                f"{place.path.stem}.{format_}"
-            )
-        return place, FINAL
-    _, styles = content_and_styles(pictures, settings.only)
-    values = job.name_fields(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
-    final = job.fill_file(settings.final, values)
-    return replace(place, final=f"{final}.{format_}"), final
-
-
-def _format_of(content: Path, settings: JobSettings) -> str:
     from stylewatch_painter.images.clip import is_clip
 
-    paints_clip = settings.only != "style" and is_clip(content)
-    return settings.clip.format if paints_clip else settings.format
-
-
-def plan_series(
-    request: RenderRequest, series: Sequence[Member], scratch: Path
-) -> tuple[Path, list[tuple[Member, Plan]]]:
-    """Return the folder of a series and a plan for each member; raises as `make_plan` does."""
-    place = output_target.named(request.output) if request.output else None
-    if place is not None and place.format is not None:
-        raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
-    if option := _folder_option(overrides_of(request.options)):
+    paints_clip = settings.only != "style" and is_clip(pictures[0])
+    format_ = settings.clip.format if paints_clip else settings.format
+    name = default_name(pictures, settings.only)
+    if place is None:
+        return output_target.unnamed(name, format_), FINAL
+    if place.format is None:
+        _, styles = content_and_styles(pictures, settings.only)
+        recipe, seed = settings.recipe, settings.seed
+        values = job.name_fields(name, pictures[0], styles, recipe=recipe, seed=seed)
+        final = job.fill_file(settings.final, values)
+        return replace(place, final=f"{final}.{format_}"), final
+    if (place.format in output_target.CLIPS) != paints_clip:
+        kind = "a clip" if paints_clip else "a picture"
         raise UsageError(
-            f"{option}: a series has only its final pictures and their sheet: leave it out"
+            f"{pictures[0].name} is {kind}, and {place.path.name} is none by its name: name it "
+            f"{place.path.stem}.{format_}"
         )
-    plans = []
-    for number, member in enumerate(series):
-        own_scratch = scratch / str(number)
-        own_scratch.mkdir()
-        single = replace(request, output=None, member=member.overrides)
-        plans.append((member, make_plan(single, own_scratch)))
-    folder = place.path if place else plans[0][1].place.path.with_suffix("")
-    return folder, [(member, _in_folder(folder, member, plan)) for member, plan in plans]
-
-
-def _in_folder(folder: Path, member: Member, plan: Plan) -> Plan:
-    path = folder / f"{member.name}.{plan.place.format}"
-    return replace(plan, place=replace(plan.place, path=path))
-
-
-def parse_sweep(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
-    """Parse `--sweep KEY=V1,V2 ...` into the form of job.yaml; raises UsageError."""
-    fields: dict[str, list[Any]] = {}
-    for text in sweeps or ():
-        key, values = _parse_field(text)
-        if key in fields:
-            raise UsageError(
-                f"--sweep {key} is given twice: give all values at once, as {key}=V1,V2"
-            )
-        fields[key] = values
-    try:
-        return _SWEEP.validate_python(fields)
-    except ValidationError as error:
-        reason = str(error.errors()[-1]["msg"]).removeprefix("Value error, ")
-        raise UsageError(f"--sweep: {reason}") from None
-
-
-def _parse_field(text: str) -> tuple[str, list[Any]]:
-    key, equals, values = text.partition("=")
-    if not equals or not values.strip():
-        raise UsageError(f"--sweep takes KEY=V1,V2 ..., as strength=0.3,0.5,0.7, got {text!r}")
-    try:
-        parsed = yaml_lines.value(f"[{values}]")
-    except SettingsError as error:
-        raise UsageError(f"--sweep {key}: {error}") from error
-    full = options.full_key(key.strip(), "--sweep")
-    if not full.startswith("job."):
-        raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
-    return re.sub(r"^job\.(set\.)?", "", full), parsed
+    return place, FINAL
 
 
 def overrides_of(job: JobOptions) -> dict[str, Any]:
     """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
-    given = {key: getattr(job, key) for key in _JOB_SETTINGS} | {"artifacts": _artifacts(job)}
+    given = {name: getattr(job, name) for name in vars(job) if name in JobSettings.model_fields}
+    given |= {"artifacts": _artifacts(job), "mask": None}  # the option names a file
     if job.init is not None:
         given["init"] = job.init if job.init in STARTS else "picture"
     changed = {f"job.{key}": value for key, value in given.items() if value is not None}
@@ -286,17 +239,11 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
 
 def _check_file(path: Path) -> None:
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a picture")
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
-        if not path.is_file():
-            raise InputError(
-                f"{path} is a pipe or a device, which can't be read twice: save it as a file, and "
-                "name that"
-            )
+        mode = path.stat().st_mode
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if not S_ISREG(mode):
+        raise InputError(f"{path} is a folder, a pipe or a device: name a picture file")
 
 
 def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:

@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -13,7 +13,7 @@ import typer
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
-from stylewatch_daemon.settings.job import Color, JobSettings
+from stylewatch_daemon.settings.job import Color, JobSettings, Side
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -33,6 +33,20 @@ _RECIPE_PARTS = ("objective", "schedule")
 MORE = "More options"
 """The heading of the options that few people need."""
 
+SETS_HELP = (
+    "Any setting, dotted as in config.yaml, a job's setting by itself, or a field of the recipe: "
+    "watch.quiet_s=1, format=jpg, objective.tv.weight=0.1. Repeatable."
+)
+
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CONTENT STYLE",
+        help="The photograph, and one or more paintings.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -59,21 +73,12 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any setting, dotted as in config.yaml, a job's setting by itself, or a field of the"
-        " recipe: watch.quiet_s=1, format=jpg, objective.tv.weight=0.1. Repeatable.",
+        help=SETS_HELP,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists at OUT.")]
-
-
-def _first(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, **more)
-
-
-def _more(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=MORE, **more)
 
 
 def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
@@ -87,126 +92,69 @@ def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]
 class JobOptions:
     """Options of a job, in the order of `--help`; names are those of the job's settings."""
 
-    recipe: Annotated[
-        str | None,
-        _first(
-            metavar="NAME",
-            help="How to paint: a name that `stylewatch recipes` lists, or a YAML file.",
-            autocompletion=_completing(book.names),
-        ),
-    ] = None
-    size: Annotated[
-        str | None,
-        _first(
-            metavar="SIZE",
-            help="Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows,"
-            " 400x columns; 0.25mp an area.",
-        ),
-    ] = None
-    strength: Annotated[
-        float | None,
-        _first(metavar="X", min=0.0, max=1.0, help="How strongly the style acts, 0 to 1."),
-    ] = None
-    stroke: Annotated[
-        float | None,
-        _first(
-            metavar="X",
-            min=0.0625,
-            max=16.0,
-            help="Size of the strokes; 2 is twice the usual size.",
-        ),
-    ] = None
-    color: Annotated[
-        Color | None,
-        _first(help="Which colors the output has; docs/color.md shows each."),
-    ] = None
-    mask: Annotated[
-        Path | None,
-        _first(
-            metavar="FILE",
-            help="Where the photograph is stylized: white, or colors that styles' masks have too.",
-        ),
-    ] = None
-    sets: Sets = None
-    enlarge: Annotated[
-        bool | None,
-        _more("--enlarge/--no-enlarge", help="Enlarge a photograph smaller than the size."),
-    ] = None
-    preview: Annotated[
-        str | None,
-        _more(
-            metavar="SIZE", help="Paint at this size first, then scale up from there: for prints."
-        ),
-    ] = None
-    steps: Annotated[
-        int | None,
-        _more(metavar="N", min=0, help="Steps at the final size. 0 only measures the losses."),
-    ] = None
-    seed: Annotated[
-        int | None,
-        _more(metavar="N", min=0, help="Seed of the noise; the same seed gives the same output."),
-    ] = None
-    style_mask: Annotated[
-        list[str] | None,
-        _more(
-            metavar="FILE",
-            help="The part of a style to use: once for each style, in their order, or `none`.",
-        ),
-    ] = None
-    only: Annotated[
-        Literal["content", "style"] | None,
-        _more(help="Reconstruct the content alone, or make a texture of the style alone."),
-    ] = None
-    init: Annotated[
-        str | None,
-        _more(
-            metavar="START",
-            help="Start from content, style, style_color, noise, mixed, or from a picture FILE.",
-        ),
-    ] = None
-    content_weight: Annotated[
-        float | None,
-        _more(metavar="X", help="Factor of the recipe's weights of the content."),
-    ] = None
-    style_weight: Annotated[
-        float | None,
-        _more(metavar="X", help="Factor of the recipe's weights of the style."),
-    ] = None
-    schedule: Annotated[
-        Literal["source", "fast"] | None,
-        _more(help="The schedule of the recipe's source, or our own fast one."),
-    ] = None
-    backend: Annotated[
-        str | None,
-        _more(
-            metavar="NAME",
-            help="The backend: a name that `stylewatch doctor` lists.",
-            autocompletion=_completing(registry.names),
-        ),
-    ] = None
-    device: Annotated[
-        str | None,
-        _more(metavar="NAME", help="The device: a name that `stylewatch doctor` lists."),
-    ] = None
-    save_every: Annotated[
-        int | None, _more(metavar="N", min=1, help="Steps between two stages.")
-    ] = None
-    artifact: Annotated[
-        list[str] | None,
-        _more(
-            metavar="NAME",
-            help="Also draw this file into the job's folder: losses, progress, gif, sheet."
-            " Repeatable, or several with commas.",
-        ),
-    ] = None
-    sweep: Annotated[
-        list[str] | None,
-        _more(
-            metavar="KEY=V1,V2",
-            help="Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
-            " combination. Without the daemon, a sheet of all is drawn.",
-        ),
-    ] = None
+    recipe: str | None = None
+    size: str | None = None
+    strength: float | None = None
+    stroke: float | None = None
+    color: Color | None = None
+    mask: Path | None = None
+    sets: list[str] | None = None
+    enlarge: bool | None = None
+    preview: str | None = None
+    steps: int | None = None
+    seed: int | None = None
+    style_mask: list[str] | None = None
+    only: Side | None = None
+    init: str | None = None
+    content_weight: float | None = None
+    style_weight: float | None = None
+    schedule: Literal["source", "fast"] | None = None
+    backend: str | None = None
+    device: str | None = None
+    save_every: int | None = None
+    artifact: list[str] | None = None
+    sweep: list[str] | None = None
+
+
+_COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
+"""Options of a job that are listed first."""
+
+_FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
+"""The options that are not called as their fields."""
+
+_COMPLETIONS = {"recipe": _completing(book.names), "backend": _completing(registry.names)}
+
+_HELP = {
+    "recipe": ("NAME", "How to paint: a name that `stylewatch recipes` lists, or a YAML file."),
+    "size": ("SIZE", "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400"
+             " rows, 400x columns; 0.25mp an area."),
+    "strength": ("X", "How strongly the style acts, 0 to 1."),
+    "stroke": ("X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
+    "color": (None, "Which colors the output has; docs/color.md shows each."),
+    "mask": ("FILE", "Where the photograph is stylized: white, or colors that styles' masks have"
+             " too."),
+    "sets": ("KEY=VALUE", SETS_HELP),
+    "enlarge": (None, "Enlarge a photograph smaller than the size."),
+    "preview": ("SIZE", "Paint at this size first, then scale up from there: for prints."),
+    "steps": ("N", "Steps at the final size. 0 only measures the losses."),
+    "seed": ("N", "Seed of the noise; the same seed gives the same output."),
+    "style_mask": ("FILE", "The part of a style to use: once for each style, in their order, or"
+                   " `none`."),
+    "only": (None, "Reconstruct the content alone, or make a texture of the style alone."),
+    "init": ("START", "Start from content, style, style_color, noise, mixed, or from a picture"
+             " FILE."),
+    "content_weight": ("X", "Factor of the recipe's weights of the content."),
+    "style_weight": ("X", "Factor of the recipe's weights of the style."),
+    "schedule": (None, "The schedule of the recipe's source, or our own fast one."),
+    "backend": ("NAME", "The backend: a name that `stylewatch doctor` lists."),
+    "device": ("NAME", "The device: a name that `stylewatch doctor` lists."),
+    "save_every": ("N", "Steps between two stages."),
+    "artifact": ("NAME", "Also draw this file into the job's folder: losses, progress, gif, sheet."
+                 " Repeatable, or several with commas."),
+    "sweep": ("KEY=V1,V2", "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable,"
+              " for every combination. Without the daemon, a sheet of all is drawn."),
+}  # fmt: skip
+"""What stands for the value of an option, None if that is a choice or a flag, and its help."""
 
 
 def words_of(job: JobOptions) -> list[str]:
@@ -223,19 +171,27 @@ def words_of(job: JobOptions) -> list[str]:
     return words
 
 
+def without(job: JobOptions, names: Iterable[str]) -> JobOptions:
+    """Leave out these settings, and each `--set` that would beat them."""
+    keys = {f"job.{part}{name}" for name in names for part in ("", "set.", "set.schedule.")}
+    sets = [text for text in job.sets or () if full_key(text.partition("=")[0].strip()) not in keys]
+    own = {name: None for name in names if name in vars(job) and name != "mask"}  # which is a file
+    return replace(job, sets=sets, **own)
+
+
 def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
     """Replace the parameter `job` of a command by an option for each field of JobOptions."""
-    defaults = {field.name: field.default for field in fields(JobOptions)}
+    hints = get_type_hints(JobOptions)
     job_parameters = [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint
+            name, inspect.Parameter.KEYWORD_ONLY, default=_option(name), annotation=hint
         )
-        for name, hint in get_type_hints(JobOptions, include_extras=True).items()
+        for name, hint in hints.items()
     ]
 
     @wraps(command)
     def wrapper(*args: Any, **given: Any) -> None:
-        job = JobOptions(**{name: given.pop(name) for name in defaults if name in given})
+        job = JobOptions(**{name: given.pop(name) for name in hints})
         command(*args, **given, job=job)
 
     signature = inspect.signature(command)
@@ -245,6 +201,18 @@ def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapper.__dict__["__signature__"] = signature.replace(parameters=parameters)
     wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapper
+
+
+def _option(name: str) -> Any:
+    metavar, text = _HELP[name]
+    return typer.Option(
+        None,
+        _FLAGS.get(name, f"--{name.replace('_', '-')}"),
+        metavar=metavar,
+        help=text,
+        rich_help_panel=None if name in _COMMON else MORE,
+        autocompletion=_COMPLETIONS.get(name),
+    )
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:

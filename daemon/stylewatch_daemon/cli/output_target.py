@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,14 @@ from stylewatch_daemon.cli.options import expanded
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.settings.job import FORMATS
 from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")
 """The FORMATS of clips."""
 
-_INPUTS = "inputs/"
-
-_UNSUPPORTED = frozenset(
-    [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
-)
+_INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -37,17 +33,16 @@ class Place:
 
 
 def named(out: str) -> Place:
-    """Return the target of `-o OUT`: an existing folder, one that ends in `/`, or by its suffix."""
+    """Return the target of `-o OUT`: a folder, or by its suffix a picture or clip."""
     path = expanded(Path(out))
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
         if out.endswith(("/", os.sep)) or path.is_dir():
             return Place(path)
-    if path.name.lower() in FORMATS:
-        picture = path.with_name(f"painted{path.name}")
-        raise UsageError(f"{out} is an extension without a name: name the picture, as {picture}")
-    if suffix in _UNSUPPORTED:
-        raise UsageError(f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}")
+    if suffix and suffix not in FORMATS:
+        raise UsageError(
+            f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}. A folder ends in /"
+        )
     return Place(path, FORMATS.get(suffix))
 
 
@@ -77,10 +72,13 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(place: Place, *, force: bool) -> Iterator["Target"]:
-    """Open a Target, with a staging folder; raises OutputError where `place` cannot be used."""
+def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Target"]:
+    """Open a Target, with a staging folder; raises OutputError where `place` cannot be used.
+
+    `inputs` are the files that a folder gets as `inputs`; they may lie in that folder already.
+    """
     is_folder = place.format is None
-    names = (RECEIPT, "stages", "inputs", place.final)
+    names = (RECEIPT, STAGES, _INPUTS, place.final)
     for path in [place.path / name for name in names] if is_folder else [place.path]:
         check_free(path, force=force)
     home = place.path if is_folder else place.path.parent
@@ -91,7 +89,7 @@ def opened(place: Place, *, force: bool) -> Iterator["Target"]:
             if made:
                 home.mkdir()
             staging = Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
-        yield Target(place, staging)
+        yield _Folder(place.path, staging, inputs) if is_folder else Target(place.path, staging)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -101,76 +99,72 @@ def opened(place: Place, *, force: bool) -> Iterator["Target"]:
 
 
 class Target:
-    """Publishes staged files, each whole."""
+    """Publishes the final picture of a job, which is `path`, and drops its other files."""
 
-    def __init__(self, place: Place, staging: Path) -> None:
-        self.place = place
-        self.staging = staging
-        self._published: set[Path] = set()
-        self._earlier_inputs: list[str] = []
-        """Of the earlier job in the folder: this job may read them."""
+    def __init__(self, path: Path, staging: Path) -> None:
+        self.path, self.staging = path, staging
 
     def publish(self, staged: str) -> None:
-        """Move the file `staging / staged` to its place; as a picture, only the final one."""
-        source = self.staging / staged
-        with reporting_write_errors(self.place.path):
-            if self.place.format is None:
-                if not self._published:
-                    self._remove_earlier_job()
-                if staged.startswith(_INPUTS) or staged == RECEIPT:  # they come at the end
-                    self._remove(self._earlier_inputs)
-                target = self.place.path / staged
-                if target not in self._published:
-                    _keep_aside(target)
-                self._published.add(target)
-                atomic.make_folder(target.parent)
-                atomic.move(source, target)
-            elif Path(staged).stem == FINAL:
-                atomic.move(source, self.place.path)
+        """Move the file `staging / staged` to its place, whole."""
+        with reporting_write_errors(self.path):
+            if Path(staged).stem == FINAL:
+                atomic.move(self.staging / staged, self.path)
             else:
-                source.unlink()
+                (self.staging / staged).unlink()
 
-    def stage_inputs(self, pictures: Iterable[Path]) -> tuple[str, ...]:
-        """Copy `pictures` to the staging of a folder; return their names for `publish`."""
-        if self.place.format is not None:
-            return ()
-        staged: list[str] = []
-        with reporting_write_errors(self.place.path):
-            atomic.make_folder(self.staging / _INPUTS)
-            for picture in pictures:
-                names = (f"{_INPUTS}{stem}{picture.suffix}" for stem in candidates(picture.stem))
-                name = next(name for name in names if name not in staged)
-                atomic.copy(picture.resolve(), self.staging / name)
-                staged.append(name)
-        return tuple(staged)
 
-    def _remove_earlier_job(self) -> None:
-        """Remove the unchanged files of an earlier job in the folder, its receipt first.
+class _Folder(Target):
+    """Publishes all files of a job in the folder `path`, in place of the job found there.
 
-        Its inputs remain, as this job may read them. Other stages, as those of an interrupted job,
-        are moved away: they do not belong to this job.
+    The receipt of that job goes first, and the new one comes last, so there is none that describes
+    other files. The inputs are replaced just before: until then this job can be repeated, whose
+    `inputs` they may be.
+    """
+
+    def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:
+        super().__init__(path, staging)
+        self._inputs, self._new_inputs = inputs, list[str]()
+        self._old_inputs: set[str] | None = None
+        """The inputs of the earlier job; None before the first file of this one."""
+
+    def publish(self, staged: str) -> None:
+        with reporting_write_errors(self.path):
+            if self._old_inputs is None:
+                self._stage_inputs()
+                self._old_inputs = self._remove_earlier_job()
+            if staged == RECEIPT:
+                for name in self._new_inputs:
+                    self._move(name)
+                for name in self._old_inputs.difference(self._new_inputs):
+                    (self.path / name).unlink(missing_ok=True)
+            self._move(staged)
+
+    def _move(self, name: str) -> None:
+        atomic.make_folder((self.path / name).parent)
+        atomic.move(self.staging / name, self.path / name)
+
+    def _stage_inputs(self) -> None:
+        """Copy the inputs as they are now: their owner may change them later."""
+        atomic.make_folder(self.staging / _INPUTS)
+        for path in self._inputs:
+            names = (f"{_INPUTS}/{stem}{path.suffix}" for stem in candidates(path.stem))
+            name = next(name for name in names if name not in self._new_inputs)
+            atomic.copy(path.resolve(), self.staging / name)
+            self._new_inputs.append(name)
+
+    def _remove_earlier_job(self) -> set[str]:
+        """Remove the receipt of an earlier job, then its other files; return its inputs.
+
+        These are the files that the receipt lists, if nobody has changed them, and all stages.
         """
-        folder, earlier = self.place.path, list[str]()
-        with suppress(OSError):  # no receipt, or an invalid one
-            earlier += job_files.unchanged(folder)
-        if earlier:
-            (folder / RECEIPT).unlink()
-        else:
-            _keep_aside(folder / RECEIPT)
-        self._earlier_inputs = [name for name in earlier if name.startswith(_INPUTS)]
-        self._remove([name for name in earlier if not name.startswith(_INPUTS)])
-        stages = folder / "stages"
-        if any(job_files.STAGE.fullmatch(path.name) for path in stages.glob("*")):
-            _keep_aside(stages)
-
-    def _remove(self, names: list[str]) -> None:
-        """Remove files of the folder, and their names from the list."""
-        while names:
-            (self.place.path / names.pop()).unlink(missing_ok=True)
-
-
-def _keep_aside(path: Path) -> None:
-    """Rename what is at `path`, if anything, to a name that is free."""
-    if os.path.lexists(path):
-        names = (path.with_stem(stem) for stem in candidates(path.stem))
-        path.rename(next(name for name in names if not os.path.lexists(name)))
+        listed = set[str]()
+        with suppress(OSError):  # no receipt
+            listed.update(job_files.unchanged(self.path))
+        (self.path / RECEIPT).unlink(missing_ok=True)
+        atomic.sync_folder(self.path)
+        stages = (path.name for path in (self.path / STAGES).glob("*"))
+        listed.update(f"{STAGES}/{name}" for name in stages if job_files.STAGE.fullmatch(name))
+        inputs = {name for name in listed if name.startswith(f"{_INPUTS}/")}
+        for name in listed - inputs:
+            (self.path / name).unlink()
+        return inputs

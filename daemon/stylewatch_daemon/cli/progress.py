@@ -1,10 +1,10 @@
-"""Progress of running jobs: a moving line on a terminal, plain lines elsewhere."""
+"""Progress of jobs: a moving line on a terminal, plain lines elsewhere and in the log."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.cli.exit_codes import note
@@ -12,35 +12,26 @@ from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.worker.messages import Event, Staged
 
-if TYPE_CHECKING:  # rich is slow to import, and only a terminal needs it
-    import rich.progress
-
 Show = Callable[[Event], None]
 """Shows the events of one job."""
-
-Begin = Callable[[str], Show]
-"""Begins the display of a job by its name, which is empty if it is the only one."""
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
-def progress_display(*, quiet: bool) -> AbstractContextManager[Begin]:
-    """Return the progress display for stderr: none, a moving line, or plain lines."""
-    if quiet:
-        return nullcontext(lambda _: lambda _: None)
-    if sys.stderr.isatty():
-        return moving_lines()
-    return nullcontext(lambda _: Lines(note))
-
-
 class Lines:
-    """Plain lines: at the start, at every stage, and every ten seconds."""
+    """Writes lines at the start, at every stage, and every ten seconds.
+
+    With `show`, which replaces the text before, that gets the progress after every step instead.
+    """
 
     def __init__(
-        self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        show: Callable[[str], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._write, self._now = write, now
+        self._write, self._show, self._now = write, show, now
         self._eta: EtaEstimator
         self._written_at = now()
         self._latest = ""
@@ -53,9 +44,11 @@ class Lines:
                 self._write(line)
         elif isinstance(event, Progress):
             self._latest = progress_text(event, self._eta.left(event))
-            if self._now() - self._written_at >= EVERY_S:
+            if self._show is not None:
+                self._show(self._latest)
+            elif self._now() - self._written_at >= EVERY_S:
                 self._flush()
-        elif isinstance(event, Staged) and event.path.startswith("stages/"):
+        elif isinstance(event, Staged) and event.path.startswith("stages/") and not self._show:
             self._flush()
 
     def _flush(self) -> None:
@@ -65,75 +58,18 @@ class Lines:
 
 
 @contextmanager
-def moving_lines() -> Iterator[Begin]:
-    """Show a line for each running job on the terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+def job_progress(*, quiet: bool) -> Iterator[Show]:
+    """Show the progress of a job on stderr: not at all, in place on a terminal, or as lines."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
 
-    columns = ("{task.description}", "{task.fields[size]}",
-               "{task.fields[unit]} {task.completed}/{task.total}",
-               "loss {task.fields[loss]}", "{task.fields[left]}")  # fmt: skip
-    texts = [TextColumn(column, markup=False) for column in columns]
-    console = Console(stderr=True)
-    bar = Progress(*texts[:2], BarColumn(), *texts[2:], console=console, transient=True)
-    try:
-        yield lambda name: _MovingLine(bar, name)
-    finally:
-        with suppress(OSError):  # the terminal may be closed
-            bar.stop()
-
-
-class _MovingLine:
-    """One line of the terminal; it disappears when its job ends."""
-
-    def __init__(self, bar: "rich.progress.Progress", name: str) -> None:
-        self._bar, self._name = bar, name
-        self._eta: EtaEstimator
-        self._line: rich.progress.TaskID | None = None
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._begin(event)
-        elif self._line is None:
-            return
-        elif isinstance(event, Progress):
-            left = self._eta.left(event)
-            self._bar.update(
-                self._line,
-                completed=event.step,
-                size=size(event.size),
-                loss=f"{event.loss:.5g}",
-                unit=event.unit,
-                left="" if left is None else f"{duration(left)} left",
-            )
-        elif isinstance(event, Staged):
-            self._bar.refresh()
-        else:
-            self._end(self._line)
-
-    def _begin(self, event: Started) -> None:
-        if self._line is not None:  # a restart: the old line no longer fits
-            self._end(self._line)
-        self._eta = EtaEstimator(event)
-        for line in _start_lines(event):
-            text = f"{self._name}: {line}" if self._name else line
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        self._bar.start()  # not earlier: nothing is redrawn while no job runs
-        self._line = self._bar.add_task(
-            self._name,
-            total=event.steps,
-            completed=event.step,
-            size="",
-            loss="-",
-            left="",
-            unit="",
-        )
-
-    def _end(self, line: "rich.progress.TaskID") -> None:
-        self._bar.remove_task(line)
-        self._line = None
-        if not self._bar.tasks:
-            self._bar.stop()
+        with Console(stderr=True).status("") as line:
+            yield Lines(note, lambda text: line.update(Text(text)))
+    else:
+        yield Lines(note)
 
 
 def _start_lines(event: Started) -> tuple[str, ...]:

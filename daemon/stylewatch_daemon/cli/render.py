@@ -1,11 +1,11 @@
-"""`stylewatch render`, which runs a job in this process, and `stylewatch try`."""
+"""`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
+import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from dataclasses import asdict, replace
 from json import dumps as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
-from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import progress_display
+from stylewatch_daemon.cli.output_target import Place
+from stylewatch_daemon.cli.progress import job_progress
+from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.job import Member, Side, columns, members
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Done, Staged
@@ -42,17 +42,11 @@ VARIANTS = (
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""
 
-TRY_SCENES = 3
-"""Scenes of a clip that it paints a frame of."""
-
 
 @with_job_options
 def render(
     context: typer.Context,
-    pictures: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
-    ] = None,
+    pictures: options.Pictures,
     *,
     output: Annotated[
         str | None,
@@ -80,16 +74,40 @@ def render(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Paint a photograph in the style of one or more paintings."""
-    request = build_order.RenderRequest(tuple(pictures or ()), job, config_file, output, receipt)
-    run, sweep = _Run(force, json, quiet, dry_run), build_order.parse_sweep(job.sweep)
+    request = build_order.RenderRequest(tuple(pictures), job, config_file, output, receipt)
+    sweep = parse_sweep(job.sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if sweep:
-            folder, plans = build_order.plan_series(request, members(sweep), Path(scratch))
-            run.series(sweep, folder, plans)
+            plans = build_order.plan_series(request, members(sweep), Path(scratch))
         else:
-            plan = build_order.make_plan(request, Path(scratch))
-            context.obj["debug"] |= plan.debug
-            run.single(plan)
+            plans = [build_order.make_plan(request, Path(scratch))]
+        context.obj["debug"] |= plans[0].debug
+        place = plans[0].place.path
+        if dry_run or all(plan.recipe.schedule.steps == 0 for plan in plans):
+            kind = "estimate" if dry_run else "losses"
+            results = [
+                _print_figures(plan, dry_run=dry_run, json=json, quiet=quiet) for plan in plans
+            ]
+        elif sweep:
+            kind, place = "receipt", place.parent
+            with output_target.reporting_write_errors(place):
+                atomic.make_folder(place)
+            sheet = Place(place / "sheet.png", "png")
+            labels = [plan.member.label for plan in plans]
+            results = _paint_series(plans, labels, sheet, columns(sweep), force=force, quiet=quiet)
+        else:
+            kind = "receipt"
+            if not quiet:
+                _announce(plans[0])
+            results = [_paint(plans[0], force=force, quiet=quiet)]
+    if json:
+        named = [
+            {"name": plan.member.name, kind: plain}
+            for plan, plain in zip(plans, results, strict=True)
+        ]
+        echo_json({"sweep": sweep, "jobs": named} if sweep else results[0])
+    elif kind == "receipt" and not quiet:
+        echo(str(place))
 
 
 @contextmanager
@@ -101,115 +119,51 @@ def _blaming_command_line() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A run of the command with its own options; those of the job are in the plans."""
+def _announce(plan: Plan, *, dry_run: bool = False) -> None:
+    """Print remarks on a job that begins, or that is only estimated in a dry run."""
+    order = plan.order
+    note("\n".join(plan.remarks))
+    if dry_run or order.settings.size is None:  # else the worker says that
+        build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
 
-    force: bool
-    json: bool
-    quiet: bool
-    dry_run: bool
 
-    def single(self, plan: Plan) -> None:
-        if self.dry_run or plan.recipe.schedule.steps == 0:
-            plain, text = self._figures(plan)
-            if self.json:
-                echo_json(plain)
-            else:
-                echo(text)
-            return
-        if not self.quiet:
-            note("\n".join(plan.remarks))
-            order = plan.order
-            if order.settings.size is None:
-                build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
-        done = self.work(plan)
-        if self.json:
-            echo_json(done.receipt)
-        elif not self.quiet:
-            echo(str(plan.place.path))
+@_blaming_command_line()
+def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
+    """Run a job, and put its files into place; return the receipt."""
+    from stylewatch_daemon.worker.run_job import work
+    from stylewatch_painter.stage import go_on
 
-    def series(
-        self,
-        sweep: dict[str, tuple[Any, ...]],
-        folder: Path,
-        plans: Sequence[tuple[Member, Plan]],
-    ) -> None:
-        """Run each job, and draw the sheet; or measure or estimate each."""
-        if self.dry_run or all(plan.recipe.schedule.steps == 0 for _, plan in plans):
-            self._series_of_figures(sweep, plans)
-            return
-        sheet = folder / "sheet.png"
-        output_target.check_free(sheet, force=self.force)
-        jobs: list[dict[str, Any]] = []
-        with output_target.reporting_write_errors(folder):
-            atomic.make_folder(folder)
-            for member, plan in plans:
-                if not self.quiet:
-                    note(f"{member.name}:")
-                receipt = self.work(plan).receipt
-                final = str(plan.place.path)
-                jobs.append({"name": member.name, "final": final, "receipt": receipt})
-            labels = [member.label for member, _ in plans]
-            atomic.write(sheet, _sheet(labels, plans, columns(sweep)))
-        if self.json:
-            echo_json({"sweep": sweep, "jobs": jobs, "sheet": str(sheet)})
-        elif not self.quiet:
-            echo(str(folder))
+    place = None if plan.place.format else plan.place.path
+    with (
+        output_target.opened(plan.place, plan.inputs, force=force) as target,
+        job_progress(quiet=quiet) as show,
+    ):
+        for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
+            show(event)
+            if isinstance(event, Staged):
+                target.publish(event.path)
+            elif isinstance(event, Done):
+                return event.receipt
+    raise WorkerError("the job ended without a result")
 
-    @_blaming_command_line()
-    def work(self, plan: Plan) -> Done:
-        """Run the job, and put its files into place."""
-        from stylewatch_daemon.worker.run_job import work
-        from stylewatch_painter.stage import go_on
 
-        inputs: tuple[str, ...] = ()
-        place = None if plan.place.format else plan.place.path
-        with (
-            output_target.opened(plan.place, force=self.force) as target,
-            progress_display(quiet=self.quiet) as begin,
-        ):
-            show = begin("")
-            for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
-                show(event)
-                if isinstance(event, Started):
-                    inputs = target.stage_inputs(plan.pictures)
-                elif isinstance(event, Staged):
-                    before = inputs if event.path == "receipt.json" else ()
-                    for name in (*before, event.path):
-                        target.publish(name)
-                elif isinstance(event, Done):
-                    return event
-        raise WorkerError("the job ended without a result")
+@_blaming_command_line()
+def _print_figures(plan: Plan, *, dry_run: bool, json: bool, quiet: bool) -> Mapping[str, Any]:
+    """Estimate a job in a dry run, or else measure its losses; return the result, for JSON."""
+    from stylewatch_daemon.worker.run_job import estimate, measure
 
-    def _series_of_figures(
-        self, sweep: dict[str, tuple[Any, ...]], plans: Sequence[tuple[Member, Plan]]
-    ) -> None:
-        """Estimate or measure each job of a series."""
-        kind, jobs = "estimate" if self.dry_run else "losses", []
-        for member, plan in plans:
-            plain, text = self._figures(plan)
-            jobs.append({"name": member.name, kind: plain})
-            if not self.json:
-                echo(f"{member.name}:\n{text}")
-        if self.json:
-            echo_json({"sweep": sweep, "jobs": jobs})
-
-    @_blaming_command_line()
-    def _figures(self, plan: Plan) -> tuple[dict[str, Any], str]:
-        """Estimate or measure a job; return the result for JSON and as text."""
-        from stylewatch_daemon.worker.run_job import estimate, measure
-
-        order = plan.order
-        if self.dry_run:
-            if not self.quiet:
-                build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
-            need = estimate(order)
-            return asdict(need), "\n".join(_in_words(need, "frames" if order.is_clip else "steps"))
-        if not self.quiet:
-            note("\n".join(plan.remarks))
-        measured = measure(order)
-        return measured, losses(measured)
+    if not quiet:
+        _announce(plan, dry_run=dry_run)
+    if dry_run:
+        need = estimate(plan.order)
+        plain = asdict(need)
+        text = "\n".join(_in_words(need, "frames" if plan.order.is_clip else "steps"))
+    else:
+        plain = measure(plan.order)
+        text = losses(plain)
+    if not json:
+        echo(f"{plan.member.name}:\n{text}".removeprefix(":\n"))
+    return plain
 
 
 def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
@@ -222,22 +176,40 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
         yield f"in tiles of {need.tile} pixels"
 
 
-def _sheet(
-    labels: Sequence[str], plans: Sequence[tuple[Member, Plan]], width: int, format_: str = "png"
-) -> bytes:
+def _paint_series(
+    plans: Sequence[Plan],
+    labels: Sequence[str],
+    sheet: Place,
+    width: int,
+    *,
+    force: bool,
+    quiet: bool,
+) -> list[Mapping[str, Any]]:
+    """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
+    output_target.check_free(sheet.path, force=force)
+    receipts = list[Mapping[str, Any]]()
+    for label, plan in zip(labels, plans, strict=True):
+        if not quiet:
+            note(f"{', '.join(label.splitlines())}:")
+        receipts.append(_paint(plan, force=force, quiet=quiet))
+    with output_target.reporting_write_errors(sheet.path):
+        atomic.write(sheet.path, _sheet(plans, labels, width, sheet.format or "png"))
+    return receipts
+
+
+def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: str) -> bytes:
     """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
-    from stylewatch_painter.images import sheet
-    from stylewatch_painter.images.clip import frames, is_clip
+    from stylewatch_painter.images import clip, sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
 
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
-    for label, (_, plan) in zip(labels, plans, strict=True):
+    for label, plan in zip(labels, plans, strict=True):
         path, order = plan.place.path, plan.order
-        if is_clip(path):
-            pixels = next(frames(path, order.clip_limits)).pixels.astype("float32")
+        if clip.is_clip(path):
+            pixels = next(clip.frames(path, order.clip_limits)).pixels.astype("float32")
         else:
             pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
         cells.append(sheet.Cell(label, sheet.shrunk(pixels)))
@@ -246,10 +218,7 @@ def _sheet(
 
 @with_job_options
 def try_(
-    pictures: Annotated[
-        list[Path],
-        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
-    ],
+    pictures: options.Pictures,
     *,
     output: Annotated[
         str | None,
@@ -264,123 +233,79 @@ def try_(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Paint small variants on a sheet, with a command for each."""
-    only = config.load(config_file, build_order.overrides_of(job)).job.only
+    overrides = build_order.overrides_of(job)
+    settings = config.load(config_file, overrides)
+    only = settings.job.only
     build_order.check_pictures("try", pictures, only)
-    place = (
-        output_target.unnamed(f"{build_order.default_name(pictures, only)}-try", "png")
-        if output is None
-        else output_target.named(output)
-    )
-    if place.format is None or place.format in output_target.CLIPS:
+    if output is None:
+        sheet = output_target.unnamed(f"{build_order.default_name(pictures, only)}-try", "png")
+    else:
+        sheet = output_target.named(output)
+    if sheet.format is None or sheet.format in output_target.CLIPS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
-    output_target.check_free(place.path, force=force)
-    series = members(build_order.parse_sweep(job.sweep)) if job.sweep else _variants(only)
-    small = _small(job)
+    output_target.check_free(sheet.path, force=force)
+    # without a photograph there are no colors of it to keep
+    built_in = VARIANTS[:-1] if only == "style" else VARIANTS
+    variants = members(parse_sweep(job.sweep)) if job.sweep else built_in
+    kept = replace(job, sweep=None)
+    small = kept if "job.size" in overrides else replace(kept, size=TRY_SIZE)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        run, painted = _Run(force=False, json=False, quiet=quiet, dry_run=False), []
+        still = _still(pictures[0], settings, Path(scratch))
+        request = build_order.RenderRequest(
+            (still, *pictures[1:]), small, config_file, f"{scratch}/"
+        )
+        plans = build_order.plan_series(request, variants, Path(scratch))
         labels = [
-            f"{number}: {', '.join(member.label.splitlines()) or 'as it is'}"
-            for number, member in enumerate(series, start=1)
+            f"{number}: {', '.join(variant.label.splitlines()) or 'as it is'}"
+            for number, variant in enumerate(variants, start=1)
         ]
-        stills = _stills(pictures[0], small, config_file, Path(scratch))
-        for still, own in stills:
-            folder = Path(tempfile.mkdtemp(dir=scratch))
-            given = (still, *pictures[1:])
-            request = build_order.RenderRequest(given, own, config_file, f"{folder}/")
-            _, plans = build_order.plan_series(request, series, folder)
-            for label, (_, plan) in zip(labels, plans, strict=True):
-                if not quiet:
-                    note(label)
-                run.work(plan)
-            painted += plans
-        with output_target.reporting_write_errors(place.path):
-            below = labels * (len(painted) // len(labels))
-            atomic.write(place.path, _sheet(below, painted, TRY_COLUMNS, place.format))
-    is_clip = stills[0] != (pictures[0], small)  # which has no preview
-    large = replace(job, sweep=None) if is_clip else small
-    for label, (member, plan) in zip(labels, painted, strict=False):
-        values = {**member.values, **({} if is_clip else _enlarged(plan))}
-        echo(f"{label}\n   {_command(pictures, large, values, config_file)}")
+        receipts = _paint_series(plans, labels, sheet, TRY_COLUMNS, force=force, quiet=quiet)
+    for label, plan, receipt in zip(labels, plans, receipts, strict=True):
+        # a clip has no preview, which gives a large picture the composition of a small one
+        large = _enlarged(plan, receipt["size"]) if still == pictures[0] else {}
+        command = _command(pictures, kept, {**plan.member.values, **large}, config_file)
+        echo(f"{label}\n   {command}")
     if not quiet:
-        echo(str(place.path))
+        echo(str(sheet.path))
 
 
-def _variants(only: Side | None) -> Sequence[Member]:
-    """Return the built-in variants; without a photograph there are no colors of it to keep."""
-    return [member for member in VARIANTS if only != "style" or "color" not in member.values]
-
-
-def _stills(
-    content: Path, job: JobOptions, config_file: Path | None, folder: Path
-) -> Sequence[tuple[Path, JobOptions]]:
-    """Return the content with its options; of a clip, first frames of scenes, in `folder`."""
-    from stylewatch_painter.images import clip, flow
+def _still(content: Path, settings: config.Config, folder: Path) -> Path:
+    """Return the content, or of a clip the first frame, as a picture in `folder`."""
+    from stylewatch_painter.images import clip
     from stylewatch_painter.images.encode import encode
 
-    if job.only == "style" or not clip.is_clip(content):
-        return [(content, job)]
-    limits = config.load(config_file).limits
+    if settings.job.only == "style" or not clip.is_clip(content):
+        return content
+    limits = settings.limits
     most = clip.ClipLimits(limits.max_pixels, limits.max_frames)
-    stills: list[tuple[Path, JobOptions]] = []
-    starts = flow.scene_starts(clip.frames(content, most))
-    for number, frame in enumerate(islice(starts, TRY_SCENES), start=1):
-        still = folder / f"scene-{number}.png"
-        still.write_bytes(encode(frame.pixels.astype("float32")))
-        stills.append((still, job))
-    return stills
+    still = folder / f"{content.stem}.png"
+    still.write_bytes(encode(next(clip.frames(content, most)).pixels.astype("float32")))
+    return still
 
 
-def _small(job: JobOptions) -> JobOptions:
-    is_sized = "job.size" in build_order.overrides_of(job)
-    return replace(job, size=job.size if is_sized else TRY_SIZE, sweep=None)
-
-
-def _enlarged(plan: Plan) -> dict[str, Any]:
-    """Return the settings of a large picture with the composition of the small one of `plan`.
-
-    It has LARGE_SIZE pixels, or as many as the photograph; a texture may have any size.
-    """
-    from stylewatch_painter.images.read import picture_size
-    from stylewatch_painter.scene import scales
-
-    order, schedule = plan.order, plan.recipe.schedule
-    if order.content is None:
-        schedule = scales.of_texture(schedule)
-    picture = picture_size(order.content or order.styles[0], order.max_pixels)
-    small = scales.final_size(schedule, picture)
-    side = LARGE_SIZE if schedule.enlarge else min(LARGE_SIZE, *sorted(picture)[1:])
-    if side <= max(small):
-        return {}
-    size, preview = str(side), schedule.size
-    if schedule.fit == "stretch":
-        size, preview = map(in_pixels, (scales.times(small, side / max(small)), small))
-    if scales.preview_size(schedule, picture) != small:
-        preview = str(schedule.preview)
-    return {"size": size, "preview": preview}
-
-
-def _without_sets(job: JobOptions, names: Iterable[str]) -> JobOptions:
-    """Leave out each `--set` of these settings, which would beat their options."""
-    keys = {f"job.{part}{name}" for name in names for part in ("", "set.", "set.schedule.")}
-    sets = job.sets or ()
-    kept = [text for text in sets if options.full_key(text.partition("=")[0].strip()) not in keys]
-    return replace(job, sets=kept)
+def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
+    """Return the settings of a large picture with the composition of the `small` one of `plan`."""
+    size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
+    factor = LARGE_SIZE / max(small)
+    if factor <= 1:
+        return {"size": size}
+    if re.fullmatch(r"\d+x\d+", size):
+        large = in_pixels([round(side * factor) for side in small])
+        return {"size": large, "preview": preview or in_pixels(small)}
+    return {"size": str(LARGE_SIZE), "preview": preview or size}
 
 
 def _command(
-    pictures: Sequence[Path], large: JobOptions, values: Mapping[str, Any], config_file: Path | None
+    pictures: Sequence[Path], job: JobOptions, values: Mapping[str, Any], config_file: Path | None
 ) -> str:
-    # `--init FILE` alone can say `init: picture`, and `--mask` takes a file.
+    """Return the command that paints `pictures` with the options `job`, changed by `values`."""
+    # `--init FILE` alone can say `init: picture`
     values = {key: value for key, value in values.items() if (key, value) != ("init", "picture")}
-    own = {key: value for key, value in values.items() if key in vars(large) and key != "mask"}
-    without_option = {key: None for key, value in own.items() if value is None or value is False}
-    sets = [
-        f"{key}={json_text(value)}"
-        for key, value in values.items()
-        if key in without_option or key.removeprefix("schedule.") not in own
-    ]
-    large = _without_sets(large, own)
-    large = replace(large, sets=[*(large.sets or ()), *sets], **own | without_option)
     names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
-    words = ["stylewatch", "render", *names, *options.words_of(large)]
+    words = ["stylewatch", "render", *names, *options.words_of(options.without(job, values))]
+    for key, value in values.items():
+        if key in vars(job) and isinstance(value, str | float):
+            words += [f"--{key.replace('_', '-')}", str(value)]
+        else:
+            words += ["--set", f"{key}={json_text(value)}"]
     return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))

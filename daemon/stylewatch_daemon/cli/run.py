@@ -2,9 +2,8 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.progress import Begin, Lines, Show, moving_lines
+from stylewatch_daemon.cli.progress import Lines, Show
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
@@ -30,7 +29,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor
-from stylewatch_daemon.worker.messages import Done, Event, Staged
+from stylewatch_daemon.worker.messages import Staged
 
 
 class _Source:
@@ -146,20 +145,14 @@ def _watch(
 def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
     """Open a reporter; `quiet` logs only errors."""
     with logging_as(settings, quiet=quiet) as log:
-        on_terminal = settings.format == "console" and sys.stderr.isatty()
-        if on_terminal and log.isEnabledFor(logging.INFO):
-            with moving_lines() as begin:
-                yield _LogReporter(log, begin)
-        else:
-            yield _LogReporter(log, lambda job: Lines(partial(log.info, extra={"job": job})))
+        yield _LogReporter(log)
 
 
 class _LogReporter(Reporter):
-    """Logs every event; `begin` makes the progress display of a job."""
+    """Logs every event."""
 
-    def __init__(self, log: logging.Logger, begin: Begin) -> None:
+    def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._begin = begin
         self._displays: dict[str, Show] = {}
         self._incomplete: set[tuple[str, str]] = set()
 
@@ -173,15 +166,15 @@ class _LogReporter(Reporter):
         self._log.info("claimed", extra={"job": job})
 
     def job_started(self, job: str, started: Started) -> None:
-        self._displays[job] = self._begin(job)
-        self._show(job, started)
+        self._displays[job] = Lines(partial(self._log.info, extra={"job": job}))
+        self._displays[job](started)
 
     def progress(self, job: str, progress: Progress) -> None:
-        self._show(job, progress)
+        self._displays[job](progress)
 
     def staged(self, job: str, path: Path) -> None:
         if job in self._displays and path.parent.name == "stages":
-            self._show(job, Staged(f"stages/{path.name}", sha256=""))
+            self._displays[job](Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def done(self, job: str, folder: Path) -> None:
@@ -226,10 +219,4 @@ class _LogReporter(Reporter):
         self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
 
     def _end(self, job: str) -> None:
-        if job in self._displays:
-            self._show(job, Done({}))
-            del self._displays[job]
-
-    def _show(self, job: str, event: Event) -> None:
-        with suppress(OSError):  # the terminal may be closed
-            self._displays[job](event)
+        self._displays.pop(job, None)

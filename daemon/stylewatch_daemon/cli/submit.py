@@ -15,12 +15,12 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
+from stylewatch_daemon.cli.series import members, parse_sweep
 from stylewatch_daemon.cli.status import find, view_of
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import members
 
 POLL_EVERY_S = 0.25
 
@@ -144,7 +144,7 @@ def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, 
     job_yaml = build_order.job_part(overrides)
     settings = config.load(request.config_file, overrides)
     build_order.check_pictures("submit", request.pictures, settings.job.only)
-    sweep = build_order.parse_sweep(request.options.sweep)
+    sweep = parse_sweep(request.options.sweep)
     if not sweep:
         return settings, {"": job_yaml}
     jobs = {}

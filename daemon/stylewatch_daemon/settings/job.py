@@ -1,19 +1,17 @@
 """The settings of one job: the `job` section of config.yaml, job.yaml, and a command's options."""
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
-from stylewatch_daemon.files.names import FINAL, candidates, safe, safe_path, shown
+from stylewatch_daemon.files.names import FINAL, safe, safe_path, shown
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
     MOST_STEPS,
@@ -264,45 +262,6 @@ def _fill(pattern: str, fields: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda field: fields[field[1]], pattern).strip(" /")
 
 
-# Series
-
-MOST_MEMBERS = 64
-"""Jobs of a series."""
-
-
-_NOT_SWEPT = ("name", "final", "file_names", "priority", "set")
-
-_LONGEST_VALUE = 60
-"""Characters of a value in a job's name."""
-
-_LONGEST_ROW = 6
-"""Columns of a sheet of one field, before its members are arranged in a square."""
-
-
-def _check_sweep(fields: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-    for key in fields:
-        if key in _NOT_SWEPT:
-            raise ValueError(f"{key} is the same for a whole series: sweep other fields")
-    count = math.prod(map(len, fields.values()))
-    if count > MOST_MEMBERS:
-        raise ValueError(
-            f"this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for fewer"
-        )
-    for key, values in fields.items():
-        for number, value in enumerate(values):
-            if value in values[:number]:
-                raise ValueError(f"{key} has {as_text(value)} twice: give each value once")
-    return fields
-
-
-Sweep = Annotated[
-    dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]],
-    Field(max_length=MOST_MEMBERS),
-    AfterValidator(_check_sweep),
-]
-"""Fields of a job, named as with `--set`, with their values; two fields make every combination."""
-
-
 # The job
 
 
@@ -496,51 +455,6 @@ def _resolve(
     return book.weigh(book.change(recipe, json.loads(changes)), *weights)
 
 
-# The jobs of a series
-
-_SECTIONS = frozenset(
-    name for name, field in JobSettings.model_fields.items() if isinstance(field.default, Strict)
-)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One job of a series: its `name`, safe for a folder, and its own `values`."""
-
-    name: str
-    values: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The values for a reader, one per line."""
-        lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
-        return "\n".join(lines)
-
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """The values by the dotted keys of config.yaml; those of the recipe are in `job.set`."""
-        return {
-            f"job.{key}" if _is_of_job(key) else f"job.set.{key}": value
-            for key, value in self.values.items()
-        }
-
-
-def _is_of_job(key: str) -> bool:
-    return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS
-
-
-def members(sweep: Mapping[str, Sequence[Any]]) -> tuple[Member, ...]:
-    """Return a member for each combination, the last field changing first, with unique names."""
-    combinations = product(*sweep.values())
-    return tuple(_named(dict(zip(sweep, values, strict=True)) for values in combinations))
-
-
-def columns(sweep: Mapping[str, Sequence[Any]]) -> int:
-    """Return the columns of a sheet: the values of the last field, or about a square."""
-    *before, last = (len(values) for values in sweep.values())
-    return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))
-
-
 def as_text(value: Any) -> str:
     """Write a value as people do: `0.5`, `yes`, `0.75,0.25`."""
     if isinstance(value, bool):
@@ -554,13 +468,3 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{key}:{as_text(inner)}" for key, inner in value.items())
     return str(value)
-
-
-def _named(combinations: Iterator[Mapping[str, Any]]) -> Iterator[Member]:
-    taken: set[str] = set()
-    for values in combinations:
-        fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
-        names = candidates(safe(",".join(fields)))
-        name = next(name for name in names if name.casefold() not in taken)
-        taken.add(name.casefold())
-        yield Member(name, values)

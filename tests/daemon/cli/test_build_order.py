@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.cli.build_order import (
     RenderRequest,
     make_plan,
     masks_by_role,
-    parse_sweep,
     plan_series,
 )
 from stylewatch_daemon.cli.options import JobOptions, parse_sets
-from stylewatch_daemon.settings.job import members
+from stylewatch_daemon.cli.series import MOST_MEMBERS, columns, members, parse_sweep
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -25,33 +25,18 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
         "out_of_memory: cpu, memory: 6GB}\nlog: {level: debug}\n"
     )
     sets = ["quality=50", "smallest=3", "objective.content=null", "limits.max_pixels=7"]
-    job = JobOptions(backend="sketch", steps=3, artifact=None, sets=sets)
+    job = JobOptions(backend="sketch", steps=3, init="style.jpg", sets=sets)
     plan = make_plan(RenderRequest((*PAIR, PAIR[1]), job, tmp_path / "config.yaml"), tmp_path)
-    order = plan.order
-    assert (order.content, order.styles) == (PAIR[0], (PAIR[1], PAIR[1]))
-    assert plan.pictures == (*PAIR, PAIR[1]) and plan.place.path == Path("content-style.png")
+    order, recipe = plan.order, plan.recipe
+    assert (order.content, order.styles, order.init) == (PAIR[0], (PAIR[1], PAIR[1]), PAIR[1])
+    assert plan.inputs == (*PAIR, PAIR[1], PAIR[1])
     assert (order.settings.steps, order.settings.quality) == (3, 50)
-    assert (plan.recipe.schedule.steps, plan.recipe.schedule.smallest) == (3, 3)
-    assert plan.recipe.objective.content is None
+    assert (recipe.schedule.steps, recipe.schedule.smallest) == (3, 3)
+    assert (recipe.schedule.start, recipe.objective.content) == ("picture", None)
     assert order.backend_options == {"a": 1}
     assert order.recipe_folders == (tmp_path / "own",)
     assert (order.max_pixels, order.out_of_memory, order.memory) == (7, "cpu", 6_000_000_000)
     assert plan.debug
-
-
-def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_picture(
-    tmp_path: Path,
-) -> None:
-    for output, kind in (("a.webp", "webp"), ("a", "png")):
-        plan = make_plan(RenderRequest(PAIR, JobOptions(), output=output), tmp_path)
-        assert plan.order.settings.format == kind
-    for start in ("noise", "style.jpg"):
-        plan = make_plan(RenderRequest(PAIR, JobOptions(init=start)), tmp_path)
-        is_picture = start == "style.jpg"
-        assert plan.recipe.schedule.start == ("picture" if is_picture else "noise")
-        assert (plan.order.init, plan.pictures[2:]) == (
-            (PAIR[1], PAIR[1:]) if is_picture else (None, ())
-        )
 
 
 @pytest.mark.parametrize(
@@ -62,8 +47,8 @@ def test_a_swept_field_beats_the_one_of_all_members_whatever_name_either_has(
     below: str, swept: str, tmp_path: Path
 ) -> None:
     request = RenderRequest(PAIR, JobOptions(sets=[f"{below}=5"]))
-    _, plans = plan_series(request, members(parse_sweep([f"{swept}=3,4"])), tmp_path)
-    assert [plan.recipe.schedule.steps for _, plan in plans] == [3, 4]
+    plans = plan_series(request, members(parse_sweep([f"{swept}=3,4"])), tmp_path)
+    assert [plan.recipe.schedule.steps for plan in plans] == [3, 4]
 
 
 def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
@@ -92,3 +77,38 @@ def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
     text: str, key: str, value: object
 ) -> None:
     assert parse_sets([text]) == parse_sets([f"{text.partition('=')[0]}=9", text]) == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "names", "row"),
+    [
+        (["strength=0.2,0.8", "seed=1,2,3,4,5,6,7"],
+         [f"strength={strength},seed={seed}" for strength in (0.2, 0.8) for seed in range(1, 8)],
+         7),
+        (["recipe=a/b,'a:b',null"], ["recipe=a_b", "recipe=a_b-2", "recipe=null"], 3),
+        (["seed=1,2,3,4,5,6,7,8,9"], [f"seed={seed}" for seed in range(1, 10)], 3),
+    ],
+)  # fmt: skip
+def test_members_of_a_series_have_safe_unique_names_and_rows_on_a_sheet(
+    sweep: list[str], names: list[str], row: int
+) -> None:
+    parsed = parse_sweep(sweep)
+    assert [member.name for member in members(parsed)] == names
+    assert columns(parsed) == row
+
+
+def test_values_of_a_member_are_settings_and_a_label() -> None:
+    swept = parse_sweep(["objective.tv.weight=0.1", "mask.feather=2", "job.seed=3", "smallest=4"])
+    (member,) = members(swept)
+    assert member.label == "weight 0.1\nfeather 2\nseed 3\nsmallest 4"
+    assert member.overrides == {
+        "job.set.objective.tv.weight": 0.1, "job.mask.feather": 2, "job.seed": 3,
+        "job.set.smallest": 4,
+    }  # fmt: skip
+
+
+def test_a_series_has_a_limit() -> None:
+    most = ",".join(map(str, range(MOST_MEMBERS)))
+    assert len(members(parse_sweep([f"seed={most}"]))) == MOST_MEMBERS
+    with pytest.raises(UsageError, match=f"makes {2 * MOST_MEMBERS} jobs, .* at most"):
+        parse_sweep([f"seed={most}", "strength=0.1,0.2"])

@@ -1,101 +1,96 @@
-"""The output is one picture or a folder; files are whole or absent, and nothing is replaced."""
+"""The output is one picture or a folder; files are whole or absent."""
 
-from dataclasses import replace
+import json
+import shutil
 from pathlib import Path
 
 import pytest
-from tests.daemon.cli.conftest import files
-from tests.daemon.world import make_finished_job
+from tests.daemon.cli.conftest import Run, files
+from tests.daemon.faults import killed_at
 
-from stylewatch_daemon.base.errors import OutputError, ShortageError
-from stylewatch_daemon.cli import output_target
-from stylewatch_daemon.cli.output_target import named, opened, reporting_write_errors
-from stylewatch_painter.errors import SaveError
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.outbox import job_files
+
+RENDER = ("render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "--quiet")
+JOB = {"receipt.json", "final.png", "losses.csv", "stages/0001.png", "inputs/content.jpg",
+       "inputs/style.jpg"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, which is empty."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def publish(target: output_target.Target, *names: str) -> None:
-    """Stage a file of each name, with its name inside, and publish it."""
-    for name in names:
-        path = target.staging / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(name)
-        target.publish(name)
-
-
-def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(here: Path) -> None:
-    (here / "odd.png").mkdir()
-    formats = {"a.png": "png", "b/a.JPEG": "jpg", "a.b": None, "a.png/": None, "odd.png": None}
-    assert {name: named(name).format for name in formats} == formats
-    assert output_target.unnamed("odd", "png").path == Path("odd-2.png")
-
-
-@pytest.mark.parametrize("error", [SaveError, ShortageError, OutputError])
-def test_errors_with_a_sentence_of_their_own_pass(error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"^why$"), reporting_write_errors(Path("a.png")):
-        raise error("why")
-    sentence = r"a\.png cannot be written: Is a directory"
-    with pytest.raises(OutputError, match=sentence), reporting_write_errors(Path("a.png")):
-        raise IsADirectoryError(21, "Is a directory")
+def pair(here: Path) -> set[str]:
+    return files(here)
 
 
 @pytest.mark.parametrize(
-    ("taken", "final"),
-    [("a.png", "final.png"), ("b/receipt.json", "final.png"), ("b/sea.jpg", "sea.jpg")],
-)
-def test_an_existing_file_is_replaced_only_by_force(here: Path, taken: str, final: str) -> None:
-    (here / taken).parent.mkdir(exist_ok=True, parents=True)
+    ("out", "made"),
+    [
+        ("a.png", {"a.png"}), ("odd.png/a.JPEG", {"odd.png/a.JPEG"}),
+        ("b", {f"b/{name}" for name in JOB}), ("a.png/", {f"a.png/{name}" for name in JOB}),
+        ("odd.png", {f"odd.png/{name}" for name in JOB}),
+    ],
+)  # fmt: skip
+def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(
+    out: str, made: set[str], here: Path, pair: set[str], run: Run
+) -> None:
+    (here / "odd.png").mkdir()
+    assert run(*RENDER, "-o", out).code == 0
+    assert files(here) - pair == made
+
+
+def test_a_name_that_is_taken_gets_a_number(here: Path, run: Run) -> None:
+    (here / "content-style.png").mkdir()
+    assert run(*RENDER).code == 0
+    assert (here / "content-style-2.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("out", "taken"),
+    [("a.png", "a.png"), ("b", "b/receipt.json"), ("b", "b/inputs"), ("b", "b/stages"),
+     ("b", "b/sea.png")],
+)  # fmt: skip
+def test_an_existing_file_is_replaced_only_by_force(
+    out: str, taken: str, here: Path, run: Run
+) -> None:
+    (here / taken).parent.mkdir(exist_ok=True)
     (here / taken).write_text("mine")
-    place = replace(named(taken.partition("/")[0]), final=final)
-    with (
-        pytest.raises(OutputError, match="is already there; --force replaces it"),
-        opened(place, force=False),
-    ):
-        pass
+    words = (*RENDER, "-o", out, "--set", "final=sea")
+    ended = run(*words)
+    assert ended.code == 73 and f"{taken} is already there; --force replaces it" in ended.err
     assert (here / taken).read_text() == "mine"
-    with opened(place, force=True) as target:
-        assert (here / taken).read_text() == "mine", "until a file is published"
-        publish(target, "final.png", "receipt.json")
+    if Path(taken).suffix:
+        assert run(*words, "--force").code == 0
+        assert (here / taken).read_bytes() != b"mine"
 
 
-def test_force_removes_the_earlier_job_and_no_other_file(here: Path) -> None:
-    make_finished_job(here, ".", days=0)
-    mine = {"mine.txt", "final.jpg", "inputs/mine.jpg", "inputs/style.jpg", "stages/mine.png"}
-    inputs = {name for name in files(here) if name.startswith("inputs/")}
+def test_force_replaces_the_earlier_job_and_no_other_file(here: Path, run: Run) -> None:
+    more = ("--steps", "4", "--save-every", "2", "--artifact", "sheet", "--init", "style.jpg")
+    assert run(*RENDER, *more, "-o", "b").code == 0
+    mine = {"mine.txt", "inputs/mine.jpg", "stages/mine.png"}
     for name in mine:
-        (here / name).write_text("mine")
-    with opened(named("."), force=True) as target:
-        publish(target, "stages/0900.png")
-        assert files(here) >= inputs, "which this job may read"
-        publish(target, "inputs/sea.jpg")
-    assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml", "inputs/sea.jpg"}
+        (here / "b" / name).write_text("mine")
+    (here / "b/sheet.png").write_text("changed")
+    assert run(*RENDER, "-o", "b", "--force").code == 0
+    assert files(here / "b") == {*JOB, *mine, "sheet.png"}
+    (here / "b/receipt.json").unlink()  # as after an interruption
+    (here / "b/stages/0777.png").write_text("")
+    assert run(*RENDER, "-o", "b", "--force").code == 0
+    assert files(here / "b") == {*JOB, *mine, "sheet.png"}
 
 
-def test_force_renames_what_is_not_as_the_earlier_job_wrote_it(here: Path) -> None:
-    make_finished_job(here, ".", days=0)
-    for name in ("stages/0777.png", "stages/0001.png", "final.png"):
-        (here / name).write_text("mine")
-    with opened(named("."), force=True) as target:
-        publish(target, "stages/0001.png", "losses.csv", "losses.csv", "final.png", "receipt.json")
-    renamed = {"stages-2/0777.png", "stages-2/0001.png", "final-2.png"}
-    new = {"stages/0001.png", "losses.csv", "final.png", "receipt.json"}
-    assert files(here) == {*renamed, *new, "inputs/job.yaml"}
-    assert {(here / name).read_text() for name in renamed} == {"mine"}
-
-
-def test_without_a_valid_receipt_force_removes_no_file(here: Path) -> None:
-    with opened(named("."), force=False) as target:
-        publish(target, "stages/0001.png", "losses.csv")  # and is interrupted
-    (here / "receipt.json").write_text("mine")
-    with opened(named("."), force=True) as target:
-        publish(target, "stages/0001.png", "losses.csv", "receipt.json")
-    new = {"stages/0001.png", "losses.csv", "receipt.json"}
-    assert files(here) == {"stages-2/0001.png", "losses-2.csv", "receipt-2.json", *new}
+def test_a_killed_job_leaves_no_receipt_of_other_files_and_all_inputs(here: Path, run: Run) -> None:
+    assert run(*RENDER, "--seed", "1", "-o", "first").code == 0
+    inputs = {atomic.digest(here / "first/inputs" / name) for name in ("content.jpg", "style.jpg")}
+    for change in range(1, 1000):
+        shutil.rmtree(here / "b", ignore_errors=True)
+        shutil.copytree(here / "first", here / "b")
+        with killed_at(change) as was_killed:
+            run("render", "--from", "b", "-o", "b", "--force", "--seed", "2", "--quiet")
+        if (here / "b/receipt.json").exists():
+            plain = json.loads((here / "b/receipt.json").read_text())
+            named = {each["file"] for each in (*plain["stages"], *plain["files"])}
+            assert named < {*job_files.unchanged(here / "b")}, change
+        kept = (path for path in (here / "b/inputs").iterdir() if path.suffix == ".jpg")
+        assert {atomic.digest(path) for path in kept} == inputs, change
+        if not was_killed():
+            break
+    assert files(here / "b") == JOB and change > 10

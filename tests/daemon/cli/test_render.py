@@ -7,15 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
-from tests.daemon.cli.conftest import Run, files
+from tests.daemon.cli.conftest import Run, Terminal, files
 from tests.painter.films import film as write_film
-from tests.painter.films import flat
 
-from stylewatch_daemon.cli import build_order
-from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_painter.images.clip import ClipLimits, inspect
@@ -96,15 +92,32 @@ def test_a_clip_becomes_a_clip(here: Path, run: Run, receipt: Receipt) -> None:
     assert estimate.startswith("3 frames at 32x24\n")
 
 
-def test_no_steps_only_measure_and_a_dry_run_only_estimates(here: Path, run: Run) -> None:
-    measure = ("render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0")
+def test_progress_moves_on_a_terminal(terminal: Callable[[str], Terminal], run: Run) -> None:
+    stderr = terminal("stderr")
+    assert run("render", *PAIR, *SKETCH).code == 0
+    assert "painting 48x36 on sketch" in stderr.getvalue()
+    assert "step 4 of 4 at 48x36" in stderr.getvalue()
+
+
+@pytest.mark.parametrize("sweep", [(), ("--sweep", "strength=0.1,0.9")])
+def test_no_steps_only_measure_and_a_dry_run_only_estimates(
+    sweep: tuple[str, ...], here: Path, run: Run
+) -> None:
+    measure = ("render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0", *sweep)
+    estimate = ("render", *PAIR, *SKETCH, "--dry-run", *sweep)
+    names = ["strength=0.1", "strength=0.9"] if sweep else []
+    for words in (measure, estimate):
+        assert [line[:-1] for line in run(*words).lines if line.endswith(":")] == names
     assert run(*measure).lines[-1].startswith("total ")
-    assert json.loads(run(*measure, "--json").out)["total"] > 0
-    estimate = run("render", *PAIR, *SKETCH, "--dry-run").out
-    assert "4 steps at 48x36\n" in estimate
-    assert "time: " in estimate and "memory: " in estimate
-    plain = json.loads(run("render", *PAIR, *SKETCH, "--dry-run", "--json").out)
-    assert (plain["sizes"], plain["steps"]) == ([[48, 36]], [4])
+    printed = run(*estimate).out
+    assert all(line in printed for line in ("4 steps at 48x36\n", "time: ", "memory: "))
+    losses, needs = (json.loads(run(*words, "--json").out) for words in (measure, estimate))
+    if sweep:
+        assert losses["sweep"] == {"strength": [0.1, 0.9]}
+        assert [job["name"] for job in losses["jobs"]] == names
+        losses, needs = losses["jobs"][1]["losses"], needs["jobs"][1]["estimate"]
+    assert losses["total"] > 0
+    assert (needs["sizes"], needs["steps"]) == ([[48, 36]], [4])
     assert made(here) == set()
 
 
@@ -122,16 +135,6 @@ def test_an_output_below_the_size_is_reported_once_and_in_the_receipt(
     enlarged = receipt(*large, "--enlarge", "--color", "content", "--stroke", "0.5", "-o", "c.png")
     assert (enlarged["size"], enlarged["settings"]["color"]) == ([96, 72], "content")
     assert not [warning for warning in enlarged["warnings"] if "size" in warning]
-
-
-def test_a_receipt_is_repeated_to_the_byte_also_into_its_own_folder(
-    here: Path, receipt: Receipt, run: Run
-) -> None:
-    first = receipt(*PAIR, *SKETCH, "--seed", "7", "-o", "first")
-    before = (here / "first/final.png").read_bytes()
-    again = receipt("--from", "first", "-o", "first", "--force")
-    assert (here / "first/final.png").read_bytes() == before
-    assert again["inputs"] == first["inputs"]
 
 
 def test_an_error_leaves_only_finished_files(
@@ -165,22 +168,6 @@ def test_a_series_is_a_folder_with_each_picture_and_a_sheet(here: Path, run: Run
     assert files(here / "film-style") == {"sheet.png", "strength=0.1.mp4", "strength=0.9.mp4"}
 
 
-def test_a_series_that_is_only_estimated_or_measured_is_one_object(run: Run) -> None:
-    sweep = ("render", *PAIR, *SMALL, "--sweep", "strength=0.1,0.9")
-    measure = (*sweep, "--set", "schedule.steps=0")
-    names = ["strength=0.1", "strength=0.9"]
-    estimates = json.loads(run(*sweep, "--dry-run", "--json").out)
-    assert estimates["sweep"] == {"strength": [0.1, 0.9]}
-    assert [job["name"] for job in estimates["jobs"]] == names
-    assert [job["estimate"]["steps"] for job in estimates["jobs"]] == [[2], [2]]
-    losses = json.loads(run(*measure, "--json").out)
-    assert [job["name"] for job in losses["jobs"] if job["losses"]["total"] > 0] == names
-    for words in ((*sweep, "--dry-run"), measure):
-        assert [line for line in run(*words).lines if line.endswith(":")] == [
-            "strength=0.1:", "strength=0.9:"
-        ]  # fmt: skip
-
-
 def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: Run) -> None:
     tried = ("try", *PAIR, *SMALL, "--set", "format=jpg")
     ended = run(*tried)
@@ -195,104 +182,83 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     words = shlex.split(lines[9])
     assert words[:4] == ["stylewatch", "render", *PAIR]
     large = " ".join(words)
-    for option in ("--stroke 2.0", "--preview 32", "--size 48", "--set format=jpg", "--steps 2"):
+    for option in ("--stroke 2.0", "--preview 32", "--size 1280", "--set format=jpg", "--steps 2"):
         assert option in large
-    assert run(*words[1:], "--dry-run").code == 0
-    ended = run(*tried, "--sweep", "strength=0.1,0.2", "--sweep", "noise_ratio=0.5", "-o", "s.jpg")
-    assert ended.lines[:3:2] == [
-        "1: strength 0.1, noise_ratio 0.5",
-        "2: strength 0.2, noise_ratio 0.5",
-    ]
-    assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
+    ended = run(*tried, "--sweep", "strength=0.1,0.2", "--sweep", "seed=5", "-o", "s.jpg")
+    assert ended.lines[:3:2] == ["1: strength 0.1, seed 5", "2: strength 0.2, seed 5"]
     with Image.open(here / "s.jpg") as picture:
         assert picture.format == "JPEG"
 
 
-def test_variants_of_a_texture_keep_no_colors_of_a_photograph(here: Path, run: Run) -> None:
+def test_variants_of_a_texture_keep_no_colors_of_a_photograph(run: Run) -> None:
     ended = run("try", "style.jpg", *SMALL, "--only", "style")
     assert ended.code == 0, ended.err
     assert ended.lines[-3] == "5: stroke 2"
 
 
-def test_the_command_of_a_variant_sets_nothing_that_would_beat_its_options(
-    here: Path, run: Run
-) -> None:
-    sets = ("size=24", "preview=9", "strength=0.3", "format=jpg")
-    words = [word for text in sets for word in ("--set", text)]
-    ended = run("try", *PAIR, *SMALL[:2], *SMALL[4:], *words, "--sweep", "strength=0.5")
-    assert ended.lines[0] == "1: strength 0.5", ended.err
-    command = shlex.split(ended.lines[1])
-    assert {"--set", "format=jpg"} < {*command} and not {*sets[:3]} & {*command}
-    assert "--preview 9 " in ended.lines[1] and "--strength 0.5 " in ended.lines[1]
-
-
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--size", "32"), "--size 48 --preview 32"),
+        (("--size", "32"), "--size 1280 --preview 32"),
         (("--size", "64x32", "--recipe", "devos"), "--size 1280x640 --preview 64x32"),
-        (("--size", "32", "--preview", "16"), "--size 48 --preview 16"),
-        (("--set", "schedule.size=32"), "--size 48 --preview 32"),
-        (("--sweep", "size=24"), "--size 48 --preview 24"),
-        (("--size", "32", "--enlarge"), "--size 1280 --enlarge --preview 32"),
-        (
-            ("--size", "640x320", "--recipe", "devos", "--enlarge"),
-            "--size 1280x640 --enlarge --preview 640x320",
-        ),
-        ((), "--size 256"),
+        (("--size", "64x32", "--recipe", "devos", "--enlarge"),
+         "--size 1280x640 --preview 64x32"),
+        (("--size", "32", "--preview", "16"), "--size 1280 --preview 16"),
+        (("--set", "size=24", "--set", "preview=9"), "--size 1280 --preview 9"),
+        (("--size", "32", "--sweep", "preview=null,24"), "--preview 32 --size 1280"),
+        (("--size", "1300", "--enlarge", "--steps", "1"), "--size 1300"),
+        ((), "--size 1280 --preview 256"),
     ],
-)
+)  # fmt: skip
 def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
     words: tuple[str, ...], expected: str, here: Path, run: Run
 ) -> None:
     (here / "content.jpg").rename("-sea.jpg")
     sweep = () if "--sweep" in words else ("--sweep", "seed=1")
-    ended = run("try", *SMALL[:2], *SMALL[4:], *sweep, *words, "--", "-sea.jpg", "style.jpg")
+    sketch = ("--backend", "sketch", "--set", "scales=[]")
+    ended = run("try", *sketch, *sweep, "--steps", "2", *words, "--", "-sea.jpg", "style.jpg")
     assert ended.code == 0, ended.err
-    assert f"{expected} --steps" in ended.lines[1] and "schedule.size" not in ended.lines[1]
+    assert ended.lines[1].endswith(expected)
     assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
 
 
 @pytest.mark.parametrize(
-    "sweep",
+    ("key", "values"),
     [
-        "strength=null,0.5", "init=null,picture,noise", "mask={outside: free},{feather: 4}",
-        "mask.outside=free", "enlarge=null,no", "preview=null,24",
-        "size=null", "objective.tv=null,{weight: 0.5}",
+        ("strength", [None, 0.5]), ("init", [None, "picture", "noise"]), ("enlarge", [None, False]),
+        ("mask", [{"outside": "free"}, {"feather": "4"}]), ("mask.outside", ["free"]),
+        ("objective.tv", [None, {"weight": 0.5}]), ("recipe", ["gram", "gatys"]),
     ],
 )  # fmt: skip
 def test_the_command_of_a_variant_has_its_settings(
-    sweep: str, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    key: str, values: list[Any], here: Path, run: Run
 ) -> None:
     (here / "config.yaml").write_text(
         "job: {strength: 0.25, enlarge: yes, mask: {outside: keep}, init: mixed}"
     )
-    planned: list[tuple[JobSettings, Path | None]] = []
-    make_plan, of_size = build_order.make_plan, {"size": None, "preview": None, "enlarge": None}
-
-    def noted(request: build_order.RenderRequest, scratch: Path) -> build_order.Plan:
-        plan = make_plan(request, scratch)
-        settings = plan.order.settings.model_copy(update=of_size)
-        planned.append((settings, plan.order.init if settings.init == "picture" else None))
-        return plan
-
-    monkeypatch.setattr(build_order, "make_plan", noted)
-    ended = run("try", *PAIR, *SMALL, "--init", "style.jpg", "--sweep", sweep)
+    sweep = f"{key}={','.join(map(json.dumps, values))}"
+    own = ("--init", "style.jpg", "--set", "strength=0.75")
+    ended = run("try", *PAIR, *SMALL, *own, "--sweep", sweep)
     assert ended.code == 0, ended.err
+    for command, value in zip(ended.lines[1:-1:2], values, strict=True):
+        small = ("--size", "32", "--set", "preview=null", "--json", "--force", "-o", "a.png")
+        words = [word for word in shlex.split(command)[1:] if word not in ("--preview", "32")]
+        painted = run(*words, *small)
+        assert painted.code == 0, painted.err
+        plain: Any = json.loads(painted.lines[-1])
+        for part in (
+            ("settings", *key.split(".")) if key[:3] != "obj" else ("recipe", *key.split("."))
+        ):
+            plain = plain[part]
+        wanted = {**plain, **value} if isinstance(value, dict) else value
+        assert plain == wanted
+
+
+@pytest.mark.usefixtures("film")
+def test_variants_of_a_clip_are_those_of_its_first_frame(here: Path, run: Run) -> None:
+    ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
+    assert ended.code == 0, ended.err
+    assert len(ended.lines) == 5 and "--preview" not in ended.out and "--size 32" in ended.out
     for command in ended.lines[1:-1:2]:
         assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
-    half = len(planned) // 2
-    assert planned[:half] == planned[half:]
-
-
-def test_variants_of_a_clip_are_those_of_a_frame_of_each_scene(here: Path, run: Run) -> None:
-    scenes = [flat(color) for color in ((200, 40, 40),) * 3 + ((30, 60, 190),) * 3]
-    write_film(here / "film.mkv", "ffv1", frames=scenes, pix_fmt="bgr0")
-    ended = run("try", "film.mkv", "style.jpg", *SMALL[:-2], "--sweep", "strength=0.2,0.8")
-    assert ended.code == 0, ended.err
-    assert ended.err.count("1: strength 0.2") == 2, "once for each scene"
-    assert "stylewatch render film.mkv style.jpg" in ended.out and "--preview" not in ended.out
-    with Image.open(here / "film-style-try.png") as sheet:
-        left, right = np.array_split(np.asarray(sheet.convert("RGB")), 2, axis=1)
-        assert left.std() > 0 and right.std() > 0
     assert made(here) == {"film.mkv", "film-style-try.png"}

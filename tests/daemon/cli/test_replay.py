@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("here")
     "words",
     [
         (*PAIR, "--recipe", "keras", "--init", "style.jpg"),
-        (*PAIR, "--backend", "torch", "--size", "32", "--mask", "mask.png", "--steps", "2",
-         "--set", "mask={outside: keep, feather: 4}"),
+        (*PAIR, "--backend", "torch", "--size", "32", "--mask", "mask.png",
+         "--set", "mask.outside=keep", "--steps", "2"),
         (*PAIR, "style.jpg", "--set", "style_weights=[2,1]", "--set", "style_size=[16,50%]",
          "--style-weight", "3", "--color", "match"),
         ("style.jpg", "--only", "style", "--set", "keep_detail=0.25", "--init", "style"),

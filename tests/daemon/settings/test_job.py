@@ -1,26 +1,22 @@
-"""The settings of a job: values, their way into the recipe, masks, styles, names, series."""
+"""The settings of a job: values, their way into the recipe, masks, styles, names."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.settings.job import (
     ARTIFACT_WORDS,
     ARTIFACTS,
-    MOST_MEMBERS,
     NAME_FIELDS,
     JobSettings,
     MaskSettings,
     StyleScale,
-    Sweep,
-    columns,
     fill_file,
     fill_folder,
-    members,
     name_fields,
 )
 from stylewatch_painter.recipes import book
@@ -170,41 +166,3 @@ def test_patterns_for_names_are_filled_in_safely_and_a_long_path_is_refused() ->
     long = PHOTO | {"name": "/".join(["b" * 100] * 10)}
     with pytest.raises(InputError, match="path of 3029 bytes; the limit is 2000: shorten `name`"):
         fill_folder("{name}/{name}/{name}", long)
-
-
-# Series
-
-SWEEP: TypeAdapter[Any] = TypeAdapter(Sweep)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"seed": []}, "(?s)seed.*at least 1 item"),
-        *(({key: ["a", "b"]}, f"{key} is the same for a whole series")
-          for key in ("name", "final", "file_names", "priority", "set")),
-        ({"seed": [1] * 9, "strength": [1] * 8}, f"72 jobs, .* at most {MOST_MEMBERS}"),
-        ({"seed": [1, 2, 1]}, "seed has 1 twice: give each value once"),
-    ],
-)  # fmt: skip
-def test_an_impossible_series_is_refused(fields: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        SWEEP.validate_python(fields)
-
-
-def test_members_have_safe_unique_names_and_a_sheet_with_columns() -> None:
-    swept = members({"strength": (0.2, 0.8), "seed": (1, 2)})
-    assert [member.name for member in swept] == [
-        f"strength={strength},seed={seed}" for strength in (0.2, 0.8) for seed in (1, 2)
-    ]
-    names = [member.name for member in members({"recipe": ("a/b", "a:b", None)})]
-    assert names == ["recipe=a_b", "recipe=a_b-2", "recipe=null"]
-    (member,) = members({"objective.tv.weight": (0.1,), "mask.feather": (2,), "seed": (3,)})
-    assert member.label == "weight 0.1\nfeather 2\nseed 3"
-    assert member.overrides == {
-        "job.set.objective.tv.weight": 0.1, "job.mask.feather": 2, "job.seed": 3
-    }  # fmt: skip
-    assert len(members(SWEEP.validate_python({"seed": list(range(64))}))) == MOST_MEMBERS
-    assert columns({"seed": tuple(range(5))}) == 5
-    assert columns({"seed": tuple(range(9))}) == 3
-    assert columns({"strength": (1, 2), "seed": tuple(range(9))}) == 9

@@ -1,0 +1,103 @@
+"""A series: a job for each combination of the values that `--sweep` gives."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.files.names import candidates, safe
+from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings.job import as_text
+
+MOST_MEMBERS = 64
+"""Jobs of a series."""
+
+_NOT_SWEPT = ("name", "final", "file_names", "priority", "set")
+
+_LONGEST_VALUE = 60
+"""Characters of a value in the name of a job."""
+
+_LONGEST_ROW = 6
+"""Pictures in a row of a sheet of one field, before they are arranged in a square."""
+
+Sweep = Mapping[str, Sequence[Any]]
+"""Fields of a job, named as with `--set`, with their values; two fields make all combinations."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One job of a series: its `name`, safe for a folder, and its own `values`."""
+
+    name: str
+    values: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The values for a reader, one per line."""
+        lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
+        return "\n".join(lines)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The values by the dotted keys of config.yaml."""
+        return {options.full_key(key): value for key, value in self.values.items()}
+
+
+def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
+    """Parse `--sweep KEY=V1,V2 ...`; raises UsageError."""
+    sweep: dict[str, Sequence[Any]] = {}
+    for text in sweeps or ():
+        key, values = _parse_field(text)
+        if key in sweep:
+            raise UsageError(
+                f"--sweep {key} is given twice: give all values at once, as {key}=V1,V2"
+            )
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise UsageError(f"--sweep: {key} has {as_text(value)} twice: give each value once")
+        sweep[key] = values
+    if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
+        raise UsageError(
+            f"--sweep: this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for "
+            "fewer"
+        )
+    return sweep
+
+
+def _parse_field(text: str) -> tuple[str, Sequence[Any]]:
+    key, equals, values = text.partition("=")
+    if not equals or not values.strip():
+        raise UsageError(f"--sweep takes KEY=V1,V2 ..., as strength=0.3,0.5,0.7, got {text!r}")
+    try:
+        parsed: Sequence[Any] = yaml_lines.value(f"[{values}]")
+    except SettingsError as error:
+        raise UsageError(f"--sweep {key}: {error}") from error
+    full = options.full_key(key.strip(), "--sweep")
+    if not full.startswith("job."):
+        raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
+    name = re.sub(r"^job\.(set\.)?", "", full)
+    if name in _NOT_SWEPT:
+        raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
+    return name, parsed
+
+
+def members(sweep: Sweep) -> Sequence[Member]:
+    """Return a member for each combination, the last field changing first, with unique names."""
+    made: dict[str, Member] = {}
+    for combination in product(*sweep.values()):
+        values = dict(zip(sweep, combination, strict=True))
+        fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
+        names = candidates(safe(",".join(fields)))
+        name = next(name for name in names if name.casefold() not in made)
+        made[name.casefold()] = Member(name, values)
+    return [*made.values()]
+
+
+def columns(sweep: Sweep) -> int:
+    """Return the pictures in a row: the values of the last field, or about a square."""
+    *before, last = (len(values) for values in sweep.values())
+    return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))
