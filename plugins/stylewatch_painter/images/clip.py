@@ -87,6 +87,9 @@ _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Seconds: browsers show a picture of an animation with less than the first for the second."""
 
 
+LONGEST = 86_400
+"""Seconds of a clip, at most: a day; more is a damaged time stamp."""
+
 LARGEST_FRAME = 250_000_000
 """Pixels of a frame, at most."""
 
@@ -255,7 +258,7 @@ def _animation(
         # a PNG may begin with a picture for programs that show no animations
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
-        _check_length(count, limits)
+        _check_length(count, Fraction(0), limits)
     for number in range(count):
         pixels, conversions = np.empty((0, 0, 3), np.uint8), tuple[str, ...]()
         # not around `yield`: whoever gets the frame may decode another picture
@@ -340,7 +343,7 @@ class _Film:
             if not packet.is_discard:
                 ticks.append(packet.pts)
             if len(ticks) > most or number >= 2 * most:
-                _check_length(most + 1, self._limits)
+                _check_length(most + 1, Fraction(0), self._limits)
         if not ticks:  # with a cause: the rest of the file may still come
             raise PictureError("has no frames; export it again") from EOFError("no packets")
         self._ticks = sorted(ticks)
@@ -355,6 +358,7 @@ class _Film:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
             last = times[-1] - times[-2] if len(times) > 1 else usual
         self.times = (*times, times[-1] + max(last, Fraction(1, _CLOCK)))
+        _check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -480,12 +484,16 @@ def _pictures_of(container: Any) -> Any:
     return streams[0]
 
 
-def _check_length(count: int, limits: ClipLimits) -> None:
-    """Raise PictureError for too many frames."""
+def _check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
+    """Raise PictureError for too many frames or seconds."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"
             " cut it into parts"
+        )
+    if seconds > LONGEST:
+        raise PictureError(
+            f"is {float(seconds):,.1f} s long; the limit is {LONGEST:,} s: cut it into parts"
         )
 
 
