@@ -111,10 +111,6 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     place = output_target.named(request.output) if request.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
-    if option := _folder_option(overrides_of(request.options)):
-        raise UsageError(
-            f"{option}: a series has only its final pictures and their sheet: leave it out"
-        )
     plans, folder = list[Plan](), place and place.path
     for number, member in enumerate(members):
         own_scratch = scratch / str(number)
@@ -146,16 +142,12 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
                 raise UsageError(str(error)) from error
     if place is not None and place.format is None:
         return settings
-    if option := _folder_option(overrides):
-        raise UsageError(f"{option} needs a folder as output: name one, as -o painting/")
+    if overrides.get("job.artifacts"):
+        raise UsageError(
+            "--artifact draws into the folder of a single job: name one, as -o painting/, or leave "
+            "that out"
+        )
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
-
-
-def _folder_option(overrides: Mapping[str, Any]) -> str | None:
-    """Return the option, if any, whose files only the folder of a single job can have."""
-    names = {"artifacts": "--artifact", "save_start": "--set save_start"}
-    given = {key.rpartition(".")[2] for key, value in overrides.items() if value}
-    return next((option for name, option in names.items() if name in given), None)
 
 
 def _output(

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_TYPE = re.compile(r" <(bool|list\[.*\])>$")
+_TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
 """A type that says nothing about the value to give."""
 
 

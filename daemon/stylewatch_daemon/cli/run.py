@@ -65,10 +65,15 @@ def run(
     ] = False,
     config_file: options.Config = None,
     inbox: Annotated[
-        Path | None, typer.Option(help="Watch this folder, not those in config.yaml.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Watch this folder, not those in config.yaml."),
     ] = None,
-    outbox: Annotated[Path | None, typer.Option(help="Write the outputs here.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Use this state folder.")] = None,
+    outbox: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the outputs here.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Use this state folder.")
+    ] = None,
     sets: options.Sets = None,
     quiet: options.Quiet = False,
 ) -> None:

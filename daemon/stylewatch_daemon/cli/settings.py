@@ -35,7 +35,9 @@ alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts a
 
 ALERT_TIMEOUT_S = 60.0
 
-File = Annotated[Path | None, typer.Argument(help="This config.yaml, not the one in force.")]
+File = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="This config.yaml, not the one in force.")
+]
 
 
 @config_app.command()
@@ -136,7 +138,8 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Print this recipe, complete, as YAML to start from.")
+        str | None,
+        typer.Argument(metavar="NAME", help="Print this recipe, complete, as YAML to start from."),
     ] = None,
     config_file: options.Config = None,
     json: options.AsJson = False,

@@ -46,11 +46,12 @@ def submit(
     ],
     *,
     name: Annotated[
-        str | None, typer.Option(help="Name of the job; by default CONTENT-STYLE.")
+        str | None, typer.Option(metavar="NAME", help="Name of the job; by default CONTENT-STYLE.")
     ] = None,
     job: JobOptions,
     inbox: Annotated[
-        Path | None, typer.Option(help="Use this inbox, not the first one of config.yaml.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the end of each job, with its progress.")

@@ -59,7 +59,10 @@ def list_(json: AsJson = False) -> None:
 def fetch(
     name: Annotated[
         str,
-        typer.Argument(help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}."),
+        typer.Argument(
+            metavar="NAME",
+            help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}.",
+        ),
     ],
 ) -> None:
     """Download official weights, check their digest, and install them."""
@@ -78,7 +81,9 @@ def fetch(
 
 @app.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Only these weights, instead of all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only these weights, instead of all.")
+    ] = None,
 ) -> None:
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
@@ -102,12 +107,14 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
+            metavar="FILE",
             help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or"
-            " .safetensors."
+            " .safetensors.",
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="Its name in a job; by default the name of the file.")
+        str | None,
+        typer.Option(metavar="NAME", help="Its name in a job; by default the name of the file."),
     ] = None,
     normalization: Annotated[
         str | None,
