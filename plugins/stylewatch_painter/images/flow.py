@@ -6,16 +6,14 @@ thread, because OpenCV's flow depends on their number.
 """
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from stylewatch_painter.images.clip import Frame
 from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Displacement = NDArray[np.float32]
@@ -29,9 +27,6 @@ same, and from which they show something else."""
 
 _LEFT_OUT = 0.02
 """Share of a frame that may stay unknown without a look at older frames."""
-
-_FOR_CUTS = 160
-"""Pixels of the long side that are enough to find cuts."""
 
 _LEAST_KNOWN = 0.25
 """Share of a frame that earlier ones must show; below it a scene begins."""
@@ -93,18 +88,6 @@ def known(frame: Bytes, references: Iterable[Reference]) -> Known:
     covered = np.maximum(shown, np.float32(1e-6))
     picture /= covered[..., None]
     return Known(picture, shown, trust, maturity)
-
-
-def scene_starts(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames with which a scene begins; small copies are compared."""
-    before: list[Reference] = []
-    for frame in frames:
-        image = Image.fromarray(frame.pixels)
-        image.thumbnail((_FOR_CUTS, _FOR_CUTS), reducing_gap=2.0)
-        small = np.asarray(image)
-        if known(small, before).is_cut:
-            yield frame
-        before = [Reference(small, small, np.zeros(small.shape[:2], np.uint8))]
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:
