@@ -139,7 +139,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an odd codec": (lambda mp4: mp4.replace(b"avc1", b"SVQ3"), "has pictures in svq3; they can"),
     "no codec": (lambda mp4: mp4.replace(b"avc1", b"zzzz"), "has pictures in an unknown codec"),
     "100 days": (
-        lambda mp4: put(mp4, box_at(mp4, *TABLE, b"stts") + 20, 2**29),
+        lambda mp4: put(mp4, box_at(mp4, *TABLE, b"stts") + 20, 2**31 - 1),
         "s long; the limit is 86,400 s",
     ),
 }
