@@ -4,6 +4,7 @@
     ├── SettingsError      config.yaml or job.yaml is wrong: correct it (exit 78)
     ├── UsageError         the command line is wrong (exit 64)
     ├── InputError         the input cannot be processed: refuse it (exit 65)
+    │   └── StateError     the state of a job does not allow an operation (exit 65)
     ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
     │   ├── FullError      a disk is full (exit 73)
@@ -45,6 +46,10 @@ class InputError(DaemonError, ValueError):
 
     exit_code = 65
     cause = Cause.PICTURE
+
+
+class StateError(InputError):
+    """The state of a job does not allow what was asked."""
 
 
 class UnavailableError(DaemonError):

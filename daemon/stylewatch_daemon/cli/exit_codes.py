@@ -97,6 +97,14 @@ def echo_json(plain: object) -> None:
     echo(json.dumps(plain, ensure_ascii=False, default=str))
 
 
+def echo_result(plain: object, text: str, *, json: bool) -> None:
+    """Print a result: `plain` as JSON, or else `text`."""
+    if json:
+        echo_json(plain)
+    else:
+        echo(text)
+
+
 def note(text: str) -> None:
     """Print a remark on stderr, each line with the program's name, if that can be written."""
     with suppress(OSError):

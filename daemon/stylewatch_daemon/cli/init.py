@@ -13,7 +13,7 @@ from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageEr
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
-from stylewatch_daemon.cli.status import places, plain_inboxes
+from stylewatch_daemon.cli.status import inboxes_of, places
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
@@ -71,7 +71,7 @@ def init(
         settings = settings.model_copy(update={"web": web})
     config.service_settings(settings, {})
     _write(path, settings)
-    made = {"inboxes": plain_inboxes(settings), "state": str(settings.state.path)}
+    made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}
     echo(f"{places({'config': str(path), **made})}\n")
     if with_service:
         service.write_files(service.files_of(user=True))

@@ -19,7 +19,7 @@ from stylewatch_daemon.app.alert_sender import (
 )
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.exit_codes import echo, echo_json
+from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
 from stylewatch_daemon.doctor.backends import check_backend
 from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
@@ -73,7 +73,7 @@ def show(
     """Show the settings in force, the defaults included."""
     path = _path(file, config_file)
     plain = config.load(path, options.parse_sets(sets)).model_dump(mode="json")
-    _echo(plain, f"# from {path}\n{_yaml(plain)}", json)
+    echo_result(plain, f"# from {path}\n{_yaml(plain)}", json=json)
 
 
 @config_app.command()
@@ -148,10 +148,10 @@ def recipes(
     folders = config.load(config_file).recipes
     if name is not None:
         plain = book.find(name, *folders).model_dump(mode="json")
-        _echo(plain, _yaml(plain), json)
+        echo_result(plain, _yaml(plain), json=json)
         return
     rows = [_recipe(each, folders) for each in book.names(*folders)]
-    _echo(rows, columns((row["name"], row["about"]) for row in rows), json)
+    echo_result(rows, columns((row["name"], row["about"]) for row in rows), json=json)
 
 
 def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
@@ -160,13 +160,6 @@ def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
     except RecipeError as error:  # the other recipes are still listed
         return {"name": name, "about": f"broken: {error}"}
     return {"name": name, "about": recipe.about, "source": recipe.source}
-
-
-def _echo(plain: object, text: str, json: bool) -> None:
-    if json:
-        echo_json(plain)
-    else:
-        echo(text)
 
 
 def _yaml(plain: Mapping[str, Any]) -> str:

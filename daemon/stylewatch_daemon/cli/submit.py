@@ -13,10 +13,10 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
+from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
 from stylewatch_daemon.cli.series import members, parse_sweep
-from stylewatch_daemon.cli.status import find, view_of
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
@@ -167,7 +167,7 @@ def _follow_all(
             _print_end(ended[name], quiet=quiet)
     if json:
         echo_json([
-            view_of(state, job.id).as_json() if job else submitted[name]
+            view_of(state, job).as_json() if job else submitted[name]
             for name, job in ended.items()
         ])  # fmt: skip
     codes = [ENDS[job.end] if job and job.end else RETRY_LATER for job in ended.values()]

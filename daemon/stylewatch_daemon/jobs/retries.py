@@ -1,15 +1,13 @@
 """Retries: run a job again that has ended, with its settings or others.
 
 A retry is a new job, with copies of the pictures of the old one.
-Nothing here touches the ledger: commands and the page ask before they leave a request, and
-`make_retry` runs in the daemon's mover thread.
+Nothing here touches the ledger; `make_retry` runs in the daemon's mover thread.
 """
 
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,32 +35,14 @@ JOB_FILE = "job.yaml"
 _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
 
-def nothing_to(verb: str, job: Job) -> str:
-    """Return the message for a request to `verb` a job that has ended."""
-    when = ""
-    if job.finished:
-        when = f", {datetime.fromisoformat(job.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"{shown(job.title)} has ended ({job.seen}{when}): there is nothing to {verb}"
-
-
-def check_ended(job: Job, then: str) -> None:
-    """Raise UsageError if the job has not ended; `then` is what can be done after that."""
-    if not job.has_ended:
-        raise UsageError(
-            f"{shown(job.title)} has not ended, so it cannot be {then}: "
-            "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
-        )
-
-
 def settings_for(
     job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
-) -> Mapping[str, Any]:
-    """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
+) -> JobSettings:
+    """Return all settings of the new job; UsageError has every mistake."""
     asked = config.job_overrides(overrides)
     before = previous(job, settings, asked)
     recipe = asked.get("recipe", before.recipe)
-    by_file = str(recipe).endswith((".yaml", ".yml"))
-    if by_file and recipe != settings.job.recipe:
+    if str(recipe).endswith((".yaml", ".yml")) and recipe != settings.job.recipe:
         raise UsageError(
             f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
             "folder under `recipes` in config.yaml, and say --set recipe=NAME"
@@ -80,8 +60,7 @@ def settings_for(
                 f"--from-stage {from_stage}: no steps are left after it; "
                 "ask for more steps, as with --set steps=500"
             )
-    # A recipe file is named by the daemon's own settings, which still do so.
-    return wanted.model_dump(mode="json", exclude={"recipe"} if by_file else None)
+    return wanted
 
 
 def _check_start(job: Job, overrides: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 
 PAUSED = "paused"
 """A file in the state folder: while it exists no job is started, also after a restart."""
+
+POLL_EVERY_S = 0.02
 
 _PAUSING = ("pause", "resume")
 
@@ -103,6 +106,16 @@ def waiting(state: Path) -> list[Request]:
 def is_waiting(state: Path, request_id: int) -> bool:
     """Return whether the daemon has not acted on a request yet."""
     return any(request.id == request_id for request in waiting(state))
+
+
+def wait(state: Path, request_id: int, seconds: float) -> bool:
+    """Wait until the daemon has acted on a request, for so long at most; return whether it has."""
+    until = time.monotonic() + seconds
+    while is_waiting(state, request_id):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(POLL_EVERY_S)
+    return True
 
 
 def is_paused(state: Path) -> bool:

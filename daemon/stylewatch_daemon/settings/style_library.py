@@ -1,10 +1,13 @@
 """The style library: the folder of style pictures that jobs can name."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
-from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
 from stylewatch_daemon.settings.sections import Pairing
 
 
@@ -43,3 +46,32 @@ def check_default_style(pairing: Pairing) -> None:
             f"pairing.default_style is {default!r}, and there is no such picture in the style "
             f"library {pairing.styles}"
         )
+
+
+def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: str) -> str:
+    """Copy a picture into the library, with a text file for its `source` if that is given.
+
+    Return its name there. Raises UsageError if the library has a file of that name, with any
+    suffix, or takes none, and OutputError if it cannot be written.
+    """
+    name = safe(name)
+    if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
+        raise UsageError(f"the style library takes no file called {name}{suffix}")
+    try:
+        atomic.make_folder(folder)
+        for path in folder.iterdir():
+            if name.casefold() in (path.stem.casefold(), path.name.casefold()):
+                raise UsageError(
+                    f"the style library has a file called {shown(path.name)}: choose another name"
+                )
+        with atomic.replacing(folder / f"{name}{suffix}") as writing:
+            shutil.copyfileobj(picture, writing, atomic.CHUNK)
+        if source:
+            atomic.write(folder / f"{name}.txt", f"{shown(source)}\n".encode())
+    except OSError as error:
+        raise OutputError(
+            f"the style library {folder} cannot be written ({error.strerror}): let the daemon's "
+            "user write there, and if stylewatch is a service, run "
+            "`stylewatch service install --force` and restart it"
+        ) from error
+    return name

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.web import job_form, job_page
@@ -105,7 +105,7 @@ def view(
     Raises UsageError if the job has not ended.
     """
     job, receipt = page.view.job, page.view.receipt
-    retries.check_ended(job, "run again")
+    operations.check("retry", job)
     base, note = job_form.base_of(job, here.settings)
     fields, problem = form.fields, ""
     if is_print and receipt is not None:

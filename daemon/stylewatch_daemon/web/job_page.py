@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.model import End, Job
-from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs import operations
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
@@ -204,7 +204,7 @@ def ask_to_delete(request: Request) -> Response:
     here = context(request)
     jobs = jobs_of(here, request.query_params.getlist("job"))
     for job in jobs:
-        retries.check_ended(job, "deleted")
+        operations.check("delete", job)
     names = {job.id: name_of(job) for job in jobs}
     values = {"jobs": names, "retention": here.settings.retention}
     return here.templates.TemplateResponse(request, "delete.html", values)

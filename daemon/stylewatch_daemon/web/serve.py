@@ -82,6 +82,7 @@ RETRIABLE = (End.FAILED, End.CANCELED)
 STATUS = {
     errors.UsageError: 400,
     errors.SettingsError: 400,
+    errors.StateError: 409,
     errors.InputError: 422,
     errors.OutputError: 503,
     errors.UnavailableError: 503,

@@ -12,6 +12,7 @@ run again as by `stylewatch retry`.
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +26,7 @@ from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import submit
-from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs import operations
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
@@ -52,8 +53,8 @@ async def retry_with(request: Request) -> Response:
     job, new = await run_in_threadpool(actions.job_of, request), new_id()
     try:
         async with forms.received(request, here.state) as form:
-            arguments = await run_in_threadpool(_retry_arguments, here, job, form, new)
-        acted = await actions.leave(here, "retry", job=job.id, new=new, **arguments)
+            leave = await run_in_threadpool(_painted_again, here, job, form, new)
+        acted = await actions.ask(here, leave)
     except FormError as error:
         return await run_in_threadpool(_mistaken, request, error, again.show, form)
     except Exception:
@@ -114,20 +115,17 @@ def _submit_one(
         return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
 
 
-def _retry_arguments(here: Context, job: Job, form: Form, new: str) -> dict[str, Any]:
-    """Return the arguments of a retry, and put its further styles into the folder `new`.
+def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
+    """Return what leaves the request to paint a job again, with its styles in the folder `new`.
 
-    Raises DaemonError if there can be none.
+    Raises DaemonError for mistakes in the form.
     """
-    retries.check_ended(job, "run again")
+    operations.check("retry", job)
     if form.files.keys() - {"style"}:
         raise InputError("a job that is painted again takes further pictures as `style` only")
     added = [*form.files.get("style", ()), *_of_library(here, form)]
-    without = list(_left_out(job, form, has_others=bool(added)))
-    inputs = retries.needed(job, None, without)
-    for file in inputs:
-        file.find()
-    count = len(added) + sum(file.role == "style" for file in inputs)
+    without = [*_left_out(job, form, has_others=bool(added))]
+    count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
     base, _ = job_form.base_of(job, here.settings)
     wanted, _ = job_form.read(form.fields, here.settings, base, count)
     names: list[str] = []
@@ -137,11 +135,7 @@ def _retry_arguments(here: Context, job: Job, form: Form, new: str) -> dict[str,
         names.append(next(name for name in unused if name not in names))
         atomic.make_folder(here.state / UPLOADS / new)
         atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
-    is_file = wanted.recipe.endswith((".yaml", ".yml"))  # the daemon's own settings name it
-    settings = wanted.model_dump(mode="json", exclude={"recipe"} if is_file else None)
-    kept = {file.name for file in inputs}
-    settings["file_names"] = {name: was for name, was in wanted.file_names.items() if name in kept}
-    return {"settings": settings, "without": without, "added": names}
+    return partial(operations.retry, here.state, job, new, wanted, without=without, added=names)
 
 
 def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:

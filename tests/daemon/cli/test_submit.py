@@ -13,7 +13,7 @@ from tests.daemon.cli.states import a_job, enter, publish, running
 
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.cli import submit
-from stylewatch_daemon.cli.status import find
+from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.views.job import job_view
 
@@ -86,7 +86,6 @@ def test_waiting_for_a_sweep_waits_for_all_its_jobs(
 ) -> None:
     ends = {"sea-seed=1": "done", "sea-seed=2": "refused", "sea-seed=3": "failed"}
     jobs = {name: a_job(name, end, place=name, reason="why") for name, end in ends.items()}
-    by_id = {job.id: job for job in jobs.values()}
 
     def follow(state: Path, job: str, quiet: bool) -> Job | None:
         return jobs.get(job)
@@ -98,7 +97,7 @@ def test_waiting_for_a_sweep_waits_for_all_its_jobs(
     assert ended.err.splitlines() == [
         "stylewatch: sea-seed=2: refused: why", "stylewatch: sea-seed=3: failed: why",
     ]  # fmt: skip
-    monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(by_id[job]))
+    monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(job))
     shutil.rmtree(inbox)
     inbox.mkdir()
     said = json.loads(run(*command, "--json").out)

@@ -194,8 +194,8 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(world: World) -> None:
     had = replace(world.job, settings={"steps": 999, "from_step": 100, "seed": 7})
     wanted = retries.settings_for(had, Config(), {"job.seed": 8}, 5)
-    assert (wanted["steps"], wanted["seed"]) == (999, 8)
-    assert (wanted["init"], wanted["from_step"]) == ("picture", 105)
+    assert (wanted.steps, wanted.seed) == (999, 8)
+    assert (wanted.init, wanted.from_step) == ("picture", 105)
     with pytest.raises(UsageError, match="no steps are left"):
         retries.settings_for(had, Config(), {}, 999_999)
     with pytest.raises(UsageError, match="where to start"):
@@ -203,7 +203,7 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(wor
     clip = replace(world.with_inputs(frames=48), settings=had.settings)
     with pytest.raises(UsageError, match="sea is a clip, which cannot continue from a stage"):
         retries.settings_for(clip, Config(), {}, 5)
-    assert retries.settings_for(clip, Config(), {}, None)["seed"] == 7
+    assert retries.settings_for(clip, Config(), {}, None).seed == 7
 
 
 @pytest.mark.parametrize(
@@ -221,4 +221,4 @@ def test_a_job_file_with_mistakes_is_refused_unless_they_are_corrected(
         retries.settings_for(job, Config(), {}, None)
     if not content:
         wanted = retries.settings_for(job, Config(), {"job.steps": 9}, None)
-        assert (wanted["steps"], wanted["seed"]) == (9, 7)
+        assert (wanted.steps, wanted.seed) == (9, 7)

@@ -333,7 +333,7 @@ def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
     assert 'class="options" open' in answer.text, "the mistake is in the part that is folded"
     assert again({}, [("content", ("x.png", b"x", "image/png"))]).status_code == 422
     page = client(tmp_path)
-    assert page.post("/jobs/id-now/again", files=PAIR[1:]).status_code == 400
+    assert page.post("/jobs/id-now/again", files=PAIR[1:]).status_code == 409
     assert page.post("/jobs/none/again", files=PAIR[1:]).status_code == 404
     with monkeypatch.context() as patch:
         patch.setattr(actions, "MAX_REQUESTS", 0)

@@ -1,0 +1,93 @@
+"""Jobs and incomplete pairs by name, for the commands."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import InputError, UsageError
+from stylewatch_daemon.base.model import End, Job
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.files.names import safe_path, shown
+from stylewatch_daemon.ledger.ledger import Ledger, reading
+from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.views.job import JobView, job_view
+from stylewatch_painter.validation import nearest
+
+NEARBY, LISTED = 1000, 10
+"""The latest jobs among which the nearest to an unknown name is sought; the names to list."""
+
+
+def state_folder(config_file: Path | None, state: Path | None) -> Path:
+    """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
+    return options.expanded(state).absolute() if state else config.load(config_file).state.path
+
+
+@contextmanager
+def open_ledger(state: Path) -> Iterator[Ledger | None]:
+    """Open the ledger for reading; None if there is none yet. Raises OutputError."""
+    _ = status_json.is_at_work(state)  # raises OutputError if the folder cannot be read
+    path = state / LEDGER
+    if not path.exists():
+        yield None
+        return
+    with reading(path) as ledger:
+        yield ledger
+
+
+def find(state: Path, name: str, *, prefer_open: bool = False) -> Job | None:
+    """Return the job with this name or id, if there is one; raises OutputError.
+
+    A job that runs again has the name of the one that has ended, until it gets its own folder;
+    `prefer_open` finds such a job first.
+    """
+    with open_ledger(state) as ledger:
+        if ledger is None:
+            return None
+        job = ledger.find(name)
+        is_open = job is not None and not job.has_ended
+        return (prefer_open and not is_open and ledger.latest_open(name)) or job
+
+
+def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
+    """Return the job with this name or id, as `find` does.
+
+    Raises UsageError with the nearest name if there is none. Raises InputError if an incomplete
+    pair is meant: one without a job, or with `prefer_open` one whose job has ended.
+    """
+    job = find(state, name, prefer_open=prefer_open)
+    if job is None or (prefer_open and job.has_ended):
+        _check_not_incomplete(state, name)
+    if job is not None:
+        return job
+    with open_ledger(state) as ledger:
+        latest = ledger.ended([*End], NEARBY) if ledger else []
+        names = {*(job.title for job in latest), *(ledger.open_jobs().values() if ledger else ())}
+    if not names:
+        raise UsageError(f"there is no job {name!r}, nor any other yet")
+    raise UsageError(nearest(name, names, "job", LISTED))
+
+
+def _check_not_incomplete(state: Path, name: str) -> None:
+    if pairs := incomplete_pairs(state, name):
+        folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
+        raise InputError(
+            f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
+            f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
+        )
+
+
+def incomplete_pairs(state: Path, name: str) -> Sequence[Mapping[str, Any]]:
+    """Return the incomplete pairs of that name, from status.json; each inbox may have one."""
+    pairs = (status_json.read(state) or {}).get("incomplete", ())
+    return [pair for pair in pairs if pair["name"] in (name, safe_path(name))]
+
+
+def view_of(state: Path, job: Job) -> JobView:
+    """Return the view of a job, with its progress if it runs."""
+    status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    with open_ledger(state) as ledger:
+        attempts = ledger.attempts(job.id) if ledger else ()
+    return job_view(job, attempts, status.get("running", ()))

@@ -1,0 +1,105 @@
+"""Operations on jobs, which commands and the page ask the daemon for.
+
+Each checks that the state of the job allows it, and leaves a request in the ledger. None changes a
+job itself.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from stylewatch_daemon.base.errors import StateError
+from stylewatch_daemon.base.model import REFUSALS, Job, now
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.settings.job import JobSettings
+
+Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
+
+_IN_WORDS = {"retry": "run again", "delete": "deleted"}
+
+
+def check(verb: Verb, job: Job) -> None:
+    """Raise StateError if the state of the job does not allow the operation."""
+    name, why = shown(job.title), ""
+    if verb == "dismiss":
+        if not (job.has_ended and job.end in REFUSALS):
+            why = f"{name} is {job.seen}: only refused and failed jobs can be dismissed"
+    elif verb in _IN_WORDS:
+        if not job.has_ended:
+            why = f"{name} has not ended, so it cannot be {_IN_WORDS[verb]}: cancel or finish it"
+    elif job.has_ended:
+        why = f"{name} has ended ({job.seen}{_finished(job)}): there is nothing to {verb}"
+    elif verb == "finish" and job.settings is None:
+        why = f"{name} was not started, so it has no picture to finish with: cancel it"
+    if why:
+        raise StateError(why)
+
+
+def _finished(job: Job) -> str:
+    if not job.finished:
+        return ""
+    return f", {datetime.fromisoformat(job.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def cancel(state: Path, job: Job) -> int:
+    """Ask the daemon to end a job; return the id of the request. Raises StateError, OutputError."""
+    check("cancel", job)
+    return requests.leave(state, "cancel", job=job.id)
+
+
+def finish(state: Path, job: Job) -> int:
+    """Ask the daemon to make the current picture of a job final; returns and raises as `cancel`."""
+    check("finish", job)
+    return requests.leave(state, "finish", job=job.id)
+
+
+def delete(state: Path, job: Job) -> int:
+    """Ask the daemon to delete a job with its files; returns and raises as `cancel`."""
+    check("delete", job)
+    return requests.leave(state, "delete", job=job.id)
+
+
+def dismiss(state: Path, *jobs: Job) -> int:
+    """Ask the daemon to remove jobs from the status; returns and raises as `cancel`."""
+    for job in jobs:
+        check("dismiss", job)
+    return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
+
+
+def dismiss_all(state: Path) -> int:
+    """Ask the daemon to remove every job from the status that was refused or failed by now."""
+    return requests.leave(state, "dismiss", until=now())
+
+
+def retry(
+    state: Path,
+    job: Job,
+    new: str,
+    settings: JobSettings,
+    *,
+    from_stage: int | None = None,
+    without: Collection[int] = (),
+    added: Sequence[str] = (),
+) -> int:
+    """Ask the daemon to run a job again, as the job `new`, by `settings` alone.
+
+    It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
+    left out; the files `added`, in the folder `new` of the uploads, are further styles. Returns and
+    raises as `cancel`; raises InputError if a file is gone.
+    """
+    check("retry", job)
+    files = retries.needed(job, from_stage, without)
+    for file in files:
+        file.find()
+    names = {file.name for file in files}
+    kept = {name: was for name, was in settings.file_names.items() if name in names}
+    # A recipe file is named by the daemon's own settings, which still do so.
+    is_file = settings.recipe.endswith((".yaml", ".yml"))
+    plain = settings.model_dump(mode="json", exclude={"recipe"} if is_file else None)
+    return requests.leave(
+        state, "retry", job=job.id, new=new, settings={**plain, "file_names": kept},
+        from_stage=from_stage, without=[*without], added=[*added],
+    )  # fmt: skip
