@@ -67,6 +67,8 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         loaded = import_uncollected(f"stylewatch_daemon.cli.{module}")
         command = getattr(loaded, _VARIABLES.get(name, name))
         if isinstance(command, typer.Typer):
+            for each in command.registered_commands:
+                each.cls = GroupedOptions
             app.add_typer(command, name=name, rich_help_panel=group)
         else:
             app.command(name, cls=GroupedOptions, rich_help_panel=group)(command)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.abc import MetaPathFinder
@@ -41,6 +42,11 @@ def loaded_by(*commands: list[str], module: str = "sys") -> set[str]:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(out.stdout.splitlines()[-1]))
+
+
+def test_help_names_the_values_to_give_and_no_types(run: Run) -> None:
+    for words in ("render", "submit", "weights import", "config check", "init"):
+        assert not re.search(r"<(bool|str|path|list\b)", run(*words.split(), "--help").out), words
 
 
 def test_help_loads_nothing_heavy() -> None:
