@@ -32,7 +32,7 @@ from stylewatch_painter.scene import scales
 
 JOB_FILE = "job.yaml"
 
-_STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
+_STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
 
 
 def settings_for(
@@ -47,23 +47,15 @@ def settings_for(
             f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
             "folder under `recipes` in config.yaml, and say --set recipe=NAME"
         )
-    if from_stage is not None:
-        _check_start(job, overrides)
-        start = {"job.init": "picture", "job.from_step": before.from_step + from_stage}
-        overrides = {**overrides, **start}
     base = settings.model_copy(update={"job": before})
     wanted = config.override(base, overrides).job
     if from_stage is not None:
-        most = scales.most_steps(wanted.resolve(*settings.recipes).schedule)
-        if wanted.from_step >= most:
-            raise UsageError(
-                f"--from-stage {from_stage}: no steps are left after it; "
-                "ask for more steps, as with --set steps=500"
-            )
+        _check_start(job, asked)
+        wanted = _continued(wanted, from_stage, settings.recipes)
     return wanted
 
 
-def _check_start(job: Job, overrides: Mapping[str, Any]) -> None:
+def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
     """Raise UsageError if a retry cannot start from a stage."""
     if job.frames > 1:
         raise UsageError(
@@ -71,8 +63,21 @@ def _check_start(job: Job, overrides: Mapping[str, Any]) -> None:
             "leave out --from-stage"
         )
     for key in _STARTS:
-        if key in overrides:
-            raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
+        if key in {**asked, **asked.get("set", {})}:
+            raise UsageError(f"--from-stage says where to start: leave out --set {key}")
+
+
+def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
+    """Return `job` with a start from its stage of that number; UsageError if no step is left."""
+    schedule = job.resolve(*recipes).schedule
+    done = schedule.done + stage
+    if done >= scales.most_steps(schedule):
+        raise UsageError(
+            f"--from-stage {stage}: no steps are left after it; "
+            "ask for more steps, as with --set steps=500"
+        )
+    start = {"init": "picture", "set": {"done": done}}
+    return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
 
 
 def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSettings:

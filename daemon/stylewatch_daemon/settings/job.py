@@ -14,7 +14,6 @@ from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.files.names import FINAL, safe, safe_path, shown
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
-    MOST_STEPS,
     STYLE_SIZE,
     STYLE_SIZES,
     Positive,
@@ -293,8 +292,6 @@ class JobSettings(Strict):
     save_every: SomeSteps | None = None
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     init: Start | None = None
-    from_step: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
-    """Steps of the recipe already applied to the initial image; they are left out."""
     style_weights: Annotated[
         Annotated[tuple[Weight, ...], Field(max_length=MOST_STYLES)] | None,
         AfterValidator(_check_weights),
@@ -385,7 +382,7 @@ class JobSettings(Strict):
 
         `file` is the recipe file that `recipe` was written to.
         """
-        applied = (*_RECIPE_FIELDS, "content_weight", "style_weight", "schedule", "from_step")
+        applied = (*_RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
         update = {name: JobSettings.model_fields[name].default for name in applied}
         # `only` by itself would change the start and the detail kept
         update |= {"init": recipe.schedule.start, "recipe": str(file)}

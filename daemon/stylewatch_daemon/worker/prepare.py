@@ -26,7 +26,6 @@ from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
-from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import size_of
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
@@ -117,9 +116,7 @@ def prepare(
         content_size=None if content is None else content.size_of_file,
         init_size=None if init is None else init.size_of_file,
     )
-    if settings.from_step:
-        remaining = remaining_recipe(recipe, task.levels(), settings.from_step)
-        task = replace(task, recipe=remaining)
+    _check_done(task)
     _check_size(task, order)
 
     # Records for the receipt, masks, and the form of the output
@@ -149,8 +146,7 @@ def _as_clip(
 ) -> Prepared:
     """The prepared clip, of which `first` is the first frame, prepared as a still picture."""
     settings, recipe = order.settings, first.task.recipe
-    refused = {"only": settings.only, "from_step": settings.from_step, "init": order.init,
-               "preview": recipe.schedule.preview}  # fmt: skip
+    refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
     for name, value in refused.items():
         if value:
             raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
@@ -244,27 +240,23 @@ def selected(order: Order) -> Order:
     return order
 
 
-def remaining_recipe(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
-    """`recipe`, which has these `levels`, without its first `step` steps.
-
-    Raises SettingsError where it starts from no picture, or where no step is left.
-    """
-    if recipe.schedule.start != "picture":
+def _check_done(task: Task) -> None:
+    """Raise SettingsError if `done` steps are skipped without a picture, or leave no step."""
+    schedule = task.recipe.schedule
+    if schedule.done and schedule.start != "picture":
         raise SettingsError(
-            f"from_step: {step} is for a picture that has these steps behind it: drop it as "
-            "init.png, or leave from_step out"
+            f"done: {schedule.done} is for a picture that has these steps behind it: drop it as "
+            "init.png, or leave done out"
         )
-    total = sum(level.steps for level in levels)
-    if step >= total:
+    if schedule.done and not any(level.steps for level in task.levels()):
         raise SettingsError(
-            f"from_step: {step} leaves nothing to do, there are {total} steps: ask for more steps"
+            f"done: {schedule.done} leaves no step of the recipe to do: ask for more steps"
         )
-    return book.change(recipe, {"done": step})
 
 
-def enlarged_start(task: Task, step: int) -> tuple[str, ...]:
-    """A warning where `task` continues after `step` steps from a picture that was made smaller."""
-    if not step or task.init is None:
+def enlarged_start(task: Task) -> tuple[str, ...]:
+    """A warning where `task` continues from a stage that was made smaller."""
+    if not task.recipe.schedule.done or task.init is None:
         return ()
     (width, height), wanted = size_of(task.init), task.levels()[0].size
     if width >= wanted[0] and height >= wanted[1]:

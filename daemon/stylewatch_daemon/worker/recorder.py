@@ -103,7 +103,7 @@ class Recorder:
             *self.fallback.notes,
             *self.prepared.output.warnings,
             *(self.prepared.clip.warnings if self.prepared.clip else ()),
-            *enlarged_start(self.prepared.task, self.order.settings.from_step),
+            *enlarged_start(self.prepared.task),
             *limited_size(self.prepared.task, self.order.settings),
             *self._missing,
             *([back] if self.taken_back else []),

@@ -192,10 +192,10 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
 
 
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(world: World) -> None:
-    had = replace(world.job, settings={"steps": 999, "from_step": 100, "seed": 7})
+    had = replace(world.job, settings={"steps": 999, "set": {"done": 100}, "seed": 7})
     wanted = retries.settings_for(had, Config(), {"job.seed": 8}, 5)
     assert (wanted.steps, wanted.seed) == (999, 8)
-    assert (wanted.init, wanted.from_step) == ("picture", 105)
+    assert (wanted.init, wanted.set) == ("picture", {"done": 105})
     with pytest.raises(UsageError, match="no steps are left"):
         retries.settings_for(had, Config(), {}, 999_999)
     with pytest.raises(UsageError, match="where to start"):

@@ -312,14 +312,14 @@ def test_outside_of_its_mask_each_frame_stays_as_it_is(
     [
         ({"only": "content"}, "only"),
         ({"preview": 16}, "preview"),
-        ({"from_step": 2, "init": "picture"}, "from_step"),
+        ({"init": "picture"}, "init"),
     ],
 )
 def test_what_is_for_pictures_alone_is_refused(
     settings: dict[str, object], word: str, tmp_path: Path, pictures: Path, film: Path
 ) -> None:
     given = clip_order(tmp_path / "job", pictures, film, **settings)
-    if word == "from_step":
+    if word == "init":
         given = replace(given, init=pictures / "content.jpg")
     with pytest.raises(SettingsError, match=f"{word} .*film.mkv is a clip"):
         painted(given)
