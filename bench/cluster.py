@@ -15,8 +15,8 @@ from tests.daemon.worker.listening import Listener
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import Cluster
-from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import Done, Event, Order
 from stylewatch_plugins.contract import Wish
 

@@ -23,6 +23,7 @@ from stylewatch_daemon.base.mover import Mover
 from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, lock
 from stylewatch_daemon.files.names import shown
@@ -182,9 +183,9 @@ def assemble(
 
 def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
     lock_file, how = state.worker_lock, settings.executor
-    if how.cluster is None:
+    if how.kind == "local":
         return Local(lock_file, devices=how.named_devices, workers=how.workers, wake=wake)
-    return Cluster(lock_file, how.cluster, wake=wake)
+    return Cluster(lock_file, Demand.of(how), wake=wake)
 
 
 @contextmanager
@@ -218,8 +219,8 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
 def check(settings: ServiceSettings) -> None:
     """Raise SettingsError if the daemon cannot run with `settings`."""
     settings.check()
-    if settings.executor.cluster is not None:
-        settings.executor.cluster.check()
+    if settings.executor.kind == "ray":
+        Demand.of(settings.executor).check()
     check_default_style(settings.pairing)
 
 

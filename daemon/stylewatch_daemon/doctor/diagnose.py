@@ -16,6 +16,7 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.doctor import backends, places
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
 from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.executors.ray.messages import (
     ActorOptions,
@@ -26,7 +27,7 @@ from stylewatch_daemon.executors.ray.messages import (
 )
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Alerts, Demand
+from stylewatch_daemon.settings.sections import Alerts
 from stylewatch_painter.installation import install_command
 
 CLUSTER_TIMEOUT_S = 90.0
@@ -56,7 +57,8 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
     yield watches([inbox.path for inbox in settings.inboxes])
     yield descriptors()
     yield from backends.look(settings)
-    yield from check_cluster(settings.executor.cluster)
+    if settings.executor.kind == "ray":
+        yield from check_cluster(Demand.of(settings.executor))
     yield clock(settings.state.path)
     yield from extras()
     yield from sandbox(Path("/"))
@@ -136,10 +138,8 @@ def sandbox(root: Path) -> Iterator[Finding]:
             yield ok("sandbox", "nothing that jobs need is hidden")
 
 
-def check_cluster(demand: Demand | None) -> Iterator[Finding]:
-    """Check the cluster that `demand` names, if any."""
-    if demand is None:
-        return
+def check_cluster(demand: Demand) -> Iterator[Finding]:
+    """Check the cluster that `demand` names."""
     try:
         demand.check()
     except SettingsError as error:

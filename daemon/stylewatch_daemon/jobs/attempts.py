@@ -218,7 +218,7 @@ class Attempts:
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
         if is_last and begun[-1:] and begun[-1] in FAULTS:
             self._forget_checkpoints(job.id, worker)
-        if self._jobs.settings.executor.cluster is not None:
+        if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or here to be.
             checkpoint = worker.files.begin(staging.name([*earlier, worker.attempt]))
         worker.files.take_over()

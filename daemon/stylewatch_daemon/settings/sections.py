@@ -1,14 +1,12 @@
 """The sections of config.yaml except `job`: keys, defaults, and allowed values."""
 
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -137,82 +135,6 @@ def _check_gpus(gpus: float) -> float:
     return gpus
 
 
-_RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-"""Resources that have an option of their own in Ray's description of an actor."""
-
-
-_TOLERANCE = 1e-9
-"""Makes three thirds fit into one."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A machine of the cluster: all that it declares, used or not."""
-
-    id: str
-    resources: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Demand:
-    """The cluster at `address`, and the demand of one job on a machine.
-
-    `gpus` can be a share of one; the machine must declare the `resources`.
-    With no demand at all, each machine runs one job at a time.
-    """
-
-    address: str = "auto"
-    gpus: float = 1.0
-    resources: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def taken(self) -> dict[str, float]:
-        """The resources of a job, by the names that machines declare."""
-        return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
-
-    def check(self) -> None:
-        """Raise SettingsError where Ray is not installed, or GPUs are demanded twice."""
-        if "GPU" in self.resources:
-            raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
-        try:
-            version("ray")
-        except PackageNotFoundError:
-            raise SettingsError(
-                f"executor.kind is ray, and Ray is not installed: {install_command('ray')}"
-            ) from None
-
-    def options(self) -> dict[str, Any]:
-        """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""
-        own = dict(self.taken)
-        known = {_RAY_OPTIONS[key]: own.pop(key) for key in _RAY_OPTIONS if key in own}
-        return {"num_cpus": 0, **known, **({"resources": own} if own else {})}
-
-    def places(self, machines: Iterable[Machine]) -> int:
-        """Return the number of jobs that the `machines` can run at once when they are idle."""
-        return sum(map(self._places_on, machines))
-
-    def _places_on(self, machine: Machine) -> int:
-        each = (
-            math.floor(machine.resources.get(key, 0.0) / amount + _TOLERANCE)
-            for key, amount in self.taken.items()
-        )
-        return min(each, default=1)
-
-    def impossible(self, machines: Sequence[Machine]) -> str:
-        """Say in a sentence why no machine can run a job."""
-        descriptions = "; ".join(sorted(map(self._describe, machines))) or "none"
-        return (
-            f"no machine of the Ray cluster has {self}; there are {len(machines)}: "
-            f"{descriptions}: correct executor.gpus_per_job or resources, or add such a machine"
-        )
-
-    def _describe(self, machine: Machine) -> str:
-        return ", ".join(f"{key} {machine.resources.get(key, 0.0):g}" for key in self.taken)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{key} {amount:g}" for key, amount in self.taken.items())
-
-
 class Executor(Strict):
     """The place where jobs run: processes of this machine, or a Ray cluster."""
 
@@ -239,13 +161,6 @@ class Executor(Strict):
     def named_devices(self) -> tuple[str, ...]:
         """The devices that get a worker each; empty: all that are found."""
         return () if self.devices == "auto" else self.devices
-
-    @property
-    def cluster(self) -> Demand | None:
-        """The cluster and a job's share of it; None where jobs run on this machine."""
-        if self.kind == "local":
-            return None
-        return Demand(self.address, self.gpus_per_job, self.resources)
 
 
 LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000

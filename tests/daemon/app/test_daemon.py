@@ -27,12 +27,12 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.executors.ray import demand
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Demand
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
@@ -93,7 +93,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = (make_inbox(Path("/x/in"), Path("/x/in/out")),)
-    monkeypatch.setattr(sections, "version", lambda name: version("no-such-package"))
+    monkeypatch.setattr(demand, "version", lambda name: version("no-such-package"))
     rows: tuple[tuple[dict[str, Any], str], ...] = (
         ({"inboxes": inside}, "lies in the inbox"),
         ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),

@@ -16,9 +16,10 @@ from tests.daemon.alert_server import alert_server
 
 from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import ok, problem
+from stylewatch_daemon.executors.ray import demand as demands
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
-from stylewatch_daemon.settings import sections
-from stylewatch_daemon.settings.sections import Alerts, Demand
+from stylewatch_daemon.settings.sections import Alerts
 
 pytestmark = nodes.TIME_ENOUGH
 Patch = pytest.MonkeyPatch
@@ -77,7 +78,7 @@ def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patc
         monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)
         demand = Demand("auto", resources={"tpu": 1})
         assert list(diagnose.check_cluster(demand)) == [problem("cluster", words, 69)]
-    monkeypatch.setattr(sections, "version", Mock(side_effect=PackageNotFoundError))
+    monkeypatch.setattr(demands, "version", Mock(side_effect=PackageNotFoundError))
     (finding,) = diagnose.check_cluster(Demand())
     assert (finding.verdict, finding.exit_code) == ("problem", 78)
     assert "[ray]'`" in finding.words

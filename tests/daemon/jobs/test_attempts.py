@@ -14,13 +14,13 @@ from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
 from tests.daemon.world import Ending, FakeExecutor, changed_settings, run_jobs, scan
 
 from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.publish import STAGED_CHECKPOINT, Outbox
-from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,

@@ -1,7 +1,6 @@
 """Allowed values of each section of config.yaml, and what they resolve to."""
 
 import traceback
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,10 @@ from pydantic import SecretStr
 from tests.daemon.settings.conftest import Load
 
 from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
-from stylewatch_daemon.settings.sections import Alerts, Demand, Machine, parse_address
+from stylewatch_daemon.settings.sections import Alerts, parse_address
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_another_value_is_refused_with_its_line(key: str, text: str, load: Load)
 
 def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
     local = load("executor: {devices: [cpu]}").executor
-    assert (local.named_devices, local.cluster) == (("cpu",), None)
+    assert local.named_devices == ("cpu",)
     ray = load(
         "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
         "resources: {vram_gb: 20}}\n"
     ).executor
     assert ray.named_devices == ()
-    assert ray.cluster == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
+    assert Demand.of(ray) == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
     for text, message in (
         ("{kind: ray, devices: [cuda:0]}", "devices is for kind: local"),
         ("{address: auto, gpus_per_job: 2}", "gpus_per_job is for kind: ray"),
@@ -71,43 +71,13 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
             load(f"executor: {text}\n")
 
 
-SMALL = Machine("1", {"GPU": 1.0, "CPU": 4.0, "vram_gb": 8.0})
-LARGE = Machine("2", {"GPU": 2.0, "CPU": 8.0, "vram_gb": 48.0})
-
-
-def test_places_follow_from_declared_resources_and_an_impossible_demand_is_explained() -> None:
-    for demand, places in (
-        (Demand(), 3), (Demand(gpus=1 / 3), 9), (Demand(gpus=0), 2),
-        (Demand(gpus=0.5, resources={"vram_gb": 20}), 2),
-    ):  # fmt: skip
-        assert demand.places([SMALL, LARGE]) == places
-    demand = Demand(gpus=4, resources={"vram_gb": 20, "CPU": 2})
-    assert demand.impossible([LARGE]).startswith(
-        "no machine of the Ray cluster has GPU 4, vram_gb 20, CPU 2; there are "
-        "1: GPU 2, vram_gb 48, CPU 8: correct executor.gpus_per_job"
-    )
-    assert demand.options() == {
-        "num_cpus": 2, "num_gpus": 4, "resources": {"vram_gb": 20},
-    }  # fmt: skip
-    assert Demand(gpus=0).options() == {"num_cpus": 0}
-
-
-def test_missing_packages_and_a_second_demand_of_gpus_are_explained(
-    monkeypatch: pytest.MonkeyPatch, load: Load
-) -> None:
-    def version(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    with pytest.raises(SettingsError, match="gpus_per_job"):
-        Demand(resources={"GPU": 1}).check()
-    monkeypatch.setattr(sections, "version", version)
+def test_missing_packages_are_explained(monkeypatch: pytest.MonkeyPatch, load: Load) -> None:
     monkeypatch.setattr(sections, "find_spec", lambda name: None)
     monkeypatch.setattr(config, "find_spec", lambda name: None)
     assert not Alerts().targets().urls
     assert web_page(load("web: {path: /x}")) is None
     page = load("web: {listen: 127.0.0.1:8787}")
     for check, extra in (
-        (Demand().check, "ray"),
         (Alerts(urls=(SecretStr(SECRET),)).targets, "notify"),
         (lambda: web_page(page), "web"),
     ):

@@ -135,7 +135,7 @@ def test_mistakes_in_the_settings_are_errors_before_a_content_is_read(
 
 
 def test_steps_that_are_done_need_a_picture_and_leave_some(given: Order) -> None:
-    with pytest.raises(SettingsError, match="done: 3 is for a picture .*: drop it as init.png"):
+    with pytest.raises(SettingsError, match=r"done: 3 is for a picture .*: drop it as init\.png"):
         prepare(with_settings(given, set={"done": 3}))
     with pytest.raises(SettingsError, match="done: 999 leaves no step of the recipe to do"):
         prepare(with_settings(replace(given, init=given.content), set={"done": 999}))

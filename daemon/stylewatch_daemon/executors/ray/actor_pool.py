@@ -11,9 +11,9 @@ from typing import Protocol, get_args
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray.actor import share
+from stylewatch_daemon.executors.ray.demand import Demand, Machine
 from stylewatch_daemon.executors.ray.messages import ActorOptions, versions
 from stylewatch_daemon.executors.scheduler import DROPPED, Command, Emit, Scheduler
-from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,

@@ -19,6 +19,7 @@ from pathlib import Path
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.messages import (
     ActorOptions,
     Capacity,
@@ -27,7 +28,6 @@ from stylewatch_daemon.executors.ray.messages import (
     pack,
 )
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.settings.sections import Demand
 
 CONNECT_WITHIN = 60.0
 """Seconds that the cluster gets to accept the driver."""

@@ -14,6 +14,7 @@ from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.messages import (
     ActorOptions,
     Capacity,
@@ -22,7 +23,6 @@ from stylewatch_daemon.executors.ray.messages import (
     unpack,
 )
 from stylewatch_daemon.executors.scheduler import Command, Submit
-from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import WorkerActor
-from stylewatch_daemon.settings.sections import Demand, Machine
+from stylewatch_daemon.executors.ray.demand import Demand, Machine
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order
 
 NAMESPACE = "stylewatch"

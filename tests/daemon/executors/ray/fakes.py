@@ -12,9 +12,9 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
+from stylewatch_daemon.executors.ray.demand import Demand, Machine
 from stylewatch_daemon.executors.ray.messages import ActorOptions
 from stylewatch_daemon.executors.scheduler import Submit
-from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Event, Order
 
 FIRST, SECOND = (Machine(name, {"GPU": 1.0}) for name in "12")

@@ -18,10 +18,10 @@ from tests.daemon.world import child_pids
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray import driver_client
+from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME, Cluster
 from stylewatch_daemon.executors.ray.messages import ActorOptions, Capacity, unpack
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
 pytestmark = nodes.TIME_ENOUGH

@@ -1,0 +1,91 @@
+"""Demand of a job on the machines of a Ray cluster, and the machines that meet it."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.settings.sections import Executor
+from stylewatch_painter.installation import install_command
+
+_RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+"""Resources that have an option of their own in Ray's description of an actor."""
+
+
+_TOLERANCE = 1e-9
+"""Makes three thirds fit into one."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of the cluster: all that it declares, used or not."""
+
+    id: str
+    resources: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The cluster at `address`, and the demand of one job on a machine.
+
+    `gpus` can be a share of one; the machine must declare the `resources`.
+    With no demand at all, each machine runs one job at a time.
+    """
+
+    address: str = "auto"
+    gpus: float = 1.0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Executor) -> "Demand":
+        """Return the demand that `settings` of the kind `ray` describe."""
+        return cls(settings.address, settings.gpus_per_job, settings.resources)
+
+    @property
+    def taken(self) -> dict[str, float]:
+        """The resources of a job, by the names that machines declare."""
+        return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
+
+    def check(self) -> None:
+        """Raise SettingsError where Ray is not installed, or GPUs are demanded twice."""
+        if "GPU" in self.resources:
+            raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
+        try:
+            version("ray")
+        except PackageNotFoundError:
+            raise SettingsError(
+                f"executor.kind is ray, and Ray is not installed: {install_command('ray')}"
+            ) from None
+
+    def options(self) -> dict[str, Any]:
+        """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""
+        own = dict(self.taken)
+        known = {_RAY_OPTIONS[key]: own.pop(key) for key in _RAY_OPTIONS if key in own}
+        return {"num_cpus": 0, **known, **({"resources": own} if own else {})}
+
+    def places(self, machines: Iterable[Machine]) -> int:
+        """Return the number of jobs that the `machines` can run at once when they are idle."""
+        return sum(map(self._places_on, machines))
+
+    def _places_on(self, machine: Machine) -> int:
+        each = (
+            math.floor(machine.resources.get(key, 0.0) / amount + _TOLERANCE)
+            for key, amount in self.taken.items()
+        )
+        return min(each, default=1)
+
+    def impossible(self, machines: Sequence[Machine]) -> str:
+        """Say in a sentence why no machine can run a job."""
+        descriptions = "; ".join(sorted(map(self._describe, machines))) or "none"
+        return (
+            f"no machine of the Ray cluster has {self}; there are {len(machines)}: "
+            f"{descriptions}: correct executor.gpus_per_job or resources, or add such a machine"
+        )
+
+    def _describe(self, machine: Machine) -> str:
+        return ", ".join(f"{key} {machine.resources.get(key, 0.0):g}" for key in self.taken)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key} {amount:g}" for key, amount in self.taken.items())
