@@ -76,7 +76,7 @@ bench-cluster: $(READY)
 bench-quality: $(READY)
 	$(BIN)/python -m bench.quality sheets $(QUALITY)
 
-# `make illustrations PAGES="color.md prints.md"`: the pictures of docs/, painted anew
+# `make illustrations PAGES="painting.md regions.md"`: the pictures of docs/, painted anew
 illustrations: $(READY)
 	$(BIN)/python -m bench.illustrations $(PAGES)
 

@@ -93,6 +93,13 @@ def alpha(page: Names) -> Image.Image:
     return row([opened("cut.png", 320), over("painted.png", "white"), over("painted.png", "black")])
 
 
+def details(names: str, box: tuple[int, int, int, int], times: int) -> Image.Image:
+    """Put the same part of several PNG files side by side, so many times as large, in pixels."""
+    size = (times * (box[2] - box[0]), times * (box[3] - box[1]))
+    parts = (Image.open(f"{name}.png").convert("RGB").crop(box) for name in names.split())
+    return row([part.resize(size, Image.Resampling.NEAREST) for part in parts])
+
+
 def prints(page: Names) -> Image.Image:
     names, around_the_tip = "try print without", (0.4, 0.25, 0.6, 0.45)
     return column([files(names, 320), files(names, 320, around_the_tip)])
@@ -118,35 +125,23 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
         "sheet.jpg": lambda _: opened("painted/sheet.png", 760),
         "losses.png": lambda _: opened("painted/losses.png"),
     },
-    "color.md": {"color.jpg": lambda _: files("style content luminance match", 240)},
-    "large.md": {"large.jpg": parts},
-    "pictures.md": {"alpha.jpg": alpha},
-    "prints.md": {
+    "large-pictures.md": {
         "prints.jpg": prints,
         "strokes.jpg": lambda _: files("small usual large", 320, (0.35, 0.2, 0.65, 0.5)),
+        "large.jpg": parts,
     },
-    "reconstruct.md": {
+    "painting.md": {
+        "styles.jpg": lambda _: opened("sweep/sheet.png", 960),
+        "blend.jpg": lambda _: opened("blend/sheet.png", 960),
+        "color.jpg": lambda _: files("style content luminance match", 240),
+        "smoothness.jpg": lambda _: details("rough plain strong squared", (110, 50, 188, 128), 3),
         "texture.jpg": lambda _: opened("texture.png"),
     },
+    "pictures.md": {"alpha.jpg": alpha},
     "regions.md": {
         "regions.jpg": lambda _: column(
             [files("field field.mask two", 256), files("soft free keep", 256)]
         ),
-    },
-    "smoothness.md": {
-        "smoothness.jpg": lambda page: page["details"](
-            ["rough.png", "plain.png", "strong.png", "squared.png"], (110, 50, 188, 128), 3
-        ),
-        "rims.jpg": lambda page: page["details"](
-            ["zeros.png", "reflect.png", "replicate.png"], (42, 0, 81, 39), 6
-        ),
-        "average.jpg": lambda page: page["details"](
-            ["adam.png", "average.png"], (70, 20, 148, 98), 3
-        ),
-    },
-    "styles.md": {
-        "styles.jpg": lambda _: opened("sweep/sheet.png", 960),
-        "blend.jpg": lambda _: opened("blend/sheet.png", 960),
     },
 }
 

@@ -182,7 +182,24 @@ def test_links_lead_somewhere_and_every_block_is_closed_and_of_a_known_kind(page
     assert not [link for link in here if not (page.parent / link).exists()]
 
 
-ROW = re.compile(r"^\| `((?:objective|schedule)\.[\w.]+)` \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(
+        r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE
+    )
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@by_page
+def test_a_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([\w./-]*\.md)?#([^)\s]+)\)", text)
+    targets = [(page.parent / name if name else page, anchor) for name, anchor in links]
+    assert not [(path.name, anchor) for path, anchor in targets if anchor not in anchors(path)]
+
+
+ROW = re.compile(r"^\| `((?:objective|schedule)[\w.]*)` \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -195,8 +212,8 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("name", book.names())
-def test_the_page_on_recipes_gives_every_field_and_says_which_are_ours(name: str) -> None:
-    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+def test_the_reference_of_recipes_gives_every_field_and_says_which_are_ours(name: str) -> None:
+    page = (ROOT / "docs" / "recipe-reference.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
     rows = ROW.findall(section)
     shown = {leaf: v for field, text, _ in rows for leaf, v in leaves(yaml.safe_load(text), field)}

@@ -130,7 +130,7 @@ _HELP = {
              " rows, 400x columns; 0.25mp an area."),
     "strength": ("X", "How strongly the style acts, 0 to 1."),
     "stroke": ("X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
-    "color": (None, "Which colors the output has; docs/color.md shows each."),
+    "color": (None, "Which colors the output has; docs/painting.md shows each."),
     "mask": ("FILE", "Where the photograph is stylized: white, or colors that styles' masks have"
              " too."),
     "sets": ("KEY=VALUE", SETS_HELP),

@@ -1,6 +1,6 @@
 """The recipe model: an objective (the loss) and a schedule (sizes, start, optimizer, steps).
 
-`book` finds and reads recipes; docs/recipes.md gives the source of each number.
+`book` finds and reads recipes; docs/recipe-reference.md gives the source of each number.
 """
 
 import re
