@@ -60,7 +60,7 @@ fmt: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# `make bench BENCH="--only best_s --runs 3"`: docs/benchmark.md has the options
+# `make bench BENCH="--only best_s --runs 3"`: docs/performance.md
 bench: $(READY)
 	$(BIN)/python -m bench $(BENCH)
 
@@ -72,7 +72,7 @@ bench-gpu:
 bench-cluster: $(READY)
 	$(BIN)/python -m bench.cluster
 
-# `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/benchmark.md, Quality
+# `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/quality.md
 bench-quality: $(READY)
 	$(BIN)/python -m bench.quality sheets $(QUALITY)
 

