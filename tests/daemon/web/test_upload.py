@@ -216,6 +216,7 @@ def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
         monkeypatch.setattr(forms, "STALLED_S", 0.0)
         later = tasks(AT_ONCE)
         assert [answer.status_code for answer in await asyncio.gather(*held)] == [408] * AT_ONCE
+        assert not any(task.done() for task in later), "they have the places now"
         for task in later:
             task.cancel()
         await asyncio.gather(*later, return_exceptions=True)
