@@ -18,7 +18,7 @@ from tests.hostile.world import MB, Options, World
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.intake.pairing import pair
-from stylewatch_daemon.settings.resolve import SettingsResolver
+from stylewatch_daemon.settings.resolve import resolve
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",
@@ -104,7 +104,7 @@ def test_any_job_yaml_is_usable_or_refused_in_a_sentence(
     job_file.write_bytes(data.draw(strategies.JOB_YAML[kind]))
     inbox = make_inbox(tmp_path / "in", tmp_path / "out")
     try:
-        resolved = SettingsResolver(make_settings((inbox,), tmp_path / "state")).resolve(job_file)
+        resolved = resolve(make_settings((inbox,), tmp_path / "state"), job_file)
     except SettingsError as error:
         assert "job.yaml" in str(error)
     else:

@@ -15,10 +15,9 @@ from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.cli.series import Member
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.settings import config, job
+from stylewatch_daemon.settings import config, output
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Side
-from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
@@ -65,7 +64,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     Raises UsageError, SettingsError, InputError or RecipeError.
     """
     repeated = replay.read(request.receipt) if request.receipt else None
-    base = config.load(request.config_file)
+    base: Config = config.load(request.config_file)
     pictures, init, masks = request.pictures, init_picture(request.options), {}
     if repeated:
         base = repeated.configured(base, scratch)
@@ -164,8 +163,8 @@ def _output(
     if place.format is None:
         _, styles = content_and_styles(pictures, settings.only)
         recipe, seed = settings.recipe, settings.seed
-        values = job.name_fields(name, pictures[0], styles, recipe=recipe, seed=seed)
-        final = job.fill_file(settings.final, values)
+        values = output.name_fields(name, pictures[0], styles, recipe=recipe, seed=seed)
+        final = output.fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
     if (place.format in output_target.CLIPS) != paints_clip:
         kind = "a clip" if paints_clip else "a picture"
@@ -244,6 +243,7 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
     That is below the size that the job asks for, or, without one, below that of the photograph.
     `most` is the limit of pixels. A picture that can't be read is reported where it is used.
     """
+    from stylewatch_daemon.worker.prepare import size_limit
     from stylewatch_painter.images.clip import is_clip
     from stylewatch_painter.images.read import picture_size
     from stylewatch_painter.scene.scales import final_size

@@ -69,7 +69,7 @@ def init(
     if can_serve and with_page is not False:
         web = settings.web.model_copy(update={"listen": service.PAGE})
         settings = settings.model_copy(update={"web": web})
-    config.service_settings(settings, {})
+    settings.check()
     _write(path, settings)
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}
     echo(f"{places({'config': str(path), **made})}\n")

@@ -17,7 +17,7 @@ from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import RECIPE_FIELDS, JobFile, JobSettings
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import mistakes, refusing
 
@@ -66,13 +66,13 @@ class Replay:
         The recipe is written into the folder `scratch`. Raises InputError for an invalid value.
         """
         recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
-        job = _check(
-            JobSettings, self.receipt.settings, "the settings of this receipt cannot be used"
+        job: JobSettings = _check(
+            JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
         )
         file = scratch / f"{safe(recipe.name)}.yaml"
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         device = config.job.device if config.job.backend == job.backend else None
-        job = job.with_resolved(recipe, file).model_copy(update={"device": device})
+        job = _with_resolved(job, recipe, file).model_copy(update={"device": device})
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         limited = {
             key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)
@@ -92,6 +92,19 @@ def read(path: Path) -> Replay:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not a receipt: {error}") from error
     return Replay(_check(Receipt, plain, f"{file} is not a receipt"), file.parent)
+
+
+def _with_resolved(job: JobSettings, recipe: Recipe, file: Path) -> JobSettings:
+    """Return settings that resolve to `recipe`, which has the changes of `job` already.
+
+    `file` is the recipe file that `recipe` was written to.
+    """
+    applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+    update = {name: JobSettings.model_fields[name].default for name in applied}
+    # `only` by itself would change the start and the detail kept
+    update |= {"init": recipe.schedule.start, "recipe": str(file)}
+    update["set"] = {"keep_detail": recipe.schedule.keep_detail}
+    return job.model_copy(update=update)
 
 
 def _digest(path: Path) -> str:

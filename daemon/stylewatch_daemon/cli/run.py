@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config, service_settings, web_page
+from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor
 from stylewatch_daemon.worker.messages import Staged
@@ -35,11 +35,11 @@ from stylewatch_daemon.worker.messages import Staged
 class _Source:
     """The file that the settings come from, and what it looked like when it was last read."""
 
-    def __init__(self, path: Path, load: Callable[[Path], Config]) -> None:
+    def __init__(self, path: Path, load: Callable[[Path], ServiceSettings]) -> None:
         self._path, self._load = path, load
         self._known = self._seen = self._look()
 
-    def read(self) -> Config:
+    def read(self) -> ServiceSettings:
         """Read the settings again; raises as `config.load` does."""
         self._known = self._look()
         return self._load(self._path)
@@ -84,23 +84,22 @@ def run(
     settings = load(config_file)
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
-        raise typer.Exit(_run_once(settings, overrides, quiet=quiet))
+        raise typer.Exit(_run_once(settings, quiet=quiet))
     systemd = SystemdNotifier(os.environ)
-    while _watch(settings, overrides, source, systemd, quiet=quiet):
+    while _watch(settings, source, systemd, quiet=quiet):
         settings = source.read()
 
 
-def _run_once(settings: Config, overrides: Mapping[str, Any], *, quiet: bool) -> int:
+def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
     """Run what is in the inboxes; return the exit code."""
     from stylewatch_daemon.app import daemon
 
-    ready = service_settings(settings, overrides)
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
     ):
-        summary = daemon.once(ready, Reporters(log, notifier))
-        if summary.waiting and is_paused(ready.state.path):
+        summary = daemon.once(settings, Reporters(log, notifier))
+        if summary.waiting and is_paused(settings.state.path):
             logging.getLogger(LOGGER).error(
                 "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
             )
@@ -108,8 +107,7 @@ def _run_once(settings: Config, overrides: Mapping[str, Any], *, quiet: bool) ->
 
 
 def _watch(
-    settings: Config,
-    overrides: Mapping[str, Any],
+    settings: ServiceSettings,
     source: _Source,
     systemd: SystemdNotifier,
     *,
@@ -122,7 +120,7 @@ def _watch(
         """Check the settings as they are now; log their mistakes."""
         try:
             new = source.read()
-            daemon.check(service_settings(new, overrides))
+            daemon.check(new)
             new.alerts.targets()
             web_page(new)
         except (DaemonError, OSError) as error:
@@ -135,9 +133,8 @@ def _watch(
         Notifier(settings.alerts.targets()) as notifier,
         closing(Supervisor(web_page(settings))) as supervisor,
     ):
-        ready = service_settings(settings, overrides)
         return daemon.watch(
-            ready,
+            settings,
             Reporters(log, notifier),
             systemd=systemd,
             may_reload=may_reload,

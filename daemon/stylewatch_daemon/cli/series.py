@@ -11,12 +11,12 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.files.names import candidates, safe
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import as_text
+from stylewatch_daemon.views.formatting import as_text
 
 MOST_MEMBERS = 64
 """Jobs of a series."""
 
-_NOT_SWEPT = ("name", "final", "file_names", "priority", "set")
+_NOT_SWEPT = ("name", "final", "priority", "set")
 
 _LONGEST_VALUE = 60
 """Characters of a value in the name of a job."""

@@ -19,7 +19,8 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.settings import config, sections
-from stylewatch_daemon.settings.config import Config, service_settings
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import parse_address
 
 app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
@@ -122,11 +123,11 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     path = options.expanded(config_file or root / "stylewatch" / "config.yaml").absolute()
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
-        settings = config.load(path)
+        settings: Config = config.load(path)
     else:
         settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
-    service_settings(settings, {})
+    settings.check()
     machine = Machine(_command(), path, _program(), _nvidia(settings))
     named = for_user(machine, settings) if user else for_system(machine, settings)
     return files | {root / name: text for name, text in named.items()}
@@ -272,7 +273,7 @@ def user_settings(pictures: Path | None = None) -> Config:
     if state == config.user_file().parent:  # as on a Mac
         state /= "state"
     pictures = pictures or user_pictures_path() / "stylewatch"
-    return settings_below(config.absolute(pictures, Path.cwd()), state)
+    return settings_below(absolute(pictures, Path.cwd()), state)
 
 
 def settings_below(pictures: Path, state: Path) -> Config:

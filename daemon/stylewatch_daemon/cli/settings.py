@@ -25,7 +25,7 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, pr
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import service_settings, web_page
+from stylewatch_daemon.settings.config import web_page
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
@@ -45,7 +45,7 @@ def check(file: File = None, config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = _path(file, config_file)
     settings = config.load(path)
-    service_settings(settings, {})
+    settings.check()
     web_page(settings)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
@@ -72,7 +72,8 @@ def show(
 ) -> None:
     """Show the settings in force, the defaults included."""
     path = _path(file, config_file)
-    plain = config.load(path, options.parse_sets(sets)).model_dump(mode="json")
+    settings = config.load(path, options.parse_sets(sets))
+    plain = settings.model_dump(mode="json", exclude={"overrides"})
     echo_result(plain, f"# from {path}\n{_yaml(plain)}", json=json)
 
 
@@ -123,9 +124,9 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
     path = config_file or config.find()
     overrides = options.parse_sets(sets)
     try:
-        loaded = config.load(path, overrides)
-        settings = service_settings(loaded, overrides)
-        web_page(loaded)
+        settings = config.load(path, overrides)
+        settings.check()
+        web_page(settings)
     except SettingsError as error:
         yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
         return
@@ -133,7 +134,7 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
     from stylewatch_daemon.doctor.diagnose import check_alerts, diagnose
 
     yield from diagnose(settings)
-    yield from check_alerts(loaded.alerts)
+    yield from check_alerts(settings.alerts)
 
 
 def recipes(

@@ -80,7 +80,7 @@ def _settings(config_file: Path | None, state: Path | None) -> Config:
     raise SettingsError.
     """
     try:
-        settings = config.load(config_file)
+        settings: Config = config.load(config_file)
     except SettingsError as error:
         if state is None:
             raise

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import Config
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError, BackendOptionError
@@ -66,7 +66,7 @@ class Status:
     devices: tuple[Device, ...] = ()
 
 
-def look(settings: ServiceSettings) -> Iterator[Finding]:
+def look(settings: Config) -> Iterator[Finding]:
     """Yield findings on each backend and on the weights; the backend of the settings first."""
     wanted = settings.job.backend
     options = {**settings.backends}

@@ -26,7 +26,7 @@ from stylewatch_daemon.executors.ray.messages import (
     unpack,
 )
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import Alerts
 from stylewatch_painter.installation import install_command
 
@@ -48,7 +48,7 @@ _EXTRAS = {
 _NEEDED_OF_PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")
 
 
-def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
+def diagnose(settings: Config) -> Iterator[Finding]:
     """Yield the findings on a daemon with `settings`, in the order in which to solve them.
 
     Nothing is created; a child process looks at each backend.

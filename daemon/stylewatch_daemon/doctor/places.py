@@ -17,7 +17,7 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import Inbox, Pairing
 from stylewatch_daemon.settings.style_library import check_default_style
 
@@ -25,7 +25,7 @@ _CANNOT_WRITE, _WRONG = 73, 78
 _LOCKS = Path("/proc/locks")
 
 
-def check(settings: ServiceSettings) -> Iterator[Finding]:
+def check(settings: Config) -> Iterator[Finding]:
     """Yield the findings on the folders of `settings`; a missing folder is not created."""
     table = disks.table()
     state = StateDir(settings.state.path)
@@ -84,7 +84,7 @@ def _user(state: Path) -> Iterator[Finding]:
         )
 
 
-def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Finding]:
+def _inbox(inbox: Inbox, settings: Config, table: str) -> Iterator[Finding]:
     what = f"inbox {inbox.path}"
     rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
     if finding := _folder_problem(what, inbox.path, rights):
@@ -100,7 +100,7 @@ def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Find
         yield note(f"in {inbox.path}", f"{shortened(path)} is ignored: {reason}{more}")
 
 
-def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
+def _events(folder: Path, settings: Config, kind: str) -> Finding:
     """Say how new files in an inbox are noticed."""
     what, rescan_s = f"events of {folder}", settings.watch.rescan_s
     often = f"it is scanned every {min(rescan_s, watch.SCAN_S):g} s"
@@ -115,7 +115,7 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
     return ok(what, f"they wake the daemon; it scans every {rescan_s:g} s without them, too")
 
 
-def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
+def _outbox(folder: Path, settings: Config, table: str) -> Finding:
     what = f"outbox {folder}"
     if finding := _folder_problem(what, folder, os.R_OK | os.W_OK | os.X_OK):
         return finding
@@ -175,7 +175,7 @@ def _ledger(path: Path) -> Iterator[Finding]:
         yield ok("ledger", f"{path} is intact")
 
 
-def _room(settings: ServiceSettings) -> Finding:
+def _room(settings: Config) -> Finding:
     """Check that the disks have the free space without which no job begins."""
     what, folders = "room on the disks", (settings.state.path, *settings.outboxes)
     try:

@@ -34,7 +34,7 @@ from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import Kept
 from stylewatch_daemon.outbox.ending import changed_after_copy
-from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
+from stylewatch_daemon.settings.resolve import resolve
 
 AHEAD = 16
 """Jobs of an inbox that are claimed at a time: enough that they share a commit of the ledger."""
@@ -76,7 +76,7 @@ class Intake:
             Effect.INSPECT: self._inspect,
             Effect.REMOVE_ORIGINALS: self._remove_originals,
         }
-        self._settings, self._resolver = jobs.settings, SettingsResolver(jobs.settings)
+        self._settings = jobs.settings
         settings, guard = jobs.settings, jobs.mount_guard
         self.inboxes = [
             Inbox(
@@ -265,14 +265,15 @@ class Intake:
         job_file = None
         if claim.job_file is not None:
             job_file = self._state.files(job.id) / claim.job_file.name
+        settings = self._settings.job
         if not problem:
             try:
-                self._resolver.resolve(job_file)
+                settings = resolve(self._settings, job_file)
             except (SettingsError, InputError) as error:
                 problem, cause = str(error), error.cause
-        priority, needs = queue_columns(self._settings, job_file)
         pictures = () if problem else verdict.pictures
-        self._jobs.post(job.id, Inspected(pictures, problem, cause, priority, needs))
+        event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
+        self._jobs.post(job.id, event)
 
     # -- originals
 

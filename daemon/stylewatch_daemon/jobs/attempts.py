@@ -41,8 +41,9 @@ from stylewatch_daemon.jobs.waits import cause_of
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
-from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
-from stylewatch_daemon.settings.resolve import SettingsResolver
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.output import fill_file, fill_folder, name_fields
+from stylewatch_daemon.settings.resolve import resolve
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Order
 
@@ -71,7 +72,6 @@ class Attempts:
             Effect.DROP_WORKER: self._drop,
             Effect.PUBLISH_STAGE: self._publish,
         }
-        self._resolver = SettingsResolver(jobs.settings)
 
     @property
     def running(self) -> dict[str, Worker]:
@@ -115,7 +115,7 @@ class Attempts:
         outbox.probe()
         claim = self._jobs.claim_of(job)
         disks.check([(root, claim.archived), (self._state.root, 0)], service.limits.free_bytes)
-        settings = self._resolver.resolve(next(iter(self._paths(job, "job")), None))
+        settings = resolve(service, next(iter(self._paths(job, "job")), None))
         place = job.place or outbox.choose(self._wanted_place(job, settings))
         earlier = self._ledger.attempts(job.id)
         number = len(earlier) + 1

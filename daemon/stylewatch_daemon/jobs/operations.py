@@ -14,7 +14,7 @@ from stylewatch_daemon.base.model import REFUSALS, Job, now
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobFile, is_file
 
 Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
 
@@ -78,7 +78,7 @@ def retry(
     state: Path,
     job: Job,
     new: str,
-    settings: JobSettings,
+    settings: JobFile,
     *,
     from_stage: int | None = None,
     without: Collection[int] = (),
@@ -97,8 +97,8 @@ def retry(
     names = {file.name for file in files}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # A recipe file is named by the daemon's own settings, which still do so.
-    is_file = settings.recipe.endswith((".yaml", ".yml"))
-    plain = settings.model_dump(mode="json", exclude={"recipe"} if is_file else None)
+    is_named = not is_file(settings.recipe)
+    plain = settings.model_dump(mode="json", exclude=None if is_named else {"recipe"})
     return requests.leave(
         state, "retry", job=job.id, new=new, settings={**plain, "file_names": kept},
         from_stage=from_stage, without=[*without], added=[*added],

@@ -26,7 +26,7 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE, Limits
 from stylewatch_painter.scene import scales
 
@@ -37,12 +37,12 @@ _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
 
 def settings_for(
     job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
-) -> JobSettings:
-    """Return all settings of the new job; UsageError has every mistake."""
+) -> JobFile:
+    """Return the new job's job.yaml, with all settings; UsageError has every mistake."""
     asked = config.job_overrides(overrides)
     before = previous(job, settings, asked)
     recipe = asked.get("recipe", before.recipe)
-    if str(recipe).endswith((".yaml", ".yml")) and recipe != settings.job.recipe:
+    if is_file(str(recipe)) and recipe != settings.job.recipe:
         raise UsageError(
             f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
             "folder under `recipes` in config.yaml, and say --set recipe=NAME"
@@ -52,7 +52,7 @@ def settings_for(
     if from_stage is not None:
         _check_start(job, asked)
         wanted = _continued(wanted, from_stage, settings.recipes)
-    return wanted
+    return before.model_copy(update=dict(wanted))
 
 
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
@@ -80,7 +80,7 @@ def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSe
     return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
 
 
-def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
+def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
     """Return the settings that a job was begun with.
 
     A job that was not begun has those of its job.yaml as it is now, except the `asked` ones, which
@@ -88,7 +88,7 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     """
     if job.settings is not None:
         try:
-            return JobSettings.model_validate(job.settings)
+            return JobFile.model_validate(job.settings)
         except ValidationError as error:
             raise UsageError(
                 "its settings were recorded by another version and cannot be used: drop the "
@@ -96,17 +96,17 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobSetting
             ) from error
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job_file is None:
-        return settings.job
+        return JobFile.model_validate(settings.job.model_dump())
     spot = replace(job_file, sha256="", size=None).find()  # the file may be corrected now
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
-        yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+        yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # which are not those of config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
-    return JobSettings.model_validate(config.merge_job(settings.job.model_dump(), kept))
+    return JobFile.model_validate(config.merge_job(settings.job.model_dump(), kept))
 
 
 def needed(

@@ -3,21 +3,23 @@
 import filecmp
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from platformdirs import user_config_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
-from stylewatch_daemon.base.errors import DaemonError, SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.identity import Identity, identity
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_daemon.settings.sections import (
     Address,
     Alerts,
@@ -31,14 +33,14 @@ from stylewatch_daemon.settings.sections import (
     Watch,
     Web,
     parse_address,
+    secret_file,
 )
+from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.validation import brief, quoted, refusing
-
-_LONGEST_PATH, _LONGEST_NAME = 4095, 255
-"""Bytes of a path, and of a name in it."""
+from stylewatch_painter.validation import brief, refusing
 
 SHORTEST_TOKEN = 16
 """Characters of the page's token."""
@@ -55,7 +57,7 @@ class Config(Strict):
     pairing: Pairing = Pairing()
     job: JobSettings = JobSettings()
     backends: dict[str, dict[str, Any]] = Field(default={})
-    recipes: tuple[Path, ...] = ()
+    recipes: tuple[FilePath, ...] = ()
     executor: Executor = Executor()
     limits: Limits = Limits()
     retention: Retention = Retention()
@@ -120,26 +122,14 @@ class Config(Strict):
         ]
 
 
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
 class ServiceSettings(Config):
-    """Settings of a running daemon: config.yaml, and job settings that beat every job.yaml."""
+    """Settings in force: config.yaml with the command line on top."""
 
     overrides: dict[str, Any] = Field(default={})
-    """Job settings of the command line, as job.yaml has them."""
-
-
-def service_settings(config: Config, overrides: Mapping[str, Any]) -> ServiceSettings:
-    """Return the settings of a daemon; raises SettingsError as `Config.check` does.
-
-    The job settings in `overrides`, by the dotted keys of config.yaml, beat every job.yaml; they
-    are those that `config` was loaded with.
-    """
-    above = job_overrides(overrides)
-    if "recipe" in above:
-        above["recipe"] = config.job.recipe  # absolute, if it is a path
-    settings = ServiceSettings.model_construct(**dict(config), overrides=above)
-    with refusing(SettingsError, "the settings"):
-        settings.check()
-    return settings
+    """Job settings of the command line, as job.yaml has them: they beat every job.yaml."""
 
 
 # Loading
@@ -194,7 +184,7 @@ def load(
     *,
     inbox: Path | None = None,
     outbox: Path | None = None,
-) -> Config:
+) -> ServiceSettings:
     """Load the settings in the file `path` (default: see `find`) with `overrides` on top.
 
     `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
@@ -214,69 +204,71 @@ def load(
                 "--config FILE names another"
             ) from error
         raise
+    overrides = dict(overrides or {})
+    folders = {name: path for name, path in (("path", inbox), ("outbox", outbox)) if path}
+    if folders:
+        inboxes = config.inboxes if inbox is None else config.inboxes[:1]
+        overrides["inboxes"] = [{**known.model_dump(), **folders} for known in inboxes]
     if overrides:
         config = override(config, overrides)
-    with refusing(UsageError, "command line"):
-        inboxes = config.inboxes
-        if inbox is not None:
-            inboxes = (inboxes[0].model_copy(update={"path": absolute(inbox, Path.cwd())}),)
-        if outbox is not None:
-            update = {"outbox": absolute(outbox, Path.cwd())}
-            inboxes = tuple(known.model_copy(update=update) for known in inboxes)
-        return config.model_copy(update={"inboxes": inboxes})
+    above = job_overrides(overrides)
+    if "recipe" in above:
+        above["recipe"] = config.job.recipe  # absolute, if it is a path
+    return ServiceSettings.model_construct(**dict(config), overrides=above)
 
 
 def _load_file(path: Path) -> Config:
     document = yaml_lines.read(path)
-    config = yaml_lines.check(Config, document)
-    is_shipped = path == shipped("config.yaml")
-    with refusing(SettingsError, str(path), DaemonError):
-        base = Path.cwd() if is_shipped else path.absolute().parent
-        config = _with_absolute_paths(config, base)
+    base = Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
+    # The defaults are relative paths, too.
+    plain = book.merge(Config().model_dump(), document.plain)
+    return _checked(replace(document, plain=plain), base)
+
+
+def _checked(document: Document, base: Path) -> Config:
+    """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
+    config = yaml_lines.check(Config, document, {BASE: base})
+    with refusing(SettingsError, document.file_name):
         try:
             config.job.resolve(*config.recipes)
         except (RecipeError, OSError) as error:
-            line = document.line(("job",))
-            place = f"{path} line {line}" if line else str(path)
-            raise SettingsError(f"{place}: job: {brief(str(error))}") from error
+            raise SettingsError(f"{document.place(('job',))}: job: {brief(str(error))}") from error
     return config
 
 
-def override(config: Config, *layers: Mapping[str, Any]) -> Config:
+def override(config: AnyConfig, *layers: Mapping[str, Any]) -> AnyConfig:
     """Put each of `layers` on top of those before, as `load` takes it; UsageError lists mistakes.
 
     A later layer replaces a field of the recipe even if an earlier one gives it another name, as
     `schedule.steps` for `steps`.
     """
-    with refusing(UsageError, "command line", DaemonError):
-        plain = config.model_dump()
-        for overrides in layers:
-            plain["job"] = merge_job(plain["job"], job_overrides(overrides))
-            for key, value in overrides.items():
-                if not key.startswith("job."):
-                    _put(plain, key, key.split("."), value)
-        try:
-            merged = _with_absolute_paths(Config.model_validate(plain), Path.cwd())
-            merged.job.resolve(*merged.recipes)
-        except ValidationError as error:
-            document = yaml_lines.Document("command line")
-            raise UsageError("\n".join(yaml_lines.describe(error, Config, document))) from None
-        except (RecipeError, OSError) as error:
-            raise UsageError(f"command line: {brief(str(error))}") from error
-    return merged
+    plain = config.model_dump(include=set(Config.model_fields))
+    for overrides in layers:
+        above = _nested(overrides)
+        job = above.pop("job", {})
+        plain = book.merge(plain, above)
+        plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
+    try:
+        merged = _checked(Document("command line", plain), Path.cwd())
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+    return config.model_copy(update=dict(merged))
+
+
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted `overrides` as config.yaml has them; `job.set.X.Y` is `X.Y` in `job.set`."""
+    plain: dict[str, Any] = {}
+    for key, value in overrides.items():
+        path = key.split(".", 2 if key.startswith("job.set.") else -1)
+        nested = reduce(lambda inner, part: {part: inner}, reversed(path), value)
+        plain = book.merge(plain, nested)
+    return plain
 
 
 def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job settings in dotted `overrides`, as job.yaml has them.
-
-    `job.set.X` goes into `set`. Raises UsageError where a key leads into a value.
-    """
-    plain: dict[str, Any] = {}
-    for key, value in overrides.items():
-        section, _, name = key.partition(".")
-        if section == "job":
-            _put(plain, key, name.split(".", 1), value)
-    return plain
+    """Return the job settings in dotted `overrides`, as job.yaml has them."""
+    job: dict[str, Any] = _nested(overrides).get("job", {})
+    return job
 
 
 def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,62 +282,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
         known = below.get("set", {})
         kept = {key: value for key, value in known.items() if key.split(".")[-1] not in beaten}
         fields = {**kept, **fields}
-    inner = {
-        key: {**below[key], **value}
-        for key, value in above.items()
-        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
-    }
-    return {**below, **above, **inner, "set": fields}
-
-
-def _put(plain: dict[str, Any], key: str, parts: Sequence[str], value: Any) -> None:
-    """Set the value at the dotted `key`, whose `parts` lead to it from `plain`."""
-    *parents, last = parts
-    for parent in parents:
-        inner = plain.get(parent, {})
-        if not isinstance(inner, Mapping):
-            raise UsageError(f"{key}: {parent!r} holds no keys; give it as a whole, as YAML")
-        plain[parent] = dict(inner)
-        plain = plain[parent]
-    plain[last] = value
-
-
-def _with_absolute_paths(config: Config, base: Path) -> Config:
-    def update(section: Strict, *names: str) -> Any:
-        paths = {name: getattr(section, name) for name in names}
-        changes = {name: path and absolute(path, base) for name, path in paths.items()}
-        return section.model_copy(update=changes)
-
-    sections = {
-        "inboxes": tuple(update(inbox, "path", "outbox", "finals") for inbox in config.inboxes),
-        "state": update(config.state, "path"),
-        "pairing": update(config.pairing, "styles"),
-        "recipes": tuple(absolute(folder, base) for folder in config.recipes),
-        "alerts": update(config.alerts, "urls_file"),
-        "web": update(config.web, "token_file"),
-    }
-    if config.job.recipe.endswith((".yaml", ".yml")):  # else it is a name
-        recipe = str(absolute(Path(config.job.recipe), base))
-        sections["job"] = config.job.model_copy(update={"recipe": recipe})
-    return config.model_copy(update=sections)
-
-
-def absolute(path: Path, base: Path) -> Path:
-    """Resolve `path` from `base`, without `..`.
-
-    Raises ValueError if it is too long for any system, or not UTF-8, as text in the ledger must be.
-    """
-    path = base / path.expanduser()
-    if ".." in path.parts:  # files are recognized as those of a folder by the start of their paths
-        path = Path(os.path.realpath(path))
-    longest_name = max(path.parts, key=len)
-    if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
-        raise ValueError(f"{quoted(str(path))} is too long for a path")
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
-    return path
+    return {**book.merge(below, above), "set": fields}
 
 
 # The web page
@@ -387,19 +324,11 @@ def web_page(settings: Config) -> WebPage | None:
 
 
 def _read_token(path: Path) -> SecretStr:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(4096).decode("ascii").strip()
-    except OSError as error:
-        raise SettingsError(
-            f"web.token_file: {path} cannot be read: {error.strerror or error}"
-        ) from None
-    except UnicodeDecodeError:  # not chained: it quotes the secret text
-        text = ""
+    with secret_file("web.token_file", path) as file:
+        mode, text = os.fstat(file.fileno()).st_mode, file.read(4096).strip()
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(f"web.token_file: other users can read {path}: run `chmod 600 FILE`")
-    if len(text) < SHORTEST_TOKEN or not text.isprintable() or " " in text:
+    if len(text) < SHORTEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
         raise SettingsError(
             f"web.token_file: {path} holds no token of at least {SHORTEST_TOKEN} characters "
             "without spaces: `openssl rand -hex 32` makes a good one"

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ByteSize,
+    ConfigDict,
     Field,
     SecretStr,
     WithJsonSchema,
@@ -20,8 +22,9 @@ from pydantic import (
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.settings.job import Name
+from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.recipes.recipe import Strict, written_as
 
 _LONGEST_WAIT = 1_000_000
 """Seconds, 11 days: the system cannot wait for 25 at once."""
@@ -55,23 +58,22 @@ Keep = Annotated[
 ]
 """A number of days, also written `30 days`, or `keep` for no limit."""
 
-_Size = Annotated[
+Bytes = Annotated[
     ByteSize,
     BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
-    Field(le=_MOST),
+    Field(ge=0, le=_MOST),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"},
+            ]
+        }
+    ),
 ]
-
-
-def _size_schema(minimum: int) -> WithJsonSchema:
-    text = {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}
-    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": minimum}, text]})
-
-
-Bytes = Annotated[_Size, Field(gt=0), _size_schema(1)]
 """A number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
 
-BytesOrNone = Annotated[_Size, Field(ge=0), _size_schema(0)]
-"""The same, or 0."""
+SomeBytes = Annotated[Bytes, Field(gt=0)]
 
 
 # Input
@@ -80,18 +82,19 @@ BytesOrNone = Annotated[_Size, Field(ge=0), _size_schema(0)]
 class Inbox(Strict):
     """A watched folder, its outbox, and the treatment of its inputs."""
 
-    path: Path = Path("inbox")
-    outbox: Path = Path("outbox")
-    finals: Path | None = None
+    model_config = ConfigDict(validate_default=True)  # which are relative paths
+
+    path: FilePath = Path("inbox")
+    outbox: FilePath = Path("outbox")
+    finals: FilePath | None = None
     """A folder where each final image is also linked, under the job's name; None: nowhere."""
     after: Literal["archive", "keep", "delete"] = "archive"
-    """Share of the queue relative to the other inboxes."""
 
 
 class State(Strict):
     """The folder of the daemon's own files: the ledger, claimed inputs, checkpoints."""
 
-    path: Path = Path("state")
+    path: FilePath = Path("state")
 
 
 class Watch(Strict):
@@ -108,7 +111,7 @@ class Pairing(Strict):
     """The style of a lone content image: a name in the library `styles`, or `all`."""
 
     default_style: str | None = None
-    styles: Path = Path("styles")
+    styles: FilePath = Path("styles")
 
 
 # Execution
@@ -170,15 +173,15 @@ LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
 class Limits(Strict):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
-    max_bytes: Bytes = ByteSize(8_000_000_000)
+    max_bytes: SomeBytes = ByteSize(8_000_000_000)
     """Of the content's file, which may be a clip; see `largest` for other files."""
     max_pixels: PositiveInt = 1_000_000_000
     max_frames: PositiveInt = 20_000
     """Of a clip."""
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
-    free_bytes: BytesOrNone = ByteSize(256_000_000)
-    memory: Bytes | None = None
+    free_bytes: Bytes = ByteSize(256_000_000)
+    memory: SomeBytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
     def largest(self, role: str) -> int:
@@ -213,7 +216,7 @@ class Alerts(Strict):
     """Recipients of alerts and the events they get; a URL can hold a password: never show it."""
 
     urls: tuple[SecretStr, ...] = ()
-    urls_file: Path | None = None
+    urls_file: FilePath | None = None
     events: tuple[AlertKind, ...] = ("refused", "failed", "blocked")
     every_s: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
 
@@ -239,17 +242,21 @@ class Alerts(Strict):
 
 def _urls_in_file(path: Path) -> Iterator[SecretStr]:
     """Yield the URLs in a file, one per line; a line that begins with # is a comment."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except OSError as error:
-        raise SettingsError(
-            f"alerts.urls_file: {path} cannot be read: {error.strerror or error}"
-        ) from None
-    except UnicodeDecodeError:  # not chained: it quotes the secret text
-        raise SettingsError(
-            f"alerts.urls_file: {path} is not text in UTF-8: save it as such"
-        ) from None
+    with secret_file("alerts.urls_file", path) as file:
+        lines = [line.strip() for line in file]
     yield from (SecretStr(line) for line in lines if line and not line.startswith("#"))
+
+
+@contextmanager
+def secret_file(key: str, path: Path) -> Iterator[TextIO]:
+    """Open the text file that the setting `key` names; a SettingsError quotes nothing of it."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield file
+    except OSError as error:
+        raise SettingsError(f"{key}: {path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{key}: {path} is not text in UTF-8: save it as such") from None
 
 
 class Log(Strict):
@@ -267,8 +274,8 @@ NO_TOKEN = (
 )
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
-_URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
-_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_URL_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
+_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 
 
 @dataclass(frozen=True)
@@ -310,19 +317,6 @@ def parse_address(listen: str) -> Address:
     return Address(str(ip), port)
 
 
-def _check_url_path(path: str) -> str:
-    if _URL_PATH.fullmatch(path) is None:
-        raise ValueError("should begin with a slash and not end with one, as /stylewatch")
-    return path
-
-
-def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    for name in hosts:
-        if _HOST_NAME.fullmatch(name) is None:
-            raise ValueError(f"{name!r} is not a host name, as pictures.example.org is")
-    return tuple(name.lower() for name in hosts)
-
-
 class Web(Strict):
     """The web page: its address (None: no page), and access to it."""
 
@@ -334,10 +328,17 @@ class Web(Strict):
         ]
         | None
     ) = None
-    token_file: Path | None = None
-    path: Annotated[str, AfterValidator(_check_url_path)] = ""
-    hosts: Annotated[tuple[str, ...], AfterValidator(_check_host_names)] = ()
-    upload: Bytes = ByteSize(100_000_000)
+    token_file: FilePath | None = None
+    path: Annotated[str, *written_as(_URL_PATH, "a path without a slash at its end, as /x")] = ""
+    hosts: tuple[
+        Annotated[
+            str,
+            *written_as(_HOST_NAME, "a host name, as pictures.example.org"),
+            AfterValidator(str.lower),
+        ],
+        ...,
+    ] = ()
+    upload: SomeBytes = ByteSize(100_000_000)
 
     @model_validator(mode="after")
     def _require_token(self) -> "Web":

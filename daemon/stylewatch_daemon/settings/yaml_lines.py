@@ -55,6 +55,11 @@ class Document:
                 return self.lines[where[:end]]
         return None
 
+    def place(self, where: Location) -> str:
+        """Return `job.yaml line 3`, where that is known, for the value at `where`."""
+        line = self.line(where)
+        return f"{self.file_name} line {line}" if line else self.file_name
+
 
 class _Loader(Loader):
     """The loader without tags, and with limits of size and depth."""
@@ -210,14 +215,16 @@ class _Walk:
         return _error(self._file_name, node.start_mark, sentence)
 
 
-def check(model: type[Model], document: Document) -> Model:
-    """Check `document` against `model`.
+def check(
+    model: type[Model], document: Document, context: Mapping[str, object] | None = None
+) -> Model:
+    """Check `document` against `model`, whose validators get `context`.
 
     Raises SettingsError with every mistake at once, one line each.
     """
     with refusing(SettingsError, document.file_name):
         try:
-            return model.model_validate(document.plain)
+            return model.model_validate(document.plain, context=context)
         except ValidationError as error:
             # Not chained: pydantic quotes the input, and settings hold secrets.
             raise SettingsError("\n".join(describe(error, model, document))) from None
@@ -225,10 +232,5 @@ def check(model: type[Model], document: Document) -> Model:
 
 def describe(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
     """Return `job.yaml line 3: steps: ...` for each mistake in `document`, sorted by line."""
-    placed = [(document.line(mistake.loc), mistake) for mistake in mistakes(error, model)]
-    return [
-        f"{document.file_name} line {line}: {mistake}"
-        if line
-        else f"{document.file_name}: {mistake}"
-        for line, mistake in sorted(placed, key=lambda pair: pair[0] or 0)
-    ]
+    found = sorted(mistakes(error, model), key=lambda mistake: document.line(mistake.loc) or 0)
+    return [f"{document.place(mistake.loc)}: {mistake}" for mistake in found]

@@ -78,3 +78,18 @@ def when(time: datetime | str) -> str:
     except ValueError:
         return shown(time)
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def as_text(value: Any) -> str:
+    """Write a setting as people do: `0.5`, `yes`, `0.75,0.25`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ",".join(map(as_text, value))
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{as_text(inner)}" for key, inner in value.items())
+    return str(value)

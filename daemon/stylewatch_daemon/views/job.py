@@ -16,9 +16,9 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import JobSettings, as_text
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.curve import Curve, curve, parse
-from stylewatch_daemon.views.formatting import duration
+from stylewatch_daemon.views.formatting import as_text, duration
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
 
@@ -115,7 +115,8 @@ def changes(job: Job) -> dict[str, str]:
 def _changes(job: Job) -> dict[str, Any]:
     defaults = JobSettings().model_dump(mode="json")
     before = dict(dotted(defaults))
-    now = dict(dotted({**defaults, **(job.settings or {}), "file_names": {}}))
+    had = {key: value for key, value in (job.settings or {}).items() if key in defaults}
+    now = dict(dotted({**defaults, **had}))
     return {
         key.removeprefix("set."): now.get(key)
         for key in {**now, **before}

@@ -10,7 +10,7 @@ from time import monotonic
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.model import now
 from stylewatch_daemon.doctor.finding import Finding, problem
-from stylewatch_daemon.settings.config import Config, service_settings
+from stylewatch_daemon.settings.config import Config
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
 """Seconds until the checks run again, by themselves and for a visitor who asks."""
@@ -75,4 +75,4 @@ def check(pipe: Connection, settings: Config) -> None:
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page
-    send(pipe, Report(tuple(diagnose(service_settings(settings, {})))))
+    send(pipe, Report(tuple(diagnose(settings))))

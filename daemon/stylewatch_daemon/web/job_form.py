@@ -17,7 +17,7 @@ from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobFile, JobSettings
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes
@@ -115,9 +115,10 @@ def _merged(base: JobSettings, asked: Mapping[str, Any]) -> tuple[JobSettings, s
 
     A value that stays as it was does not replace the same field in `set`.
     """
-    wanted = JobSettings.model_validate({**base.model_dump(), **asked})
+    before = base.model_dump(include=set(JobSettings.model_fields))
+    wanted = JobSettings.model_validate({**before, **asked})
     changed = {name for name in asked if getattr(wanted, name) != getattr(base, name)}
-    merged = merge_job(base.model_dump(), {name: asked[name] for name in changed})
+    merged = merge_job(before, {name: asked[name] for name in changed})
     return JobSettings.model_validate(merged), changed
 
 
@@ -134,13 +135,13 @@ def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tupl
             yield name, str(error)
 
 
-def base_of(job: Job, settings: Config) -> tuple[JobSettings, str]:
+def base_of(job: Job, settings: Config) -> tuple[JobFile, str]:
     """Return the settings that a job had; the defaults, and why, where they cannot be used."""
     try:
         return retries.previous(job, settings, {}), ""
     except DaemonError as error:
         return (
-            settings.job,
+            JobFile.model_validate(settings.job.model_dump()),
             f"the settings of the job cannot be used, so the form has the defaults: {error}",
         )
 

@@ -135,7 +135,8 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
         names.append(next(name for name in unused if name not in names))
         atomic.make_folder(here.state / UPLOADS / new)
         atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
-    return partial(operations.retry, here.state, job, new, wanted, without=without, added=names)
+    again = base.model_copy(update=dict(wanted))
+    return partial(operations.retry, here.state, job, new, again, without=without, added=names)
 
 
 def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:

@@ -13,7 +13,6 @@ import numpy as np
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
-from stylewatch_daemon.settings.resolve import size_limit
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
@@ -26,6 +25,7 @@ from stylewatch_painter.images.decode import NeededSize, Size
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
+from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import size_of
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
@@ -268,10 +268,28 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
 
 
 def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
-    """A warning where the output is smaller than `settings` ask for, as its content is."""
+    """A warning if the output is smaller than `settings` ask for, as its content is."""
     if task.content is None:
         return ()
     return size_limit(settings, task.recipe, task.content_size or size_of(task.content))
+
+
+def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
+    """Return a sentence if the output is smaller than `job` asks for, as its `content` is.
+
+    There is none if the job says whether pictures are enlarged.
+    """
+    schedule = recipe.schedule
+    final = scales.final_size(schedule, content)
+    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
+    is_free = job.size is None or job.enlarge is not None or job.only == "style"
+    if is_free or asked == final:
+        return ()
+    own, small, large = (f"{width}x{height}" for width, height in (content, final, asked))
+    return (
+        f"size {job.size}: the photograph has {own} pixels and is not enlarged, so the output has "
+        f"{small}; enlarge: yes (--enlarge) makes it {large}",
+    )
 
 
 @dataclass(frozen=True, eq=False)

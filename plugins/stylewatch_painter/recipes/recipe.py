@@ -55,12 +55,12 @@ _SIZES = (
 )
 
 
-def size_as_text(value: object) -> object:
-    """Turn a size that YAML read as the number 640 into text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _number_as_text(value: object) -> object:
+    """Turn a value that YAML read as a number, as 640, into text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
+def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
     """Validators for text that matches `pattern`; `choice` describes it in error messages."""
 
     def check(text: str) -> str:
@@ -68,18 +68,18 @@ def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValida
             raise ValueError(f"should be {choice}")
         return text
 
-    schema = WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
-    return BeforeValidator(size_as_text), AfterValidator(check), schema
+    schema = WithJsonSchema({"type": ["string", "number"], "pattern": f"^({pattern})$"})
+    return BeforeValidator(_number_as_text), AfterValidator(check), schema
 
 
-Size = Annotated[str, *_written_as(_SIZE, _SIZES)]
+Size = Annotated[str, *written_as(_SIZE, _SIZES)]
 """`640` long side, `512-short` short side, `640x480` box, `x400` rows, `400x` columns (pixels),
 `0.25mp` area."""
 
 STYLE_SIZE = f"{_SIZE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"
 
-StyleSize = Annotated[str, *_written_as(STYLE_SIZE, STYLE_SIZES)]
+StyleSize = Annotated[str, *written_as(STYLE_SIZE, STYLE_SIZES)]
 """`area`: as many pixels as the content; `side`: its long side; `stretch`: its exact shape."""
 
 

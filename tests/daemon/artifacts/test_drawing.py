@@ -18,7 +18,7 @@ from stylewatch_daemon import artifacts
 from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
-from stylewatch_daemon.settings.job import ARTIFACTS
+from stylewatch_daemon.settings.output import ARTIFACTS
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.read import file_bytes

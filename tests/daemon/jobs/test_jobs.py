@@ -99,7 +99,7 @@ def check_nothing_followed(world: JobsWorld) -> None:
 
 FAULTS: dict[str, tuple[Any, str]] = {
     "asking for an inspection": (FakeInspector, "ask"),
-    "applying a verdict": (intake, "queue_columns"),
+    "applying a verdict": (intake, "resolve"),
     "choosing a folder": (Outbox, "choose"),
     "entering an attempt": (LedgerWriter, "put_attempt"),
     "entering a stage": (LedgerWriter, "put_files"),

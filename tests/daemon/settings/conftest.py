@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import ServiceSettings
 
-Load = Callable[..., Config]
+Load = Callable[..., ServiceSettings]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 def load(file: Path) -> Load:
     """Load settings with this text."""
 
-    def load(text: str, *args: Any, **more: Any) -> Config:
+    def load(text: str, *args: Any, **more: Any) -> ServiceSettings:
         file.write_text(text)
         return config.load(file, *args, **more)
 

@@ -13,7 +13,7 @@ from tests.daemon.world import make_inbox, make_settings
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.identity import identity
 from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings
+from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Inbox
 
@@ -83,23 +83,6 @@ def test_a_file_of_the_current_folder_that_is_of_another_program_or_user_is_name
         config.find()
 
 
-def test_a_folder_that_is_closed_to_this_user_is_no_problem(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    closed = [Path("config.yaml")]
-
-    def is_file(path: Path) -> bool:
-        if path in closed:
-            raise PermissionError
-        return True
-
-    Path("config.yaml").write_text("limits: {attempts: 8}")
-    monkeypatch.setattr(Path, "is_file", is_file)
-    assert config.find() == config.user_file()
-    closed.append(config.user_file())
-    assert config.find() == Path("/etc/stylewatch/config.yaml")
-
-
 def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
     load: Load, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +112,7 @@ def test_a_recipe_file_is_found_from_the_folder_of_the_settings_or_at_home(
     assert load("job: {recipe: ~/mine.yaml}").job.recipe == str(file.parent / "home/mine.yaml")
     asked = {"job.recipe": "mine.yaml"}
     loaded, here = load("", asked), str(Path.cwd() / "mine.yaml")
-    assert loaded.job.recipe == service_settings(loaded, asked).overrides["recipe"] == here
+    assert loaded.job.recipe == loaded.overrides["recipe"] == here
     assert load("recipes: [own]\njob: {recipe: mine}").job.recipe == "mine"
 
 
@@ -156,8 +139,8 @@ def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> No
          ["line 2: watch: unknown key 'quite_s'; did you mean 'quiet_s'?",
           "line 3: watch.events: ", "line 5: limits.attempts: "]),
         ("log: {}\njob:\n  recipe: gatis\n", ["line 2: job: there is no recipe 'gatis'; did you"]),
-        ("job:\n  sweep: {seed: [1, 2]}\n  flat: yes\n",
-         ["line 2: job: unknown key 'sweep'", "line 3: job: unknown key 'flat'"]),
+        ("job:\n  sweep: {seed: [1, 2]}\n  file_names: {a: b}\n",
+         ["line 2: job: unknown key 'sweep'", "line 3: job: unknown key 'file_names'"]),
     ],
 )  # fmt: skip
 def test_every_mistake_is_reported_at_once_with_its_line(
@@ -173,12 +156,12 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
     text = "watch: {quiet_s: 5}\njob: {steps: 7, seed: 1}\n"
     loaded = load(text, {"watch.quiet_s": 1, "job.steps": 9})
     assert (loaded.watch.quiet_s, loaded.watch.rescan_s) == (1, 10)
-    assert (loaded.job.steps, loaded.job.seed) == (9, 1)
+    assert (loaded.job.steps, loaded.job.seed, loaded.overrides) == (9, 1, {"steps": 9})
     for key, value, message in (
         ("wacht.quiet_s", 1, "unknown key 'wacht'; did you mean 'watch'?"),
         ("job.set.stepps", 1, "unknown key 'stepps'; did you mean 'steps'?"),
         ("job.recipe", "gatis", "did you mean 'gatys'?"),
-        ("inboxes.path", "x", "inboxes.path: 'inboxes' holds no keys"),
+        ("inboxes.path", "x", "inboxes: should be a list"),
         ("watch.quiet_s", -1, "watch.quiet_s: should be greater"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
@@ -260,7 +243,7 @@ def with_finals(folder: Path) -> ServiceSettings:
 )  # fmt: skip
 def test_folders_inside_one_another_are_refused(wrong: ServiceSettings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        service_settings(Config.model_construct(**dict(wrong)), {})
+        wrong.check()
     make_settings([INBOX, make_inbox(SRV / "in2", SRV / "out")], SRV / "state").check()
     with_finals(SRV / "best").check()
 
@@ -286,11 +269,3 @@ def test_a_bind_mount_or_a_link_of_an_inbox_or_around_it_is_refused(
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(SettingsError, match="outbox"):
         make_settings([make_inbox(path, tmp_path / "link")], SRV).check()
-
-
-def test_service_settings_hold_all_of_config_and_the_job_overrides(load: Load) -> None:
-    loaded = load("inboxes: [{path: a, after: delete}, {path: b, after: keep}]\n")
-    service = service_settings(loaded, {"job.steps": 9, "watch.quiet_s": 1})
-    assert dict(service) == {**dict(loaded), "overrides": {"steps": 9}}
-    assert [service.after(inbox.path) for inbox in service.inboxes] == ["delete", "keep"]
-    assert service.after(SRV / "no longer configured") == "archive"

@@ -1,8 +1,6 @@
-"""The settings of a job: defaults, then its job.yaml, then the command line; queue fields."""
+"""The settings of a job: defaults, then its job.yaml, then the command line."""
 
-import json
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +8,10 @@ import pytest
 from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.job import LONGEST_PATH, JobSettings, fill_folder, name_fields
-from stylewatch_daemon.settings.resolve import SettingsResolver, queue_columns
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import only_side, resolve
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_painter.recipes.recipe import MOST_STEPS
 
 
 def service(**overrides: object) -> ServiceSettings:
@@ -29,53 +25,38 @@ def job_file(tmp_path: Path) -> Path:
 
 
 def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file: Path) -> None:
-    assert SettingsResolver(service()).resolve(None) == service().job
-    job_file.write_text("seed: 2\nsize: 200\ndepth: 16\n")
-    job = SettingsResolver(service(seed=3)).resolve(job_file)
+    defaults = resolve(service(), None)
+    assert (defaults.seed, defaults.size, defaults.set) == (1, "100", {"steps": 7})
+    job_file.write_text("seed: 2\nsize: 200\ndepth: 16\nfile_names: {content.jpg: sea.jpg}\n")
+    job = resolve(service(seed=3), job_file)
     assert (job.seed, job.size, job.set) == (3, "200", {"steps": 7})
+    assert job.file_names == {"content.jpg": "sea.jpg"}
     with pytest.raises(SettingsError, match="seed"):
-        SettingsResolver(service(seed=-1)).resolve(None)
+        resolve(service(seed=-1), None)
     with pytest.raises(SettingsError, match=r"^job\.yaml: depth: 16 .* format is jpg: set depth"):
-        SettingsResolver(service(format="jpg")).resolve(job_file)
+        resolve(service(format="jpg"), job_file)
 
 
-def test_job_files_with_the_same_text_are_checked_once_while_their_recipe_is_there(
-    job_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_names_a_recipe_of_the_folders_as_long_as_it_is_there(job_file: Path) -> None:
     recipe = job_file.with_name("own.yaml")
     recipe.write_text("extends: best\n")
-    resolver = SettingsResolver(changed_settings(service(), recipes=(recipe.parent,)))
+    settings = changed_settings(service(), recipes=(recipe.parent,))
     job_file.write_text("recipe: own\n")
-    job, other = resolver.resolve(job_file), job_file.with_name("other.yaml")
-    other.write_text("recipe: own\n")
-    with monkeypatch.context() as patch:
-        patch.setattr(resolve, "merge_settings", lambda *_: pytest.fail("checked again"))
-        assert resolver.resolve(other) is job
-    other.write_text("seed: 3\n")
-    assert (resolver.resolve(other).seed, resolver.resolve(None).seed) == (3, 1)
+    needs = resolve(settings, job_file).needs
+    assert needs != resolve(settings, None).needs
+    assert needs == resolve(changed_settings(settings, overrides={"seed": 2}), job_file).needs
     recipe.unlink()
-    with pytest.raises(SettingsError, match="there is no recipe 'own'"):
-        resolver.resolve(job_file)
-
-
-def test_the_queue_gets_priority_and_needs(job_file: Path) -> None:
-    priority, needs = queue_columns(service(), None)
-    assert priority == 0
-    job_file.write_text("priority: 5\nsize: 200\n")
-    assert queue_columns(service(), job_file) == (5, needs)
-    assert queue_columns(service(priority=7), job_file) == (7, needs)
-    job_file.write_text("device: cuda:1\n")
-    assert queue_columns(service(), job_file)[1] != needs
-    job_file.write_text("priority: 5\ndevise: cuda:1\n")
-    assert queue_columns(service(), job_file) == (0, needs)
+    with pytest.raises(SettingsError, match="line 1: recipe: there is no recipe 'own'"):
+        resolve(settings, job_file)
 
 
 def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None:
     """So that the pair is complete, and the job is refused for them."""
     job_file.write_text("only: content\nsiz: 64\n")
-    assert resolve.only_side(service(), job_file) == "content"
+    assert only_side(service(), job_file) == "content"
+    assert only_side(service(only="style"), job_file) == "style"
     job_file.write_text("only: contents\n")
-    assert resolve.only_side(service(), job_file) is None
+    assert only_side(service(), job_file) is None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("other.yaml")])
@@ -83,11 +64,10 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
     make: Callable[[Path], None], job_file: Path
 ) -> None:
     job_file.with_name("other.yaml").write_text("only: style\n")
-    assert resolve.only_side(service(), job_file.with_name("other.yaml")) == "style"
     make(job_file)
-    assert resolve.only_side(service(), job_file) is None
+    assert only_side(service(), job_file) is None
     with pytest.raises(SettingsError, match=r"job\.yaml"):
-        SettingsResolver(service()).resolve(job_file)
+        resolve(service(), job_file)
 
 
 @pytest.mark.parametrize(
@@ -114,20 +94,8 @@ def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path
 ) -> None:
     job_file.write_text(text)
-    resolver = SettingsResolver(service())
-    for _ in range(2):
-        with pytest.raises(SettingsError, match=rf"(?s)^job\.yaml{message}") as caught:
-            resolver.resolve(job_file)
+    with pytest.raises(SettingsError, match=rf"(?s)^job\.yaml{message}") as caught:
+        resolve(service(), job_file)
     assert all(len(line) < 2000 for line in str(caught.value).splitlines())
     assert str(caught.value).replace("\n", "").isprintable()
-    resolve.only_side(service(), job_file)
-    json.dumps(queue_columns(service(), job_file), allow_nan=False)
-
-
-def test_extreme_settings_can_be_recorded_and_their_job_named_and_estimated() -> None:
-    job = JobSettings(size="999999x999999", enlarge=True, steps=MOST_STEPS, save_every=1,
-                      seed=2**64 - 1, name="{name}/" * 15 + "x")  # fmt: skip
-    assert JobSettings.model_validate_json(job.text.encode()) == job
-    sqlite3.connect(":memory:").execute("SELECT ?", (job.text,))
-    fields = name_fields("a/" * 60 + "b", Path("c.jpg"), (), recipe=job.recipe, seed=job.seed)
-    assert len(fill_folder(job.name, fields).encode()) <= LONGEST_PATH
+    assert only_side(service(), job_file) is None, "in spite of mistakes"

@@ -116,8 +116,8 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     assert set(words[5:-4:2]) == {"--set"}
     asked = overrides_of(JobOptions(sets=words[6:-4:2]))
     job = config.override(Config(), asked).job.model_dump(mode="json")
-    assert job == {**settings, "file_names": {}, "mask": job["mask"]}
-    assert job["mask"] == ASKED["mask"]
+    del settings["file_names"]
+    assert job == settings
     init = Input("init", "i.png", "i.png", 1)
     start = a_job("sea", settings={"init": "picture"}, inputs=(init,))
     assert submit_command(start) == "stylewatch submit --init i.png"

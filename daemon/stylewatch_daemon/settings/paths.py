@@ -1,0 +1,47 @@
+"""Paths in settings: relative ones start at the folder of the file that has them."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
+
+from stylewatch_painter.validation import quoted
+
+BASE = "base"
+"""Key of the folder, in the context of a validation, at which relative paths start."""
+
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
+"""Bytes of a path, and of a name in it."""
+
+
+def absolute(path: Path, base: Path) -> Path:
+    """Resolve `path` from `base`, without `..`.
+
+    Raises ValueError if it is too long for any system, or not UTF-8, as text in the ledger must be,
+    or in the home folder of an unknown user.
+    """
+    try:
+        path = base / path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{quoted(str(path))}: {error}") from error
+    if ".." in path.parts:  # files are recognized as those of a folder by the start of their paths
+        path = Path(os.path.realpath(path))
+    longest_name = max(path.parts, key=len)
+    if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
+        raise ValueError(f"{quoted(str(path))} is too long for a path")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
+    return path
+
+
+def from_base(path: Path, info: ValidationInfo) -> Path:
+    """Make `path` absolute if the context of the validation has a BASE."""
+    base = (info.context or {}).get(BASE)
+    return path if base is None else absolute(path, base)
+
+
+FilePath = Annotated[Path, AfterValidator(from_base)]
+"""Path of a file or a folder."""
