@@ -20,7 +20,7 @@ from stylewatch_daemon.app.alert_sender import (
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
-from stylewatch_daemon.doctor.backends import check_backend
+from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -49,9 +49,8 @@ def check(file: File = None, config_file: options.Config = None) -> None:
     web_page(settings)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
-        status = check_backend(name, backend_options)
-        if not status.version and status.problem:
-            wrong.append(f"{path}: backends.{name}: {status.problem}")
+        found = backends.run("backend", name, backend_options)
+        wrong += [f"{path}: backends.{name}: {each.words}" for each in found if each.exit_code]
     if wrong:
         raise SettingsError("\n".join(wrong))
     echo(f"{path} has no mistakes")
@@ -131,10 +130,9 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
         yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
         return
     yield ok("settings", f"{path} has no mistakes")
-    from stylewatch_daemon.doctor.diagnose import check_alerts, diagnose
+    from stylewatch_daemon.doctor.diagnose import diagnose
 
     yield from diagnose(settings)
-    yield from check_alerts(settings.alerts)
 
 
 def recipes(

@@ -5,21 +5,23 @@ A backend may be third-party code: what it does when it is loaded affects that p
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from stylewatch_daemon.base.child import Child, send
-from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.settings.config import Config
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError, BackendOptionError
 
-CHECK_BACKEND = "stylewatch_daemon.doctor.backends:serve_backend"
-CHECK_WEIGHTS = "stylewatch_daemon.doctor.backends:serve_weights"
+if TYPE_CHECKING:
+    from stylewatch_plugins.contract import Backend
+
+SERVE = "stylewatch_daemon.doctor.backends:serve"
 
 TIMEOUT = 120.0
 """Seconds that a check gets to load what it needs."""
@@ -27,43 +29,17 @@ TIMEOUT = 120.0
 MAX_OUTPUT = 1 << 16
 """Bytes of a child's output that are read."""
 
-WRONG_OPTION, NOT_THERE = 78, 69
-
 _WITH_WEIGHTS = ("onnx", "torch")
 
 _SLOW = (
     "torch uses no vector instructions of this processor, which makes it many times slower: "
-    "in a sandbox, make all of /proc visible (ProcSubset=all)",
+    "in a sandbox, make all of /proc visible (ProcSubset=all)"
 )
 
 _NOT_COMPILED = (
     "its convolutions are not compiled, so painting on the CPU takes about twice as long: install "
     "a C++ compiler such as g++, then install stylewatch again"
 )
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device of a backend, with so many bytes of memory; None: unknown."""
-
-    name: str
-    description: str = ""
-    memory: int | None = None
-
-
-@dataclass(frozen=True)
-class Status:
-    """The result of a check: `words` if all is well, else a `problem` with its `exit_code`.
-
-    `version` and `devices` are those of a backend that could be loaded.
-    """
-
-    words: str = ""
-    problem: str | None = None
-    exit_code: int = NOT_THERE
-    notes: tuple[str, ...] = ()
-    version: str = ""
-    devices: tuple[Device, ...] = ()
 
 
 def look(settings: Config) -> Iterator[Finding]:
@@ -74,53 +50,52 @@ def look(settings: Config) -> Iterator[Finding]:
         options[wanted] = {**options.get(wanted, {}), "device": settings.job.device}
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
         devices = settings.executor.named_devices if name == wanted else ()
-        status = check_backend(name, options.get(name, {}), devices)
-        yield from _findings(f"backend {name}", status, needed=name == wanted)
-    yield from _findings("weights", run(CHECK_WEIGHTS), needed=wanted in _WITH_WEIGHTS)
+        found = run("backend", name, options.get(name, {}), devices)
+        yield from found if name == wanted else map(_as_note, found)
+    found = run("weights", "")
+    yield from found if wanted in _WITH_WEIGHTS else map(_as_note, found)
 
 
-def _findings(what: str, status: Status, *, needed: bool) -> Iterator[Finding]:
-    """Yield the findings of a check; the problem of what is not `needed` is only a note."""
-    for words in status.notes:
-        yield note(what, words)
-    if status.problem is None:
-        yield ok(what, status.words)
-    elif needed:
-        yield problem(what, status.problem, status.exit_code)
-    else:
-        yield note(what, f"{status.problem} (this does not affect jobs with another backend)")
+def _as_note(finding: Finding) -> Finding:
+    """Turn the problem of a backend that no job needs into a note."""
+    if finding.verdict is not Verdict.PROBLEM:
+        return finding
+    return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")
 
 
-def check_backend(
-    name: str,
-    options: Mapping[str, Any],
-    devices: tuple[str, ...] = (),
-    timeout: float = TIMEOUT,
-) -> Status:
-    """Check that a backend works with `options` and has the `devices`."""
-    return run(CHECK_BACKEND, name, options, devices, timeout=timeout)
+def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator[Finding]:
+    """Yield the findings of one of _CHECKS: notes, then one of another kind.
 
-
-def run(check: str, *args: Any, timeout: float = TIMEOUT) -> Status:
-    """Run a check (`module:function`) in a child process, which is killed with all it started."""
+    It runs in a child process, which is killed with all it started.
+    """
+    what = f"{check} {name}".strip()
     with TemporaryFile() as output:
         try:
-            child = Child(check, *args, name="doctor", isolated=True, output=output)
+            child = Child(SERVE, check, name, *args, name="doctor", isolated=True, output=output)
         except OSError as error:
-            return Status(problem=f"its process could not be started: {error}")
+            yield problem(what, f"its process could not be started: {error}", 69)
+            return
         try:
-            return child.receive(Status, timeout=timeout)
+            yield from _received(child, timeout)
         except TimeoutError:
             advice = "try again when the machine is less busy"
-            return Status(problem=f"it did not answer within {timeout:g} s; {advice}")
+            yield problem(what, f"it did not answer within {timeout:g} s; {advice}", 69)
         except ValueError as error:
-            return Status(problem=f"it sent {error}")
+            yield problem(what, f"it sent {error}", 69)
         except (EOFError, OSError):
             reason = child.exit_reason() or "its files closed"
-            words = _last_line(output) or "no message"
-            return Status(problem=f"the process that checked it ended with {reason}: {words}")
+            words = f"ended with {reason}: {_last_line(output) or 'no message'}"
+            yield problem(what, f"the process that checked it {words}", 69)
         finally:
             child.kill()
+
+
+def _received(child: Child, timeout: float) -> Iterator[Finding]:
+    verdict = Verdict.NOTE
+    while verdict == Verdict.NOTE:
+        finding = child.receive(Finding, timeout=timeout)
+        verdict = finding.verdict
+        yield finding
 
 
 def _last_line(output: IO[bytes]) -> str:
@@ -129,66 +104,74 @@ def _last_line(output: IO[bytes]) -> str:
     return lines[-1] if lines else ""
 
 
-def serve_backend(
-    pipe: Connection, name: str, options: Mapping[str, Any], devices: Sequence[str]
-) -> None:
-    """In the child: send the Status of a backend, and exit at once, whatever threads it left."""
-    send(pipe, backend_status(name, options, devices))
+# In the child
+
+
+def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
+    """Send the findings of a check, and exit at once, whatever threads it left."""
+    for finding in _CHECKS[check](name, *args):
+        send(pipe, finding)
     os._exit(0)
 
 
-def serve_weights(pipe: Connection) -> None:
-    """In the child: send the Status of the weights."""
-    send(pipe, weights_status())
+def check_backend(
+    name: str, options: Mapping[str, Any], wanted: Sequence[str] | None = None
+) -> Iterator[Finding]:
+    """Check that a backend takes the `options` and can run, on the devices `wanted`.
 
-
-def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] = ()) -> Status:
-    """Load a backend with `options`; check that it can run, on the devices `wanted`."""
-    from stylewatch_plugins.contract import capabilities
-
+    Without `wanted` only the options are checked.
+    """
+    what = f"backend {name}"
     try:
         backend = registry.load(name, options)
-    except BackendOptionError as error:
-        return Status(problem=str(error), exit_code=WRONG_OPTION)
     except BackendError as error:
-        return Status(problem=str(error))
-    version = str(backend.version)
-    devices: tuple[Device, ...] = ()
+        is_option = isinstance(error, BackendOptionError)
+        code = SettingsError.exit_code if is_option else UnavailableError.exit_code
+        yield problem(what, str(error), code)
+        return
+    if wanted is None:
+        yield ok(what, str(backend.version))
+        return
     try:
-        devices = tuple(
-            Device(str(each.name), str(each.description), each.memory and int(each.memory))
-            for each in backend.devices()
-        )
-        problem = backend.problem()
+        devices = {str(each.name): str(each.description) for each in backend.devices()}
+        wrong = backend.problem() or _missing(wanted, devices)
     except Exception as error:  # third-party code
         whose = registry.author(error) or f"backend {name!r}"
-        problem = f"{whose} fails in its check, {type(error).__name__}: {error}"
-    names = [device.name for device in devices]
-    missing = [name for name in wanted if name not in names]
-    if not problem and missing:
-        problem = (
-            f"executor.devices names {', '.join(missing)}, but this backend has only "
-            f"{', '.join(names)} here: name some of these, or auto"
-        )
-    if problem:
-        return Status(problem=str(problem), version=version, devices=devices)
-    words = f"{version} on {', '.join(map(_described, devices))}"
-    notes: tuple[str, ...] = ()
+        wrong = f"{whose} fails in its check, {type(error).__name__}: {error}"
+    if wrong:
+        yield problem(what, str(wrong), UnavailableError.exit_code)
+    else:
+        yield from _described(what, backend, devices)
+
+
+def _missing(wanted: Sequence[str], devices: Collection[str]) -> str:
+    missing = [name for name in wanted if name not in devices]
+    if not missing:
+        return ""
+    return (
+        f"executor.devices names {', '.join(missing)}, but this backend has only "
+        f"{', '.join(devices)} here: name some of these, or auto"
+    )
+
+
+def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is slow about a backend, then its version, devices and capabilities."""
+    from stylewatch_plugins.contract import capabilities
+
+    names = (f"{name} ({about})" if about else name for name, about in devices.items())
+    words = f"{backend.version} on {', '.join(names)}"
     if (torch := sys.modules.get("torch")) is not None:  # else the backend does not use it
         instructions = str(torch.backends.cpu.get_cpu_capability())
-        words, notes = f"{words}, {instructions}", _SLOW if instructions == "DEFAULT" else ()
-        kernels = sys.modules.get("stylewatch_painter.network.kernels")
-        if name == "torch" and "cpu" in names and kernels and kernels.library() is None:
-            notes = (*notes, _NOT_COMPILED)
-    words = f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}"
-    return Status(words, notes=notes, version=version, devices=devices)
+        words += f", {instructions}"
+        if instructions == "DEFAULT":
+            yield note(what, _SLOW)
+    kernels = sys.modules.get("stylewatch_painter.network.kernels")
+    if what == "backend torch" and "cpu" in devices and kernels and kernels.library() is None:
+        yield note(what, _NOT_COMPILED)
+    yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 
-def _described(device: Device) -> str:
-    return f"{device.name} ({device.description})" if device.description else device.name
-
-
-def weights_status() -> Status:
+def check_weights(_name: str) -> Iterator[Finding]:
     """Check the bundled and the imported weights against their digests."""
     from stylewatch_painter.network.store import verify
     from stylewatch_painter.network.weights import installed, locate
@@ -199,5 +182,12 @@ def weights_status() -> Status:
             verify(file := locate(name))
             intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:
-        return Status(problem=str(error))
-    return Status(f"{', '.join(intact)}: checksums OK")
+        yield problem("weights", str(error), UnavailableError.exit_code)
+        return
+    yield ok("weights", f"{', '.join(intact)}: checksums OK")
+
+
+_CHECKS: Mapping[str, Callable[..., Iterator[Finding]]] = {
+    "backend": check_backend,
+    "weights": check_weights,
+}

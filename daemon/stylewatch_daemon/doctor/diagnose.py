@@ -1,18 +1,15 @@
 """Checks of an installation: of the machine, the cluster and the alerts, and all together."""
 
-import importlib.util
-import mmap
-import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import DaemonError, SettingsError, UnavailableError
 from stylewatch_daemon.doctor import backends, places
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
 from stylewatch_daemon.executors.local import WORK
@@ -25,15 +22,11 @@ from stylewatch_daemon.executors.ray.messages import (
     Message,
     unpack,
 )
-from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.sections import Alerts
 from stylewatch_painter.installation import install_command
 
 CLUSTER_TIMEOUT_S = 90.0
-_CLUSTER = "cluster"
 
-_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _FEW = 1024
 """File descriptors below which some uses of the daemon run short."""
 
@@ -45,7 +38,6 @@ _EXTRAS = {
     "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
     "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }
-_NEEDED_OF_PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")
 
 
 def diagnose(settings: Config) -> Iterator[Finding]:
@@ -53,109 +45,51 @@ def diagnose(settings: Config) -> Iterator[Finding]:
 
     Nothing is created; a child process looks at each backend.
     """
-    yield from places.check(settings)
-    yield watches([inbox.path for inbox in settings.inboxes])
-    yield descriptors()
-    yield from backends.look(settings)
-    if settings.executor.kind == "ray":
-        yield from check_cluster(Demand.of(settings.executor))
-    yield clock(settings.state.path)
-    yield from extras()
-    yield from sandbox(Path("/"))
+    for what, check in CHECKS.items():
+        try:
+            yield from check(settings)
+        except DaemonError as error:
+            yield problem(what, str(error).removeprefix(f"{what}: "), error.exit_code)
 
 
-def watches(inboxes: list[Path]) -> Finding:
-    """Check that the kernel's limit of watched folders is enough for the inboxes."""
-    folders = sum(1 + len(scan(inbox).folders) for inbox in inboxes if os.access(inbox, os.F_OK))
-    try:
-        limit = int(_WATCHES.read_text())
-    except (OSError, ValueError):
-        return note("inotify", "the limit of watched folders is unknown here")
-    if folders >= limit:
-        return note(
-            "inotify",
-            f"the inboxes have {folders} folders, and the limit is {limit}: they are scanned at "
-            "intervals instead. Raise the limit with `sysctl fs.inotify.max_user_watches`",
-        )
-    return ok("inotify", f"{folders} folders to watch; the limit is {limit}")
-
-
-def descriptors() -> Finding:
+def check_descriptors(settings: Config) -> Iterator[Finding]:
     """Check the limit of file descriptors."""
     limit, what = shortages.highest(), "file descriptors"
     advice = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
     if limit < shortages.MINIMUM:
         words = f"the limit is {limit} and the daemon needs {shortages.MINIMUM}: {advice}"
-        return problem(what, words, 78)
-    if limit < _FEW:
+        yield problem(what, words, SettingsError.exit_code)
+    elif limit < _FEW:
         words = f"the limit is {limit}, which is low for a page or for several devices: {advice}"
-        return note(what, words)
-    return ok(what, f"the limit is {limit}")
-
-
-def clock(state: Path) -> Finding:
-    """Check that the clock is not behind the files of the program and of the folder `state`."""
-    now = time.time()
-    written = [path.stat().st_mtime for path in (Path(__file__), state) if path.exists()]
-    if now + 1 < max(written):
-        return problem(
-            "clock",
-            "it is behind the time at which files here were written: set it (`timedatectl`), or "
-            "receipts have wrong times and `retention` counts wrong days",
-            78,
-        )
-    return ok("clock", f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC")
-
-
-def extras() -> Iterator[Finding]:
-    """Yield the optional packages, installed or not."""
-    for name, (module, use) in _EXTRAS.items():
-        if importlib.util.find_spec(module) is not None:
-            yield ok(f"extra {name}", use)
-        else:
-            yield note(f"extra {name}", f"with {install_command(name)} {use}")
-
-
-def sandbox(root: Path) -> Iterator[Finding]:
-    """Yield what a sandbox hides or forbids; `root` is the folder of /proc."""
-    hidden = [path for path in _NEEDED_OF_PROC if not (root / path[1:]).exists()]
-    if hidden:
-        yield note(
-            "sandbox",
-            f"{', '.join(hidden)} cannot be read, so libraries do not know the processor "
-            "and run many times slower: set ProcSubset=all in the unit",
-        )
-    try:
-        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
-    except OSError:
-        yield note(
-            "sandbox",
-            "memory cannot be both written and executed, which torch needs on the processor: "
-            "set MemoryDenyWriteExecute=no in the unit",
-        )
+        yield note(what, words)
     else:
-        if not hidden:
-            yield ok("sandbox", "nothing that jobs need is hidden")
+        yield ok(what, f"the limit is {limit}")
 
 
-def check_cluster(demand: Demand) -> Iterator[Finding]:
-    """Check the cluster that `demand` names."""
-    try:
-        demand.check()
-    except SettingsError as error:
-        yield problem(_CLUSTER, str(error), error.exit_code)
+def check_extras(settings: Config) -> Iterator[Finding]:
+    """List the optional packages that are installed, and say what each other one is for."""
+    missing = {name: use for name, (module, use) in _EXTRAS.items() if find_spec(module) is None}
+    for name, use in missing.items():
+        yield note(f"extra {name}", f"with {install_command(name)} {use}")
+    installed = [name for name in _EXTRAS if name not in missing]
+    yield ok("extras", f"installed: {', '.join(installed) or 'none'}")
+
+
+def check_cluster(settings: Config) -> Iterator[Finding]:
+    """Check the cluster that runs the jobs, if any."""
+    if settings.executor.kind == "local":
         return
+    demand = Demand.of(settings.executor)
+    demand.check()
     answer = _cluster_answer(demand)
-    if isinstance(answer, Capacity) and answer.places:
-        yield ok(
-            _CLUSTER, f"{demand.address} answers, with places for {answer.places} jobs at once"
+    if isinstance(answer, ClusterLost):
+        raise UnavailableError(answer.reason)
+    if not answer.places:
+        raise UnavailableError(
+            f"{demand.address} answers, and no machine there has {demand}: correct executor"
         )
-    elif isinstance(answer, Capacity):
-        wanted = str(demand)
-        words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
-        yield problem(_CLUSTER, words, UnavailableError.exit_code)
-    else:
-        yield problem(_CLUSTER, answer.reason, UnavailableError.exit_code)
+    words = f"{demand.address} answers, with places for {answer.places} jobs at once"
+    yield ok("cluster", words)
 
 
 def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
@@ -173,15 +107,12 @@ def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
     return ClusterLost(f"the Ray cluster at {demand.address} did not answer")
 
 
-def check_alerts(alerts: Alerts) -> Iterator[Finding]:
+def check_alerts(settings: Config) -> Iterator[Finding]:
     """Check that apprise knows the URLs, and that others cannot read them; nothing is sent."""
+    alerts = settings.alerts
     if not alerts.wanted:
         return
-    try:
-        urls = alerts.targets().urls
-    except SettingsError as error:
-        yield problem("alerts", str(error).removeprefix("alerts: "), error.exit_code)
-        return
+    urls = alerts.targets().urls
     if alerts.urls_file is not None and alerts.urls_file.stat().st_mode & 0o004:
         yield note(
             "alerts",
@@ -193,3 +124,22 @@ def check_alerts(alerts: Alerts) -> Iterator[Finding]:
     if not reasons:
         kinds = ", ".join(alerts.events)
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")
+
+
+CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
+    "daemon": places.check_daemon,
+    "user": places.check_user,
+    "inboxes": places.check_inboxes,
+    "outboxes": places.check_outboxes,
+    "finals folder": places.check_finals,
+    "style library": places.check_style_library,
+    "state folder": places.check_state,
+    "ledger": places.check_ledger,
+    "room on the disks": places.check_room,
+    "file descriptors": check_descriptors,
+    "backends": backends.look,
+    "cluster": check_cluster,
+    "extras": check_extras,
+    "alerts": check_alerts,
+}
+"""The checks, in their order, by what is checked."""

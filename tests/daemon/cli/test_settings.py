@@ -8,6 +8,7 @@ from tests.daemon.alert_server import alert_server
 from tests.daemon.cli.conftest import Run
 
 from stylewatch_daemon.doctor import backends
+from stylewatch_daemon.doctor.finding import ok, problem
 from stylewatch_daemon.settings import config
 from stylewatch_painter.recipes import book
 
@@ -73,7 +74,8 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_text("job: {backend: sketch, size: 64, recipe: devos}\n")
-    monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
+    fine = [ok("backend sketch", "fine")]
+    monkeypatch.setattr(backends, "run", lambda *_, **__: iter(fine))
     lines = run("doctor", "--config", file).lines
     assert lines[0] == f"ok       settings: {file} has no mistakes"
     assert {line.split()[0] for line in lines[:-1]} == {"ok", "note"}
@@ -82,11 +84,10 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
     assert (first["verdict"], first["exit_code"]) == ("ok", 0)
     assert {finding["what"].split()[0] for finding in rest} == {
-        "daemon", "inbox", "outbox", "state", "room", "inotify", "backend", "weights", "clock",
-        "extra", "sandbox", "file",
+        "daemon", "inbox", "outbox", "state", "room", "backend", "extras", "file",
     }  # fmt: skip
-    missing = backends.Status(problem="missing\x1b[31m")
-    monkeypatch.setattr(backends, "run", lambda *_, **__: missing)
+    missing = [problem("backend sketch", "missing\x1b[31m", 69)]
+    monkeypatch.setattr(backends, "run", lambda *_, **__: iter(missing))
     ended = run("doctor", "--config", file)
     assert ended.code == 69 and "problem  backend sketch: missing?[31m" in ended.out
     file.write_text("web: {listen: '0.0.0.0:8787', token_file: absent}\n")

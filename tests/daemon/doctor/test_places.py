@@ -5,34 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.cli.states import publish
 from tests.daemon.faults import fill
 from tests.daemon.world import make_inbox, make_settings
 
-from stylewatch_daemon.doctor import places
+from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import disks, lock
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.job import JobSettings
 
 Patch = pytest.MonkeyPatch
+CHECKS = ("daemon", "user", "inboxes", "outboxes", "finals folder", "style library",
+          "state folder", "ledger", "room on the disks")  # fmt: skip
 
 
 class World:
-    """An inbox, an outbox and a state folder, and the findings on them."""
+    """An inbox, an outbox, a folder of finals and a state folder, and the findings on them."""
 
     def __init__(self, root: Path) -> None:
         self.inbox, self.outbox, self.state = root / "in", root / "out", root / "state"
+        self.finals = root / "finals"
 
     def findings(self, after: Any = "archive", **values: Any) -> dict[str, Finding]:
         """The findings by the first word of what was checked."""
-        inboxes = values.pop("inboxes", (make_inbox(self.inbox, self.outbox, after),))
-        job = JobSettings(size="64", recipe="devos")
-        settings = make_settings(inboxes, self.state, job=job, **values)
-        return {finding.what.split()[0]: finding for finding in places.check(settings)}
-
-    def verdicts(self) -> dict[str, str]:
-        return {what: finding.verdict.value for what, finding in self.findings().items()}
+        inbox = make_inbox(self.inbox, self.outbox, after)
+        inbox = inbox.model_copy(update={"finals": self.finals})
+        settings = make_settings((inbox,), self.state, **values)
+        return {finding.what.split()[0]: finding for finding in diagnose.diagnose(settings)}
 
     def expect(self, what: str, verdict: str, code: int, words: str, **values: Any) -> None:
         finding = self.findings(**values)[what]
@@ -41,9 +39,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, monkeypatch: Patch) -> World:
+    checks = {name: diagnose.CHECKS[name] for name in CHECKS}
+    monkeypatch.setattr(diagnose, "CHECKS", checks)
     world = World(tmp_path)
-    for folder in (world.inbox, world.outbox, world.state):
+    for folder in (world.inbox, world.outbox, world.state, world.finals):
         folder.mkdir()
     return world
 
@@ -51,52 +51,37 @@ def world(tmp_path: Path) -> World:
 def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
     world: World, tmp_path: Path
 ) -> None:
-    ok = {"daemon": "note", "inbox": "ok", "events": "ok", "outbox": "ok", "state": "ok"}
-    assert world.verdicts() == {**ok, "room": "ok"}
-    assert [*world.inbox.iterdir(), *world.state.iterdir()] == []
     missing = World(tmp_path / "missing")
-    notes = dict.fromkeys(("daemon", "inbox", "outbox", "state"), "note")
-    assert missing.verdicts() == {**notes, "room": "ok"}
+    notes = dict.fromkeys(("daemon", "inbox", "outbox", "finals", "state"), "note")
+    for place, verdicts in (
+        (world, dict.fromkeys((*notes, "events", "room"), "ok") | {"daemon": "note"}),
+        (missing, {**notes, "room": "ok"}),
+    ):
+        found = place.findings()
+        assert {what: finding.verdict.value for what, finding in found.items()} == verdicts
+    assert [*world.inbox.iterdir(), *world.state.iterdir()] == []
     assert not (tmp_path / "missing").exists()
+    with lock.held(world.state / "lock"):
+        world.expect("daemon", "ok", 0, f"running, process {os.getpid()}")
 
 
-@pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
+@pytest.mark.parametrize("name", ["inbox", "outbox", "state", "finals"])
 def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem(
     name: str, world: World, monkeypatch: Patch
 ) -> None:
     access, folder = os.access, getattr(world, name)
 
-    def only_read(path: Path, mode: int) -> bool:
-        return access(path, mode) and not (path == folder and mode & os.W_OK)
+    def no_write(path: Path, mode: int) -> bool:
+        return access(path, mode) and not (path in (folder, folder.parent) and mode & os.W_OK)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "access", only_read)
+        patch.setattr(os, "access", no_write)
         world.expect(name, "problem", 73, "may not write")
         assert world.findings(after="keep")["inbox"].verdict == "ok", "it is only read"
-    folder.rmdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "access", lambda path, mode: access(path, mode) and not mode & os.W_OK)
+        folder.rmdir()
         assert world.findings(after="keep")[name].exit_code == 73, "it cannot be created"
     folder.write_text("a file")
     world.expect(name, "problem", 73, "move it away")
-
-
-def test_a_folder_that_may_not_be_entered_is_a_problem(world: World, monkeypatch: Patch) -> None:
-    stat, access, home = os.stat, os.access, world.outbox
-
-    def closed(path: Any, *more: Any, **values: Any) -> os.stat_result:
-        if str(path).startswith(f"{home}/"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return stat(path, *more, **values)
-
-    world.inbox, world.outbox = home / "in", home / "out"
-    monkeypatch.setattr(os, "stat", closed)
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: access(path, mode) and not (path == home and mode)
-    )
-    for name in ("inbox", "outbox"):
-        world.expect(name, "problem", 73, f"may not write in {home}")
-    assert world.findings()["room"].verdict == "ok"
 
 
 def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
@@ -110,15 +95,6 @@ def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
     world.expect("state", "problem", 78, "nfs4")
 
 
-def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
-    publish(world.state, health={"events": False})
-    assert world.findings()["daemon"].verdict == "note"
-    assert "file" not in world.findings()
-    with lock.held(world.state / "lock"):
-        world.expect("daemon", "ok", 0, f"running, process {os.getpid()}")
-        world.expect("file", "note", 0, "tries events again every minute")
-
-
 def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     path = world.state / "ledger.sqlite3"
     LedgerWriter.open(path).close()
@@ -130,36 +106,17 @@ def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     world.expect("ledger", "problem", 78, "")
 
 
-def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Patch) -> None:
+def test_a_full_disk_another_user_ignored_files_and_a_missing_style_are_reported(
+    world: World, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    fill(world.inbox, "a/receipt.json", "b/receipt.json")
+    world.expect("in", "note", 0, "as the output of a finished job has; so are 1 more")
+    values = {"styles": tmp_path / "styles", "default_style": "night"}
+    world.expect("style", "problem", 78, "'night', and there is no such picture", **values)
+    fill(tmp_path, "styles/night.jpg")
+    assert "style" not in world.findings(**values)
     full, owner = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255)), os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
     monkeypatch.setattr(os, "statvfs", lambda path: full)
     world.expect("room", "problem", 73, "more must be free")
-
-
-def test_ignored_files_are_named_with_the_reason(world: World) -> None:
-    fill(world.inbox, "a/receipt.json", "b/receipt.json")
-    world.expect("in", "note", 0, "in/a is ignored: it has a receipt.json")
-    assert world.findings()["in"].words.endswith("; so are 1 more")
-
-
-def test_a_folder_of_finals_has_to_be_a_folder(world: World, tmp_path: Path) -> None:
-    finals = tmp_path / "finals"
-    inbox = make_inbox(world.inbox, world.outbox).model_copy(update={"finals": finals})
-    for make, verdict in ((None, "note"), (finals.mkdir, "ok")):
-        if make:
-            make()
-        world.expect("finals", verdict, 0, "", inboxes=(inbox,))
-    finals.rmdir()
-    finals.write_text("a file")
-    world.expect("finals", "problem", 73, "move it away", inboxes=(inbox,))
-
-
-def test_a_default_style_that_is_not_in_the_library_is_a_problem(
-    world: World, tmp_path: Path
-) -> None:
-    values = {"styles": tmp_path / "styles", "default_style": "night"}
-    world.expect("style", "problem", 78, "'night', and there is no such picture", **values)
-    fill(tmp_path, "styles/night.jpg")
-    assert "style" not in world.findings(**values)
