@@ -31,11 +31,11 @@ test: $(READY)
 faults: $(READY)
 	$(BIN)/python -m tests.e2e.faults
 
-# `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/development.md
+# `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/testing.md
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile $(HOSTILE)
 
-# small faults in the code, each of which the tests must catch: docs/development.md
+# small faults in the code, each of which the tests must catch: docs/testing.md
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 

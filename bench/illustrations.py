@@ -1,7 +1,7 @@
 """Paint the pictures of docs/ again after a recipe has changed: `make illustrations`.
 
 Each page prints the code and the commands of its pictures. They run as printed, in a folder for
-each page, so readers who repeat them get the same pictures. docs/development.md says where the
+each page, so readers who repeat them get the same pictures. docs/testing.md says where the
 other pictures come from.
 """
 
