@@ -90,7 +90,7 @@ def test_nothing_happens_by_an_event_without_a_rule_or_to_no_job() -> None:
 
 
 def rendered() -> str:
-    """The table in Markdown: what `advance` makes of all samples."""
+    """The table in Markdown, what `advance` makes of all samples; then its events and effects."""
     rows = ["| state | event | becomes | effects |", "| --- | --- | --- | --- |"]
     rows.append(_row("-", Found, ["claimed"], [Effect.MOVE]))
     for state, kind in TABLE:
@@ -101,14 +101,26 @@ def rendered() -> str:
                 becomes.append(text_of(job, after.job))
                 effects += after.effects
         rows.append(_row(state, kind, becomes, effects))
+    events = dict.fromkeys([Found, *(kind for _, kind in TABLE)])
+    rows += ["", "| event | what has happened |", "| --- | --- |"]
+    rows += [f"| `{kind.__name__}` | {_first_line(kind)} |" for kind in events]
+    rows += ["", "| effect | what follows |", "| --- | --- |"]
+    rows += [f"| {_name(effect)} | {effect} |" for effect in Effect]
     return "\n".join(rows)
 
 
+def _first_line(kind: type) -> str:
+    return str(kind.__doc__).partition("\n")[0].rstrip(".").replace("`", "")
+
+
+def _name(effect: Effect) -> str:
+    return effect.name.lower().replace("_", " ")
+
+
 def _row(state: str, kind: type, becomes: Sequence[str], effects: Sequence[Effect]) -> str:
-    happened = str(kind.__doc__).partition("\n")[0].rstrip(".").replace("`", "")
-    what = "; ".join(dict.fromkeys(effects)) or "-"
+    what = ", ".join(dict.fromkeys(map(_name, effects))) or "-"
     outcomes = "; ".join(dict.fromkeys(becomes)).replace("); ending (", ", ")
-    return f"| {state} | `{kind.__name__}`: {happened} | {outcomes} | {what} |"
+    return f"| {state} | `{kind.__name__}` | {outcomes} | {what} |"
 
 
 def test_the_page_on_the_architecture_has_the_table() -> None:
