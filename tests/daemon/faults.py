@@ -1,19 +1,276 @@
-"""Faults for tests: kills at the n-th change of the disk, and separate mounts."""
+"""The one generator of faults: kills, power cuts, full disks and clocks at the n-th change.
+
+A change is a change of the disk or a commit of the ledger; in a process that inspects pictures, the
+opening of a file of the daemon. The kind of a change is its operation and the functions that asked
+for it, which are found by running. Functions of the operating system are wrapped: the program knows
+nothing of its faults. The children of a daemon inherit its fault by the variable VARIABLE.
+"""
 
 import errno
-import hashlib
+import json
+import logging
 import os
+import signal
+import sqlite3
+import subprocess
+import sys
 import threading
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, tzinfo
+from itertools import count
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
-import pytest
-from tests.e2e.planted import CHANGES
+VARIABLE = "STYLEWATCH_TEST_FAULT"
+CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
+DAEMON, WORKER, INSPECTION = "run", "worker", "inspection"
+"""The names of processes in their command lines."""
 
-import stylewatch_daemon.ledger.writer as ledger
-from stylewatch_daemon.worker.messages import Staged
+KILL, CUT_POWER = f"kill {DAEMON}", "cut power"
+REPOSITORY = Path(__file__).parents[2]
+START = f"import sys; sys.path.append({str(REPOSITORY)!r})\nfrom tests.daemon import faults\n"
+"""The start of a module `sitecustomize`, which each process of Python imports first."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An action in a process at the n-th change of a kind (empty: of any kind).
+
+    `root` has the daemon's folders, and gets two files: the kinds of all changes with the process
+    and its id (`changes`), and an empty one once the fault has happened (`happened`).
+    """
+
+    root: Path
+    action: str = ""
+    """`kill PROCESS` or `kill both` (daemon and worker), `stop worker`, `fill DISK`, `lock DISK`,
+    `unmount DISK`, `clock SECONDS` (by which it is set), `cut power`; empty: nothing."""
+    process: str = DAEMON
+    kind: str = ""
+    nth: int = 1
+
+    @property
+    def happened(self) -> bool:
+        """True once it has happened."""
+        return (self.root / "happened").exists()
+
+    @property
+    def changes(self) -> list[tuple[str, str, str]]:
+        """The changes so far: the name and the id of the process, and the kind."""
+        file = self.root / "changes"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [(name, pid, kind) for name, pid, kind in (line.split("\t") for line in lines)]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a daemon with this fault."""
+        site = self.root / "site"
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(f"{START}faults.plant_inherited()\n")
+        path = os.pathsep.join(filter(None, [str(site), *sys.path]))
+        plain = json.dumps(asdict(self), default=str)
+        return {**os.environ, VARIABLE: plain, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+    def happen(self, process: str) -> None:
+        """Do it, once, in a process of this name."""
+        if self.happened or not self.action:
+            return
+        from tests.daemon.disks import fill_up, remount
+
+        (self.root / "happened").touch()
+        action, target = (KILL if self.action == CUT_POWER else self.action).split()
+        if action == "fill":
+            fill_up(self.root / target)
+        elif action == "lock":
+            remount(self.root / target, "ro")
+        elif action == "unmount":
+            subprocess.run(["umount", "--lazy", str(self.root / target)], check=True)
+        elif action == "clock":
+            set_clock(timedelta(seconds=int(target)))
+        else:
+            number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
+            for pid in _processes(target, process):
+                os.kill(pid, number)
+
+
+def _processes(target: str, process: str) -> Iterator[int]:
+    """Yield the processes to signal, this one last."""
+    doomed = (DAEMON, WORKER) if target == "both" else (target,)
+    daemon = os.getpid() if process == DAEMON else os.getppid()
+    if DAEMON in doomed and process != DAEMON:
+        yield daemon
+    for child in Path(f"/proc/{daemon}/task").glob("*/children"):
+        for pid in map(int, child.read_text().split()):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if pid != os.getpid() and any(name in arguments for name in doomed):
+                yield pid
+    if process in doomed:
+        yield os.getpid()
+
+
+def in_fork(act: Callable[[], object], fault: Fault) -> int:
+    """Act in a fork of this process with a fault, without syncs; return its exit code."""
+    (fault.root / "happened").unlink(missing_ok=True)
+    if (pid := os.fork()) == 0:
+        logging.disable()
+        try:
+            plant(fault, syncs=False)
+            act()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def plant_inherited() -> None:
+    """Plant the fault that this process has inherited, if any."""
+    if VARIABLE in os.environ:
+        values = json.loads(os.environ[VARIABLE])
+        words = sys.orig_argv
+        name = words[words.index("-c") + 2] if "-c" in words[:-2] else ""
+        plant(Fault(**{**values, "root": Path(values["root"])}), name)
+
+
+def plant(fault: Fault, process: str = DAEMON, *, syncs: bool = True) -> None:
+    """Plant a fault into this process of the name `process`; without `syncs` nothing is synced."""
+    planted = Planted(fault, process)
+    if process == INSPECTION:
+        sys.addaudithook(planted.opened)
+        return
+    real_sync, connect = os.fsync, sqlite3.connect
+
+    def sync(handle: int) -> None:
+        if syncs:
+            real_sync(handle)
+        planted.synced.add(os.fstat(handle).st_ino)
+
+    def connected(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **more)
+        connection.set_trace_callback(planted.executed)
+        return connection
+
+    for operation in CHANGES:
+        real = getattr(os, operation)
+        wrapped = planted.changing(operation, sync if operation == "fsync" else real)
+        setattr(os, operation, wrapped)
+        if real in os.supports_dir_fd:  # which shutil asks
+            os.supports_dir_fd.add(wrapped)
+    vars(sqlite3)["connect"] = connected
+
+
+class Planted:
+    """A fault in this process, which counts its changes."""
+
+    def __init__(self, fault: Fault, process: str) -> None:
+        self.synced = {path.stat().st_ino for path in fault.root.rglob("*")}
+        """The inodes of files that would outlive a power cut."""
+        self._fault, self._process = fault, process
+        self._counts = Counter[str]()
+        self._log = os.open(fault.root / "changes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def change(self, operation: str) -> None:
+        """Count a change that is about to be made, and let the fault happen if it is time."""
+        kind, fault = kind_of(operation), self._fault
+        self._counts.update(["", kind])
+        is_meant = self._process == fault.process and fault.kind in ("", kind)
+        if is_meant and self._counts[fault.kind] == fault.nth:
+            if fault.action == CUT_POWER:
+                self._halve_unsynced()
+            fault.happen(self._process)
+        os.write(self._log, f"{self._process}\t{os.getpid()}\t{kind}\n".encode())
+
+    def changing(self, operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function `real`, which makes a change."""
+
+        def changed(*args: Any, **more: Any) -> Any:
+            self.change(operation)
+            return real(*args, **more)
+
+        return changed
+
+    def executed(self, statement: str) -> None:
+        """Count a statement of SQLite that is a commit."""
+        if statement == "COMMIT":
+            self.change("commit")
+
+    def opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Count the opening of a file of the daemon."""
+        if event == "open" and str(arguments[0]).startswith(str(self._fault.root)):
+            self.change("open")
+
+    def _halve_unsynced(self) -> None:
+        """Cut new files in half that were not synced; SQLite syncs its own."""
+        for path in self._fault.root.rglob("*"):
+            status = path.lstat()
+            is_ours = path.is_file() and ".sqlite3" not in path.name
+            if is_ours and status.st_ino not in self.synced:
+                os.truncate(path, status.st_size // 2)
+
+
+def kind_of(operation: str) -> str:
+    """Return the name of a change with the two functions that asked for it.
+
+    Functions of `files` and of the ledger's writer make the changes of all others.
+    """
+    callers = [operation]
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None and len(callers) < 3:
+        file = frame.f_code.co_filename
+        is_ours = "/stylewatch_daemon/" in file and "/files/" not in file
+        if is_ours and not file.endswith("/writer.py"):
+            callers.append(frame.f_code.co_qualname)
+        frame = frame.f_back
+    return " of ".join(callers)
+
+
+def set_clock(shift: timedelta) -> None:
+    """Shift the wall clock of this process; the monotonic one stays."""
+    real = time.time
+
+    class Shifted(datetime):
+        """A datetime whose `now` is shifted."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromisoformat((datetime.now(tz) + shift).isoformat())
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stylewatch_daemon") and getattr(module, "datetime", None) is datetime:
+            vars(module)["datetime"] = Shifted
+    time.time = lambda: real() + shift.total_seconds()
+
+
+# -- faults without a process of their own
+
+
+@contextmanager
+def replaced(owner: Any, **values: Any) -> Iterator[None]:
+    """Replace attributes for a while."""
+    before = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def failing(error: BaseException, times: int = 1 << 30, real: Any = None) -> Callable[..., Any]:
+    """Return a function that fails so often, and is `real` from then on."""
+    left = iter(range(times))
+
+    def fails(*args: Any, **more: Any) -> Any:
+        if next(left, None) is not None:
+            raise error
+        return real(*args, **more)
+
+    return fails
 
 
 class Killed(BaseException):
@@ -24,27 +281,26 @@ class Killed(BaseException):
 def killed_at(change: int) -> Iterator[Callable[[], bool]]:
     """Let all changes of files raise Killed from number `change` on; yield whether that occurred.
 
-    A commit of the ledger is a change as well. Clean-up code fails too. Nothing is really synced.
+    Clean-up code fails too. For what cannot run in a fork; nothing is really synced.
     """
-    made = 0
+    numbers = count(1)
+    happened = list[int]()
 
     def dying(real: Callable[..., Any]) -> Callable[..., Any]:
         def changed(*args: Any, **more: Any) -> Any:
-            nonlocal made
-            made += 1
-            if made >= change:
+            if (number := next(numbers)) >= change:
+                happened.append(number)
                 raise Killed
             return real(*args, **more)
 
         return changed
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name in CHANGES:
-            real = getattr(os, name) if name != "fsync" else lambda handle: None
-            patch.setattr(os, name, dying(real))
-        patch.setattr(ledger, "commit", dying(ledger.commit))
-        with suppress(Killed):
-            yield lambda: made >= change
+    real = {name: getattr(os, name) for name in CHANGES} | {"fsync": lambda handle: None}
+    with (
+        replaced(os, **{name: dying(function) for name, function in real.items()}),
+        suppress(Killed),
+    ):
+        yield lambda: bool(happened)
 
 
 @contextmanager
@@ -63,9 +319,8 @@ def mounts(*roots: Path) -> Iterator[None]:
 
         return renamed
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("rename", "replace", "link"):
-            patch.setattr(os, name, apart(getattr(os, name)))
+    names = ("rename", "replace", "link")
+    with replaced(os, **{name: apart(getattr(os, name)) for name in names}):
         yield
 
 
@@ -94,10 +349,11 @@ def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
         events.append(("sync", str(place_of(handle))))
         fsync(handle)
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, changed in (("rename", renamed), ("replace", renamed), ("fsync", synced)):
-            patch.setattr(os, name, changed)
+    with replaced(os, rename=renamed, replace=renamed, fsync=synced):
         yield events
+
+
+# -- files
 
 
 def place_of(handle: int) -> Path:
@@ -111,11 +367,6 @@ def fill(root: Path, *names: str) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.fsencode(name))
-
-
-def announced(name: str, step: int = 0) -> Staged:
-    """Return the event of a file that `fill` made."""
-    return Staged(name, hashlib.sha256(os.fsencode(name)).hexdigest(), step)
 
 
 def tree(root: Path) -> dict[str, str]:

@@ -1,28 +1,30 @@
-"""Settings, a fake executor and inspector, and a daemon without child processes, for tests."""
+"""The small world of tests: settings, a fake executor and inspector, and a daemon in one thread."""
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from inspect import getmembers, isfunction
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from tests.daemon.clock import Clock
+from tests.daemon.faults import fill, mounts, tree
 
 from stylewatch_daemon.app.daemon import assemble
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.child import BOOTSTRAP
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
+from stylewatch_daemon.base.model import Attempt, Cause, Job, Picture, Progress, Started, State
 from stylewatch_daemon.base.mover import Mover, Post
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -42,6 +44,8 @@ from stylewatch_daemon.worker.messages import (
 )
 
 _SECTIONS = ("watch", "pairing", "limits", "executor")
+CRASH = Failed("it broke", trace="a trace")
+Ending = Done | Refused | Failed | Lost | None
 
 
 def make_inbox(
@@ -80,9 +84,6 @@ def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSetting
     return settings.model_copy(update=values)
 
 
-Ending = Done | Refused | Failed | Lost | None
-
-
 def do_nothing() -> None:
     """Do nothing."""
 
@@ -93,16 +94,16 @@ class FakeExecutor:
 
     Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
     a checkpoint after the first stage, and continues from there. Each call of `events` returns one
-    event of each running order.
+    event of each running order. `on_event` is called after each event of a job.
     """
 
     endings: list[Ending] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
     at_once: int = 1
-    device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     wanted: dict[str, AttemptRequest] = field(default_factory=dict)
+    on_event: Callable[[], object] = do_nothing
 
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = do_nothing
@@ -129,6 +130,7 @@ class FakeExecutor:
                 del self.going[ticket]
             self.wake()
             yield AttemptEvent(ticket, event)
+            self.on_event()
 
     def free(self) -> int:
         return self.at_once - len(self.going)
@@ -144,7 +146,7 @@ class FakeExecutor:
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
         self.started_at.append(first)
-        yield Started("fake", self.device, ((4, 4),), (2,), step=first)
+        yield Started("fake", "cpu", ((4, 4),), (2,), step=first)
         if first:  # left by an earlier attempt
             yield stage(order, "stages/1.png", 1, write=False)
         for step in range(first + 1, 3):
@@ -162,20 +164,12 @@ class FakeExecutor:
                 return
         yield stage(order, "final.png", 2)
         yield stage(order, "receipt.json", 2)
+        if wanted() is AttemptRequest.FINISH:
+            yield Done({"state": "stopped early"})
+            return
         digest = sha256(order.main.read_bytes()).hexdigest()
         content = {"name": order.main.name, "size": [4, 4], "sha256": digest}
         yield Done({"job": order.name, "inputs": [content]})
-
-
-class EventExecutor(FakeExecutor):
-    """Calls `on_event` after each event of a job."""
-
-    on_event: Callable[[], object] = do_nothing
-
-    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            yield event
-            self.on_event()
 
 
 def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
@@ -185,17 +179,6 @@ def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
         atomic.make_folder((order.staging / name).parent)
         atomic.write(order.staging / name, content)
     return Staged(name, sha256(content).hexdigest(), step)
-
-
-def run_jobs(loop: Loop, again: bool = True) -> None:
-    """Run all jobs that may be run now."""
-    more = True
-    while more:
-        before = loop.jobs.changes
-        loop.round(again)
-        came = loop.wakeup.wait(0)
-        more = came or bool(loop.attempts.running) or loop.jobs.changes != before
-    loop.update_status()
 
 
 class MoverNow(Mover):
@@ -261,30 +244,55 @@ class FakeInspector(Inspector):
         return Inspected(tuple(pictures))
 
 
-class DaemonWorld:
-    """An inbox, an outbox, a state folder and a daemon that can start anew."""
+class Record(Reporter):
+    """Records what the daemon reports: the name of the hook, and its arguments."""
 
-    def __init__(self, root: Path) -> None:
-        self.inbox, self.outbox, self.executor = root / "in", root / "out", FakeExecutor()
-        self.inspector = FakeInspector()
-        inboxes = (make_inbox(self.inbox, self.outbox),)
-        self.settings = make_settings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        for name, _ in getmembers(Reporter, isfunction):
+            setattr(self, name, partial(self._add, name))
+
+    def _add(self, name: str, *args: Any, **more: Any) -> None:
+        self.calls.append((name, (*args, *more.values())))
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        """Return the arguments of each call of a hook."""
+        return [args for called, args in self.calls if called == name]
+
+
+class DaemonWorld:
+    """Folders, a clock set by hand, and a daemon that starts anew; `record` is of its latest start.
+
+    `values` are settings as for `changed_settings`.
+    """
+
+    def __init__(
+        self, root: Path, after: Any = "archive", inboxes: Sequence[str] = ("in",), **values: Any
+    ) -> None:
+        self.root, self.inbox, self.outbox = root, root / "in", root / "out"
+        self.executor, self.inspector = FakeExecutor(), FakeInspector()
+        self.clock, self.record = Clock(), Record()
+        sections = [make_inbox(root / name, self.outbox, after) for name in inboxes]
+        values = {"quiet_s": 0, "rescan_s": 1000, "free_bytes": 0, **values}
+        self.settings = make_settings(sections, root / "state", **values)
         self.state = StateDir(root / "state")
-        self.clock: Callable[[], float] = time.monotonic
         self._ledger: LedgerWriter | None = None
 
-    def start(self, reporter: Reporter | None = None) -> Loop:
+    # -- what happens
+
+    def start(self) -> Loop:
         """Start the daemon, for the first time or again."""
         self.executor.close()
         self.close()
         self.state.make()
-        self._ledger = ledger = LedgerWriter.open(self.state.ledger)
-        jobs = Jobs(self.state, ledger, reporter or Reporter(), self.settings, self.clock)
+        self._ledger = LedgerWriter.open(self.state.ledger)
+        self.record = Record()
+        jobs = Jobs(self.state, self._ledger, self.record, self.settings, self.clock)
         wakeup = Wakeup()
         self.inspector = FakeInspector(wakeup.post, says=self.inspector.says)
-        return assemble(
-            jobs, self.executor, self.inspector, MoverNow(wakeup.post), wakeup, self.clock
-        )
+        mover = MoverNow(wakeup.post)
+        self.loop = assemble(jobs, self.executor, self.inspector, mover, wakeup, self.clock)
+        return self.loop
 
     def close(self) -> None:
         """Close the ledger."""
@@ -292,16 +300,127 @@ class DaemonWorld:
             self._ledger.close()
         self._ledger = None
 
+    def drop(self, *names: str, inbox: str = "in") -> None:
+        """Put pairs with these names into an inbox."""
+        sides = ("content", "style")
+        fill(self.root / inbox, *(f"{name}/{side}.jpg" for name in names for side in sides))
+
+    def work(self, again: bool = False) -> list[str]:
+        """Scan twice, and do everything that follows; return the names of the claimed jobs."""
+        before = len(self.record.calls)
+        scan(self.loop)
+        run_jobs(self.loop, again)
+        return [str(name[0]) for called, name in self.record.calls[before:] if called == "claimed"]
+
     def run(self) -> Loop:
         """Start the daemon and run everything in the inbox."""
-        loop = self.start()
-        scan(loop)
-        run_jobs(loop, again=False)
-        return loop
+        self.start()
+        self.work()
+        return self.loop
+
+    def started(self, *names: str) -> Loop:
+        """Start the daemon with these pairs, which are stable."""
+        self.drop(*names)
+        scan(self.start())
+        return self.loop
+
+    def queued(self, *names: str) -> Loop:
+        """Start the daemon with these pairs; their jobs are queued, and no worker is free."""
+        at_once, self.executor.at_once = self.executor.at_once, 0
+        run_jobs(self.started(*names))
+        self.executor.at_once = at_once
+        return self.loop
+
+    def ask(self, verb: str, name: str = "", **arguments: Any) -> None:
+        """Leave a request, for the job with that name if one is given."""
+        job = {"job": self.job(name).id} if name else {}
+        requests.leave(self.state.root, verb, **job, **arguments)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.now += seconds
+
+    def apart(self, are_apart: bool = True) -> AbstractContextManager[None]:
+        """Let inbox, state folder and outbox lie on disks of their own, if they are to."""
+        return mounts(*([self.inbox, self.state.root, self.outbox] if are_apart else []))
+
+    # -- what is seen
+
+    def job(self, name: str) -> Job:
+        """Return the latest job with that name, as the ledger has it."""
+        with reading(self.state.ledger) as ledger:
+            job = ledger.find(name)
+        assert job is not None
+        return job
+
+    def attempts(self, name: str) -> tuple[Attempt, ...]:
+        """Return the attempts at a job."""
+        with reading(self.state.ledger) as ledger:
+            return ledger.attempts(self.job(name).id)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs of the ledger, in their order."""
+        with reading(self.state.ledger) as ledger:
+            return ledger.in_state(*State)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How far the jobs are, by name: the state, or the end."""
+        return {job.name: job.end or job.state for job in self.jobs}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many jobs people see in each state, without zeros."""
+        with reading(self.state.ledger) as ledger:
+            return {seen: number for seen, number in ledger.counts().items() if number}
+
+    @property
+    def waiting_for(self) -> dict[str, str]:
+        """What the incomplete pairs wait for, by name."""
+        return {pair.name: pair.waits_for for pair in self.loop.intake.incomplete}
+
+    @property
+    def trouble(self) -> Mapping[str, str]:
+        """What stands in the way of the first inbox, and of jobs."""
+        return {**self.loop.intake.inboxes[0].trouble, **self.loop.blocked}
+
+    @property
+    def held(self) -> list[dict[str, str]]:
+        """The files of each claimed job, in their order."""
+        return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
+
+    @property
+    def published(self) -> dict[str, str]:
+        """The files in the outbox but the status."""
+        return {name: text for name, text in tree(self.outbox).items() if name != "_status.txt"}
 
     @property
     def status(self) -> str:
+        """The text of the status."""
         return (self.outbox / "_status.txt").read_text()
+
+    @property
+    def left(self) -> list[str]:
+        """What is left of jobs in the state folder, and in the staging folder."""
+        folders = (self.state.claims, self.state.jobs, self.state.uploads, self.outbox / ".staging")
+        found = (path.name for folder in folders if folder.exists() for path in folder.iterdir())
+        marks = (
+            "trash",
+            ".",
+            "probe-",
+        )  # of no job: a kill may leave what shows that one can write
+        return sorted(name for name in found if not name.startswith(marks))
+
+
+def claiming_world(root: Path, after: Any = "archive", **settings: Any) -> DaemonWorld:
+    """Return a started daemon with the inboxes `in` and `other` and no worker that is free."""
+    world = DaemonWorld(root, after, ("in", "other"), **settings)
+    for inbox in world.settings.inboxes:
+        inbox.path.mkdir(parents=True)
+    world.executor.at_once = 0
+    world.start()
+    return world
 
 
 def scan(loop: Loop) -> None:
@@ -311,30 +430,40 @@ def scan(loop: Loop) -> None:
     loop.intake.find_pairs()
 
 
-def make_finished_job(outbox: Path, place: str, days: float) -> Path:
-    """Make the folder of a job that ended so many `days` ago, with two stages and two inputs."""
-    folder = outbox / place
-    ended = datetime.now(UTC) - timedelta(days=days)
-    digests = {}
-    for name in ("stages/0001.png", "stages/0002.png", "inputs/content.jpg", "inputs/style.jpg",
-                 "final.png", "losses.csv", "inputs/job.yaml"):  # fmt: skip
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"{place} {name}")
-        digests[name] = sha256((folder / name).read_bytes()).hexdigest()
-    records = [{"file": name, "sha256": digest} for name, digest in digests.items()]
-    inputs = [{"name": Path(name).name, "sha256": digests[name]} for name in list(digests)[2:4]]
-    receipt = {"stages": records[:2], "inputs": inputs, "final": "final.png",
-               "files": records[4:6], "finished": ended.isoformat()}  # fmt: skip
-    write_receipt(folder, receipt, ended)
-    return folder
+def step(loop: Loop) -> None:
+    """Let the daemon do one round: each worker reports one event."""
+    loop.round()
+    loop.wakeup.wait(0)
 
 
-def write_receipt(folder: Path, receipt: object, ended: datetime | None = None) -> None:
-    """Replace the receipt of a job, with the time `ended` or that of the old one."""
-    path = folder / "receipt.json"
-    when = ended.timestamp() if ended else path.stat().st_mtime
-    path.write_text(json.dumps(receipt))
-    os.utime(path, (when, when))
+def run_jobs(loop: Loop, again: bool = True) -> None:
+    """Run all jobs that may be run now."""
+    more = True
+    while more:
+        before = loop.jobs.changes
+        loop.round(again)
+        came = loop.wakeup.wait(0)
+        more = came or bool(loop.attempts.running) or loop.jobs.changes != before
+    loop.update_status()
+
+
+def done(*names: str) -> dict[str, str]:
+    """Return the files of pairs that are done."""
+    files = {}
+    for name in names:
+        pair = f"{name}/content.jpg and {name}/style.jpg"
+        for file in ("final.png", "receipt.json", "stages/1.png", "stages/2.png"):
+            files[f"{name}/{file}"] = f"{file} of {pair}"
+        for file in ("content.jpg", "style.jpg"):
+            files[f"{name}/inputs/{file}"] = f"{name}/{file}"
+    return files
+
+
+def refused(name: str, reason: str) -> dict[str, str]:
+    """Return the files of a pair that is refused, failed or canceled."""
+    folder = f"{'_canceled' if reason == 'canceled' else '_refused'}/{name}"
+    inputs = {f"{folder}/{file}": f"{name}/{file}" for file in ("content.jpg", "style.jpg")}
+    return {**inputs, f"{folder}/reason.txt": f"{reason}\n"}
 
 
 def child_pids(*names: str, of: str = "self") -> list[int]:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, remount, same_folder, small_disk
+from tests.daemon.faults import DAEMON, INSPECTION, WORKER, Fault
 from tests.daemon.world import child_pids
 from tests.e2e import changes
 from tests.e2e.daemon import Daemon, until
 from tests.e2e.invariants import CLIP, Bytes, Workspace
-from tests.e2e.planted import DAEMON, INSPECTION, WORKER, Fault
 
 KEPT = "nothing lost, twice or half; same bytes"
 WAITS = f"it waits; then {KEPT}"

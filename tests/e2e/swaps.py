@@ -15,10 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 from threading import Event, Thread
 
-from tests.daemon.world import DaemonWorld, changed_settings, make_inbox
-
-from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import reading
+from tests.daemon.world import DaemonWorld, changed_settings
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
@@ -95,8 +92,9 @@ def swapping(outside: Path, *paths: Path) -> Iterator[None]:
 def wrong(root: Path, rounds: int) -> list[str]:
     """Run a daemon so often, delete what it has done, and return what is wrong."""
     outside, place, done = make_outside(root), DaemonWorld(root), 0
-    inbox = make_inbox(place.inbox, place.outbox).model_copy(update={"finals": root / "finals"})
-    place.settings = changed_settings(place.settings, inboxes=(inbox,))
+    inboxes = [inbox.model_copy(update={"finals": root / "finals"})
+               for inbox in place.settings.inboxes]  # fmt: skip
+    place.settings = changed_settings(place.settings, inboxes=tuple(inboxes))
     place.inspector.says = {"bad": "style.jpg is no picture"}
     before = snapshot(outside)
     for number in range(rounds):
@@ -107,11 +105,9 @@ def wrong(root: Path, rounds: int) -> list[str]:
             (trip / name).write_text(f"{'bad' if number % 4 == 3 else 'good'} {number} {name}")
         with swapping(outside, *(root / path for path in SWAPPED)), suppress(OSError):
             place.run()
-        with reading(place.state.ledger) as ledger:
-            job = ledger.find("trip")
-            done += job is not None
-            if job is not None:
-                requests.leave(place.state.root, "delete", job=job.id)
+        for job in place.jobs:
+            done += 1
+            place.ask("delete", job=job.id)
     place.close()
     found = list(leaks(*(path for path in root.iterdir() if path != outside)))
     if snapshot(outside) != before:

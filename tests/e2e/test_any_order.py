@@ -2,17 +2,17 @@
 
 import re
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.daemon.faults import killed_at, tree
+from tests.daemon.faults import KILL, Fault, in_fork, tree
 from tests.daemon.world import DaemonWorld
 
 NEVER = 1 << 30
-HALVES = ("content", "style")
 JOBS = st.integers(0, 2)
 EVENTS = st.lists(
     st.one_of(
@@ -28,8 +28,7 @@ class World:
     """An inbox with a user at it, and a daemon that is killed now and then."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.place = root, DaemonWorld(root)
-        self.dropped = 0
+        self.root, self.place, self.dropped = root, DaemonWorld(root), 0
         self.excused: set[int] = set()
         """Pairs that were removed, or torn apart while half of them was claimed."""
         self.kill(NEVER)  # the very first start makes folders
@@ -39,7 +38,7 @@ class World:
         folder = self.place.inbox / f"job{job}"
         if not tree(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for half in HALVES:
+            for half in ("content", "style"):
                 (folder / f"{half}.jpg").write_text(f"<{half} {self.dropped}>")
             self.dropped += 1
 
@@ -47,33 +46,31 @@ class World:
         """Give the job a new name."""
         folder = self.place.inbox / f"job{job}"
         if folder.exists():
-            self.excuse(folder, if_files=1)
+            self.excuse(folder, 1)
             folder.rename(folder.with_name(f"renamed{len(list(folder.parent.iterdir()))}-{job}"))
 
     def remove(self, job: int) -> None:
         """Remove what is left of the job in the inbox."""
         folder = self.place.inbox / f"job{job}"
         if folder.exists():
-            self.excuse(folder, if_files=1)
-            self.excuse(folder, if_files=2)
+            self.excuse(folder, 1, 2)
             shutil.rmtree(folder)
 
     def kill(self, change: int) -> None:
-        """Run a daemon that is killed at that change of a file."""
-        with killed_at(change):
-            self.place.run()
+        """Run a daemon that is killed at that change."""
+        fault = Fault(self.root, KILL, nth=change)
+        assert in_fork(self.place.run, fault) in (0, -signal.SIGKILL)
 
-    def excuse(self, folder: Path, if_files: int) -> None:
+    def excuse(self, folder: Path, *counts: int) -> None:
         """Excuse the pairs of a folder with so many files."""
         files = tree(folder).values()
-        if len(files) == if_files:
+        if len(files) in counts:
             self.excused.update(int(text.split()[1].rstrip(">")) for text in files)
 
     def check(self) -> None:
         """Check that nothing is lost, done twice or partial."""
-        there = "".join(
-            path.read_text(errors="replace") for path in self.root.rglob("*") if path.is_file()
-        )
+        paths = (path for path in self.root.rglob("*") if path.is_file())
+        there = "".join(path.read_text(errors="replace") for path in paths)
         found = {int(number) for number in re.findall(r"<content (\d+)>", there)}
         assert found | self.excused == {*range(self.dropped)}, "lost"
         assert max(self.done().values(), default=1) == 1, "done twice"
@@ -84,8 +81,7 @@ class World:
     def done(self) -> Counter[int]:
         """Count how often each pair was done."""
         texts = [path.read_text() for path in self.place.outbox.glob("*/receipt.json")]
-        numbers = (re.findall(r"<content (\d+)>", text)[0] for text in texts)
-        return Counter(map(int, numbers))
+        return Counter(int(re.findall(r"<content (\d+)>", text)[0]) for text in texts)
 
 
 @given(EVENTS)

@@ -4,45 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
-from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, step
-from tests.daemon.world import run_jobs, scan
+from tests.daemon.faults import failing, fill, tree
+from tests.daemon.world import CRASH, DaemonWorld, done, run_jobs, scan, step
 
-from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests, thumbs
-from stylewatch_daemon.ledger.ledger import reading
 
 NEW = "20990101T000000.000000-abcdef"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> JobsWorld:
-    return JobsWorld(tmp_path)
-
-
-def leave(world: JobsWorld, verb: str, title: str = "", /, **arguments: Any) -> None:
-    """Leave a request, for the job with that title if one is given."""
-    job = {"job": world.job(title).id} if title else {}
-    requests.leave(world.state.root, verb, **job, **arguments)
-
-
-def counts(world: JobsWorld) -> dict[str, int]:
-    """How many jobs are in each state, without zeros."""
-    with reading(world.state.ledger) as ledger:
-        return {state: number for state, number in ledger.counts().items() if number}
-
-
-def ended(world: JobsWorld, *names: str) -> Loop:
-    """Run these pairs."""
-    loop = world.started(*names)
-    run_jobs(loop)
-    return loop
-
-
-# -- cancel, finish
+def world(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -53,111 +28,92 @@ def ended(world: JobsWorld, *names: str) -> Loop:
     ],
 )
 def test_a_running_job_is_canceled_by_its_worker_and_nothing_takes_that_back(
-    asked: list[str], said: list[str], world: JobsWorld
+    asked: list[str], said: list[str], world: DaemonWorld
 ) -> None:
     loop = world.queued("a")
     step(loop)
     for verb in asked:
-        leave(world, verb, "a")
+        world.ask(verb, "a")
         loop.commands.act()
     run_jobs(loop)
     assert world.job("a").end is End.CANCELED
     assert [what for (what,) in world.record.of("requested")] == said
 
 
-def test_only_a_job_that_was_begun_can_be_finished(world: JobsWorld) -> None:
+def test_only_a_job_that_was_begun_can_be_finished(world: DaemonWorld) -> None:
     world.executor.endings = [CRASH]
     loop = world.queued("a", "b")
     for name in ("b", "a"):
-        leave(world, "finish", name)
+        world.ask("finish", name)
         run_jobs(loop)
     assert (world.job("a").asked, world.job("b").asked) == (End.STOPPED_EARLY, None)
 
 
-def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: JobsWorld) -> None:
+def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: DaemonWorld) -> None:
     world.inspector.says = {"bad": "no picture"}
-    loop = ended(world, "a", "bad1", "bad2")
-    before = world.job("a")
+    world.drop("a", "bad1", "bad2")
+    loop, before = world.run(), world.job("a")
     for verb in ("cancel", "finish"):
-        leave(world, verb, "a")
+        world.ask(verb, "a")
     for verb in ("cancel", "finish", "delete"):
-        leave(world, verb, job="a")  # a name, which may be that of another job by now
-    leave(world, "dismiss", jobs=[before.id, world.job("bad1").id, "a", "nothing"])
+        world.ask(verb, job="a")  # a name, which may be that of another job by now
+    world.ask("dismiss", jobs=[before.id, world.job("bad1").id, "a", "nothing"])
     run_jobs(loop)
     assert (world.job("a"), requests.waiting(world.state.root)) == (before, [])
     assert [world.job(name).dismissed for name in ("bad1", "bad2")] == [True, False]
-    leave(world, "dismiss", until=world.job("bad2").finished)
+    world.ask("dismiss", until=world.job("bad2").finished)
     run_jobs(loop)
-    assert counts(world) == {"done": 1}
+    assert world.counts == {"done": 1}
 
 
-# -- pause, resume, drain
-
-
-def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: JobsWorld) -> None:
+def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) -> None:
     world.queued("a")
     for verb in ("pause", "pause", "drain"):
-        leave(world, verb)
-    loop = world.start()
-    run_jobs(loop)
-    (said,) = world.record.of("requested")
-    assert said[0].startswith("paused"), "the drain was for another daemon"
-    loop = world.start()
-    run_jobs(loop)
-    assert (counts(world), len(world.record.of("requested"))) == ({"waiting": 1}, 1)
+        world.ask(verb)
+    for _ in range(2):
+        run_jobs(world.start())
+        (said,) = world.record.of("requested")
+        assert said[0].startswith("paused"), "the drain was for another daemon"
+        assert world.counts == {"waiting": 1}
     for verb in ("resume", "resume", "drain"):
-        leave(world, verb)
-    run_jobs(loop)
-    assert (counts(world), loop.commands.draining) == ({"waiting": 1}, True)
+        world.ask(verb)
+    run_jobs(world.loop)
+    assert (world.counts, world.loop.commands.draining) == ({"waiting": 1}, True)
     world.run()
-    assert counts(world) == {"done": 1}
+    assert world.counts == {"done": 1}
 
 
-# -- retry
-
-
-def retry(world: JobsWorld, name: str = "a", new: str = NEW, **more: Any) -> None:
-    leave(world, "retry", name, new=new, settings={"steps": 7}, **more)
-
-
-def test_a_job_runs_again_with_other_settings_as_a_new_one(world: JobsWorld) -> None:
-    loop = ended(world, "a")
-    fill(world.state.uploads, f"{NEW}/fog.jpg")
-    retry(world, added=["fog.jpg"])
+def test_a_retry_takes_nothing_from_the_inbox(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    world.ask("retry", "a", new=NEW, settings={})
+    world.drop("a")  # another pair, in the place of the first
     loop.commands.act()
     loop.commands.act()  # the mover is at work
     run_jobs(loop)
-    job = world.job(NEW)
-    assert (job.seen, job.name, job.place, job.retry_of) == ("done", "a-2", "a-2", "a")
-    order = world.executor.orders[-1]
-    assert (order.settings.steps, order.retry_of) == (7, "a")
-    inputs = {"content.jpg", "style.jpg", "fog.jpg", "job.yaml"}
-    assert {path.name for path in (world.outbox / "a-2/inputs").iterdir()} == inputs
-    assert ("a is painted again, as " + NEW,) in world.record.of("requested")
-    retry(world)  # the same request again
-    run_jobs(loop)
-    assert (counts(world), world.left) == ({"done": 2}, [])
+    assert (world.counts, len(tree(world.inbox)), world.left) == ({"done": 2}, 2, [])
     assert done("a").items() <= world.published.items()
 
 
-def test_requests_wait_for_an_outbox(world: JobsWorld) -> None:
-    loop = ended(world, "a", "b")
-    retry(world)
-    leave(world, "delete", "b")
+def test_requests_wait_for_an_outbox(world: DaemonWorld) -> None:
+    world.drop("a", "b")
+    loop = world.run()
+    world.ask("retry", "a", new=NEW, settings={})
+    world.ask("delete", "b")
     away = world.outbox.rename(world.root / "away")
     for _ in range(3):
         loop.commands.act()
         loop.wakeup.wait(0)
-        world.clock.now += PAUSE.most
-    assert (len(requests.waiting(world.state.root)), counts(world)) == (2, {"done": 2})
+        world.wait(PAUSE.most)
+    assert (len(requests.waiting(world.state.root)), world.counts) == (2, {"done": 2})
     away.rename(world.outbox)
     run_jobs(loop)
-    assert (requests.waiting(world.state.root), counts(world)) == ([], {"done": 2})
+    assert (requests.waiting(world.state.root), world.counts) == ([], {"done": 2})
     assert not (world.outbox / "b").exists()
 
 
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = [True, True, False]
 
@@ -167,38 +123,35 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
 
     monkeypatch.setattr(requests.Pause, "begin", begin)
     loop = world.start()
-    leave(world, "pause")
+    world.ask("pause")
     assert loop.jobs.waits.soonest() is None
-    for seconds, tries in ((0.0, 2), (PAUSE.first - 0.1, 2), (0.2, 1)):
-        world.clock.now += seconds
+    for seconds, tries in ((0.0, 2), (PAUSE.first - 0.1, 2), (0.2, 1), (2 * PAUSE.first, 0)):
+        world.wait(seconds)
         loop.round()
         assert len(full) == tries
-    world.clock.now += 2 * PAUSE.first
-    loop.round()
     assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
 
 
-# -- delete
-
-
-def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(world: JobsWorld) -> None:
+def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
+    world: DaemonWorld,
+) -> None:
     world.inspector.says = {"bad": "no picture"}
-    loop = ended(world, "a", "b", "bad")
+    world.drop("a", "b", "bad")
+    loop = world.run()
     fill(world.outbox, "a/note.txt", "a/stages/9.png")
     (world.outbox / "a/stages/2.png").write_text("changed by hand")
     digests = {name: world.job(name).inputs[1].sha256 for name in ("a", "b")}
-    for digest in digests.values():
-        fill(world.state.thumbs, f"{digest}.jpg")
-        fill(world.state.previews, f"{digest}-512.jpg")
+    fill(world.state.thumbs, *(f"{digest}.jpg" for digest in digests.values()))
+    fill(world.state.previews, *(f"{digest}-512.jpg" for digest in digests.values()))
     world.drop("running")
     scan(loop)
     while not world.executor.going:
         step(loop)
     for name in ("a", "a", "bad", "running"):
-        leave(world, "delete", name)
+        world.ask("delete", name)
     run_jobs(loop)
-    assert counts(world) == {"done": 2}
+    assert world.counts == {"done": 2}
     left = {"a/note.txt": "a/note.txt", "a/stages/9.png": "a/stages/9.png",
             "a/stages/2.png": "changed by hand"}  # fmt: skip
     assert world.published == done("b", "running") | left
@@ -207,34 +160,31 @@ def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(world: J
     assert tree(world.state.previews).keys() == {f"{digests['b']}-512.jpg"}
 
 
-# -- requests that cannot be carried out
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("fly", {}, "there is no such request"),
+    ("cancel", {}, "job"),
+    ("cancel", {"job": "../../x"}, "no job has such an id"),
+    ("cancel", {"job": "1", "now": True}, "now"),
+    ("dismiss", {"jobs": "abc"}, "jobs"),
+    ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
+    ("retry", {"job": "1", "new": "../x", "settings": {}}, "no job has such an id"),
+]
 
 
 def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
-    world: JobsWorld, caplog: pytest.LogCaptureFixture
+    world: DaemonWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loop = ended(world, "a")
-    job, again = world.job("a").id, {"new": NEW, "settings": {}}
-    wrong: list[tuple[str, dict[str, Any], str]] = [
-        ("fly", {}, "there is no such request"),
-        ("cancel", {}, "job"),
-        ("cancel", {"job": "../../x"}, "no job has such an id"),
-        ("cancel", {"job": "1", "now": True}, "now"),
-        ("dismiss", {"jobs": "abc"}, "jobs"),
-        ("retry", {**again, "job": "1"}, "no job 1 that has ended"),
-        ("retry", {**again, "job": job, "new": "../x"}, "no job has such an id"),
-        ("retry", {**again, "job": job, "from_stage": 99}, "stage"),
-        ("retry", {**again, "job": job, "added": ["gone.jpg"]}, "gone.jpg"),
-    ]
-    for verb, arguments, _ in wrong:
-        leave(world, verb, **arguments)
-    leave(world, "drain")
+    world.drop("a")
+    loop = world.run()
+    for verb, arguments, _ in WRONG:
+        world.ask(verb, **arguments)
+    world.ask("drain")
     run_jobs(loop)
-    for (verb, _, reason), record in zip(wrong, caplog.records, strict=True):
+    for (verb, _, reason), record in zip(WRONG, caplog.records, strict=True):
         before, _, after = record.getMessage().partition(" cannot be carried out: ")
         assert before == f"a request to {verb}" and reason in after and record.exc_info is None
     assert (requests.waiting(world.state.root), loop.commands.draining) == ([], True)
-    assert (counts(world), world.published, world.left) == ({"done": 1}, done("a"), [])
+    assert (world.counts, world.published, world.left) == ({"done": 1}, done("a"), [])
 
 
 @pytest.mark.parametrize(
@@ -246,17 +196,15 @@ def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
     verb: str,
     owner: Any,
     name: str,
-    world: JobsWorld,
+    world: DaemonWorld,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fails(*_: object) -> None:
-        raise KeyError("odd")
-
-    loop = ended(world, "a")
-    monkeypatch.setattr(owner, name, fails)
+    world.drop("a")
+    loop = world.run()
+    monkeypatch.setattr(owner, name, failing(KeyError("odd")))
     arguments = {"new": NEW, "settings": {}} if verb == "retry" else {}
-    leave(world, verb, "" if verb == "pause" else "a", **arguments)
+    world.ask(verb, "" if verb == "pause" else "a", **arguments)
     run_jobs(loop)
     (log,) = caplog.records
     assert "'odd'" in log.getMessage() and log.exc_info is not None

@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
-from tests.daemon.world import (
-    EventExecutor,
-    FakeExecutor,
-    changed_settings,
-    make_inbox,
-    make_settings,
-)
+from tests.daemon.faults import failing, fill
+from tests.daemon.world import FakeExecutor, changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.app import daemon
 from stylewatch_daemon.app.daemon import Summary, once, watch
@@ -44,15 +38,14 @@ def settings(root: Path) -> ServiceSettings:
     return make_settings(inboxes, root / "state", quiet_s=0.0)
 
 
-class Log(Reporter):
-    """Records events, and calls `on_done` after each job."""
+class OnDone(Reporter):
+    """Does something after each job."""
 
-    def __init__(self, on_done: Callable[[str], object]) -> None:
-        self.on_done, self.events = on_done, list[str]()
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
 
     def done(self, job: str, folder: Path) -> None:
-        self.events.append(job)
-        self.on_done(job)
+        self._act()
 
 
 DONE, CHANGING = {End.DONE: 1, End.CANCELED: 1}, Pair("a", None, changing=True)
@@ -73,20 +66,20 @@ def test_the_exit_code_is_that_of_the_worst_kind(summary: Any, code: int) -> Non
     assert Summary(**summary).exit_code == code
 
 
-# What keeps the daemon from starting
-
-
 def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daemon, "ORPHAN_WITHIN", 0.01)
-    state = StateDir(tmp_path / "state")
+    state, left = StateDir(tmp_path / "state"), tmp_path / "out/.staging/trash/1"
     state.make()
+    fill(left, "final.png")  # by a daemon that was killed
     with lock.held(state.lock), pytest.raises(SettingsError, match="another stylewatch is at work"):
         once(settings(tmp_path), executor=FakeExecutor())
     with lock.held(state.worker_lock), pytest.raises(UnavailableError):
         once(settings(tmp_path), executor=FakeExecutor())
+    assert left.exists()
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
+    assert not left.exists()
 
 
 def test_wrong_settings_are_refused_before_anything_is_made(
@@ -103,13 +96,6 @@ def test_wrong_settings_are_refused_before_anything_is_made(
         with pytest.raises(SettingsError, match=reason):
             once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
         assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_kill_left_of_a_staging_folder_is_removed_at_the_start(tmp_path: Path) -> None:
-    left = tmp_path / "out/.staging/trash/1"
-    fill(left, "final.png", "stages/1.png")
-    assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
-    assert not left.exists()
 
 
 def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:
@@ -134,19 +120,11 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-# Running
-
-
 def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
-    executor = EventExecutor()
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    executor.on_event = interrupt
+    interrupt = failing(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        once(settings(tmp_path), executor=executor)
+        once(settings(tmp_path), executor=FakeExecutor(on_event=interrupt))
     with reading(tmp_path / "state/ledger.sqlite3") as ledger:
         job = ledger.find("a")
     assert job is not None
@@ -162,15 +140,9 @@ def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_pat
         wakeup.post(wakeup.reload)
         return answers.pop(0)
 
-    log, executor = Log(lambda job: wakeup.reload()), FakeExecutor()
-    assert watch(settings(tmp_path), log, executor, wakeup, may_reload=may_reload)
-    assert (log.events, answers) == (["a"], [])
-    wakeup = Wakeup()
-    wakeup.stop()
-    assert not watch(settings(tmp_path), log, FakeExecutor(), wakeup)
-
-
-# systemd
+    reporter = OnDone(wakeup.reload)
+    assert watch(settings(tmp_path), reporter, FakeExecutor(), wakeup, may_reload=may_reload)
+    assert answers == []
 
 
 def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
@@ -180,14 +152,14 @@ def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(environment["NOTIFY_SOCKET"])
         receiver.setblocking(False)
-        watch(
-            settings(tmp_path), Log(lambda job: wakeup.stop()), FakeExecutor(), wakeup,
+        reloads = watch(
+            settings(tmp_path), OnDone(wakeup.stop), FakeExecutor(), wakeup,
             SystemdNotifier(environment), at_work=lambda: at_work.append("at work"),
         )  # fmt: skip
         with suppress(BlockingIOError):
             while True:
                 messages.append(receiver.recv(4096).decode())
-    assert (messages[0], at_work) == ("READY=1", ["at work"])
+    assert (messages[0], at_work, reloads) == ("READY=1", ["at work"], False)
     assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(messages)
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert (tmp_path / "state/alive").exists()

@@ -1,15 +1,13 @@
 """An inbox says what it skips, what stops it, and stops for nothing but itself."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.disks import same_folder
-from tests.daemon.faults import fill, tree
-from tests.daemon.intake.world import World
-from tests.daemon.world import run_jobs, scan
+from tests.daemon.faults import failing, fill, tree
+from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.files.disks import MountGuard
@@ -20,117 +18,107 @@ from stylewatch_daemon.settings.style_library import check_default_style
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> DaemonWorld:
+    return claiming_world(tmp_path)
 
 
-def raiser(error: Exception) -> Callable[..., Any]:
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
+def notes(world: DaemonWorld) -> list[str]:
+    return world.loop.intake.inboxes[0].notes
 
 
-# Skipped paths
+# -- what is skipped
 
 
-def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: World) -> None:
+def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: DaemonWorld) -> None:
     fill(world.inbox, "old/receipt.json", "old/inputs/content.jpg", "old/inputs/style.jpg")
     (world.inbox / "photo.jpg").symlink_to("/etc/passwd")
     world.drop("a")
     assert [world.work(), world.work()] == [["a"], []]
-    assert sorted(world.skipped) == [
-        "old: it has a receipt.json, as the output of a finished job has",
-        "photo.jpg: a link, and links are not followed",
-    ]
-    assert "photo.jpg is skipped: a link, and links are not followed" in world.first.notes
+    link = "a link, and links are not followed"
+    assert {(path.name, why) for path, why in world.record.of("ignored")} == {
+        ("old", "it has a receipt.json, as the output of a finished job has"),
+        ("photo.jpg", link),
+    }
+    assert f"photo.jpg is skipped: {link}" in notes(world)
     (world.inbox / "photo.jpg").unlink()
     for number in range(100):
         (world.inbox / f"{number:03}.jpg").symlink_to("/etc/passwd")
     world.work()
-    assert len(world.skipped) == 2 + len(world.first.notes) == 2 + MAX_NOTES + 1
-    assert world.first.notes[-1].startswith(f"{101 - MAX_NOTES} more are skipped")
+    assert len(world.record.of("ignored")) == 2 + len(notes(world)) == 2 + MAX_NOTES + 1
+    assert notes(world)[-1].startswith(f"{101 - MAX_NOTES} more are skipped")
 
 
-def test_the_clip_of_a_live_photo_is_left_out_for_good_and_noted(world: World) -> None:
-    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/1.mov", "al/film.mov")
-    assert [sorted(world.work()), world.work()] == [["al/1", "al/film"], []]
-    fill(world.inbox, "al/2.jpg")
-    assert world.work() == ["al/2"]
-    fill(world.inbox, "al/2.mov", "al/film.mov")  # comes later; is dropped again
-    assert world.work() == ["al/film"]
-    world.begin()
-    assert world.work() == []
-    assert set(tree(world.inbox)) == {"al/1.mov", "al/2.mov", "al/style.jpg"}
-    assert [note.partition(" ")[0] for note in world.first.notes] == ["al/1.mov", "al/2.mov"]
-    shutil.rmtree(world.inbox / "al")
-    world.work()
-    assert world.first.notes == []
-
-
-def test_what_a_job_leaves_in_its_folder_does_not_become_part_of_the_album(world: World) -> None:
-    fill(world.inbox, "al/style.jpg", "al/j/other.png", "al/j-2/1.png")
+def test_what_was_left_out_of_an_album_stays_so_after_its_job_was_taken(
+    world: DaemonWorld,
+) -> None:
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/1.mov", "al/film.mov", "al/j/other.png")
     world.drop("al/j")
-    assert sorted(world.work()) == ["al/j", "al/j-2/1"]
+    assert sorted(world.work()) == ["al/1", "al/film", "al/j"]
+    fill(world.inbox, "al/film.mov")  # is dropped again
+    assert world.work() == ["al/film"]
     for _ in range(2):
         assert world.work() == []
         assert world.waiting_for == {"al/j": "a style picture (style.jpg)"}
-        world.begin()
+        assert [note.partition(" ")[0] for note in notes(world)] == ["al/1.mov"]
+        world.start()
+    shutil.rmtree(world.inbox / "al")
+    world.work()
+    assert notes(world) == []
 
 
-# What stops an inbox
+# -- what stops an inbox
 
 
-def test_an_inbox_that_is_gone_or_becomes_the_outbox_is_reported(world: World) -> None:
+def test_an_inbox_that_is_gone_or_becomes_the_outbox_is_reported(world: DaemonWorld) -> None:
     fill(world.outbox, "old/content.jpg", "old/style.jpg")
     world.inbox.rmdir()
     assert world.work() == []
-    assert "not readable" in world.first.trouble[str(world.inbox)]
+    assert "not readable" in world.trouble[str(world.inbox)]
     with same_folder(world.outbox, world.inbox):
         assert world.work() == []
         reason = f"the inbox is skipped: it is the outbox {world.outbox}"
-        assert world.first.trouble == {str(world.inbox): reason}
-        assert world.first.notes == []
+        assert world.trouble == {str(world.inbox): reason}
+        assert notes(world) == []
 
 
 def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("a")
     world.outbox.write_text("in the way")
     assert world.work() == []
-    assert "cannot be written" in world.first.trouble[str(world.inbox)]
+    assert "cannot be written" in world.trouble[str(world.inbox)]
     world.outbox.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(MountGuard, "check", raiser(OutputError("its disk is not mounted")))
+        patch.setattr(MountGuard, "check", failing(OutputError("its disk is not mounted")))
         assert world.work() == []
-    assert "is not mounted" in world.first.trouble[str(world.inbox)]
+    assert "is not mounted" in world.trouble[str(world.inbox)]
     assert (len(tree(world.inbox)), world.outbox.exists()) == (2, False)
-    assert len(world.reasons) == 2
-    assert (world.work(), world.first.trouble) == (["a"], {})
+    assert len(world.record.of("waits")) == 2
+    assert (world.work(), world.trouble) == (["a"], {})
 
 
 def test_a_style_library_that_cannot_be_read_stops_only_the_pairs_that_need_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(tmp_path, default_style="wave", styles=tmp_path / "styles")
+    world = claiming_world(tmp_path, default_style="wave", styles=tmp_path / "styles")
     fill(tmp_path, "styles/wave.jpg")
     world.drop("a")
     fill(world.inbox, "photo.jpg")
     with monkeypatch.context() as patch:
-        refusal = raiser(PermissionError(13, "Permission denied"))
+        refusal = failing(PermissionError(13, "Permission denied"))
         patch.setattr(inbox, "find_styles", refusal)
         assert world.work() == ["a"]
-        (reason,) = world.first.trouble.values()
+        (reason,) = world.trouble.values()
         assert "Permission denied" in reason
         patch.setattr(Path, "iterdir", refusal)
         with pytest.raises(SettingsError, match=r"styles cannot be read: Permission denied"):
             check_default_style(world.settings.pairing)
-    assert (world.work(), world.first.trouble) == (["photo"], {})
+    assert (world.work(), world.trouble) == (["photo"], {})
 
 
 def test_an_unexpected_error_stops_one_inbox_and_is_logged_once(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail_in_first(folder: Path, *args: Any) -> Any:
         if folder == world.inbox:
@@ -143,15 +131,17 @@ def test_an_unexpected_error_stops_one_inbox_and_is_logged_once(
         patch.setattr(inbox, "pair", fail_in_first)
         assert [world.work() for _ in range(3)] == [["b"], [], []]
     fault = "a fault of stylewatch stops this inbox (KeyError: 'no such part')"
-    assert world.first.trouble == {str(world.inbox): fault}
+    assert world.trouble == {str(world.inbox): fault}
     assert [record.exc_info is not None for record in caplog.records] == [True]
-    assert (world.work(), world.first.trouble) == (["a"], {})
+    assert (world.work(), world.trouble) == (["a"], {})
 
 
-# Files that are open
+# -- pairs that wait
 
 
-def test_a_pair_waits_while_a_program_has_a_file_open_also_after_the_scan(world: World) -> None:
+def test_a_pair_waits_while_a_program_has_a_file_open_also_after_the_scan(
+    world: DaemonWorld,
+) -> None:
     world.drop("a", "b")
     scan(world.loop)
     with (world.inbox / "a/style.jpg").open("r+"):
@@ -164,7 +154,7 @@ def test_a_pair_waits_while_a_program_has_a_file_open_also_after_the_scan(world:
 
 
 def test_a_job_that_says_what_it_is_for_needs_no_other_half_until_that_changes(
-    world: World,
+    world: DaemonWorld,
 ) -> None:
     fill(world.inbox, "a/style.jpg")
     (world.inbox / "a/job.yaml").write_text("recipe: best\n")

@@ -5,34 +5,38 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, place_of, tree
-from tests.daemon.intake.world import World
-from tests.daemon.world import FakeExecutor, changed_settings, run_jobs, scan
+from tests.daemon.faults import failing, fill, place_of, replaced, tree
+from tests.daemon.world import (
+    DaemonWorld,
+    FakeExecutor,
+    changed_settings,
+    claiming_world,
+    run_jobs,
+    scan,
+)
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
-from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order, Staged
 
-ZEROS = bytes(40)
-"""Zeros at the end of a picture that is not yet written completely."""
+BROKEN = OSError(errno.EIO, "Input/output error")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> DaemonWorld:
+    return claiming_world(tmp_path)
 
 
-# Claiming
+# -- claiming
 
 
-def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: World) -> None:
+def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: DaemonWorld) -> None:
     world.drop("a")
     world.loop.scan()
     assert not world.loop.intake.stable
@@ -44,11 +48,11 @@ def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: Worl
     assert (world.states, world.loop.intake.is_final) == ({}, False)
     assert [world.work(), world.work()] == [["a"], []]
     assert world.loop.intake.stable and world.loop.intake.is_final
-    world.wait(3)
-    assert world.loop.intake.since_scan == 3.0
 
 
-def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: World) -> None:
+def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(
+    world: DaemonWorld,
+) -> None:
     fill(world.inbox, "a/init.png", "a/content.mask.png")
     (world.inbox / "a/job.yaml").write_text("priority: 7")
     world.drop("a")
@@ -60,9 +64,9 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: 
     assert question.max_pixels == world.settings.limits.max_pixels
     assert question.thumbs == world.state.thumbs
     assert (world.work(), world.states) == ([], {"a": "claimed"})
-    world.begin()
+    world.start()
     assert world.work() == ["a"], "it is said again after a start"
-    (job,) = world.jobs
+    job = world.job("a")
     assert (job.state, job.priority, world.loop.intake.is_claiming) == ("queued", 7, False)
     inputs = [(file.name, file.pixels, len(file.sha256)) for file in job.inputs[:2]]
     assert inputs == [("content.jpg", (4, 4), 64), ("style.jpg", (4, 4), 64)]
@@ -73,77 +77,65 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(world: 
     [("steps: many", Cause.SETTINGS, "steps"), ("", Cause.PICTURE, "it is a text")],
 )
 def test_a_pair_with_wrong_settings_or_a_wrong_picture_is_refused(
-    text: str, cause: Cause, reason: str, world: World
+    text: str, cause: Cause, reason: str, world: DaemonWorld
 ) -> None:
     world.inspector.says["a/style"] = "" if text else "it is a text"
     world.drop("a", "good")
     (world.inbox / "a/job.yaml").write_text(text)
     world.work()
-    (job,) = [job for job in world.jobs if job.name != "good"]
+    job = world.job("a")
     assert (job.end, job.cause, reason in job.reason) == ("refused", cause, True)
     assert (world.states["good"], tree(world.inbox)) == ("queued", {})
 
 
 @pytest.mark.parametrize("is_completed", [False, True])
-def test_a_refused_picture_is_inspected_once_more_a_bit_later(
+def test_a_refused_picture_is_inspected_once_more_a_bit_later_and_holds_up_no_other(
     is_completed: bool, tmp_path: Path
 ) -> None:
     """Whoever wrote it may have renamed it before the end was written."""
-    world = World(tmp_path)
-    world.settings = changed_settings(world.settings, quiet_s=2)
-    world.begin()
-    world.inspector.says["a/content"] = "it cannot be decoded"
-    world.drop("a")
-    world.loop.scan()
-    world.wait(2)
-    assert world.work() == ["a"]
-    for _ in range(2):
-        assert (world.states, len(world.inspector.asked)) == ({"a": "claimed"}, 1)
-        assert world.loop.jobs.waits.soonest() == 2, "as long as `quiet_s`"
-        world.work()
-    if is_completed:
-        (world.state.files(world.jobs[0].id) / "content.jpg").write_text("whole")
-    world.wait(2)
-    world.work()
-    assert world.states == {"a": "queued" if is_completed else "refused"}
-    assert len(world.inspector.asked) == 2
-
-
-def test_pictures_that_wait_for_their_second_inspection_do_not_hold_up_others(
-    tmp_path: Path,
-) -> None:
-    world = World(tmp_path)
-    world.settings = changed_settings(world.settings, quiet_s=2)
-    world.begin()
+    world = claiming_world(tmp_path, quiet_s=2)
     world.inspector.says["bad"] = "it cannot be decoded"
-    world.drop(*(f"bad-{number:02}" for number in range(AHEAD)), "good")
+    bad = [f"bad-{number:02}" for number in range(AHEAD)]
+    world.drop(*bad, "good")
     world.loop.scan()
     world.wait(2)
+    assert sorted(world.work()) == [*bad, "good"]
+    assert world.states == {**dict.fromkeys(bad, "claimed"), "good": "queued"}
+    assert world.loop.jobs.waits.soonest() == 2, "as long as `quiet_s`"
     world.work()
-    assert (world.states["good"], world.states["bad-00"]) == ("queued", "claimed")
+    assert len(world.inspector.asked) == AHEAD + 1
+    if is_completed:
+        for name in bad:
+            (world.state.files(world.job(name).id) / "content.jpg").write_text("whole")
+            (world.state.files(world.job(name).id) / "style.jpg").write_text("whole")
+    world.wait(2)
+    world.work()
+    end = "queued" if is_completed else "refused"
+    assert world.states == {**dict.fromkeys(bad, end), "good": "queued"}
+    assert len(world.inspector.asked) == 2 * AHEAD + 1
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
-    world: World,
+    world: DaemonWorld,
 ) -> None:
     def names() -> list[str]:
         by_id = {job.id: job.name for job in world.jobs}
-        return [by_id[question.files[0].parts[-3]] for question in world.inspector.asked]
+        return sorted(by_id[question.files[0].parts[-3]] for question in world.inspector.asked)
 
     many = [f"{number:03}" for number in range(2 * AHEAD + 1)]
     world.drop(*many)
     world.drop("lone", inbox="other")
     world.inspector.silent = True
     world.work()
-    assert sorted(names()) == [*many[:AHEAD], "lone"]
-    assert len(world.held) == AHEAD + 1 and world.first.pending
+    assert names() == [*many[:AHEAD], "lone"]
+    assert len(world.held) == AHEAD + 1
     world.drop("next", inbox="other")
     world.work()
-    assert sorted(names()) == [*many[:AHEAD], "lone", "next"], "the others wait for a verdict"
-    world.begin()
+    assert names() == [*many[:AHEAD], "lone", "next"], "the others wait for a verdict"
+    world.start()
     world.inspector.silent = True
     world.work()
-    assert sorted(names()) == [*many[:AHEAD], "lone", "next"], "also after a start"
+    assert names() == [*many[:AHEAD], "lone", "next"], "also after a start"
     world.drop("late")
     world.work()
     world.loop.wakeup.scan_requested = False
@@ -158,36 +150,30 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_the_last_takes_it(
     tmp_path: Path,
 ) -> None:
     def broken(source: object, *args: Any) -> str:
-        if source == "photo.jpg":
-            raise OSError(errno.EIO, "Input/output error")
-        return copy(source, *args)
+        return failing(BROKEN)() if source == "photo.jpg" else copy(source, *args)
 
     copy: Callable[..., str] = atomic.copy
     styles = tmp_path / "styles"
     fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
     (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
-    world = World(tmp_path, default_style="all", styles=styles)
-    for number in range(2):
+    world = claiming_world(tmp_path, default_style="all", styles=styles)
+    for apart in (False, True):
         fill(world.inbox, "photo.jpg")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(atomic, "copy", broken)
+        with replaced(atomic, copy=broken):
             assert (world.work(), world.work()) == ([], []), "others must have copied it"
         world.wait(60)
-        with world.apart(number == 1):
+        with world.apart(apart):
             claimed = world.work(again=True) + world.work()
-            assert sorted(claimed) == ["photo-night", "photo-wave"]
+        assert sorted(claimed) == ["photo-night", "photo-wave"]
         assert tree(world.inbox) == {}
 
 
-# Files without an end
-
-
 def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
-    world: World,
+    world: DaemonWorld,
 ) -> None:
     world.drop("a", "b")
     for name in ("a", "b"):
-        (world.inbox / name / "content.jpg").write_bytes(ZEROS)
+        (world.inbox / name / "content.jpg").write_bytes(bytes(40))
     (world.inbox / "a/job.yaml").touch()  # which may be empty
     waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
     for _ in range(2):
@@ -198,10 +184,9 @@ def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
     assert (world.work(), world.states) == (["a"], {"a": "queued"})
     world.wait(world.settings.watch.truncated_s)
     assert world.work() == ["b"]
-    assert tree(world.inbox) == {}
 
 
-# Inputs that stay in the inbox
+# -- inputs that stay in the inbox
 
 
 def uppercase(path: Path) -> None:
@@ -231,83 +216,69 @@ KEPT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 def test_a_kept_album_is_not_taken_again_and_what_changed_in_it_is(
     change: Callable[[Path], object], again: list[str], tmp_path: Path
 ) -> None:
-    world = World(tmp_path, after="keep")
+    world = claiming_world(tmp_path, after="keep")
     fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg", "al/3.jpg")
     assert sorted(world.work()) == ["al/1", "al/2", "al/3"]
     change(world.inbox / "al/2.jpg")
-    world.begin()
+    world.start()
     assert world.work() + world.work() + world.work() == again
     assert len(world.jobs) == 3 + len(again)
     assert len(tree(world.inbox)) >= 4 and world.waiting_for == {}
 
 
 def test_a_file_that_was_moved_and_comes_back_is_new(tmp_path: Path) -> None:
-    world = World(tmp_path, after="keep")
+    world = claiming_world(tmp_path, after="keep")
     world.drop("a")
     world.work()
-    inboxes = tuple(
-        inbox.model_copy(update={"after": "archive"}) for inbox in world.settings.inboxes
-    )
-    world.settings = changed_settings(world.settings, inboxes=inboxes)
-    world.begin()
+    inboxes = (each.model_copy(update={"after": "archive"}) for each in world.settings.inboxes)
+    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
+    world.start()
     assert world.work() == []
     fill(world.inbox, "a/init.png")
     assert world.work() == ["a"]
-    files = world.state.files(world.jobs[1].id)
+    files = world.state.files(world.job("a").id)
     (files / "init.png").unlink()
     files.rename(world.inbox / "a")
     assert world.work() == ["a"]
 
 
-def refuse(world: World) -> None:
-    world.inspector.says["a/content"] = "no picture"
-    world.work()
-
-
-def cancel(world: World) -> None:
-    """Cancel a job while it is being claimed."""
-    world.inspector.silent = True
-    world.work()
-    leave(world.state.root, "cancel", job=world.jobs[0].id)
-    run_jobs(world.loop)
-    world.inspector.silent = False
-    run_jobs(world.loop)
-
-
-@pytest.mark.parametrize(
-    ("end", "how"),
-    [("refused", refuse), ("canceled", cancel)],
-)
+@pytest.mark.parametrize("end", ["refused", "canceled"])
 @pytest.mark.parametrize("after", ["keep", "archive"])
 def test_a_pair_that_ends_while_it_is_claimed_is_not_taken_again(
-    after: str, end: str, how: Callable[[World], None], tmp_path: Path
+    after: str, end: str, tmp_path: Path
 ) -> None:
-    world = World(tmp_path, after)
+    world = claiming_world(tmp_path, after)
     world.drop("a")
+    world.inspector.says = {"a/content": "no picture"} if end == "refused" else {}
+    world.inspector.silent = end == "canceled"
     with world.apart():
-        how(world)
+        world.work()
+        if end == "canceled":
+            world.ask("cancel", "a")
+            run_jobs(world.loop)
+            world.inspector.silent = False
+            run_jobs(world.loop)
         for _ in range(2):
             assert (world.states, world.work()) == ({"a": end}, [])
             assert len(tree(world.inbox)) == (2 if after == "keep" else 0)
             assert (world.inbox / "a").exists() == (after == "keep")
-            world.begin()
+            world.start()
         if after == "keep":
             uppercase(world.inbox / "a/content.jpg")
             assert world.work() + world.work() == ["a"]
 
 
 def test_a_job_that_is_canceled_before_its_files_can_be_moved_is_not_claimed_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld,
 ) -> None:
     def refuse(*_: object) -> str:
-        leave(world.state.root, "cancel", job=world.jobs[0].id)
+        world.ask("cancel", "a")
         world.loop.commands.act()
-        raise OSError(errno.EIO, "Input/output error")
+        raise BROKEN
 
     world.drop("a")
     with world.apart():
-        with monkeypatch.context() as patch:
-            patch.setattr(atomic, "copy", refuse)
+        with replaced(atomic, copy=refuse):
             world.work()
         assert (world.states, len(tree(world.inbox))) == ({"a": "claimed"}, 2)
         world.wait(600)
@@ -315,20 +286,30 @@ def test_a_job_that_is_canceled_before_its_files_can_be_moved_is_not_claimed_ane
     assert (world.states, tree(world.inbox)) == ({"a": "canceled"}, {})
 
 
-def test_the_own_folder_of_a_job_is_removed_after_a_kill_too(world: World) -> None:
+# -- originals
+
+
+def test_the_own_folder_of_a_job_is_removed_after_a_kill_too(world: DaemonWorld) -> None:
     world.drop("a")
     scan(world.loop)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "rmdir", lambda *_, **__: None)
+    with replaced(os, rmdir=lambda *_, **__: None):
         run_jobs(world.loop)
     assert (world.inbox / "a").exists()
-    world.begin()
-    world.resume()
-    world.work()
+    world.executor.at_once = 1
+    world.run()
     assert (world.states, list(world.inbox.iterdir())) == ({"a": "done"}, [])
 
 
-# Originals that cannot be removed
+def test_originals_stay_until_the_copies_are_inspected(world: DaemonWorld) -> None:
+    world.drop("a")
+    world.inspector.silent = True
+    with world.apart():
+        world.work()
+        world.wait(REMOVE_EVERY_S)
+        assert (world.work(), len(tree(world.inbox))) == ([], 2)
+        world.inspector.silent = False
+        run_jobs(world.loop)
+    assert tree(world.inbox) == {}
 
 
 class ReceiptExecutor(FakeExecutor):
@@ -341,41 +322,34 @@ class ReceiptExecutor(FakeExecutor):
             yield event
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
+def read_only(folder: Path) -> AbstractContextManager[None]:
     """Let no file below `folder` be removed."""
-    unlink = os.unlink
 
     def refuse(path: Any, **more: Any) -> None:
         if "dir_fd" in more and folder in (place_of(more["dir_fd"]) / path).parents:
             raise OSError(errno.EROFS, "Read-only file system")
         unlink(path, **more)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "unlink", refuse)
-        yield
+    unlink = os.unlink
+    return replaced(os, unlink=refuse)
 
 
 def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_possible(
-    world: World,
+    world: DaemonWorld,
 ) -> None:
     world.executor = ReceiptExecutor()
-    world.begin()
     world.drop("a", "b")
-    world.resume()
     with world.apart():
         with read_only(world.inbox):
-            assert (sorted(world.work()), world.work()) == (["a", "b"], [])
+            world.run()
             assert world.states == {"a": "done", "b": "done"}
-            for again in (False, True):
-                if again:
-                    world.begin()
+            for _ in range(2):
                 assert world.work() == []
                 assert "originals cannot be removed" in world.trouble[str(world.inbox)]
-                assert "Read-only" in world.trouble[str(world.inbox)]
                 assert "originals cannot be removed" in world.status
-            said = [what for what, reason in world.reasons if "originals" in reason]
-            assert said == [str(world.inbox)] * 2, "once for each start"
+                said = [what for what, reason in world.record.of("waits") if "originals" in reason]
+                assert said == [str(world.inbox)], "once for each start"
+                world.run()
         receipt = json.loads((world.outbox / "a/receipt.json").read_text())
         assert ["could not be removed" in warning for warning in receipt["warnings"]] == [True]
         world.work()
@@ -383,18 +357,6 @@ def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_po
         (world.inbox / "b/content.jpg").write_text("a new photograph")
         world.wait(REMOVE_EVERY_S)
         assert world.work() + world.work() == ["b"]
-        assert (tree(world.inbox), world.trouble) == ({}, {})
+    assert (tree(world.inbox), world.trouble) == ({}, {})
     assert world.loop.jobs.ledger.doomed() == []
     assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
-
-
-def test_originals_stay_until_the_copies_are_inspected(world: World) -> None:
-    world.drop("a")
-    world.inspector.silent = True
-    with world.apart():
-        world.work()
-        world.wait(REMOVE_EVERY_S)
-        assert (world.work(), len(tree(world.inbox))) == ([], 2)
-        world.inspector.silent = False
-        run_jobs(world.loop)
-    assert tree(world.inbox) == {}

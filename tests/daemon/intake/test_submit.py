@@ -52,17 +52,17 @@ def test_the_first_free_name_is_used_even_if_another_process_is_faster(
 def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_path: Path) -> None:
     (tmp_path / "link.jpg").symlink_to("sea.JPG")
     files = files_of(tmp_path / "link.jpg", (tmp_path / "wave.png",))
+    wanted = {"steps": 3, "set": {"tv.weight": 0.1}}
     for change in count(1):
         fresh = inbox / str(change)
         fresh.mkdir()
-        with killed_at(change) as killed:
-            put(fresh, free("sea"), files, {"steps": 3, "set": {"tv.weight": 0.1}})
+        with killed_at(change) as was_killed:
+            put(fresh, free("sea"), files, wanted)
         seen = {path.relative_to(fresh).as_posix() for path in scan(fresh).files}
         assert seen in (set(), {"sea/content.jpg", "sea/style.png", "sea/job.yaml"})
-        if not killed():
+        if not was_killed():
             break
-    settings = yaml.safe_load((fresh / "sea/job.yaml").read_text())
-    assert settings == {"steps": 3, "set": {"tv.weight": 0.1}}
+    assert yaml.safe_load((fresh / "sea/job.yaml").read_text()) == wanted
     assert not (fresh / "sea/content.jpg").is_symlink()
 
 
@@ -91,12 +91,13 @@ def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Pa
 
 
 def test_mistakes_are_named_and_nothing_stays(inbox: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is not there"):
-        put(tmp_path / "missing", free("sea"), {}, {})
-    with pytest.raises(OutputError, match=r"gone\.jpg: No such file"):
-        put(inbox, free("sea"), {"content.jpg": tmp_path / "gone.jpg"}, {})
-    with pytest.raises(InputError, match="not a regular file"):
-        put(inbox, free("sea"), {"content.jpg": tmp_path}, {})
+    for folder, content, error, reason in (
+        ("missing", "sea.JPG", OutputError, "is not there"),
+        ("in", "gone.jpg", OutputError, r"gone\.jpg: No such file"),
+        ("in", "", InputError, "not a regular file"),
+    ):
+        with pytest.raises(error, match=reason):
+            put(tmp_path / folder, free("sea"), {"content.jpg": tmp_path / content}, {})
     assert list(inbox.iterdir()) == []
     check_name("Füße 2026 - 海", ("*.bak",))
     for name in ("a/b", "..", ".hidden", "-x", "a\nb", "_refused", "", "sea.tmp", "old.bak"):

@@ -2,12 +2,12 @@
 
 import errno
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from tests.daemon.faults import failing
 from watchdog import observers
 from watchdog.observers.inotify_c import InotifyFD
 
@@ -28,11 +28,6 @@ class Wakeups(SimpleQueue[None]):
             self.get()
         change()
         self.get(timeout=20)
-
-
-@pytest.fixture
-def wakeups() -> Wakeups:
-    return Wakeups()
 
 
 @pytest.fixture
@@ -61,7 +56,8 @@ def test_a_change_in_a_folder_of_any_depth_wakes(inbox: Path) -> None:
             wakeups.on(change)
 
 
-def test_files_in_new_folders_wake_until_the_end(inbox: Path, wakeups: Wakeups) -> None:
+def test_files_in_new_folders_wake_until_the_end(inbox: Path) -> None:
+    wakeups = Wakeups()
     with Watch([inbox], wakeups, "yes") as watch:
         assert [watch.seconds_between_scans(10, took) for took in (1, 4)] == [10, 20]
         wakeups.on((inbox / "job").mkdir)
@@ -71,21 +67,23 @@ def test_files_in_new_folders_wake_until_the_end(inbox: Path, wakeups: Wakeups) 
     assert watch.seconds_between_scans(0.2, 0) == 0.2
 
 
-def test_reading_and_each_single_write_do_not_wake(inbox: Path, wakeups: Wakeups) -> None:
-    """Else every scan would cause the next."""
+def test_reading_and_each_single_write_do_not_wake(inbox: Path) -> None:
+    """Else every scan would cause the next: the one wake-up here is that of a later change."""
+    wakeups = Wakeups()
     (inbox / "content.jpg").write_text("some")
     with Watch([inbox], wakeups, "yes"), (inbox / "content.jpg").open("r+") as file:
         assert scan(inbox).files and (inbox / "content.jpg").read_text() and file.write("more")
         file.flush()
-        time.sleep(0.3)
+        (inbox / "later").mkdir()
+        wakeups.get(timeout=20)
         assert wakeups.empty()
         wakeups.on(file.close)
 
 
 def test_folders_are_watched_from_the_check_on_that_finds_all_of_them(
-    inbox: Path, tmp_path: Path, wakeups: Wakeups
+    inbox: Path, tmp_path: Path
 ) -> None:
-    late = tmp_path / "late"
+    wakeups, late = Wakeups(), tmp_path / "late"
     with Watch([inbox, late], wakeups, "yes") as watch:
         assert not watch.works
         late.mkdir()
@@ -104,12 +102,9 @@ def test_folders_are_watched_from_the_check_on_that_finds_all_of_them(
 
 
 def test_a_dead_thread_is_replaced_which_is_logged_once(
-    inbox: Path,
-    wakeups: Wakeups,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended: SimpleQueue[InotifyFD] = SimpleQueue()
+    wakeups, ended = Wakeups(), SimpleQueue[InotifyFD]()
 
     def fail(self: InotifyFD, event: object) -> None:
         ended.put(self)
@@ -134,35 +129,31 @@ def test_a_dead_thread_is_replaced_which_is_logged_once(
     [
         (OSError(errno.ENOSPC, "inotify watch limit reached"), "fs.inotify.max_user_watches"),
         (RuntimeError("can't start new thread"), "RuntimeError: can't start new thread"),
+        (None, "TypeError"),  # not even a version of the library that fits
     ],
 )
 def test_errors_are_logged_once_and_events_tried_again_later(
-    error: Exception,
+    error: Exception | None,
     reason: str,
     inbox: Path,
-    wakeups: Wakeups,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tries, threads = list[object](), threading.active_count()
-
-    def fail(*args: object) -> None:
-        tries.append(args)
-        raise error
-
-    monkeypatch.setattr(InotifyFD, "add_callback", fail)
-    watch = Watch([inbox], wakeups, "yes")
-    for _ in range(SCANS_WITHOUT + 1):
-        watch.check()
-        assert (watch.works, threading.active_count()) == (False, threads)
-    assert (len(tries), reason in caplog.text) == (2, True)
-    assert caplog.text.count("no file events, so inboxes are scanned every 0.5 s") == 1
-    monkeypatch.undo()
-    with Watch([inbox], wakeups, "yes") as watch:
-        assert watch.works
-    monkeypatch.setattr(observers, "Observer", None)  # not even a version of the library that fits
-    with Watch([inbox], wakeups, "yes") as watch:
-        assert (watch.works, "TypeError" in caplog.text) == (False, True)
+    threads = threading.active_count()
+    if error is None:
+        monkeypatch.setattr(observers, "Observer", None)
+    else:
+        fails = failing(error, 2, InotifyFD.add_callback)
+        monkeypatch.setattr(InotifyFD, "add_callback", fails)
+    with Watch([inbox], Wakeups(), "yes") as watch:
+        for _ in range(SCANS_WITHOUT + 1):
+            assert (watch.works, threading.active_count()) == (False, threads)
+            watch.check()
+        assert reason in caplog.text
+        assert caplog.text.count("no file events, so inboxes are scanned every 0.5 s") == 1
+        for _ in range(SCANS_WITHOUT + 1):
+            watch.check()
+        assert watch.works == (error is not None)
 
 
 @pytest.mark.parametrize(

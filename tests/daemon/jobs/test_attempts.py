@@ -6,21 +6,29 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
-from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused, step
-from tests.daemon.world import Ending, FakeExecutor, changed_settings, run_jobs, scan
+from tests.daemon.faults import failing, fill
+from tests.daemon.world import (
+    CRASH,
+    DaemonWorld,
+    Ending,
+    FakeExecutor,
+    changed_settings,
+    done,
+    refused,
+    run_jobs,
+    scan,
+    step,
+)
 
+from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.jobs.waits import PAUSE, RETRY
-from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox.publish import STAGED_CHECKPOINT, Outbox
+from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -36,57 +44,46 @@ GONE = Failed("no such backend", Cause.DEVICE)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> JobsWorld:
-    return JobsWorld(tmp_path)
+def world(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
-def attempts_of(world: JobsWorld, name: str = "a") -> tuple[Attempt, ...]:
-    with reading(world.state.ledger) as ledger:
-        return ledger.attempts(world.job(name).id)
-
-
-def ask(world: JobsWorld, verb: str, name: str = "a") -> None:
-    requests.leave(world.state.root, verb, job=world.job(name).id)
-
-
-def when(world: JobsWorld, hook: str, act: Callable[[], object]) -> None:
+def when(world: DaemonWorld, hook: str, act: Callable[[], object]) -> None:
     """Do something at the first call of a hook of the reporter."""
     left = [act]
     setattr(world.record, hook, lambda *_, **__: left.pop()() if left else None)
 
 
-# -- its beginning
+def finish(world: DaemonWorld, loop: Loop) -> None:
+    """Run everything, however long it has to wait."""
+    for _ in range(12):
+        run_jobs(loop)
+        world.wait(2 * PAUSE.most)
 
 
 def test_an_attempt_is_entered_before_anything_is_made_and_its_progress_is_known(
-    world: JobsWorld,
+    world: DaemonWorld,
 ) -> None:
-    loop = world.queued("a")
-    job = world.job("a")
-    clip = replace(job, inputs=tuple(replace(file, frames=8) for file in job.inputs))
-    loop.jobs.ledger.put(clip)
+    loop, job = world.queued("a"), world.job("a")
+    inputs = tuple(replace(file, frames=8) for file in job.inputs)
+    loop.jobs.ledger.put(replace(job, inputs=inputs))
     step(loop)
-    (attempt,) = attempts_of(world)
+    (attempt,) = world.attempts("a")
     assert (attempt.ended, attempt.how, world.job("a").state) == (None, "daemon", State.RUNNING)
     assert (world.outbox / "a").is_dir()
     (worker,) = loop.attempts.running.values()
     assert (worker.unit, worker.step, worker.loss) == ("frame", 0, None)
     for _ in range(2):
         step(loop)
-    (attempt,) = attempts_of(world)
+    (attempt,) = world.attempts("a")
     assert (attempt.backend, attempt.device) == ("fake", "cpu"), "the worker's, once it has begun"
     assert (worker.step, worker.steps, worker.loss, worker.size) == (1, 2, 1.0, (4, 4))
-    run_jobs(loop)
-    (attempt,) = attempts_of(world)
-    assert attempt.ended is not None and attempt.how == "done"
 
 
-def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> None:
+def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> None:
+    sketch = {"sketch": {"seconds_per_step": 1}}
     world.settings = changed_settings(
-        world.settings,
-        backends={"sketch": {"seconds_per_step": 1}},
-        out_of_memory="smaller",
-        memory=5,
+        world.settings, backends=sketch, out_of_memory="smaller", memory=5
     )
     fill(world.inbox, "a/content.jpg", "a/content.mask.png", "a/style.jpg")
     (world.inbox / "a/job.yaml").write_text(
@@ -95,39 +92,33 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: JobsWorld) -> No
     world.executor.endings = [CRASH]
     loop = world.start()
     scan(loop)
-    run_jobs(loop)
-    world.clock.now += RETRY.most
-    run_jobs(loop)
+    finish(world, loop)
     first, second = world.executor.orders
     files = world.state.files(world.job("a-7").id)
     assert (second.name, second.final) == ("a-7", "content-style")
     assert second.place == world.outbox / "a-7" and second.content == files / "content.jpg"
     assert second.masks == {"content-mask": files / "content.mask.png"}
-    assert second.backend_options == {"seconds_per_step": 1}
+    assert second.backend_options == sketch["sketch"]
     assert (second.out_of_memory, second.memory) == ("smaller", 5)
     record = {"backend": "fake", "device": "cpu", "ended": "bug: it broke"}
     assert (first.attempts, second.attempts) == ((), (record,))
 
 
-def test_a_job_keeps_its_folder_though_it_is_removed_or_its_name_changes(world: JobsWorld) -> None:
+def test_a_job_keeps_its_folder_though_it_is_removed_or_its_name_changes(
+    world: DaemonWorld,
+) -> None:
     world.executor.endings = [CRASH]
-    loop = world.started("a")
-    run_jobs(loop)
+    run_jobs(world.started("a"))
     shutil.rmtree(world.outbox / "a")
     named = world.settings.job.model_copy(update={"name": "other-{name}"})
     world.settings = changed_settings(world.settings, job=named)
-    loop = world.start()
-    world.clock.now += RETRY.most
-    run_jobs(loop)
+    finish(world, world.start())
     assert world.published.keys() == done("a").keys() - {"a/stages/1.png"}
     assert [path.name for _, path in world.record.of("staged")] == ["2.png", "final.png"]
 
 
-# -- while it runs
-
-
 def test_all_files_of_a_job_are_published_if_its_end_comes_with_them(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = world.executor.events
 
@@ -138,34 +129,26 @@ def test_all_files_of_a_job_are_published_if_its_end_comes_with_them(
         return received
 
     monkeypatch.setattr(world.executor, "events", at_once)
-    loop = world.started("a")
-    run_jobs(loop)
+    run_jobs(world.started("a"))
     assert world.published == done("a")
 
 
-# -- what a worker reports at the end
-
-
-def finish(world: JobsWorld, loop: Any) -> None:
-    """Run everything, however long it has to wait."""
-    for _ in range(12):
-        run_jobs(loop)
-        world.clock.now += 2 * PAUSE.most
+# -- attempts that go wrong
 
 
 def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
-    world: JobsWorld,
+    world: DaemonWorld,
 ) -> None:
-    world.executor.endings = [CRASH, CRASH, Lost("it died"), CRASH]  # the second has a new stage
+    world.executor.endings = [CRASH, CRASH, Done({}), CRASH]  # the second has a new stage
     loop = world.started("a")
     run_jobs(loop)
     assert (world.job("a").state, world.job("a").faults) == (State.QUEUED, 1)
     finish(world, loop)
     assert world.executor.started_at == [0, 1, 1, 0], "the last attempt begins at the beginning"
     assert [call[-1] for call in world.record.of("failed")] == [False] * 4 + [True]
+    assert "without a receipt" in world.attempts("a")[2].reason
     job = world.job("a")
-    assert (job.end, job.faults) == (End.FAILED, 3)
-    assert job.reason == "tried 3 times, the last time: it broke"
+    assert (job.end, job.reason) == (End.FAILED, "tried 3 times, the last time: it broke")
     assert refused("a", job.reason).items() <= world.published.items()
     assert world.left == []
 
@@ -176,13 +159,12 @@ def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
         (3, ["bug"], True),
         (3, ["bug", "worker"], False),
         (3, ["bug", "bug", "device"], False),
-        (3, ["bug", "bug", "daemon on cpu"], True),
         (3, ["bug", "bug", "disk on cpu", "daemon on cpu"], True),
         (1, ["daemon on cpu"], True),
     ],
 )
 def test_the_last_attempt_begins_at_the_beginning_unless_the_checkpoint_is_its_own(
-    limit: int, earlier: list[str], goes_on: bool, world: JobsWorld
+    limit: int, earlier: list[str], goes_on: bool, world: DaemonWorld
 ) -> None:
     world.settings = changed_settings(world.settings, attempts=limit)
     world.queued("a")
@@ -200,11 +182,9 @@ def test_the_last_attempt_begins_at_the_beginning_unless_the_checkpoint_is_its_o
 
 
 def test_obstacles_cost_no_attempt_however_often_they_are_met(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "out")
-
+    full = failing(OSError(errno.ENOSPC, "No space left on device", "out"))
     loop = world.queued("a")
     shutil.rmtree(world.outbox)
     world.outbox.write_text("in the way")
@@ -214,24 +194,24 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
     world.outbox.unlink()
     world.executor.endings = [GONE] * 3
     for _ in range(3):
-        world.clock.now += 2 * PAUSE.most
+        world.wait(2 * PAUSE.most)
         run_jobs(loop)
         assert loop.blocked == {"a": "no such backend"}
     for method in ("publish", "staging") * 3:
-        world.clock.now += 2 * PAUSE.most
+        world.wait(2 * PAUSE.most)
         with monkeypatch.context() as patch:
             patch.setattr(Outbox, method, full)
             run_jobs(loop)
         assert (world.executor.going, world.job("a").cause) == ({}, Cause.DISK)
         assert "No space left on device" in loop.blocked["a"]
-    assert [attempt.how for attempt in attempts_of(world)] == ["device", "disk"]
+    assert [attempt.how for attempt in world.attempts("a")] == ["device", "disk"]
     finish(world, loop)
     assert (world.published, loop.blocked) == (done("a"), {})
     assert world.record.of("failed") == []
 
 
 def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_free(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.settings = changed_settings(world.settings, free_bytes=1000)
     loop = world.queued("a")
@@ -241,16 +221,19 @@ def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_
         run_jobs(loop)
         assert (world.published == done("a")) == (free == needed)
         assert ("1 bytes more must be free" in loop.blocked.get("a", "")) == (free < needed)
-        world.clock.now += 2 * PAUSE.most
+        world.wait(2 * PAUSE.most)
+
+
+# -- requests while it runs
 
 
 @pytest.mark.parametrize("ending", [None, Lost("it died"), Refused("no picture"), GONE, CRASH])
 def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_ends(
-    ending: Ending, world: JobsWorld
+    ending: Ending, world: DaemonWorld
 ) -> None:
     world.executor.endings = [ending]
     loop = world.started("a")
-    when(world, "staged", lambda: ask(world, "cancel"))
+    when(world, "staged", lambda: world.ask("cancel", "a"))
     finish(world, loop)
     assert world.job("a").end is End.CANCELED
     stage = {"a/stages/1.png": done("a")["a/stages/1.png"]}
@@ -259,28 +242,19 @@ def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_e
     assert world.record.of("failed") == []
 
 
-class Finishing(FakeExecutor):
-    """Says in the receipt that it stopped early, as it was asked."""
-
-    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            is_early = isinstance(event, Done) and wanted() is AttemptRequest.FINISH
-            yield Done({"state": "stopped early"}) if is_early else event
-
-
-def test_a_job_that_is_to_finish_stops_early_even_in_a_later_attempt(world: JobsWorld) -> None:
-    world.executor = Finishing(endings=[CRASH])
+def test_a_job_that_is_to_finish_stops_early_even_in_a_later_attempt(world: DaemonWorld) -> None:
+    world.executor.endings = [CRASH]
     loop = world.started("a")
-    when(world, "progress", lambda: ask(world, "finish"))
+    when(world, "progress", lambda: world.ask("finish", "a"))
     finish(world, loop)
-    assert (world.job("a").end, attempts_of(world)[-1].how) == (End.STOPPED_EARLY, "stopped early")
+    assert (world.job("a").end, world.attempts("a")[-1].how) == (End.STOPPED_EARLY, "stopped early")
     assert world.published.keys() == done("a").keys() - {"a/stages/2.png"}
     assert len(world.record.of("done")) == 1
 
 
 @pytest.mark.parametrize("ends", ["it stops", "it dies", "the daemon leaves at once"])
 def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
-    ends: str, world: JobsWorld
+    ends: str, world: DaemonWorld
 ) -> None:
     world.executor.endings = [Lost("it died") if ends == "it dies" else None]
     loop = world.started("a")
@@ -294,57 +268,38 @@ def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
         assert world.record.of("stopped") == [("a", 1, "step")]
     job = world.job("a")
     assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
-    assert (attempts_of(world)[-1].how, world.record.of("failed")) == ("daemon", [])
+    assert (world.attempts("a")[-1].how, world.record.of("failed")) == ("daemon", [])
     world.run()
     assert world.published == done("a")
-
-
-def test_a_worker_that_is_done_without_a_receipt_met_a_bug(world: JobsWorld) -> None:
-    world.executor.endings = [Done({})]
-    finish(world, world.started("a"))
-    assert world.published == done("a")
-    assert "without a receipt" in attempts_of(world)[0].reason
 
 
 # -- attempts on other machines
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> JobsWorld:
-    """A world whose jobs run on other machines."""
-    return JobsWorld(tmp_path, cluster=Demand())
+class Cut(FakeExecutor):
+    """Its final picture does not reach the disk whole in the first attempt."""
 
-
-def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
-    cluster: JobsWorld,
-) -> None:
-    cluster.executor.endings = [CRASH]
-    finish(cluster, cluster.started("a"))
-    first, second = cluster.executor.orders
-    staging = cluster.outbox / ".staging" / cluster.job("a").id
-    assert first.staging != second.staging
-    assert {first.staging.parent, second.staging.parent} == {staging}
-    assert second.checkpoint == second.staging / STAGED_CHECKPOINT
-    assert cluster.executor.started_at == [0, 1]
-    assert (cluster.published, cluster.left) == (done("a"), [])
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
+            if getattr(event, "path", "") == "final.png" and len(self.orders) == 1:
+                (order.staging / "final.png").write_text("half")
+            yield event
 
 
 def test_a_file_that_is_not_the_announced_one_is_not_published_and_costs_the_checkpoint(
-    cluster: JobsWorld,
+    tmp_path: Path,
 ) -> None:
-    class Cut(FakeExecutor):
-        """Its final picture does not reach the disk whole in the first attempt."""
-
-        def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
-            for event in super().paint(order, wanted):
-                if getattr(event, "path", "") == "final.png" and len(self.orders) == 1:
-                    (order.staging / "final.png").write_text("half")
-                yield event
-
+    cluster = DaemonWorld(tmp_path, cluster=Demand())
     cluster.executor = Cut()
     loop = cluster.started("a")
     run_jobs(loop)
     assert "a/final.png" not in cluster.published
-    assert attempts_of(cluster)[0].reason.endswith("not what was announced: final.png")
+    assert cluster.attempts("a")[0].reason.endswith("not what was announced: final.png")
     finish(cluster, loop)
     assert (cluster.executor.started_at, cluster.published) == ([0, 0], done("a"))
+    folders = {order.staging for order in cluster.executor.orders}
+    assert len(folders) == 2, "each attempt has one of its own"
+    assert {folder.parent for folder in folders} == {
+        cluster.outbox / ".staging" / cluster.job("a").id
+    }
+    assert cluster.left == []

@@ -7,24 +7,45 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, mounts
-from tests.daemon.jobs.pairs import CRASH, JobsWorld, done, refused
-from tests.daemon.world import FakeExecutor, changed_settings, run_jobs
+from tests.daemon.faults import failing, fill
+from tests.daemon.world import (
+    CRASH,
+    DaemonWorld,
+    FakeExecutor,
+    changed_settings,
+    done,
+    refused,
+    run_jobs,
+)
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.jobs.endings import STAYS
 from stylewatch_daemon.jobs.waits import PAUSE
-from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Refused
 
+GONE = OutputError("a is painted, and out has nothing of it")
+
 
 @pytest.fixture
-def world(tmp_path: Path) -> JobsWorld:
-    return JobsWorld(tmp_path)
+def world(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
+
+
+def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
+    world.settings = changed_settings(world.settings, attempts=1)
+    world.executor.endings = [Refused("no picture"), CRASH]
+    loop = world.queued("bad", "broken", "good", "stopped")
+    world.ask("cancel", "stopped")
+    run_jobs(loop)
+    folder = world.outbox / "_refused"
+    assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
+    assert world.record.of("failed")[-1] == ("broken", "it broke", Cause.BUG, "", True)
+    assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
+    assert world.record.of("done") == [("good", world.outbox / "good")]
 
 
 class WrittenTo(FakeExecutor):
@@ -40,31 +61,16 @@ class WrittenTo(FakeExecutor):
             yield event
 
 
-def test_each_end_is_reported_with_its_folder(world: JobsWorld) -> None:
-    world.settings = changed_settings(world.settings, attempts=1)
-    world.executor.endings = [Refused("no picture"), CRASH]
-    loop = world.queued("bad", "broken", "good", "stopped")
-    requests.leave(world.state.root, "cancel", job=world.job("stopped").id)
-    run_jobs(loop)
-    folder = world.outbox / "_refused"
-    assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
-    assert world.record.of("failed")[-1] == ("broken", "it broke", Cause.BUG, "", True)
-    assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
-    assert world.record.of("done") == [("good", world.outbox / "good")]
-
-
 def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise OSError("Read-only file system")
-
-    world, finals = JobsWorld(tmp_path, "delete"), tmp_path / "finals"
+    world, finals = DaemonWorld(tmp_path, "delete"), tmp_path / "finals"
     inboxes = [inbox.model_copy(update={"finals": finals}) for inbox in world.settings.inboxes]
     world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
     world.executor = WrittenTo()
-    monkeypatch.setattr("stylewatch_daemon.intake.claim.remove_originals", fails)
-    with mounts(world.inbox, world.outbox, world.state.root):
+    stays = failing(OSError("Read-only file system"))
+    monkeypatch.setattr("stylewatch_daemon.intake.claim.remove_originals", stays)
+    with world.apart():
         run_jobs(world.started("a"))
     changed = ending.changed_while_running("content.jpg")
     assert world.record.of("input_changed") == [("a", changed)]
@@ -81,7 +87,7 @@ def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_listed(
 
 
 def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(what: ending.Ending, *_: object) -> ending.Published:
         if what.job.title == "a":
@@ -92,56 +98,39 @@ def test_an_end_that_cannot_be_published_waits_and_the_others_go_on(
     loop = world.started("a", "b")
     with monkeypatch.context() as patch:
         patch.setattr(ending, "publish_output", fails)
-        run_jobs(loop)
-        for _ in range(3):
-            world.clock.now += PAUSE.most
+        for _ in range(4):
             run_jobs(loop)
+            world.wait(PAUSE.most)
     job = world.job("a")
     assert (job.state, job.end, loop.blocked) == (State.ENDING, End.DONE, {"a": "the disk is full"})
     assert world.job("b").end is End.DONE
     run_jobs(loop)
-    assert world.job("a").state is State.ENDING, "not before its time"
-    world.clock.now += PAUSE.most
-    run_jobs(loop)
     assert (world.published, loop.blocked) == (done("a", "b"), {})
 
 
-def test_a_job_whose_output_is_gone_waits_for_its_disk_until_it_is_canceled(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("says", "end"), [("", End.CANCELED), ("no picture", End.REFUSED)])
+def test_only_a_picture_that_is_gone_can_be_canceled_before_its_end_is_published(
+    says: str, end: End, world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop = world.started("a")
-    monkeypatch.setattr(ending, "publish_output", lambda *_: fail())
-    run_jobs(loop)
-    requests.leave(world.state.root, "cancel", job=world.job("a").id)
-    run_jobs(loop)
-    assert world.job("a").end is End.DONE
-    world.clock.now += PAUSE.most
-    run_jobs(loop)
-    assert world.job("a").end is End.CANCELED
-    assert refused("a", "canceled").items() <= world.published.items()
-
-
-def fail() -> ending.Published:
-    raise OutputError("a is painted, and out has nothing of it")
-
-
-def test_a_refused_job_that_is_canceled_before_its_end_is_published_stays_refused(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.inspector.says = {"a/": "no picture"}
+    world.inspector.says = {"a/": says}
     loop = world.started("a")
     with monkeypatch.context() as patch:
-        patch.setattr(ending, "publish_refusal", lambda *_: fail())
+        for publish in ("publish_output", "publish_refusal"):
+            patch.setattr(ending, publish, failing(GONE))
         run_jobs(loop)
-    requests.leave(world.state.root, "cancel", job=world.job("a").id)
+        world.ask("cancel", "a")
+        run_jobs(loop)
+        assert world.job("a").state is State.ENDING, "not before its time"
+    patched = failing(GONE, real=ending.publish_output)
+    monkeypatch.setattr(ending, "publish_output", patched)
+    world.wait(PAUSE.most)
     run_jobs(loop)
-    world.clock.now += PAUSE.most
-    run_jobs(loop)
-    assert world.job("a").end is End.REFUSED
+    assert world.job("a").end is end
+    assert refused("a", says or "canceled").items() <= world.published.items()
 
 
 def test_the_folder_of_a_refused_job_is_recorded_before_it_is_made_and_another_if_it_is_taken(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str | None] = []
 
@@ -156,8 +145,7 @@ def test_the_folder_of_a_refused_job_is_recorded_before_it_is_made_and_another_i
     world.inspector.says = {"a/": "no picture"}
     run_jobs(world.started("a"))
     assert tried == ["_refused/a", "_refused/a-2"]
-    moved = {
-        name.replace("/a/", "/a-2/", 1): text for name, text in refused("a", "no picture").items()
-    }
+    files = refused("a", "no picture").items()
+    moved = {name.replace("/a/", "/a-2/", 1): text for name, text in files}
     assert world.published == {**moved, "_refused/a/mine.txt": "_refused/a/mine.txt"}
     assert world.job("a").refused_as == "_refused/a-2"

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
-from tests.daemon.jobs.pairs import JobsWorld, done, refused, step
+from tests.daemon.faults import failing, fill, tree
 from tests.daemon.world import (
+    DaemonWorld,
     FakeExecutor,
     FakeInspector,
+    done,
+    refused,
     run_jobs,
-    scan,
+    step,
 )
 
 from stylewatch_daemon.base.model import Cause, End, State
@@ -36,8 +38,8 @@ from stylewatch_daemon.outbox.publish import Outbox
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> JobsWorld:
-    return JobsWorld(tmp_path)
+def world(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
 # -- the ledger
@@ -48,12 +50,10 @@ def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
 ) -> None:
     commit = writer.commit
     for works in count():
-        world, made = JobsWorld(tmp_path / str(works)), 0
+        world, made = DaemonWorld(tmp_path / str(works)), count(1)
 
-        def fails(connection: sqlite3.Connection, works: int = works) -> None:
-            nonlocal made
-            made += 1
-            if made > works:
+        def fails(connection: sqlite3.Connection, made: Any = made, works: int = works) -> None:
+            if next(made) > works:
                 raise sqlite3.OperationalError("database or disk is full")
             commit(connection)
 
@@ -63,13 +63,12 @@ def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
             for _ in range(20):
                 step(loop)
         check_nothing_followed(world)
-        has_failed = made > works
+        has_failed = next(made) > works + 1
         assert bool(loop.jobs.trouble) == has_failed
         assert len(world.record.of("waits")) == has_failed, "it is told once"
-        world.clock.now += LEDGER_RETRY_S
-        run_jobs(loop)
-        scan(loop)
-        run_jobs(loop)
+        world.wait(LEDGER_RETRY_S)
+        for _ in range(2):
+            world.work(again=True)
         assert (world.published, tree(world.inbox)) == (done("a"), {}), works
         assert (world.left, loop.jobs.live, loop.jobs.trouble) == ([], {}, ""), works
         world.close()
@@ -78,18 +77,17 @@ def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
     assert works > 6
 
 
-def check_nothing_followed(world: JobsWorld) -> None:
+def check_nothing_followed(world: DaemonWorld) -> None:
     """Check that the disk shows nothing that the ledger does not have."""
     with reading(world.state.ledger) as ledger:
         job = ledger.find("a")
         attempts = ledger.attempts(job.id) if job else ()
         listed = {file.path for file in ledger.files(job.id)} if job else set()
-    held = {path.name for folder in (world.state.claims, world.state.jobs)
-            for path in folder.iterdir()}  # fmt: skip
+    folders = (world.state.claims, world.state.jobs)
+    held = {path.name for folder in folders for path in folder.iterdir()}
     assert held == (set() if job is None or job.has_ended else {job.id})
     assert len(world.executor.orders) == len(attempts)
-    shown = {name for name in world.published if "stages" in name}
-    assert shown <= listed
+    assert {name for name in world.published if "stages" in name} <= listed
     if job is None or job.state is not State.RUNNING:
         assert world.executor.going == {}
 
@@ -110,48 +108,37 @@ FAULTS: dict[str, tuple[Any, str]] = {
 }
 
 
-def fail_once(patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
-    """Let the first call of a function fail."""
-    real, calls = getattr(owner, name), count()
-
-    def fails(*args: Any, **more: Any) -> Any:
-        if next(calls) == 0:
-            raise KeyError("odd")
-        return real(*args, **more)
-
-    patch.setattr(owner, name, fails)
-
-
 @pytest.mark.parametrize("where", FAULTS)
 def test_an_error_that_nobody_foresaw_fails_one_job_and_leaves_a_trace(
-    where: str, world: JobsWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    where: str,
+    world: DaemonWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fail_once(monkeypatch, *FAULTS[where])
+    owner, name = FAULTS[where]
+    monkeypatch.setattr(owner, name, failing(KeyError("odd"), 1, getattr(owner, name)))
     if where == "publishing a refusal":
         world.inspector.says = {"a/": "no picture"}
     loop = world.started("a", "b")
     run_jobs(loop)
-    world.clock.now += PAUSE.most
+    world.wait(PAUSE.most)
     run_jobs(loop)
     (log,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "KeyError: 'odd'" in log.__dict__["trace"]
     files = {name: text for name, text in world.published.items() if not name.startswith("a/")}
-    reason = world.job("a").reason
-    assert "a fault of stylewatch: " in reason and "KeyError: 'odd'; please report it" in reason
-    assert files == refused("a", reason) | done("b")
-    assert world.executor.going == {}
-    assert (world.job("a").end, world.job("a").cause) == (End.FAILED, Cause.BUG)
+    job = world.job("a")
+    assert (job.end, job.cause) == (End.FAILED, Cause.BUG)
+    assert "a fault of stylewatch: " in job.reason and "'odd'; please report it" in job.reason
+    assert files == refused("a", job.reason) | done("b")
     assert (world.left, loop.jobs.live, tree(world.inbox)) == ([], {}, {})
+    assert world.executor.going == {}
 
 
 def test_an_event_that_breaks_fails_its_job_and_the_others_of_that_commit_are_applied(
-    world: JobsWorld,
+    world: DaemonWorld,
 ) -> None:
     loop = world.queued("a", "b")
-
-    def breaks(ledger: LedgerWriter) -> None:
-        raise KeyError("odd")
-
+    breaks = failing(KeyError("odd"))
     loop.jobs.post(world.job("a").id, Asked(End.STOPPED_EARLY), breaks)
     loop.jobs.post(world.job("b").id, Asked(End.CANCELED))
     loop.jobs.commit()
@@ -162,7 +149,7 @@ def test_an_event_that_breaks_fails_its_job_and_the_others_of_that_commit_are_ap
 
 
 def test_of_ends_that_wait_for_one_disk_a_single_one_finds_out_whether_it_is_there_again(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         tried.append(world.clock.now)
@@ -178,20 +165,20 @@ def test_of_ends_that_wait_for_one_disk_a_single_one_finds_out_whether_it_is_the
         run_jobs(loop)
         for _ in range(2):
             tried.clear()
-            world.clock.now += PAUSE.most
+            world.wait(PAUSE.most)
             run_jobs(loop)
             assert len(tried) == 1
     world.outbox.unlink()
-    world.clock.now += PAUSE.most
+    world.wait(PAUSE.most)
     run_jobs(loop)
-    assert [world.job(name).end for name in "abc"] == [End.CANCELED] * 3
+    assert world.states == dict.fromkeys("abc", "canceled")
     assert (loop.blocked, loop.jobs.live) == ({}, {})
 
 
 # -- starts after a kill
 
 
-def rewrite(world: JobsWorld, change: Callable[[LedgerWriter], object]) -> None:
+def rewrite(world: DaemonWorld, change: Callable[[LedgerWriter], object]) -> None:
     """Change the ledger while no daemon runs."""
     world.close()
     with closing(LedgerWriter.open(world.state.ledger)) as ledger:
@@ -199,7 +186,7 @@ def rewrite(world: JobsWorld, change: Callable[[LedgerWriter], object]) -> None:
 
 
 @pytest.mark.parametrize("folder", ["jobs", "claims"])
-def test_a_claimed_job_goes_on_though_the_ledger_lacks_it(folder: str, world: JobsWorld) -> None:
+def test_a_claimed_job_goes_on_though_the_ledger_lacks_it(folder: str, world: DaemonWorld) -> None:
     world.queued("a", "b")
     job_id = world.job("a").id
     if folder == "claims":
@@ -212,7 +199,7 @@ def test_a_claimed_job_goes_on_though_the_ledger_lacks_it(folder: str, world: Jo
 
 @pytest.mark.parametrize("folder", ["jobs", "claims", ""])
 def test_a_job_whose_claim_is_damaged_or_gone_fails_with_the_inputs_that_are_left(
-    folder: str, world: JobsWorld
+    folder: str, world: DaemonWorld
 ) -> None:
     world.queued("a", "b")
     job_id = world.job("a").id
@@ -232,20 +219,8 @@ def test_a_job_whose_claim_is_damaged_or_gone_fails_with_the_inputs_that_are_lef
     assert loop.jobs.live == {}
 
 
-@pytest.mark.parametrize("folder", ["jobs", "claims"])
-def test_a_damaged_claim_of_an_unknown_job_keeps_its_files_and_is_logged(
-    folder: str, world: JobsWorld, caplog: pytest.LogCaptureFixture
-) -> None:
-    world.queued("b")
-    fill(world.state.root / folder, "odd/files/content.jpg", "odd/claim.json")
-    world.run()
-    assert world.published == done("b")
-    assert (world.state.root / folder / "odd/files/content.jpg").exists()
-    assert "claim.json" in caplog.text and "odd" in [r.__dict__["job"] for r in caplog.records]
-
-
 def test_folders_of_jobs_that_have_ended_or_never_were_are_removed_and_nobody_is_told(
-    world: JobsWorld,
+    world: DaemonWorld,
 ) -> None:
     world.queued("a")
     claim = claims.load(world.state.jobs / world.job("a").id)
@@ -259,20 +234,18 @@ def test_folders_of_jobs_that_have_ended_or_never_were_are_removed_and_nobody_is
     assert world.record.of("done") == []
 
 
-def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: JobsWorld) -> None:
+def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: DaemonWorld) -> None:
     world.queued("a", "b")
     for kills in range(3):
-        loop = world.start()
-        loop.round()
+        world.start().round()
         assert world.job("a").state is State.RUNNING, kills
     world.run()
     titles = [order.name for order in world.executor.orders]
     assert titles == ["b", "a"], "the others were killed before their first step"
-    assert world.published == done("a", "b")
 
 
 def test_the_disks_of_the_outboxes_are_remembered_from_the_start(
-    world: JobsWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = list[Path]()
     monkeypatch.setattr(MountGuard, "check", lambda guard, folder: checked.append(folder))

@@ -1,72 +1,50 @@
-"""What people ask of a job that has ended: which settings and files a retry gets, and its claim."""
+"""A job that has ended runs again as a new one: with which files, and by which settings."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill
+from tests.daemon.world import DaemonWorld, run_jobs
 
-from stylewatch_daemon.base.errors import FullError, InputError, OutputError, UsageError
-from stylewatch_daemon.base.model import End, Input, Job, State
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.base.errors import InputError, UsageError
+from stylewatch_daemon.base.model import Input, Job
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.jobs import retries
-from stylewatch_daemon.ledger.claim import Claim, load
-from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox.job_files import SourceFile, Spot
+from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Limits
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 
 NEW = "20990101T000000.000000-abcdef"
-STEPS = {"steps": 7}
-Step = Callable[[], object]
 
 
-def an_input(role: str, name: str, path: Path, *, is_known: bool = True) -> Input:
-    """The file at `path` as an input; its digest is in the ledger, or not."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if is_known else ""
-    return Input(role, name, str(path), path.stat().st_size, digest)
-
-
-class World:
-    """A job that is done; its content is in the outbox, its style in an album of the inbox."""
+class World(DaemonWorld):
+    """The job `a` is done; it had a mask and two styles, the second one with a mask."""
 
     def __init__(self, root: Path) -> None:
-        self.inbox, self.outbox, self.state = root / "in", root / "out", StateDir(root / "state")
-        self.state.make()
-        fill(self.inbox, "album/style.jpg")
-        fill(self.outbox, "album/sea/inputs/sea.jpg", "album/sea/stages/0005.png")
-        content = an_input("content", "sea.jpg", self.outbox / "album/sea/inputs/sea.jpg")
-        style = an_input("style", "style.jpg", self.inbox / "album/style.jpg", is_known=False)
-        self.uploads = self.state.uploads / NEW
-        self.job = Job(
-            id="20260102T000000.000000-000000",
-            name="album/sea",
-            inbox=str(self.inbox),
-            outbox=str(self.outbox),
-            entered="2026-01-02T12:00:00+00:00",
-            state=State.ENDED,
-            end=End.DONE,
-            place="album/sea",
-            inputs=(content, style),
-        )
+        super().__init__(root)
+        names = ("content.jpg", "content.mask.png", "style.jpg", "style-2.jpg", "style-2.mask.png")
+        fill(self.inbox, *(f"a/{name}" for name in names))
+        self.run()
+        self.old = self.job("a")
 
-    def with_inputs(self, *more: Input, **changes: Any) -> Job:
-        content, style = self.job.inputs
-        return replace(self.job, inputs=(replace(content, **changes), style, *more))
+    def retry(self, **more: Any) -> None:
+        """Ask for a retry, and do all that follows; no worker is free for it."""
+        self.executor.at_once = 0
+        self.ask("retry", "a", new=NEW, settings={"steps": 7}, **more)
+        run_jobs(self.loop)
 
-    def make(self, files: Sequence[SourceFile] | None = None, job: Job | None = None) -> Claim:
-        """Make a retry, of all files unless some are given."""
-        job = job or self.job
-        files = retries.needed(job, None) if files is None else files
-        return retries.make_retry(
-            self.state, job, NEW, "album/sea-2", STEPS, files, "archive", Limits(), lambda: None
-        )
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files of the retry by their names, with what they hold."""
+        return {path.name: path.read_text() for path in self.state.files(NEW).iterdir()}
 
 
 @pytest.fixture
@@ -74,151 +52,160 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def names_of(claim: Claim) -> list[tuple[str, str, bool]]:
-    return [(file.role, file.name, file.own) for file in claim.files]
-
-
-# -- the files of a retry
-
-
-def test_a_retry_has_copies_of_the_files_and_its_settings(world: World) -> None:
-    before = tree(world.outbox)
-    claim = world.make()
-    assert (claim.name, claim.retry_of, claim.is_copy) == ("album/sea-2", "album/sea", True)
-    assert names_of(claim) == [
-        ("content", "sea.jpg", True), ("style", "style.jpg", False), ("job", "job.yaml", True),
-    ]  # fmt: skip
-    files = tree(world.state.files(NEW))
-    assert yaml.safe_load(files.pop("job.yaml")) == STEPS
-    assert files == {"sea.jpg": "album/sea/inputs/sea.jpg", "style.jpg": "album/style.jpg"}
-    assert load(world.state.jobs / NEW) == claim == world.make(), "it is made once"
-    assert tree(world.outbox) == before and list(world.state.claims.iterdir()) == []
-
-
-def test_a_retry_has_the_name_of_its_job_with_the_next_free_number(world: World) -> None:
-    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
-        assert retries.free_name(world.job, ledger) == "album/sea-2"
-        (world.outbox / "album/sea-2").mkdir()
-        assert retries.free_name(world.job, ledger) == "album/sea-3"
-        again = replace(world.job, name="album/sea-2", retry_of="album/sea")
-        assert retries.free_name(again, ledger) == "album/sea-3"
-        ledger.put(replace(world.job, id="other", name="album/sea-3", place="album/sea-3"))
-        assert retries.free_name(again, ledger) == "album/sea-4"
-
-
-def test_a_stage_to_start_from_gets_a_name_that_is_free(world: World) -> None:
-    fill(world.outbox, "album/sea/inputs/stage-0005.png")
-    path = world.outbox / "album/sea/inputs/stage-0005.png"
-    job = world.with_inputs(an_input("style", path.name, path))
-    claim = world.make(retries.needed(job, 5))
-    assert names_of(claim)[2:4] == [("style", path.name, True), ("init", "stage-0005-2.png", True)]
-    copied = world.state.files(NEW) / "stage-0005-2.png"
-    assert copied.read_text() == "album/sea/stages/0005.png"
-    with pytest.raises(InputError, match="album/sea has no stage 6; there are 5"):
-        retries.needed(job, 6)
-
-
-def test_styles_are_left_out_with_their_masks_and_added(world: World) -> None:
-    mask = world.outbox / "album/sea/inputs/mask.png"
-    fill(mask.parent, mask.name)
-    more = [("style", "second.jpg"), ("style-1-mask", "mask.png"), ("style-2-mask", "other.png")]
-    job = world.with_inputs(*(an_input(role, name, mask, is_known=False) for role, name in more))
-    left = retries.needed(job, None, without=[1])
-    assert [(file.role, file.name) for file in left] == [
-        ("content", "sea.jpg"), ("style", "second.jpg"), ("style-1-mask", "other.png"),
-    ]  # fmt: skip
-    fill(world.uploads, "fog.jpg", "job.yaml")
-    added = retries.uploaded(world.state, NEW, ["fog.jpg", "job.yaml"])
-    claim = world.make((*left[:1], *added))
-    assert names_of(claim)[1:] == [
-        ("style", "fog.jpg", True), ("style", "job-2.yaml", True), ("job", "job.yaml", True),
-    ]  # fmt: skip
-
-
-# -- a retry that cannot be made
+# -- files
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("asked", "roles"),
     [
-        ("large", r"sea\.jpg is 1\.1 GB: too large to copy"),
-        ("gone", r"gone\.jpg \(style\) is no longer as it was"),
-        ("changed", r"sea\.jpg \(content\) is no longer as it was"),
-        ("changing", r"sea\.jpg changed while it was being copied"),
+        ({}, {"content.jpg": "content", "content.mask.png": "content-mask", "style.jpg": "style",
+              "style-2.jpg": "style", "style-2.mask.png": "style-2-mask"}),
+        ({"without": [1]}, {"content.jpg": "content", "content.mask.png": "content-mask",
+                            "style-2.jpg": "style", "style-2.mask.png": "style-1-mask"}),
+        ({"without": [2], "added": ["style.jpg", "job.yaml"], "from_stage": 5},
+         {"content.jpg": "content", "content.mask.png": "content-mask", "style.jpg": "style",
+          "style-2.jpg": "style", "job-2.yaml": "style", "stage-0005.png": "init"}),
     ],
-)
-def test_a_file_that_is_gone_or_too_large_or_changes_is_not_used(
-    fault: str, reason: str, world: World, monkeypatch: pytest.MonkeyPatch
+    ids=["all", "without a style", "with others, from a stage"],
+)  # fmt: skip
+def test_a_retry_has_copies_of_the_wanted_files_under_names_of_their_own(
+    asked: dict[str, Any], roles: dict[str, str], world: World
 ) -> None:
-    def find_and_change(file: SourceFile, step: Step) -> Spot:
-        spot = find(file, step)
+    fill(world.state.uploads, f"{NEW}/style.jpg", f"{NEW}/job.yaml")
+    fill(world.outbox, "a/stages/0005.png")
+    before = world.published
+    world.retry(**asked)
+    job = world.job(NEW)
+    assert {file.name: file.role for file in job.inputs} == {**roles, "job.yaml": "job"}
+    assert yaml.safe_load(world.inputs["job.yaml"]) == {"steps": 7}
+    assert world.inputs["content.jpg"] == "a/content.jpg"
+    assert (job.name, job.retry_of, job.seen) == ("a-2", "a", "waiting")
+    assert ("a is painted again, as " + NEW,) in world.record.of("requested")
+    world.retry(**asked)  # the same request again, as after a kill
+    assert (world.counts, world.published) == ({"done": 1, "waiting": 1}, before)
+    assert world.left == [NEW]
+
+
+def test_a_retry_runs_by_its_settings_and_archives_its_own_files(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path, "keep")
+    fill(world.inbox, "al/sea.jpg", "al/style.jpg")
+    world.run()
+    before = world.published
+    world.ask("retry", "al/sea", new=NEW, settings={"steps": 7})
+    run_jobs(world.loop)
+    order = world.executor.orders[-1]
+    assert (order.settings.steps, order.retry_of, order.name) == (7, "al/sea", "al/sea-2")
+    assert before.items() <= world.published.items()
+    assert world.left == []
+    assert (world.inbox / "al/style.jpg").exists()
+
+
+def test_the_name_of_a_retry_has_the_next_free_number(world: World) -> None:
+    ledger = world.loop.jobs.ledger
+    assert retries.free_name(world.old, ledger) == "a-2"
+    (world.outbox / "a-2").mkdir()
+    assert retries.free_name(world.old, ledger) == "a-3"
+    again = replace(world.old, name="a-2", retry_of="a")
+    ledger.put(replace(world.old, id="other", name="a-3", place="a-3"))
+    assert retries.free_name(again, ledger) == "a-4"
+
+
+def change_while_copied(world: World, patch: pytest.MonkeyPatch) -> None:
+    def find(file: SourceFile, step: atomic.Step) -> Any:
+        spot = real(file, step)
         spot.path.write_text("another")
         return spot
 
-    find, files, job = SourceFile.find, None, world.job
-    fill(world.uploads, "fog.jpg")
-    if fault == "large":
-        job = world.with_inputs(role="style", size=2 * LARGEST_PICTURE)
-    elif fault == "gone":
-        files = retries.uploaded(world.state, NEW, ["gone.jpg"])
-    elif fault == "changed":
-        (world.outbox / "album/sea/inputs/sea.jpg").write_text("changed")
-    else:
-        monkeypatch.setattr(SourceFile, "find", find_and_change)
-    with pytest.raises(InputError, match=reason):
-        world.make(files, job)
-    assert not world.uploads.exists(), "the request is given up"
-    assert list(world.state.jobs.iterdir()) == list(world.state.claims.iterdir()) == []
+    real = SourceFile.find
+    patch.setattr(SourceFile, "find", find)
+
+
+def enlarge(world: World, patch: pytest.MonkeyPatch) -> None:
+    content, *others = world.old.inputs
+    large = replace(content, role="style", size=2 * LARGEST_PICTURE)
+    world.loop.jobs.ledger.put(replace(world.old, inputs=(large, *others)))
+
+
+GONE: dict[str, Callable[[World, pytest.MonkeyPatch], object]] = {
+    "content.jpg is 1.1 GB: too large to copy": enlarge,
+    "content.jpg (content) is no longer as it was": lambda world, _: (
+        world.outbox / "a/inputs/content.jpg"
+    ).write_text("changed"),
+    "content.jpg changed while it was being copied": change_while_copied,
+    "gone.jpg (style) is no longer as it was": lambda world, _: (
+        world.state.uploads / NEW / "gone.jpg"
+    ).unlink(),
+}
+
+
+@pytest.mark.parametrize("reason", GONE)
+def test_a_file_that_is_gone_or_too_large_or_changes_is_not_used(
+    reason: str, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(world.state.uploads, f"{NEW}/gone.jpg")
+    GONE[reason](world, monkeypatch)
+    world.retry(added=["gone.jpg"])
+    assert reason in caplog.text
+    assert (world.counts, world.left) == ({"done": 1}, []), "the request is given up"
 
 
 def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(world.uploads, "fog.jpg")
     fill(world.state.claims / NEW, "files/left by a try that failed")
-    world.outbox.rename(world.outbox.with_name("away"))
-    with pytest.raises(OutputError, match="is not there"):
-        world.make()
-    world.outbox.with_name("away").rename(world.outbox)
+    away = world.outbox.rename(world.root / "away")
+    world.retry()
+    away.rename(world.outbox)
+    world.wait(2 * PAUSE.most)
     with monkeypatch.context() as patch:
         patch.setattr(disks, "free", lambda folder: 0)
-        with pytest.raises(FullError, match="more must be free"):
-            world.make()
-    assert tree(world.state.claims) == {}
-    assert world.uploads.exists() and names_of(world.make())
+        run_jobs(world.loop)
+    reasons = [reason for _, reason in world.record.of("waits")]
+    assert "is not there" in reasons[0]
+    assert list(world.state.claims.iterdir()) == []
+    assert len(requests.waiting(world.state.root)) == 1
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert world.counts == {"done": 1, "waiting": 1}
 
 
-# -- the settings of a retry
+# -- settings
 
 
-def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(world: World) -> None:
-    had = replace(world.job, settings={"steps": 999, "set": {"done": 100}, "seed": 7})
+def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(
+    world: World,
+) -> None:
+    had = replace(world.old, settings={"steps": 999, "set": {"done": 100}, "seed": 7})
     wanted = retries.settings_for(had, Config(), {"job.seed": 8}, 5)
     assert (wanted.steps, wanted.seed) == (999, 8)
     assert (wanted.init, wanted.set) == ("picture", {"done": 105})
-    with pytest.raises(UsageError, match="no steps are left"):
-        retries.settings_for(had, Config(), {}, 999_999)
-    with pytest.raises(UsageError, match="where to start"):
-        retries.settings_for(had, Config(), {"job.init": "noise"}, 5)
-    clip = replace(world.with_inputs(frames=48), settings=had.settings)
-    with pytest.raises(UsageError, match="sea is a clip, which cannot continue from a stage"):
-        retries.settings_for(clip, Config(), {}, 5)
+    clip = replace(had, inputs=tuple(replace(file, frames=48) for file in had.inputs))
     assert retries.settings_for(clip, Config(), {}, None).seed == 7
+    for job, overrides, stage, reason in (
+        (had, {}, 999_999, "no steps are left"),
+        (had, {"job.init": "noise"}, 5, "where to start"),
+        (clip, {}, 5, "a is a clip, which cannot continue from a stage"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            retries.settings_for(job, Config(), overrides, stage)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"name: caf\xe9\n", "job.yaml"), (b"#" * 100_001, "the limit of settings"), (b"", "steps")],
+    [(b"name: caf\xe9\n", "job.yaml"), (b"#" * 100_001, "the limit of settings"),
+     (b"steps: x\nseed: 7\n", "steps")],
     ids=["bytes", "long", "no number"],
-)
+)  # fmt: skip
 def test_a_job_file_with_mistakes_is_refused_unless_they_are_corrected(
     content: bytes, reason: str, world: World
 ) -> None:
-    path = world.outbox / "album/sea/inputs/job.yaml"
-    path.write_bytes(content or b"steps: x\nseed: 7\n")
-    job = world.with_inputs(an_input("job", "job.yaml", path))
+    path = world.outbox / "a/inputs/job.yaml"
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    file = Input("job", "job.yaml", os.fspath(path), len(content), digest)
+    job: Job = replace(world.old, settings=None, inputs=(*world.old.inputs, file))
     with pytest.raises(InputError, match=reason):
         retries.settings_for(job, Config(), {}, None)
-    if not content:
+    if reason == "steps":
         wanted = retries.settings_for(job, Config(), {"job.steps": 9}, None)
         assert (wanted.steps, wanted.seed) == (9, 7)

@@ -2,37 +2,28 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.clock import Clock
-from tests.daemon.world import make_inbox, make_settings
+from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, UnavailableError
-from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE
-from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.ledger.writer import LedgerWriter
 
 RESERVE = 256 << 20
 NO_DEVICE = UnavailableError("no such device")
 
 
-class Queue:
+class Queue(DaemonWorld):
     """Queued jobs of two inboxes; all waits are the longest possible."""
 
-    def __init__(self, root: Path, ledger: LedgerWriter) -> None:
-        self.root, self.ledger, self.clock = root, ledger, Clock()
-        inboxes = [make_inbox(root / name, root) for name in ("hers", "his")]
-        settings = make_settings(inboxes, root / "state")
-        state = StateDir(root / "state")
-        self.jobs = Jobs(state, ledger, Reporter(), settings, self.clock)
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, inboxes=("hers", "his"))
+        self.queue, self.ledger = self.start().jobs, self.loop.jobs.ledger
 
     def add(self, job_id: str, inbox: str = "in", outbox: str = "out", **more: Any) -> Job:
         """Queue a job."""
@@ -41,59 +32,38 @@ class Queue:
         self.ledger.put(job)
         return job
 
-    def run(self, count: int, retry: bool = True) -> list[str]:
+    def begin(self, count: int) -> list[str]:
         """Begin the next jobs; return their ids."""
         begun = []
         for _ in range(count):
-            if (job := self.jobs.next(retry)) is not None:
-                self.jobs.took_turn(job)
+            if (job := self.queue.next()) is not None:
+                self.queue.took_turn(job)
                 self.ledger.put(replace(job, state=State.RUNNING))
                 begun.append(job.id)
         return begun
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[LedgerWriter]:
-    StateDir(tmp_path / "state").make()
-    with closing(LedgerWriter.open(tmp_path / "state/ledger.sqlite3")) as ledger:
-        yield ledger
+def world(tmp_path: Path) -> Iterator[Queue]:
+    world = Queue(tmp_path)
+    yield world
+    world.close()
 
 
-@pytest.fixture
-def queue(tmp_path: Path, ledger: LedgerWriter) -> Queue:
-    return Queue(tmp_path, ledger)
-
-
-# -- turns
-
-
-def test_jobs_run_by_priority_and_inboxes_take_turns(queue: Queue) -> None:
+def test_jobs_run_by_priority_and_inboxes_take_turns(world: Queue) -> None:
     for number in range(6):
-        queue.add(f"1{number}", "hers", priority=number % 2)
-        queue.add(f"2{number}", "his", priority=100)
-    begun = queue.run(9)
+        world.add(f"1{number}", "hers", priority=number % 2)
+        world.add(f"2{number}", "his", priority=100)
+    begun = world.begin(9)
     assert [job[0] for job in begun] == list("121212121")
     assert [job for job in begun if job[0] == "1"] == ["11", "13", "15", "10", "12"]
-
-
-def test_an_inbox_that_was_empty_is_owed_nothing(queue: Queue) -> None:
     for number in range(9):
-        queue.add(f"1{number}", "his")
-    queue.run(5)
-    for number in range(9):
-        queue.add(f"2{number}", "in")
-    assert sorted(job[0] for job in queue.run(4)) == ["1", "1", "2", "2"]
-
-
-# -- obstacles
+        world.add(f"3{number}", "in")
+    assert sorted(job[0] for job in world.begin(3)) == ["1", "2", "3"], "nothing is owed to it"
 
 
 OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
 """Jobs that have other needs, another outbox, or both."""
-
-
-def full(queue: Queue, folder: str) -> FullError:
-    return FullError("the disk is full", queue.root / folder, RESERVE)
 
 
 @pytest.mark.parametrize(
@@ -112,54 +82,53 @@ def full(queue: Queue, folder: str) -> FullError:
     ],
 )
 def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
-    obstacle: Any, room: int, runs: list[str], queue: Queue, monkeypatch: pytest.MonkeyPatch
+    obstacle: Any, room: int, runs: list[str], world: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disks, "free", lambda folder: room)
     if str(obstacle) == "outbox":
-        (queue.root / "out").write_text("in its place")
+        (world.root / "out").write_text("in its place")
     if isinstance(obstacle, OutputError) and str(obstacle) == "state":
-        (queue.root / "state/.probe").mkdir()
-    job = queue.add("1", needs="gpu")
+        (world.root / "state/.probe").mkdir()
+    job = world.add("1", needs="gpu")
     for other in OTHERS:
-        queue.add(
-            other,
-            outbox="out2" if "outbox" in other else "out",
-            needs="cpu" if "needs" in other else "gpu",
-        )
+        needs = "cpu" if "needs" in other else "gpu"
+        world.add(other, outbox="out2" if "outbox" in other else "out", needs=needs)
     if obstacle == "a crash":
-        queue.jobs.lost(job, Cause.WORKER, "it died", "", None)
+        world.queue.lost(job, Cause.WORKER, "it died", "", None)
+    elif isinstance(obstacle, str):
+        world.queue.block(job, FullError("the disk is full", world.root / obstacle, RESERVE))
     else:
-        queue.jobs.block(job, full(queue, obstacle) if isinstance(obstacle, str) else obstacle)
-    assert queue.run(5) == runs
-    queue.clock.now += 2 * PAUSE.most
-    assert {*runs, *queue.run(5)} == {job.id, *OTHERS}
+        world.queue.block(job, obstacle)
+    assert world.begin(5) == runs
+    world.wait(2 * PAUSE.most)
+    assert {*runs, *world.begin(5)} == {job.id, *OTHERS}
 
 
 def test_of_many_jobs_that_wait_for_one_obstacle_a_single_one_tries_at_a_time(
-    queue: Queue,
+    world: Queue,
 ) -> None:
-    jobs = {str(number): queue.add(str(number), needs="gpu") for number in range(1000, 1099)}
-    tried, until = list[str](), queue.clock.now + 600
-    while queue.clock.now < until:
-        while begun := queue.run(1):
+    jobs = {str(number): world.add(str(number), needs="gpu") for number in range(1000, 1099)}
+    tried, until = list[str](), world.clock.now + 600
+    while world.clock.now < until:
+        while begun := world.begin(1):
             tried += begun
-            queue.jobs.block(jobs[begun[0]], NO_DEVICE)
-            queue.ledger.put(jobs[begun[0]])
-        queue.clock.now += 1
+            world.queue.block(jobs[begun[0]], NO_DEVICE)
+            world.ledger.put(jobs[begun[0]])
+        world.wait(1)
     assert len(tried) == 13, "after 5, 10, 20, 40 and 60 seconds, then every 60"
 
 
-def test_a_job_that_keeps_failing_does_not_block_the_others(queue: Queue) -> None:
-    bad, good = queue.add("1", needs="gpu"), queue.add("2", needs="gpu")
-    queue.jobs.block(bad, NO_DEVICE)
-    queue.clock.now += PAUSE.first
-    assert queue.run(2) == ["2"], "another job finds out whether the obstacle is gone"
-    queue.jobs.waits.passed(good, "gpu", MACHINE)
-    queue.clock.now += PAUSE.first
-    assert queue.run(2) == ["1"]
-    queue.ledger.put(bad)
-    queue.add("3", needs="gpu")
-    queue.jobs.block(bad, NO_DEVICE)
-    assert queue.run(2) == ["3"], "it is the trouble of that job alone"
-    queue.clock.now += 2 * PAUSE.first
-    assert queue.run(2) == ["1"]
+def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:
+    bad, good = world.add("1", needs="gpu"), world.add("2", needs="gpu")
+    world.queue.block(bad, NO_DEVICE)
+    world.wait(PAUSE.first)
+    assert world.begin(2) == ["2"], "another job finds out whether the obstacle is gone"
+    world.queue.waits.passed(good, "gpu", MACHINE)
+    world.wait(PAUSE.first)
+    assert world.begin(2) == ["1"]
+    world.ledger.put(bad)
+    world.add("3", needs="gpu")
+    world.queue.block(bad, NO_DEVICE)
+    assert world.begin(2) == ["3"], "it is the trouble of that job alone"
+    world.wait(2 * PAUSE.first)
+    assert world.begin(2) == ["1"]

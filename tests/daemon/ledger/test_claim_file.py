@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.faults import failing
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
@@ -15,11 +16,10 @@ from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, MAX_BYTES, Claim, F
 
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
 IN = Path("/in/trip")
-LOOK = Look(1, 2, 3)
 
 
 def file(role: str, name: str, source: Path, *, own: bool = True) -> File:
-    return File(role, name, source, LOOK, own)
+    return File(role, name, source, Look(1, 2, 3), own)
 
 
 CLAIM = Claim(
@@ -36,46 +36,39 @@ CLAIM = Claim(
     ),
     folder=IN,
 )
+RETRY = replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None)
 
 
-def saved(claim: Claim, jobs: Path) -> Path:
-    """Make the folder of a job with its claim."""
-    folder = jobs / claim.id
-    (folder / FILES).mkdir(parents=True)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a job with its claim."""
+    (tmp_path / CLAIM.id / FILES).mkdir(parents=True)
+    save(CLAIM, tmp_path / CLAIM.id)
+    return tmp_path / CLAIM.id
+
+
+@pytest.mark.parametrize("claim", [CLAIM, replace(CLAIM, after="keep", folder=None), RETRY])
+def test_a_claim_is_read_as_it_was_written(claim: Claim, folder: Path) -> None:
     save(claim, folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    "claim",
-    [
-        CLAIM,
-        replace(CLAIM, after="keep", folder=None),
-        replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None),
-    ],
-)
-def test_a_claim_is_read_as_it_was_written(claim: Claim, tmp_path: Path) -> None:
-    assert load(saved(claim, tmp_path)) == claim
+    assert load(folder) == claim
 
 
 def test_a_claim_knows_which_of_its_files_are_the_only_ones() -> None:
     assert [each.name for each in CLAIM.pictures] == ["style.jpg", "a.jpg", "m.png"]
     assert (CLAIM.main.name, CLAIM.job_file) == ("a.jpg", CLAIM.files[3])
     assert replace(CLAIM, files=CLAIM.files[:1]).main.name == "style.jpg"
-    table: dict[str, tuple[dict[str, Any], list[int], list[int], int]] = {
-        "archive": ({}, [1, 2, 3], [1, 2, 3], 6),
-        "delete": ({"after": "delete"}, [1, 2, 3], [1, 2, 3], 0),
-        "keep": ({"after": "keep"}, [], [], 0),
-        "retry": ({"retry_of": "old"}, [], [1, 2, 3], 6),
-    }
-    for name, (changes, leaving, only, archived) in table.items():
-        claim = replace(CLAIM, **changes)
-        assert [n for n in range(4) if claim.leaves_inbox(claim.files[n])] == leaving, name
-        assert [n for n in range(4) if claim.holds_only_copy(claim.files[n])] == only, name
-        assert claim.archived == archived, name
+    for claim, leaving, only, archived in (
+        (CLAIM, [1, 2, 3], [1, 2, 3], 6),
+        (replace(CLAIM, after="delete"), [1, 2, 3], [1, 2, 3], 0),
+        (replace(CLAIM, after="keep"), [], [], 0),
+        (replace(CLAIM, retry_of="old"), [], [1, 2, 3], 6),
+    ):
+        assert [n for n in range(4) if claim.leaves_inbox(claim.files[n])] == leaving
+        assert [n for n in range(4) if claim.holds_only_copy(claim.files[n])] == only
+        assert claim.archived == archived
 
 
-DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
+VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "lacks its outbox": ({"outbox": None}, "outbox: "),
     "has no files": ({"files": []}, "it has no picture"),
     "has another id": ({"id": "another"}, "it belongs to another job"),
@@ -92,11 +85,10 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
 """Changed values of a claim; keys that begin with `file_` belong to its content."""
 
 
-@pytest.mark.parametrize(("values", "why"), DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(("values", "why"), VALUES.values(), ids=VALUES)
 def test_a_claim_that_leads_elsewhere_is_damaged(
-    values: dict[str, Any], why: str, tmp_path: Path
+    values: dict[str, Any], why: str, folder: Path
 ) -> None:
-    folder = saved(CLAIM, tmp_path)
     claim = json.loads((folder / FILE_NAME).read_text())
     for key, value in values.items():
         where = claim["files"][1] if key.startswith("file_") else claim
@@ -106,48 +98,32 @@ def test_a_claim_that_leads_elsewhere_is_damaged(
         load(folder)
 
 
-@pytest.mark.parametrize(
-    ("make", "why"),
-    [
-        (lambda path: None, "No such file"),
-        (lambda path: path.write_bytes(b"[" * 100_000), "is damaged"),
-        (lambda path: path.write_bytes(b" " * (MAX_BYTES + 1)), "longer than"),
-        (os.mkfifo, "not a regular file"),
-    ],
-    ids=["gone", "deep", "long", "pipe"],
-)
-def test_a_claim_that_cannot_be_read_is_damaged(
-    make: Callable[[Path], object], why: str, tmp_path: Path
-) -> None:
-    folder = saved(CLAIM, tmp_path)
-    (folder / FILE_NAME).unlink()
-    make(folder / FILE_NAME)
-    with pytest.raises(ValueError, match=f"claim.json .*{why}"):
-        load(folder)
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "gone": (FILE_NAME, lambda path: None, "No such file"),
+    "deep": (FILE_NAME, lambda path: path.write_bytes(b"[" * 100_000), "is damaged"),
+    "long": (FILE_NAME, lambda path: path.write_bytes(b" " * (MAX_BYTES + 1)), "longer than"),
+    "pipe": (FILE_NAME, os.mkfifo, "not a regular file"),
+    "files gone": (FILES, lambda path: None, FILE_NAME),
+    "files a file": (FILES, Path.touch, FILE_NAME),
+    "files a link": (FILES, lambda path: path.symlink_to("."), FILE_NAME),
+    "a pipe among the files": (f"{FILES}/a.jpg", os.mkfifo, "its files are no regular files"),
+}
 
 
-@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("."), lambda path: None])
-def test_a_claim_without_its_files_is_damaged(
-    make: Callable[[Path], object], tmp_path: Path
+@pytest.mark.parametrize(("name", "make", "why"), DAMAGES.values(), ids=DAMAGES)
+def test_a_claim_that_cannot_be_read_or_lacks_its_files_is_damaged(
+    name: str, make: Callable[[Path], object], why: str, folder: Path
 ) -> None:
-    folder = saved(CLAIM, tmp_path)
-    os.mkfifo(folder / FILES / "a.jpg")
-    with pytest.raises(ValueError, match="its files are no regular files"):
-        load(folder)
-    (folder / FILES / "a.jpg").unlink()
-    (folder / FILES).rmdir()
-    make(folder / FILES)
-    with pytest.raises(ValueError, match=FILE_NAME):
+    if (folder / name).exists():
+        (folder / name).rmdir() if name == FILES else (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(ValueError, match=why):
         load(folder)
 
 
 def test_a_shortage_of_this_machine_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> bytes:
-        raise OSError(24, "Too many open files")
-
-    folder = saved(CLAIM, tmp_path)
-    monkeypatch.setattr(atomic, "read", refuse)
+    monkeypatch.setattr(atomic, "read", failing(OSError(24, "Too many open files")))
     with pytest.raises(OSError, match="Too many open files"):
         load(folder)

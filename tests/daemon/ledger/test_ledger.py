@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.faults import failing, replaced
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import (
@@ -26,6 +27,8 @@ from stylewatch_daemon.ledger.writer import Kept, KeptFile, LedgerWriter
 
 LATIN = "/latin\udce9"
 """A path with a byte that is not UTF-8."""
+
+QUEUED = State.QUEUED
 
 
 def job(job_id: str, **more: Any) -> Job:
@@ -56,7 +59,7 @@ def ids(jobs: list[Job]) -> str:
     return "".join(each.id for each in jobs)
 
 
-# What is written is read
+# -- what is written is read
 
 
 FULL = Job(
@@ -79,17 +82,16 @@ def test_every_field_of_a_job_is_kept_and_another_process_reads_it(ledger: Ledge
     put(ledger, FULL, plain)
     with reading(ledger.path) as reader:
         assert (reader.get("1"), reader.get("2"), reader.get("3")) == (FULL, plain, None)
-        put(ledger, replace(FULL, state=State.QUEUED, end=None), replace(plain, reason="new"))
-        assert reader.get("1") == replace(FULL, state=State.QUEUED, end=None)
-        assert reader.get("2") == replace(plain, reason="new")
+        changed = replace(FULL, state=QUEUED, end=None)
+        put(ledger, changed, replace(plain, reason="new"))
+        assert (reader.get("1"), reader.get("2")) == (changed, replace(plain, reason="new"))
 
 
 def test_attempts_and_files_are_kept_in_order_and_go_with_their_job(ledger: LedgerWriter) -> None:
     put(ledger, job("1"), job("2"))
     first = Attempt("t0", 5, "torch", "cuda:0", 77, "t1", End.DONE, "none")
-    ledger.put_attempt("1", 2, Attempt("t2"))
-    ledger.put_attempt("1", 1, Attempt("t0"))
-    ledger.put_attempt("1", 1, first)
+    for number, attempt in ((2, Attempt("t2")), (1, Attempt("t0")), (1, first)):
+        ledger.put_attempt("1", number, attempt)
     assert ledger.attempts("1") == (first, Attempt("t2", how=Cause.DAEMON))
     final = OutputFile("a/final.png", "final", "12ab", 9)
     odd = OutputFile("a/stages/1.png", "stages", "0", 1 << 70)
@@ -111,11 +113,7 @@ def test_kept_inputs_are_found_by_their_key_and_forgotten_by_their_main_file(
     file = KeptFile(main, 1, 2, 3, "12ab")
     night, day, other = (
         Kept(f"{path}\n{name}", path, LATIN, doomed, (replace(file, path=path), file))
-        for path, name, doomed in (
-            (main, "a-night", True),
-            (main, "a-day", False),
-            ("/b", "b", True),
-        )
+        for path, name, doomed in ((main, "night", True), (main, "day", False), ("/b", "b", True))
     )
     for kept in (night, day, other):
         ledger.keep(kept)
@@ -124,11 +122,10 @@ def test_kept_inputs_are_found_by_their_key_and_forgotten_by_their_main_file(
     ledger.keep(replace(night, doomed=False, files=()))
     assert ledger.kept(night.key) == replace(night, doomed=False, files=())
     ledger.forget(main)
-    assert [ledger.kept(kept.key) for kept in (night, day)] == [None, None]
-    assert ledger.kept("/b\nb") is not None
+    assert [ledger.kept(kept.key) for kept in (night, day, other)] == [None, None, other]
 
 
-# Transactions
+# -- transactions
 
 
 @contextmanager
@@ -140,8 +137,7 @@ def connections() -> Iterator[list[sqlite3.Connection]]:
         made.append(connect(*args, **more))
         return made[-1]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite3, "connect", collected)
+    with replaced(sqlite3, connect=collected):
         yield made
 
 
@@ -150,12 +146,11 @@ def test_a_reader_can_neither_write_nor_make_a_ledger(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"ledger\.sqlite3 cannot be used"), reading(path):
         pass
     assert list(tmp_path.iterdir()) == []
-    ledger = LedgerWriter.open(path)
+    ledger, log = LedgerWriter.open(path), path.with_name(f"{path.name}-wal")
     with connections() as made, reading(path):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             made[0].execute("DELETE FROM jobs")
         ledger.put(job("1"))
-        log = path.with_name(f"{path.name}-wal")
         assert log.stat().st_size > 0
         ledger.close()
         assert log.stat().st_size == 0
@@ -168,27 +163,17 @@ def test_every_commit_is_synced(ledger: LedgerWriter) -> None:
         assert [row[0] for pragma in pragmas for row in pragma] == ["wal", 2]
 
 
-@pytest.mark.parametrize("inner", [False, True])
-def test_a_transaction_is_made_as_a_whole_or_not_at_all(
-    inner: bool, ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(connection: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
+def test_a_transaction_is_made_as_a_whole_or_not_at_all(ledger: LedgerWriter) -> None:
     def change() -> None:
         with ledger.transaction():
             ledger.put(job("2"))
-            if not inner:
-                ledger.put(replace(job("1"), reason="changed"))
-                return
             with ledger.transaction():
                 ledger.put(replace(job("1"), reason="changed"))
 
     put(ledger, job("1"))
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, "commit", full)
-        with pytest.raises(OutputError, match=r"cannot be used \(database or disk is full\)"):
-            change()
+    full = failing(sqlite3.OperationalError("database or disk is full"))
+    with replaced(writer, commit=full), pytest.raises(OutputError, match=r"\(database or disk is"):
+        change()
     assert (ledger.get("1"), ledger.get("2")) == (job("1"), None)
     with pytest.raises(KeyError), ledger.transaction():
         ledger.put(job("2"))
@@ -198,61 +183,94 @@ def test_a_transaction_is_made_as_a_whole_or_not_at_all(
         ledger.put(job("3", state="burnt"))
     assert ledger.get("2") is None
     change()
-    assert ledger.get("1") == replace(job("1"), reason="changed")
-    assert ledger.get("2") == job("2")
+    assert (ledger.get("1"), ledger.get("2")) == (replace(job("1"), reason="changed"), job("2"))
 
 
-# Single jobs
+# -- questions
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("1", "1"), ("a", "2"), ("a-2", "3"), ("x", "4"), ("waves/sea", "5"), ("y", "6"),
-        ("sea", ""), ("u\u0308", "7"), ("a:b/", "8"), ("z" * 200, "9"),
-    ],
+NAMED = (
+    job("1", place="a"), job("2", place="a"), job("3", place="a-2"), job("4", name="x"),
+    job("5", place="waves/sea", name="y"), job("6", name="y"),
+    # as files in the inbox were called, which a job cannot be
+    job("7", name="\u00fc"), job("8", name="a_b"), job("9", name="z" * 120),
 )  # fmt: skip
-def test_a_job_is_found_by_id_place_or_name_the_latest_first(
-    name: str, found: str, ledger: LedgerWriter
-) -> None:
-    put(
-        ledger,
-        *(job("1", place="a"), job("2", place="a"), job("3", place="a-2"), job("4", name="x")),
-        *(job("5", place="waves/sea", name="y"), job("6", name="y")),
-        # as files in the inbox were called, which a job cannot be
-        *(job("7", name="\u00fc"), job("8", name="a_b"), job("9", name="z" * 120)),
-    )
-    job_found = ledger.find(name)
-    assert (job_found.id if job_found else "") == found
+FOLDERS = (
+    job("1", place="sea", refused_as="_refused/a"), job("2"), ended("3", place="over"),
+    job("4", name="waves", inputs=pictures("", source="/in/a.jpg")),
+    job("5", name="waves/été", inputs=pictures("", source=f"/in{LATIN}")),
+    job("6", name="waves/old"), job("7", name="été", inputs=pictures("", source="/in/é")),
+    job("8", name="c1", inputs=pictures("ab", "cd")), job("9", name="c2", inputs=pictures("ab")),
+    job("0", name="c3", inputs=pictures("ab", role="style")),
+)  # fmt: skip
+QUEUE = (
+    job("1", state=QUEUED), job("2", state=QUEUED, priority=5, interruptions=2, place="p2"),
+    job("3", state=QUEUED, priority=5), job("7", state=QUEUED, priority=9, interruptions=3),
+    job("4", state=QUEUED, inbox="/other", outbox="/far", needs="gpu"),
+    job("0"), job("00", state=State.RUNNING), ended("9"), job("8", inbox="/third"),
+)  # fmt: skip
+"""By priority, then by age; last come jobs that ran when the daemon was killed three times."""
+
+ENDED = (
+    ended("1", finished="2024"), ended("2", End.FAILED, "2025"), ended("3", finished="2026"),
+    ended("4", End.REFUSED, "2026", outbox="/far"), job("5"), ended("6", End.STOPPED_EARLY),
+)  # fmt: skip
 
 
-def test_only_a_job_that_has_not_ended_is_the_latest_open_one_or_reserves_its_folder(
+def found(name: str) -> Callable[[Ledger], str]:
+    return lambda it: getattr(it.find(name), "id", "")
+
+
+def heads(**held: list[str]) -> Callable[[Ledger], object]:
+    return lambda it: it.next_of_inboxes(**held)
+
+
+QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
+    *((NAMED, found(name), job_id) for name, job_id in {
+        "1": "1", "a": "2", "a-2": "3", "x": "4", "waves/sea": "5", "y": "6", "sea": "",
+        "u\u0308": "7", "a:b/": "8", "z" * 200: "9"}.items()),
+    (FOLDERS, lambda it: getattr(it.latest_open("a"), "id", ""), "2"),
+    (FOLDERS, lambda it: it.latest_open("b"), None),
+    *((FOLDERS, lambda it, place=place: it.is_reserved(*place), is_so) for place, is_so in (
+        (("sea", "/out"), True), (("_refused/a", "/out"), True), (("sea", "/far"), False),
+        (("over", "/out"), False))),
+    (FOLDERS, lambda it: sorted(it.main_sources("/in", "waves")),
+     ["", "/in/a.jpg", f"/in{LATIN}"]),
+    (FOLDERS, lambda it: it.main_sources("/other", ""), []),
+    (FOLDERS, lambda it: ids(it.with_content("ab", 9)), "98"),
+    (FOLDERS, lambda it: ids(it.with_content("cd", 9)), ""),
+    (FOLDERS, lambda it: it.digests(), {"ab", "cd"}),
+    (QUEUE, heads(), {"/in": "2", "/other": "4"}),
+    (QUEUE, heads(jobs=["2"]), {"/in": "3", "/other": "4"}),
+    (QUEUE, heads(jobs=["2", "3", "4"]), {"/in": "1"}),
+    (QUEUE, heads(jobs=["1", "2", "3"]), {"/in": "7", "/other": "4"}),
+    (QUEUE, heads(needs=["gpu"]), {"/in": "2"}),
+    (QUEUE, heads(outboxes=["/out"]), {"/other": "4"}),
+    (QUEUE, heads(outboxes=["/out", "/far"]), {}),
+    (QUEUE, lambda it: it.waiting("/out", 2), ({"0": "a", "1": "a"}, 6)),
+    *((ENDED, lambda it, time=time: it.count_ended(PICTURES, since=time), counted)
+      for time, counted in (("2024", 3), ("2025", 2), ("2027", 0))),
+    (ENDED, lambda it: ids(it.ended([End.DONE, End.FAILED], 2)), "32"),
+    (ENDED, lambda it: [ids(it.undismissed(9)), ids(it.undismissed(1))], ["42", "4"]),
+    (ENDED, lambda it: ids(it.undismissed(9, "/far")), "4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("jobs", "ask", "answer"), QUESTIONS, ids=range(len(QUESTIONS)))
+def test_a_question_has_its_answer(
+    jobs: tuple[Job, ...],
+    ask: Callable[[Ledger], object],
+    answer: object,
     ledger: LedgerWriter,
 ) -> None:
-    put(ledger, job("1", place="sea", refused_as="_refused/a"), job("2"), ended("3", place="over"))
-    latest = ledger.latest_open("a")
-    assert latest is not None and latest.id == "2"
-    assert ledger.latest_open("b") is None
-    places = [("sea", "/out"), ("_refused/a", "/out"), ("sea", "/far"), ("over", "/out")]
-    assert [ledger.is_reserved(*place) for place in places] == [True, True, False, False]
-
-
-def test_inputs_are_known_by_the_folder_in_the_names_of_their_jobs(ledger: LedgerWriter) -> None:
-    sources = {"waves": "/in/a.jpg", "waves/été": f"/in{LATIN}", "sea": "/in/sea", "été": "/in/é"}
-    put(ledger, *(job(n, name=n, inputs=pictures("", source=s)) for n, s in sources.items()))
-    put(ledger, job("none", name="waves/old"))
-    assert sorted(ledger.main_sources("/in", "waves")) == ["", "/in/a.jpg", f"/in{LATIN}"]
-    assert sorted(ledger.main_sources("/in", "")) == sorted(["", *sources.values()])
-    assert ledger.main_sources("/other", "") == []
-
-
-# Lists
+    put(ledger, *jobs)
+    assert ask(ledger) == answer
 
 
 def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> None:
     assert set(ledger.counts().values()) == {0}
-    states = (State.CLAIMED, State.QUEUED, State.RUNNING, State.ENDING)
-    put(ledger, *(job(state, place=f"p-{state}", state=state, end=None) for state in states))
+    states = (State.CLAIMED, QUEUED, State.RUNNING, State.ENDING)
+    put(ledger, *(job(state, place=f"p-{state}", state=state) for state in states))
     put(ledger, *(ended(end, end) for end in End), ended("again", End.FAILED))
     counts = {"waiting": 2, "running": 2, "done": 1, "stopped early": 1, "refused": 1,
               "failed": 2, "canceled": 1}  # fmt: skip
@@ -266,33 +284,14 @@ def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> No
     assert ids(ledger.in_state(State.ENDING, State.CLAIMED)) == "claimedending"
 
 
-def test_ended_jobs_are_listed_by_their_time(ledger: LedgerWriter) -> None:
-    put(
-        ledger,
-        *(ended("1", finished="2024"), ended("2", End.FAILED, "2025"), ended("3", finished="2026")),
-        *(ended("4", End.REFUSED, "2026", outbox="/far"), job("5"), ended("6", End.STOPPED_EARLY)),
-    )
-    ledger.put_files("1", [OutputFile("a/1", "stages", "", 1), OutputFile("a/2", "final", "", 1)])
+def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter) -> None:
+    put(ledger, *ENDED)
+    stage = OutputFile("a/1", "stages", "", 1)
+    ledger.put_files("1", [stage, OutputFile("a/2", "final", "", 1)])
     ledger.put_files("3", [OutputFile("c/1", "stages", "", 1)])
-    times = ("2024", "2025", "2027")
-    assert [ledger.count_ended(PICTURES, since=time) for time in times] == [3, 2, 0]
-    assert ids(ledger.ended([End.DONE, End.FAILED], 2)) == "32"
-    assert ids(ledger.undismissed(9)) == "42"
-    assert (ids(ledger.undismissed(1)), ids(ledger.undismissed(9, "/far"))) == ("4", "4")
-    old = [("1", "/out", OutputFile("a/1", "stages", "", 1))]
-    assert ledger.outlived("stages", "2026") == old
+    assert ledger.outlived("stages", "2026") == [("1", "/out", stage)]
     ledger.expire("2026")
     assert "".join(each for each in "123456" if ledger.get(each)) == "3456"
-
-
-def test_jobs_are_found_by_their_pictures(ledger: LedgerWriter) -> None:
-    put(
-        ledger,
-        *(job("1", inputs=pictures("ab", "cd")), job("2", inputs=pictures("ab"))),
-        *(job("3", inputs=pictures("ab", role="style")), job("4", inputs=pictures(""))),
-    )
-    assert (ids(ledger.with_content("ab", 9)), ids(ledger.with_content("cd", 9))) == ("21", "")
-    assert ledger.digests() == {"ab", "cd"}
 
 
 def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") -> Job:
@@ -301,7 +300,7 @@ def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") ->
 
 
 @pytest.mark.parametrize(
-    ("search", "found"),
+    ("search", "expected"),
     [
         (Search(), "3215"), (Search(order="oldest"), "5123"), (Search(order="name"), "5213"),
         (Search("SEA"), "21"), (Search("wave sea"), "1"), (Search("Ä %"), "3"),
@@ -311,7 +310,7 @@ def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") ->
     ],
 )  # fmt: skip
 def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
-    search: Search, found: str, ledger: LedgerWriter
+    search: Search, expected: str, ledger: LedgerWriter
 ) -> None:
     put(
         ledger,
@@ -326,48 +325,11 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
     while jobs := ledger.ended([End.DONE], 1, search, after):
         pages += ids(jobs)
         after = (search.key_of(jobs[-1]), jobs[-1].id)
-    assert pages == found
-    assert ids(ledger.ended([End.DONE], 9, search)) == found
+    assert pages == ids(ledger.ended([End.DONE], 9, search)) == expected
     assert ledger.recipes(End.DONE, End.CANCELED) == ["best", "gram"]
 
 
-# The queue
-
-
-def test_waiting_jobs_are_those_of_one_outbox_in_their_order(ledger: LedgerWriter) -> None:
-    put(ledger, *(job(each, place=f"p{each}", outbox="/far") for each in "312"))
-    put(ledger, job("4"), job("5", outbox="/far", state=State.RUNNING))
-    assert ledger.waiting("/far", 2) == ({"1": "p1", "2": "p2"}, 3)
-
-
-@pytest.mark.parametrize(
-    ("held", "heads"),
-    [
-        ({}, {"/in": "2", "/other": "4"}),
-        ({"jobs": ["2"]}, {"/in": "3", "/other": "4"}),
-        ({"jobs": ["2", "3", "4"]}, {"/in": "1"}),
-        ({"jobs": ["1", "2", "3"]}, {"/in": "7", "/other": "4"}),
-        ({"needs": ["gpu"]}, {"/in": "2"}),
-        ({"outboxes": ["/out"]}, {"/other": "4"}),
-        ({"outboxes": ["/out", "/far"]}, {}),
-    ],
-)
-def test_the_next_job_of_an_inbox_is_the_first_that_does_not_wait(
-    held: dict[str, list[str]], heads: dict[str, str], ledger: LedgerWriter
-) -> None:
-    """By priority, then by age; last come jobs that ran when the daemon was killed three times."""
-    queued = State.QUEUED
-    put(
-        ledger,
-        *(job("1", state=queued), job("2", state=queued, priority=5, interruptions=2)),
-        *(job("3", state=queued, priority=5), job("7", state=queued, priority=9, interruptions=3)),
-        job("4", state=queued, inbox="/other", outbox="/far", needs="gpu"),
-        *(job("0"), job("00", state=State.RUNNING), ended("9"), job("8", inbox="/third")),
-    )
-    assert ledger.next_of_inboxes(**held) == heads
-
-
-# Plans
+# -- plans
 
 
 QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
@@ -394,7 +356,7 @@ QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
 def test_a_frequent_query_finds_its_rows_in_order_in_an_index(
     name: str, ledger: LedgerWriter
 ) -> None:
-    put(ledger, job("1", state=State.QUEUED), job("2", state=State.QUEUED, inbox="/other"))
+    put(ledger, job("1", state=QUEUED), job("2", state=QUEUED, inbox="/other"))
     query, index = QUERIES[name]
     with connections() as made, reading(ledger.path) as reader:
         statements: list[str] = []
@@ -407,6 +369,5 @@ def test_a_frequent_query_finds_its_rows_in_order_in_an_index(
     assert any(index in plan for plan in plans), plans
     assert "SCAN jobs" not in plans
     sorts = sum("TEMP B-TREE" in plan for plan in plans)
-    assert sorts == (name in ("latest", "search", "next page", "latest_open")), (
-        "only the jobs of a page or a name"
-    )
+    one_page = name in ("latest", "search", "next page", "latest_open")
+    assert sorts == one_page, "only the jobs of a page or a name"

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.daemon.faults import failing, replaced
 from tests.daemon.ledger.test_ledger import job
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError, SettingsError
@@ -66,27 +67,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         in_sql("PRAGMA ignore_check_constraints = 1", "UPDATE jobs SET state = 'burnt'"),
         "CHECK constraint failed in jobs",
     ),
-}  # fmt: skip
+}
+FOR_READERS = ("nothing", "a text", "a pipe", "no version")
 
 
-@pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_ledger_is_reported_and_left_as_it_is(
-    damage: Callable[[Path], object], why: str, path: Path
-) -> None:
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_ledger_is_reported_and_left_as_it_is(kind: str, path: Path) -> None:
+    damage, why = DAMAGES[kind]
     damage(path)
     before = path.read_bytes() if path.is_file() else b""
     message = r"(?s)ledger\.sqlite3 is damaged \(.*" + why + r".*\) and was left as it is"
     with pytest.raises(DamagedError, match=message):
         LedgerWriter.open(path)
     assert (path.read_bytes() if path.is_file() else b"") == before
-
-
-@pytest.mark.parametrize("kind", ["nothing", "a text", "a pipe", "no version"])
-def test_a_reader_reports_what_is_no_ledger(kind: str, path: Path) -> None:
-    damage, why = DAMAGES[kind]
-    damage(path)
-    with pytest.raises(DamagedError, match=why), reading(path):
-        pass
+    if kind in FOR_READERS:
+        with pytest.raises(DamagedError, match=why), reading(path):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -115,76 +111,59 @@ def test_a_ledger_on_a_network_file_system_is_refused(
 
 
 def test_a_ledger_is_there_once_it_is_complete_and_takes_nothing_from_a_lost_one(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
 ) -> None:
-    def killed(source: Path, target: Path) -> None:
-        raise KeyboardInterrupt
-
-    def broken(handle: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     lost = LedgerWriter.open(path)
     lost.put(job("new"))
     path.unlink()  # which leaves the log beside it
-    with monkeypatch.context() as patch:
-        patch.setattr(atomic, "move", killed)
-        with pytest.raises(KeyboardInterrupt):
-            LedgerWriter.open(path)
+    with replaced(atomic, move=failing(KeyboardInterrupt())), pytest.raises(KeyboardInterrupt):
+        LedgerWriter.open(path)
     assert not path.exists()
     with closing(LedgerWriter.open(path)) as ledger:
         assert (ledger.get("new"), ledger.get("1")) == (None, None)
     assert [file.name for file in path.parent.glob(".*")] == []
     path.unlink()
-    monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OutputError, match="cannot be made: Input/output error"):
+    broken = failing(OSError(errno.EIO, os.strerror(errno.EIO)))
+    with (
+        replaced(os, fsync=broken),
+        pytest.raises(OutputError, match="cannot be made: Input/output error"),
+    ):
         LedgerWriter.open(path)
 
 
-# Versions
+# -- versions
 
 
 NEXT = (*VERSIONS, ("ALTER TABLE jobs ADD COLUMN color TEXT NOT NULL DEFAULT ''",))
 """A made-up second version."""
 
 
-def version(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def colors(path: Path) -> int:
-    """Return how many jobs have a color, as in the second version; -1 if none can have one."""
+def version(path: Path) -> tuple[int, set[str]]:
+    """Return the version of a ledger, and which of the made-up columns its jobs have."""
     with closing(sqlite3.connect(path)) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-        if "color" not in columns:
-            return -1
-        return int(connection.execute("SELECT count(color) FROM jobs").fetchone()[0])
+        number = connection.execute("PRAGMA user_version").fetchone()[0]
+        return int(number), columns & {"color", "shape"}
 
 
-def test_the_older_version_is_copied_before_an_upgrade(path: Path) -> None:
+def test_the_older_version_is_copied_before_an_upgrade_and_a_failed_one_changes_nothing(
+    path: Path,
+) -> None:
     backup = path.with_name("ledger.sqlite3.v1.bak")
-    for _ in range(2):
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    failing_step = (NEXT[1][0].replace("color", "shape"), "CREATE nonsense")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for _ in range(2):
             upgrade(connection, path, NEXT)
-        assert (version(path), colors(path)) == (2, 100)
-        assert (version(backup), colors(backup)) == (1, -1)
-    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, backup.name]
+            assert (version(path), version(backup)) == ((2, {"color"}), (1, set()))
+        with pytest.raises(DamagedError, match="nonsense"):
+            upgrade(connection, path, (*NEXT, failing_step))
+    assert version(path) == (2, {"color"})
     with reading(backup) as reader:
         assert reader.get("99") == job("99", reason="x" * 500)
-
-
-def test_an_upgrade_that_fails_leaves_the_version_before_it(path: Path) -> None:
-    failing = (*NEXT, (NEXT[1][0].replace("color", "shape"), "CREATE nonsense"))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        with pytest.raises(DamagedError, match="nonsense"):
-            upgrade(connection, path, failing)
-        assert (version(path), colors(path)) == (2, 100)
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-        assert "shape" not in columns
 
 
 def test_a_newer_version_is_refused_and_stays(path: Path) -> None:
     in_sql("PRAGMA user_version = 99")(path)
     with pytest.raises(SettingsError, match=r"newer stylewatch \(version 99 .* knows 1\): install"):
         LedgerWriter.open(path)
-    assert version(path) == 99
+    assert version(path) == (99, set())

@@ -15,18 +15,17 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
-    state = StateDir(tmp_path / "state")
-    state.make()
-    return state
+    return StateDir(tmp_path / "deep/state")
 
 
-def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
-    state = StateDir(tmp_path / "deep/state")
-    fill(state.root, "thumbs/1.jpg")
+def test_the_state_folder_is_for_its_owner_alone_and_its_trash_is_emptied(state: StateDir) -> None:
+    kept = {name: name for name in ("thumbs/1.jpg", "jobs/1/files/a.jpg", "claims/2/claim.json")}
+    fill(state.root, *kept, "trash/1/a.jpg", "trash/b.jpg")
+    (state.trash / "link").symlink_to(state.jobs)
     state.root.chmod(0o755)
     state.make()
     assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
-    assert tree(state.root) == {"thumbs/1.jpg": "thumbs/1.jpg"}
+    assert tree(state.root) == kept
     assert stat.S_ISFIFO(state.wake.stat().st_mode)
 
 
@@ -40,31 +39,21 @@ def link(path: Path) -> None:
      ("wake", Path.touch), ("wake", link)],
 )  # fmt: skip
 def test_something_else_with_the_name_of_its_folders_is_refused_and_stays(
-    name: str, make: Callable[[Path], object], tmp_path: Path
+    name: str, make: Callable[[Path], object], state: StateDir
 ) -> None:
-    state = StateDir(tmp_path / "state")
-    fill(tmp_path, "elsewhere/theirs")
+    elsewhere = state.root.parent / "elsewhere"
+    fill(elsewhere, "theirs")
     state.root.mkdir()
     make(state.root / name)
     before = (state.root / name).lstat().st_mode
     with pytest.raises(OutputError, match=f"{name} is not a (folder|pipe),.*: move it away"):
         state.make()
     assert (state.root / name).lstat().st_mode == before
-    assert tree(tmp_path / "elsewhere") == {"theirs": "elsewhere/theirs"}
-
-
-def test_the_trash_is_emptied_and_nothing_else(state: StateDir) -> None:
-    fill(state.trash, "1/a.jpg", "b.jpg")
-    fill(state.root, "jobs/1/files/a.jpg", "claims/2/claim.json")
-    (state.trash / "link").symlink_to(state.jobs)
-    state.make()
-    assert tree(state.root) == {
-        "jobs/1/files/a.jpg": "jobs/1/files/a.jpg",
-        "claims/2/claim.json": "claims/2/claim.json",
-    }
+    assert tree(elsewhere) == {"theirs": "theirs"}
 
 
 def test_a_job_that_ended_goes_with_all_that_is_in_its_folders(state: StateDir) -> None:
+    state.make()
     fill(state.root, "jobs/1/files/a.jpg", "claims/1/x", "jobs/2/claim.json", "jobs/3/claim.json")
     for _ in range(2):
         state.discard("1")
@@ -73,18 +62,18 @@ def test_a_job_that_ended_goes_with_all_that_is_in_its_folders(state: StateDir) 
 
 
 def test_a_folder_that_cannot_be_written_shows_when_it_is_probed(state: StateDir) -> None:
+    state.make()
     state.probe()
-    assert not (state.root / ".probe").exists()
-    (state.root / ".probe").mkdir()
+    (state.root / ".probe").mkdir()  # which it does not leave itself
     with pytest.raises(OSError, match="Is a directory"):
         state.probe()
 
 
 def test_only_thumbnails_of_known_pictures_are_kept(state: StateDir) -> None:
+    state.make()
     wanted = thumbs.path_of(state.thumbs, "12ab")
-    larger = thumbs.path_of(state.thumbs, "12ab", 1024)
+    assert (wanted.name, thumbs.path_of(state.thumbs, "1", 1024).name) == ("12ab.jpg", "1-1024.jpg")
     fill(state.thumbs, "12ab.jpg", "34cd.jpg", "12ab.txt")
-    assert (wanted.name, larger.name) == ("12ab.jpg", "12ab-1024.jpg")
-    thumbs.sweep(state.thumbs, {"12ab"})
+    for folder in (state.thumbs, state.root / "gone"):
+        thumbs.sweep(folder, {"12ab"})
     assert list(state.thumbs.iterdir()) == [wanted]
-    thumbs.sweep(state.root / "gone", {"12ab"})

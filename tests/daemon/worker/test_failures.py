@@ -22,24 +22,30 @@ from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendMissingError
 from stylewatch_plugins.testing.tasks import painted, sample
 
+KINDS: dict[type[Refused | Failed], dict[Cause, tuple[type[Exception], ...]]] = {
+    Refused: {
+        Cause.PICTURE: (PictureError, DivergedError, InputError),
+        Cause.SETTINGS: (RecipeError, SettingsError),
+    },
+    Failed: {
+        Cause.DEVICE: (WeightsError, BackendMissingError, UnavailableError),
+        Cause.DISK: (SaveError, OutputError),
+    },
+}
 
-@pytest.mark.parametrize(
-    ("error", "end"),
-    [
-        *((kind("why"), Refused("why", Cause.PICTURE))
-          for kind in (PictureError, DivergedError, InputError)),
-        *((kind("why"), Refused("why", Cause.SETTINGS)) for kind in (RecipeError, SettingsError)),
-        *((kind("why"), Failed("why", Cause.DEVICE))
-          for kind in (WeightsError, BackendMissingError, UnavailableError)),
-        *((kind("why"), Failed("why", Cause.DISK)) for kind in (SaveError, OutputError)),
-        *((OSError(number, "No", "a.png"), Failed("a.png cannot be written: No", Cause.DISK))
-          for number in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.ESTALE)),
-    ],
-)  # fmt: skip
+
 def test_an_error_with_a_reason_refuses_the_job_or_has_it_wait_for_the_cause(
-    error: Exception, end: Refused | Failed
+    tmp_path: Path,
 ) -> None:
-    assert as_end(error) == end
+    for end, causes in KINDS.items():
+        for cause, kinds in causes.items():
+            assert [as_end(kind("why")) for kind in kinds] == [end("why", cause)] * len(kinds)
+    for number in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.ESTALE):
+        written = Failed("a.png cannot be written: No", Cause.DISK)
+        assert as_end(OSError(number, "No", "a.png")) == written
+    with pytest.raises(PictureError) as caught:  # it was decoded before: its disk is gone
+        read(tmp_path / "picture.jpg")
+    assert as_end(caught.value) == Failed(str(caught.value), Cause.DISK)
 
 
 def picture_error() -> PictureError:
@@ -74,18 +80,10 @@ def test_other_errors_are_faults_of_their_author_with_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = as_end(ZeroDivisionError("by zero"))
-    assert isinstance(ours, Failed)
-    assert ours.cause is Cause.BUG
+    assert isinstance(ours, Failed) and ours.cause is Cause.BUG
     assert ours.reason == "a fault of our own, ZeroDivisionError: by zero"
     assert "ZeroDivisionError" in ours.trace
     install(tmp_path, monkeypatch, "raises-in-the-middle")
     with pytest.raises(RuntimeError) as caught:
         painted(registry.load("raises-in-the-middle", {}), sample())
     assert "a fault of the backend 'raises-in-the-middle' of" in as_end(caught.value).reason
-
-
-def test_a_picture_that_is_gone_by_now_is_waited_for(tmp_path: Path) -> None:
-    """A job's pictures were decoded before: a missing one means that the disk is gone."""
-    with pytest.raises(PictureError) as caught:
-        read(tmp_path / "picture.jpg")
-    assert as_end(caught.value) == Failed(str(caught.value), Cause.DISK)

@@ -1,4 +1,4 @@
-"""Output files: colors, transparency, depth, tags and size as in the settings."""
+"""Output files: colors, transparency, depth and tags as in the settings."""
 
 import io
 from pathlib import Path
@@ -19,18 +19,12 @@ from stylewatch_painter.stage import Pixels
 ROWS, COLUMNS = np.mgrid[0:36, 0:48].astype(np.float32)
 PHOTO = np.stack([200 - 3 * COLUMNS, 60 + 2 * ROWS, 80 + COLUMNS], axis=-1)
 DISC = np.clip((14 - np.hypot(ROWS - 18, COLUMNS - 24)) / 4, 0, 1)
+RESULT = np.random.default_rng(1).uniform(0, 255, (36, 48, 3)).astype(np.float32)
 
 
-def result(height: int = 36, width: int = 48) -> Pixels:
-    return np.random.default_rng(1).uniform(0, 255, (height, width, 3)).astype(np.float32)
-
-
-def photo(alpha: Any = None, tags: Tags | None = None) -> Picture:
-    return Picture(PHOTO, alpha, (), "0" * 64, tags or Tags())
-
-
-def output(content: Picture | None = None, **settings: Any) -> OutputImage:
-    return OutputImage(JobSettings.model_validate(settings), content or photo())
+def output(alpha: Any = None, tags: Tags | None = None, **settings: Any) -> OutputImage:
+    photo = Picture(PHOTO, alpha, (), "0" * 64, tags or Tags())
+    return OutputImage(JobSettings.model_validate(settings), photo)
 
 
 def decoded(data: bytes, mode: str = "RGB") -> Pixels:
@@ -41,21 +35,20 @@ def decoded(data: bytes, mode: str = "RGB") -> Pixels:
 def test_light_is_that_of_the_result_and_colors_are_those_of_the_photograph(
     color: str, tmp_path: Path
 ) -> None:
-    image, path = output(color=color, depth=16), tmp_path / "final.png"
-    path.write_bytes(image.final(result()))
+    path = tmp_path / "final.png"
+    path.write_bytes(output(color=color, depth=16).final(RESULT))
     pixels = read(path).pixels
-    assert np.abs(lightness(pixels) - lightness(result())).max() < 2e-3
+    assert np.abs(lightness(pixels) - lightness(RESULT)).max() < 2e-3
     ours, theirs = (to_lab(each)[..., 1:] for each in (pixels, PHOTO))
     along = (ours * theirs).sum(axis=-1) / np.linalg.norm(theirs, axis=-1)
     assert along.min() > -0.02, "no hue is the opposite one"
-    assert decoded(image.final(result(18, 24))).shape == (18, 24, 3)
 
 
 @pytest.mark.parametrize("format", ["png", "webp", "jpg"])
 def test_transparency_is_kept_without_a_rim_or_laid_over_white(format: str) -> None:
     """At the edge of a disc in one color, nothing is brighter than that color."""
     even = np.full((72, 96, 3), 90, dtype=np.float32)
-    image = output(photo(DISC), format=format, quality=100)
+    image = output(DISC, format=format, quality=100)
     pixels = decoded(image.final(even), "RGBA")
     if format == "jpg":
         assert pixels[0, 0].min() > 245 and abs(pixels[36, 48, :3].mean() - 90) < 5
@@ -73,17 +66,15 @@ def test_transparency_is_kept_without_a_rim_or_laid_over_white(format: str) -> N
 def test_metadata_of_the_photograph_is_kept_as_far_as_set() -> None:
     tags = Tags((300.0, 300.0), {Base.Make: "Lumen"}, {}, {GPS.GPSLatitudeRef: "N"})
     for metadata, make, places in (("none", None, 0), ("safe", "Lumen", 0), ("all", "Lumen", 1)):
-        data = output(photo(tags=tags), metadata=metadata).final(result())
-        exif = Image.open(io.BytesIO(data)).getexif()
+        exif = Image.open(io.BytesIO(output(tags=tags, metadata=metadata).final(RESULT))).getexif()
         assert (exif.get(Base.Make), len(exif.get_ifd(IFD.GPSInfo))) == (make, places)
-    damaged = photo(tags=Tags(damaged=True))
-    assert "EXIF is damaged" in output(damaged).warnings[0]
-    assert output(damaged, metadata="none").warnings == ()
+    damaged = Tags(damaged=True)
+    assert "EXIF is damaged" in output(tags=damaged).warnings[0]
+    assert output(tags=damaged, metadata="none").warnings == ()
 
 
 def test_a_stage_is_at_most_2048_pixels_wide_and_the_final_picture_whole() -> None:
-    image = output()
-    wide, small = np.full((6, 4096, 3), 9, dtype=np.float32), result()
+    image, wide = output(), np.full((6, 4096, 3), 9, dtype=np.float32)
     assert decoded(image.stage(wide)).shape == (3, 2048, 3)
     assert decoded(image.final(wide)).shape == (6, 4096, 3)
-    assert image.stage(small) == image.final(small)
+    assert image.stage(RESULT) == image.final(RESULT)

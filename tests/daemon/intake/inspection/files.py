@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -39,11 +40,13 @@ CAMERAS: dict[str, dict[str, Any]] = {
 """As KINDS, in the quality that cameras and scanners write."""
 
 
+@cache
 def made(kind: str) -> bytes:
     """A picture of this kind, 13x9 pixels."""
     return saved(Image.fromarray(_NOISE), KINDS[kind])
 
 
+@cache
 def photograph(kind: str, *, border: int = 0) -> bytes:
     """A picture of a kind in CAMERAS, 160x120 pixels, with a black border of so many pixels."""
     rows, columns = np.mgrid[0:120, 0:160]

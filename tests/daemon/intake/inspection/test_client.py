@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import wait
@@ -11,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from tests.daemon.faults import failing
 from tests.daemon.intake.inspection.files import endless_gif, made
 from tests.daemon.world import child_pids
 
@@ -73,8 +73,8 @@ def test_one_child_inspects_all_pictures_ignores_signals_and_ends_if_it_is_idle(
     verdicts = asking.answers_to("a", "b", "c")
     assert [verdict.cause for verdict in verdicts] == [None, Cause.PICTURE, None]
     (child,) = child_pids(NAME)
-    os.kill(child, signal.SIGTERM)
-    os.kill(child, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(child, number)
     (missing,) = asking.answers_to("not there")
     assert (missing.cause, "is not there" in missing.reason) == (Cause.PICTURE, True)
     assert child_pids(NAME) == [child]
@@ -96,7 +96,6 @@ def test_a_picture_that_ends_the_child_is_refused_the_second_time(
     assert [first, last, survivor] == [Inspected()] * 3
     assert (refused.cause, refused.is_final) == (Cause.PICTURE, True)
     assert refused.reason.startswith(f"{fault}.jpg ended the process that decodes pictures {why}")
-    assert refused.reason.endswith("make it smaller or shorter, or save it in another format")
     assert not [file for file in asking.root.glob("*.filled") if file.stat().st_size > 16 << 20]
 
 
@@ -122,22 +121,13 @@ def test_a_picture_that_takes_too_long_twice_is_refused(
     assert is_refused == (verdict.cause == Cause.PICTURE) == (name == "endless")
 
 
-def test_closing_does_not_wait_for_a_picture(asking: Asking) -> None:
-    inspector = asking.start()
-    asking.ask("endless", "a")
-    while not (asking.root / "endless.sign").exists():
-        time.sleep(0.01)
-    inspector.close()
-    assert (asking.answers, child_pids(NAME)) == ([], [])
-
-
 def test_a_shortage_of_the_machine_is_the_answer_and_the_next_child_may_have_none(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (asking.root / "a.jpg").write_bytes(made("png"))
     asking.start(f"{FAKES}:without_descriptors")
     with monkeypatch.context() as patch:
-        patch.setattr(client, "Child", partial(_raise, ShortageError("no process")))
+        patch.setattr(client, "Child", failing(ShortageError("no process")))
         answers = asking.answers_to("a")
     answers += asking.answers_to("a")
     assert [type(answer) for answer in answers] == [ShortageError] * 2
@@ -145,7 +135,3 @@ def test_a_shortage_of_the_machine_is_the_answer_and_the_next_child_may_have_non
     (asking.root / "a.sign").touch()
     (fine,) = asking.answers_to("a")
     assert [picture.name for picture in fine.pictures] == ["a.jpg"]
-
-
-def _raise(error: Exception, *_: object, **__: object) -> None:
-    raise error
