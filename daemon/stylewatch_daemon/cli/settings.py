@@ -21,7 +21,7 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError, Usage
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
 from stylewatch_daemon.doctor import backends
-from stylewatch_daemon.doctor.finding import Finding, Verdict, exit_code, ok, problem
+from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
@@ -115,7 +115,7 @@ def doctor(
     else:
         counts = Counter(finding.verdict for finding in findings)
         echo(", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict))
-    raise typer.Exit(exit_code(findings))
+    raise typer.Exit(next((each.exit_code for each in findings if each.exit_code), 0))
 
 
 def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Finding]:

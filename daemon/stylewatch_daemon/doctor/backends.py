@@ -29,6 +29,8 @@ TIMEOUT = 120.0
 MAX_OUTPUT = 1 << 16
 """Bytes of a child's output that are read."""
 
+_CANNOT_RUN = UnavailableError.exit_code
+
 _WITH_WEIGHTS = ("onnx", "torch")
 
 _SLOW = (
@@ -73,29 +75,25 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
         try:
             child = Child(SERVE, check, name, *args, name="doctor", isolated=True, output=output)
         except OSError as error:
-            yield problem(what, f"its process could not be started: {error}", 69)
+            yield problem(what, f"its process could not be started: {error}", _CANNOT_RUN)
             return
         try:
-            yield from _received(child, timeout)
+            while True:
+                finding = child.receive(Finding, timeout=timeout)
+                yield finding
+                if finding.verdict != Verdict.NOTE:
+                    return
         except TimeoutError:
-            advice = "try again when the machine is less busy"
-            yield problem(what, f"it did not answer within {timeout:g} s; {advice}", 69)
+            words = f"it did not answer within {timeout:g} s; try again when the machine is idle"
         except ValueError as error:
-            yield problem(what, f"it sent {error}", 69)
+            words = f"it sent {error}"
         except (EOFError, OSError):
             reason = child.exit_reason() or "its files closed"
-            words = f"ended with {reason}: {_last_line(output) or 'no message'}"
-            yield problem(what, f"the process that checked it {words}", 69)
+            last = _last_line(output) or "no message"
+            words = f"the process that checked it ended with {reason}: {last}"
         finally:
             child.kill()
-
-
-def _received(child: Child, timeout: float) -> Iterator[Finding]:
-    verdict = Verdict.NOTE
-    while verdict == Verdict.NOTE:
-        finding = child.receive(Finding, timeout=timeout)
-        verdict = finding.verdict
-        yield finding
+        yield problem(what, words, _CANNOT_RUN)
 
 
 def _last_line(output: IO[bytes]) -> str:
@@ -126,7 +124,7 @@ def check_backend(
         backend = registry.load(name, options)
     except BackendError as error:
         is_option = isinstance(error, BackendOptionError)
-        code = SettingsError.exit_code if is_option else UnavailableError.exit_code
+        code = SettingsError.exit_code if is_option else _CANNOT_RUN
         yield problem(what, str(error), code)
         return
     if wanted is None:
@@ -139,7 +137,7 @@ def check_backend(
         whose = registry.author(error) or f"backend {name!r}"
         wrong = f"{whose} fails in its check, {type(error).__name__}: {error}"
     if wrong:
-        yield problem(what, str(wrong), UnavailableError.exit_code)
+        yield problem(what, str(wrong), _CANNOT_RUN)
     else:
         yield from _described(what, backend, devices)
 
@@ -182,7 +180,7 @@ def check_weights(_name: str) -> Iterator[Finding]:
             verify(file := locate(name))
             intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:
-        yield problem("weights", str(error), UnavailableError.exit_code)
+        yield problem("weights", str(error), _CANNOT_RUN)
         return
     yield ok("weights", f"{', '.join(intact)}: checksums OK")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
-from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import DaemonError, SettingsError, UnavailableError
 from stylewatch_daemon.doctor import backends, places
@@ -26,9 +25,6 @@ from stylewatch_daemon.settings.config import Config
 from stylewatch_painter.installation import install_command
 
 CLUSTER_TIMEOUT_S = 90.0
-
-_FEW = 1024
-"""File descriptors below which some uses of the daemon run short."""
 
 _EXTRAS = {
     "clips": ("av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
@@ -50,20 +46,6 @@ def diagnose(settings: Config) -> Iterator[Finding]:
             yield from check(settings)
         except DaemonError as error:
             yield problem(what, str(error).removeprefix(f"{what}: "), error.exit_code)
-
-
-def check_descriptors(settings: Config) -> Iterator[Finding]:
-    """Check the limit of file descriptors."""
-    limit, what = shortages.highest(), "file descriptors"
-    advice = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
-    if limit < shortages.MINIMUM:
-        words = f"the limit is {limit} and the daemon needs {shortages.MINIMUM}: {advice}"
-        yield problem(what, words, SettingsError.exit_code)
-    elif limit < _FEW:
-        words = f"the limit is {limit}, which is low for a page or for several devices: {advice}"
-        yield note(what, words)
-    else:
-        yield ok(what, f"the limit is {limit}")
 
 
 def check_extras(settings: Config) -> Iterator[Finding]:
@@ -130,13 +112,11 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "daemon": places.check_daemon,
     "user": places.check_user,
     "inboxes": places.check_inboxes,
-    "outboxes": places.check_outboxes,
-    "finals folder": places.check_finals,
+    "outputs": places.check_outputs,
     "style library": places.check_style_library,
     "state folder": places.check_state,
     "ledger": places.check_ledger,
     "room on the disks": places.check_room,
-    "file descriptors": check_descriptors,
     "backends": backends.look,
     "cluster": check_cluster,
     "extras": check_extras,

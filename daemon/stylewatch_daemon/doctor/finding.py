@@ -1,6 +1,5 @@
 """A finding of the doctor: fine, a note, or a problem that keeps the daemon from working."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +16,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The `verdict` on `what` was checked, in `words`; `exit_code` is as in sysexits."""
+    """The `verdict` on `what` was checked, in `words`; a problem has an `exit_code` (sysexits)."""
 
     verdict: Verdict
     what: str
@@ -38,10 +37,3 @@ def note(what: str, words: str) -> Finding:
 def problem(what: str, words: str, exit_code: int) -> Finding:
     """Return a problem; `words` say what helps."""
     return Finding(Verdict.PROBLEM, what, words, exit_code)
-
-
-def exit_code(findings: Iterable[Finding]) -> int:
-    """Return the code of the first problem; 0 where there is none."""
-    return next(
-        (finding.exit_code for finding in findings if finding.verdict is Verdict.PROBLEM), 0
-    )

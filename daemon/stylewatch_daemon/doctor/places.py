@@ -68,12 +68,11 @@ def _inbox(inbox: Inbox) -> Finding:
 def _events(folder: Path, settings: Config) -> Finding:
     """Say how new files in an inbox are noticed."""
     what, rescan_s = f"events of {folder}", settings.watch.rescan_s
-    often = f"it is scanned every {min(rescan_s, watch.SCAN_S):g} s"
-    if settings.watch.events == "no":
-        return ok(what, f"not used (watch.events: no); {often}")
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"
+    if settings.watch.events == "no":
+        reason = "not used (watch.events: no)"
     if not watch.wants_events(folder, settings.watch.events):
-        return ok(what, f"{reason}; {often}")
+        return ok(what, f"{reason}; it is scanned every {min(rescan_s, watch.SCAN_S):g} s")
     if not disks.tells_events(folder, disks.table()):
         late = f"or new files may be found {rescan_s:g} s late"
         return note(what, f"{reason}: set watch.events: auto, {late}")
@@ -88,8 +87,8 @@ def _ignored(inbox: Inbox, settings: Config) -> Iterator[Finding]:
         yield note(f"in {inbox.path}", f"{shortened(path)} is ignored: {reason}{more}")
 
 
-def check_outboxes(settings: Config) -> Iterator[Finding]:
-    """Check that each outbox can be written."""
+def check_outputs(settings: Config) -> Iterator[Finding]:
+    """Check that each outbox can be written, and each folder for links to final images."""
     for outbox in settings.outboxes:
         finding = _folder(f"outbox {outbox}", outbox, _ALL)
         try:
@@ -98,10 +97,6 @@ def check_outboxes(settings: Config) -> Iterator[Finding]:
         except OutputError as error:
             finding = problem(finding.what, str(error), _CANNOT_WRITE)
         yield finding
-
-
-def check_finals(settings: Config) -> Iterator[Finding]:
-    """Check that links to final images can be made in their folders."""
     for finals in settings.finals:
         yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK)
 

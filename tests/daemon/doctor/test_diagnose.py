@@ -1,6 +1,5 @@
 """The checks of the machine, of the cluster and of the alerts."""
 
-import resource
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,6 @@ def found(monkeypatch: Patch, name: str, **values: Any) -> list[Finding]:
     with monkeypatch.context() as patch:
         patch.setattr(diagnose, "CHECKS", {name: diagnose.CHECKS[name]})
         return [*diagnose.diagnose(make_settings((), Path("state"), **values))]
-
-
-def test_a_low_limit_of_descriptors_is_reported(monkeypatch: Patch) -> None:
-    for limit, verdict, code in ((39, "problem", 78), (40, "note", 0), (65_536, "ok", 0)):
-        monkeypatch.setattr(resource, "getrlimit", lambda what, limit=limit: (20, limit))
-        (finding,) = found(monkeypatch, "file descriptors")
-        assert (finding.verdict, finding.exit_code) == (verdict, code)
-        assert f"the limit is {limit}" in finding.words
 
 
 def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:

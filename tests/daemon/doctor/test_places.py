@@ -14,8 +14,8 @@ from stylewatch_daemon.files import disks, lock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 Patch = pytest.MonkeyPatch
-CHECKS = ("daemon", "user", "inboxes", "outboxes", "finals folder", "style library",
-          "state folder", "ledger", "room on the disks")  # fmt: skip
+CHECKS = ("daemon", "user", "inboxes", "outputs", "style library", "state folder", "ledger",
+          "room on the disks")  # fmt: skip
 
 
 class World:

@@ -81,14 +81,12 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
          " line 1: unknown key 'key0'.* there are 2980 more mistakes$"),
         ("x: " + "y" * LARGEST_JOB_FILE, " is longer than"), ("name: !x foo", " line 1: .* tags"),
         *((text, ".") for text in (
-            f"strength: 1{':1' * 3000}.5", f"seed: 0x{'f' * 90_000}", "set: " + "[" * 20_000,
-            "sweep: {strength: [0.5, 0.7]}", "flat: yes", "set: {objective.tv.weight: .nan}",
-            r'name: "a\ud800"', r'set: {"a\ud800": 1}', r'device: "a\0"',
+            f"seed: 0x{'f' * 90_000}", "set: " + "[" * 20_000, "sweep: {strength: [0.5, 0.7]}",
+            "set: {objective.tv.weight: .nan}", r'name: "a\ud800"', r'device: "a\0"',
             "style_weights: [1.0e+300, 1.0e+308]", f"set: {{{'a.' * 30_000}b: 1}}",
-            f"name: {'a/' * 10_000}b", "recipe: /etc/.yaml",
         )),
     ],
-    ids=range(19),
+    ids=range(14),
 )  # fmt: skip
 def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path
