@@ -205,7 +205,7 @@ def load(
             ) from error
         raise
     overrides = dict(overrides or {})
-    folders = {name: path for name, path in (("path", inbox), ("outbox", outbox)) if path}
+    folders = {key: folder for key, folder in (("path", inbox), ("outbox", outbox)) if folder}
     if folders:
         inboxes = config.inboxes if inbox is None else config.inboxes[:1]
         overrides["inboxes"] = [{**known.model_dump(), **folders} for known in inboxes]
