@@ -36,8 +36,8 @@ def png(
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-RGB, GRAY, BITMAP, DEEP, LACED = (8, 2, 0), (8, 0, 0), (1, 0, 0), (16, 6, 0), (8, 2, 1)
-BYTES = {RGB: 3, GRAY: 1, DEEP: 8, LACED: 3}
+RGB, GRAY, DEEP = (8, 2, 0), (8, 0, 0), (16, 6, 0)
+BYTES = {RGB: 3, GRAY: 1, DEEP: 8}
 """Bytes of a pixel."""
 
 
@@ -45,7 +45,7 @@ def flat_png(
     width: int, height: int, kind: tuple[int, int, int] = RGB, extra: bytes = b""
 ) -> bytes:
     """Return a whole PNG of one color, however large."""
-    row = 1 + ((width + 7) // 8 if kind == BITMAP else width * BYTES[kind])
+    row = 1 + width * BYTES[kind]
     return png(width, height, kind, deflated_zeros(row * height), extra)
 
 

@@ -81,8 +81,6 @@ def _of_8k(count: int) -> bytes:
 NOTHING, LIMIT = "has no frame that can be decoded", "the limit is"
 AS_CONTENT: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "65,535 pixels square that are claimed only": ("mov", lambda: _raw(65_535, 65_535), NOTHING),
-    "200 megapixels that are claimed only": ("mov", lambda: _raw(20_000, 10_000), NOTHING),
-    "no pixels": ("mov", lambda: _raw(0, 0), NOTHING),
     "three frames of 33 megapixels": ("mp4", lambda: _of_8k(3), PAINTED),
     "30,000 frames of a byte": ("mp4", _endless, "more than 20,000 frames"),
     "sound alone": ("mp4", lambda: _bytes(sound, "a.mp4"), "has no pictures, only sound or text"),
@@ -90,19 +88,11 @@ AS_CONTENT: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "frames that grow in the middle": (
         "webm", lambda: _bytes(changing_size, "a.webm", (128, 96)), PAINTED
     ),
-    "frames of 8 megapixels after small ones": (
-        "webm", lambda: _bytes(changing_size, "a.webm", (3840, 2160)), PAINTED
-    ),
     "alpha in PNG": (
         "mov", lambda: _bytes(film, "a.mov", "png", frames=[*map(_clear, range(4))],
                               pix_fmt="rgba"), PAINTED,
     ),
-    "alpha in VP8": (
-        "webm", lambda: _bytes(film, "a.webm", "libvpx", frames=[*map(_clear, range(4))],
-                               pix_fmt="yuva420p", options={"auto-alt-ref": "0"}), PAINTED,
-    ),
     "a GIF of 200 pictures in no time": ("gif", lambda: endless_gif(200), PAINTED),
-    "a GIF of 10,000 pictures": ("gif", lambda: endless_gif(10_000), LIMIT),
     "a GIF of five pictures that takes an hour": (
         "gif", lambda: _bytes(animation, "a.gif", 5, durations=[655_350] * 5), LIMIT
     ),
@@ -148,15 +138,9 @@ ROLES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a film named content.jpg": ("content.jpg", _mp4, PAINTED),
     "a picture named content.mp4": ("content.mp4", partial(made, "jpeg"), PAINTED),
     "a film named style.jpg": ("style.jpg", _mp4, "style.jpg is a film"),
-    "a film as style.mp4": ("style.mp4", _mp4, "style.mp4 is a film"),
     "a film as content.mask.mp4": ("content.mask.mp4", _mp4, "content.mask.mp4 is a film"),
-    "a film as style.mask.mp4": ("style.mask.mp4", _mp4, "style.mask.mp4 is a film"),
     "an animation as style.mask.gif": (
         "style.mask.gif", lambda: _bytes(animation, "a.gif", 5), "style.mask.gif is a clip, and"
-    ),
-    "a film as init.mp4": ("init.mp4", _mp4, "init.mp4 is a film"),
-    "an animation as style.gif": (
-        "style.gif", lambda: _bytes(animation, "a.gif", 5), PAINTED
     ),
 }  # fmt: skip
 for title, (name, data, end) in ROLES.items():
@@ -169,20 +153,10 @@ def film_and_others(world: World) -> None:
     _ends({"content.mp4": _mp4, "style.webm": WHOLE["WebM"][1]}, "style.webm is a film", world)
 
 
-@case("clips", "content.mp4 as a link to a file outside, and to /dev/zero")
-def links(world: World) -> None:
-    targets = {"outside": world.elsewhere / "content.jpg", "zero": Path("/dev/zero")}
-    for job, target in targets.items():
-        (world.drop_open(f"film-{job}", "content.jpg") / "content.mp4").symlink_to(target)
-
-
 WHOLE: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "MP4, its index last": ("mp4", _mp4),
     "MP4, its index first": ("mp4", _index_first),
-    "MKV": ("mkv", lambda: _bytes(film, "a.mkv")),
     "WebM": ("webm", lambda: _bytes(film, "a.webm", "libvpx")),
     "GIF": ("gif", lambda: _bytes(animation, "a.gif")),
-    "WebP": ("webp", lambda: _bytes(animation, "a.webp")),
 }
 
 

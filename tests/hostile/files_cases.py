@@ -64,16 +64,6 @@ def links(world: World) -> None:
     (world.inbox / "link-b").symlink_to(world.inbox / "link-a")
 
 
-@case("kinds", "a hard link to a picture outside, and a hundred to one inside")
-def hard_links(world: World) -> None:
-    folder = world.drop_open("hard-link", "content.jpg")
-    os.link(world.spare / "content.jpg", folder / "content.jpg")
-    many = world.drop_open("hard-links", "content.jpg", "style.jpg")
-    (many / ".one").write_bytes((world.spare / "content.jpg").read_bytes())
-    for name in ("content.jpg", *(f"style-{number}.jpg" for number in range(1, 100))):
-        os.link(many / ".one", many / name)
-
-
 @case("kinds", "nothing may be read: mode 000 on a file, on a folder")
 def not_readable(world: World) -> None:
     folder = world.drop_open("closed-file")
@@ -81,23 +71,6 @@ def not_readable(world: World) -> None:
     folder = world.drop_open("closed-folder")
     folder.chmod(0)
     world.undo(lambda: folder.chmod(0o755) if folder.exists() else None)
-
-
-@case("kinds", "a folder where each file belongs")
-def folders_for_files(world: World) -> None:
-    for name in ("content.jpg", "style.jpg", "job.yaml"):
-        absent = [name] if name.endswith(".jpg") else []
-        folder = world.drop_open(f"folder-for-{name}", *absent)
-        (folder / name).mkdir()
-        (folder / name / name).write_bytes(b"x")
-
-
-@case("kinds", "files from the year 1901, 2446 and of no time at all")
-def odd_times(world: World) -> None:
-    for job, seconds in (("past", -(2**31)), ("future", 2**33), ("zero", 0)):
-        folder = world.drop_open(job)
-        os.utime(folder / "content.jpg", (seconds, seconds))
-        world.expect_end(folder)
 
 
 # Files that are not yet what they will be.
@@ -156,7 +129,7 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-for kind in ("JPEG", "TIFF", "BMP", "WEBP", "PNG"):
+for kind in ("JPEG", "TIFF", "PNG"):
     case("unfinished", f"a {kind} of full length, half of it zeros, that is filled after a stall")(
         partial(_preallocated, kind)
     )
@@ -177,22 +150,6 @@ def never_whole(world: World) -> None:
             world.expect_end(folder, 60.0)
 
 
-@case("unfinished", "a picture that comes slowly, in 60 pieces")
-def slow(world: World) -> None:
-    path, whole = world.drop_open("slow", "content.jpg") / "content.jpg", _photograph("JPEG")
-    size = len(whole) // 60 + 1
-    pieces = iter([whole[at : at + size] for at in range(0, len(whole), size)])
-
-    def write() -> None:
-        if piece := next(pieces, b""):
-            with path.open("ab") as file:
-                file.write(piece)
-
-    world.meanwhile(write, QUIET_S / 4)
-    painted = world.outbox / "slow/inputs/content.jpg"
-    world.expect("the whole file was not painted", partial(_holds, painted, whole), 60.0)
-
-
 @case("unfinished", "a picture that grows for ever")
 def growing(world: World) -> None:
     path = world.drop_open("growing") / "content.jpg"
@@ -203,18 +160,6 @@ def growing(world: World) -> None:
                 file.write(bytes(65536))
 
     world.meanwhile(grow, 0.05)
-
-
-@case("unfinished", "a picture that is replaced again and again")
-def replaced(world: World) -> None:
-    folder = world.drop_open("replaced")
-    whole, numbers = (folder / "content.jpg").read_bytes(), count()
-
-    def replace() -> None:
-        (folder / ".new").write_bytes(whole + b"%d" % next(numbers))
-        (folder / ".new").rename(folder / "content.jpg")
-
-    world.meanwhile(replace)
 
 
 @case("unfinished", "a picture that is truncated and filled again and again")
@@ -228,12 +173,6 @@ def truncated(world: World) -> None:
             file.write(whole)
 
     world.meanwhile(fill)
-
-
-@case("unfinished", "a job.yaml that says something else again and again")
-def rewritten(world: World) -> None:
-    path, numbers = world.drop_open("rewritten") / "job.yaml", count()
-    world.meanwhile(lambda: path.write_bytes(b"seed: %d\n" % next(numbers)))
 
 
 @case("unfinished", "files and folders that are renamed to and fro")
@@ -275,23 +214,14 @@ NAMES: dict[str, bytes] = {
     "255 bytes": b"n" * 255,
     "no UTF-8": b"\xff\xfe\xc3\x28",
     "a newline and control characters": b"a\nb\r\x1b[2J\x07",
-    "marks that turn the text": "a\u202egpj.exe\u2066".encode(),
     "an option": b"-o",
-    "a long option": b"--set=limits.max_pixels=1",
-    "dots": b"...",
     "dots and a space": b".. x",
-    "a blank": b" ",
     "a pattern": b"{name}{folder!r:>99}",
-    "a percent sign": b"%s%n%d",
     "a shell's command": b"$(touch x);`id`",
-    "markup": b"[bold red]<script>alert(1)<br>",
     "a device of Windows": b"con",
     "a surrogate in bytes": b"\xed\xa0\x80",
-    "accents that combine": ("e" + "\u0301" * 100).encode(),
-    "our own: stages": b"stages",
     "our own: receipt.json": b"receipt.json",
     "our own: _status.txt": b"_status.txt",
-    "our own: content": b"content.jpg",
 }  # fmt: skip
 
 
@@ -369,11 +299,6 @@ for stopped, when in ((False, "while the daemon runs"), (True, "before it starts
     )(partial(_deep, name=b"d" * 200, levels=100))
 
 
-@case("trees", "folders 1,500 levels deep below a job's own folder", alone=True)
-def deep_in_a_job(world: World) -> None:
-    os.close(dig(world.drop_open("deep"), b"d", DEEP))
-
-
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
 
     @case("crowds", f"{EMPTY_FOLDERS:,} empty folders, made {when}", alone=True, stopped=stopped)
@@ -389,11 +314,3 @@ for stopped, when in ((False, "while the daemon runs"), (True, "before it starts
         for number in range(AT_ONCE):
             ending = "jpg" if number % 2 else "txt"
             (world.inbox / f"lone-{number}.{ending}").write_bytes(picture)
-
-
-@case("crowds", f"{AT_ONCE:,} files in the folder of one job", alone=True)
-def crowded_job(world: World) -> None:
-    folder = world.make("crowded")
-    for number in range(AT_ONCE):
-        (folder / f"other-{number}.txt").write_bytes(b"x")
-    world.expect_end(folder.rename(world.inbox / "crowded") / "content.jpg")

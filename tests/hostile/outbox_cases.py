@@ -28,11 +28,15 @@ def _cleared(name: str, world: World) -> Path:
     return path
 
 
-_status, _refused = partial(_cleared, "_status.txt"), partial(_cleared, "_refused")
-
-
-def _good(world: World) -> Path:
-    return _cleared(world.next_good, world)
+THINGS: dict[str, Callable[[Path, World], object]] = {
+    "a link outside": lambda path, world: path.symlink_to(world.elsewhere / "secret.txt"),
+    "a link to itself": lambda path, world: path.symlink_to(path.name),
+    "a link to nowhere": lambda path, world: path.symlink_to("gone"),
+    "a pipe": lambda path, world: os.mkfifo(path),
+    "a folder with a receipt of garbage": lambda path, world: _finished(path),
+    "somebody's file": lambda path, world: path.write_bytes(b"x"),
+}
+"""What lies where the daemon would write."""
 
 
 def _finished(job: Path) -> None:
@@ -40,62 +44,28 @@ def _finished(job: Path) -> None:
     (job / "receipt.json").write_bytes(b"\xff")
 
 
-THERE: dict[str, Callable[[World], object]] = {
-    "_status.txt is a link outside": lambda world: _status(world).symlink_to(
-        world.elsewhere / "secret.txt"
-    ),
-    "_status.txt is a folder": lambda world: _status(world).mkdir(),
-    "_status.txt is a pipe": lambda world: os.mkfifo(_status(world)),
-    "_refused is a link outside": lambda world: _refused(world).symlink_to(world.elsewhere),
-    "_refused is a file": lambda world: _refused(world).write_bytes(b"x"),
-    "_refused is a link to itself": lambda world: _refused(world).symlink_to("_refused"),
-    "the job's folder is there, as a file": lambda world: _good(world).write_bytes(b"x"),
-    "the job's folder is there, as a link outside": lambda world: _good(world).symlink_to(
-        world.elsewhere
-    ),
-    "the job's folder is there, as a link to nowhere": lambda world: _good(world).symlink_to(
-        "gone"
-    ),
-    "the job's folder is there, as a pipe": lambda world: os.mkfifo(_good(world)),
-    "the job's folder is there, with a receipt of garbage": lambda world: _finished(_good(world)),
-}
-
-
-def _final(world: World) -> Path:
-    """Return the path where the final picture of the good pair is linked, in a folder of finals."""
-    world.finals.mkdir(exist_ok=True)
-    return world.finals / f"{world.next_good}.png"
-
-
-FINALS: dict[str, Callable[[World], object]] = {
-    "a link outside": lambda world: _final(world).symlink_to(world.elsewhere / "secret.txt"),
-    "a link to nowhere": lambda world: _final(world).symlink_to("gone"),
-    "a pipe": lambda world: os.mkfifo(_final(world)),
-    "a folder": lambda world: _final(world).mkdir(),
-    "somebody's file": lambda world: _final(world).write_bytes(b"x"),
-}
-"""What lies in the finals folder under the name of the good pair's picture."""
+def _placed(title: str, name: str, world: World) -> None:
+    """Put a thing in place of something in the outbox: of the next job where there is no name."""
+    THINGS[title](_cleared(name or world.next_good, world), world)
+    world.drop_hostile({"content.jpg": b"no picture"}, ends_within=0)
 
 
 def _beside(title: str, world: World) -> None:
-    FINALS[title](world)
+    """Put a thing where the final picture of the good pair would be linked."""
+    world.finals.mkdir(exist_ok=True)
+    THINGS[title](world.finals / f"{world.next_good}.png", world)
     other = world.finals / f"{world.next_good}-2.png"
     world.expect("the final picture is not among the finals", other.is_file)
 
 
-for title in FINALS:
+for title in THINGS:
     case("outbox", f"in the finals folder there is {title}")(partial(_beside, title))
-
-
-def _placed(place: Callable[[World], object], world: World) -> None:
-    place(world)
-    world.drop_hostile({"content.jpg": b"no picture"}, ends_within=0)
-
-
-for title, place in THERE.items():
-    for stopped in (False, True):
+    for name, what in {"_status.txt": "", "_refused": "", "": "the job's folder"}.items():
+        stopped = title in ("a link outside", "a pipe")
         when = "before it starts" if stopped else "while the daemon runs"
-        case("outbox", f"{title}, {when}", stopped=stopped, alone=True)(partial(_placed, place))
+        case("outbox", f"{what or name} is {title}, {when}", stopped=stopped, alone=True)(
+            partial(_placed, title, name)
+        )
 
 
 @case("outbox", "links outside in the place of each file of a running job")

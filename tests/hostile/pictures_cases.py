@@ -67,15 +67,10 @@ WHOLE_APP1 = b"Exif\0\0" + b"\xff" * 65_000
 
 PNG: dict[str, Callable[[], bytes]] = {
     "225 megapixels in 0.7 MB": lambda: bombs.flat_png(15_000, 15_000),
-    "225 megapixels, interlaced": lambda: bombs.flat_png(15_000, 15_000, bombs.LACED),
-    "240 megapixels of one bit": lambda: bombs.flat_png(16_000, 15_000, bombs.BITMAP),
     "100 megapixels of 64 bits": lambda: bombs.flat_png(10_000, 10_000, bombs.DEEP),
-    "39 megapixels of 64 bits": lambda: bombs.flat_png(6_500, 6_000, bombs.DEEP),
     "39 megapixels": lambda: bombs.flat_png(6_500, 6_000),
     "a line of 60,000,000 pixels": lambda: bombs.flat_png(60_000_000, 1, bombs.GRAY),
-    "a column of 30,000,000 pixels": lambda: bombs.flat_png(1, 30_000_000, bombs.GRAY),
     "10 gigapixels that are claimed only": lambda: bombs.png(100_000, 100_000, bombs.RGB, b""),
-    "2 to the 31st pixels square": lambda: bombs.png(2**31 - 1, 2**31 - 1, bombs.RGB, b""),
     "no pixels at all": lambda: bombs.png(0, 0, bombs.RGB, zlib.compress(b"")),
     "4 GB of data for 192 pixels": lambda: bombs.png(
         16, 12, bombs.RGB, bombs.deflated_zeros(4 * GIB)
@@ -83,39 +78,21 @@ PNG: dict[str, Callable[[], bytes]] = {
     "a text of 2 GB in zTXt": lambda: bombs.png_with(
         chunk(b"zTXt", b"a\0\0" + bombs.deflated_zeros(2 * GIB))
     ),
-    "texts of 60 MB in 50 zTXt": lambda: bombs.png_with(
-        chunk(b"zTXt", b"a\0\0" + bombs.deflated_zeros(60_000_000)) * 50
-    ),
-    "a text of 2 GB in iTXt": lambda: bombs.png_with(
-        chunk(b"iTXt", b"a\0\1\0\0\0" + bombs.deflated_zeros(2 * GIB))
-    ),
     "a profile of 2 GB in iCCP": lambda: bombs.png_with(
         chunk(b"iCCP", PROFILE + bombs.deflated_zeros(2 * GIB))
-    ),
-    "a profile of garbage in iCCP": lambda: bombs.png_with(
-        chunk(b"iCCP", PROFILE + zlib.compress(bytes(range(256)) * 999))
     ),
     "an EXIF of 50 MB": lambda: bombs.png_with(
         chunk(b"eXIf", b"II*\0\x08\0\0\0" + b"\xff" * 50_000_000)
     ),
-    "an EXIF that loops": lambda: bombs.png_with(chunk(b"eXIf", bombs.tiff(IFD_LOOP, following=8))),
-    "a chunk of 2 GB that ends at once": lambda: bombs.png_with(_overlong(b"tEXt", 0x7FFFFFFF)),
     "a chunk of 4 GB that ends at once": lambda: bombs.png_with(_overlong(b"iCCP", 0xFFFFFFFF)),
     "a million empty texts": lambda: bombs.png_with(_text_chunks(1_000_000)),
     "an animation of 2 to the 32nd pictures": lambda: bombs.png_with(
         chunk(b"acTL", struct.pack(">II", 0xFFFFFFFF, 0))
     ),
-    "a million chunks of no data": lambda: bombs.flat_png(64, 64).replace(
-        chunk(b"IEND", b""), chunk(b"IDAT", b"") * 1_000_000 + chunk(b"IEND", b"")
-    ),
 }
 JPEG: dict[str, Callable[[], bytes]] = {
     "65,500 pixels square in 17 MB": lambda: bombs.flat_jpeg(65_500, 65_500),
-    "65,500 pixels square that are claimed only": lambda: bombs.flat_jpeg(65_500, 65_500)[:400],
-    "240 megapixels in 1 MB": lambda: bombs.flat_jpeg(16_000, 15_000),
-    "39 megapixels": lambda: bombs.flat_jpeg(6_500, 6_000),
     "3,000 scans over 36 megapixels": lambda: bombs.progressive_jpeg(6_000, 6_000, 3_000),
-    "100,000 scans over 0.25 megapixels": lambda: bombs.progressive_jpeg(512, 512, 100_000),
     "an EXIF that loops": lambda: bombs.jpeg_with(bombs.segment(0xE1, bombs.exif(IFD_LOOP, 8))),
     "an EXIF of absurd counts": lambda: bombs.jpeg_with(
         bombs.segment(0xE1, bombs.exif(HUGE_COUNTS))
@@ -130,54 +107,32 @@ JPEG: dict[str, Callable[[], bytes]] = {
     "an XMP that unfolds to 9 to the 29th": lambda: bombs.jpeg_with(
         bombs.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + _laughs())
     ),
-    "a million comments": lambda: bombs.jpeg_with(bombs.segment(0xFE, b"") * 1_000_000),
     "four billion pictures in an MPO": _several,
 }
 TIFF: dict[str, Callable[[], bytes]] = {
     "225 megapixels in 0.2 MB": lambda: bombs.tiff_of(
         15_000, 15_000, 8, bombs.deflated_zeros(15_000**2)
     ),
-    "39 megapixels": lambda: bombs.tiff_of(6_500, 6_000, 8, bombs.deflated_zeros(39_000_000)),
-    "200 megapixels of PackBits": lambda: bombs.tiff_of(
-        20_000, 10_000, 32773, b"\x81\0" * (20_000 * 10_000 // 128)
-    ),
-    "2 to the 31st pixels square": lambda: bombs.tiff_of(2**31, 2**31, 1, b"\0"),
     "a strip of 4 GB that is claimed only": lambda: bombs.tiff_of(
         6_000, 6_000, 1, b"\0", size=2**32 - 1
     ),
     "a directory that follows itself": lambda: bombs.tiff_of(1, 1, 1, b"\0", following=9),
     "100,000 pages": lambda: bombs.many_directories(100_000),
-    "a million strips": lambda: bombs.tiff(
-        [*_gray(1_000, 1_000_000), (273, 4, 1_000_000, 8), (277, 3, 1, 1), (278, 4, 1, 1),
-         (279, 4, 1_000_000, 8)], struct.pack("<I", 8) * 1_000_000,
-    ),
     "tiles of one pixel over 36 megapixels": lambda: bombs.tiff(
         [*_gray(6_000, 6_000), *_tiles(1, 36_000_000, 8)]
-    ),
-    "tiles of 2 to the 31st pixels": lambda: bombs.tiff(
-        [*_gray(600, 600, compression=8), *_tiles(2**31, 1, 4)], b"abcd"
     ),
     "absurd counts": lambda: bombs.tiff([*HUGE_COUNTS, (256, 4, 1, 9), (257, 4, 1, 9)]),
     "offsets of 2 to the 63rd (BigTIFF)": lambda: b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**63),
 }  # fmt: skip
 GIF: dict[str, Callable[[], bytes]] = {
     "65,535 pixels square in 3 MB": lambda: bombs.flat_gif(65_535, 65_535),
-    "240 megapixels": lambda: bombs.flat_gif(16_000, 15_000),
-    "39 megapixels": lambda: bombs.flat_gif(6_500, 6_000),
-    "100,000 pictures": lambda: endless_gif(100_000),
     "100,000 pictures on a canvas of 36 megapixels": lambda: _on_a_canvas(endless_gif(100_000)),
-    "a comment of 20 MB": lambda: (
-        made("gif")[:-1] + b"!\xfe" + (b"\xff" + b"x" * 255) * 80_000 + b"\0;"
-    ),
 }
 WEBP: dict[str, Callable[[], bytes]] = {
     "268 megapixels in 60 bytes": lambda: bombs.riff((b"VP8L", bombs.flat_vp8l(16_384, 16_384))),
-    "240 megapixels in 60 bytes": lambda: bombs.riff((b"VP8L", bombs.flat_vp8l(16_000, 15_000))),
-    "39 megapixels in 60 bytes": lambda: bombs.riff((b"VP8L", bombs.flat_vp8l(6_500, 6_000))),
     "a canvas of 2 to the 24th pixels square": lambda: bombs.riff(
         (b"VP8X", bombs.canvas(2**24, 2**24)), (b"VP8L", bombs.flat_vp8l(1, 1))
     ),
-    "100,000 pictures": lambda: bombs.animated_webp(64, 64, 100_000),
     "100,000 pictures on a canvas of 36 megapixels": lambda: bombs.animated_webp(
         6_000, 6_000, 100_000
     ),
@@ -192,19 +147,13 @@ WEBP: dict[str, Callable[[], bytes]] = {
 }
 PPM: dict[str, Callable[[], bytes]] = {
     "a width of 5,000 digits": lambda: b"P6\n" + b"1" * 5_000 + b" 1\n255\n\0\0\0",
-    "a width of 50 MB of digits": lambda: b"P6\n" + b"1" * 50_000_000 + b" 1\n255\n\0\0\0",
     "50 MB of blanks": lambda: b"P3\n4 4\n255\n" + b" " * 50_000_000,
-    "50 MB of blanks in its head": lambda: b"P6" + b" " * 50_000_000 + b"4 4 255 ",
     "a comment of 50 MB": lambda: b"P6\n#" + b"x" * 50_000_000 + b"\n4 4 255 " + bytes(48),
-    "a value of 10 MB of digits": lambda: b"P3\n4 4\n255\n" + b"1" * 10_000_000,
     "36 megapixels in letters": lambda: b"P2 6000 6000 1 " + b"0 " * 36_000_000,
-    "36 megapixels of which there are none": lambda: b"P6 6000 6000 255\n",
     "numbers below zero": lambda: b"P6\n-4 -4\n255\n" + bytes(48),
 }
 BMP: dict[str, Callable[[], bytes]] = {
-    "2 to the 31st pixels high": lambda: bombs.bmp(1, -(2**31), 24, 0, b"\0"),
     "240 megapixels of runs": lambda: bombs.flat_bmp(16_000, 15_000),
-    "36 megapixels of runs": lambda: bombs.flat_bmp(6_000, 6_000),
     "36 megapixels of which there are none": lambda: bombs.bmp(6_000, 6_000, 8, 1, b"\0\1"),
     "jumps that leave the picture": lambda: bombs.bmp(600, 600, 8, 1, b"\0\2\xff\xff" * 100_000),
 }
@@ -212,13 +161,9 @@ BOXES: dict[str, Callable[[], bytes]] = {
     "HEIC of 2 to the 31st pixels square": lambda: bombs.resized(
         bombs.heic(), 2**31 - 1, 2**31 - 1
     ),
-    "HEIC that says 15,000 pixels square": lambda: bombs.resized(bombs.heic(), 15_000, 15_000),
-    "HEIC that says 6,000 pixels square": lambda: bombs.resized(bombs.heic(), 6_000, 6_000),
-    "HEIC of no pixels": lambda: bombs.resized(bombs.heic(), 0, 0),
     "AVIF of 2 to the 31st pixels square": lambda: bombs.resized(
         made("avif"), 2**31 - 1, 2**31 - 1
     ),
-    "AVIF that says 6,000 pixels square": lambda: bombs.resized(made("avif"), 6_000, 6_000),
     "a box of no length": lambda: struct.pack(">I", 0) + bombs.heic()[4:],
     "a box of 2 to the 63rd bytes": lambda: (
         bombs.heic()[:40] + struct.pack(">I4sQ", 1, b"mdat", 2**63)
@@ -230,22 +175,11 @@ NO_PICTURES: dict[str, Callable[[], bytes]] = {
         _laughs().replace(b"<x>", b"<svg>").replace(b"</x>", b"</svg>")
     ),
     "an archive": _zipped,
-    "a page": lambda: b"<!doctype html><script>alert(1)</script>" * 1_000,
-    "a program for a printer": lambda: (
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n"
-    ),
-    "a document": lambda: b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj\n",
     "a program": lambda: b"\x7fELF\2\1\1" + bytes(4096),
-    "one byte": lambda: b"\xff",
     "zeros, 20 MB": lambda: bytes(20_000_000),
 }
 POLYGLOTS: dict[str, Callable[[], bytes]] = {
     "a JPEG that is an archive too": lambda: made("jpeg") + _zipped(),
-    "a PNG that is a page too": lambda: bombs.png_with(
-        chunk(b"tEXt", b"a\0<script>alert(1)</script>")
-    ),
-    "a GIF that is a script too": lambda: made("gif")[:-1] + b"!\xfe\x05*/=1;\0;",
-    "a JPEG behind a PNG": lambda: made("png") + made("jpeg"),
 }
 FORMATS = {
     "PNG": ("png", PNG),

@@ -31,7 +31,7 @@ SHORT = (
     "job.yaml: an empty bool with a tag",
     "job.yaml: a name with a surrogate",
     "job.yaml: a device with a NUL",
-    "jobs/: claims of garbage, 11 kinds",
+    "jobs/: claims of garbage, 7 kinds",
 )
 """Names of the cases that every run of the tests tries."""
 
@@ -129,19 +129,16 @@ def test_pairs_of_any_names_stay_inside(tree: list[Leaf]) -> None:
 
 SMALL = {
     "png": (bombs.flat_png(70, 50), (70, 50), 1),
-    "png, one bit": (bombs.flat_png(70, 50, bombs.BITMAP), (70, 50), 1),
     "png, 64 bits": (bombs.flat_png(70, 50, bombs.DEEP), (70, 50), 1),
     "png, a megabyte more than is wanted": (bombs.flat_png(2_000, 900), (2_000, 900), 1),
     "jpeg": (bombs.flat_jpeg(70, 50), (70, 50), 1),
     "jpeg, progressive": (bombs.progressive_jpeg(700, 500, 9), (700, 500), 1),
     "tiff, deflate": (bombs.tiff_of(700, 500, 8, bombs.deflated_zeros(350_000)), (700, 500), 1),
-    "tiff, PackBits": (bombs.tiff_of(128, 50, 32773, b"\x81\0" * 50), (128, 50), 1),
     "tiff, pages": (bombs.many_directories(9), (1, 1), 9),
     "gif": (bombs.flat_gif(5_000, 4_000), (5_000, 4_000), 1),
     "webp": (bombs.riff((b"VP8L", bombs.flat_vp8l(700, 500))), (700, 500), 1),
     "webp, pictures": (bombs.animated_webp(70, 50, 9), (70, 50), 9),
     "bmp": (bombs.flat_bmp(700, 50), (700, 50), 1),
-    "no damage": (bombs.damaged(bombs.flat_png(70, 50), [], 1.0), (70, 50), 1),
 }
 
 
