@@ -121,7 +121,7 @@ def parts(page: Names) -> Image.Image:
 
 
 ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
-    "artifacts.md": {
+    "files.md": {
         "sheet.jpg": lambda _: opened("painted/sheet.png", 760),
         "losses.png": lambda _: opened("painted/losses.png"),
     },

@@ -228,6 +228,39 @@ def test_the_reference_of_recipes_gives_every_field_and_says_which_are_ours(name
     assert ours == set(recipe.ours)
 
 
+MAPPINGS = {"inboxes", "backends", "executor.resources", "job.file_names", "job.set"}
+"""Settings whose keys are free, and the list of inboxes."""
+
+
+def shown_defaults(page: str) -> Iterator[tuple[str, Any]]:
+    """Yield the keys in the tables of a page on settings, each with its default."""
+    daemon, _, job = page.partition("\n## A job\n")
+    for part, prefix in ((daemon, ""), (job, "job.")):
+        for names, values in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", part, re.MULTILINE):
+            keys = re.findall(r"`([\w.]+)`", names)
+            defaults = re.split(r", (?![^\[]*\])", values)
+            for key, default in zip(keys, len(keys) * defaults, strict=False):
+                yield (
+                    prefix + key,
+                    None if default == "none" else yaml.safe_load(default.strip("`")),
+                )
+
+
+def test_the_page_on_settings_gives_every_key_with_its_default() -> None:
+    shown = dict(shown_defaults((ROOT / "docs" / "settings.md").read_text(encoding="utf-8")))
+    real = dict(leaves(config.Config().model_dump(mode="json")))
+    (inbox,) = real.pop("inboxes")
+    real |= leaves(inbox, "inboxes")
+    assert not real.keys() - shown.keys()
+    assert shown.keys() - real.keys() == MAPPINGS
+    default = config.override(config.Config(), {})
+    for key in real:
+        if key.startswith("inboxes") or shown[key] is None:
+            assert (shown[key] or None) == (real[key] or None), key
+        else:
+            assert config.override(config.Config(), {key: shown[key]}) == default, key
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_named_files_exist(page: Path) -> None:
     names = FILE.findall(page.read_text(encoding="utf-8"))

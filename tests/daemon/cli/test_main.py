@@ -208,7 +208,7 @@ def test_a_signal_leaves_only_finished_files(here: Path) -> None:
 
 
 def test_every_command_and_every_option_is_documented() -> None:
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(make_app()))]
     for name, command in commands:
         inner = getattr(command, "commands", {})
