@@ -80,7 +80,7 @@ bench-quality: $(READY)
 illustrations: $(READY)
 	$(BIN)/python -m bench.illustrations $(PAGES)
 
-# `make bench-clips CLIPS="--only pan --frames 48"`: docs/clips.md, Measured
+# `make bench-clips CLIPS="--only pan --frames 48"`: docs/clips.md
 bench-clips: $(READY)
 	$(BIN)/python -m bench.clips --out build/clips $(CLIPS)
 
