@@ -21,7 +21,7 @@ from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.paths import absolute
-from stylewatch_daemon.settings.sections import parse_address
+from stylewatch_daemon.settings.sections import Address, parse_address
 
 app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
 
@@ -229,14 +229,15 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
             "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
         },
     )
+    page, is_on_cluster = _page_address(settings), settings.executor.kind == "ray"
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
         "20-nvidia.conf": machine.nvidia,
-        "30-alerts.conf": settings.alerts.wanted,
-        "40-ray.conf": settings.executor.kind == "ray",
+        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page and page.host),
+        "40-ray.conf": is_on_cluster,
+        "50-web-unix.conf": bool(page and page.socket),
     }
     names = [name for name, needed in drop_ins.items() if needed]
-    names += _web_drop_ins(settings)
     files = _unit_files("systemd/system", unit, names)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     modes: dict[Path, str] = {}
@@ -301,16 +302,16 @@ def as_yaml(settings: Config) -> str:
     return _INITIAL.format_map(parts)
 
 
-def _web_drop_ins(settings: Config) -> list[str]:
-    """Return the drop-ins for the page."""
+def _page_address(settings: Config) -> Address | None:
+    """Return the address of the page, if any; SettingsError for a socket outside RUN."""
     if settings.web.listen is None:
-        return []
+        return None
     address = parse_address(settings.web.listen)
     if address.socket is not None and address.socket.parent != RUN:
         raise SettingsError(
             f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
         )
-    return ["50-web.conf" if address.socket is None else "60-web-unix.conf"]
+    return address
 
 
 def _shipped(name: str) -> str:

@@ -58,7 +58,7 @@ def test_it_writes_the_files_and_prints_the_commands(
 def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
     etc: Path, tmp_path: Path, run: Run
 ) -> None:
-    own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/60-web-unix.conf"
+    own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/50-web-unix.conf"
     install = ("service", "install", "--config", own)
     own.write_text(f"{FOLDERS}web: {{listen: 'unix:/run/stylewatch/web.sock'}}\n")
     assert run(*install).code == 0
@@ -139,27 +139,28 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
 
 
 @pytest.mark.parametrize(
-    ("more", "nvidia", "drop_ins", "users"),
+    ("more", "nvidia", "drop_ins"),
     [
-        ({}, False, [], []),
-        ({"job": {"backend": "torch"}}, True, ["10-torch-cpu.conf", "20-nvidia.conf"], []),
-        ({"alerts": {"urls_file": "/urls"}}, False, ["30-alerts.conf"], []),
-        ({"web": {"listen": "127.0.0.1:8787"}}, False, ["50-web.conf"], []),
-        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["60-web-unix.conf"], []),
+        ({}, False, []),
+        ({"job": {"backend": "torch"}}, True, ["10-torch-cpu.conf", "20-nvidia.conf"]),
+        ({"alerts": {"urls_file": "/urls"}}, False, ["30-network.conf"]),
+        ({"executor": {"kind": "ray"}}, False, ["30-network.conf", "40-ray.conf"]),
+        ({"web": {"listen": "127.0.0.1:8787"}}, False, ["30-network.conf"]),
+        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["50-web-unix.conf"]),
     ],
 )
 def test_drop_ins_open_only_what_the_settings_need(
-    more: dict[str, Any], nvidia: bool, drop_ins: list[str], users: list[str]
+    more: dict[str, Any], nvidia: bool, drop_ins: list[str]
 ) -> None:
     machine = Machine(MACHINE.command, MACHINE.config, nvidia=nvidia)
     system, own = for_system(machine, settings(**more)), for_user(machine, settings(**more))
     assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
-    assert [Path(name).name for name in own if ".service.d/" in name] == users
+    assert [name for name in own if ".service.d/" in name] == []
     assert ("modules-load.d/stylewatch.conf" in system) == nvidia
     assert values(system[UNIT], "PrivateNetwork") == ["yes"]
     for name in drop_ins:
         network = values(system[f"{UNIT}.d/{name}"], "PrivateNetwork")
-        assert network == (["no"] if name[:2] in ("30", "40", "50") else [])
+        assert network == (["no"] if name == "30-network.conf" else [])
 
 
 def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quoted() -> None:
