@@ -377,12 +377,12 @@ class DaemonWorld:
 
     @property
     def waiting_for(self) -> dict[str, str]:
-        """What the incomplete pairs wait for, by name."""
+        """The files that incomplete pairs wait for, by the pairs' names."""
         return {pair.name: pair.waits_for for pair in self.loop.intake.incomplete}
 
     @property
     def trouble(self) -> Mapping[str, str]:
-        """What stands in the way of the first inbox, and of jobs."""
+        """The obstacles of the first inbox, and of jobs."""
         return {**self.loop.intake.inboxes[0].trouble, **self.loop.blocked}
 
     @property
@@ -402,7 +402,7 @@ class DaemonWorld:
 
     @property
     def left(self) -> list[str]:
-        """What is left of jobs in the state folder, and in the staging folder."""
+        """The files of jobs that remain in the state folder and in the staging folder."""
         folders = (self.state.claims, self.state.jobs, self.state.uploads, self.outbox / ".staging")
         found = (path.name for folder in folders if folder.exists() for path in folder.iterdir())
         marks = (

@@ -36,7 +36,7 @@ THINGS: dict[str, Callable[[Path, World], object]] = {
     "a folder with a receipt of garbage": lambda path, world: _finished(path),
     "somebody's file": lambda path, world: path.write_bytes(b"x"),
 }
-"""What lies where the daemon would write."""
+"""Kinds of things that lie in the places where the daemon would write."""
 
 
 def _finished(job: Path) -> None:

@@ -120,7 +120,7 @@ _COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
 """Options of a job that are listed first."""
 
 _FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
-"""The options that are not called as their fields."""
+"""The options whose names are not those of their fields."""
 
 _COMPLETIONS = {"recipe": _completing(book.names), "backend": _completing(registry.names)}
 
@@ -154,7 +154,7 @@ _HELP = {
     "sweep": ("KEY=V1,V2", "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable,"
               " for every combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
-"""What stands for the value of an option, None if that is a choice or a flag, and its help."""
+"""The placeholder of each option's value, None for a choice or a flag, and its help."""
 
 
 def words_of(job: JobOptions) -> list[str]:

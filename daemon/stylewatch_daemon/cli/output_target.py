@@ -25,7 +25,7 @@ _INPUTS = "inputs"
 
 @dataclass(frozen=True)
 class Place:
-    """`path` is a picture or clip of `format`, or where that is None a folder with `final`."""
+    """The picture or clip `path` of `format`; if that is None, the folder `path` with `final`."""
 
     path: Path
     format: str | None = None
@@ -33,7 +33,7 @@ class Place:
 
 
 def named(out: str) -> Place:
-    """Return the target of `-o OUT`: a folder, or by its suffix a picture or clip."""
+    """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix."""
     path = expanded(Path(out))
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
@@ -54,7 +54,7 @@ def unnamed(name: str, suffix: str) -> Place:
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Raise OutputError where `path` exists, unless `force`."""
+    """Raise OutputError if `path` exists, unless `force` is set."""
     with reporting_write_errors(path):
         if path.exists() and not force:
             raise OutputError(f"{path} is already there; --force replaces it")
@@ -62,7 +62,7 @@ def check_free(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def reporting_write_errors(path: Path) -> Iterator[None]:
-    """Raise OutputError where `path` cannot be written."""
+    """Raise OutputError if `path` cannot be written."""
     try:
         yield
     except (DaemonError, PainterError):
@@ -73,7 +73,7 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Target"]:
-    """Open a Target, with a staging folder; raises OutputError where `place` cannot be used.
+    """Open a Target, with a staging folder; raises OutputError if `place` cannot be used.
 
     `inputs` are the files that a folder gets as `inputs`; they may lie in that folder already.
     """
@@ -116,9 +116,8 @@ class Target:
 class _Folder(Target):
     """Publishes all files of a job in the folder `path`, in place of the job found there.
 
-    The receipt of that job goes first, and the new one comes last, so there is none that describes
-    other files. The inputs are replaced just before: until then this job can be repeated, whose
-    `inputs` they may be.
+    The old receipt is removed first and the new one written last, so that no receipt ever describes
+    other files. The old inputs are replaced just before that, because this job may read them.
     """
 
     def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:

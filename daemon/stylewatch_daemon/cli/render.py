@@ -123,7 +123,7 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
     """Print remarks on a job that begins, or that is only estimated in a dry run."""
     order = plan.order
     note("\n".join(plan.remarks))
-    if dry_run or order.settings.size is None:  # else the worker says that
+    if dry_run or order.settings.size is None:  # otherwise the worker reports the size
         build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
 
 
@@ -162,7 +162,7 @@ def _print_figures(plan: Plan, *, dry_run: bool, json: bool, quiet: bool) -> Map
         plain = measure(plan.order)
         text = losses(plain)
     if not json:
-        echo(f"{plan.member.name}:\n{text}".removeprefix(":\n"))
+        echo(f"{plan.member.name}:\n{text}" if plan.member.name else text)
     return plain
 
 

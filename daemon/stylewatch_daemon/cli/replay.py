@@ -82,7 +82,7 @@ class Replay:
 
 
 def read(path: Path) -> Replay:
-    """Read the receipt in the file or folder `path`; raises InputError where it is invalid."""
+    """Read the receipt in the file or folder `path`; raises InputError if it is invalid."""
     file = path
     try:
         file = path / RECEIPT if path.is_dir() else path

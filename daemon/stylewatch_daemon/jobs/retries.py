@@ -167,13 +167,11 @@ def make_retry(
     limits: Limits,
     step: atomic.Step,
 ) -> Claim:
-    """Make the job `new_id` in the state folder, which is to run `job` again as `name`.
+    """Make the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
-    Its claim is returned.
-
-    It gets copies of `files`, and a job.yaml with all `settings`. Repeating this after a kill at
-    any moment does nothing twice. Raises InputError if it cannot be done, and then removes the
-    uploads for it; OSError if it cannot be done now.
+    The new job gets copies of `files`, and a job.yaml with all `settings`. Repeating this after a
+    kill at any moment does nothing twice. Raises InputError if it cannot be done, and then removes
+    the uploads for it; OSError if it cannot be done now.
     """
     folder, claim_folder = state.jobs / new_id, state.claims / new_id
     inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id

@@ -138,7 +138,7 @@ class ServiceSettings(Config):
 def shipped(name: str) -> Path:
     """Find the file or folder `name` that ships: in the package, or at a checkout's root.
 
-    Raises UnavailableError where it is in neither.
+    Raises UnavailableError if it is in neither.
     """
     package = Path(__file__).parents[1]
     for path in (package / "shipped" / name, package.parents[1] / name):
@@ -158,8 +158,8 @@ def user_file() -> Path:
 def find() -> Path:
     """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
 
-    The shipped one comes last also where it is in the current folder, as in a clone. Raises
-    SettingsError where the current folder's belongs to another user.
+    The shipped one comes last even if it is in the current folder, as in a clone. Raises
+    SettingsError if the current folder's belongs to another user.
     """
     last, local = shipped("config.yaml"), Path("config.yaml")
     with suppress(OSError):  # where this user may not look into the current folder
@@ -306,9 +306,9 @@ def has_page_packages() -> bool:
 
 
 def web_page(settings: Config) -> WebPage | None:
-    """Return the page to serve; None where `web.listen` is not set.
+    """Return the page to serve; None if `web.listen` is not set.
 
-    Raises SettingsError where its packages are missing or the token cannot be used.
+    Raises SettingsError if its packages are missing or the token cannot be used.
     """
     web = settings.web
     if web.listen is None:

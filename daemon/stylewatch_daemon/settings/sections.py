@@ -201,11 +201,6 @@ class Retention(Strict):
     inputs: Keep = "keep"
     ledger: Keep = "keep"
 
-    @property
-    def of_files(self) -> bool:
-        """True where some files are removed after some time."""
-        return (self.stages, self.inputs) != ("keep", "keep")
-
 
 # Alerts and log
 

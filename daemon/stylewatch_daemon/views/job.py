@@ -25,9 +25,9 @@ from stylewatch_daemon.views.output_files import original_name, read_losses, rea
 
 @dataclass(frozen=True)
 class JobView:
-    """What the ledger, the receipt and status.json say of a job; all texts are safe to print.
+    """A job by its ledger row, its receipt and status.json; all texts are safe to print.
 
-    `running` is its part of status.json, empty while it does not run. `receipt_json` is the receipt
+    `running` is its part of status.json, empty unless it runs. `receipt_json` is the receipt
     as it was read, empty without one; `receipt` is None if that is invalid.
     """
 

@@ -1,4 +1,4 @@
-"""What the daemon has written: status.json and the ledger, read for the pages."""
+"""Access of the pages to status.json and to the ledger, which the daemon writes."""
 
 import threading
 import time

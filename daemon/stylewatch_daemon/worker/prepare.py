@@ -255,7 +255,7 @@ def _check_done(task: Task) -> None:
 
 
 def enlarged_start(task: Task) -> tuple[str, ...]:
-    """A warning where `task` continues from a stage that was made smaller."""
+    """Return a warning if `task` continues from a stage that was made smaller."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
     (width, height), wanted = size_of(task.init), task.levels()[0].size

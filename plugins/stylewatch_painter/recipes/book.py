@@ -34,15 +34,6 @@ def find(name: str, *folders: Path) -> Recipe:
         return check(_read(_locate(name, folders), folders))
 
 
-def files_key(name: str, *folders: Path) -> tuple[object, ...]:
-    """A key that changes when the files that may define the recipe change."""
-    own = Path(name)
-    files = [own] if own.suffix in (".yaml", ".yml") else []
-    files += [path for folder in (*folders, *(file.parent for file in files))
-              for path in sorted(folder.glob("*.yaml"))]  # fmt: skip
-    return tuple((str(path), *_file_state(path)) for path in files if path.exists())
-
-
 def _file_state(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size

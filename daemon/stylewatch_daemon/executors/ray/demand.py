@@ -49,7 +49,7 @@ class Demand:
         return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
 
     def check(self) -> None:
-        """Raise SettingsError where Ray is not installed, or GPUs are demanded twice."""
+        """Raise SettingsError if Ray is not installed, or GPUs are demanded twice."""
         if "GPU" in self.resources:
             raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
         try:
