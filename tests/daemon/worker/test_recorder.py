@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
 from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.request import Drawn
 from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.worker import output_image
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
@@ -68,6 +70,18 @@ def test_a_later_attempt_knows_the_steps_that_were_taken_back(given: Order) -> N
     assert uphill in again.warnings
     again.add(stage(2, 4))
     assert uphill not in again.warnings
+
+
+def test_stages_may_be_smaller_than_the_final_picture(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_image, "STAGE_SIDE", 16)
+    painted(given)
+    sizes = {}
+    for name in ("stages/0008.png", "final.png"):
+        with Image.open(given.staging / name) as image:
+            sizes[name] = image.size
+    assert sizes == {"stages/0008.png": (16, 12), "final.png": (32, 24)}
 
 
 def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None:
