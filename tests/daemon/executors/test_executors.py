@@ -21,9 +21,15 @@ pytestmark = nodes.TIME_ENOUGH
 
 
 def on_two_machines(root: Path) -> Cluster:
-    """An executor that knows both machines, and keeps none for long from others."""
+    """An executor that knows both machines, and keeps none for long from others.
+
+    A third one that an earlier test has killed is alive to Ray for some seconds more.
+    """
     cluster = Cluster(root / "worker.lock", Demand(nodes.shared().address), WORK, idle_s=1.0)
-    Listener(cluster).run("first", "paint")
+    listener = Listener(cluster)
+    listener.run("0", "paint")
+    while cluster.free() != 2:
+        listener.run(f"{len(listener.events)}", "paint")
     return cluster
 
 
