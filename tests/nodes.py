@@ -149,6 +149,9 @@ def _environment() -> Iterator[None]:
         for name, value in installed().items():
             patch.setenv(name, value)
         patch.setenv("RAY_gcs_server_port_wait_time_s", str(PATIENCE))
+        patch.setenv("RAY_worker_register_timeout_seconds", str(PATIENCE))
+        patch.setenv("RAY_health_check_timeout_ms", str(1000 * PATIENCE))
+        patch.setenv("RAY_worker_niceness", "0")  # 15 would stop them while others keep all cores
         patch.setattr(services, "get_node", partial(_patient, services.get_node))
         yield
     signal.signal(signal.SIGTERM, before)  # which Ray replaces, and then only drains a node

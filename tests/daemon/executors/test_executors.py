@@ -1,12 +1,13 @@
 """The contract of executors, kept by each of them."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from tests import nodes
-from tests.daemon.worker.listening import Listener
+from tests.daemon.worker.listening import TIMEOUT_S, Listener
 from tests.daemon.worker.records import EVENTS
 from tests.daemon.worker.works import WORK
 
@@ -28,7 +29,9 @@ def on_two_machines(root: Path) -> Cluster:
     cluster = Cluster(root / "worker.lock", Demand(nodes.shared().address), WORK, idle_s=1.0)
     listener = Listener(cluster)
     listener.run("0", "paint")
+    deadline = time.monotonic() + TIMEOUT_S
     while cluster.free() != 2:
+        assert time.monotonic() < deadline, f"{cluster.free()} machines"
         listener.run(f"{len(listener.events)}", "paint")
     return cluster
 

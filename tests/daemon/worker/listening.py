@@ -1,15 +1,17 @@
 """Somebody who listens to an executor, for tests."""
 
 import threading
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import End, Event, Order
 
-PATIENCE = 300.0
-"""Seconds, for a machine that is busy."""
+TIMEOUT_S = 150.0
+"""Seconds that an attempt gets to begin, and to end, on a busy machine."""
 
 
 def order(what: str, device: str | None = None, backend: str = "torch") -> Order:
@@ -38,16 +40,21 @@ class Listener:
         return self.events[ticket]
 
     def until_ended(self, *tickets: str) -> None:
-        while not all(self.ends(ticket) for ticket in tickets):
-            self.listen()
+        self._listen_until(lambda: all(self.ends(ticket) for ticket in tickets))
 
     def until_begun(self, *tickets: str) -> None:
-        while not all(self.events[ticket] for ticket in tickets):
+        self._listen_until(lambda: all(self.events[ticket] for ticket in tickets))
+
+    def _listen_until(self, condition: Callable[[], bool]) -> None:
+        """Note events until `condition` holds; raises AssertionError after TIMEOUT_S."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, self.events
             self.listen()
 
     def listen(self) -> None:
-        """Wait for events, and note them."""
-        assert self._news.wait(PATIENCE), self.events
+        """Wait for news of the executor, and note its events; raises AssertionError likewise."""
+        assert self._news.wait(TIMEOUT_S), self.events
         self._news.clear()
         for received in self.executor.events():
             self.events[received.ticket].append(received.event)
