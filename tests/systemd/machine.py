@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds that anything may take."""
 
 UP = ("running", "degraded")
