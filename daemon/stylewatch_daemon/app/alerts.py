@@ -127,10 +127,9 @@ class Notifier(Reporter):
         """Report refused input."""
         self._add("refused", job, reason)
 
-    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
-        """Report a job that failed for good; attempts that will be repeated are not reported."""
-        if for_good:
-            self._add("failed", job, reason)
+    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        """Report a job that failed for good."""
+        self._add("failed", job, reason)
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         """Report what waits now and did not before, and what waits no more."""

@@ -42,8 +42,11 @@ class Reporter:
     def canceled(self, job: str, folder: Path) -> None:
         """The job was canceled; its inputs are in `folder`."""
 
-    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
-        """An attempt failed by a fault of stylewatch; `for_good`: it was the last one."""
+    def attempt_failed(self, job: str, reason: str, trace: str) -> None:
+        """An attempt failed by a fault of stylewatch; the job is tried again, or fails next."""
+
+    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        """The job has failed for good; its inputs are in `folder` with the reason."""
 
     def waits(self, what: str, reason: str) -> None:
         """A job or an inbox begins to wait for something outside the daemon."""

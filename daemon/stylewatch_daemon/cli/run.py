@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from stylewatch_daemon.app.alerts import Notifier
+from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.monitoring import (
     LOGGER,
     SystemdNotifier,
@@ -97,8 +98,9 @@ def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
+        HookRunner(settings.hooks) as hooks,
     ):
-        summary = daemon.once(settings, Reporters(log, notifier))
+        summary = daemon.once(settings, Reporters(log, notifier, hooks))
         if summary.waiting and is_paused(settings.state.path):
             logging.getLogger(LOGGER).error(
                 "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
@@ -131,11 +133,12 @@ def _watch(
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
+        HookRunner(settings.hooks) as hooks,
         closing(Supervisor(web_page(settings))) as supervisor,
     ):
         return daemon.watch(
             settings,
-            Reporters(log, notifier),
+            Reporters(log, notifier, hooks),
             systemd=systemd,
             may_reload=may_reload,
             settings_changed=source.changed,
@@ -191,11 +194,13 @@ class _LogReporter(Reporter):
         self._end(job)
         self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
 
-    def failed(self, job: str, reason: str, cause: Cause, trace: str, *, for_good: bool) -> None:
+    def attempt_failed(self, job: str, reason: str, trace: str) -> None:
         self._end(job)
-        outcome = "failed permanently" if for_good else "failed, and will be tried again"
-        level = logging.ERROR if for_good else logging.WARNING
-        self._log.log(level, "%s: %s", outcome, reason, extra={"job": job, "trace": trace})
+        self._log.warning("an attempt failed: %s", reason, extra={"job": job, "trace": trace})
+
+    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        self._end(job)
+        self._log.error("failed permanently: %s; it is in %s", reason, folder, extra={"job": job})
 
     def waits(self, what: str, reason: str) -> None:
         self._end(what)

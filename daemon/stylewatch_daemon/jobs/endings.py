@@ -128,7 +128,7 @@ class Endings:
         if job.end is End.REFUSED:
             reporter.refused(title, job.reason, cause, folder)
         elif job.end is End.FAILED:
-            reporter.failed(title, job.reason, cause, "", for_good=True)
+            reporter.failed(title, job.reason, cause, folder)
         elif job.end is End.CANCELED:
             reporter.canceled(title, folder)
         else:

@@ -209,7 +209,7 @@ class Jobs:
         """Try a job again later whose worker died or met a bug, or give it up."""
         if job.asked is not End.CANCELED:
             self.waits.crashed.begin(job.id)
-            self.reporter.failed(shown(job.title), reason, cause, trace, for_good=False)
+            self.reporter.attempt_failed(shown(job.title), reason, trace)
         self.post(job.id, Lost(cause, reason), also)
 
     def broke(self, job_id: str, error: Exception) -> None:

@@ -24,6 +24,7 @@ from stylewatch_daemon.settings.sections import (
     Address,
     Alerts,
     Executor,
+    Hooks,
     Inbox,
     Limits,
     Log,
@@ -62,6 +63,7 @@ class Config(Strict):
     limits: Limits = Limits()
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
+    hooks: Hooks = Hooks()
     web: Web = Web()
     log: Log = Log()
 
@@ -89,7 +91,7 @@ class Config(Strict):
         return apart
 
     def check(self) -> None:
-        """Raise SettingsError for folders that must not lie in others, or an unknown group.
+        """Raise SettingsError for hooks that cannot run, and folders that must not lie in others.
 
         Files of the daemon's folders and styles in an inbox would be taken for input. A link to a
         final image in an outbox could take the place of a job's folder.
@@ -103,6 +105,7 @@ class Config(Strict):
                         f"the {kind} {path} lies in the inbox {inbox.path}: "
                         "move it out, or its files would be taken for input"
                     )
+        self.hooks.check()
         for finals in self.finals:
             for kind, path in self._results():
                 if disks.lies_in(finals, path):
@@ -319,8 +322,8 @@ def web_page(settings: Config) -> WebPage | None:
             f"{install_command('web')}"
         )
     token = None if web.token_file is None else _read_token(web.token_file)
-    without_urls = settings.model_copy(update={"alerts": Alerts()})
-    return WebPage(parse_address(web.listen), without_urls, token)
+    without_secrets = settings.model_copy(update={"alerts": Alerts(), "hooks": Hooks()})
+    return WebPage(parse_address(web.listen), without_secrets, token)
 
 
 def _read_token(path: Path) -> SecretStr:

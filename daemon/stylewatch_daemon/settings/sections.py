@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from shutil import which
 from typing import Annotated, Literal, TextIO
 
 from pydantic import (
@@ -233,6 +234,26 @@ class Alerts(Strict):
                 f"{install_command('notify')}"
             )
         return self.model_copy(update={"urls": urls})
+
+
+class Hooks(Strict):
+    """Commands that run when a job is done, and when it is refused or has failed for good.
+
+    A command is a program and its arguments; no shell reads it.
+    """
+
+    done: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=1_000_000)] = 60.0
+
+    def check(self) -> None:
+        """Raise SettingsError if a program cannot be run."""
+        for key, command in (("done", self.done), ("failed", self.failed)):
+            if command and which(command[0]) is None:
+                raise SettingsError(
+                    f"hooks.{key}: {command[0]!r} is no program that can be run: give its path, "
+                    "or make the file executable"
+                )
 
 
 def _urls_in_file(path: Path) -> Iterator[SecretStr]:

@@ -96,8 +96,8 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
     with Notifier(to(ONE, TWO, every_s=1000), apprise) as notifier:
         notifier.done("sea", OUT)
         notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
-        notifier.failed("worse", "a fault", Cause.BUG, "Traceback", for_good=False)
-        notifier.failed("worst", "a fault", Cause.BUG, "Traceback", for_good=True)
+        notifier.attempt_failed("worse", "a fault", "Traceback")
+        notifier.failed("worst", "a fault", Cause.BUG, OUT)
         notifier.blocked(FULL)
     lines = ["done: sea", "refused: bad: it holds text", "failed: worst: a fault",
              "waiting: sky: the disk is full"]  # fmt: skip

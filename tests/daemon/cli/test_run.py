@@ -135,10 +135,9 @@ EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("done", ("sea", OUT), "sea: done, in out/sea"),
     ("refused", ("sea", "it is text", Cause.PICTURE, REFUSED),
      "!sea: refused: it is text; it is in out/_refused/sea"),
-    ("failed", ("bad", "a fault", Cause.BUG, "Traceback", False),
-     "bad: failed, and will be tried again: a fault"),
-    ("failed", ("bad", "a fault", Cause.BUG, "Traceback", True),
-     "!bad: failed permanently: a fault"),
+    ("attempt_failed", ("bad", "a fault", "Traceback"), "bad: an attempt failed: a fault"),
+    ("failed", ("bad", "a fault", Cause.BUG, REFUSED),
+     "!bad: failed permanently: a fault; it is in out/_refused/sea"),
     ("canceled", ("sky", REFUSED), "sky: canceled; the inputs are in out/_refused/sea"),
     ("waits", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
     ("stopped", ("sky", 7, "frame"), "sky: stopped; it continues from frame 7"),
@@ -152,10 +151,7 @@ LINES = [line for _, _, lines in EVENTS for line in lines.split("|") if line]
 
 def report_all(reporter: Reporter) -> None:
     for name, arguments, _ in EVENTS:
-        if name == "failed":
-            reporter.failed(*arguments[:4], for_good=arguments[4])
-        else:
-            getattr(reporter, name)(*arguments)
+        getattr(reporter, name)(*arguments)
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -145,7 +145,7 @@ def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
     assert (world.job("a").state, world.job("a").faults) == (State.QUEUED, 1)
     finish(world, loop)
     assert world.executor.started_at == [0, 1, 1, 0], "the last attempt begins at the beginning"
-    assert [call[-1] for call in world.record.of("failed")] == [False] * 4 + [True]
+    assert len(world.record.of("attempt_failed")) == 4 and len(world.record.of("failed")) == 1
     assert "without a receipt" in world.attempts("a")[2].reason
     job = world.job("a")
     assert (job.end, job.reason) == (End.FAILED, "tried 3 times, the last time: it broke")

@@ -43,7 +43,7 @@ def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
     run_jobs(loop)
     folder = world.outbox / "_refused"
     assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
-    assert world.record.of("failed")[-1] == ("broken", "it broke", Cause.BUG, "", True)
+    assert world.record.of("failed") == [("broken", "it broke", Cause.BUG, folder / "broken")]
     assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
     assert world.record.of("done") == [("good", world.outbox / "good")]
 

@@ -1,0 +1,129 @@
+"""Hooks: commands of the user that run when a job has ended, one after the other in a thread."""
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Self
+
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.settings.sections import Hooks
+
+OUTPUT_CHARACTERS = 300
+"""Characters from the end of a failed command's output that the log gets."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A job that has ended, as a hook sees it: `state` is done, refused or failed."""
+
+    command: Sequence[str]
+    job: str
+    state: str
+    folder: Path
+    reason: str = ""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that describe the job; paths of missing files are empty."""
+        picture = next(iter(sorted(self.folder.glob("final.*"))), "")
+        receipt = self.folder / "receipt.json"
+        values = {
+            "JOB": self.job,
+            "STATE": self.state,
+            "FOLDER": self.folder,
+            "PICTURE": picture,
+            "RECEIPT": receipt if receipt.is_file() else "",
+            "REASON": self.reason,
+        }
+        return {f"STYLEWATCH_{name}": str(value) for name, value in values.items()}
+
+
+class HookRunner(Reporter):
+    """Runs the commands of `hooks` in a thread.
+
+    A command that fails or exceeds `timeout_s` is logged, and nothing else: the job has ended by
+    then. Leaving the context runs what still waits, for `timeout_s` in total, unless a second
+    signal interrupted the daemon.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._log = logging.getLogger(__name__)
+        self._waiting: queue.SimpleQueue[_Ended | None] = queue.SimpleQueue()
+        self._deadline = float("inf")
+        self._thread = threading.Thread(target=self._run_all, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._deadline = monotonic() + self._hooks.timeout_s
+        self._waiting.put(None)
+        if kind is not KeyboardInterrupt:
+            self._thread.join()
+
+    def done(self, job: str, folder: Path) -> None:
+        """Run the command `done`."""
+        self._add(_Ended(self._hooks.done, job, "done", folder))
+
+    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        """Run the command `failed`."""
+        self._add(_Ended(self._hooks.failed, job, "refused", folder, reason))
+
+    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
+        """Run the command `failed`."""
+        self._add(_Ended(self._hooks.failed, job, "failed", folder, reason))
+
+    def _add(self, ended: _Ended) -> None:
+        if ended.command:
+            self._waiting.put(ended)
+
+    def _run_all(self) -> None:
+        while (ended := self._waiting.get()) is not None:
+            timeout_s = min(self._hooks.timeout_s, self._deadline - monotonic())
+            if timeout_s <= 0:
+                problem = "did not run before the daemon stopped"
+            else:
+                problem = _run(ended, timeout_s)
+            if problem:
+                name = "done" if ended.state == "done" else "failed"
+                self._log.warning("hooks.%s %s", name, problem, extra={"job": ended.job})
+
+
+def _run(ended: _Ended, timeout_s: float) -> str:
+    """Run the command of a hook; return what went wrong, or an empty string.
+
+    It gets a process group of its own, which is killed when the time is over.
+    """
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                ended.command, env={**os.environ, **ended.variables}, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except OSError as error:
+            return f"could not run {ended.command[0]}: {error.strerror or error}"
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"was killed after {timeout_s:.0f} s"
+        if code == 0:
+            return ""
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    return f"ended with exit code {code}: {shown(text.strip()[-OUTPUT_CHARACTERS:])}"

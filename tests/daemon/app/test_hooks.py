@@ -1,0 +1,102 @@
+"""Hooks of the user run after a job, with what they need to know, and harm nothing."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon.app.hooks import HookRunner
+from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.settings.sections import Hooks
+
+RECORD = """
+import json, os, sys
+about = {key: value for key, value in os.environ.items() if key.startswith("STYLEWATCH_")}
+with open(sys.argv[1], "a") as file:
+    print(json.dumps(about), file=file)
+"""
+
+
+def python(program: str, *words: object) -> tuple[str, ...]:
+    return (sys.executable, "-c", program, *map(str, words))
+
+
+def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    folder, refused = tmp_path / "out/$(sea) 'x'", tmp_path / "out/_refused/bad"
+    folder.mkdir(parents=True)
+    for name in ("final.png", "receipt.json"):
+        (folder / name).touch()
+    record = python(RECORD, log)
+    with HookRunner(Hooks(done=record, failed=record)) as hooks:
+        hooks.done("$(sea) 'x'", folder)
+        hooks.refused("bad", "it holds text", Cause.PICTURE, refused)
+        hooks.attempt_failed("worse", "a fault", "Traceback")
+        hooks.canceled("gone", refused)
+        hooks.failed("worse", "a fault", Cause.BUG, refused)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    keys = ("JOB", "STATE", "FOLDER", "PICTURE", "RECEIPT", "REASON")
+    assert [[row[f"STYLEWATCH_{key}"] for key in keys] for row in rows] == [
+        ["$(sea) 'x'", "done", str(folder), f"{folder}/final.png", f"{folder}/receipt.json", ""],
+        ["bad", "refused", str(refused), "", "", "it holds text"],
+        ["worse", "failed", str(refused), "", "", "a fault"],
+    ]
+
+
+def is_dead(pid: int) -> bool:
+    """Return whether a process is gone, or a zombie that its new parent has yet to reap."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+SLOW = """
+import os, sys, time
+if os.fork() == 0:
+    open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, pid = tmp_path / "log", tmp_path / "pid"
+    broken = python("import sys; print('no room\\n\\x1b[31m'); sys.exit(3)")
+    missing = ("/nowhere/at-all",)
+    with HookRunner(Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5)) as hooks:
+        hooks.failed("bad", "", Cause.BUG, tmp_path)
+        hooks.done("slow", tmp_path)
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+    with HookRunner(Hooks(done=missing, failed=python(RECORD, log))) as hooks:
+        hooks.done("sea", tmp_path)
+        hooks.failed("last", "", Cause.BUG, tmp_path)
+    assert [(record.__dict__["job"], record.getMessage()) for record in caplog.records] == [
+        ("bad", "hooks.failed ended with exit code 3: no room??[31m"),
+        ("slow", "hooks.done was killed after 5 s"),
+        ("sea", "hooks.done could not run /nowhere/at-all: No such file or directory"),
+    ]
+    assert json.loads(log.read_text())["STYLEWATCH_JOB"] == "last"
+    assert is_dead(int(pid.read_text())), "the group of the hook is killed"
+
+
+def test_a_daemon_that_stops_waits_for_hooks_no_longer_than_one_may_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = time.monotonic()
+    with HookRunner(Hooks(done=python("import time; time.sleep(600)"), timeout_s=1)) as hooks:
+        for job in "abcd":
+            hooks.done(job, tmp_path)
+    assert time.monotonic() - began < 60
+    assert caplog.messages[-1] == "hooks.done did not run before the daemon stopped"
+
+
+def test_settings_name_programs_that_can_be_run() -> None:
+    Hooks(done=("sh", "-c", "true")).check()
+    with pytest.raises(SettingsError, match=r"hooks\.failed: '/nowhere/at-all' is no program"):
+        Hooks(failed=("/nowhere/at-all",)).check()
