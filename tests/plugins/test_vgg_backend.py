@@ -12,21 +12,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tests.painter import networks
 from tests.painter.networks import as_vgg16, narrow, save_torch
 from tests.plugins.small_vgg import ARRAYS
 
-from stylewatch_export import graph
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.paint.memory import ample
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_painter.vgg import ARCHITECTURES
-from stylewatch_plugins import graphs, onnx_runtime, torch_autograd, vgg_backend
+from stylewatch_plugins import onnx_runtime, torch_autograd, vgg_backend
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
-from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import (
@@ -79,19 +75,10 @@ class TestOnnxVgg(BackendConformance):
 
 @BACKENDS
 def test_wrong_option_is_named(make: Make) -> None:
-    wrong: list[tuple[Mapping[str, object], str]] = [
-        ({"devices": "cpu"}, "did you mean 'device'"),
-        ({"device": "gpu"}, "device: "),
-        ({"threads": 0}, "threads: "),
-        ({"precision": "int8"}, "precision"),
-        ({"tile": 8}, "tile"),
-        ({"history": -1}, "history"),
-        ({"memory": 0}, "memory"),
-        ({"providers": []}, "providers"),
-    ]
-    for options, message in wrong:
-        with pytest.raises(BackendOptionError, match=message):
-            make(options)
+    for name, wrong in {"device": "gpu", "threads": 0, "precision": "int8", "tile": 8,
+                        "history": -1, "memory": 0, "providers": []}.items():  # fmt: skip
+        with pytest.raises(BackendOptionError, match=name):
+            make({name: wrong})
 
 
 @BACKENDS
@@ -190,8 +177,7 @@ def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
     assert OnnxVgg(options).problem() is None
     (warning,) = OnnxVgg(options).provenance(sample()).warnings
     assert "no provider migraphx here" in warning and "paints with cpu" in warning
-    problem = OnnxVgg({**options, "missing": "refuse"}).problem()
-    assert problem is not None and "no provider migraphx here; there are" in problem
+    assert "no provider migraphx" in str(OnnxVgg({**options, "missing": "refuse"}).problem())
     nothing = OnnxVgg({"providers": "migraphx"})
     assert nothing.devices() == ()
     with pytest.raises(BackendMissingError, match="no provider migraphx"):
@@ -203,13 +189,6 @@ def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
     assert "could not start its provider cpu" in caplog.text
     with pytest.raises(BackendMissingError, match="could not start its provider cpu"):
         painted(OnnxVgg({**CPU, "providers": "cpu", "missing": "refuse"}), sample())
-
-
-def test_missing_package_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("stylewatch_plugins.graphs.find_spec", lambda _: None)
-    problem = OnnxVgg(CPU).problem()
-    assert "the package onnx," in str(problem) and str(problem).endswith("]'`")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "the package onnxruntime" in str(OnnxVgg(CPU).problem())
 
@@ -268,27 +247,6 @@ def test_losses_are_measured_in_fp32() -> None:
     assert first.losses.total == pytest.approx(measured.total, rel=0.02)
 
 
-@BACKENDS
-@pytest.mark.usefixtures("small_network")
-def test_samples_of_features_are_matched_and_resumed(make: Make) -> None:
-    """As torch does, to the same bytes after a checkpoint, and never in tiles."""
-    layers = {"conv1_1": 1, "conv2_2": 1}
-    fields = {
-        "objective.transport": {"layers": layers, "samples": 99, "style_samples": 99},
-        "objective.content": None, "objective.style": None, "optimizer": OPTIMIZERS["rmsprop"],
-        "scales": [{"scale": 0.5, "steps": 2}], "steps": 2, "save_every": 1,
-    }  # fmt: skip
-    task = sample(fields)
-    assert exact(make).measure(task).total == pytest.approx(
-        exact(TorchAutograd).measure(task).total, rel=1e-4
-    )
-    run = painted(exact(make), task, *[Wish.CHECKPOINT] * 4)
-    assert len(run) == 4
-    rest = painted(exact(make), replace(task, resume=kept(run[0].checkpoint)))
-    assert stages(rest) == stages(run[1:])
-    assert stages(painted(exact(make, tile=16), task)) == stages(run)
-
-
 @pytest.mark.usefixtures("small_network")
 def test_network_stays_until_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure of ONNX Runtime gives back the memory of a GPU for the next try."""
@@ -309,15 +267,9 @@ def test_network_stays_until_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> Non
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """A function that installs small weights: it takes their name and the network."""
     narrow(monkeypatch)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
-    def build(plan: Plan, weights: str, folder: Path) -> None:
-        graph.build(plan, weights, Pair.of(folder, plan.stem))
-
-    monkeypatch.setattr(graphs, "_build", build)  # in this process, which has them
+    for folder in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(folder, str(tmp_path))
     monkeypatch.setattr(torch_autograd, "_last", {})
-    monkeypatch.setattr(onnx_runtime, "_open", {})
 
     def install(name: str, architecture: str) -> None:
         arrays = ARRAYS if architecture == "vgg19" else as_vgg16(ARRAYS)
@@ -369,30 +321,6 @@ def test_weights_without_a_layer_of_the_recipe_are_refused(
             painted(backend, task)
 
 
-DEEP = {
-    **ASKS_FOR_VGG16,
-    "objective.network.pool_edge": "ceil",
-    "objective.content.layers": {"conv4_2": 1.0},
-    "objective.style.layers": {"conv1_1": 1.0, "conv3_3": 1.0, "conv4_1": 1.0, "conv5_3": 1.0},
-}
-
-
-def test_vgg16_paints_the_same_in_tiles_and_in_either_backend(
-    install: Callable[[str, str], None],
-) -> None:
-    install("own", "vgg16")
-    task = sample({**DEEP, "size": "96", "steps": 1, "scales": []}, content=picture(96, 72))
-    runs = [painted(exact(make, tile=tile), task)
-            for make in (TorchAutograd, OnnxVgg) for tile in ("none", 48)]  # fmt: skip
-    (loaded,) = torch_autograd._last.values()
-    assert loaded.layers == ARCHITECTURES["vgg16"]
-    for steps in runs[1:]:
-        for step, other in zip(runs[0], steps, strict=True):
-            assert other.losses.total == pytest.approx(step.losses.total, rel=1e-4)
-            assert isinstance(step, Stage) and isinstance(other, Stage)
-            assert np.abs(step.picture - other.picture).max() < 0.05
-
-
 def everything(optimizer: str, **recipe: object) -> Task:
     """A task with every setting, from 48x36 pixels to 96x72, which are four tiles of 48."""
     fields = {
@@ -438,31 +366,23 @@ def test_impossible_limit_is_reported() -> None:
             ask(task)
 
 
-@pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """The layers that were read from a file, one time after the other."""
+def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or one for another number of threads."""
     narrow(monkeypatch)
     layers_read: list[Sequence[str]] = []
 
     def load(file: weights.WeightsFile, layers: Sequence[str]) -> object:
         layers_read.append(layers)
-        arrays = networks.network()
-        return (1.0, 2.0, 3.0), {name: arrays[name] for name in store.keys(layers)}
+        return (1.0, 2.0, 3.0), {name: ARRAYS[name] for name in store.keys(layers)}
 
     monkeypatch.setattr(store, "load", load)
     monkeypatch.setattr(torch_autograd, "_last", {})
-    return layers_read
-
-
-def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
-    monkeypatch: pytest.MonkeyPatch, loaded: list[Sequence[str]]
-) -> None:
-    """Or one for another number of threads."""
     first = load_network(weights.locate(), ["conv1_2"], PROCESSOR)
     assert load_network(weights.locate(), ["conv1_1"], PROCESSOR) is first
     deeper = load_network(weights.locate(), ["conv2_1"], PROCESSOR)
-    assert deeper is not first
-    assert loaded == [("conv1_1", "conv1_2"), ("conv1_1", "conv1_2", "conv2_1")]
+    assert layers_read == [("conv1_1", "conv1_2"), ("conv1_1", "conv1_2", "conv2_1")]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     assert load_network(weights.locate(), ["conv1_1"], PROCESSOR) is not deeper
 
@@ -470,49 +390,39 @@ def test_network_is_loaded_once_unless_a_deeper_one_is_needed(
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
 # A cycle is freed by the collector only; the last small block pins all below it.
 FREED = """
-from stylewatch_painter.process_memory import (
-    give_back_freed,
-    give_back_large_blocks,
-    keep_large_blocks,
-    resident,
-)
+from stylewatch_painter import process_memory as memory
 
-keep_large_blocks()
-before = resident()
-block = bytearray(200_000_000)
-block[::4096] = b"x" * len(block[::4096])
-del block
-print(resident() - before)
-give_back_freed()
-give_back_large_blocks()
-first = bytearray(30_000_000)
-del first
-before = resident()
-blocks = [bytearray(20_000_000) for _ in range(3)]
-for block in blocks:
+def touched(size):
+    block = bytearray(size)
     block[::4096] = b"x" * len(block[::4096])  # pages count once they are touched
-pins = [bytearray(200_000) for _ in range(3)]
-del block, blocks
-print(resident() - before)
-blocks = [bytearray(b"x") * 100_000 for _ in range(600)]
-pin = bytearray(b"x") * 100_000
-circle = [blocks]
+    return block
+
+memory.keep_large_blocks()
+before = memory.resident()
+touched(200_000_000)
+print(memory.resident() - before)
+memory.give_back_freed()
+memory.give_back_large_blocks()
+bytearray(30_000_000)
+before = memory.resident()
+blocks, pins = [touched(20_000_000) for _ in range(3)], [bytearray(200_000) for _ in range(3)]
+del blocks
+print(memory.resident() - before)
+circle, pin = [[bytearray(b"x") * 100_000 for _ in range(600)]], bytearray(b"x") * 100_000
 circle.append(circle)
-before = resident()
-del blocks, circle
-give_back_freed()
-print(before - resident())
+before = memory.resident()
+del circle
+memory.give_back_freed()
+print(before - memory.resident())
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has these settings")
 def test_freed_memory_is_kept_or_returned_to_the_system() -> None:
     command = [sys.executable, "-c", FREED]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
     kept, kept_of_large, returned_of_small = map(int, ended.stdout.split())
-    has_glibc = sys.platform == "linux"
-    assert not has_glibc or (
-        kept > 190_000_000 and kept_of_large < 5_000_000 and returned_of_small > 50_000_000
-    )
+    assert kept > 190_000_000 and kept_of_large < 5_000_000 and returned_of_small > 50_000_000
 
 
 @pytest.mark.parametrize(
