@@ -101,60 +101,38 @@ def starts_anywhere(path: Path, shown: list[Frame]) -> None:
     assert list(frames(path, LIMITS, len(shown))) == []
 
 
-@pytest.mark.parametrize("name", FILMS)
-def test_every_frame_of_a_film_is_read_from_any_number(tmp_path: Path, name: str) -> None:
-    path = film(tmp_path / name, **FILMS[name])
+@pytest.mark.parametrize("name", [*FILMS, *(f"a.{kind}" for kind in ANIMATIONS)])
+def test_every_frame_is_read_from_any_number(tmp_path: Path, name: str) -> None:
+    """Damaged EXIF costs no animation."""
+    path, is_film = tmp_path / name, name in FILMS
+    if is_film:
+        film(path, **FILMS[name])
+    else:
+        damaged = {"exif": b"Exif\0\0garbage"} if name in ("a.png", "a.webp") else {}
+        animation(path, durations=[40, 70] * 10, **damaged)
     clip, shown = read(path)
     assert is_clip(path)
     assert (clip.size, clip.frames) == (SIZE, 20)
-    assert durations(clip) == [Fraction(1, RATE)] * 20
+    expected = [Fraction(1, RATE)] * 20 if is_film else [Fraction(4, 100), Fraction(7, 100)] * 10
+    assert durations(clip) == expected
     assert not any(frame.is_damaged for frame in shown)
     for frame in shown:
         distances = [distance(frame.pixels, pattern(number)) for number in range(20)]
-        assert np.argmin(distances) == frame.number and min(distances) < 9
+        assert np.argmin(distances) == frame.number
+        assert min(distances) < (9 if is_film else 4)
     starts_anywhere(path, shown)
-
-
-@pytest.mark.parametrize("kind", ANIMATIONS)
-def test_every_frame_of_an_animation_is_read_from_any_number(tmp_path: Path, kind: str) -> None:
-    path = animation(tmp_path / f"a.{kind}", durations=[40, 70] * 10)
-    clip, shown = read(path)
-    assert is_clip(path)
-    assert (clip.size, clip.frames) == (SIZE, 20)
-    assert durations(clip) == [Fraction(4, 100), Fraction(7, 100)] * 10
-    for frame in shown:
-        distances = [distance(frame.pixels, pattern(number)) for number in range(20)]
-        assert np.argmin(distances) == frame.number and min(distances) < 4
-    starts_anywhere(path, shown)
-    assert "is more than" not in refusal(path, ClipLimits(100_000, 19))
-
-
-@pytest.mark.parametrize("kind", ["png", "webp"])
-def test_damaged_exif_costs_no_animation(tmp_path: Path, kind: str) -> None:
-    clip, shown = read(animation(tmp_path / f"a.{kind}", 3, exif=b"Exif\0\0garbage"))
-    assert clip.size == SIZE and len(shown) == 3
-
-
-@pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_frames_keep_their_uneven_times(tmp_path: Path, ending: str) -> None:
-    ticks = [0, 40, 55, 200, 201, 900]
-    path = film(tmp_path / f"a.{ending}", frames=6, ticks=ticks, time_base=Fraction(1, 1000))
-    assert [time * 1000 for time in times(read(path)[0])] == ticks
 
 
 def test_times_are_those_of_the_file(tmp_path: Path) -> None:
-    clip, _ = read(film(tmp_path / "a.mkv", frames=3, ticks=[10, 11, 12], sound="aac"))
-    assert clip.times == tuple(Fraction(number, 25) for number in (10, 11, 12, 13))
-
-
-def test_short_pictures_of_animations_are_shown_as_browsers_do(tmp_path: Path) -> None:
-    path = animation(tmp_path / "a.gif", 4, durations=[0, 10, 20, 2000])
-    assert durations(read(path)[0]) == [
-        Fraction(1, 10),
-        Fraction(1, 10),
-        Fraction(1, 50),
-        2,
-    ]
+    """Short pictures of animations are shown as browsers do."""
+    uneven = [0, 40, 55, 200, 201, 900]
+    for ending in ("mp4", "mkv"):
+        path = film(tmp_path / f"a.{ending}", frames=6, ticks=uneven, time_base=Fraction(1, 1000))
+        assert [time * 1000 for time in times(read(path)[0])] == uneven
+    late = film(tmp_path / "late.mkv", frames=3, ticks=[10, 11, 12], sound="aac")
+    assert read(late)[0].times == tuple(Fraction(number, 25) for number in (10, 11, 12, 13))
+    short = animation(tmp_path / "a.gif", 4, durations=[0, 10, 20, 2000])
+    assert durations(read(short)[0]) == [Fraction(1, 10), Fraction(1, 10), Fraction(1, 50), 2]
 
 
 def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> None:
@@ -164,61 +142,54 @@ def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> 
     assert distance(shown[0].pixels, pattern(1)) == 0
 
 
-@pytest.mark.parametrize(
-    ("rotate", "upright"),
-    [
+def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path) -> None:
+    turns: list[tuple[Any, Any]] = [
         ((90, False, False), np.rot90),
         ((180, False, False), lambda pixels: np.rot90(pixels, 2)),
         ((-90, False, False), lambda pixels: np.rot90(pixels, -1)),
         ((0, True, False), np.fliplr),
         ((0, False, True), np.flipud),
         ((90, True, False), lambda pixels: np.fliplr(np.rot90(pixels))),
-    ],
-)
-def test_films_are_turned_upright(tmp_path: Path, rotate: Any, upright: Any) -> None:
-    clip, shown = read(film(tmp_path / "a.mov", frames=1, rotate=rotate))
-    wanted = upright(pattern(0))
-    assert clip.size == wanted.shape[1::-1]
-    assert distance(shown[0].pixels, wanted) < 9
-    assert clip.converted[0] == "turned upright (display matrix)"
-
-
-@pytest.mark.parametrize(("ratio", "width"), [(Fraction(4, 3), 85), (Fraction(8, 9), 57)])
-def test_pixels_become_square(tmp_path: Path, ratio: Fraction, width: int) -> None:
-    clip, shown = read(film(tmp_path / "a.mp4", frames=2, sample_aspect_ratio=ratio))
-    assert clip.size == (width, 48)
-    assert clip.converted[0] == f"pixels of {ratio.numerator}:{ratio.denominator} to square ones"
-    wanted = np.asarray(Image.fromarray(pattern(1)).resize(clip.size, Image.Resampling.BICUBIC))
-    assert distance(shown[1].pixels, wanted) < 9
+    ]
+    for rotate, upright in turns:
+        clip, shown = read(film(tmp_path / "a.mov", frames=1, rotate=rotate))
+        wanted = upright(pattern(0))
+        assert clip.size == wanted.shape[1::-1] and distance(shown[0].pixels, wanted) < 9
+        assert clip.converted[0] == "turned upright (display matrix)"
+    for ratio, width in ((Fraction(4, 3), 85), (Fraction(8, 9), 57)):
+        clip, shown = read(film(tmp_path / "a.mp4", frames=2, sample_aspect_ratio=ratio))
+        assert clip.size == (width, 48)
+        phrase = f"pixels of {ratio.numerator}:{ratio.denominator} to square ones"
+        assert clip.converted[0] == phrase
+        wanted = np.asarray(Image.fromarray(pattern(1)).resize(clip.size, Image.Resampling.BICUBIC))
+        assert distance(shown[1].pixels, wanted) < 9
 
 
 COLOR = (190, 70, 40)
 
 
+WIDE: dict[str, Any] = {"color_primaries": 12, "color_trc": 13}
+
+
 @pytest.mark.parametrize(
-    ("pix_fmt", "matrix", "range_", "phrases"),
+    ("pix_fmt", "matrix", "range_", "others", "phrases"),
     [
-        ("yuv420p", 5, 1, ["BT.601 in limited range to sRGB"]),
-        ("yuv422p", 1, 1, ["BT.709 in limited range to sRGB"]),
-        ("yuv444p", 1, 2, ["BT.709 in full range to sRGB"]),
-        ("yuv420p10le", 1, 1, ["BT.709 in limited range to sRGB", "10 bits a channel to 8"]),
-        ("yuv422p10le", 9, 2, ["BT.2020 in full range to sRGB", "10 bits a channel to 8"]),
+        ("yuv420p", 5, 1, {}, ["BT.601 in limited range to sRGB"]),
+        ("yuv422p", 1, 1, {}, ["BT.709 in limited range to sRGB"]),
+        ("yuv444p", 1, 2, {}, ["BT.709 in full range to sRGB"]),
+        ("yuv420p10le", 1, 1, {}, ["BT.709 in limited range to sRGB", "10 bits a channel to 8"]),
+        ("yuv422p10le", 9, 2, {}, ["BT.2020 in full range to sRGB", "10 bits a channel to 8"]),
+        ("yuv444p", 1, 1, WIDE, ["BT.709 in limited range to sRGB",
+                                 "colors of P3 taken for those of sRGB"]),
     ],
-)
+)  # fmt: skip
 def test_colors_are_converted_as_the_file_states(
-    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, phrases: list[str]
+    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, others: Any, phrases: list[str]
 ) -> None:
-    path = film(
-        tmp_path / "a.mkv",
-        "ffv1",
-        frames=[flat(COLOR)],
-        pix_fmt=pix_fmt,
-        colorspace=matrix,
-        color_range=range_,
-    )
-    clip, shown = read(path)
+    stated = {"pix_fmt": pix_fmt, "colorspace": matrix, "color_range": range_, **others}
+    clip, shown = read(film(tmp_path / "a.mkv", "ffv1", frames=[flat(COLOR)], **stated))
     assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 2
-    assert list(clip.converted) == phrases
+    assert sorted(clip.converted) == sorted(phrases)
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(576, 5), (578, 1)])
@@ -235,14 +206,6 @@ def test_colors_that_are_not_stated_go_by_the_height(
     assert is_right == (matrix == 5)
     name = "BT.601" if matrix == 5 else "BT.709"
     assert clip.converted == (f"{name} (not stated) in limited range to sRGB",)
-
-
-def test_wide_colors_are_taken_for_those_of_srgb(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"color_primaries": 12, "color_trc": 13, "colorspace": 1}
-    path = film(tmp_path / "a.mkv", "ffv1", frames=[flat(COLOR)], pix_fmt="yuv444p", **options)
-    clip, shown = read(path)
-    assert np.abs(shown[0].pixels[0, 0].astype(int) - COLOR).max() <= 2
-    assert "colors of P3 taken for those of sRGB" in clip.converted
 
 
 def test_frames_leave_nothing_behind(tmp_path: Path) -> None:
@@ -262,48 +225,40 @@ def test_frames_leave_nothing_behind(tmp_path: Path) -> None:
         gc.enable()
 
 
-@pytest.mark.parametrize(("transfer", "kind"), [(16, "PQ"), (18, "HLG")])
-def test_hdr_is_refused(transfer: int, kind: str, tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="yuv420p10le", color_trc=transfer)
-    assert f"is HDR of the kind {kind}, which is not read; export it as SDR" in refusal(path)
-
-
-def test_colors_that_nobody_converts_are_refused(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", frames=2, options={"x264-params": "colormatrix=ICtCp"})
-    assert "has colors that cannot be converted" in refusal(path)
-
-
 @pytest.mark.parametrize(
-    ("name", "codec", "pix_fmt", "options"),
+    ("codec", "attributes", "sentence"),
     [
-        ("a.mkv", "ffv1", "bgra", {}),
-        ("a.mov", "qtrle", "argb", {}),
+        ("ffv1", {"pix_fmt": "yuv420p10le", "color_trc": 16},
+         "is HDR of the kind PQ, which is not read; export it as SDR"),
+        ("ffv1", {"pix_fmt": "yuv420p10le", "color_trc": 18}, "is HDR of the kind HLG"),
+        ("libx264", {"options": {"x264-params": "colormatrix=ICtCp"}},
+         "has colors that cannot be converted"),
     ],
-)
-def test_transparent_parts_are_laid_over_white(
-    tmp_path: Path, name: str, codec: str, pix_fmt: str, options: dict[str, str]
+)  # fmt: skip
+def test_colors_that_nobody_converts_are_refused(
+    tmp_path: Path, codec: str, attributes: dict[str, Any], sentence: str
 ) -> None:
-    pixels = flat((*COLOR, 255))
-    pixels[:, :32, 3] = 51
-    path = film(tmp_path / name, codec, frames=[pixels] * 3, pix_fmt=pix_fmt, options=options)
-    clip, shown = read(path)
-    assert np.abs(shown[2].pixels[24, 48].astype(int) - COLOR).max() <= 4
-    assert np.abs(shown[2].pixels[24, 8].astype(int) - (242, 218, 212)).max() <= 4
-    assert clip.converted[-1] == "transparent parts laid over white"
+    assert sentence in refusal(film(tmp_path / "a.mkv", codec, frames=2, **attributes))
 
 
-def test_transparent_animations_are_laid_over_white(tmp_path: Path) -> None:
+def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
     pixels = flat((*COLOR, 255))
     pixels[:, :32, 3] = 51
-    pictures = [Image.fromarray(pixels), Image.fromarray(pixels[:, ::-1])]
-    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], lossless=True)
-    clip, shown = read(tmp_path / "a.webp")
-    assert shown[0].pixels[0, 0].tolist() == [242, 218, 212]
-    assert shown[0].pixels[0, 63].tolist() == list(COLOR)
-    assert clip.converted == ("transparent parts laid over white",)
-    first = first_picture(tmp_path / "a.webp", LIMITS, clip)
-    assert first.pixels[0, 0].tolist() == [242, 218, 212]
-    assert first.sha256 == hashlib.sha256((tmp_path / "a.webp").read_bytes()).hexdigest()
+    animated = tmp_path / "a.webp"
+    still, mirrored = Image.fromarray(pixels), Image.fromarray(pixels[:, ::-1])
+    still.save(animated, save_all=True, append_images=[mirrored, still], lossless=True)
+    for path in (
+        film(tmp_path / "a.mkv", "ffv1", frames=[pixels] * 3, pix_fmt="bgra"),
+        film(tmp_path / "a.mov", "qtrle", frames=[pixels] * 3, pix_fmt="argb"),
+        animated,
+    ):
+        clip, shown = read(path)
+        assert np.abs(shown[-1].pixels[24, 48].astype(int) - COLOR).max() <= 4
+        assert np.abs(shown[-1].pixels[24, 8].astype(int) - (242, 218, 212)).max() <= 4
+        assert clip.converted[-1] == "transparent parts laid over white"
+    first = first_picture(animated, LIMITS, clip)
+    assert np.array_equal(first.pixels, shown[0].pixels)
+    assert first.sha256 == hashlib.sha256(animated.read_bytes()).hexdigest()
 
 
 def test_interlaced_films_are_named(tmp_path: Path) -> None:

@@ -74,12 +74,6 @@ def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
     assert (shown[0].pixels == shown[1].pixels).all()
 
 
-def test_a_film_that_is_all_damaged_is_refused(tmp_path: Path, mp4: bytes) -> None:
-    at, end = box_at(mp4, b"mdat") + 8, box_at(mp4, b"moov")
-    path = written(tmp_path, mp4[:at] + bytes(end - at) + mp4[end:])
-    assert "has no frame that can be decoded" in refusal(path)
-
-
 def test_an_edit_list_hides_frames(tmp_path: Path, mp4: bytes) -> None:
     """Frames before its start are decoded, as others need them, but not shown."""
     elst = box_at(mp4, b"moov", b"trak", b"edts", b"elst")
@@ -91,23 +85,18 @@ def test_an_edit_list_hides_frames(tmp_path: Path, mp4: bytes) -> None:
     starts_anywhere(path, shown)
 
 
-def test_frames_at_one_time_follow_each_other(tmp_path: Path) -> None:
-    data = film(tmp_path / "a.mp4", options={"bf": "0"}).read_bytes()
-    stts = box_at(data, *TABLE, b"stts")
-    path = written(tmp_path, put(data, stts + 16, 20, 0))
-    clip, _ = read(path)
-    assert clip.frames == 20
-
-
-def test_times_that_run_backwards_keep_the_number_of_frames(tmp_path: Path, mp4: bytes) -> None:
+def test_frames_at_one_time_or_backwards_keep_their_number(tmp_path: Path, mp4: bytes) -> None:
+    data = film(tmp_path / "b.mp4", options={"bf": "0"}).read_bytes()
+    at_one_time = put(data, box_at(data, *TABLE, b"stts") + 16, 20, 0)
     ctts = box_at(mp4, *TABLE, b"ctts")
-    shuffled = mp4.replace(b"edts", b"free")
+    backwards = mp4.replace(b"edts", b"free")
     for entry in range(int.from_bytes(mp4[ctts + 12 : ctts + 16])):
-        shuffled = put(shuffled, ctts + 20 + 8 * entry, (entry * 7919) % 9 * 512)
-    path = written(tmp_path, shuffled)
-    clip, shown = read(path)
-    assert clip.frames == 20
-    starts_anywhere(path, shown)
+        backwards = put(backwards, ctts + 20 + 8 * entry, (entry * 7919) % 9 * 512)
+    for each in (at_one_time, backwards):
+        path = written(tmp_path, each)
+        clip, shown = read(path)
+        assert clip.frames == 20
+        starts_anywhere(path, shown)
 
 
 def many_tracks(mp4: bytes) -> bytes:
@@ -124,7 +113,14 @@ def many_frames(mp4: bytes, count: int) -> bytes:
     return put(put(put(mp4, sizes + 12, 1, count), times + 16, count, 512), chunks + 16, 1, count)
 
 
+def zeros(mp4: bytes) -> bytes:
+    """Let all samples be zeros."""
+    at, end = box_at(mp4, b"mdat") + 8, box_at(mp4, b"moov")
+    return mp4[:at] + bytes(end - at) + mp4[end:]
+
+
 HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "zeros for frames": (zeros, "has no frame that can be decoded"),
     "10,000 tracks": (many_tracks, "has more than 64 tracks"),
     "a billion frames": (lambda mp4: many_frames(mp4, 10**9), "has no frames"),
     "more frames than the limit": (lambda mp4: many_frames(mp4, 2000), "more than 100 frames"),
@@ -148,9 +144,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_film_is_refused(tmp_path: Path, mp4: bytes, name: str) -> None:
     spoil, sentence = HOSTILE[name]
-    path = written(tmp_path, spoil(mp4))
-    assert isinstance(is_clip(path), bool)
-    assert sentence in refusal(path)
+    assert sentence in refusal(written(tmp_path, spoil(mp4)))
 
 
 @pytest.mark.parametrize(("larger", "damaged"), [((128, 96), 0), ((640, 480), 5)])
@@ -173,12 +167,11 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
     assert "is no clip" in refusal(playlist)
     at = mp4.index(b"url \0\0\0\1") - 4
     grown = mp4[:at] + struct.pack(">I4sI", 12 + len(url), b"url ", 0) + url + mp4[at + 12 :]
-    for kinds in [(b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")]:
-        for depth in range(1, len(kinds) + 1):
-            start = box_at(grown, *kinds[:depth])
-            grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
-    at, end = box_at(grown, b"mdat") + 8, box_at(grown, b"moov")
-    refusal(written(tmp_path, grown[:at] + bytes(end - at) + grown[end:]))
+    kinds = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
+    for depth in range(1, len(kinds) + 1):
+        start = box_at(grown, *kinds[:depth])
+        grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
+    refusal(written(tmp_path, zeros(grown)))
 
 
 def test_a_duration_of_thousands_of_digits_is_none(tmp_path: Path) -> None:
@@ -203,8 +196,7 @@ def test_titles_in_any_encoding_are_no_damage(tmp_path: Path, mp4: bytes) -> Non
 def test_damaged_animations_are_refused(tmp_path: Path) -> None:
     for kind in ("gif", "png", "webp", "avif"):
         data = animation(tmp_path / f"a.{kind}").read_bytes()
-        path = written(tmp_path, data[: len(data) // 2], f"a.{kind}")
-        assert "damaged" in refusal(path)
+        assert "damaged" in refusal(written(tmp_path, data[: len(data) // 2], f"a.{kind}"))
 
 
 KINDS = ("a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp", "a.png")
