@@ -19,8 +19,6 @@ from stylewatch_painter.losses.columns import Columns, Target, distance, grid, h
 from stylewatch_painter.losses.nearest import directions
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.paint.state import PaintState
-from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Prior, Task
 from stylewatch_painter.stage import Stage
@@ -76,26 +74,26 @@ def test_loss_is_the_mean_cosine_distance(weighted: bool) -> None:
 
 
 def test_style_that_is_the_content_is_matched_with_itself() -> None:
-    """The loss at the content is 0 then, whatever the strength, and above 0 for another style."""
+    """The loss at the content is 0 then, whatever the strength, and above 0 for another style.
+
+    Also region by region, although one is much darker than the other.
+    """
     made = task({"strength": 0.4})
-    assert made.content is not None
-    same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
-    for which, is_zero in ((same, True), (made, False), (task({"strength": 0}), True)):
-        objective = coarse(which)
+    regions = {"strength": 1, "scales": [{"scale": 1, "steps": 1}], **FEATURES_ALONE,
+               "objective.coarse.neighbors.rotations": False}  # fmt: skip
+    content, mask = small.picture(0, *WIDE), split(16)
+    content[:, :16] = content[:, :16] / 4 + 10
+    in_regions = task(regions, content=content, content_mask=mask)
+    for which, of_style, is_zero in (
+        (made, {"picture": made.content}, True),
+        (made, {}, False),
+        (task({"strength": 0}), {}, True),
+        (in_regions, {"picture": content, "mask": mask}, True),
+    ):
+        objective = coarse(replace(which, styles=(replace(which.styles[0], **of_style),)))
         losses = objective.record(objective(small.content(objective)).terms)
         assert not losses.content and set(losses.style["style-1"]) == {"neighbors"}
         assert (losses.total < 1e-5) == is_zero
-
-
-def test_each_region_of_a_style_that_is_the_content_is_matched_with_itself() -> None:
-    """With the same mask on both, although one region is much darker than the other."""
-    content, mask = small.picture(0, *WIDE), split(16)
-    content[:, :16] = content[:, :16] / 4 + 10
-    changes = {"strength": 1, "scales": [{"scale": 1, "steps": 1}], **FEATURES_ALONE,
-               "objective.coarse.neighbors.rotations": False}  # fmt: skip
-    made = task(changes, content=content, content_mask=mask)
-    objective = coarse(replace(made, styles=(replace(made.styles[0], picture=content, mask=mask),)))
-    assert float(objective(small.content(objective)).objective) == pytest.approx(0, abs=1e-6)
 
 
 def test_turned_style_is_found_if_rotations_are_searched() -> None:
@@ -152,11 +150,11 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
     assert left.weights.view(3, 4)[:, 2:].abs().max() == 0 == right.weights.view(3, 4)[:, :2].max()
     assert not torch.equal(left.columns, whole.columns)
     everywhere = (replace(made.styles[0], mask=np.ones_like(mask)),)
-    both, unmasked = (
+    (both,), (unmasked,) = (
         targets(replace(made, content_mask=mask, styles=styles))
         for styles in (everywhere, made.styles)
     )
-    for expected, target in zip(*both, *unmasked, strict=True):
+    for expected, target in zip(both, unmasked, strict=True):
         assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
     ((everything,),) = targets(replace(made, content_mask=np.ones_like(mask[..., :1])))
     assert torch.equal(everything.columns, whole.columns)
@@ -202,11 +200,6 @@ def test_brightness_is_compared_within_a_region() -> None:
     assert empty.columns.isfinite().all()
 
 
-def test_each_region_has_hubs_of_its_own() -> None:
-    ((left, right),) = targets(task({"strength": 1}, content_mask=split(16)))
-    assert left.weights is not None and not torch.equal(left.columns, right.columns)
-
-
 def test_outside_of_the_regions_the_target_is_the_content() -> None:
     ((own,),) = targets(task({"strength": 0}))  # its targets are the content's own columns
     for region, outside in targets(task({"strength": 1}, 2, content_mask=split(16)[..., :1])):
@@ -216,7 +209,11 @@ def test_outside_of_the_regions_the_target_is_the_content() -> None:
     ((_,),) = targets(task(content_mask=np.ones((28, 32, 1), np.float32)))
 
 
-def test_coarse_terms_hold_up_to_their_largest_side() -> None:
+def test_sizes_and_frames_without_a_match() -> None:
+    """Coarse terms hold up to their largest side; a frame that follows another keeps its strokes.
+
+    It matches only where there is no other term.
+    """
     scales = [{"scale": 0.25, "steps": 1}, {"scale": 0.5, "steps": 1}, {"scale": 1, "steps": 1}]
 
     def sides(changes: Mapping[str, Any], **fields: Any) -> list[tuple[int, bool]]:
@@ -229,14 +226,22 @@ def test_coarse_terms_hold_up_to_their_largest_side() -> None:
     assert sides({"objective.coarse": None}) == [(16, False), (32, False)]
     for missing in ({"content": None, "init": small.picture(0, *WIDE)}, {"styles": 0}):
         assert not any(is_coarse for _, is_coarse in sides({}, **missing)), "nothing to match"
+    made = task({"objective.coarse": None, "objective.neighbors.largest": 16})
+    half, whole = made.levels()
+    assert made.terms(half).neighbors is not None and made.terms(half).needs_whole_picture
+    assert made.terms(whole).neighbors is None and not made.final_terms.needs_whole_picture
+    prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
+    assert task().final_terms.neighbors is not None
+    frame = task(prior=prior)
+    assert frame.final_terms.neighbors is None
+    assert frame.terms(frame.levels()[0]).neighbors is not None
 
 
 def test_strength_zero_is_the_content_and_one_has_no_content_term() -> None:
     """In each region, too: Gram targets are those of the region, not of the whole content."""
     (*_, last) = painted(task({"strength": 0}))
-    content = task().content
-    assert isinstance(last, Stage) and content is not None
-    assert np.abs(last.picture - content).mean() < 1
+    assert isinstance(last, Stage)
+    assert np.abs(last.picture - small.picture(0, *WIDE)).mean() < 1
     level = Level(WIDE, 1.0, 1)
     objective = small.objective(task({"strength": 0}, content_mask=split(10)), level=level)
     assert float(objective(small.content(objective)).objective) < 1e-8
@@ -256,24 +261,6 @@ def test_resumed_painting_is_byte_identical(make: Any, monkeypatch: pytest.Monke
         painted(replace(made, resume=damaged))
 
 
-@pytest.mark.parametrize(
-    ("changed", "sizes"),
-    [
-        (task(), [True, True]),
-        (task({"objective.neighbors.largest": 16}), [True, False]),
-        (by_layers(), [True, True, False]),
-    ],
-)
-def test_start_of_a_size_is_kept_where_it_is_matched(changed: Task, sizes: list[bool]) -> None:
-    network = small.network()
-    state = PaintState.start(Canvas(changed, network.mean, network.device))
-    kept_starts = ["begun" in state.save()]
-    for _ in state.levels[1:]:
-        state.next_level()
-        kept_starts.append("begun" in state.save())
-    assert kept_starts == sizes
-
-
 @pytest.mark.parametrize("at", [coarse, last_pass])
 def test_each_style_is_matched_with_its_share(at: Any) -> None:
     made = by_layers(styles=2)
@@ -285,19 +272,3 @@ def test_each_style_is_matched_with_its_share(at: Any) -> None:
         term = losses.style[style.name]["neighbors"]
         assert term.weight == share
         assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)
-
-
-def test_sizes_above_the_largest_have_no_match() -> None:
-    made = task({"objective.coarse": None, "objective.neighbors.largest": 16})
-    half, whole = made.levels()
-    assert made.terms(half).neighbors is not None and made.terms(half).needs_whole_picture
-    assert made.terms(whole).neighbors is None and not made.final_terms.needs_whole_picture
-
-
-def test_frame_that_follows_another_one_keeps_its_strokes() -> None:
-    """It matches only where there is no other term."""
-    prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
-    assert task().final_terms.neighbors is not None
-    frame = task(prior=prior)
-    assert frame.final_terms.neighbors is None
-    assert frame.terms(frame.levels()[0]).neighbors is not None

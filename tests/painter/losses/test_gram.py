@@ -24,32 +24,26 @@ from stylewatch_painter.recipes.recipe import Style, TotalVariation
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]
 F = torch.tensor([[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]])
+RELATIVE = Style.model_validate({"loss": "relative", "gram": "sum", "layers": {"conv1_1": 1}})
 TV_LOSSES = get_args(TotalVariation.model_fields["loss"].annotation)
 
 
-def style(loss: str, gram: str = "sum") -> Style:
-    return Style.model_validate({"loss": loss, "gram": gram, "layers": {"conv1_1": 1}})
-
-
-@pytest.mark.parametrize("weights", [torch.ones(3), torch.tensor([1.0, 0.5, 0.0])])
-def test_sums_count_positions_by_weight_and_add_up(weights: Tensor) -> None:
+@pytest.mark.parametrize("weights", [None, torch.ones(3), torch.tensor([1.0, 0.5, 0.0])])
+def test_sums_count_positions_by_weight_and_add_up(weights: Tensor | None) -> None:
+    """Their gradient is that of autograd."""
+    w = torch.ones(3) if weights is None else weights
     sums = feature_sums(F, weights, values=True)
     assert sums.values is not None
-    torch.testing.assert_close(sums.products, (F * weights) @ F.T)
-    torch.testing.assert_close(sums.values, (F * weights).sum(1))
+    torch.testing.assert_close(sums.products, (F * w) @ F.T)
+    torch.testing.assert_close(sums.values, (F * w).sum(1))
     first, second = (
-        feature_sums(F[:, part], weights[part], values=True) for part in (slice(0, 1), slice(1, 3))
+        feature_sums(F[:, part], w[part], values=True) for part in (slice(0, 1), slice(1, 3))
     )
-    for both in (first + second, *([feature_sums(F, values=True)] if weights.all() else [])):
-        assert both.count == sums.count == float(weights.sum())
-        torch.testing.assert_close(both.tensors, sums.tensors)
-
-
-@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 0.0])])
-def test_gradient_of_sums_matches_autograd(weights: Tensor | None) -> None:
+    both = first + second
+    assert both.count == sums.count == float(w.sum())
+    torch.testing.assert_close(both.tensors, sums.tensors)
     factors = torch.tensor([[1.0, 2.0], [-3.0, 4.0]])
     u, v = F.clone().requires_grad_(), F.clone().requires_grad_()
-    w = torch.ones(3) if weights is None else weights
     (gradient,) = torch.autograd.grad((feature_sums(u, weights).products * factors).sum(), u)
     (expected,) = torch.autograd.grad(((v * w @ v.mT) * factors).sum(), v)
     torch.testing.assert_close(gradient, expected)
@@ -71,7 +65,7 @@ def test_relative_losses_of_a_black_target_are_finite() -> None:
     objective = small.objective(replace(made, content=black))
     evaluation = objective(objective.scene.canvas.units(small.picture(1)))
     assert evaluation.terms.isfinite().all() and evaluation.gradient.isfinite().all()
-    value = style_value(F @ F.T, torch.zeros(2, 2), 3, 12, style("relative"))
+    value = style_value(F @ F.T, torch.zeros(2, 2), 3, 12, RELATIVE)
     assert value.item() == pytest.approx(14**2 + 2 * 11**2 + 26**2)
 
 
@@ -131,7 +125,10 @@ def test_wasserstein_gradient_matches_differences() -> None:
 @pytest.mark.parametrize("blank", [0.0, 7.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_wasserstein_of_flat_pictures_is_finite(blank: float, dtype: torch.dtype) -> None:
-    """A picture of a single color, as painting, as style, and as both; and a single position."""
+    """A picture of a single color, as painting, as style, and as both; and a single position.
+
+    Moments that are not finite have no distance.
+    """
     flat, rich = torch.full((5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
     for f, g in ((flat, rich), (rich, flat), (flat, flat), (features(3, 1).to(dtype), rich)):
         u = f.clone().requires_grad_()
@@ -139,8 +136,4 @@ def test_wasserstein_of_flat_pictures_is_finite(blank: float, dtype: torch.dtype
         (gradient,) = torch.autograd.grad(value, u)
         assert value.dtype == dtype
         assert value.isfinite().all() and gradient.isfinite().all()
-
-
-def test_moments_that_are_not_finite_have_no_distance() -> None:
-    for factor in (torch.nan, torch.inf):
-        assert distance(features(1, 40) * factor, features(2, 40)).isnan()
+    assert distance(rich * torch.nan, rich).isnan() and distance(rich * torch.inf, rich).isnan()

@@ -35,7 +35,7 @@ from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.scales import times
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.stage import Losses
+from stylewatch_painter.stage import Losses, Pixels, Regions
 from stylewatch_painter.vgg import LayerName
 from stylewatch_plugins.testing.tasks import stages
 
@@ -119,30 +119,21 @@ def with_directions(x: Tensor, y: Tensor) -> Tensor:
         (self_similarity_loss, similarities, 7),
     ],
 )
-@pytest.mark.parametrize(("own", "others"), [(9, 5), (5, 9)])
 def test_losses_follow_their_formulas(
-    ours: Callable[[Tensor, Tensor], Tensor],
-    plain: Callable[[Array, Array], float],
-    length: int,
-    own: int,
-    others: int,
+    ours: Callable[[Tensor, Tensor], Tensor], plain: Callable[[Array, Array], float], length: int
 ) -> None:
-    """In values and gradients, whichever side is farther from the other."""
-    draw = np.random.Generator(np.random.PCG64(own))
-    x, y = draw.uniform(0.1, 1, (own, length)), draw.uniform(0.1, 1, (others, length))
-    if ours is self_similarity_loss:
-        y = draw.uniform(0.1, 1, (own, length))
-    a, b = torch.from_numpy(x).requires_grad_(), torch.from_numpy(y)
-    assert ours(a, b).item() == pytest.approx(plain(x, y), rel=1e-5)
-    assert torch.autograd.gradcheck(lambda a: ours(a, b), (a,))
-    assert ours(a.float(), b.float()).item() == pytest.approx(plain(x, y), rel=1e-4)
-
-
-def test_flat_picture_has_finite_gradients() -> None:
+    """In values and gradients, whichever side is farther from the other; flat pictures, too."""
+    for own, others in ((9, 5), (5, 9)):
+        draw = np.random.Generator(np.random.PCG64(own))
+        x = draw.uniform(0.1, 1, (own, length))
+        y = draw.uniform(0.1, 1, (own if ours is self_similarity_loss else others, length))
+        a, b = torch.from_numpy(x).requires_grad_(), torch.from_numpy(y)
+        assert ours(a, b).item() == pytest.approx(plain(x, y), rel=1e-5)
+        assert torch.autograd.gradcheck(lambda a, b=b: ours(a, b), (a,))
+        assert ours(a.float(), b.float()).item() == pytest.approx(plain(x, y), rel=1e-4)
     flat, other = torch.zeros(4, 3, requires_grad=True), torch.rand(4, 3)
-    for loss in (with_directions, palette_loss, with_moments, self_similarity_loss):
-        (gradient,) = torch.autograd.grad(loss(flat, other), flat)
-        assert gradient.isfinite().all()
+    (gradient,) = torch.autograd.grad(ours(flat, other), flat)
+    assert gradient.isfinite().all()
 
 
 # Positions and hypercolumns
@@ -292,38 +283,31 @@ def test_each_step_and_seed_draws_other_positions() -> None:
     assert len(set(totals)) == len(totals) == 5
 
 
-def test_palette_can_be_left_out() -> None:
-    result = losses(task({"objective.transport.palette": False}))
-    assert result.style["style-1"].keys() == {"transport", "moments"}
+def palette(made: Task, picture: Pixels, mask: Regions | None = None) -> float:
+    """The palette loss with another style."""
+    style = replace(made.styles[0], picture=picture, mask=mask)
+    return losses(replace(made, styles=(style,))).style["style-1"]["palette"].value
 
 
-def test_each_region_follows_its_region_of_the_style() -> None:
-    """Halves that are alike have no palette loss, halves that are swapped have one."""
+def test_each_region_follows_its_region_of_the_style_and_counts_by_its_area() -> None:
+    """Halves that are alike have no palette loss, halves that are swapped have one.
+
+    Then the left quarter of the picture, or the rest, is bright where its style is dark.
+    """
     mask = split(16)
     dark, bright = 0.1 * small.picture(4, 16, 28), 255 - 0.1 * small.picture(5, 16, 28)
     content = np.concatenate([dark, bright], 1)
     made = task(content=content[:, ::-1].copy(), content_mask=mask)  # `losses` mirrors the content
     same, swapped, anywhere = (
-        losses(replace(made, styles=(replace(made.styles[0], picture=content, mask=of_style),)))
-        .style["style-1"]["palette"]
-        .value
-        for of_style in (mask, mask[..., ::-1].copy(), None)
+        palette(made, content, of_style) for of_style in (mask, mask[..., ::-1].copy(), None)
     )
     assert 5 * same < 0.5 < swapped and anywhere < swapped
-
-
-def test_regions_count_by_their_area() -> None:
-    """The left quarter of the picture, or the rest, is bright where its style is dark."""
-    content = 0.1 * small.picture(4, *WIDE)
-    palette = []
-    for wide in (8, 24):
-        mask = split(wide)
-        mirrored = content + 200 * mask[:, ::-1, :1]  # `losses` mirrors it once more
+    by_area = []
+    for mask in (split(8), split(24)):
+        mirrored = 0.1 * small.picture(4, *WIDE) + 200 * mask[:, ::-1, :1]  # mirrored once more
         made = task(content=mirrored.copy(), content_mask=mask)
-        style = replace(made.styles[0], picture=0.1 * small.picture(5, *WIDE))
-        result = losses(replace(made, styles=(style,)))
-        palette.append(result.style["style-1"]["palette"].value)
-    assert palette[1] == pytest.approx(3 * palette[0], rel=0.2)
+        by_area.append(palette(made, 0.1 * small.picture(5, *WIDE)))
+    assert by_area[1] == pytest.approx(3 * by_area[0], rel=0.2)
 
 
 def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
@@ -331,14 +315,13 @@ def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
     assert len(set(stages(whole).values())) == len(whole) == 5
 
 
-def test_either_side_paints_alone() -> None:
-    texture = measure(task({"start": "noise"}, content=None), small.network())
+def test_either_side_paints_alone_and_the_palette_can_be_left_out() -> None:
+    alone = {"start": "noise", "objective.transport.palette": False}
+    texture = measure(task(alone, content=None), small.network())
     assert not texture.content
+    assert texture.style["style-1"].keys() == {"transport", "moments"}
     assert texture.style["style-1"]["transport"].weight == 1 / 2
-    reconstruction = measure(task({"start": "noise"}, styles=0), small.network())
+    reconstruction = measure(task(alone, styles=0), small.network())
     assert set(reconstruction.content) == {"self-similarity"} and not reconstruction.style
-
-
-def test_targets_are_not_blended() -> None:
     with pytest.raises(RecipeError, match="strength_by: weight"):
         task({"objective.strength_by": "blend"})
