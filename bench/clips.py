@@ -20,7 +20,7 @@ from statistics import fmean, median
 
 import numpy as np
 from bench import measures
-from bench.common import ROOT, STYLEWATCH, run
+from bench.common import PICTURES, STYLEWATCH, run
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,7 +33,6 @@ Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 """Maps (x, y, 1) of a frame to (x, y) of a layer's picture, (2, 3)."""
 
-PICTURES = ROOT / "bench" / "pictures"
 RATE = 25
 LIMITS = ClipLimits(250_000_000, 20_000)
 

@@ -1,54 +1,207 @@
-"""Speed on a GPU, beside what its matrix products allow: `make bench-gpu`.
+"""Speed on a GPU, beside the program pastiche and what matrix products allow: `make bench-gpu`.
 
-It runs where the packages are only on PYTHONPATH, with torch, NumPy, Pillow and pydantic.
-`gpu_rows.py` has the measures.
+It runs where the packages are only on PYTHONPATH: the backend is made by its class. Times are those
+of one warm process, from pictures in main memory to paintings there; `devos_from_start_s` counts
+from the start of a process.
 """
 
 import sys
-import tempfile
-from argparse import ArgumentParser, Namespace
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from bench import table
-from bench.common import names, pair_of, with_pair_options
-from bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, task
-from bench.rows import measure_all, with_known_rows
+from bench import common, table
+from bench.common import ROOT, area, run
+from bench.probes import Request, per_step, theirs, work
+from bench.rows import Measure, Reading, Row, command_line, measured
 
-from stylewatch_painter.images.read import read
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.scene.task import Task
+from stylewatch_painter.stage import Stage, go_on
+from stylewatch_plugins.torch_autograd import TorchAutograd
 
 NO_DEVICE = 69  # as in sysexits: a service that is not available
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Pictures and sizes that are measured on `device`, and a temporary folder.
+
+    `box` is a size as recipes take it; speeds come from the difference of `long` and `short`
+    steps; `several` paintings are made for pictures an hour; `side` is that of the matrices.
+    """
+
+    pair: tuple[Path, Path]
+    scratch: Path
+    device: str = "cuda"
+    box: str = "640x480"
+    large: int = 1_000_000
+    small: int = 250_000
+    steps: int = 500
+    short: int = 50
+    long: int = 250
+    several: int = 8
+    side: int = 8192
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the device has a memory of its own, and works while Python goes on."""
+        return self.device.startswith("cuda")
+
+    def task(self, recipe: Recipe, **changes: object) -> Task:
+        """Return a painting of the pair by `recipe` with `changes`."""
+        return common.task(recipe, self.pair, changes)
+
+    def painter(self, precision: str = "auto") -> Any:
+        """Return our painter on the device."""
+        return TorchAutograd({"device": self.device, "precision": precision})
+
+    def devos(self, steps: int) -> Task:
+        """Return a painting by `devos` with the fast schedule, in the box."""
+        fast = book.fast(book.find("devos"))
+        return self.task(fast, size=self.box, fit="stretch", enlarge=True, steps=steps)
+
+
+def paint(painter: Any, wanted: Task) -> float:
+    """Return the seconds of a painting with all of its steps."""
+    began = time.perf_counter()
+    end = [None, *painter.paint(wanted, go_on)][-1]
+    seconds = time.perf_counter() - began
+    assert isinstance(end, Stage), "a painting ends with a picture"
+    assert end.step == sum(level.steps for level in wanted.levels()), "no step is left out"
+    return seconds
+
+
+def step_seconds(setting: Setting, recipe: Recipe, **changes: object) -> float:
+    """Return the seconds of a step: start and targets cancel out."""
+    painter, given = setting.painter(), {**changes, "save_every": setting.long}
+    few, many = (setting.task(recipe, **given, steps=steps)
+                 for steps in (setting.short, setting.long))  # fmt: skip
+    paint(painter, few)
+    short, long = paint(painter, few), paint(painter, many)
+    return (long - short) / (setting.long - setting.short)
+
+
+def devos(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds of a whole painting in each precision, after a short one."""
+    for precision, key in (("auto", "h200"), ("fp32", "fp32"), ("tf32", "tf32")):
+        painter = setting.painter(precision)
+        paint(painter, setting.devos(min(20, setting.steps)))
+        yield f"devos_{key}_s", paint(painter, setting.devos(setting.steps))
+
+
+def from_start(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds of the same painting by a process of its own."""
+    files = ("--content", setting.pair[0].absolute(), "--style", setting.pair[1].absolute())
+    words = (sys.executable, "-m", "bench.gpu", "--devos", *files)
+    yield "devos_from_start_s", run(*words, cwd=ROOT)[0]
+
+
+def fraction(setting: Setting) -> Iterator[Reading]:
+    """Yield the speed of steps of `gram` beside the ceiling.
+
+    `work` counts the layers up to conv5_1, which `gram` ends with, and no neighbors.
+    """
+    recipe, alone = book.find("gram"), {"scales": [], "size": setting.box, "fit": "stretch",
+                                        "enlarge": True}  # fmt: skip
+    done = work(*setting.task(recipe, **alone).final)
+    speed, ceiling = done / step_seconds(setting, recipe, **alone) / 1e12, matmul(setting)
+    yield "h200_fraction", speed / ceiling
+    yield "step_tflops", speed
+    yield "matmul_tflops", ceiling
+
+
+def hourly(setting: Setting) -> Iterator[Reading]:
+    """Yield paintings an hour by recipe `best`, after one; and the peak of the GPU's memory."""
+    given = setting.task(book.find("best"), size=area(setting.large), enlarge=True)
+    painter = setting.painter()
+    paint(painter, given)
+    if setting.is_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = sum(paint(painter, given) for _ in range(setting.several))
+    yield "h200_pictures_per_hour", setting.several * 3600 / seconds
+    if setting.is_gpu:
+        yield "gpu_peak_mb", torch.cuda.max_memory_allocated() / 1e6
+
+
+def beside_pastiche(setting: Setting) -> Iterator[Reading]:
+    """Yield our step of pastiche's objective beside its own."""
+    out = setting.scratch / "pastiche.png"
+    asked = Request(setting.pair, setting.small, setting.short, out, setting.device)
+    peer = per_step([moment for _, moment, _ in theirs(asked)])
+    own = step_seconds(setting, book.find("pastiche"), size=area(setting.small))
+    yield "gpu_step_ratio", own / peer
+    yield "pastiche_gpu_step_s", peer
+
+
+def matmul(setting: Setting) -> float:
+    """Return the TFLOP/s of bf16 matrix products of random numbers: the best of three times ten."""
+    one, other = (torch.randn(setting.side, setting.side, device=setting.device).bfloat16()
+                  for _ in range(2))  # fmt: skip
+    best = float("inf")
+    for _ in range(3):
+        began = _settled(setting)
+        for _ in range(10):
+            one @ other
+        best = min(best, (_settled(setting) - began) / 10)
+    return 2 * setting.side**3 / best / 1e12
+
+
+def _settled(setting: Setting) -> float:
+    """Return the time when the device has done all that it was given."""
+    if setting.is_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+MEASURES: tuple[Measure[Setting], ...] = (
+    Measure((
+        Row("devos_h200_s", "`devos`, 500 steps at 640x480, `--schedule fast`, precision `auto`",
+            "s", must=2, aim=0.8),
+        Row("devos_fp32_s", "the same in fp32", "s"),
+        Row("devos_tf32_s", "the same in TF32", "s"),
+    ), devos),
+    Measure((
+        Row("h200_fraction", "speed of steps at 640x480 / that of bf16 matrix products",
+            must=0.35, aim=0.6, higher=True),
+        Row("step_tflops", "the speed of steps at 640x480", "TFLOP/s", higher=True),
+        Row("matmul_tflops", "bf16 matrix products of side 8192", "TFLOP/s", higher=True),
+    ), fraction),
+    Measure((
+        Row("h200_pictures_per_hour", "`best` at 1 megapixel, one after the other",
+            must=3000, aim=10_000, higher=True),
+        Row("gpu_peak_mb", "the GPU's memory at the peak of `best` at 1 megapixel", "MB"),
+    ), hourly),
+    Measure((
+        Row("gpu_step_ratio", "a step of objective `pastiche` at 577x433, ours / pastiche's"),
+        Row("pastiche_gpu_step_s", "pastiche's step", "s"),
+    ), beside_pastiche),
+    Measure((Row("devos_from_start_s", "`devos`, from the start of a process", "s"),), from_start),
+)  # fmt: skip
+
+
 def main(words: list[str]) -> int:
     """Measure and print a table; with `--devos` only paint, as a process that is timed."""
-    options = arguments(words)
+    parser = command_line("python -m bench.gpu", __doc__, MEASURES)
+    parser.add_argument("--devos", action="store_true", help="paint `devos` once, measure nothing")
+    options = parser.parse_args(words)
     if not torch.cuda.is_available():
         print(f"torch {torch.__version__} finds no GPU here, and this benchmark needs one.",
               file=sys.stderr)  # fmt: skip
         return NO_DEVICE
-    with tempfile.TemporaryDirectory() as name:
-        setting = prepare(options, Path(name))
-        if options.devos:
-            paint(backend(setting), task(setting, devos_fast(setting)))
-            return 0
-        about = {"machine": torch.cuda.get_device_name(), "pictures": names(*setting.files)}
-        about = table.machine() | about
-        return measure_all(MEASURES, setting, options, options.results / table.GPU, about)
-
-
-def arguments(words: list[str]) -> Namespace:
-    """Parse the command line."""
-    parser = with_pair_options(ArgumentParser(prog="python -m bench.gpu", description=__doc__))
-    parser.add_argument("--devos", action="store_true", help="paint `devos` once, measure nothing")
-    return with_known_rows(parser, words, MEASURES)
-
-
-def prepare(options: Namespace, folder: Path) -> Setting:
-    """Read the pictures into memory."""
-    files = pair_of(options.content, options.style, folder)
-    content, style = (read(file).pixels for file in files)
-    return Setting(content, style, files)
+    if options.devos:
+        setting = Setting((options.content, options.style), Path())
+        paint(setting.painter(), setting.devos(setting.steps))
+        return 0
+    name = torch.cuda.get_device_name()
+    return measured(
+        MEASURES, options, lambda content, style, scratch: Setting((content, style), scratch),
+        table.GPU, machine=name,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.common import ROOT, timed
+from bench.common import ROOT, run
 
 SMALL = ("--size", "256", "--quiet")
 
@@ -53,7 +53,7 @@ def cost(*commands: Sequence[object]) -> tuple[float, float]:
     """Run commands; return their seconds, and those of processor time, which other work spares."""
     before = os.times()
     for command in commands:
-        timed(*command)
+        run(*command)
     after = os.times()
     processor = (clock.children_user + clock.children_system for clock in (after, before))
     return after.elapsed - before.elapsed, next(processor) - next(processor)

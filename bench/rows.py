@@ -2,11 +2,15 @@
 
 import statistics
 import sys
+import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from bench import table
+from bench.common import ROOT
 
 FAILED = 70  # as in sysexits: an internal error
 
@@ -26,30 +30,22 @@ class Row:
     aim: float | None = None
     higher: bool = False
 
+    def as_json(self, values: Sequence[float]) -> dict[str, object]:
+        """Return the median, the spread, and whether it reaches the required value and the goal."""
+        median = statistics.median(values)
+        plain: dict[str, object] = {
+            "title": self.title, "unit": self.unit, "median": median,
+            "min": min(values), "max": max(values), "values": list(values),
+        }  # fmt: skip
+        for name, wanted in (("must", self.must), ("aim", self.aim)):
+            if wanted is not None:
+                met = median >= wanted if self.higher else median <= wanted
+                plain |= {name: wanted, f"{name}_met": met}
+        return plain
+
 
 Reading = tuple[str, float]
 """The key of a row, and a figure of it."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Setting of a benchmark: a pair of pictures, a folder for results, a temporary folder.
-
-    `pixels` is the size of steps and of `best`, `small` that of paintings to a given loss,
-    `large` that of a large one; `steps` is how many are timed in a row, `album` how many
-    pictures go through the daemon.
-    """
-
-    content: Path
-    style: Path
-    results: Path
-    scratch: Path
-    pixels: int = 250_000
-    small: int = 65_536
-    large: int = 4_000_000
-    steps: int = 8
-    album: int = 50
-
 
 Given = TypeVar("Given")
 
@@ -58,7 +54,7 @@ Given = TypeVar("Given")
 class Measure(Generic[Given]):
     """Rows that are measured together: `run` gives their figures of one run, in some setting.
 
-    Measures with `once` are long, and have their own spread: they are not repeated.
+    Measures with `once` are long: they are not repeated.
     """
 
     rows: tuple[Row, ...]
@@ -66,59 +62,42 @@ class Measure(Generic[Given]):
     once: bool = False
 
 
-@dataclass
-class Figures:
-    """All figures of one row."""
-
-    row: Row
-    values: list[float] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, object]:
-        """Return the median, the spread, and whether it reaches the required value and the goal."""
-        median = statistics.median(self.values)
-        plain: dict[str, object] = {
-            "title": self.row.title,
-            "unit": self.row.unit,
-            "median": median,
-            "min": min(self.values),
-            "max": max(self.values),
-            "values": list(self.values),
-        }
-        for name, wanted in (("must", self.row.must), ("aim", self.row.aim)):
-            if wanted is not None:
-                plain |= {name: wanted, f"{name}_met": self._meets(median, wanted)}
-        return plain
-
-    def _meets(self, median: float, wanted: float) -> bool:
-        return median >= wanted if self.row.higher else median <= wanted
+def command_line(
+    program: str, about: str | None, measures: Sequence[Measure[Any]]
+) -> ArgumentParser:
+    """Return a parser with the options that all benchmarks with rows have."""
+    parser = ArgumentParser(prog=program, description=about)
+    keys = sorted(row.key for measure in measures for row in measure.rows)
+    add = parser.add_argument
+    add("--runs", type=int, default=5, help="how often each row is measured")
+    add("--only", nargs="+", choices=keys, default=keys, metavar="ROW", help="only these rows")
+    add("--content", type=Path, help="a photograph, not that of the sample pair")
+    add("--style", type=Path, help="a painting, not that of the sample pair")
+    add("--results", type=Path, default=ROOT / "build", help="where JSON goes")
+    return parser
 
 
-def in_turn(
-    measures: Sequence[Measure[Given]], setting: Given, runs: int
-) -> Iterator[Mapping[str, Figures]]:
-    """Run every measure `runs` times, one after the other; all figures so far after each."""
-    figures = {row.key: Figures(row) for measure in measures for row in measure.rows}
-    for run in range(runs):
-        for measure in measures:
-            if run and measure.once:
-                continue
-            try:
-                for key, value in measure.run(setting):
-                    figures[key].values.append(value)
-            except RuntimeError as error:  # the others are still measured
-                print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
-            yield {key: found for key, found in figures.items() if found.values}
+def measured(
+    measures: Sequence[Measure[Given]],
+    options: Namespace,
+    setting_of: Callable[[Path, Path, Path], Given],
+    file: str,
+    **about: str,
+) -> int:
+    """Measure the rows `options.only`; keep them in the JSON `file`, and print a table.
 
+    `setting_of` makes the setting of a content, a style and a temporary folder. Returns 0, or
+    FAILED if a measure failed.
+    """
+    from stylewatch_painter import sample
 
-def with_known_rows(
-    parser: ArgumentParser, words: Sequence[str], measures: Sequence[Measure[Any]]
-) -> Namespace:
-    """Parse a command line, and refuse rows in `--only` that no measure has."""
-    options = parser.parse_args(words)
-    known = {row.key for measure in measures for row in measure.rows}
-    if unknown := {*options.only} - known:
-        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    return options
+    names = [path.name for path in (options.content, options.style) if path]
+    about = {**table.machine(), "pictures": " + ".join(names) or "the sample pair", **about}
+    options.results.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        content, style = options.content or sample.CONTENT, options.style or sample.STYLE
+        setting = setting_of(content, style, Path(name))
+        return measure_all(measures, setting, options, options.results / file, about)
 
 
 def measure_all(
@@ -126,24 +105,26 @@ def measure_all(
     setting: Given,
     options: Namespace,
     path: Path,
-    about: Mapping[str, Any],
+    about: Mapping[str, str],
 ) -> int:
-    """Measure the rows `options.only`, or all; keep them in `path`, print a table.
-
-    Returns 0, or FAILED where a row has no figure.
-    """
-    from bench import table
-
-    only = {*options.only}
-    wanted = [
-        measure for measure in measures if not only or {row.key for row in measure.rows} & only
-    ]
-    kept: dict[str, Any] = {}
-    figures: Mapping[str, Figures] = {}
-    for figures in in_turn(wanted, setting, options.runs):
-        kept = table.keep(path, figures, dict(about))
-        print(f"{len(figures)} rows measured, {path}", file=sys.stderr, flush=True)
+    """Run the wanted measures `options.runs` times, in turn; a failed one stops no other."""
+    wanted = [measure for measure in measures
+              if {row.key for row in measure.rows} & {*options.only}]  # fmt: skip
+    rows = {row.key: row for measure in wanted for row in measure.rows}
+    values: dict[str, list[float]] = {}
+    code, kept = 0, table.keep(path, {}, about)
+    for run in range(options.runs):
+        for measure in wanted:
+            if run and measure.once:
+                continue
+            try:
+                for key, value in measure.run(setting):
+                    values.setdefault(key, []).append(value)
+            except RuntimeError as error:
+                print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
+                code = FAILED
+            figures = {key: rows[key].as_json(found) for key, found in values.items()}
+            kept = table.keep(path, figures, about)
+            print(f"{len(figures)} rows measured, {path}", file=sys.stderr, flush=True)
     print("\n".join(table.lines(kept)))
-    return (
-        0 if figures.keys() >= {row.key for measure in wanted for row in measure.rows} else FAILED
-    )
+    return code

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.common import ROOT, STYLEWATCH, run
+from bench.common import PICTURES, ROOT, STYLEWATCH, run
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from tests.browser import browsers
@@ -18,7 +18,6 @@ from tests.browser.site import Site
 from tests.browser.viewer import finished, running, see
 
 IMAGES = ROOT / "docs" / "images"
-PICTURES = ROOT / "bench" / "pictures"
 STYLES = {
     "composition-vii": ("Composition VII", "Wassily Kandinsky, 1913"),
     "scream": ("The Scream", "Edvard Munch, 1893"),

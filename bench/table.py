@@ -1,4 +1,4 @@
-"""Results of the benchmark: a table for the terminal or a page, and JSON."""
+"""Results of the benchmark: JSON, and tables for the terminal or a page."""
 
 import json
 import os
@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from bench.rows import Figures
 
 CPU, AVX2, GPU = "bench.json", "bench-avx2.json", "bench-gpu.json"
 """The files of results: of a processor with bf16, of one with AVX2 alone, and of a GPU."""
@@ -20,12 +18,14 @@ Results = dict[str, Any]
 """JSON of results: rows by key, `about` the machine, rows without a goal in `beside`."""
 
 
-def machine() -> Results:
+def machine() -> dict[str, str]:
     """Describe the machine of the measurements."""
     import torch
 
+    limit = [f"limited to {_LIMIT.upper()}"] if _LIMIT else []
+    name = _cpuinfo().get("model name", platform.processor())
     return {
-        "machine": f"{os.cpu_count()} cores ({_processor()})",
+        "machine": f"{os.cpu_count()} cores ({', '.join([name, *_instructions(), *limit])})",
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
@@ -34,12 +34,6 @@ def machine() -> Results:
 def cpu_file() -> str:
     """Return the file of results for this processor."""
     return CPU if _instructions() else AVX2
-
-
-def _processor() -> str:
-    """Return the name of the processor, and its bf16 instructions."""
-    limit = [f"limited to {_LIMIT.upper()}"] if _LIMIT else []
-    return ", ".join([_cpuinfo().get("model name", platform.processor()), *_instructions(), *limit])
 
 
 def _instructions() -> list[str]:
@@ -56,60 +50,61 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:
-    """Write the figures into the JSON at `path`, beside rows of another time; returns it all."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    for key, found in figures.items():
-        beside = kept.setdefault("beside", {})
-        where, other = (beside, kept) if found.row.must is None else (kept, beside)
-        other.pop(key, None)  # from when it had a goal, or had none
-        where[key] = {**found.as_json(), "measured": now}
-    kept["about"] = about
-    path.parent.mkdir(parents=True, exist_ok=True)
+def keep(path: Path, rows: Mapping[str, Results], about: Mapping[str, str]) -> Results:
+    """Write rows into the JSON at `path`, beside rows of another time; returns it all."""
+    kept: Results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept.setdefault("beside", {})
+    for key, row in rows.items():
+        measured = {**row, "measured": datetime.now(UTC).isoformat(timespec="seconds")}
+        (kept if "must" in row else kept["beside"])[key] = measured
+    kept["about"] = dict(about)
     path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return kept
 
 
-def rows(results: Results) -> Iterator[tuple[str, Results]]:
-    """The rows with a goal, then those without."""
+def _rows(results: Results) -> Iterator[tuple[str, Results]]:
+    """Yield the rows with a goal, then those without."""
     yield from ((key, row) for key, row in results.items() if key not in ("about", "beside"))
-    yield from results.get("beside", {}).items()
+    yield from results["beside"].items()
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The table for a terminal."""
+    """Yield the lines of the table for a terminal."""
     yield f"{'row':24} {'median':>9}  {'spread (runs)':24} {'must':>7} {'aim':>7}"
-    for key, row in rows(results):
-        cells = [number(row["median"]), spread(row), *(goal(row, name) for name in ("must", "aim"))]
-        yield f"{key:24} {cells[0]:>9}  {cells[1]:24} {cells[2]:>7} {cells[3]:>7}  {row['title']}"
+    for key, row in _rows(results):
+        cells = f"{_number(row['median']):>9}  {_spread(row):24}"
+        yield f"{key:24} {cells} {_goal(row, 'must'):>7} {_goal(row, 'aim'):>7}  {row['title']}"
 
 
 def markdown(results: Results) -> Iterator[str]:
     """Yield the lines of the table for a page."""
     yield "| | what | median (spread, runs) | must | aim |"
     yield "| --- | --- | --- | --- | --- |"
-    for key, row in rows(results):
-        unit = f" {row['unit']}" if row["unit"] else ""
-        measured = f"{number(row['median'])}{unit} ({spread(row)})"
-        goals = " | ".join(goal(row, name) for name in ("must", "aim"))
-        yield f"| `{key}` | {row['title']} | {measured} | {goals} |"
+    for key, row in _rows(results):
+        measured = f"{_number(row['median'])} {row['unit']}".rstrip()
+        goals = f"{_goal(row, 'must')} | {_goal(row, 'aim')}"
+        yield f"| `{key}` | {row['title']} | {measured} ({_spread(row)}) | {goals} |"
 
 
-def spread(row: Results) -> str:
-    """The least and the most, and of how many."""
-    return f"{number(row['min'])} .. {number(row['max'])}, {len(row['values'])}"
+def _spread(row: Results) -> str:
+    """Return the least and the most, and of how many."""
+    return f"{_number(row['min'])} .. {_number(row['max'])}, {len(row['values'])}"
 
 
-def goal(row: Results, name: str) -> str:
+def _goal(row: Results, name: str) -> str:
     """Return a goal, and a mark if it is met."""
-    if name not in row:
-        return ""
-    return f"{row[name]:g} {'✓' if row[f'{name}_met'] else '✗'}"
+    return f"{row[name]:g} {'✓' if row[f'{name}_met'] else '✗'}" if name in row else ""
 
 
-def number(value: float) -> str:
-    """Three figures that count, and no exponent."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def _number(value: float) -> str:
+    """Return three figures that count, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def into_page(page: Path, text: str, name: str = "bench") -> None:
+    """Replace the text between the two marks with this name; keep the rest of the page."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, first, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, second, after = rest.partition(end)
+    assert first and second, f"{page} has its two marks"
+    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")

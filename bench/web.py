@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from bench import many_done, table
 from bench.common import cpu_seconds
-from bench.rows import Figures, Reading, Row
+from bench.rows import Reading, Row
 from bench.viewers import watching
 from playwright.sync_api import Browser, Page
 from tests.browser import browsers
@@ -187,14 +187,14 @@ def main() -> int:
     if why := browsers.obstacle():
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
-    figures = {row.key: Figures(row) for row in ROWS}
+    figures: dict[str, list[float]] = {row.key: [] for row in ROWS}
     with tempfile.TemporaryDirectory() as folder, browsers.started() as browser:
         painted = (previews(Path(folder, f"painted{limit}"), browser, limit) for limit in LIMITS)
         for key, value in chain(*painted, measured(Path(folder), browser)):
-            figures[key].values.append(value)
+            figures[key].append(value)
             print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
         about = {**table.machine(), "browser": f"Chromium {browser.version}"}
-    plain = {key: found.as_json() for key, found in figures.items()}
+    plain = {row.key: row.as_json(figures[row.key]) for row in ROWS}
     goals = {key: row for key, row in plain.items() if "must" in row}
     beside = {key: row for key, row in plain.items() if "must" not in row}
     print(f"{about['machine']}, {about['browser']}\n")

