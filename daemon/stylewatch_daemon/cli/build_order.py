@@ -13,6 +13,7 @@ from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import JobOptions
+from stylewatch_daemon.cli.output_target import CLIPS, Place
 from stylewatch_daemon.cli.series import Member
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, output
@@ -33,7 +34,7 @@ class RenderRequest:
     """A job, or one `member` of a series, as a command line describes it."""
 
     pictures: tuple[Path, ...] = ()
-    options: JobOptions = field(default_factory=JobOptions)
+    options: JobOptions = field(default_factory=dict)
     config_file: Path | None = None
     output: str | None = None
     receipt: Path | None = None
@@ -46,7 +47,7 @@ class Plan:
 
     order: Order
     recipe: Recipe
-    place: output_target.Place
+    place: Place
     member: Member
     debug: bool = False
     remarks: tuple[str, ...] = ()
@@ -65,19 +66,18 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     """
     repeated = replay.read(request.receipt) if request.receipt else None
     base: Config = config.load(request.config_file)
-    pictures, init, masks = request.pictures, init_picture(request.options), {}
+    pictures, init = request.pictures, init_picture(request.options)
+    others, remarks = dict[str, Path](), tuple[str, ...]()
     if repeated:
         base = repeated.configured(base, scratch)
         pictures = pictures or tuple(map(repeated.path, repeated.pictures))
-        inputs = repeated.receipt.inputs
-        if request.options.init is None:
-            init = next((repeated.path(each) for each in inputs if each.role == "init"), None)
-        masks = {each.role: repeated.path(each) for each in inputs if each.role.endswith(MASK)}
+        others = {each.role: repeated.path(each) for each in repeated.others}
+        remarks = tuple(repeated.differences(pictures))
+    repeated_init = others.pop("init", None)
     place = output_target.named(request.output) if request.output else None
     settings = _override(base, request, place)
-    check_pictures("render", pictures, settings.job.only)
-    content, styles = content_and_styles(pictures, settings.job.only)
-    place, final = _output(place, pictures, settings.job)
+    content, styles = sides("render", pictures, settings.job.only)
+    place, final = _output(place, content, styles, settings.job)
     limits = settings.limits
     order = Order(
         name=pictures[0].stem,
@@ -85,8 +85,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         content=content,
         styles=styles,
         staging=scratch,
-        init=init,
-        masks=masks_by_role(request.options, len(styles), masks),
+        init=init if "init" in request.options else repeated_init,
+        masks=masks_by_role(request.options, len(styles), others),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
@@ -95,14 +95,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         memory=limits.memory,
         out_of_memory=limits.out_of_memory,
     )
-    return Plan(
-        order=order,
-        recipe=settings.job.resolve(*settings.recipes),
-        place=place,
-        member=request.member,
-        debug=settings.log.level == "debug",
-        remarks=tuple(repeated.differences(pictures)) if repeated else (),
-    )
+    recipe, debug = settings.job.resolve(*settings.recipes), settings.log.level == "debug"
+    return Plan(order, recipe, place, request.member, debug, remarks)
 
 
 def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path) -> Sequence[Plan]:
@@ -121,11 +115,11 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     return plans
 
 
-def _override(base: Config, request: RenderRequest, place: output_target.Place | None) -> Config:
+def _override(base: Config, request: RenderRequest, place: Place | None) -> Config:
     """Apply the options to `base`; a single picture as output sets the format, has no artifacts."""
     overrides = overrides_of(request.options)
     if place is not None and place.format is not None:
-        key = "job.clip.format" if place.format in output_target.CLIPS else "job.format"
+        key = "job.clip.format" if place.format in CLIPS else "job.format"
         format_ = overrides.setdefault(key, place.format)
         if format_ != place.format:
             raise UsageError(
@@ -150,52 +144,46 @@ def _override(base: Config, request: RenderRequest, place: output_target.Place |
 
 
 def _output(
-    place: output_target.Place | None, pictures: Sequence[Path], settings: JobSettings
-) -> tuple[output_target.Place, str]:
+    place: Place | None, content: Path | None, styles: Sequence[Path], settings: JobSettings
+) -> tuple[Place, str]:
     """Return the place of the output, and the name under which the final picture is staged."""
     from stylewatch_painter.images.clip import is_clip
 
-    paints_clip = settings.only != "style" and is_clip(pictures[0])
+    paints_clip = content is not None and is_clip(content)
     format_ = settings.clip.format if paints_clip else settings.format
-    name = default_name(pictures, settings.only)
+    name = default_name(content, styles)
     if place is None:
         return output_target.unnamed(name, format_), FINAL
     if place.format is None:
-        _, styles = content_and_styles(pictures, settings.only)
-        recipe, seed = settings.recipe, settings.seed
-        values = output.name_fields(name, pictures[0], styles, recipe=recipe, seed=seed)
+        main, recipe, seed = content or styles[0], settings.recipe, settings.seed
+        values = output.name_fields(name, main, styles, recipe=recipe, seed=seed)
         final = output.fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
-    if (place.format in output_target.CLIPS) != paints_clip:
+    if (place.format in CLIPS) != paints_clip:
         kind = "a clip" if paints_clip else "a picture"
         raise UsageError(
-            f"{pictures[0].name} is {kind}, and {place.path.name} is none by its name: name it "
-            f"{place.path.stem}.{format_}"
+            f"{(content or styles[0]).name} is {kind}, and {place.path.name} is none by its name: "
+            f"name it {place.path.stem}.{format_}"
         )
     return place, FINAL
 
 
 def overrides_of(job: JobOptions) -> dict[str, Any]:
     """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
-    given = {name: getattr(job, name) for name in vars(job) if name in JobSettings.model_fields}
-    given |= {"artifacts": _artifacts(job), "mask": None}  # the option names a file
-    if job.init is not None:
-        given["init"] = job.init if job.init in STARTS else "picture"
-    changed = {f"job.{key}": value for key, value in given.items() if value is not None}
-    sets = options.parse_sets(job.sets)
-    for key in changed.keys() & sets.keys():
-        name = key.removeprefix("job.")
-        raise UsageError(
-            f"{name} is given twice, by its option and by --set: leave one of them out"
-        )
-    return changed | sets
-
-
-def _artifacts(job: JobOptions) -> list[str] | None:
-    if job.artifact is None:
-        return None
-    names = (name.strip() for text in job.artifact for name in text.split(","))
-    return [name for name in names if name]
+    given = {name: job[name] for name in job if name in JobSettings.model_fields}
+    given.pop("mask", None)  # the option names a file
+    if "artifact" in job:
+        names = (name.strip() for text in job["artifact"] for name in text.split(","))
+        given["artifacts"] = [name for name in names if name]
+    if "init" in job and job["init"] not in STARTS:
+        given["init"] = "picture"
+    sets = options.parse_sets(job.get("sets"))
+    for name in given:
+        if f"job.{name}" in sets:
+            raise UsageError(
+                f"{name} is given twice, by its option and by --set: leave one of them out"
+            )
+    return {f"job.{name}": value for name, value in given.items()} | sets
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,8 +204,13 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return config.job_overrides(overrides)
 
 
-def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) -> None:
-    """Raise UsageError for a wrong number of pictures, InputError for a missing one."""
+def sides(
+    command: str, pictures: Sequence[Path], only: Side | None
+) -> tuple[Path | None, tuple[Path, ...]]:
+    """Divide the pictures of a command line into the content and the styles.
+
+    Raises UsageError for a wrong number of pictures, InputError for a missing one.
+    """
     if only == "content" and len(pictures) != 1:
         raise UsageError(f"{command} with --only content takes one picture, got {len(pictures)}")
     if only == "style" and not pictures:
@@ -226,6 +219,14 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
         raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
     for path in pictures:
         _check_file(path)
+    return (None, tuple(pictures)) if only == "style" else (pictures[0], tuple(pictures[1:]))
+
+
+def default_name(content: Path | None, styles: Sequence[Path]) -> str:
+    """Return the default name of an output: `sea-wave`, `sea-content` or `wave-style`."""
+    if content is None:
+        return f"{styles[0].stem}-style"
+    return f"{content.stem}-{styles[0].stem if styles else 'content'}"
 
 
 def _check_file(path: Path) -> None:
@@ -258,27 +259,13 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
             note(f"{in_pixels(final)} of {in_pixels(own)} pixels; --size makes it larger")
 
 
-def content_and_styles(
-    pictures: Sequence[Path], only: Side | None
-) -> tuple[Path | None, tuple[Path, ...]]:
-    """Divide the pictures of a command line into the content and the styles."""
-    if only == "style":
-        return None, tuple(pictures)
-    return pictures[0], tuple(pictures[1:])
-
-
-def default_name(pictures: Sequence[Path], only: Side | None) -> str:
-    """Return the default name of an output: `sea-wave`, or `sea-content`."""
-    return f"{pictures[0].stem}-{only or pictures[1].stem}"
-
-
 def init_picture(job: JobOptions) -> Path | None:
     """Return the picture that `--init` names, if any; raises UsageError or InputError."""
-    if job.init is None or job.init in STARTS:
+    if job.get("init", "content") in STARTS:
         return None
-    path = Path(job.init)
-    if not lexists(path) and path.name == job.init and not path.suffix:
-        raise UsageError(f"--init takes {', '.join(STARTS)} or a picture, got {job.init!r}")
+    path = Path(job["init"])
+    if not lexists(path) and path.name == job["init"] and not path.suffix:
+        raise UsageError(f"--init takes {', '.join(STARTS)} or a picture, got {job['init']!r}")
     _check_file(path)
     return path
 
@@ -291,18 +278,18 @@ def masks_by_role(
     `--mask` and `--style-mask` each replace the `repeated` masks of their side. Raises UsageError
     for more masks than styles, InputError for a missing file.
     """
-    style_masks = job.style_mask or ()
+    style_masks = job.get("style_mask", ())
     if len(style_masks) > styles:
         raise UsageError(
             f"--style-mask is given {len(style_masks)} times for {styles} styles: "
             "give one for each, or `none`"
         )
-    masks = {} if job.mask is None else {CONTENT_MASK: job.mask}
+    masks = {CONTENT_MASK: job["mask"]} if "mask" in job else {}
     for number, name in enumerate(style_masks, start=1):
         if name != "none":
             masks[f"style-{number}{MASK}"] = Path(name)
     for path in masks.values():
         _check_file(path)
-    replaced = ("content",) * (job.mask is not None) + ("style",) * bool(style_masks)
+    replaced = ("content",) * ("mask" in job) + ("style",) * bool(style_masks)
     kept = {k: path for k, path in (repeated or {}).items() if not k.startswith(replaced)}
     return {**kept, **masks}

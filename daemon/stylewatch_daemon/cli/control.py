@@ -1,5 +1,6 @@
 """Commands that ask the daemon for something."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
-from stylewatch_daemon.base.model import End, Job, State, new_id
+from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
@@ -28,35 +29,6 @@ _CANCELED_AFTER = {
 """When a job ends that is canceled in this state, unless at once."""
 
 
-def pause(config_file: options.Config = None, state: options.State = None) -> None:
-    """Let the daemon start no new job.
-
-    Running jobs are finished. It lasts over restarts.
-    """
-    folder = state_folder(config_file, state)
-    if _has_acted(folder, requests.leave(folder, "pause")):
-        echo("paused: no new job is started")
-
-
-def resume(config_file: options.Config = None, state: options.State = None) -> None:
-    """Let the daemon start jobs again."""
-    folder = state_folder(config_file, state)
-    if _has_acted(folder, requests.leave(folder, "resume")):
-        echo("resumed: waiting jobs are started")
-
-
-def drain(config_file: options.Config = None, state: options.State = None) -> None:
-    """Let the daemon finish its running jobs and exit.
-
-    The queue is kept for the next start.
-    """
-    folder = state_folder(config_file, state)
-    if not status_json.is_at_work(folder):
-        echo(f"there is nothing to drain: no daemon is running with the state folder {folder}")
-    elif _has_acted(folder, requests.leave(folder, "drain")):
-        echo("draining: running jobs are finished, then the daemon exits")
-
-
 def _has_acted(state: Path, request: int) -> bool:
     """Wait for the daemon to act on a request; print why if it has not acted."""
     if not status_json.is_at_work(state):
@@ -66,6 +38,35 @@ def _has_acted(state: Path, request: int) -> bool:
         echo("requested; the daemon has not answered yet, and will as soon as it can")
         return False
     return True
+
+
+def _to_the_daemon(verb: str, answer: str, help_: str) -> Callable[..., None]:
+    """Make a command that leaves a request without arguments, and prints the `answer`."""
+
+    def command(config_file: options.Config = None, state: options.State = None) -> None:
+        folder = state_folder(config_file, state)
+        if verb == "drain" and not status_json.is_at_work(folder):
+            echo(f"there is nothing to drain: no daemon is running with the state folder {folder}")
+        elif _has_acted(folder, requests.leave(folder, verb)):
+            echo(answer)
+
+    command.__doc__ = help_
+    return command
+
+
+pause = _to_the_daemon(
+    "pause",
+    "paused: no new job is started",
+    "Let the daemon start no new job.\n\nRunning jobs are finished. It lasts over restarts.",
+)
+resume = _to_the_daemon(
+    "resume", "resumed: waiting jobs are started", "Let the daemon start jobs again."
+)
+drain = _to_the_daemon(
+    "drain",
+    "draining: running jobs are finished, then the daemon exits",
+    "Let the daemon finish its running jobs and exit.\n\nThe queue is kept for the next start.",
+)
 
 
 def cancel(
@@ -84,7 +85,8 @@ def cancel(
     if known.has_ended and known.end is End.CANCELED:
         echo(f"canceled: the inputs are in {shown(Path(known.outbox, known.refused_as or ''))}")
     else:
-        echo(f"canceling: {_name(known)} ends {_CANCELED_AFTER.get(known.state, 'in a moment')}")
+        when = _CANCELED_AFTER.get(known.state, "in a moment")
+        echo(f"canceling: {shown(known.title)} ends {when}")
 
 
 def finish(
@@ -94,7 +96,7 @@ def finish(
     folder = state_folder(config_file, state)
     known = job_of(folder, job, prefer_open=True)
     if _has_acted(folder, operations.finish(folder, known)):
-        echo(f"finishing: the current picture of {_name(known)} becomes the final one")
+        echo(f"finishing: the current picture of {shown(known.title)} becomes the final one")
 
 
 def dismiss(
@@ -118,7 +120,7 @@ def dismiss(
     known = [job_of(folder, job) for job in jobs or ()]
     request = operations.dismiss_all(folder) if every else operations.dismiss(folder, *known)
     if _has_acted(folder, request):
-        names = ", ".join(map(_name, known)) or "every refused or failed job"
+        names = ", ".join(shown(job.title) for job in known) or "every refused or failed job"
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
@@ -143,32 +145,23 @@ def retry(
     folder = state_folder(config_file, state)
     known, new = job_of(folder, name), new_id()
     operations.check("retry", known)
-    if (option := _of_files(job)) is not None:
+    others = {"mask", "style_mask", "sweep"} & job.keys()
+    if job.get("init", "content") not in STARTS:
+        others.add("init")
+    if others:
         raise UsageError(
-            f"a job is run again with its own pictures, and once: leave out {option}, or "
-            "use `stylewatch submit`"
+            "a job is run again with its own pictures, and once: leave out "
+            f"{', '.join(map(options.flag, sorted(others)))}, or use `stylewatch submit`"
         )
     overrides = overrides_of(job)
     job_part(overrides)  # raises for settings that a job can't have
     wanted = retries.settings_for(known, settings, overrides, from_stage)
     request = operations.retry(folder, known, new, wanted, from_stage=from_stage)
+    title = shown(known.title)
     if not _has_acted(folder, request):
-        note(f"{_name(known)} will run again; until then `stylewatch cancel {new}` cancels that")
+        note(f"{title} will run again; until then `stylewatch cancel {new}` cancels that")
         return
     made = find(folder, new)
     if made is None:
-        raise InputError(f"{_name(known)} could not be retried; the daemon's log has the reason")
-    echo(f"{_name(known)} runs again, as the job {_name(made)}")
-
-
-def _of_files(job: JobOptions) -> str | None:
-    """Return the first option that names files, or asks for several jobs; None if there is none."""
-    given = {
-        "--mask": job.mask, "--style-mask": job.style_mask, "--sweep": job.sweep,
-        "--init": None if job.init in (None, *STARTS) else job.init,
-    }  # fmt: skip
-    return next((option for option, value in given.items() if value is not None), None)
-
-
-def _name(job: Job) -> str:
-    return shown(job.title)
+        raise InputError(f"{title} could not be retried; the daemon's log has the reason")
+    echo(f"{title} runs again, as the job {shown(made.title)}")

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from stylewatch_daemon.base.errors import DaemonError
@@ -65,7 +64,7 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _DISK:
         path = error.filename or "the output"
         return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
-    if isinstance(error, FileNotFoundError) and _is_current_folder_gone():
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # of `getcwd`
         return USAGE, "the current folder was removed: go to another one with `cd`"
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -74,14 +73,6 @@ def explain(error: Exception) -> tuple[int, str]:
         f"a fault of stylewatch's own, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"
     )
-
-
-def _is_current_folder_gone() -> bool:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def echo(text: str) -> None:

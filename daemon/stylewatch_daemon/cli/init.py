@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
@@ -80,19 +80,20 @@ def init(
 
 
 def _write(path: Path, settings: Config) -> None:
-    """Write the settings, and make their folders; nothing is left if that fails."""
+    """Make the folders, and write the settings last, so that a failed start can be repeated."""
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
-    if odd := next((folder for folder in folders if shown(folder) != str(folder)), None):
-        raise UsageError(
-            f"{shown(odd)} has characters that config.yaml can't have: name another folder"
-        )
-    with ExitStack() as undo:
-        _make_folders((*folders, path.parent), undo)
-        with reporting_write_errors(path), path.open("x", encoding="utf-8") as file:
-            undo.callback(path.unlink)
-            file.write(service.as_yaml(settings))
-        undo.pop_all()
+    for folder in (*folders, path.parent):
+        if shown(folder) != str(folder):
+            raise UsageError(
+                f"{shown(folder)} has characters that config.yaml can't have: name another folder"
+            )
+        with reporting_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise OutputError(f"{folder} cannot be written: change its permissions")
+    with reporting_write_errors(path):
+        atomic.write(path, service.as_yaml(settings).encode())
 
 
 def _next_steps(*, with_service: bool, with_page: bool) -> Iterator[tuple[str, str]]:
@@ -116,20 +117,3 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
     question = f"Serve a page to this machine, at http://{service.PAGE}/?"
     with_page = can_serve and typer.confirm(question, default=True, err=True)
     return Path(pictures), with_service, with_page
-
-
-def _make_folders(folders: Iterable[Path], undo: ExitStack) -> None:
-    """Make each folder and those above it; `undo` removes what was made. Raises OutputError."""
-    for folder in folders:
-        for path in reversed((folder, *folder.parents)):
-            with reporting_write_errors(path):
-                if path.is_dir():
-                    continue
-                if path.exists() or path.is_symlink():
-                    raise OutputError(
-                        f"{path} is not a folder, and stylewatch needs one there: move it away"
-                    )
-                path.mkdir()
-                undo.callback(path.rmdir)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder} cannot be written: change its permissions")

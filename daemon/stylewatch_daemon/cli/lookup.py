@@ -1,9 +1,8 @@
 """Jobs and incomplete pairs by name, for the commands."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
@@ -71,18 +70,14 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
 
 
 def _check_not_incomplete(state: Path, name: str) -> None:
-    if pairs := incomplete_pairs(state, name):
+    """Raise InputError if status.json has incomplete pairs of that name: one for each inbox."""
+    incomplete = (status_json.read(state) or {}).get("incomplete", ())
+    if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
         folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
         raise InputError(
             f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
             f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
         )
-
-
-def incomplete_pairs(state: Path, name: str) -> Sequence[Mapping[str, Any]]:
-    """Return the incomplete pairs of that name, from status.json; each inbox may have one."""
-    pairs = (status_json.read(state) or {}).get("incomplete", ())
-    return [pair for pair in pairs if pair["name"] in (name, safe_path(name))]
 
 
 def view_of(state: Path, job: Job) -> JobView:

@@ -2,11 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +13,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import Color, JobSettings, Side
+from stylewatch_daemon.views.job import as_yaml
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -81,138 +81,112 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists at OUT.")]
 
 
-def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names() if name.startswith(incomplete)]
+JobOptions = Mapping[str, Any]
+"""The options of a job that a command line gives, by their names below."""
 
-    return complete
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """Options of a job, in the order of `--help`; names are those of the job's settings."""
-
-    recipe: str | None = None
-    size: str | None = None
-    strength: float | None = None
-    stroke: float | None = None
-    color: Color | None = None
-    mask: Path | None = None
-    sets: list[str] | None = None
-    enlarge: bool | None = None
-    preview: str | None = None
-    steps: int | None = None
-    seed: int | None = None
-    style_mask: list[str] | None = None
-    only: Side | None = None
-    init: str | None = None
-    content_weight: float | None = None
-    style_weight: float | None = None
-    schedule: Literal["source", "fast"] | None = None
-    backend: str | None = None
-    device: str | None = None
-    save_every: int | None = None
-    artifact: list[str] | None = None
-    sweep: list[str] | None = None
-
+_OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
+    "recipe": (str, "NAME",
+        "How to paint: a name that `stylewatch recipes` lists, or a YAML file."),
+    "size": (str, "SIZE",
+        "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows, 400x"
+        " columns; 0.25mp an area."),
+    "strength": (float, "X", "How strongly the style acts, 0 to 1."),
+    "stroke": (float, "X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
+    "color": (Color, None, "Which colors the output has; docs/painting.md shows each."),
+    "mask": (Path, "FILE",
+        "Where the photograph is stylized: white, or colors that styles' masks have too."),
+    "sets": (list[str], "KEY=VALUE", SETS_HELP),
+    "enlarge": (bool, None, "Enlarge a photograph smaller than the size."),
+    "preview": (str, "SIZE",
+        "Paint at this size first, then scale up from there: for prints."),
+    "steps": (int, "N", "Steps at the final size. 0 only measures the losses."),
+    "seed": (int, "N", "Seed of the noise; the same seed gives the same output."),
+    "style_mask": (list[str], "FILE",
+        "The part of a style to use: once for each style, in their order, or `none`."),
+    "only": (Side, None, "Reconstruct the content alone, or make a texture of the style alone."),
+    "init": (str, "START",
+        "Start from content, style, style_color, noise, mixed, or from a picture FILE."),
+    "content_weight": (float, "X", "Factor of the recipe's weights of the content."),
+    "style_weight": (float, "X", "Factor of the recipe's weights of the style."),
+    "schedule": (Literal["source", "fast"], None,
+        "The schedule of the recipe's source, or our own fast one."),
+    "backend": (str, "NAME", "The backend: a name that `stylewatch doctor` lists."),
+    "device": (str, "NAME", "The device: a name that `stylewatch doctor` lists."),
+    "save_every": (int, "N", "Steps between two stages."),
+    "artifact": (list[str], "NAME",
+        "Also draw this file into the job's folder: losses, progress, gif, sheet. Repeatable, or"
+        " several with commas."),
+    "sweep": (list[str], "KEY=V1,V2",
+        "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
+        " combination. Without the daemon, a sheet of all is drawn."),
+}  # fmt: skip
+"""The options of a job in the order of `--help`, each with its type, the placeholder of its value
+(None for a choice or a flag) and its help. All but `sets` have the names of settings."""
 
 _COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
 """Options of a job that are listed first."""
 
 _FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
-"""The options whose names are not those of their fields."""
+"""The options whose names are not those of their settings."""
 
-_COMPLETIONS = {"recipe": _completing(book.names), "backend": _completing(registry.names)}
-
-_HELP = {
-    "recipe": ("NAME", "How to paint: a name that `stylewatch recipes` lists, or a YAML file."),
-    "size": ("SIZE", "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400"
-             " rows, 400x columns; 0.25mp an area."),
-    "strength": ("X", "How strongly the style acts, 0 to 1."),
-    "stroke": ("X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
-    "color": (None, "Which colors the output has; docs/painting.md shows each."),
-    "mask": ("FILE", "Where the photograph is stylized: white, or colors that styles' masks have"
-             " too."),
-    "sets": ("KEY=VALUE", SETS_HELP),
-    "enlarge": (None, "Enlarge a photograph smaller than the size."),
-    "preview": ("SIZE", "Paint at this size first, then scale up from there: for prints."),
-    "steps": ("N", "Steps at the final size. 0 only measures the losses."),
-    "seed": ("N", "Seed of the noise; the same seed gives the same output."),
-    "style_mask": ("FILE", "The part of a style to use: once for each style, in their order, or"
-                   " `none`."),
-    "only": (None, "Reconstruct the content alone, or make a texture of the style alone."),
-    "init": ("START", "Start from content, style, style_color, noise, mixed, or from a picture"
-             " FILE."),
-    "content_weight": ("X", "Factor of the recipe's weights of the content."),
-    "style_weight": ("X", "Factor of the recipe's weights of the style."),
-    "schedule": (None, "The schedule of the recipe's source, or our own fast one."),
-    "backend": ("NAME", "The backend: a name that `stylewatch doctor` lists."),
-    "device": ("NAME", "The device: a name that `stylewatch doctor` lists."),
-    "save_every": ("N", "Steps between two stages."),
-    "artifact": ("NAME", "Also draw this file into the job's folder: losses, progress, gif, sheet."
-                 " Repeatable, or several with commas."),
-    "sweep": ("KEY=V1,V2", "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable,"
-              " for every combination. Without the daemon, a sheet of all is drawn."),
-}  # fmt: skip
-"""The placeholder of each option's value, None for a choice or a flag, and its help."""
-
-
-def words_of(job: JobOptions) -> list[str]:
-    """Return the words of a command line that give these options."""
-    words = []
-    for name, value in sorted(vars(job).items(), key=lambda item: item[0] == "sets"):
-        option = f"--{name.replace('_', '-')}" if name != "sets" else "--set"
-        if isinstance(value, bool):
-            words.append(option if value else option.replace("--", "--no-", 1))
-        elif isinstance(value, list):
-            words += [word for each in value for word in (option, str(each))]
-        elif value is not None:
-            words += [option, str(value)]
-    return words
-
-
-def without(job: JobOptions, names: Iterable[str]) -> JobOptions:
-    """Leave out these settings, and each `--set` that would beat them."""
-    keys = {f"job.{part}{name}" for name in names for part in ("", "set.", "set.schedule.")}
-    sets = [text for text in job.sets or () if full_key(text.partition("=")[0].strip()) not in keys]
-    own = {name: None for name in names if name in vars(job) and name != "mask"}  # which is a file
-    return replace(job, sets=sets, **own)
+_COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 
 
 def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `job` of a command by an option for each field of JobOptions."""
-    hints = get_type_hints(JobOptions)
-    job_parameters = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=_option(name), annotation=hint
-        )
-        for name, hint in hints.items()
-    ]
+    """Give a command the options of a job in place of its parameter `job`, a JobOptions."""
 
     @wraps(command)
     def wrapper(*args: Any, **given: Any) -> None:
-        job = JobOptions(**{name: given.pop(name) for name in hints})
+        options = {name: given.pop(name) for name in _OPTIONS}
+        job = {name: value for name, value in options.items() if value is not None}
         command(*args, **given, job=job)
 
     signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        parameters += job_parameters if parameter.name == "job" else [parameter]
+        if parameter.name == "job":
+            parameters += map(_parameter, _OPTIONS)
+        else:
+            parameters.append(parameter)
     wrapper.__dict__["__signature__"] = signature.replace(parameters=parameters)
     wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapper
 
 
-def _option(name: str) -> Any:
-    metavar, text = _HELP[name]
-    return typer.Option(
+def _parameter(name: str) -> inspect.Parameter:
+    type_, metavar, text = _OPTIONS[name]
+    names = _COMPLETIONS.get(name, tuple)
+    option = typer.Option(
         None,
-        _FLAGS.get(name, f"--{name.replace('_', '-')}"),
+        _FLAGS.get(name, flag(name)),
         metavar=metavar,
         help=text,
         rich_help_panel=None if name in _COMMON else MORE,
-        autocompletion=_COMPLETIONS.get(name),
+        autocompletion=lambda incomplete: [each for each in names() if each.startswith(incomplete)],
     )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=type_ | None
+    )
+
+
+def flag(name: str) -> str:
+    """Return the option for the setting `name` of a job."""
+    return f"--{name.replace('_', '-')}"
+
+
+def as_words(overrides: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command line that give these settings, by dotted keys, to a job."""
+    words = []
+    for key, value in overrides.items():
+        name = re.sub(r"^job\.(set\.)?", "", key)
+        if key == f"job.{name}" and name in _OPTIONS and isinstance(value, str | int | float):
+            is_flag = isinstance(value, bool)
+            words += (
+                ["--enlarge" if value else "--no-enlarge"] if is_flag else [flag(name), str(value)]
+            )
+        else:
+            words += ["--set", f"{name}={as_yaml(value)}"]
+    return words
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:

@@ -117,44 +117,41 @@ class _Folder(Target):
     """Publishes all files of a job in the folder `path`, in place of the job found there.
 
     The old receipt is removed first and the new one written last, so that no receipt ever describes
-    other files. The old inputs are replaced just before that, because this job may read them.
+    other files. Old inputs stay, because this job may read them, unless a new one has their name.
     """
 
     def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:
         super().__init__(path, staging)
-        self._inputs, self._new_inputs = inputs, list[str]()
-        self._old_inputs: set[str] | None = None
-        """The inputs of the earlier job; None before the first file of this one."""
+        self._inputs = inputs
+        self._copies: list[str] | None = None
+        """Names of the copies of the inputs; None before the first file is published."""
 
     def publish(self, staged: str) -> None:
         with reporting_write_errors(self.path):
-            if self._old_inputs is None:
-                self._stage_inputs()
-                self._old_inputs = self._remove_earlier_job()
-            if staged == RECEIPT:
-                for name in self._new_inputs:
-                    self._move(name)
-                for name in self._old_inputs.difference(self._new_inputs):
-                    (self.path / name).unlink(missing_ok=True)
-            self._move(staged)
+            if self._copies is None:
+                self._copies = self._copy_inputs()
+                self._remove_earlier_job()
+            for name in (*(self._copies if staged == RECEIPT else ()), staged):
+                self._move(name)
 
     def _move(self, name: str) -> None:
         atomic.make_folder((self.path / name).parent)
         atomic.move(self.staging / name, self.path / name)
 
-    def _stage_inputs(self) -> None:
+    def _copy_inputs(self) -> list[str]:
         """Copy the inputs as they are now: their owner may change them later."""
+        copies = list[str]()
         atomic.make_folder(self.staging / _INPUTS)
         for path in self._inputs:
             names = (f"{_INPUTS}/{stem}{path.suffix}" for stem in candidates(path.stem))
-            name = next(name for name in names if name not in self._new_inputs)
-            atomic.copy(path.resolve(), self.staging / name)
-            self._new_inputs.append(name)
+            copies.append(next(name for name in names if name not in copies))
+            atomic.copy(path.resolve(), self.staging / copies[-1])
+        return copies
 
-    def _remove_earlier_job(self) -> set[str]:
-        """Remove the receipt of an earlier job, then its other files; return its inputs.
+    def _remove_earlier_job(self) -> None:
+        """Remove the receipt of an earlier job, then the files that it lists and all stages.
 
-        These are the files that the receipt lists, if nobody has changed them, and all stages.
+        A file that somebody has changed stays.
         """
         listed = set[str]()
         with suppress(OSError):  # no receipt
@@ -163,7 +160,6 @@ class _Folder(Target):
         atomic.sync_folder(self.path)
         stages = (path.name for path in (self.path / STAGES).glob("*"))
         listed.update(f"{STAGES}/{name}" for name in stages if job_files.STAGE.fullmatch(name))
-        inputs = {name for name in listed if name.startswith(f"{_INPUTS}/")}
-        for name in listed - inputs:
-            (self.path / name).unlink()
-        return inputs
+        for name in listed:
+            if not name.startswith(f"{_INPUTS}/"):
+                (self.path / name).unlink()

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.cli.exit_codes import note
@@ -58,18 +58,31 @@ class Lines:
 
 
 @contextmanager
+def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str], None] | None]:
+    """Yield a function that shows a text in place of the one before; None without a terminal.
+
+    The last text stays on stdout, and is removed from stderr.
+    """
+    if not (wanted and stream.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    stays = stream is sys.stdout
+    with Live(console=Console(file=stream), auto_refresh=not stays, transient=not stays) as live:
+        yield lambda text: live.update(Text(text), refresh=stays)
+
+
+@contextmanager
 def job_progress(*, quiet: bool) -> Iterator[Show]:
     """Show the progress of a job on stderr: not at all, in place on a terminal, or as lines."""
     if quiet:
         yield lambda _: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.text import Text
-
-        with Console(stderr=True).status("") as line:
-            yield Lines(note, lambda text: line.update(Text(text)))
-    else:
-        yield Lines(note)
+        return
+    with in_place(sys.stderr) as show:
+        yield Lines(note, show)
 
 
 def _start_lines(event: Started) -> tuple[str, ...]:

@@ -1,12 +1,10 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
-import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from json import dumps as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +12,11 @@ import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.cli import build_order, options, output_target
-from stylewatch_daemon.cli.build_order import Plan
+from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.output_target import Place
 from stylewatch_daemon.cli.progress import job_progress
-from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
+from stylewatch_daemon.cli.series import Member, columns, field_name, members, parse_sweep
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
@@ -41,6 +38,8 @@ VARIANTS = (
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Long side of its pictures, pictures in a row, long side that its commands ask for."""
+
+Receipt = Mapping[str, Any]
 
 
 @with_job_options
@@ -74,8 +73,9 @@ def render(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Paint a photograph in the style of one or more paintings."""
-    request = build_order.RenderRequest(tuple(pictures), job, config_file, output, receipt)
-    sweep = parse_sweep(job.sweep)
+    request = RenderRequest(tuple(pictures), job, config_file, output, receipt)
+    sweep = parse_sweep(job.get("sweep"))
+    kind = "receipt"
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if sweep:
             plans = build_order.plan_series(request, members(sweep), Path(scratch))
@@ -89,16 +89,12 @@ def render(
                 _print_figures(plan, dry_run=dry_run, json=json, quiet=quiet) for plan in plans
             ]
         elif sweep:
-            kind, place = "receipt", place.parent
+            place = place.parent
             with output_target.reporting_write_errors(place):
                 atomic.make_folder(place)
-            sheet = Place(place / "sheet.png", "png")
-            labels = [plan.member.label for plan in plans]
+            sheet, labels = place / "sheet.png", [plan.member.label for plan in plans]
             results = _paint_series(plans, labels, sheet, columns(sweep), force=force, quiet=quiet)
         else:
-            kind = "receipt"
-            if not quiet:
-                _announce(plans[0])
             results = [_paint(plans[0], force=force, quiet=quiet)]
     if json:
         named = [
@@ -128,11 +124,15 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 
 @_blaming_command_line()
-def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
-    """Run a job, and put its files into place; return the receipt."""
+def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
+    """Run a job, one of a series if it has a `label`; put its files into place."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
+    if label and not quiet:
+        note(f"{label}:")
+    elif not quiet:
+        _announce(plan)
     place = None if plan.place.format else plan.place.path
     with (
         output_target.opened(plan.place, plan.inputs, force=force) as target,
@@ -179,27 +179,27 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
 def _paint_series(
     plans: Sequence[Plan],
     labels: Sequence[str],
-    sheet: Place,
+    sheet: Path,
     width: int,
     *,
     force: bool,
     quiet: bool,
-) -> list[Mapping[str, Any]]:
+) -> list[Receipt]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
-    output_target.check_free(sheet.path, force=force)
-    receipts = list[Mapping[str, Any]]()
-    for label, plan in zip(labels, plans, strict=True):
-        if not quiet:
-            note(f"{', '.join(label.splitlines())}:")
-        receipts.append(_paint(plan, force=force, quiet=quiet))
-    with output_target.reporting_write_errors(sheet.path):
-        atomic.write(sheet.path, _sheet(plans, labels, width, sheet.format or "png"))
+    output_target.check_free(sheet, force=force)
+    receipts = [
+        _paint(plan, force=force, quiet=quiet, label=", ".join(label.splitlines()))
+        for label, plan in zip(labels, plans, strict=True)
+    ]
+    with output_target.reporting_write_errors(sheet):
+        format_ = output_target.named(str(sheet)).format or "png"
+        atomic.write(sheet, _sheet(plans, labels, width, format_))
     return receipts
 
 
 def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: str) -> bytes:
     """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
-    from stylewatch_painter.images import clip, sheet
+    from stylewatch_painter.images import sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
@@ -208,12 +208,21 @@ def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: st
     cells = []
     for label, plan in zip(labels, plans, strict=True):
         path, order = plan.place.path, plan.order
-        if clip.is_clip(path):
-            pixels = next(clip.frames(path, order.clip_limits)).pixels.astype("float32")
-        else:
+        pixels = _first_frame(path, order.max_pixels, order.max_frames)
+        if pixels is None:
             pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
         cells.append(sheet.Cell(label, sheet.shrunk(pixels)))
     return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
+
+
+def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
+    """Return the pixels of the first frame of a clip; None if it is no clip."""
+    from stylewatch_painter.images import clip
+
+    if path is None or not clip.is_clip(path):
+        return None
+    limits = clip.ClipLimits(max_pixels, max_frames)
+    return next(clip.frames(path, limits)).pixels.astype("float32")
 
 
 @with_job_options
@@ -233,54 +242,43 @@ def try_(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Paint small variants on a sheet, with a command for each."""
+    from stylewatch_painter.images.encode import encode
+
     overrides = build_order.overrides_of(job)
     settings = config.load(config_file, overrides)
-    only = settings.job.only
-    build_order.check_pictures("try", pictures, only)
-    if output is None:
-        sheet = output_target.unnamed(f"{build_order.default_name(pictures, only)}-try", "png")
-    else:
-        sheet = output_target.named(output)
+    content, styles = build_order.sides("try", pictures, settings.job.only)
+    sheet = (
+        output_target.named(output)
+        if output
+        else output_target.unnamed(f"{build_order.default_name(content, styles)}-try", "png")
+    )
     if sheet.format is None or sheet.format in output_target.CLIPS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
     # without a photograph there are no colors of it to keep
-    built_in = VARIANTS[:-1] if only == "style" else VARIANTS
-    variants = members(parse_sweep(job.sweep)) if job.sweep else built_in
-    kept = replace(job, sweep=None)
-    small = kept if "job.size" in overrides else replace(kept, size=TRY_SIZE)
+    built_in = VARIANTS if content else VARIANTS[:-1]
+    variants = members(parse_sweep(job["sweep"])) if "sweep" in job else built_in
+    labels = [
+        f"{number}: {', '.join(variant.label.splitlines()) or 'as it is'}"
+        for number, variant in enumerate(variants, start=1)
+    ]
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        still = _still(pictures[0], settings, Path(scratch))
-        request = build_order.RenderRequest(
-            (still, *pictures[1:]), small, config_file, f"{scratch}/"
-        )
+        limits = settings.limits
+        frame = _first_frame(content, limits.max_pixels, limits.max_frames)
+        still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
+        if frame is not None:
+            still.write_bytes(encode(frame))
+        small = job if "job.size" in overrides else {**job, "size": TRY_SIZE}
+        request = RenderRequest((still, *pictures[1:]), small, config_file, f"{scratch}/")
         plans = build_order.plan_series(request, variants, Path(scratch))
-        labels = [
-            f"{number}: {', '.join(variant.label.splitlines()) or 'as it is'}"
-            for number, variant in enumerate(variants, start=1)
-        ]
-        receipts = _paint_series(plans, labels, sheet, TRY_COLUMNS, force=force, quiet=quiet)
+        receipts = _paint_series(plans, labels, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
     for label, plan, receipt in zip(labels, plans, receipts, strict=True):
-        # a clip has no preview, which gives a large picture the composition of a small one
-        large = _enlarged(plan, receipt["size"]) if still == pictures[0] else {}
-        command = _command(pictures, kept, {**plan.member.values, **large}, config_file)
-        echo(f"{label}\n   {command}")
+        values = plan.member.overrides
+        if frame is None:  # a clip has no preview
+            values |= _enlarged(plan, receipt["size"])
+        echo(f"{label}\n   {_command(pictures, job, overrides, values, config_file)}")
     if not quiet:
         echo(str(sheet.path))
-
-
-def _still(content: Path, settings: config.Config, folder: Path) -> Path:
-    """Return the content, or of a clip the first frame, as a picture in `folder`."""
-    from stylewatch_painter.images import clip
-    from stylewatch_painter.images.encode import encode
-
-    if settings.job.only == "style" or not clip.is_clip(content):
-        return content
-    limits = settings.limits
-    most = clip.ClipLimits(limits.max_pixels, limits.max_frames)
-    still = folder / f"{content.stem}.png"
-    still.write_bytes(encode(next(clip.frames(content, most)).pixels.astype("float32")))
-    return still
 
 
 def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
@@ -288,24 +286,34 @@ def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
     size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
     factor = LARGE_SIZE / max(small)
     if factor <= 1:
-        return {"size": size}
-    if re.fullmatch(r"\d+x\d+", size):
+        return {"job.size": size}
+    if "x" in size.strip("x"):  # a box, whose sides may have another ratio than the photograph
         large = in_pixels([round(side * factor) for side in small])
-        return {"size": large, "preview": preview or in_pixels(small)}
-    return {"size": str(LARGE_SIZE), "preview": preview or size}
+        return {"job.size": large, "job.preview": preview or in_pixels(small)}
+    return {"job.size": str(LARGE_SIZE), "job.preview": preview or size}
 
 
 def _command(
-    pictures: Sequence[Path], job: JobOptions, values: Mapping[str, Any], config_file: Path | None
+    pictures: Sequence[Path],
+    job: JobOptions,
+    overrides: Mapping[str, Any],
+    values: Mapping[str, Any],
+    config_file: Path | None,
 ) -> str:
-    """Return the command that paints `pictures` with the options `job`, changed by `values`."""
-    # `--init FILE` alone can say `init: picture`
-    values = {key: value for key, value in values.items() if (key, value) != ("init", "picture")}
+    """Return the command that paints `pictures` with the options `job`, changed by `values`.
+
+    `overrides` are the settings in `job`; both have dotted keys, as in config.yaml.
+    """
+    changed = set(map(field_name, values))
+    settings = {key: own for key, own in overrides.items() if field_name(key) not in changed}
+    settings |= values
     names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
-    words = ["stylewatch", "render", *names, *options.words_of(options.without(job, values))]
-    for key, value in values.items():
-        if key in vars(job) and isinstance(value, str | float):
-            words += [f"--{key.replace('_', '-')}", str(value)]
-        else:
-            words += ["--set", f"{key}={json_text(value)}"]
-    return shlex.join(words + ([] if config_file is None else ["--config", str(config_file)]))
+    files = [(options.flag("mask"), job["mask"])] if "mask" in job else []
+    files += [(options.flag("style_mask"), name) for name in job.get("style_mask", ())]
+    if settings.get("job.init") == "picture":  # which `--init FILE` alone can say
+        del settings["job.init"]
+        files.append((options.flag("init"), job["init"]))
+    if config_file is not None:
+        files.append(("--config", config_file))
+    words = [str(word) for option in files for word in option]
+    return shlex.join(["stylewatch", "render", *names, *words, *options.as_words(settings)])

@@ -39,6 +39,11 @@ class Replay:
         """The records of the content and the styles."""
         return [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
 
+    @property
+    def others(self) -> Sequence[InputRecord]:
+        """The records of the picture to start from and of the masks."""
+        return [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
+
     def path(self, record: InputRecord) -> Path:
         """Return the file of an input, known by its digest or its name; InputError if missing."""
         folder = self.folder / "inputs"

@@ -20,7 +20,7 @@ from stylewatch_daemon.app.monitoring import (
 )
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
-from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
+from stylewatch_daemon.base.model import Pair, Progress, Started
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import Lines, Show
 from stylewatch_daemon.files.disks import amount
@@ -91,16 +91,23 @@ def run(
         settings = source.read()
 
 
-def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
-    """Run what is in the inboxes; return the exit code."""
-    from stylewatch_daemon.app import daemon
-
+@contextmanager
+def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
+    """Open the log, and what sends alerts and runs hooks."""
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
         HookRunner(settings.hooks) as hooks,
     ):
-        summary = daemon.once(settings, Reporters(log, notifier, hooks))
+        yield Reporters(log, notifier, hooks)
+
+
+def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
+    """Run what is in the inboxes; return the exit code."""
+    from stylewatch_daemon.app import daemon
+
+    with _reporters(settings, quiet=quiet) as reporters:
+        summary = daemon.once(settings, reporters)
         if summary.waiting and is_paused(settings.state.path):
             logging.getLogger(LOGGER).error(
                 "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
@@ -109,11 +116,7 @@ def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
 
 
 def _watch(
-    settings: ServiceSettings,
-    source: _Source,
-    systemd: SystemdNotifier,
-    *,
-    quiet: bool,
+    settings: ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
 ) -> bool:
     """Run the daemon; return True if it is to start again with what `source` holds now."""
     from stylewatch_daemon.app import daemon
@@ -131,19 +134,31 @@ def _watch(
         return True
 
     with (
-        reporting(settings.log, quiet=quiet) as log,
-        Notifier(settings.alerts.targets()) as notifier,
-        HookRunner(settings.hooks) as hooks,
+        _reporters(settings, quiet=quiet) as reporters,
         closing(Supervisor(web_page(settings))) as supervisor,
     ):
         return daemon.watch(
             settings,
-            Reporters(log, notifier, hooks),
+            reporters,
             systemd=systemd,
             may_reload=may_reload,
             settings_changed=source.changed,
             at_work=supervisor.start,
         )
+
+
+_OF_JOBS = {
+    "claimed": (logging.INFO, "claimed"),
+    "input_changed": (logging.WARNING, "{}"),
+    "done": (logging.INFO, "done, in {}"),
+    "refused": (logging.ERROR, "refused: {0}; it is in {2}"),
+    "failed": (logging.ERROR, "failed permanently: {0}; it is in {2}"),
+    "canceled": (logging.INFO, "canceled; the inputs are in {}"),
+    "waits": (logging.ERROR, "waits: {}"),
+    "stopped": (logging.INFO, "stopped; it continues from {1} {0}"),
+}
+"""The level and the text of events, with the arguments of their hooks after the job. All but the
+change of an input end the display of its progress."""
 
 
 @contextmanager
@@ -154,21 +169,25 @@ def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
 
 
 class _LogReporter(Reporter):
-    """Logs every event."""
+    """Logs every event, each of a job with its name."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._displays: dict[str, Show] = {}
         self._incomplete: set[tuple[str, str]] = set()
+        for hook, (level, text) in _OF_JOBS.items():
+            setattr(self, hook, partial(self._of_job, level, text))
+
+    def _of_job(self, level: int, text: str, job: str, *arguments: object) -> None:
+        if level != logging.WARNING:
+            self._displays.pop(job, None)
+        self._log.log(level, "%s", text.format(*arguments), extra={"job": job})
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
 
     def requested(self, what: str) -> None:
         self._log.info("%s", what)
-
-    def claimed(self, job: str) -> None:
-        self._log.info("claimed", extra={"job": job})
 
     def job_started(self, job: str, started: Started) -> None:
         self._displays[job] = Lines(partial(self._log.info, extra={"job": job}))
@@ -182,36 +201,9 @@ class _LogReporter(Reporter):
             self._displays[job](Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
-    def done(self, job: str, folder: Path) -> None:
-        self._end(job)
-        self._log.info("done, in %s", folder, extra={"job": job})
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        self._end(job)
-        self._log.error("refused: %s; it is in %s", reason, folder, extra={"job": job})
-
-    def canceled(self, job: str, folder: Path) -> None:
-        self._end(job)
-        self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
-
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
-        self._end(job)
+        self._displays.pop(job, None)
         self._log.warning("an attempt failed: %s", reason, extra={"job": job, "trace": trace})
-
-    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        self._end(job)
-        self._log.error("failed permanently: %s; it is in %s", reason, folder, extra={"job": job})
-
-    def waits(self, what: str, reason: str) -> None:
-        self._end(what)
-        self._log.error("waits: %s", reason, extra={"job": what})
-
-    def input_changed(self, job: str, what: str) -> None:
-        self._log.warning("%s", what, extra={"job": job})
-
-    def stopped(self, job: str, step: int, unit: str) -> None:
-        self._end(job)
-        self._log.info("stopped; it continues from %s %d", unit, step, extra={"job": job})
 
     def incomplete(self, pairs: Sequence[Pair]) -> None:
         for pair in pairs:
@@ -224,6 +216,3 @@ class _LogReporter(Reporter):
 
     def pruned(self, files: int, bytes_: int) -> None:
         self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
-
-    def _end(self, job: str) -> None:
-        self._displays.pop(job, None)

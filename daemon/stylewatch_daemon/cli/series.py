@@ -56,9 +56,6 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
             raise UsageError(
                 f"--sweep {key} is given twice: give all values at once, as {key}=V1,V2"
             )
-        for number, value in enumerate(values):
-            if value in values[:number]:
-                raise UsageError(f"--sweep: {key} has {as_text(value)} twice: give each value once")
         sweep[key] = values
     if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
         raise UsageError(
@@ -83,6 +80,11 @@ def _parse_field(text: str) -> tuple[str, Sequence[Any]]:
     if name in _NOT_SWEPT:
         raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
     return name, parsed
+
+
+def field_name(key: str) -> str:
+    """Return what a dotted key of a job sets: a setting, or a field of the recipe."""
+    return re.sub(r"^job\.(set\.)?(schedule\.)?", "", key)
 
 
 def members(sweep: Sweep) -> Sequence[Member]:

@@ -1,5 +1,6 @@
 """`stylewatch service install`: write the files of a systemd service for this machine."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from platformdirs import user_config_path, user_pictures_path, user_state_path
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
@@ -52,30 +52,8 @@ systemctl --user enable --now stylewatch
 loginctl enable-linger
 journalctl --user-unit stylewatch --follow"""
 
-
 PAGE = "127.0.0.1:8787"
 """The address of a page for this machine alone."""
-
-_INITIAL = """\
-# Settings of stylewatch. What is not here has its default: `stylewatch config show` prints
-# everything, docs/settings.md describes it, `stylewatch config check` finds mistakes.
-
-# Drop a photograph and a painting into `path`; find the photograph, painted, in `outbox`.
-{inboxes}#   after: keep          # leave the inputs in the inbox; archive moves them to the outbox
-
-# The daemon's own files: claimed pictures, checkpoints, and the record of all jobs.
-{state}
-# The style library, for photographs that come without a painting.
-{pairing}#   default_style: all   # one picture for each of these; or the name of one of them
-
-# What each job does, unless its own settings say otherwise.
-# job:
-#   size: 1024           # pixels of the long side
-#   strength: 0.8        # of the style, 0 to 1
-#   format: jpg          # of the painted picture: png, jpg, webp, tiff
-
-# The web page, which shows the queue and takes pictures.
-{web}"""
 
 
 @app.command()
@@ -107,14 +85,38 @@ def install(
 
 
 def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
-    """Write the files; OutputError names those that are there and differ, unless `force`."""
+    """Write the files, and remove our drop-ins that the settings no longer need.
+
+    Files that are there and differ are left as they are, unless `force`; OutputError names them.
+    """
+    (unit,) = (path for path in files if path.name == UNIT)
     kept = [path for path, text in files.items() if not _write(path, text, force=force)]
-    _remove_needless(files, force=force)
+    drop_ins = unit.with_name(f"{UNIT}.d")
+    for name in sorted(path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()):
+        path = drop_ins / name
+        if path.exists() and path not in files:
+            if force:
+                with reporting_write_errors(path):
+                    path.unlink()
+            note(f"{path} {'removed' if force else 'is not needed: --force removes it'}")
     if kept:
         raise OutputError(
             f"{', '.join(map(str, kept))}: already there with another content; left unchanged, "
             "and `service install` with --force replaces it"
         )
+
+
+def _write(path: Path, text: str, *, force: bool) -> bool:
+    """Write the file unless it exists and differs; return False in that case."""
+    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    if before not in (None, text) and not force:
+        return False
+    if before != text:
+        with reporting_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    note(f"{path} {'is up to date' if before == text else 'written'}")
+    return True
 
 
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
@@ -129,41 +131,8 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
         files[path] = as_yaml(settings)
     settings.check()
     machine = Machine(_command(), path, _program(), _nvidia(settings))
-    named = for_user(machine, settings) if user else for_system(machine, settings)
+    named = for_user(machine) if user else for_system(machine, settings)
     return files | {root / name: text for name, text in named.items()}
-
-
-def _write(path: Path, text: str, *, force: bool) -> bool:
-    """Write the file unless it exists and differs; return False in that case."""
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-    if before == text:
-        note(f"{path} is up to date")
-        return True
-    if before is not None and not force:
-        return False
-    with reporting_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if before is not None:
-            path.replace(path.with_name(f"{path.name}.old"))
-        path.write_text(text, encoding="utf-8")
-    note(f"{path} written" if before is None else f"{path} replaced; the old file is {path}.old")
-    return True
-
-
-def _remove_needless(files: Mapping[Path, str], *, force: bool) -> None:
-    """Rename our drop-ins that the settings no longer need, or report them."""
-    (unit,) = (path for path in files if path.name == UNIT)
-    folder = unit.with_name(f"{unit.name}.d")
-    for name in sorted(each.name for each in (config.shipped("systemd") / folder.name).iterdir()):
-        path = folder / name
-        if path in files or not path.exists():
-            continue
-        if force:
-            with reporting_write_errors(path):
-                path.replace(path.with_name(f"{path.name}.old"))
-            note(f"{path} removed; the old file is {path}.old")
-        else:
-            note(f"{path} is there, and the settings do not need it: --force removes it")
 
 
 def start_command(source: Path) -> str | None:
@@ -220,16 +189,13 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [settings.pairing.styles]
     outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
-    unit = _with_values(
-        _shipped(UNIT),
-        {
-            "ExecStart": _start(machine),
-            "RequiresMountsFor": _paths(writable),
-            "ReadWritePaths": _paths(writable, outside),
-            "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
-        },
-    )
     page, is_on_cluster = _page_address(settings), settings.executor.kind == "ray"
+    unit = {
+        "ExecStart": _start(machine),
+        "RequiresMountsFor": _paths(writable),
+        "ReadWritePaths": _paths(writable, outside),
+        "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
+    }
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
         "20-nvidia.conf": machine.nvidia,
@@ -237,13 +203,12 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
         "40-ray.conf": is_on_cluster,
         "50-web-unix.conf": bool(page and page.socket),
     }
-    names = [name for name, needed in drop_ins.items() if needed]
-    files = _unit_files("systemd/system", unit, names)
+    files = {f"systemd/system/{UNIT}": _shipped(UNIT, unit)}
+    for name in (f"{UNIT}.d/{name}" for name, needed in drop_ins.items() if needed):
+        files[f"systemd/system/{name}"] = _shipped(name)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
-    modes: dict[Path, str] = {}
-    for inbox in settings.inboxes:
-        modes |= {inbox.path: "2775", inbox.outbox: "2755"}
-    modes |= dict.fromkeys(outside, "2775")
+    modes = {box.path: "2775" for box in settings.inboxes}
+    modes |= {box.outbox: "2755" for box in settings.inboxes} | dict.fromkeys(outside, "2775")
     modes[settings.state.path] = "0700"
     missing = [
         f"d {_quoted(path)} {mode} {ACCOUNT} {ACCOUNT} -\n"
@@ -257,15 +222,9 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     return files
 
 
-def for_user(machine: Machine, settings: Config) -> dict[str, str]:
+def for_user(machine: Machine) -> dict[str, str]:
     """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
-    unit = _with_values(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
-    return {f"systemd/user/{UNIT}": unit}
-
-
-def _unit_files(folder: str, unit: str, drop_ins: Iterable[str]) -> dict[str, str]:
-    files = {f"{folder}/{UNIT}": unit}
-    return files | {f"{folder}/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
+    return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": _start(machine)})}
 
 
 def user_settings(pictures: Path | None = None) -> Config:
@@ -287,19 +246,16 @@ def settings_below(pictures: Path, state: Path) -> Config:
 def as_yaml(settings: Config) -> str:
     """Return a commented config.yaml with the folders in `settings`."""
     (inbox,) = settings.inboxes
-    folders = {
-        "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)}],
-        "state": {"path": str(settings.state.path)},
-        "pairing": {"styles": str(settings.pairing.styles)},
-        "web": {"listen": settings.web.listen or PAGE},
+    values = {
+        "inbox": inbox.path,
+        "outbox": inbox.outbox,
+        "state": settings.state.path,
+        "styles": settings.pairing.styles,
+        "listen": settings.web.listen or PAGE,
     }
-    parts = {
-        key: yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=sys.maxsize)
-        for key, value in folders.items()
-    }
-    if settings.web.listen is None:
-        parts["web"] = "".join(f"# {line}\n" for line in parts["web"].splitlines())
-    return _INITIAL.format_map(parts)
+    quoted = {key: json.dumps(str(value), ensure_ascii=False) for key, value in values.items()}
+    template = config.shipped("initial.yaml").read_text(encoding="utf-8")
+    return template.format(**quoted, web="# " if settings.web.listen is None else "")
 
 
 def _page_address(settings: Config) -> Address | None:
@@ -314,15 +270,13 @@ def _page_address(settings: Config) -> Address | None:
     return address
 
 
-def _shipped(name: str) -> str:
-    return (config.shipped("systemd") / name).read_text(encoding="utf-8")
-
-
-def _with_values(unit: str, values: Mapping[str, str]) -> str:
-    for key, value in values.items():
+def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
+    """Return a file that ships, with `values` in place of those of its keys."""
+    text = (config.shipped("systemd") / name).read_text(encoding="utf-8")
+    for key, value in (values or {}).items():
         lines = f"{key}={value}".replace("\\", "\\\\")
-        unit = re.sub(rf"^{key}=.*$", lines, unit, count=1, flags=re.MULTILINE)
-    return unit
+        text = re.sub(rf"^{key}=.*$", lines, text, count=1, flags=re.MULTILINE)
+    return text
 
 
 def _start(machine: Machine) -> str:

@@ -17,7 +17,7 @@ from stylewatch_daemon.app.alert_sender import (
     unusable,
     url_number,
 )
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
 from stylewatch_daemon.doctor import backends
@@ -35,15 +35,11 @@ alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts a
 
 ALERT_TIMEOUT_S = 60.0
 
-File = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="This config.yaml, not the one in force.")
-]
-
 
 @config_app.command()
-def check(file: File = None, config_file: options.Config = None) -> None:
+def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
-    path = _path(file, config_file)
+    path = config_file or config.find()
     settings = config.load(path)
     settings.check()
     web_page(settings)
@@ -56,21 +52,14 @@ def check(file: File = None, config_file: options.Config = None) -> None:
     echo(f"{path} has no mistakes")
 
 
-def _path(file: Path | None, config_file: Path | None) -> Path:
-    if file is not None and config_file is not None:
-        raise UsageError("name one file of settings: FILE, or --config FILE")
-    return file or config_file or config.find()
-
-
 @config_app.command()
 def show(
-    file: File = None,
     config_file: options.Config = None,
     sets: options.Sets = None,
     json: options.AsJson = False,
 ) -> None:
     """Show the settings in force, the defaults included."""
-    path = _path(file, config_file)
+    path = config_file or config.find()
     settings = config.load(path, options.parse_sets(sets))
     plain = settings.model_dump(mode="json", exclude={"overrides"})
     echo_result(plain, f"# from {path}\n{_yaml(plain)}", json=json)

@@ -4,8 +4,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +16,8 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
-from stylewatch_daemon.cli.lookup import (
-    find,
-    incomplete_pairs,
-    job_of,
-    open_ledger,
-    state_folder,
-    view_of,
-)
-from stylewatch_daemon.cli.progress import running_text
+from stylewatch_daemon.cli.lookup import job_of, open_ledger, state_folder, view_of
+from stylewatch_daemon.cli.progress import in_place, running_text
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger.requests import is_paused
@@ -61,14 +54,13 @@ def status(
     settings = _settings(config_file, state)
     source = (config_file or config.find()).absolute()
     start = _start_command(source, config_file, state)
-    in_place = watch and not json and sys.stdout.isatty()
     now: Status = {}
-    with suppress(KeyboardInterrupt), _in_place() if in_place else nullcontext(echo) as show:
+    with suppress(KeyboardInterrupt), in_place(sys.stdout, wanted=watch and not json) as show:
         for now in _statuses(settings, source, watch=watch):
             if json:
                 echo_json(now)
             else:
-                show(_text(now, start))
+                (show or echo)(_text(now, start))
     if not now["health"]["at_work"]:
         raise typer.Exit(NOT_RUNNING)
 
@@ -79,15 +71,14 @@ def _settings(config_file: Path | None, state: Path | None) -> Config:
     Then wrong settings are noted, and replaced by the defaults without an inbox; otherwise they
     raise SettingsError.
     """
+    if state is None:
+        return config.load(config_file)
     try:
         settings: Config = config.load(config_file)
     except SettingsError as error:
-        if state is None:
-            raise
         note(f"the settings are ignored: {str(error).splitlines()[0]}")
         settings = Config.model_construct(inboxes=())
-    folder = State(path=state_folder(config_file, state)) if state else settings.state
-    return settings.model_copy(update={"state": folder})
+    return settings.model_copy(update={"state": State(path=state_folder(None, state))})
 
 
 def _start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
@@ -96,16 +87,6 @@ def _start_command(source: Path, config_file: Path | None, state: Path | None) -
     given = {"--config": config_file, "--state": state}
     words = [str(word) for option in given.items() if option[1] for word in option]
     return shlex.join(["stylewatch", "run", *words])
-
-
-@contextmanager
-def _in_place() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows a text in place of the one before."""
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(auto_refresh=False) as live:
-        yield lambda text: live.update(Text(text), refresh=True)
 
 
 def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:
@@ -235,50 +216,20 @@ def show(
 ) -> None:
     """Show a job, by default the one that finished last.
 
-    That is its state, inputs, changed settings, time and result; with --json everything. Of an
-    incomplete pair it is what it waits for, and the files that there are.
+    That is its state, inputs, changed settings, time and result; with --json everything.
     """
     folder = state_folder(config_file, state)
-    job = job or _latest(folder)
-    open_or_ended = find(folder, job, prefer_open=True)
-    is_open = open_or_ended is not None and not open_or_ended.has_ended
-    if not is_open and (pairs := incomplete_pairs(folder, job)):
-        summary = _incomplete(pairs, open_or_ended)
-        echo_result(summary, _incomplete_text(summary, open_or_ended), json=json)
-        return
-    view = view_of(folder, job_of(folder, job))
+    view = view_of(folder, job_of(folder, job) if job else _latest(folder))
     echo_result(view.as_json(), _job_text(view), json=json)
 
 
-def _latest(state: Path) -> str:
-    """Return the id of the job that finished last; raises UsageError if there is none."""
+def _latest(state: Path) -> Job:
+    """Return the job that finished last; raises UsageError if there is none."""
     with open_ledger(state) as ledger:
         jobs = ledger.ended([*End], 1) if ledger else []
     if not jobs:
         raise UsageError("no job has finished yet; `stylewatch status` shows what runs and waits")
-    return jobs[0].id
-
-
-def _incomplete(pairs: Sequence[Mapping[str, Any]], earlier: Job | None) -> Mapping[str, Any]:
-    return {
-        "name": pairs[0]["name"],
-        "state": "incomplete",
-        "waits_for": ", ".join(dict.fromkeys(pair["waits_for"] for pair in pairs)),
-        "files": [file for pair in pairs for file in pair.get("files", ())],
-        "earlier": earlier and earlier.id,
-    }
-
-
-def _incomplete_text(summary: Mapping[str, Any], earlier: Job | None) -> str:
-    rows = [
-        ("job", summary["name"]),
-        ("state", summary["state"]),
-        ("waits for", summary["waits_for"]),
-        ("files", ", ".join(abbreviated(Path(file)) for file in summary["files"])),
-    ]
-    if earlier:
-        rows.append(("earlier", f"a job of this name, {earlier.seen}: {earlier.id}"))
-    return columns(rows)
+    return jobs[0]
 
 
 def _job_text(view: JobView) -> str:

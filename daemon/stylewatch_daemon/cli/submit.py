@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import EVERY_S, running_text
+from stylewatch_daemon.cli.progress import EVERY_S, in_place, running_text
 from stylewatch_daemon.cli.series import members, parse_sweep
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
@@ -65,27 +64,37 @@ def submit(
 
     With --sweep there is a job for each value.
     """
-    request = build_order.RenderRequest(tuple(pictures), job, config_file)
-    settings, jobs = _settings(request)
+    overrides = build_order.overrides_of(job)
+    own = build_order.job_part(overrides)
+    settings = config.load(config_file, overrides)
+    content, styles = build_order.sides("submit", pictures, settings.job.only)
     recipe = settings.job.resolve(*settings.recipes)
-    content, styles = build_order.content_and_styles(pictures, settings.job.only)
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
-    wanted = name or safe(build_order.default_name(pictures, settings.job.only))
-    by_name = {
-        safe(f"{wanted}-{member}") if member else wanted: job_yaml
-        for member, job_yaml in jobs.items()
-    }
+    wanted = name or safe(build_order.default_name(content, styles))
+    jobs: dict[str, Settings] = {wanted: own}
+    if sweep := parse_sweep(job.get("sweep")):
+        jobs = {
+            safe(f"{wanted}-{member.name}"): _member_yaml(settings, own, member.overrides)
+            for member in members(sweep)
+        }
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
     submitted = []
-    for each in _put(by_name, files, settings, folder, place):
+    for each in _put(jobs, files, settings, folder, place):
         submitted.append(each)
         if not json:
             echo(each)
     if not quiet:
         build_order.note_size(settings.job, recipe, content, settings.limits.max_pixels)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
+
+
+def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Return the job.yaml `own` with the `overrides` of a member of a series, both checked."""
+    config.override(settings, overrides)
+    merged = config.merge_job(own, build_order.job_part(overrides))
+    return {key: value for key, value in merged.items() if value != {}}
 
 
 def _put(
@@ -136,26 +145,6 @@ def _report(
     return RETRY_LATER if wait else 0
 
 
-def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Settings]]:
-    """Return the settings, and a job.yaml for each job, all checked; raises as `make_plan` does.
-
-    Jobs are named by the values of a sweep; the only job has an empty name.
-    """
-    overrides = build_order.overrides_of(request.options)
-    job_yaml = build_order.job_part(overrides)
-    settings = config.load(request.config_file, overrides)
-    build_order.check_pictures("submit", request.pictures, settings.job.only)
-    sweep = parse_sweep(request.options.sweep)
-    if not sweep:
-        return settings, {"": job_yaml}
-    jobs = {}
-    for member in members(sweep):
-        config.override(settings, member.overrides)
-        merged = config.merge_job(job_yaml, build_order.job_part(member.overrides))
-        jobs[member.name] = {key: value for key, value in merged.items() if value != {}}
-    return settings, jobs
-
-
 def _follow_all(
     state: Path, submitted: Mapping[str, Mapping[str, str]], *, quiet: bool, json: bool
 ) -> int:
@@ -176,7 +165,8 @@ def _follow_all(
 
 def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
     """Wait for the end of `job`, and return it; None if no daemon runs any more."""
-    with _printing(quiet) as print_progress:
+    with in_place(sys.stderr, wanted=not quiet) as on_terminal:
+        show = on_terminal or _Throttle(quiet=quiet)
         while True:
             running = status_json.is_at_work(state)
             found = find(state, job)
@@ -185,7 +175,7 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if not running:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
                 return None
-            print_progress(f"{job}: {_progress(found, status_json.read(state) or {})}")
+            show(f"{job}: {_progress(found, status_json.read(state) or {})}")
             time.sleep(POLL_EVERY_S)
 
 
@@ -208,28 +198,17 @@ def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
     return job.reason or "waits in the queue"
 
 
-@contextmanager
-def _printing(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that prints progress to stderr, in place on a terminal."""
-    if quiet:
-        yield lambda _: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.text import Text
-
-        with Console(stderr=True).status("") as line:
-            yield lambda text: line.update(Text(text))
-    else:
-        yield _Throttle()
-
-
 class _Throttle:
-    """Prints the first line, and then a new one every EVERY_S seconds."""
+    """Prints the first line, and then a new one every EVERY_S seconds; none if `quiet`."""
 
-    def __init__(self) -> None:
-        self._last, self._printed_at = "", -float("inf")
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._last, self._printed_at = quiet, "", -float("inf")
 
     def __call__(self, text: str) -> None:
-        if text != self._last and time.monotonic() - self._printed_at >= EVERY_S:
+        if (
+            not self._quiet
+            and text != self._last
+            and time.monotonic() - self._printed_at >= EVERY_S
+        ):
             note(text)
             self._last, self._printed_at = text, time.monotonic()

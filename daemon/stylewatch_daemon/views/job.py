@@ -138,7 +138,7 @@ def submit_command(job: Job) -> str:
         del settings["init"]
         words += ["--init", *files.get("init", ())]
     for key, value in settings.items():
-        words += ["--set", f"{key}={_as_yaml(value)}"]
+        words += ["--set", f"{key}={as_yaml(value)}"]
     words += [word for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
     numbers = range(1, 1 + len(files.get("style", ())))
     masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
@@ -147,7 +147,7 @@ def submit_command(job: Job) -> str:
     return shlex.join(words)
 
 
-def _as_yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """Return a value on one line, as after `--set KEY=`."""
     with suppress(SettingsError):
         if isinstance(value, str) and yaml_lines.value(value) == value:

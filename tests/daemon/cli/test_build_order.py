@@ -11,7 +11,7 @@ from stylewatch_daemon.cli.build_order import (
     masks_by_role,
     plan_series,
 )
-from stylewatch_daemon.cli.options import JobOptions, parse_sets
+from stylewatch_daemon.cli.options import parse_sets
 from stylewatch_daemon.cli.series import MOST_MEMBERS, columns, members, parse_sweep
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -25,7 +25,7 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
         "out_of_memory: cpu, memory: 6GB}\nlog: {level: debug}\n"
     )
     sets = ["quality=50", "smallest=3", "objective.content=null", "limits.max_pixels=7"]
-    job = JobOptions(backend="sketch", steps=3, init="style.jpg", sets=sets)
+    job = {"backend": "sketch", "steps": 3, "init": "style.jpg", "sets": sets}
     plan = make_plan(RenderRequest((*PAIR, PAIR[1]), job, tmp_path / "config.yaml"), tmp_path)
     order, recipe = plan.order, plan.recipe
     assert (order.content, order.styles, order.init) == (PAIR[0], (PAIR[1], PAIR[1]), PAIR[1])
@@ -46,7 +46,7 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
 def test_a_swept_field_beats_the_one_of_all_members_whatever_name_either_has(
     below: str, swept: str, tmp_path: Path
 ) -> None:
-    request = RenderRequest(PAIR, JobOptions(sets=[f"{below}=5"]))
+    request = RenderRequest(PAIR, {"sets": [f"{below}=5"]})
     plans = plan_series(request, members(parse_sweep([f"{swept}=3,4"])), tmp_path)
     assert [plan.recipe.schedule.steps for plan in plans] == [3, 4]
 
@@ -54,12 +54,12 @@ def test_a_swept_field_beats_the_one_of_all_members_whatever_name_either_has(
 def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
     file = PAIR[0]
     masks = {"content-mask": file, "style-2-mask": file}
-    assert masks_by_role(JobOptions(mask=file, style_mask=["none", str(file)]), 2) == masks
+    assert masks_by_role({"mask": file, "style_mask": ["none", str(file)]}, 2) == masks
     repeated = {"content-mask": Path("a"), "style-1-mask": Path("b"), "style-2-mask": Path("c")}
-    assert masks_by_role(JobOptions(), 2, repeated) == repeated
-    own = masks_by_role(JobOptions(mask=file), 2, repeated)
+    assert masks_by_role({}, 2, repeated) == repeated
+    own = masks_by_role({"mask": file}, 2, repeated)
     assert own == {**repeated, "content-mask": file}
-    own = masks_by_role(JobOptions(style_mask=[str(file)]), 2, repeated)
+    own = masks_by_role({"style_mask": [str(file)]}, 2, repeated)
     assert own == {"content-mask": Path("a"), "style-1-mask": file}
 
 

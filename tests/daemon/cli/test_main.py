@@ -94,7 +94,7 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
         (painter.WeightsError("x"), 69, "x"),
         (plugins.BackendOptionError("x"), 78, "x"),
         (OSError(errno.ENOSPC, "No space", "/out/a"), 73, "/out/a cannot be written: No space"),
-        (OSError(errno.ENOENT, "No such file"), 70, "a fault of stylewatch's own"),
+        (OSError(errno.EIO, "Input/output error"), 70, "a fault of stylewatch's own"),
         (torch.OutOfMemoryError("2 GiB.\nmore"), 69, "not enough memory for this (2 GiB.); a sm"),
         (torch.AcceleratorError("a launch failed"), 69, "device is lost (a launch failed)"),
     ],

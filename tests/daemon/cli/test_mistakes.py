@@ -27,8 +27,6 @@ LONG = "x" * 300
         ("render content.jpg style.jpg --sweep strength=0.5,7 -o p/", 64, "strength"),
         ("render content.jpg style.jpg --sweep seed=1,2 --sweep seed=3", 64,
          "--sweep seed is given twice: give all values at once, as seed=V1,V2"),
-        ("render content.jpg style.jpg --sweep strength=0.2,0.20", 64,
-         "--sweep: strength has 0.2 twice: give each value once"),
         ("render content.jpg style.jpg --sweep final=a,b", 64,
          "--sweep: final is the same for a whole series: sweep other fields"),
         ("render content.jpg style.jpg --sweep strenght=1", 64,

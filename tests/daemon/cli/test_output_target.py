@@ -70,11 +70,11 @@ def test_force_replaces_the_earlier_job_and_no_other_file(here: Path, run: Run) 
         (here / "b" / name).write_text("mine")
     (here / "b/sheet.png").write_text("changed")
     assert run(*RENDER, "-o", "b", "--force").code == 0
-    assert files(here / "b") == {*JOB, *mine, "sheet.png"}
+    assert files(here / "b") == {*JOB, *mine, "sheet.png", "inputs/style-2.jpg"}
     (here / "b/receipt.json").unlink()  # as after an interruption
     (here / "b/stages/0777.png").write_text("")
     assert run(*RENDER, "-o", "b", "--force").code == 0
-    assert files(here / "b") == {*JOB, *mine, "sheet.png"}
+    assert files(here / "b") == {*JOB, *mine, "sheet.png", "inputs/style-2.jpg"}
 
 
 def test_a_killed_job_leaves_no_receipt_of_other_files_and_all_inputs(here: Path, run: Run) -> None:

@@ -67,11 +67,10 @@ def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
     ended = run(*install)
     assert ended.code == 73
     assert f"{etc / UNIT}: already there with another content" in ended.err
-    assert f"{web} is there, and the settings do not need it" in ended.err
+    assert f"{web} is not needed: --force removes it" in ended.err
     assert (etc / UNIT).read_text() == "mine\n" and web.exists()
     assert run(*install, "--force").code == 0
-    assert (etc / f"{UNIT}.old").read_text() == "mine\n"
-    assert not web.exists() and web.with_name(f"{web.name}.old").exists()
+    assert "Type=notify" in (etc / UNIT).read_text() and not web.exists()
     assert not (etc / "stylewatch").exists(), "there are settings already"
 
 
@@ -153,7 +152,7 @@ def test_drop_ins_open_only_what_the_settings_need(
     more: dict[str, Any], nvidia: bool, drop_ins: list[str]
 ) -> None:
     machine = Machine(MACHINE.command, MACHINE.config, nvidia=nvidia)
-    system, own = for_system(machine, settings(**more)), for_user(machine, settings(**more))
+    system, own = for_system(machine, settings(**more)), for_user(machine)
     assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
     assert [name for name in own if ".service.d/" in name] == []
     assert ("modules-load.d/stylewatch.conf" in system) == nvidia
@@ -174,7 +173,7 @@ def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quo
     made = [line.split()[1:3] for line in lines.splitlines()]
     assert made == [["/srv/o", "2755"], ["/srv/s", "0700"]], "/srv is there"
     machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
-    (start,) = values(for_user(machine, settings())["systemd/user/stylewatch.service"], "ExecStart")
+    (start,) = values(for_user(machine)["systemd/user/stylewatch.service"], "ExecStart")
     assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
 
 

@@ -44,15 +44,17 @@ def test_check_reports_every_mistake_on_a_line_of_its_own(
 
 def test_show_prints_the_settings_in_force_without_secrets(file: Path, run: Run) -> None:
     file.write_text("watch: {quiet_s: 5}\nalerts: {urls: [json://hushhush]}\n")
-    text = run("config", "show", file, "--set", "steps=7").out
+    text = run("config", "show", "--config", file, "--set", "steps=7").out
     assert text.startswith(f"# from {file}\n") and "hush" not in text
     file.write_text("watch: {quiet_s: 5}\n")
     shown = file.with_name("shown.yaml")
-    shown.write_text(run("config", "show", file, "--set", "steps=7").out)
+    shown.write_text(run("config", "show", "--config", file, "--set", "steps=7").out)
     wanted = config.load(file, {"job.steps": 7})
     assert config.load(shown) == wanted.model_copy(update={"overrides": {}})
-    assert json.loads(run("config", "show", file, "--json").out)["watch"]["quiet_s"] == 5
-    assert run("config", "check", file).out == f"{file} has no mistakes\n"
+    assert (
+        json.loads(run("config", "show", "--config", file, "--json").out)["watch"]["quiet_s"] == 5
+    )
+    assert run("config", "check", "--config", file).out == f"{file} has no mistakes\n"
     schema = json.loads(run("config", "schema").out)
     assert set(schema["properties"]) == set(config.Config.model_fields)
 

@@ -257,30 +257,12 @@ def test_an_open_or_refused_job_is_shown_from_the_state_folder_of_the_settings(
     assert ended.code == 78 and "is damaged" in ended.err
 
 
-def test_an_incomplete_pair_is_summed_up_unless_a_job_of_its_name_is_open(
-    tmp_path: Path, run: Run
-) -> None:
-    waits_for, file = "a style picture (style.jpg)", tmp_path / "in/a trip/content.jpg"
-    halves = [(file, file.with_name("job.yaml")), (Path("/other/a trip.content.jpg"),)]
-    publish(tmp_path, incomplete=[incomplete("a trip", waits_for, *half) for half in halves])
-    show = ("show", "a trip", "--state", tmp_path)
-    summary = [
-        "job        a trip",
-        "state      incomplete",
-        f"waits for  {waits_for}",
-        f"files      {file}, {tmp_path}/in/a trip/job.yaml, /other/a trip.content.jpg",
-    ]
-    assert run(*show).lines == summary
-    assert json.loads(run(*show, "--json").out) == {
-        "name": "a trip", "state": "incomplete", "waits_for": waits_for, "earlier": None,
-        "files": [str(file), f"{tmp_path}/in/a trip/job.yaml", "/other/a trip.content.jpg"],
-    }  # fmt: skip
-    enter(tmp_path, a_job("a trip", "refused"))
-    earlier = "earlier    a job of this name, refused: id-a trip"
-    assert run(*show).lines == [*summary, earlier], "the new pair is more likely meant"
-    assert "state    refused" in run("show", "id-a trip", "--state", tmp_path).lines
-    enter(tmp_path, a_job("a trip", "waiting"))
-    assert "state    waiting" in run(*show).lines
+def test_an_incomplete_pair_is_no_job_yet(tmp_path: Path, run: Run) -> None:
+    publish(tmp_path, incomplete=[incomplete("trip", "a style", tmp_path / "in/trip/content.jpg")])
+    ended = run("show", "trip", "--state", tmp_path)
+    assert ended.code == 65 and "trip is incomplete, and no job yet: it waits for" in ended.err
+    enter(tmp_path, a_job("trip", "refused"))
+    assert "state    refused" in run("show", "trip", "--state", tmp_path).lines
 
 
 def test_a_state_folder_that_cannot_be_read_is_named(tmp_path: Path, run: Run) -> None:

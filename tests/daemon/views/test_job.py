@@ -10,7 +10,6 @@ from tests.daemon.web.world import STEPS, a_job, finished_job, write
 
 from stylewatch_daemon.base.model import Attempt, End, Input
 from stylewatch_daemon.cli.build_order import overrides_of
-from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
@@ -114,7 +113,7 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     assert words[:5] == ["stylewatch", "submit", "my sea.jpg", "b.jpg", "c.jpg"]
     assert words[-4:] == ["--style-mask", "none", "--style-mask", "m.png"]
     assert set(words[5:-4:2]) == {"--set"}
-    asked = overrides_of(JobOptions(sets=words[6:-4:2]))
+    asked = overrides_of({"sets": words[6:-4:2]})
     job = config.override(Config(), asked).job.model_dump(mode="json")
     del settings["file_names"]
     assert job == settings
