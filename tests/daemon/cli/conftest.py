@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.daemon.web.world import a_job, enter, publish, requested
 
+from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.cli.main import call
 
 
@@ -65,6 +68,47 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Terminal]:
         return terminal
 
     return make
+
+
+class Place:
+    """A state folder as a daemon would leave it, and commands that are told of it."""
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self.root, self.state, self._run = root, root / "state", run
+        self.state.mkdir(exist_ok=True)
+
+    def run(self, *words: object) -> Ended:
+        return self._run(*words, "--state", self.state)
+
+    def enter(self, name: str, seen: str, *attempts: Attempt, **more: Any) -> None:
+        """Put a job into the ledger."""
+        enter(self.state, a_job(name, seen, **more), attempts=attempts)
+
+    def publish(self, counts: Any = None, health: Any = None, **status: Any) -> None:
+        """Publish a status as a daemon does."""
+        publish(self.root, counts, {"pid": 7, **(health or {})}, **status)
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return requested(self.root)
+
+
+@pytest.fixture
+def place(tmp_path: Path, run: Run) -> Place:
+    return Place(tmp_path, run)
+
+
+def running(name: str, **more: Any) -> dict[str, Any]:
+    """A running job as status.json has it."""
+    return {
+        "job": name, "id": f"id-{name}", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
+        "seconds_left": 9.5, "device": "cpu", "unit": "step", **more,
+    }  # fmt: skip
+
+
+def incomplete(name: str, waits_for: str, *files: str) -> dict[str, Any]:
+    """An incomplete pair as status.json has it."""
+    return {"name": name, "waits_for": waits_for, "files": files}
 
 
 def files(folder: Path) -> set[str]:

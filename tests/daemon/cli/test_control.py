@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.cli.conftest import Ended, Run
-from tests.daemon.cli.states import a_job, enter, incomplete, publish
+from tests.daemon.cli.conftest import Place, incomplete
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.base.model import Input, now
@@ -18,126 +17,111 @@ from stylewatch_daemon.settings.job import JobSettings
 SETTINGS = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
 
 
-class Place:
-    """A state folder with the job `trip`, and an outbox with its pictures."""
-
-    def __init__(self, root: Path, run: Run) -> None:
-        self.root, self._run = root, run
-        fill(root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
-
-    def enter(self, seen: str, **more: Any) -> None:
-        inputs = (Input("content", "sea.jpg", "", 14), Input("style", "wave.jpg", "", 15))
-        values = {"outbox": str(self.root / "out"), "inputs": inputs, "settings": SETTINGS}
-        enter(self.root, a_job("trip", seen, **{**values, **more}))
-
-    def run(self, *words: object) -> Ended:
-        return self._run(*words, "--state", self.root)
-
-    @property
-    def requests(self) -> list[tuple[str, dict[str, Any]]]:
-        """The verbs and arguments of the requests that were left."""
-        return [(left.verb, dict(left.arguments)) for left in requests.waiting(self.root)]
-
-
 @pytest.fixture
-def place(tmp_path: Path, run: Run) -> Place:
-    return Place(tmp_path, run)
+def trip(place: Place) -> dict[str, Any]:
+    """The values of a job `trip`, with its pictures in an outbox."""
+    fill(place.root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
+    inputs = (Input("content", "sea.jpg", "", 14), Input("style", "wave.jpg", "", 15))
+    return {"outbox": str(place.root / "out"), "inputs": inputs, "settings": SETTINGS}
 
 
-def test_a_request_stays_for_a_busy_daemon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.enter("running")
+def test_a_request_stays_for_a_busy_daemon(
+    place: Place, trip: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.enter("trip", "running", **trip)
     monkeypatch.setattr(control, "ANSWER_WITHIN_S", 0.0)
-    with lock.held(place.root / "lock"):
+    with lock.held(place.state / "lock"):
         ended = place.run("finish", "trip")
     assert ended.code == 0 and ended.out.startswith("requested; the daemon has not answered yet")
-    assert place.requests == [("finish", {"job": "id-trip"})]
+    assert place.requests == [{"verb": "finish", "job": "id-trip"}]
 
 
 def test_the_status_has_a_pause_and_its_end_from_when_they_are_recorded(place: Place) -> None:
-    place.enter("waiting")
     for verb, is_paused in (("pause", True), ("resume", False), ("pause", True)):
-        place.run(verb)
+        assert place.run(verb).out.startswith("recorded for the next start")
         assert json.loads(place.run("status", "--json").out)["health"]["paused"] == is_paused
+    assert place.run("drain").out.startswith("there is nothing to drain: no daemon is running")
+    assert {request["verb"] for request in place.requests} == {"pause", "resume"}
 
 
 @pytest.mark.parametrize("verb", ["cancel", "finish", "retry", "dismiss"])
 def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
-    place: Place, verb: str
+    place: Place, verb: str, trip: dict[str, Any]
 ) -> None:
-    place.enter("done", finished="2026-01-02T14:03:59+02:00")
+    place.enter("trip", "done", finished="2026-01-02T14:03:59+02:00", **trip)
+    half = incomplete("s_a", "a style", "/in/s_a/content.jpg", "/in/s_a/init.jpg")
+    place.publish(incomplete=[half, incomplete("trip", "a style")])
+    cases = [
+        ("trap", 64, "trip"),
+        ("s:a", 65, "waits for a style; to end that, remove its files from /in/s_a\n"),
+    ]
     if verb in ("cancel", "finish"):
-        assert "trip has ended (done, 2026-01-02 12:03 UTC)" in place.run(verb, "id-trip").err
-        publish(place.root, incomplete=[incomplete("trip")])
-        ended = place.run(verb, "trip")
-        assert "trip is incomplete" in ended.err, "the new pair of that name is meant rather"
-    ended = place.run(verb, "trap")
-    assert ended.code == 64 and "trip" in ended.err
-    pair = incomplete("s_a", "a style", Path("/in/s_a/content.jpg"), Path("/in/s_a/init.jpg"))
-    publish(place.root, incomplete=[pair])
-    ended = place.run(verb, "s:a")
-    assert (ended.code, place.requests) == (65, [])
-    reason = "it waits for a style; to end that, remove its files from /in/s_a\n"
-    assert ended.err.endswith(reason)
+        cases += [("id-trip", 65, "trip has ended (done, 2026-01-02 12:03 UTC)"),
+                  ("trip", 65, "trip is incomplete")]  # fmt: skip
+    if verb == "dismiss":
+        cases += [("trip", 65, "trip is done: only refused and failed jobs can be dismissed")]
+    for name, code, part in cases:
+        ended = place.run(verb, name)
+        assert ended.code == code and part in ended.err
+    assert place.requests == []
 
 
 @pytest.mark.parametrize("verb", ["cancel", "finish"])
 def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place, verb: str) -> None:
-    place.enter("done")
-    again = {"id": "id-trip-again", "place": None, "settings": SETTINGS}
-    enter(place.root, a_job("trip", "waiting", **again))
+    place.enter("trip", "done")
+    place.enter("trip", "waiting", id="id-trip-again", place=None, settings=SETTINGS)
     assert place.run(verb, "trip").code == 0
-    assert place.requests == [(verb, {"job": "id-trip-again"})]
+    assert place.requests == [{"verb": verb, "job": "id-trip-again"}]
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
-    place.enter("refused")
+    place.enter("trip", "refused")
     assert place.run("dismiss", "trip").code == place.run("dismiss", "--all").code == 0
-    named, every = (arguments for _, arguments in place.requests)
-    assert named == {"jobs": ["id-trip"]} and every["until"] <= now()
-    for words, part in (((), "name the jobs to dismiss"), (("trip", "--all"), "name the jobs")):
+    named, every = place.requests
+    assert named == {"verb": "dismiss", "jobs": ["id-trip"]} and every["until"] <= now()
+    for words in ((), ("trip", "--all")):
         ended = place.run("dismiss", *words)
-        assert ended.code == 64 and part in ended.err
-    place.enter("done")
-    ended = place.run("dismiss", "trip")
-    assert ended.code == 65
-    assert "trip is done: only refused and failed jobs can be dismissed" in ended.err
+        assert ended.code == 64 and "name the jobs to dismiss" in ended.err
 
 
 @pytest.mark.parametrize(
-    ("words", "parts"),
+    ("seen", "words", "parts"),
     [
-        (["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.yaml"]),
-        (["--size", "wide", "--strength", "0.5"], ["size: should be 640"]),
-        (["--mask", "m.png"], ["leave out --mask"]),
-        (["--sweep", "seed=1,2"], ["--sweep"]),
-        (["--init", "start.png"], ["leave out --init"]),
-        (["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
-        (["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
+        ("running", [], ["trip has not ended, so it cannot be run again: "]),
+        ("done", ["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.ya"]),
+        ("done", ["--size", "wide", "--strength", "0.5"], ["size: should be 640"]),
+        ("done", ["--mask", "m.png"], ["leave out --mask, or"]),
+        ("done", ["--sweep", "seed=1,2"], ["leave out --sweep"]),
+        ("done", ["--set", "sweep={seed: [3]}"], ["sweep"]),
+        ("done", ["--init", "start.png"], ["leave out --init"]),
+        ("done", ["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
+        ("done", ["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
+        ("failed", [], ["wave.jpg (style)"]),
     ],
 )
 def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
-    place: Place, words: list[str], parts: list[str]
+    place: Place, seen: str, words: list[str], parts: list[str], trip: dict[str, Any]
 ) -> None:
-    place.enter("running")
-    ended = place.run("retry", "trip")
-    assert ended.code == 65 and "trip has not ended, so it cannot be run again: " in ended.err
-    place.enter("done")
+    place.enter("trip", seen, **trip)
+    if seen == "failed":
+        (place.root / "out/trip/inputs/wave.jpg").unlink()
     ended = place.run("retry", "trip", *words)
-    assert ended.code in (64, 65)
+    assert ended.code in (64, 65) and place.requests == []
     assert all(part in ended.err for part in parts), ended.err
-    (place.root / "out/trip/inputs/wave.jpg").unlink()
-    ended = place.run("retry", "trip")
-    assert ended.code == 65 and "wave.jpg (style)" in ended.err
-    assert place.requests == []
 
 
-def test_a_retry_takes_the_options_of_submit(place: Place) -> None:
-    place.enter("done")
+def test_a_retry_takes_the_options_of_submit_and_is_canceled_by_its_id(
+    place: Place, trip: dict[str, Any]
+) -> None:
+    place.enter("trip", "done", **trip)
     assert place.run("retry", "trip", "--size", "64", "--stroke", "2", "--init", "noise").code == 0
-    ((verb, arguments),) = place.requests
-    settings = arguments["settings"]
-    assert (verb, settings["size"], settings["stroke"]) == ("retry", "64", 2.0)
+    (request,) = place.requests
+    settings = request["settings"]
+    assert (request["verb"], settings["size"], settings["stroke"]) == ("retry", "64", 2.0)
     assert (settings["init"], settings["recipe"], settings["steps"]) == ("noise", "gatys", 30)
+    ended = place.run("cancel", request["new"])
+    assert ended.code == 0 and ended.out.startswith("recorded for the next start"), ended.err
+    assert place.requests[1:] == [{"verb": "cancel", "job": request["new"]}]
 
 
 def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: Place) -> None:
@@ -149,34 +133,16 @@ def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: 
         Input("style", "wave.jpg", "", len("_refused/trip/wave.jpg")),
         Input("job", "job.yaml", "", 21, "5" * 64),
     )
-    job = a_job("trip", "refused", outbox=str(place.root / "out"), inputs=inputs,
-                place=None, refused_as="_refused/trip")  # fmt: skip
-    enter(place.root, job)
+    where = {"outbox": str(place.root / "out"), "place": None, "refused_as": "_refused/trip"}
+    place.enter("trip", "refused", inputs=inputs, **where)
     ended = place.run("retry", "trip")
     assert ended.code == 65 and "line 1: strength" in ended.err
     assert f"correct {file}, and retry again" in ended.err
     assert place.run("retry", "trip", "--strength", "0.5").code == 0
     file.write_text("strength: 0.9\nsize: 64\n")
     assert place.run("retry", "trip").code == 0
-    settings = [arguments["settings"] for _, arguments in place.requests]
+    settings = [request["settings"] for request in place.requests]
     assert [(each["strength"], each["size"]) for each in settings] == [(0.5, "64"), (0.9, "64")]
-
-
-def test_a_retry_that_is_no_job_yet_is_canceled_by_its_id(place: Place) -> None:
-    place.enter("done")
-    assert place.run("retry", "trip").code == 0
-    new = place.requests[0][1]["new"]
-    ended = place.run("cancel", new)
-    assert ended.code == 0 and ended.out.startswith("recorded for the next start"), ended.err
-    assert place.requests[1:] == [("cancel", {"job": new})]
-    assert place.run("cancel", "trip").code == 65
-
-
-def test_a_retry_knows_no_sweep(place: Place) -> None:
-    place.enter("done")
-    ended = place.run("retry", "trip", "--set", "sweep={seed: [3]}")
-    assert ended.code == 64 and "sweep" in ended.err
-    assert place.requests == []
 
 
 @pytest.mark.parametrize(("seen", "sentence"), [
@@ -187,11 +153,11 @@ def test_what_becomes_of_a_canceled_job_is_printed(
     seen: str, sentence: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def act(state: Path, request_id: int) -> bool:
-        place.enter(seen, refused_as="_refused/trip")
+        place.enter("trip", seen, refused_as="_refused/trip")
         return False
 
-    place.enter("running")
+    place.enter("trip", "running")
     monkeypatch.setattr(requests, "is_waiting", act)
-    with lock.held(place.root / "lock"):
+    with lock.held(place.state / "lock"):
         ended = place.run("cancel", "trip")
     assert ended.code == 0 and ended.out.startswith(sentence)

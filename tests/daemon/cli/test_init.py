@@ -1,4 +1,4 @@
-"""`stylewatch init`, and commands that find its config.yaml from any folder."""
+"""`stylewatch init` and `sample`, and commands that find the config.yaml from any folder."""
 
 import os
 import re
@@ -10,13 +10,15 @@ from tests.daemon.cli.conftest import Ended, Run, Terminal, files
 
 from stylewatch_daemon.cli import init, service
 from stylewatch_daemon.settings import config
+from stylewatch_painter.images.read import read
 
 Ask = Callable[..., tuple[Ended, str]]
-MADE = {"art/inbox", "art/outbox", "art/styles", "state/stylewatch", "config/stylewatch"}
+Patch = pytest.MonkeyPatch
+UNIT = "config/systemd/user/stylewatch.service"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: Patch) -> Path:
     """The home folder, with a pictures folder that is called Bilder."""
     home = tmp_path / "home"
     monkeypatch.setenv("HOME", str(home))
@@ -29,9 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ask(
-    run: Run, home: Path, terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
-) -> Ask:
+def ask(run: Run, home: Path, terminal: Callable[[str], Terminal], monkeypatch: Patch) -> Ask:
     """Run `init` on a terminal, on a machine with systemd; return its end and its questions."""
     monkeypatch.setattr(init, "SYSTEMD", home)
 
@@ -44,14 +44,8 @@ def ask(
     return ask_
 
 
-def folders(home: Path) -> set[str]:
-    """The folders below `home` that hold no folder."""
-    return {path.relative_to(home).as_posix() for path in home.rglob("*")
-            if path.is_dir() and not any(inner.is_dir() for inner in path.iterdir())}  # fmt: skip
-
-
 def test_all_commands_find_the_config_of_init_from_any_folder(
-    home: Path, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    home: Path, here: Path, run: Run, monkeypatch: Patch
 ) -> None:
     ended = run("init")
     places = ["config  ~/config/stylewatch/config.yaml", "inbox   ~/Bilder/stylewatch/inbox",
@@ -60,85 +54,67 @@ def test_all_commands_find_the_config_of_init_from_any_folder(
     steps = re.findall(r"^  (stylewatch \w+)", ended.out, re.MULTILINE)
     assert steps == ["stylewatch run", "stylewatch submit", "stylewatch status"]
     path = config.user_file()
-    path.write_text(
-        f"{path.read_text()}watch: {{quiet_s: 0}}\njob: {{backend: sketch, steps: 2}}\n"
-    )
+    text = path.read_text()
+    path.write_text(f"{text}watch: {{quiet_s: 0}}\njob: {{backend: sketch, steps: 2}}\n")
     assert run("submit", "content.jpg", "style.jpg", "--name", "sea").out == "sea\n"
     monkeypatch.chdir(home / "Bilder")
     assert run("run", "--once").code == 0
     assert (home / "Bilder/stylewatch/outbox/sea/receipt.json").exists()
     ended = run("status")
     assert (ended.code, ended.lines[:4]) == (3, places) and ", 1 done, " in ended.out
-    assert run("show", "sea").code == 0
     monkeypatch.chdir(here)
     (here / "config.yaml").write_text("state: {path: mine}\n")
-    assert run("show", "sea").code == 64
-    assert run("show", "sea", "--config", path).code == 0
+    assert [run("show", "sea", *more).code for more in ((), ("--config", path))] == [64, 0]
+    ended = run("init", "--pictures", home / "other", "--yes")
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (73, "", 1)
+    assert f"{path} is already there, and is never replaced" in ended.err
+    assert not (home / "other").exists()
 
 
 def test_every_key_of_the_written_config_is_valid_also_those_in_comments(
-    home: Path, run: Run
+    home: Path, run: Run, monkeypatch: Patch
 ) -> None:
+    (home / "a: b #{c}/inbox/sea").mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "config"))
     assert run("init", "--pictures", "~/a: b #{c}").code == 0
     loaded = config.load()
     assert loaded.inboxes[0].path == home / "a: b #{c}/inbox"
     assert loaded.pairing.styles == home / "a: b #{c}/styles"
+    assert loaded.state.path == home / "config/stylewatch/state", "one of its own"
     text = config.user_file().read_text()
     full, count = re.subn(r"^# ?(( {2})*\w+:)", r"\1", text, flags=re.MULTILINE)
     assert count == 6
     config.user_file().write_text(full)
     loaded = config.load()
-    assert (loaded.inboxes[0].after, loaded.job.size, loaded.pairing.default_style) == (
-        "keep", "1024", "all"
-    )  # fmt: skip
-    assert loaded.web.listen is not None
+    chosen = (loaded.inboxes[0].after, loaded.job.size, loaded.pairing.default_style)
+    assert chosen == ("keep", "1024", "all") and loaded.web.listen == service.PAGE
 
 
-def test_folders_that_exist_are_used_and_a_config_that_exists_is_kept(home: Path, run: Run) -> None:
-    (home / "art/inbox/sea").mkdir(parents=True)
-    assert run("init", "--pictures", home / "art").code == 0
-    assert folders(home) == {*MADE - {"art/inbox"}, "art/inbox/sea"}
-    config.user_file().write_text("mine")
-    ended = run("init", "--pictures", home / "other", "--yes")
-    assert (ended.code, ended.out, len(ended.err.splitlines())) == (73, "", 1)
-    assert f"{config.user_file()} is already there, and is never replaced" in ended.err
-    assert config.user_file().read_text() == "mine" and not (home / "other").exists()
-
-
-@pytest.mark.parametrize("place", ["art", "art/outbox", "state", "config/stylewatch"])
-def test_a_file_in_place_of_a_folder_is_reported_and_no_config_written(
-    place: str, home: Path, run: Run
-) -> None:
-    (home / place).parent.mkdir(exist_ok=True)
-    (home / place).touch()
-    ended = run("init", "--pictures", home / "art")
-    assert (ended.code, len(ended.err.splitlines())) == (73, 1)
-    assert f"{home / place}" in ended.err and "cannot be written: " in ended.err
-    assert not config.user_file().exists()
-
-
+@pytest.mark.parametrize(
+    ("pictures", "blocked", "code", "sentence"),
+    [
+        *(("art", place, 73, "cannot be written: ")
+          for place in ("art", "art/outbox", "state", "config/stylewatch")),
+        ("art", "", 73, "outbox cannot be written: change its permissions"),
+        *((folder, "", 64, "") for folder in ("a\nb", "~nobody-of-this-name/a", "a" * 300)),
+        ("state/..", "", 78, "lies in the inbox"),
+    ],
+)  # fmt: skip
 def test_a_place_that_cannot_be_used_is_reported_and_no_config_written(
-    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    pictures: str, blocked: str, code: int, sentence: str, run: Run
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "access", lambda path, _: path.name != "outbox")
-        ended = run("init", "--yes")
-    assert ended.code == 73 and "outbox cannot be written: change its permissions" in ended.err
-    for folder in ("a\nb", "~nobody-of-this-name/a", "a" * 300):
-        ended = run("init", "--pictures", folder)
-        assert (ended.code, len(ended.err.splitlines())) == (64, 1)
-    monkeypatch.setenv("XDG_STATE_HOME", str(home / "art/inbox"))
-    ended = run("init", "--pictures", home / "art")
-    assert ended.code == 78 and "lies in the inbox" in ended.err
+    home = config.user_file().parents[2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        if blocked:
+            (home / blocked).parent.mkdir(exist_ok=True)
+            (home / blocked).touch()
+        if code == 78:
+            patch.setenv("XDG_STATE_HOME", str(home / "inbox"))
+        patch.setattr(os, "access", lambda path, _: blocked or path.name != "outbox")
+        ended = run("init", "--pictures", pictures)
+    assert (ended.code, len(ended.err.splitlines())) == (code, 1) and sentence in ended.err
     assert not config.user_file().exists()
-
-
-def test_the_state_has_a_folder_of_its_own_where_the_system_has_one_for_all(
-    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(home / "config"))
-    assert run("init", "--yes").code == 0
-    assert config.load().state.path == home / "config/stylewatch/state"
 
 
 @pytest.mark.parametrize(
@@ -158,36 +134,43 @@ def test_a_terminal_is_asked_unless_there_is_an_option(
     folder = "Folder for inbox and outbox [~/Bilder/stylewatch]"
     questions = [folder, "[y/N]", "[Y/n]"] if answers else []
     assert [text.strip() for text in re.findall(r"[^?\n:]*\[.*?\]", asked)] == questions
-    unit = "config/systemd/user/stylewatch.service"
-    assert (unit in files(home)) == has_unit
+    assert (UNIT in files(home)) == has_unit
     first = "systemctl --user enable --now stylewatch" if has_unit else "stylewatch run "
     assert f"next:\n\n  {first}" in ended.out
     assert (config.load().web.listen == service.PAGE) == ("n\n" not in answers)
     assert ("  http://127.0.0.1:8787/ " in ended.out) == ("n\n" not in answers)
 
 
-def test_the_page_is_offered_as_its_packages_allow(
-    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+def test_without_an_answer_or_packages_nothing_is_made_and_a_unit_that_differs_is_kept(
+    home: Path, run: Run, ask: Ask, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(config, "has_page_packages", lambda: False)
-    ended = run("init", "--page")
-    assert ended.code == 69 and "stylewatch[web]" in ended.err
-    ended = run("init", "--yes")
-    assert ended.code == 0 and "stylewatch[web]" in ended.out
-    assert config.load().web.listen is None
-
-
-def test_no_answer_makes_nothing(home: Path, ask: Ask) -> None:
     before = sorted(home.rglob("*"))
-    ended, _ = ask("")
-    assert ended.code == 130
-    assert sorted(home.rglob("*")) == before
-
-
-def test_a_unit_that_differs_is_kept(home: Path, run: Run) -> None:
-    unit = home / "config/systemd/user/stylewatch.service"
-    unit.parent.mkdir(parents=True)
-    unit.write_text("mine\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(config, "has_page_packages", lambda: False)
+        ended = run("init", "--page")
+        assert ended.code == 69 and "stylewatch[web]" in ended.err
+        assert sorted(home.rglob("*")) == before
+        ended = run("init", "--yes")
+        assert ended.code == 0 and "stylewatch[web]" in ended.out
+        assert config.load().web.listen is None
+    config.user_file().unlink()
+    (home / UNIT).parent.mkdir(parents=True)
+    (home / UNIT).write_text("mine\n")
     ended = run("init", "--service")
     assert ended.code == 73 and "`service install` with --force replaces it" in ended.err
-    assert unit.read_text() == "mine\n" and config.user_file().exists()
+    assert (home / UNIT).read_text() == "mine\n" and config.user_file().exists()
+    config.user_file().unlink()
+    assert ask("")[0].code == 130 and not config.user_file().exists()
+
+
+def test_sample_writes_a_pair_and_replaces_no_other_picture(tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "inbox/rocket"
+    for _ in range(2):  # the second time the same files are there
+        ended = run("sample", folder)
+        assert ended.lines == [f"{folder}/content.jpg", f"{folder}/style.jpg"]
+    assert read(folder / "content.jpg").size == (640, 427)
+    (folder / "style.jpg").write_bytes(b"mine")
+    ended = run("sample", folder)
+    assert ended.code == 73 and "style.jpg is another picture, and is not replaced" in ended.err
+    assert (folder / "style.jpg").read_bytes() == b"mine"
+    assert run("sample", folder / "content.jpg" / "pair").code == 73

@@ -27,46 +27,43 @@ from stylewatch_plugins import errors as plugins
 
 ROOT = Path(__file__).parents[3]
 STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
+RENDER = ("render", "content.jpg", "style.jpg", "--backend", "sketch")
 HEAVY = {"numpy", "torch", "PIL", "pyvips", "onnx", "onnxruntime", "matplotlib", "watchdog"}
 HEAVY |= {"rich.progress"}
+OTHERS = {"apprise", "matplotlib", "prometheus_client", "ray", "scipy", "starlette", "watchdog"}
+OTHERS |= {f"stylewatch_daemon.{name}" for name in ("app", "doctor", "intake", "web")}
+COMMANDS = ("control", "init", "run", "service", "settings", "status", "submit", "weights")
+OTHERS |= {f"stylewatch_daemon.cli.{name}" for name in COMMANDS}
 
 
-def loaded_by(*commands: list[str], module: str = "sys") -> set[str]:
-    """The modules that the commands, and `module`, load."""
-    code = (
+def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*words, sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("commands", "module", "absent"),
+    [
+        ([["--help"], ["render", "--help"], ["recipes"], ["weights", "--help"]],
+         "stylewatch_daemon.doctor.diagnose", HEAVY),
+        ([[*RENDER, "--steps", "1", "-q"]], "sys", OTHERS),
+    ],
+    ids=["help", "render"],
+)  # fmt: skip
+def test_a_command_imports_only_what_it_needs(
+    commands: list[list[str]], module: str, absent: set[str], here: Path
+) -> None:
+    """The rest would take longer than a first step."""
+    ended = python(
         f"import json, sys, {module}\n"
         "from stylewatch_daemon.cli.main import call\n"
         f"for words in {commands}:\n"
         "    assert call(words) == 0\n"
         "print(json.dumps(list(sys.modules)))\n"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(json.loads(out.stdout.splitlines()[-1]))
-
-
-def test_help_names_the_values_to_give_and_no_types(run: Run) -> None:
-    for words in ("render", "submit", "weights import", "config check", "init"):
-        assert not re.search(r"<(bool|str|path|list\b)", run(*words.split(), "--help").out), words
-
-
-def test_help_loads_nothing_heavy() -> None:
-    commands = (["--help"], ["render", "--help"], ["recipes"], ["weights", "--help"])
-    assert HEAVY.isdisjoint(loaded_by(*commands, module="stylewatch_daemon.doctor.diagnose"))
-
-
-def test_a_command_imports_no_other_command(here: Path) -> None:
-    """Their modules would take longer than a first step."""
-    modules = loaded_by(
-        ["render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "-q"]
-    )
-    packages = ("app", "doctor", "intake", "web")
-    commands = ("control", "init", "run", "service", "settings", "status", "submit", "weights")
-    ours = {f"stylewatch_daemon.{name}" for name in packages}
-    ours |= {f"stylewatch_daemon.cli.{name}" for name in commands}
-    others = {"apprise", "matplotlib", "prometheus_client", "ray", "scipy", "starlette", "watchdog"}
-    assert (here / "content-style.png").exists()
-    assert (ours | others).isdisjoint(modules)
-    assert "stylewatch_daemon.cli.render" in modules
+    assert absent.isdisjoint(json.loads(ended.stdout.splitlines()[-1])), ended.stderr
+    assert (here / "content-style.png").exists() == (absent is OTHERS)
 
 
 def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
@@ -95,6 +92,7 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
         (plugins.BackendOptionError("x"), 78, "x"),
         (OSError(errno.ENOSPC, "No space", "/out/a"), 73, "/out/a cannot be written: No space"),
         (OSError(errno.EIO, "Input/output error"), 70, "a fault of stylewatch's own"),
+        (OSError(errno.ENOENT, "No such file", "/a"), 70, "a fault of stylewatch's own"),
         (torch.OutOfMemoryError("2 GiB.\nmore"), 69, "not enough memory for this (2 GiB.); a sm"),
         (torch.AcceleratorError("a launch failed"), 69, "device is lost (a launch failed)"),
     ],
@@ -143,28 +141,17 @@ def test_ctrl_c_during_an_import_ends_the_command_silently(
     assert (ended.code, ended.err) == (130, "")
 
 
-def test_a_closed_pipe_ends_the_command_silently() -> None:
-    code = "from stylewatch_daemon.cli.exit_codes import echo\nfor _ in range(100_000): echo('x')"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == b"x\n"
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == BROKEN_PIPE
-
-
-def test_an_error_that_cannot_be_printed_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_that_cannot_be_written_ends_the_command_with_its_exit_code(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = "from stylewatch_daemon.cli.exit_codes import echo\nfor _ in range(100_000): echo('x')"
+    ended = python(many, "sh", "-c", f'("$@"; echo $? >&2) | head -n 1; exit {BROKEN_PIPE}', "sh")
+    assert (ended.stdout, ended.stderr) == ("x\n", f"{BROKEN_PIPE}\n"), "the pipe was closed"
     with full_stream() as full:
         monkeypatch.setattr(sys, "stderr", full)
         assert call(["weights", "--no-such-option"]) == USAGE
-
-
-def test_a_command_needs_no_standard_streams(here: Path) -> None:
-    words = ("render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "2")
-    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *STYLEWATCH, *words]
-    assert subprocess.run(shell, check=False).returncode == 0
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *STYLEWATCH, *RENDER, "--steps", "2"]
+    assert subprocess.run(closed, check=False).returncode == 0
     assert (here / "content-style.png").exists()
 
 
@@ -185,14 +172,12 @@ THREAD = "threading.Thread(target=lambda: (time.sleep(0.2), print('worked'))).st
 
 def test_torch_is_not_destroyed_at_exit_unless_a_thread_runs() -> None:
     for code, lines in (("", ["at exit"]), (THREAD, ["worked", "at exit", "destroyed"])):
-        words = [sys.executable, "-c", EXIT.format(code)]
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        ended = python(EXIT.format(code))
         assert (ended.returncode, ended.stdout.splitlines()) == (65, lines)
 
 
 def test_a_signal_leaves_only_finished_files(here: Path) -> None:
-    slow = ("--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q")
-    words = [*STYLEWATCH, "render", "content.jpg", "style.jpg", *slow]
+    words = [*STYLEWATCH, *RENDER, "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         stages = here / "painted" / "stages"
         while process.poll() is None and not list(stages.glob("*.png")):
@@ -207,13 +192,15 @@ def test_a_signal_leaves_only_finished_files(here: Path) -> None:
     assert {path.name for path in (here / "painted").iterdir()} <= {"stages", "losses.csv"}
 
 
-def test_every_command_and_every_option_is_documented() -> None:
+def test_every_command_and_option_is_documented_and_help_names_no_types(run: Run) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(make_app()))]
     for name, command in commands:
         inner = getattr(command, "commands", {})
         commands += [(f"{name} {word}", inner[word]) for word in inner]
         assert f"`{name}" in page, name
+        help_ = run(*name.split()[1:], "--help").out
+        assert not re.search(r"<(bool|str|path|list\b)", help_), name
         for option in (param for param in command.params if param.param_type_name == "option"):
             if option.name not in ("install_completion", "show_completion"):
                 assert option.opts[0] in page, (name, option.opts)

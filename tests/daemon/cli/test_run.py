@@ -41,6 +41,11 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     drop("half", "content.jpg")
     (here / "inbox").rename(here / "in")
     folders = ("--inbox", "in", "--outbox", "out", "--state", "mine", "--config", "config.yaml")
+    run("pause", "--state", "mine")
+    ended = run("run", "--once", "--quiet", *folders, *SKETCH)
+    reason = "stylewatch: paused until `stylewatch resume`; jobs that wait: 1\n"
+    assert (ended.code, ended.err) == (75, reason)
+    run("resume", "--state", "mine")
     ended = run("run", "--once", *folders, *SKETCH)
     assert ended.code == 0
     receipt = json.loads((here / "out/sea/receipt.json").read_text())
@@ -48,18 +53,6 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     assert (steps, receipt["seed"], receipt["final"]) == (3, 5, "final.jpg")
     assert "sea: done, in" in ended.err and "half: waits for a style picture" in ended.err
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
-
-
-def test_once_names_a_pause_that_jobs_wait_for_also_if_quiet(here: Path, run: Run) -> None:
-    folders = ("--inbox", "inbox", "--outbox", "out", "--state", "state")
-    once = ("run", "--once", "--quiet", *folders, *SKETCH)
-    run("pause", "--state", "state")
-    ended = run(*once)
-    assert (ended.code, ended.err) == (0, "")
-    drop("sea", *PAIR)
-    ended = run(*once)
-    reason = "stylewatch: paused until `stylewatch resume`; jobs that wait: 1\n"
-    assert (ended.code, ended.err) == (75, reason)
 
 
 @pytest.mark.parametrize("options", [(), ("--config", "config.yaml")], ids=["found", "named"])
@@ -70,45 +63,28 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     file.write_text("job: {steps: 9}\n")
 
     def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
+        changed, may_reload = more["settings_changed"], more["may_reload"]
         steps.append(settings.job.steps or 0)
         if len(steps) == 2:
             return False
+        assert not changed() and not changed()
+        file.write_text("job: {steps")
+        assert not changed()  # an editor may still write it
         for text in ("jobb: {}", "inboxes: [{path: in, outbox: in/out}]", "web: {listen: nowhere}",
                      "alerts: {urls: ['json://x'], urls_file: gone}"):  # fmt: skip
             file.write_text(text)
-            assert not more["may_reload"]()
+            assert not changed() and changed()
+            assert not may_reload() and not changed()  # the mistake is logged once
         file.unlink()
-        assert not more["may_reload"]()
+        assert not changed() and changed() and not may_reload()
         file.write_text("job: {steps: 7}\n")
-        return bool(more["may_reload"]())
+        return bool(may_reload())
 
     monkeypatch.setattr(daemon, "watch", watch)
     ended = run("run", *options)
     assert (ended.code, steps) == (0, [9, 7])
     assert ended.err.count("the daemon goes on with those that it has") == 5
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
-
-
-def test_an_edited_file_is_read_once_it_is_left_alone(
-    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = here / "config.yaml"
-    file.write_text("job: {steps: 9}\n")
-
-    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
-        changed, may_reload = more["settings_changed"], more["may_reload"]
-        assert not changed() and not changed()
-        file.write_text("job: {steps")
-        assert not changed()  # an editor may still write it
-        file.write_text("job: {steps: none}\n")
-        assert not changed() and changed()
-        assert not may_reload() and not changed()  # the mistake is logged once
-        file.unlink()
-        assert not changed() and changed()
-        return False
-
-    monkeypatch.setattr(daemon, "watch", watch)
-    assert run("run").code == 0
 
 
 # 10 steps at 8x8, then 5 at 16x16
@@ -124,8 +100,11 @@ def step(number: int, seconds: float) -> Progress:
 
 
 EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("watching", ([Path("in"), Path("b")],), "watching in, b"),
     ("requested", ("resumed",), "resumed"),
     ("claimed", ("sea",), "sea: claimed"),
+    ("input_changed", ("sea", "sea.jpg has changed"), "sea: sea.jpg has changed"),
+    ("ignored", (Path("in/x"), "it is a link"), "in/x is ignored: it is a link"),
     ("job_started", ("sea", STARTED),
      "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
     ("progress", ("sea", step(1, 1)), ""),
@@ -133,8 +112,8 @@ EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("staged", ("sea", OUT / "stages/0002.png"),
      "sea: step 2 of 15 at 8x8, loss 0.5, 2 min 24 s left"),
     ("done", ("sea", OUT), "sea: done, in out/sea"),
-    ("refused", ("sea", "it is text", Cause.PICTURE, REFUSED),
-     "!sea: refused: it is text; it is in out/_refused/sea"),
+    ("refused", ("sea", "it is {text}", Cause.PICTURE, REFUSED),
+     "!sea: refused: it is {text}; it is in out/_refused/sea"),
     ("attempt_failed", ("bad", "a fault", "Traceback"), "bad: an attempt failed: a fault"),
     ("failed", ("bad", "a fault", Cause.BUG, REFUSED),
      "!bad: failed permanently: a fault; it is in out/_refused/sea"),
@@ -155,18 +134,14 @@ def report_all(reporter: Reporter) -> None:
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_every_event_is_logged_and_quiet_logs_only_errors(
-    quiet: bool, capsys: pytest.CaptureFixture[str]
+def test_every_event_is_logged_quiet_logs_only_errors_and_a_closed_terminal_stops_nothing(
+    quiet: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with reporting(Log(), quiet=quiet) as reporter:
         report_all(reporter)
     out, err = capsys.readouterr()
     lines = [line.lstrip("!") for line in LINES if line[0] == "!" or not quiet]
     assert (out, err.splitlines()) == ("", [f"stylewatch: {line}" for line in lines])
-
-
-@pytest.mark.parametrize("quiet", [False, True])
-def test_a_closed_terminal_stops_nothing(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = os.openpty()
     stream = os.fdopen(slave, "w")
     monkeypatch.setattr(sys, "stderr", stream)
@@ -176,7 +151,6 @@ def test_a_closed_terminal_stops_nothing(quiet: bool, monkeypatch: pytest.Monkey
         with pytest.raises(OSError, match="Input/output error"):
             print("x", file=stream, flush=True)
         report_all(reporter)
-        reporter.stopped("first", 1, "step")
     monkeypatch.undo()
     with suppress(OSError):
         stream.close()

@@ -53,6 +53,15 @@ def test_it_writes_the_files_and_prints_the_commands(
     assert (ended.code, len(ended.err.splitlines())) == (0, 5)
     command = service.start_command(etc / "stylewatch/config.yaml")
     assert command == "sudo systemctl start stylewatch"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    ended = run("service", "install")
+    assert ended.code == 73 and "with sudo, or with --user" in ended.err
+    ended = run("service", "install", "--user")
+    assert ended.code == 0 and "systemctl --user enable --now stylewatch" in ended.out
+    home = etc.parent / "home"
+    names = {"stylewatch/config.yaml", "systemd/user/stylewatch.service"}
+    assert files(home / ".config") == names
+    assert config.load().inboxes[0].path == home / "Pictures/stylewatch/inbox"
 
 
 def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
@@ -60,7 +69,7 @@ def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
 ) -> None:
     own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/50-web-unix.conf"
     install = ("service", "install", "--config", own)
-    own.write_text(f"{FOLDERS}web: {{listen: 'unix:/run/stylewatch/web.sock'}}\n")
+    own.write_text(f"{FOLDERS}web: {{listen: '{SOCKET}'}}\n")
     assert run(*install).code == 0
     (etc / UNIT).write_text("mine\n")
     own.write_text(FOLDERS)
@@ -74,24 +83,12 @@ def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
     assert not (etc / "stylewatch").exists(), "there are settings already"
 
 
-def test_a_user_needs_no_root(etc: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    ended = run("service", "install", "--user")
-    assert ended.code == 0 and "systemctl --user enable --now stylewatch" in ended.out
-    home = etc.parent / "home"
-    names = {"stylewatch/config.yaml", "systemd/user/stylewatch.service"}
-    assert files(home / ".config") == names
-    assert config.load().inboxes[0].path == home / "Pictures/stylewatch/inbox"
-    ended = run("service", "install")
-    assert ended.code == 73 and "with sudo, or with --user" in ended.err
-    assert not etc.exists()
-
-
-def settings(inbox: str = "/srv/in", outbox: str = "/srv/out", state: str = "/srv/state",
-             **more: Any) -> Config:  # fmt: skip
-    plain = {"inboxes": [{"path": inbox, "outbox": outbox}], "state": {"path": state},
+def units(machine: Machine = MACHINE, root: str = "/srv", **more: Any) -> dict[str, str]:
+    """The files for a service with inbox, outbox and state below `root`, and `more` settings."""
+    inboxes = [{"path": f"{root}/in", "outbox": f"{root}/out"}]
+    plain = {"inboxes": inboxes, "state": {"path": f"{root}/state"},
              "job": {"backend": "sketch"}, **more}  # fmt: skip
-    return Config.model_validate(plain)
+    return for_system(machine, Config.model_validate(plain))
 
 
 def values(unit: str, key: str) -> list[str]:
@@ -125,9 +122,7 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
     bound: tuple[list[str], list[str]],
 ) -> None:  # fmt: skip
     machine = Machine(MACHINE.command, Path(root, "config.yaml"))
-    paths, web = {"styles": styles}, {"listen": listen}
-    given = settings(f"{root}/in", f"{root}/out", f"{root}/state", web=web, pairing=paths)
-    files = for_system(machine, given)
+    files = units(machine, root, web={"listen": listen}, pairing={"styles": styles})
     unit = files[UNIT]
     assert values(unit, "RequiresMountsFor") == [writable]
     assert values(unit, "ReadWritePaths") == [f"{writable}{library}"]
@@ -135,6 +130,7 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
     assert (values(unit, "BindPaths"), values(unit, "BindReadOnlyPaths")) == bound
     made = files["tmpfiles.d/stylewatch.conf"].replace('"', "")
     assert (f"{styles} 2775" in made) == bool(library)
+    assert f"{root}/out 2755" in made and f"{root}/state 0700" in made
 
 
 @pytest.mark.parametrize(
@@ -145,16 +141,14 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
         ({"alerts": {"urls_file": "/urls"}}, False, ["30-network.conf"]),
         ({"executor": {"kind": "ray"}}, False, ["30-network.conf", "40-ray.conf"]),
         ({"web": {"listen": "127.0.0.1:8787"}}, False, ["30-network.conf"]),
-        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["50-web-unix.conf"]),
+        ({"web": {"listen": SOCKET}}, False, ["50-web-unix.conf"]),
     ],
 )
 def test_drop_ins_open_only_what_the_settings_need(
     more: dict[str, Any], nvidia: bool, drop_ins: list[str]
 ) -> None:
-    machine = Machine(MACHINE.command, MACHINE.config, nvidia=nvidia)
-    system, own = for_system(machine, settings(**more)), for_user(machine)
+    system = units(Machine(MACHINE.command, MACHINE.config, nvidia=nvidia), **more)
     assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
-    assert [name for name in own if ".service.d/" in name] == []
     assert ("modules-load.d/stylewatch.conf" in system) == nvidia
     assert values(system[UNIT], "PrivateNetwork") == ["yes"]
     for name in drop_ins:
@@ -166,20 +160,14 @@ def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quo
     program = (Path("/home/ann/venv"), Path("/usr"), Path("/home/ann/venv/lib"))
     machine = Machine(Path("/home/ann/venv/bin/stylewatch"), MACHINE.config, program)
     web = {"listen": "0.0.0.0:80", "token_file": "/home/ann/token"}
-    given = settings(web=web, alerts={"urls_file": "/home/ann/urls"})
-    (paths,) = values(for_system(machine, given)[UNIT], "BindReadOnlyPaths")
-    assert paths == "-/home/ann/token -/home/ann/urls -/home/ann/venv"
-    lines = for_system(MACHINE, settings("/srv", "/srv/o", "/srv/s"))["tmpfiles.d/stylewatch.conf"]
-    made = [line.split()[1:3] for line in lines.splitlines()]
-    assert made == [["/srv/o", "2755"], ["/srv/s", "0700"]], "/srv is there"
+    unit = units(machine, web=web, alerts={"urls_file": "/home/ann/urls"})[UNIT]
+    paths = ["-/home/ann/token -/home/ann/urls -/home/ann/venv"]
+    assert values(unit, "BindReadOnlyPaths") == paths
     machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
     (start,) = values(for_user(machine)["systemd/user/stylewatch.service"], "ExecStart")
     assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
-
-
-def test_a_path_that_no_service_can_have_is_refused() -> None:
-    for inbox in ("/srv/a\nb", "/srv/a:b", "/var/tmp/in"):
+    for root in ("/srv/a\nb", "/srv/a:b", "/var/tmp"):
         with pytest.raises(SettingsError, match=r"rename it|move inbox"):
-            for_system(MACHINE, settings(inbox))
+            units(root=root)
     with pytest.raises(SettingsError, match=r"set unix:/run/stylewatch/web\.sock"):
-        for_system(MACHINE, settings(web={"listen": "unix:/run/other.sock"}))
+        units(web={"listen": "unix:/run/other.sock"})
