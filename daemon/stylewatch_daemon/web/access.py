@@ -8,12 +8,12 @@ import asyncio
 import logging
 import re
 import traceback
-from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -47,13 +47,6 @@ HEALTH = "/healthz"
 PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token, as all below /static/."""
 
-AT_ONCE: Mapping[str, int] = {"read": 512, "act": 64, "login": 8}
-"""Requests that are handled at the same time: those that only read, those that act, and logins.
-
-The limits of the others are lower, because many clients could send their bodies slowly. Logins,
-which need no token, take no place from those who have it.
-"""
-
 LOGIN_WITHIN_S = 3.0
 """Seconds in which the form of a login has to arrive."""
 
@@ -79,10 +72,13 @@ async def log_in(request: Request) -> Response:
     sessions, root = context(request).sessions, root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
-    fields = await form(request, LOGIN_WITHIN_S)
-    if not sessions.is_token(fields.get("token", "")):
-        await slow_down(request, sessions)
-        return failed(request, 403, "wrong token")
+    if sessions.logins.locked():  # others than these have no place to take
+        raise HTTPException(503, "too many logins at the same time: try again in a moment")
+    async with sessions.logins:
+        fields = await form(request, LOGIN_WITHIN_S)
+        if not sessions.is_token(fields.get("token", "")):
+            await slow_down(request, sessions)
+            raise HTTPException(403, "wrong token")
     answer = RedirectResponse(f"{root}/", 303)
     await run_in_threadpool(sessions.end, request.cookies.get(COOKIE, ""))
     answer.set_cookie(
@@ -115,7 +111,6 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
-        self._busy: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -124,12 +119,11 @@ class AccessMiddleware:
             return
         request = Request(self._with_root_path(scope), receive)
         sender = _Sender(send, lambda: self._is_allowed(request))
+        answer = self._refusal(request) or self._app
         try:
-            answer = self._refusal(request)
-            if answer is None:
-                answer = await self._pass_on(request, sender)
-            elif answer.status_code == UNAUTHORIZED and "authorization" in request.headers:
+            if isinstance(answer, Response) and _is_guess(request, answer):
                 await slow_down(request, self._sessions)
+            await answer(request.scope, receive, sender)
         except ClientDisconnect:
             return
         except Exception as error:
@@ -137,25 +131,8 @@ class AccessMiddleware:
             log.error("the page failed at a request: %s", error, extra={"trace": trace})
             if sender.has_begun:
                 raise
-            answer = failed(request, 500, "internal error: see the log of the daemon")
-        if answer is not None:
-            await answer(request.scope, receive, sender)
-
-    async def _pass_on(self, request: Request, send: Send) -> Response | None:
-        """Let the application answer; return a refusal if there are too many requests.
-
-        /healthz is always answered.
-        """
-        path = _path_of(request)
-        kind = "read" if request.method in _SAFE else "login" if path in PUBLIC else "act"
-        if self._busy[kind] >= AT_ONCE[kind] and path != HEALTH:
-            return failed(request, 503, "too many requests at the same time: try again in a moment")
-        self._busy[kind] += 1
-        try:
-            await self._app(request.scope, request.receive, send)
-        finally:
-            self._busy[kind] -= 1
-        return None
+            broken = failed(request, 500, "internal error: see the log of the daemon")
+            await broken(request.scope, receive, sender)
 
     def _with_root_path(self, scope: Scope) -> Scope:
         """Return the scope with `web.path` before the path, whether a proxy removed that or not."""
@@ -219,6 +196,11 @@ class _Sender:
         elif message.get("more_body") and not self._is_allowed():
             raise ClientDisconnect
         await self._send(message)
+
+
+def _is_guess(request: Request, answer: Response) -> bool:
+    """Tell a wrong token from a request that has none."""
+    return answer.status_code == UNAUTHORIZED and "authorization" in request.headers
 
 
 async def slow_down(request: Request, sessions: Sessions) -> None:

@@ -55,18 +55,25 @@ class DoctorRunner:
 
     async def _check(self) -> None:
         try:
-            self._latest = await asyncio.to_thread(self._checked)
-        except (EOFError, OSError, ValueError):
+            self._latest = await _found(self._settings)
+        except (EOFError, OSError, ValueError):  # a TimeoutError is an OSError
             words = "the checks did not finish: run `stylewatch doctor` for details"
             self._latest = Report((problem("doctor", words, 70),))
         self._ended_at = self._clock()
 
-    def _checked(self) -> Report:
-        child = Child(CHECK, self._settings, name="doctor", isolated=True)
-        try:
-            return child.receive(Report, timeout=TIMEOUT_S)
-        finally:
-            child.kill()
+
+async def _found(settings: Config) -> Report:
+    """Return what the child finds; it is killed if the page ends meanwhile."""
+    child = Child(CHECK, settings, name="doctor", isolated=True)
+    loop, answers = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        loop.add_reader(child.line, answers.set)
+        async with asyncio.timeout(TIMEOUT_S):
+            await answers.wait()
+        return child.receive(Report)
+    finally:
+        loop.remove_reader(child.line)
+        child.kill()
 
 
 def check(pipe: Connection, settings: Config) -> None:

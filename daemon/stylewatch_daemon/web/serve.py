@@ -4,12 +4,13 @@ import asyncio
 import resource
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from threading import Thread
 from typing import cast
@@ -65,7 +66,7 @@ STALLED_MS = 60_000
 """Milliseconds after which a client that reads nothing of its answer is disconnected."""
 
 REQUEST_TIMEOUT_S = 20.0
-"""Seconds in which a connected client has to send a request with all headers."""
+"""Seconds in which a connected client has to send a request with all headers, and BEAT_EVERY_S."""
 
 MAX_CONNECTIONS = 3_000
 """Connections that are held at once; fewer where the process may open few files."""
@@ -200,18 +201,25 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(server: uvicorn.Server, listening: socket.socket, life: Connection) -> None:
-    beating = asyncio.create_task(_beat(life))
+    beating = asyncio.create_task(_beat(server, life))
     try:
         await server.serve([listening])
     finally:
         beating.cancel()
 
 
-async def _beat(life: Connection) -> None:
-    """Tell the daemon that the loop runs; it replaces a process that hangs or is stopped."""
+async def _beat(server: uvicorn.Server, life: Connection) -> None:
+    """Tell the daemon that the loop runs, and disconnect clients that send nothing.
+
+    The daemon replaces a process that hangs or is stopped.
+    """
     with suppress(OSError):  # the daemon is gone, and so are we in a moment
         while True:
             life.send_bytes(b"")
+            latest = asyncio.get_running_loop().time() - REQUEST_TIMEOUT_S
+            for connection in list(_waiting(server.server_state.connections)):
+                if connection.waits_since < latest:
+                    connection.transport.abort()
             await asyncio.sleep(BEAT_EVERY_S)
 
 
@@ -221,49 +229,33 @@ def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that is closed if no request arrives for REQUEST_TIMEOUT_S to twice as long.
+    """A connection that knows since when it waits for a request, by the clock of the loop.
 
-    If there are too many connections, the one that has waited longest for a request is closed, so
-    that new clients are answered, however many others are connected and send nothing.
+    If there are too many connections, the one that has waited longest is closed, so that new
+    clients are answered, however many others are connected and send nothing.
     """
 
-    _timer: asyncio.TimerHandle | None = None
-    _waits_since = 0.0
-    """Time of the loop's clock since which the connection waits for a request."""
+    waits_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the timer, and make room if there are too many connections."""
+        """Make room if there are too many connections."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self._waits_since = self.loop.time()
-        self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
+        self.waits_since = self.loop.time()
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if len(self.connections) > min(MAX_CONNECTIONS, files // 2):  # half is for other uses
-            others = (each for each in self.connections if isinstance(each, LimitedProtocol))
-            idle = min(filter(LimitedProtocol._is_idle, others), key=LimitedProtocol._idle_since)
+            idle = min(_waiting(self.connections), key=attrgetter("waits_since"))
             # It would be removed only after the connections that come at the same time.
             self.connections.discard(idle)
             idle.transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-        super().connection_lost(exc)
-
     def on_response_complete(self) -> None:
         """Wait for the next request from now on."""
-        self._waits_since = self.loop.time()
+        self.waits_since = self.loop.time()
         super().on_response_complete()
 
-    def _is_idle(self) -> bool:
-        """Check that all requests are answered."""
-        return self.cycle is None or self.cycle.response_complete
 
-    def _idle_since(self) -> float:
-        return self._waits_since
-
-    def _check(self) -> None:
-        if self._is_idle() and self.loop.time() - self._waits_since >= REQUEST_TIMEOUT_S:
-            self.transport.abort()
-        else:
-            self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
+def _waiting(connections: Iterable[object]) -> Iterator[LimitedProtocol]:
+    """Yield the connections all of whose requests are answered."""
+    for each in connections:
+        if isinstance(each, LimitedProtocol) and (not each.cycle or each.cycle.response_complete):
+            yield each

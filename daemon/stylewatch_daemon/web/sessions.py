@@ -1,5 +1,6 @@
 """Sessions of people who know the token of the page."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -21,6 +22,9 @@ LASTS_S = 7 * 24 * 3600
 LOGGED_EVERY_S = 60.0
 """Seconds between two lines in the log about wrong tokens."""
 
+LOGINS_AT_ONCE = 8
+"""Logins that are handled at the same time; others are refused, as no token is needed for them."""
+
 MAX_SESSIONS = 1_000
 """Sessions at once; with one more the oldest ends."""
 
@@ -38,6 +42,7 @@ class Sessions:
     ) -> None:
         self._token = None if token is None else token.get_secret_value().encode()
         self._path, self._clock, self._writing = path, clock, Lock()
+        self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._log = logging.getLogger(__name__)
         self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
         self._ends = {} if token is None else self._read()

@@ -1,15 +1,17 @@
 """Access: by which host name, from which site, with which token or session; and headers."""
 
+import asyncio
 import errno
 import json
+from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
+from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, requested
@@ -18,7 +20,9 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
-from stylewatch_daemon.web.sessions import LASTS_S, Sessions
+from stylewatch_daemon.web.sessions import LASTS_S, LOGINS_AT_ONCE, Sessions
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +34,11 @@ def with_route(page: TestClient, route: Route) -> TestClient:
     assert isinstance(page.app, Starlette)
     page.app.router.routes.insert(0, route)
     return page
+
+
+async def endless() -> AsyncIterator[bytes]:
+    yield b"token="
+    await asyncio.Event().wait()
 
 
 def broken(request: Request) -> None:
@@ -128,32 +137,29 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
 
 
-def test_logins_take_no_place_from_those_who_have_the_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_too_many_logins_are_refused_and_take_no_place_from_those_who_have_the_token(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(access, "AT_ONCE", {"read": 9, "act": 9, "login": 0})
-    page = client(tmp_path, token=TOKEN)
-    assert page.post("/login", data={"token": TOKEN}).status_code == 503
-    known = {"Authorization": f"Bearer {TOKEN}"}
-    assert page.post("/pause", headers=known).status_code == 200
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_too_many_requests_are_refused_but_health_is_answered(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access, "AT_ONCE", {"read": 1, "act": 1})
     statuses: list[int] = []
 
-    def nested(request: Request) -> Response:
-        statuses.append(page.request(method, "/nothing").status_code)
-        statuses.append(page.get("/healthz").status_code)
-        return Response()
+    async def wait_for_all() -> None:
+        page = client(tmp_path, token=TOKEN)
+        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
+        logins = [
+            asyncio.create_task(visitor.post("/login", content=endless(), headers=FORM))
+            for _ in range(LOGINS_AT_ONCE + 1)
+        ]
+        (refused,), others = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+        known = {"Authorization": f"Bearer {TOKEN}"}
+        answers = [refused.result(), await visitor.post("/nothing", headers=known)]
+        for login in others:
+            login.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        answers.append(await visitor.post("/login", data={"token": TOKEN}))
+        statuses.extend(answer.status_code for answer in answers)
 
-    page = with_route(client(tmp_path), Route("/nested", nested, methods=[method]))
-    for _ in range(2):  # an answered request does not count any more
-        page.request(method, "/nested")
-    assert statuses == [503, 200, 503, 200]
+    asyncio.run(wait_for_all())
+    assert statuses == [503, 404, 303]
 
 
 def test_the_token_gives_a_cookie_that_opens_the_page(tmp_path: Path) -> None:

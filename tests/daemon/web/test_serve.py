@@ -1,27 +1,19 @@
 """The page's process over real sockets, and its limits for connections."""
 
-import asyncio
 import http.client
 import os
 import resource
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from unittest.mock import patch
 
 import pytest
-import uvicorn
 from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from tests.daemon.web.world import TOKEN, enter, publish, settings
 
@@ -29,11 +21,11 @@ from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import serve
-from stylewatch_daemon.web.serve import LimitedProtocol
 from stylewatch_daemon.web.supervisor import NAME, SERVE
 
-HANGS = "tests.daemon.web.test_serve:hang"
+HERE = "tests.daemon.web.test_serve"
 HOST = b"Host: localhost\r\n"
+KNOWN = f"Authorization: Bearer {TOKEN}\r\n".encode()
 
 
 def hang(life: Connection, fd: int, page: WebPage) -> None:
@@ -69,6 +61,13 @@ class Page:
         """Send raw bytes; return all that comes back."""
         return received(connect(self.address, content))
 
+    @contextmanager
+    def watching(self, who: bytes = KNOWN) -> Iterator[socket.socket]:
+        """A stream of events after its beginning."""
+        with connect(self.address, b"GET /events HTTP/1.1\r\n" + HOST + who + b"\r\n") as stream:
+            read_until(b'"part": "news"', stream)
+            yield stream
+
     def close(self) -> None:
         self.listening.close()
         self.process.kill()
@@ -78,6 +77,14 @@ def connect(address: tuple[str, int], content: bytes) -> socket.socket:
     connection = socket.create_connection(address, timeout=60)
     connection.sendall(content)
     return connection
+
+
+def read_until(content: bytes, connection: socket.socket) -> None:
+    seen = b""
+    while content not in seen:
+        chunk = connection.recv(9999)
+        assert chunk, f"the connection was closed after {seen!r}"
+        seen += chunk
 
 
 def received(connection: socket.socket) -> bytes:
@@ -114,22 +121,19 @@ def test_an_open_stream_of_events_ends_with_its_session(tmp_path: Path) -> None:
     with closing(Page(tmp_path)) as page:
         entered = page.send(b"POST /login HTTP/1.1\r\n" + head + kind + b"\r\n" + form)
         cookie = b"Cookie: " + entered.partition(b"set-cookie: ")[2].partition(b";")[0] + b"\r\n"
-        watching = connect(page.address, b"GET /events HTTP/1.1\r\n" + head + cookie + b"\r\n")
-        seen = b""
-        while b'"part": "news"' not in seen:
-            seen += watching.recv(9999)
-        left = page.send(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n")
-        assert left.startswith(b"HTTP/1.1 303")
-        publish(tmp_path, waiting=("a-name-that-is-new",))
-        assert b"a-name-that-is-new" not in received(watching)
+        with page.watching(cookie) as stream:
+            left = page.send(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n")
+            assert left.startswith(b"HTTP/1.1 303")
+            publish(tmp_path, waiting=("a-name-that-is-new",))
+            assert b"a-name-that-is-new" not in received(stream)
 
 
 @pytest.mark.usefixtures("children_exit_slowly")
 def test_a_page_that_hangs_gives_no_sign_of_life(tmp_path: Path) -> None:
-    with closing(Page(tmp_path, HANGS)) as page:
+    with closing(Page(tmp_path, f"{HERE}:hang")) as page:
         assert page.process.line.poll(60)
         with socket.create_connection(page.address) as visitor:
-            visitor.sendall(ASK)
+            visitor.sendall(PROBE)
             while page.process.line.poll(2):
                 page.process.receive_bytes()
         assert page.process.is_alive()
@@ -137,80 +141,49 @@ def test_a_page_that_hangs_gives_no_sign_of_life(tmp_path: Path) -> None:
 
 # Connections
 
-ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-SLOW = ASK.replace(b"/ ", b"/?slow=yes ")
-CLOSE = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-SLOW_CLOSE = CLOSE.replace(b"/ ", b"/?slow=yes ")
+PROBE = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-class Server:
-    """A server in this process that answers slow requests once it `may_answer`."""
-
-    def __init__(self, listening: socket.socket) -> None:
-        self.address: tuple[str, int] = listening.getsockname()
-        self.slow_requests: SimpleQueue[Request] = SimpleQueue()
-        self.may_answer = threading.Event()
-        app = Starlette(routes=[Route("/", self._greet)])
-        config = uvicorn.Config(
-            app, http=LimitedProtocol, ws="none", lifespan="off", log_config=None,
-            log_level="critical",
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([listening])))
-
-    async def _greet(self, request: Request) -> Response:
-        if request.query_params:
-            self.slow_requests.put(request)
-            await asyncio.to_thread(self.may_answer.wait)
-        return PlainTextResponse("hello")
-
-    def stop(self) -> None:
-        self.may_answer.set()
-        self._server.should_exit = True
-        self.thread.join()
+def hasty(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page to clients that have a second for each request."""
+    with patch.multiple(serve, REQUEST_TIMEOUT_S=1.0, BEAT_EVERY_S=0.1):
+        serve.serve(life, fd, page)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server whose thread a test starts; clients can connect before."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = Server(listening)
-        yield server
-        server.stop()
+def crowded(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page to two clients at a time."""
+    with patch.multiple(serve, REQUEST_TIMEOUT_S=600.0, MAX_CONNECTIONS=2):
+        serve.serve(life, fd, page)
 
 
-def test_a_connection_without_a_whole_request_is_closed(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+def poor(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page in a process that may open 64 files."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    serve.serve(life, fd, page)
+
+
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_clients_that_send_no_whole_request_are_disconnected(tmp_path: Path) -> None:
+    with closing(Page(tmp_path, f"{HERE}:hasty")) as page, page.watching() as stream:
+        contents = {b"": 0, PROBE[:-2]: 0, PROBE + PROBE[:9]: 1}
+        clients = [connect(page.address, content) for content in contents]
+        assert [received(client).count(b"ok\n") for client in clients] == list(contents.values())
+        publish(tmp_path, waiting=("a-name-that-is-new",))
+        read_until(b"a-name-that-is-new", stream)  # an answer may take longer than a request
+
+
+@pytest.mark.parametrize(("entry", "most"), [("crowded", 2), ("poor", 32)])
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_the_client_that_waits_longest_makes_room_and_not_one_with_a_request(
+    entry: str, most: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 0.2)
-    contents = {b"": 0, ASK[:-2]: 0, ASK + ASK[:9]: 1, SLOW: 1}
-    # all is sent before the server can count the time
-    connections = [connect(server.address, content) for content in contents]
-    server.thread.start()
-    *others, slow = connections
-    answers = [received(connection).count(b"hello") for connection in others]
-    server.slow_requests.get()
-    time.sleep(0.6)  # the request may take longer than its arrival
-    server.may_answer.set()
-    assert [*answers, received(slow).count(b"hello")] == list(contents.values())
-
-
-def test_the_longest_idle_connections_make_room_and_those_with_a_request_stay(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serve, "REQUEST_TIMEOUT_S", 600.0)
-    monkeypatch.setattr(serve, "MAX_CONNECTIONS", 2)
-    server.thread.start()
-    first, second = connect(server.address, b"G"), connect(server.address, b"G")
-    assert b"hello" in received(connect(server.address, CLOSE))
-    assert received(first) == b""
-    with monkeypatch.context() as patch:
-        patch.setattr(resource, "getrlimit", lambda _: (2, 2))  # one connection only
-        assert b"hello" in received(connect(server.address, CLOSE))
-        assert received(second) == b""
-    busy = [connect(server.address, SLOW_CLOSE), connect(server.address, SLOW_CLOSE)]
-    for _ in busy:
-        server.slow_requests.get()
-    assert received(connect(server.address, b"G")) == b""
-    server.may_answer.set()
-    assert all(b"hello" in received(connection) for connection in busy)
+    with closing(Page(tmp_path, f"{HERE}:{entry}")) as page, page.watching() as stream:
+        first, *others = [connect(page.address, PROBE[:9]) for _ in range(most - 1)]
+        assert page.get("/healthz")[0] == 200
+        assert received(first) == b""
+        for client in others:
+            client.sendall(PROBE[9:])
+            assert client.recv(99).startswith(b"HTTP/1.1 200")
+            client.close()
+        publish(tmp_path, waiting=("a-name-that-is-new",))
+        read_until(b"a-name-that-is-new", stream)
