@@ -6,7 +6,7 @@ it.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.style_library import add_style
 from stylewatch_daemon.views.output_files import find, original_name
-from stylewatch_daemon.web.http import Context, context, done, form, jobs_of, root_path, values
+from stylewatch_daemon.web.http import Context, Fields, context, done, form, job_of, jobs_of
 
 WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
@@ -50,19 +50,11 @@ async def ask(here: Context, leave: Callable[[], int]) -> bool:
         return await run_in_threadpool(requests.wait, here.state, request, WAIT_S)
 
 
-def job_of(request: Request) -> Job:
-    """Return the job with the id in the path; raises HTTPException if there is none."""
-    job = context(request).reader.job(request.path_params["job"])
-    if job is None:
-        raise HTTPException(404, "there is no such job")
-    return job
-
-
 async def check_health(request: Request) -> Response:
     """Run the checks of the doctor again, unless they have just been run."""
     report = await context(request).doctor.report(anew=True)
     findings = [asdict(finding) for finding in report.findings] if report is not None else None
-    return done(request, to=f"{root_path(request)}/health", findings=findings)
+    return done(request, to="/health", findings=findings)
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
@@ -79,13 +71,12 @@ async def with_job(request: Request, leave: Callable[[Path, Job], int]) -> Respo
 
 async def delete(request: Request) -> Response:
     """Delete the jobs of the fields `job`, which have ended, with their files in the outbox."""
-    here = context(request)
-    ids = [value for name, value in await values(request) if name == "job"]
-    jobs = await run_in_threadpool(jobs_of, here, ids)
+    here, fields = context(request), await form(request)
+    jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
     acted = [await ask(here, partial(operations.delete, here.state, job)) for job in jobs]
-    return done(request, to=f"{root_path(request)}/gallery", acted=all(acted))
+    return done(request, to="/gallery", acted=all(acted))
 
 
 async def retry(request: Request) -> Response:
@@ -100,11 +91,10 @@ async def retry(request: Request) -> Response:
         return operations.retry(here.state, job, new, wanted, from_stage=stage)
 
     acted = await ask(here, leave)
-    to = f"{root_path(request)}/jobs/{new}" if acted else None
-    return done(request, to=to, acted=acted, job=new)
+    return done(request, to=f"/jobs/{new}" if acted else None, acted=acted, job=new)
 
 
-def _number(fields: Mapping[str, str], name: str) -> int | None:
+def _number(fields: Fields, name: str) -> int | None:
     """Return the number in a field, None if there is none; raises UsageError for other text."""
     text = fields.get(name)
     if text is not None and not re.fullmatch("[0-9]{1,9}", text):
@@ -117,10 +107,10 @@ async def keep_style(request: Request) -> Response:
     here, fields = context(request), await form(request)
     job = await run_in_threadpool(job_of, request)
     name = await run_in_threadpool(_keep_style, here, job, fields)
-    return done(request, to=f"{root_path(request)}/jobs/{job.id}", style=name)
+    return done(request, to=f"/jobs/{job.id}", style=name)
 
 
-def _keep_style(here: Context, job: Job, fields: Mapping[str, str]) -> str:
+def _keep_style(here: Context, job: Job, fields: Fields) -> str:
     """Copy the input with the number `input`; return its name in the library."""
     number, folder = _number(fields, "input"), here.settings.pairing.styles
     style = dict(enumerate(job.inputs)).get(-1 if number is None else number)
@@ -136,26 +126,21 @@ def _keep_style(here: Context, job: Job, fields: Mapping[str, str]) -> str:
     if picture is None:
         raise InputError("this style image is no longer where the job left it")
     named = PurePosixPath(original_name(job, style))
+    name, source = fields.get("name", named.stem), fields.get("source", "")
     with picture.file:
-        return add_style(
-            folder, fields.get("name", named.stem), named.suffix.lower(), picture.file,
-            fields.get("source", ""),
-        )  # fmt: skip
+        return add_style(folder, name, named.suffix.lower(), picture.file, source)
 
 
-def _post(path: str, action: Callable[..., Awaitable[Response]], leave: object) -> Route:
-    return Route(path, partial(action, leave=leave), methods=["POST"])
-
-
-ROUTES = [
-    _post("/pause", with_all, partial(requests.leave, verb="pause")),
-    _post("/resume", with_all, partial(requests.leave, verb="resume")),
-    _post("/dismiss", with_all, operations.dismiss_all),
-    _post("/jobs/{job}/dismiss", with_job, operations.dismiss),
-    _post("/jobs/{job}/cancel", with_job, operations.cancel),
-    _post("/jobs/{job}/finish", with_job, operations.finish),
-    Route("/health/look", check_health, methods=["POST"]),
-    Route("/jobs/{job}/retry", retry, methods=["POST"]),
-    Route("/delete", delete, methods=["POST"]),
-    Route("/jobs/{job}/keep", keep_style, methods=["POST"]),
-]
+ACTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
+    "/pause": partial(with_all, leave=partial(requests.leave, verb="pause")),
+    "/resume": partial(with_all, leave=partial(requests.leave, verb="resume")),
+    "/dismiss": partial(with_all, leave=operations.dismiss_all),
+    "/delete": delete,
+    "/health/look": check_health,
+    "/jobs/{job}/dismiss": partial(with_job, leave=operations.dismiss),
+    "/jobs/{job}/cancel": partial(with_job, leave=operations.cancel),
+    "/jobs/{job}/finish": partial(with_job, leave=operations.finish),
+    "/jobs/{job}/retry": retry,
+    "/jobs/{job}/keep": keep_style,
+}
+ROUTES = [Route(path, action, methods=["POST"]) for path, action in ACTIONS.items()]

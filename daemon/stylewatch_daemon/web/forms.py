@@ -5,11 +5,11 @@ At most AT_ONCE are received at a time. One that stalls gives up its place to th
 
 import asyncio
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -29,17 +29,14 @@ from stylewatch_daemon.web.http import Context, context
 AT_ONCE = 4
 """Uploads at the same time; others are refused with the advice to try again."""
 
-STALLED_S = 2.0
-"""Seconds without data, or with less than MIN_RATE, after which an upload gives up its place."""
-
-SILENT_S = 20.0
-"""Seconds without any data after which an upload is given up."""
+STALLED_S, SILENT_S = 2.0, 20.0
+"""Seconds that an upload may be late until another may have its place, and until it is given up."""
 
 WITHIN_S = 900.0
 """Seconds in which an upload has to be complete."""
 
 MIN_RATE = 2_000
-"""Bytes a second on average, after the first SILENT_S."""
+"""Bytes a second on average; an upload that is slower is late."""
 
 MAX_FILES, MAX_FIELDS = 40, 100
 """Files and other fields of one form: twenty photographs, and more styles than anybody mixes."""
@@ -84,10 +81,9 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
     await run_in_threadpool(_check_size, request, here, target)
     try:
         async with _Place.taken() as place:
-            chunks = place.chunks(request, here.settings.web.upload)
             data = await _Parser(
                 request.headers,
-                chunks,
+                place.chunks(request, here.settings.web.upload),
                 max_files=MAX_FILES,
                 max_fields=MAX_FIELDS,
                 max_part_size=MAX_FIELD_BYTES,
@@ -113,7 +109,7 @@ class _Parser(MultiPartParser):
         self.is_complete = True
 
     async def parsed(self) -> FormData:
-        """Parse the whole form; raises InputError, TimeoutError, HTTPException."""
+        """Parse the whole form; raises InputError, and what its chunks raise."""
         kind = self.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise InputError("expected a form with files: multipart/form-data")
@@ -172,21 +168,24 @@ class _Place:
     """The place of an upload among those that are received at the same time."""
 
     def __init__(self, deadline: asyncio.Timeout) -> None:
-        self._deadline = deadline
-        self._began = self._came_at = time.monotonic()
-        self._bytes = 0
+        self._deadline, self._began, self._bytes = deadline, _now(), 0
+        self._received(b"")
 
     @classmethod
     @asynccontextmanager
     async def taken(cls) -> AsyncIterator["_Place"]:
-        """Take a place, that of a stalled upload if all are taken; raises HTTPException."""
+        """Take a place, that of a stalled upload if all are taken; raises HTTPException.
+
+        TimeoutError if the upload is too slow, or another one got its place.
+        """
         if len(_places) >= AT_ONCE:
-            stalled = next((place for place in _places if place._is_stalled()), None)
-            if stalled is None:
+            latest = min(_places, key=attrgetter("in_time_until"))
+            if _now() - latest.in_time_until < STALLED_S:
                 raise HTTPException(503, "too many uploads at the same time: try again in a moment")
-            _places.remove(stalled)
-            stalled._deadline.reschedule(asyncio.get_running_loop().time())
-        async with asyncio.timeout(WITHIN_S) as deadline:
+            _places.remove(latest)
+            if not latest._deadline.expired():
+                latest._deadline.reschedule(_now())
+        async with asyncio.timeout(None) as deadline:
             place = cls(deadline)
             _places.append(place)
             try:
@@ -196,24 +195,22 @@ class _Place:
                     _places.remove(place)
 
     async def chunks(self, request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-        """Yield the body; raises TimeoutError if it is slow, HTTPException above `limit` bytes."""
-        stream = request.stream()
-        while chunk := await asyncio.wait_for(anext(stream, b""), SILENT_S):
-            self._bytes += len(chunk)
-            self._came_at = time.monotonic()
+        """Yield the body; raises HTTPException above `limit` bytes."""
+        async for chunk in request.stream():
+            self._received(chunk)
             if self._bytes > limit:
                 raise _too_large(limit)
-            if self._is_slow(SILENT_S):
-                raise TimeoutError
             yield chunk
 
-    def _is_slow(self, grace_s: float) -> bool:
-        """True if less than MIN_RATE came on average, the first `grace_s` seconds aside."""
-        return self._bytes < MIN_RATE * (time.monotonic() - self._began - grace_s)
-
-    def _is_stalled(self) -> bool:
-        is_silent = time.monotonic() - self._came_at >= STALLED_S
-        return is_silent or self._is_slow(STALLED_S)
+    def _received(self, chunk: bytes) -> None:
+        """Move the deadline with what was received."""
+        self._bytes += len(chunk)
+        self.in_time_until = min(_now(), self._began + self._bytes / MIN_RATE)
+        self._deadline.reschedule(min(self.in_time_until + SILENT_S, self._began + WITHIN_S))
 
 
 _places: list[_Place] = []
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,6 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.ledger.ledger import ORDERS, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
-from stylewatch_daemon.web import cards
-from stylewatch_daemon.web.cards import Card
 from stylewatch_daemon.web.http import Context, context
 
 TABS: Mapping[str, tuple[End, ...]] = {
@@ -38,29 +36,11 @@ FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """A page of the tab `state`; `tabs`, `first` and `next` are queries of other pages.
-
-    `fields` are those of the search; it can be narrowed to one of `recipes` or of `styles`, which
-    are names by digests.
-    """
-
-    state: str
-    cards: tuple[Card, ...]
-    counts: Mapping[str, int]
-    fields: Mapping[str, str]
-    recipes: tuple[str, ...]
-    styles: Mapping[str, str]
-    tabs: Mapping[str, str]
-    first: str
-    next: str
-
-
-def view(here: Context, state: str, fields: Mapping[str, str]) -> Gallery:
+def view(here: Context, state: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the jobs of the tab `state` that the search in `fields` matches, as a page.
 
-    Raises OutputError if the ledger cannot be read.
+    `tabs`, `first` and `next` are queries of other pages; `styles` are names by digests. Raises
+    OutputError if the ledger cannot be read.
     """
     ends, search = TABS[state], _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
@@ -73,20 +53,18 @@ def view(here: Context, state: str, fields: Mapping[str, str]) -> Gallery:
     shown, more = jobs[:PAGE], jobs[PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}
     end = f"{search.key_of(shown[-1])}~{shown[-1].id}" if more else ""
-    styles = _style_names([*recent, *shown])
-    if search.style:
-        styles = {search.style: "the selected style", **styles}
-    return Gallery(
-        state=state,
-        cards=tuple(cards.card(here.state, job) for job in shown),
-        counts={tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
-        fields=known,
-        recipes=tuple(sorted({*recipes, search.recipe} - {""})),
-        styles=styles,
-        tabs={tab: urlencode({**known, "state": tab}) for tab in TABS},
-        first=urlencode({**known, "state": state}) if after else "",
-        next=urlencode({**known, "state": state, "after": end}) if more else "",
-    )
+    chosen = {search.style: "the selected style"} if search.style else {}
+    return {
+        "state": state,
+        "jobs": shown,
+        "counts": {tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
+        "fields": known,
+        "recipes": sorted({*recipes, search.recipe} - {""}),
+        "styles": chosen | _style_names([*recent, *shown]),
+        "tabs": {tab: urlencode({**known, "state": tab}) for tab in TABS},
+        "first": urlencode({**known, "state": state}) if after else "",
+        "next": urlencode({**known, "state": state, "after": end}) if more else "",
+    }
 
 
 def _search(fields: Mapping[str, str]) -> Search:
@@ -129,7 +107,7 @@ def show(request: Request) -> Response:
     here, state = context(request), request.query_params.get("state", "done")
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    values = {"gallery": view(here, state, request.query_params)}
+    values = view(here, state, request.query_params)
     return here.templates.TemplateResponse(request, "gallery.html", values)
 
 

@@ -1,12 +1,13 @@
 """Shared by all routes: the parts of the application, plain forms, and answers."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -28,6 +29,11 @@ MAX_SELECTED = 100
 
 FORM_TIMEOUT_S = 10.0
 """Seconds in which a form without files has to arrive."""
+
+NO_JOB = "there is no such job, or it was removed from the ledger"
+
+Fields = ImmutableMultiDict[str, str]
+"""The fields of a form that are not empty; a field may have several values."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,11 @@ def wants_html(request: Request) -> bool:
 
 
 def done(request: Request, *, to: str | None = None, **result: Any) -> Response:
-    """Answer an action: people go to the page `to`, or back; programs get the `result`."""
+    """Answer an action: people go to `to`, below the root, or back; programs get the `result`."""
     if not wants_html(request):
         return JSONResponse(result)
-    return RedirectResponse(to or _referring_page(request), 303)
+    page = _referring_page(request) if to is None else f"{root_path(request)}{to}"
+    return RedirectResponse(page, 303)
 
 
 def failed(request: Request, status: int, reason: str) -> Response:
@@ -80,6 +87,14 @@ def failed(request: Request, status: int, reason: str) -> Response:
     return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
 
 
+def job_of(request: Request) -> Job:
+    """Return the job with the id in the path; raises HTTPException if there is none."""
+    job = context(request).reader.job(request.path_params["job"])
+    if job is None:
+        raise HTTPException(404, NO_JOB)
+    return job
+
+
 def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
     """The jobs with these ids; raises HTTPException if there is none, or one is not known."""
     jobs = [here.reader.job(job_id) for job_id in ids[:MAX_SELECTED]]
@@ -89,13 +104,8 @@ def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
     return known
 
 
-async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Mapping[str, str]:
-    """Read a form without files: its fields by name, without empty ones; raises as `values`."""
-    return dict(await values(request, within_s))
-
-
-async def values(request: Request, within_s: float = FORM_TIMEOUT_S) -> Sequence[tuple[str, str]]:
-    """Read a form without files: the name and the value of each field that is not empty.
+async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Fields:
+    """Read a form without files.
 
     Raises HTTPException for one that is too long or too slow, and for another kind of body.
     """
@@ -118,7 +128,7 @@ async def values(request: Request, within_s: float = FORM_TIMEOUT_S) -> Sequence
         raise HTTPException(408, "the form did not arrive in time") from None
     except ValueError:
         raise HTTPException(400, "the body is not a valid form") from None
-    return [(name, value.strip()) for name, value in fields if value.strip()]
+    return Fields([(name, value.strip()) for name, value in fields if value.strip()])
 
 
 def split_address(text: str) -> SplitResult:

@@ -21,8 +21,8 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.outbox.publish import STAGES
-from stylewatch_daemon.web import health, job_page, overview
-from stylewatch_daemon.web.http import Context, context
+from stylewatch_daemon.web import job_page, overview
+from stylewatch_daemon.web.http import NO_JOB, Context, context
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
 """Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""
@@ -35,6 +35,12 @@ RETRY = b"retry: 2000\n\n"
 
 WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
 """Files of the state folder whose change may change the pages, besides status.json."""
+
+PAGES: Mapping[str, tuple[tuple[str, ...], Callable[[Context], dict[str, Any]]]] = {
+    overview.TOPIC: (overview.PARTS, overview.view),
+    overview.HEALTH_TOPIC: (overview.HEALTH_PARTS, overview.health),
+}
+"""The names of the parts and the values of the pages that are not about one job."""
 
 Parts = Mapping[str, str]
 """The HTML of each part of a page, by its name."""
@@ -56,15 +62,8 @@ class Hub:
     `look` returns what the pages depend on, `render` the parts of a page; both run in a thread.
     """
 
-    def __init__(
-        self,
-        look: Callable[[], Hashable],
-        render: Callable[[str], Parts],
-        poll_every_s: float = POLL_EVERY_S,
-        beat_every_s: float = BEAT_EVERY_S,
-    ) -> None:
+    def __init__(self, look: Callable[[], Hashable], render: Callable[[str], Parts]) -> None:
         self._look, self._render = look, render
-        self._poll_every_s, self._beat_every_s = poll_every_s, beat_every_s
         self._pages: dict[str, _Page] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -87,7 +86,7 @@ class Hub:
                     self._polling = asyncio.create_task(self._poll())
                 if sent == page.messages:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(page.changed.wait(), self._beat_every_s)
+                        await asyncio.wait_for(page.changed.wait(), BEAT_EVERY_S)
                 news = [text for part, text in page.messages.items() if sent.get(part) != text]
                 sent = dict(page.messages)
                 yield b"".join(news) or BEAT
@@ -106,7 +105,7 @@ class Hub:
                     seen = now
                     for name, page in list(self._pages.items()):
                         await self._refresh(name, page)
-                await asyncio.sleep(self._poll_every_s)
+                await asyncio.sleep(POLL_EVERY_S)
         finally:
             self._polling = None
 
@@ -129,9 +128,8 @@ async def events(request: Request) -> Response:
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")
-    is_job = page not in (overview.TOPIC, health.TOPIC)
-    if is_job and await run_in_threadpool(here.reader.job, page) is None:
-        raise HTTPException(404, "there is no such job")
+    if page not in PAGES and await run_in_threadpool(here.reader.job, page) is None:
+        raise HTTPException(404, NO_JOB)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(hub.watch(page), media_type="text/event-stream", headers=headers)
 
@@ -142,8 +140,8 @@ def look(here: Context) -> Hashable:
     times = [_mtime(here.state / name) for name in WATCHED]
     for place in {job["job"] for job in status["running"]}:
         times += [_mtime(inbox.outbox / place / STAGES) for inbox in here.settings.inboxes]
-    # The status.json that was read counts, not what lies there by now: pages do not show that yet.
-    return (here.reader.seen, status["health"]["at_work"], status["health"]["paused"], *times)
+    health = status["health"]
+    return (status["version"], health["at_work"], health["paused"], *times)
 
 
 def _mtime(path: Path) -> int:
@@ -154,19 +152,14 @@ def _mtime(path: Path) -> int:
 
 def parts(here: Context, page: str) -> Parts:
     """Render the parts of a page that change; none if there is no such job."""
-    names, values = _view(here, page)
+    if page in PAGES:
+        names, view = PAGES[page]
+        values = view(here)
+    else:
+        values = job_page.view(here, page)
+        names = job_page.PARTS if values else ()
     templates = here.templates.env
     return {name: templates.get_template(f"parts/{name}.html").render(values) for name in names}
-
-
-def _view(here: Context, page: str) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the names of the parts of a page, and the values that they show."""
-    if page == overview.TOPIC:
-        return overview.PARTS, {"overview": overview.view(here)}
-    if page == health.TOPIC:
-        return health.PARTS, {"health": health.view(here)}
-    job = job_page.view(here, page)
-    return ((), {}) if job is None else (job_page.PARTS, {"page": job})
 
 
 ROUTES = [Route("/events", events)]

@@ -57,25 +57,19 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield each number with its meaning."""
-        status, settings = self.here.reader.published(), self.here.settings
-        health, running = status["health"], status["running"]
-        folders = (settings.state.path, *settings.outboxes)
-        yield _gauge("up", "Whether the daemon runs.", health["at_work"])
-        yield _gauge("paused", "Whether the daemon starts no new jobs.", health["paused"])
-        yield _gauge(
-            "incomplete", "Pairs in the inboxes that are incomplete.", len(status["incomplete"])
-        )
-        yield _gauge("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"]))
-        yield _gauges(
-            "jobs", "Jobs that the ledger has, by their state.", "state", status["counts"]
-        )
+        status = self.here.reader.published()
+        health, counts, running = status["health"], status["counts"], status["running"]
         steps = {job["job"]: job["step"] for job in running}
         planned = {job["job"]: job["steps"] for job in running}
+        free = dict(_free_bytes(self.here.state, *self.here.settings.outboxes))
+        yield _gauge("up", "Whether the daemon runs.", health["at_work"])
+        yield _gauge("paused", "Whether the daemon starts no new jobs.", health["paused"])
+        yield _gauge("incomplete", "Incomplete pairs in the inboxes.", len(status["incomplete"]))
+        yield _gauge("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"]))
+        yield _gauges("jobs", "Jobs that the ledger has, by their state.", "state", counts)
         yield _gauges("step", "Steps made by a running job.", "job", steps)
         yield _gauges("steps", "Steps planned for a running job.", "job", planned)
-        free = {str(folder): _free_bytes(folder) for folder in folders}
-        known = {folder: count for folder, count in free.items() if count is not None}
-        yield _gauges("disk_free_bytes", "Free space where the daemon writes.", "folder", known)
+        yield _gauges("disk_free_bytes", "Free space where the daemon writes.", "folder", free)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -89,12 +83,13 @@ def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) ->
     return family
 
 
-def _free_bytes(folder: Path) -> int | None:
-    """Return the free bytes for ordinary users; None if they are unknown."""
-    with suppress(OSError):
-        usage = disk_usage(folder)
-        return usage.free if usage.total else None
-    return None
+def _free_bytes(*folders: Path) -> Iterator[tuple[str, int]]:
+    """Yield the folders, each with its free bytes for ordinary users where they are known."""
+    for folder in folders:
+        with suppress(OSError):
+            usage = disk_usage(folder)
+            if usage.total:
+                yield str(folder), usage.free
 
 
 ROUTES = [

@@ -37,21 +37,13 @@ from stylewatch_daemon.views.output_files import (
     original_name,
     unused,
 )
-from stylewatch_daemon.web.cards import CARD_SIDE, LARGE_SIDE
-from stylewatch_daemon.web.http import context, jobs_of, root_path
+from stylewatch_daemon.web.http import context, job_of, jobs_of, root_path
+from stylewatch_daemon.web.images import CARD_SIDE, LARGE_SIDE
 
-MEDIA_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".mp4": "video/mp4",
-    ".webm": "video/webm",
-}
+PICTURE_TYPES = {f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp")}
+CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
+MEDIA_TYPES = {**PICTURE_TYPES, **CLIP_TYPES, ".jpg": "image/jpeg"}
+MEDIA_TYPES |= dict.fromkeys((".tif", ".tiff"), "image/tiff")
 DOWNLOAD = "application/octet-stream"
 """The media type of all other files, which browsers do not show."""
 
@@ -87,15 +79,12 @@ class SharedPictures:
 
     async def get(self, address: str, make: Callable[[], Awaitable[Response]]) -> Response:
         """Return the answer for `address`; a file that is not read at once is opened for each."""
-        if address not in self._latest:
-            if len(self._latest) >= MAX_SHARED:
-                return await make()
+        is_shared = address in self._latest
+        if not is_shared and len(self._latest) < MAX_SHARED:
             self._latest[address] = asyncio.ensure_future(make())
-            loop = asyncio.get_running_loop()
-            loop.call_later(SHARED_S, self._latest.pop, address, None)
-            return await asyncio.shield(self._latest[address])
-        answer = await asyncio.shield(self._latest[address])
-        return await make() if isinstance(answer, FileResponse) else answer
+            asyncio.get_running_loop().call_later(SHARED_S, self._latest.pop, address, None)
+        answer = await asyncio.shield(self._latest.get(address) or asyncio.ensure_future(make()))
+        return await make() if is_shared and isinstance(answer, FileResponse) else answer
 
 
 class _OpenedFile(FileResponse):
@@ -125,9 +114,9 @@ async def picture(request: Request) -> Response:
 
 def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
-    job, what = context(request).reader.job(request.path_params["job"]), request.path_params["what"]
-    found = find(job, context(request).state, what) if job is not None else None
-    if job is None or found is None:
+    job, what = job_of(request), request.path_params["what"]
+    found = find(job, context(request).state, what)
+    if found is None:
         raise HTTPException(404, "there is no such picture")
     media_type = MEDIA_TYPES.get(found.suffix, DOWNLOAD)
     is_download = media_type == DOWNLOAD or "download" in request.query_params
@@ -135,22 +124,22 @@ def _picture(request: Request) -> Response:
     name = quote(_file_name(job, what, found.spot.name))
     headers = {
         "ETag": f'"{found.sha256}"',
-        "Cache-Control": _cache_control(found.sha256, request.query_params.get("d", "")),
+        "Cache-Control": _cache_control(request, found.sha256),
         "Content-Disposition": f"{kind}; filename*=UTF-8''{name}",
     }
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         found.file.close()
         return Response(status_code=304, headers=headers)
-    if found.size > MAX_BUFFERED or media_type.startswith("video/"):
+    if found.size > MAX_BUFFERED or found.suffix in CLIP_TYPES:
         return _OpenedFile(found.file, headers=headers, media_type=media_type)
     with found.file:  # so it is closed whatever its viewer does
         return Response(found.file.read(), headers=headers, media_type=media_type)
 
 
-def _cache_control(sha256: str, known: str) -> str:
-    """Return whether browsers may keep what was sent, at an address with the digest `known`."""
-    is_current = len(known) >= _MIN_DIGEST and sha256.startswith(known)
-    return IMMUTABLE if is_current else REVALIDATE
+def _cache_control(request: Request, sha256: str) -> str:
+    """Return whether browsers may keep what was sent: at an address that has its digest."""
+    known = request.query_params.get("d", "")
+    return IMMUTABLE if len(known) >= _MIN_DIGEST and sha256.startswith(known) else REVALIDATE
 
 
 def _file_name(job: Job, what: str, name: str) -> str:
@@ -169,21 +158,17 @@ async def small(request: Request) -> Response:
     """Answer with a preview of a picture; with a blank if it takes long to make."""
     here, what = context(request), request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
-    job = await run_in_threadpool(here.reader.job, request.path_params["job"])
-    if side is None or job is None:
-        raise HTTPException(404, "there is no such size, or no such job")
+    job = await run_in_threadpool(job_of, request)
+    if side is None:
+        raise HTTPException(404, "there is no such size")
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
-    sha256 = input_digest(job, what)
-    path = here.previews.known(sha256, side) if sha256 else None
-    if path is None:
+    sha256, source = input_digest(job, what), None
+    if not here.previews.known(sha256, side):
         found = await run_in_threadpool(find, job, here.state, what)
         if found is not None:
             found.file.close()
-            sha256 = found.sha256
-            path = await here.previews.get(found.spot.path, sha256, side)
-    if path is None and sha256:
-        path, sha256 = here.previews.known(sha256, thumbs.SIDE), ""
-    return _preview(request, path, _cache_control(sha256, request.query_params.get("d", "")))
+            sha256, source = found.sha256, found.spot.path
+    return await _preview(request, source, sha256, side, _cache_control(request, sha256))
 
 
 async def style(request: Request) -> Response:
@@ -196,11 +181,18 @@ async def style(request: Request) -> Response:
             is_current = request.query_params.get("v") == str(os.fstat(file.fileno()).st_mtime_ns)
     except (KeyError, OSError):
         raise HTTPException(404, "there is no such style in the library") from None
-    path = await here.previews.get(known[name], sha256, thumbs.SIDE)
-    return _preview(request, path, IMMUTABLE if is_current else REVALIDATE)
+    cache_control = IMMUTABLE if is_current else REVALIDATE
+    return await _preview(request, known[name], sha256, thumbs.SIDE, cache_control)
 
 
-def _preview(request: Request, path: Path | None, cache_control: str) -> Response:
+async def _preview(
+    request: Request, source: Path | None, sha256: str, side: int, cache_control: str
+) -> Response:
+    """Answer with the preview of the file `source`, else with a smaller one that is known."""
+    previews = context(request).previews
+    path = await previews.get(source, sha256, side)
+    if path is None:
+        path, cache_control = previews.known(sha256, thumbs.SIDE), REVALIDATE
     if path is None:
         blank = f"{root_path(request)}/static/{BLANK}"
         return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
@@ -212,10 +204,9 @@ def _preview(request: Request, path: Path | None, cache_control: str) -> Respons
 
 def files_zip(request: Request) -> Response:
     """Answer with all files of a job, as a zip."""
-    here = context(request)
-    job = here.reader.job(request.path_params["job"])
-    if job is None or job.place is None:
-        raise HTTPException(404, "there are no files: the job has not begun, or is not known")
+    here, job = context(request), job_of(request)
+    if job.place is None:
+        raise HTTPException(404, "there are no files: the job has not begun")
     return _zip(safe(name_of(job)), all_files(job, here.state))
 
 

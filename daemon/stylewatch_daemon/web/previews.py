@@ -53,33 +53,30 @@ class Previews:
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
         return next((path for path in paths if path.is_file()), None)
 
-    async def get(self, path: Path, sha256: str, side: int) -> Path | None:
-        """Make the preview of the file `path`; None if it takes too long, or cannot be made.
+    async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
+        """Return the preview of the file `source`, made if need be; None if that takes too long.
 
-        A preview is named by the digest of what was read: if that is not `sha256`, it is None.
+        A preview is named by the digest of what was read: if that is not `sha256`, it is None, as
+        where the picture cannot be decoded.
         """
         preview = self.known(sha256, side)
-        if preview is None and len(self._pending) < MAX_PENDING and sha256 not in self._failed:
+        is_possible = len(self._pending) < MAX_PENDING and sha256 not in self._failed
+        if preview is None and source is not None and is_possible:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._ask(path, sha256, side)), TIMEOUT_S)
+                await asyncio.wait_for(asyncio.shield(self._ask(source, sha256, side)), TIMEOUT_S)
             preview = self.known(sha256, side)
         return preview
 
-    def _ask(self, path: Path, sha256: str, side: int) -> "asyncio.Future[None]":
-        key, loop = f"{sha256}-{side}", asyncio.get_running_loop()
+    def _ask(self, source: Path, sha256: str, side: int) -> "asyncio.Future[None]":
+        key, loop, limits = f"{sha256}-{side}", asyncio.get_running_loop(), self._limits
         if key not in self._pending:
             self._pending[key] = loop.create_future()
             if self._inspector is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._inspector = Inspector(partial(_post, loop), IDLE_S, ENTRY)
                 weakref.finalize(self, self._inspector.close)  # else its process outlives this one
-            limits = self._limits
             question = Question(
-                (path,),
-                limits.max_pixels,
-                self.folder,
-                side=side,
-                max_frames=limits.max_frames,
+                (source,), limits.max_pixels, self.folder, side=side, max_frames=limits.max_frames
             )
             self._inspector.ask(question, partial(self._answered, self._inspector, key))
         return self._pending[key]

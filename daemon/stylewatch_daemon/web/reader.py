@@ -1,8 +1,6 @@
 """Access of the pages to status.json and to the ledger, which the daemon writes."""
 
-import threading
-import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,35 +11,34 @@ from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.ledger.requests import is_paused
 
-POLL_EVERY_S = 0.2
-"""Seconds between two looks for a new status.json."""
-
 
 class Reader:
-    """Reads what the daemon of the state folder `state` has written; safe for threads.
+    """Reads what the daemon of the state folder `state` has written; safe for threads."""
 
-    `clock` is monotonic, in seconds.
-    """
-
-    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self.state, self._clock = state, clock
-        self._lock = threading.Lock()
-        self._read_at = -float("inf")
-        self._file_content: Mapping[str, Any] = {}
-        self._status: dict[str, Any] = {}
-        self.seen: Hashable = None
-        """The inode, mtime and size of the status.json that `published` returned last."""
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._latest: tuple[Hashable, Mapping[str, Any]] = (None, {})
+        """The inode, mtime and size of the status.json that was read last, and its content."""
 
     def published(self) -> dict[str, Any]:
-        """Return the latest status.json with all its keys; read-only.
+        """Return the latest status.json with all its keys.
 
         `health.at_work` and `health.paused` are as they are now, not as they were published.
         """
-        with self._lock:
-            if self._clock() - self._read_at >= POLL_EVERY_S:
-                self._read_at = self._clock()
-                self._read_status()
-            return self._status
+        version: Hashable = None
+        with suppress(OSError):
+            status = (self.state / status_json.FILE_NAME).stat()
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if version != self._latest[0]:
+            self._latest = version, status_json.read(self.state) or {}
+        version, content = self._latest
+        nothing = status_json.nothing()
+        at_work = False
+        with suppress(OutputError):
+            at_work = status_json.is_at_work(self.state)
+        now = {"at_work": at_work, "paused": is_paused(self.state)}
+        health = {**nothing["health"], **content.get("health", {}), **now}
+        return {**nothing, **content, "health": health, "version": version}
 
     def ledger(self) -> AbstractContextManager[Ledger]:
         """Open the ledger; raises OutputError if it cannot be read."""
@@ -51,18 +48,3 @@ class Reader:
         """Return the job with exactly this id; raises OutputError as `ledger`."""
         with self.ledger() as ledger:
             return ledger.get(job_id)
-
-    def _read_status(self) -> None:
-        seen = None
-        with suppress(OSError):
-            status = (self.state / status_json.FILE_NAME).stat()
-            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if seen is None or seen != self.seen:
-            self.seen, self._file_content = seen, status_json.read(self.state) or {}
-        nothing = status_json.nothing()
-        plain = {**nothing, **self._file_content}
-        at_work = False
-        with suppress(OutputError):
-            at_work = status_json.is_at_work(self.state)
-        now = {"at_work": at_work, "paused": is_paused(self.state)}
-        self._status = {**plain, "health": {**nothing["health"], **plain["health"], **now}}

@@ -30,15 +30,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stylewatch_daemon.app.monitoring import logging_as
 from stylewatch_daemon.base import errors
 from stylewatch_daemon.base.child import received
-from stylewatch_daemon.base.model import End
+from stylewatch_daemon.base.model import PICTURES, End
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import Config, WebPage
+from stylewatch_daemon.views import formatting
+from stylewatch_daemon.views.job import made_from, name_of
 from stylewatch_daemon.web import (
     access,
     actions,
-    again,
     gallery,
-    health,
+    images,
     job_page,
     live_updates,
     metrics,
@@ -73,8 +74,7 @@ MAX_CONNECTIONS = 3_000
 
 HERE = Path(__file__).parent
 
-PAGES = (metrics, access, actions, upload, overview, gallery, health, live_updates, job_page, again,
-         pictures)  # fmt: skip
+PAGES = (metrics, access, actions, upload, overview, gallery, live_updates, job_page, pictures)
 """The modules with routes."""
 
 RETRIABLE = (End.FAILED, End.CANCELED)
@@ -99,9 +99,21 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
-        "root": settings.web.path, "has_sessions": sessions.are_needed, "retriable": RETRIABLE,
-    }  # fmt: skip
-    templates.env.filters |= {"when": short_time}
+        "root": settings.web.path,
+        "has_sessions": sessions.are_needed,
+        "retriable": RETRIABLE,
+        "pictures": PICTURES,
+    }
+    templates.env.filters |= {
+        "when": short_time,
+        "duration": formatting.duration,
+        "pixels": formatting.size,
+        "name": name_of,
+        "made_from": made_from,
+        "content": images.content,
+        "cover": partial(images.cover, state),
+        "latest_stage": partial(images.latest_stage, state),
+    }
     upload.clear(state)
     app = Starlette(
         routes=[

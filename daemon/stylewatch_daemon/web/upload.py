@@ -10,7 +10,7 @@ run again as by `stylewatch retry`.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,47 +21,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import InputError, UsageError
+from stylewatch_daemon.base.errors import DaemonError, InputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.intake import submit
-from stylewatch_daemon.jobs import operations
+from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import find_styles
-from stylewatch_daemon.web import actions, again, forms, job_form, overview
-from stylewatch_daemon.web.forms import File, Form
-from stylewatch_daemon.web.http import Context, context, done, root_path, wants_html
-from stylewatch_daemon.web.job_form import FormError
-
-
-async def upload(request: Request) -> Response:
-    """Make a job of each photograph; the answer has their names in the inbox."""
-    here = context(request)
-    async with forms.received(request, here.settings.inboxes[0].path) as form:
-        try:
-            jobs = await run_in_threadpool(_submit, here, form)
-        except FormError as error:
-            return await run_in_threadpool(_mistaken, request, error, overview.show, form)
-    return done(request, to=f"{root_path(request)}/", jobs=jobs)
-
-
-async def retry_with(request: Request) -> Response:
-    """Run a job again with other settings or styles, as a new job."""
-    here = context(request)
-    job, new = await run_in_threadpool(actions.job_of, request), new_id()
-    try:
-        async with forms.received(request, here.state) as form:
-            leave = await run_in_threadpool(_painted_again, here, job, form, new)
-        acted = await actions.ask(here, leave)
-    except FormError as error:
-        return await run_in_threadpool(_mistaken, request, error, again.show, form)
-    except Exception:
-        shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
-        raise
-    page = f"{root_path(request)}/jobs/{new}" if acted else f"{root_path(request)}/"
-    return done(request, to=page, acted=acted, job=new, page=page)
+from stylewatch_daemon.web import actions, forms, job_form, job_page, overview
+from stylewatch_daemon.web.forms import NOTHING, File, Form
+from stylewatch_daemon.web.http import Context, context, done, job_of, root_path, wants_html
+from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
 
 
 def clear(state: Path) -> None:
@@ -82,6 +54,29 @@ def _mistaken(
     answer = page(request, form, error.sentences)
     answer.status_code = 400
     return answer
+
+
+def _of_library(here: Context, form: Form) -> list[File]:
+    """Return the styles that were chosen from the library; raises InputError if one is gone."""
+    styles = find_styles(here.settings.pairing.styles, "all")
+    names = form.values.get("library", ())
+    if missing := [name for name in names if name not in styles]:
+        raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
+    return [File(safe(styles[name].name), styles[name]) for name in names]
+
+
+# New jobs
+
+
+async def upload(request: Request) -> Response:
+    """Make a job of each photograph; the answer has their names in the inbox."""
+    here = context(request)
+    async with forms.received(request, here.settings.inboxes[0].path) as form:
+        try:
+            jobs = await run_in_threadpool(_submit, here, form)
+        except FormError as error:
+            return await run_in_threadpool(_mistaken, request, error, overview.show, form)
+    return done(request, to="/", jobs=jobs)
 
 
 def _submit(here: Context, form: Form) -> list[str]:
@@ -113,6 +108,56 @@ def _submit_one(
         names = submit.free(name, inbox.path, inbox.outbox)
         unused = (other for other in names if not ledger.find(other))
         return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+
+
+# Jobs that are painted again
+
+
+def ask_again(
+    request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = NO_MISTAKES
+) -> Response:
+    """Answer with the form to paint a job again, `form` and `mistakes` as for the first page.
+
+    With `print` in the query it suggests the settings of a larger print.
+    """
+    here, values = context(request), job_page.values_of(request)
+    job, receipt, problem = values["job"], values["view"].receipt, ""
+    operations.check("retry", job)
+    base, note = job_form.base_of(job, here.settings)
+    is_print = "print" in request.query_params and receipt is not None
+    suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
+    try:
+        for file in retries.needed(job, None):
+            file.find()
+    except DaemonError as error:
+        problem = str(error)
+    own = enumerate((image for image in values["inputs"] if image.digest), 1)
+    styles = [(str(number), image, "") for number, image in own]
+    values |= {
+        "form": job_form.view(here, base, form, mistakes, suggested),
+        "styles": styles,
+        "kept": form.values.get("keep", [number for number, _, _ in styles]),
+        "note": note,
+        "problem": problem,
+    }
+    return here.templates.TemplateResponse(request, "retry.html", values)
+
+
+async def paint_again(request: Request) -> Response:
+    """Run a job again with other settings or styles, as a new job."""
+    here, new = context(request), new_id()
+    job = await run_in_threadpool(job_of, request)
+    try:
+        async with forms.received(request, here.state) as form:
+            leave = await run_in_threadpool(_painted_again, here, job, form, new)
+        acted = await actions.ask(here, leave)
+    except FormError as error:
+        return await run_in_threadpool(_mistaken, request, error, ask_again, form)
+    except Exception:
+        shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
+        raise
+    to = f"/jobs/{new}" if acted else "/"
+    return done(request, to=to, acted=acted, job=new, page=f"{root_path(request)}{to}")
 
 
 def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
@@ -151,16 +196,8 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
         yield from (number for number in styles if str(number) not in form.values["keep"])
 
 
-def _of_library(here: Context, form: Form) -> list[File]:
-    """Return the styles that were chosen from the library; raises InputError if one is gone."""
-    styles = find_styles(here.settings.pairing.styles, "all")
-    names = form.values.get("library", ())
-    if missing := [name for name in names if name not in styles]:
-        raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File(safe(styles[name].name), styles[name]) for name in names]
-
-
 ROUTES = [
     Route("/upload", upload, methods=["POST"]),
-    Route("/jobs/{job}/again", retry_with, methods=["POST"]),
+    Route("/jobs/{job}/again", ask_again),
+    Route("/jobs/{job}/again", paint_again, methods=["POST"]),
 ]

@@ -5,17 +5,26 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import pytest
+
 from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.web import live_updates
 from stylewatch_daemon.web.live_updates import BEAT, Hub, Parts
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_updates, "POLL_EVERY_S", 0.005)
+    monkeypatch.setattr(live_updates, "BEAT_EVERY_S", 600.0)
 
 
 class Page:
     """A page whose parts a test changes."""
 
-    def __init__(self, beat: float = 600.0, **parts: str) -> None:
+    def __init__(self, **parts: str) -> None:
         self.parts, self.renders, self.looks = dict(parts), 0, 0
         self.fails = False
-        self.hub = Hub(self.look, self.render, poll_every_s=0.005, beat_every_s=beat)
+        self.hub = Hub(self.look, self.render)
 
     def look(self) -> object:
         self.looks += 1
@@ -68,7 +77,9 @@ def test_viewers_get_the_page_and_then_the_newest_changes_also_after_an_unreadab
     asyncio.run(body())
 
 
-def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers() -> None:
+def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def body() -> None:
         page = Page(a="0")
         viewers = [page.hub.watch("now") for _ in range(20)]
@@ -85,7 +96,8 @@ def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers
         async with asyncio.timeout(60):
             while len(asyncio.all_tasks()) > 1:  # the one that looks at the disk ends
                 await asyncio.sleep(0.001)
-        async with aclosing(Page(beat=0.01, a="0").hub.watch("now")) as silent:
+        monkeypatch.setattr(live_updates, "BEAT_EVERY_S", 0.01)
+        async with aclosing(Page(a="0").hub.watch("now")) as silent:
             await first(silent)
             assert await anext(silent) == BEAT
 

@@ -1,8 +1,10 @@
-"""The pages, without scripts, below any path, in parts; and the records that they show."""
+"""The pages as people get them, without scripts: what they show of jobs, and their live parts."""
 
 import os
 import re
 import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from tests.daemon.web.world import (
     BROWSER,
     CHECK,
     STEPS,
-    Clock,
     a_job,
     client,
     enter,
@@ -29,16 +30,16 @@ from tests.daemon.web.world import (
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import Input, Job, State
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.web import cards, doctor_runner, gallery, health, job_page, live_updates
+from stylewatch_daemon.web import doctor_runner, gallery, images, job_page, live_updates
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import Context
-from stylewatch_daemon.web.job_page import JobPage
-from stylewatch_daemon.web.live_updates import look
-from stylewatch_daemon.web.overview import Overview
-from stylewatch_daemon.web.reader import POLL_EVERY_S, Reader
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
+CARD = r'<article class="card" data-key="id-([^"]+)"'
+OUTPUT = sha256(picture(STEPS[-1]))[:32]
 
 
 def context(page: TestClient) -> Context:
@@ -47,27 +48,23 @@ def context(page: TestClient) -> Context:
     return here
 
 
-def parts(page: TestClient, name: str) -> dict[str, str]:
-    return dict(live_updates.parts(context(page), name))
+def html(page: TestClient, path: str) -> str:
+    answer = page.get(path, headers=BROWSER)
+    assert answer.status_code == 200
+    return answer.text
 
 
-def overview(root: Path, *jobs: Job) -> Overview:
-    """The record of the first page, after `jobs` are entered."""
-    return first_page.view(context(client(root, *jobs)))
-
-
-def job(root: Path, name: str = "sea") -> JobPage:
-    """The record of the page of a job."""
-    page = job_page.view(context(client(root)), f"id-{name}")
-    assert page is not None
-    return page
+def image(text: str, kind: str) -> str:
+    """The address of the picture in the figure or frame of this class."""
+    found = re.search(rf'class="{kind}[^>]*>\s*<img src="([^"]*)"', text)
+    return "" if found is None else found[1]
 
 
 @pytest.mark.parametrize("root", ["", "/base"])
 def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path) -> None:
     page = client(tmp_path, finished_job(tmp_path), path=root)
-    for path in ("/", "/gallery", "/jobs/id-sea"):
-        text = page.get(f"{root}{path}", headers=BROWSER).text
+    for path in ("/", "/gallery", "/jobs/id-sea", "/jobs/id-sea/again"):
+        text = html(page, f"{root}{path}")
         assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", text)
         script = f'<script type="module" src="{root}/static/page.js">'
         assert re.findall(r"<script[^>]*>", text) == [script]
@@ -76,30 +73,42 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
 
 
-def test_pages_work_without_scripts(tmp_path: Path) -> None:
+def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
     page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
     publish(tmp_path, {"waiting": 1}, waiting=["dusk"])
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
-               'href="/jobs/id-bad/again"',
-               'action="/pause"', "sea, output", "Queue", "13:00 UTC",
-               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
+               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output", "Queue", "13:00 UTC",
+               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"',
+               "sea is done. bad was refused.")),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
-                          "all as by default", 'data-step="10"')),
+                          "all as by default", 'data-step="10"', "receipt.json")),
         ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
-        text = page.get(path, headers=BROWSER).text
+        text = html(page, path)
         assert not [content for content in contents if content not in text]
     for path in ("/", "/jobs/id-bad", "/jobs/id-sea", "/gallery?state=refused"):
-        text = page.get(path).text
+        text = html(page, path)
         assert not re.search(r"jobs/id-(bad|sea)/retry..?>\s*<button", text), "it would end alike"
     enter(tmp_path / "state", replace(bad, dismissed=True))
-    text = page.get("/").text
-    assert DISMISS not in text + page.get("/jobs/id-bad").text
+    text = html(page, "/")
+    assert DISMISS not in text + html(page, "/jobs/id-bad")
     assert 'action="/dismiss"' not in text, "one job needs no button for all"
-    assert "/jobs/id-bad" in page.get("/gallery?state=refused").text
+    assert "/jobs/id-bad" in html(page, "/gallery?state=refused")
+
+
+def test_without_scripts_a_job_runs_on_from_the_stage_that_is_chosen(tmp_path: Path) -> None:
+    text = html(client(tmp_path, finished_job(tmp_path)), "/jobs/id-sea")
+    ((action, fields),) = re.findall(
+        r'<form class="controls" method="post" action="([^"]*)">(.*?)</form>', text, re.DOTALL
+    )
+    assert action == "/jobs/id-sea/retry" and 'name="from_stage"' in fields
+    assert re.findall(r'<option value="(\d+)"', fields) == ["5", "10"], "15 is the last"
+
+
+# The gallery
 
 
 def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
@@ -112,22 +121,26 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     page = client(tmp_path, *ended, gone, early, bad)
     address, seen = "/gallery?state=done", []
     while address:
-        text = page.get(address, headers=BROWSER).text
-        seen += re.findall(r'<article class="card" data-key="id-(\w+)"', text)
+        text = html(page, address)
+        seen += re.findall(CARD, text)
         older = re.search(r'rel="next" href="([^"]+)"', text)
         address = older[1].replace("&amp;", "&") if older else ""
     assert seen == [*(f"{n:03}" for n in range(count - 1, -1, -1)), "early"]
-    assert "id-gone" in page.get("/gallery?state=canceled").text
-    text = page.get("/gallery").text
-    tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', text)
+    assert "id-gone" in html(page, "/gallery?state=canceled")
+    tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', html(page, "/gallery"))
     assert tabs == [("done", str(count + 1)), ("failed", "0"), ("refused", "1"), ("canceled", "1")]
-    assert page.get("/gallery?state=running").status_code == 404
+    for name, words in {
+        "early": ["Newer: 000"], "001": ["Newer: 002", "Older: 000"], "bad": [],
+    }.items():  # fmt: skip
+        text = html(page, f"/jobs/id-{name}")
+        links = re.findall(r'<a href="/jobs/id-(\w+)" rel="\w+">(\w+: \w+)</a>', text)
+        assert [label for _, label in links] == words
+        assert all(label.endswith(to) for to, label in links)
 
 
 def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path: Path) -> None:
-    sea, lake = (
-        finished_job(tmp_path, name, settings={"recipe": "best"}) for name in ("sea", "lake")
-    )
+    settings = {"recipe": "best"}
+    sea, lake = (finished_job(tmp_path, name, settings=settings) for name in ("sea", "lake"))
     late = replace(sea, id="id-late", place="late", finished="2026-01-02T23:30:00+00:00")
     other = replace(sea, id="id-other", place="other", inputs=(), settings={"recipe": "gatys"})
     page, style = client(tmp_path, sea, lake, late, other), sha256(picture(90, "JPEG"))
@@ -139,23 +152,60 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
         "from=2026-01-03": [], "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=2026-01-01": [],
         "to=2026-01-02&zone=Asia/Tokyo": every[1:],
     }.items():  # fmt: skip
-        text = page.get(f"/gallery?{query}", headers=BROWSER).text
-        cards = re.findall(r'<article class="card" data-key="id-(\w+)"', text)
-        assert cards == names, query
-    query = f"style={style}&name=se&recipe=best&sort=oldest"
-    text = page.get(f"/gallery?{query}", headers=BROWSER).text
+        assert re.findall(CARD, html(page, f"/gallery?{query}")) == names, query
+    text = html(page, f"/gallery?style={style}&name=se&recipe=best&sort=oldest")
     for content in (
         f'<option value="{style}" selected>wave.jpg', '<option value="best" selected>',
         'value="se"', '<option value="oldest" selected>',
         "recipe=best&amp;sort=oldest&amp;state=failed",
     ):  # fmt: skip
         assert content in text
-    text = page.get("/gallery?style=beef", headers=BROWSER).text
+    text = html(page, "/gallery?style=beef")
     assert "No job matches this search" in text and "the selected style" in text
-    assert f'href="/gallery?style={style}"' in page.get("/jobs/id-sea").text
+    assert f'href="/gallery?style={style}"' in html(page, "/jobs/id-sea")
 
 
-def test_health_is_said_in_a_sentence_and_details_are_folded(
+# The state of the daemon
+
+
+def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """By the first page and by the probes and numbers for programs."""
+    page, state, trouble = client(tmp_path), tmp_path / "state", {"trouble": ["/secret: full"]}
+    (tmp_path / "out").rmdir()
+    running = [worker("sea", step=3)]
+    with ExitStack() as stack:
+        for sentence, up, ready, health, counts in (
+            ("stylewatch is not running", 0, "no daemon is running", trouble, {"waiting": 7}),
+            ("Some jobs cannot run", 1, "problems that stop jobs or inboxes: 1", trouble, {}),
+            ("Everything works: pictures are being painted", 1, "ok", {}, {"running": 1}),
+            ("Everything works: no job", 1, "ok", {}, {}),
+            ("Everything works: no job", 1, "the daemon has not published its status yet",
+             {"since": None}, {}),
+            ("Paused: running jobs are finished", 1, "the daemon is paused", trouble, {}),
+        ):  # fmt: skip
+            if "Paused" in sentence:
+                (state / PAUSED).touch()
+            publish(tmp_path, counts, health, running=running, incomplete=[incomplete("a")] * 2)
+            assert f"<strong>{sentence}" in html(page, "/")
+            answer = page.get("/readyz")
+            assert (answer.status_code, answer.text) == (
+                200 if ready == "ok" else 503,
+                f"{ready}\n",
+            )
+            lines = {
+                f"up {up}.0", f"trouble {len(health.get('trouble', ()))}.0", "incomplete 2.0",
+                f"paused {float('Paused' in sentence)}", 'steps{job="sea"} 50.0',
+                'step{job="sea"} 3.0', f'jobs{{state="waiting"}} {counts.get("waiting", 0)}.0',
+            }  # fmt: skip
+            metrics = page.get("/metrics").text
+            assert {f"stylewatch_{line}" for line in lines} <= set(metrics.splitlines())
+            if not up:
+                stack.enter_context(lock.held(state / status_json.LOCK_NAME))
+    assert f'folder="{state}"' in metrics and f'folder="{tmp_path / "out"}"' not in metrics
+    assert page.get("/healthz").text == "ok\n"
+
+
+def test_health_has_the_checks_and_details_are_folded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
@@ -163,89 +213,105 @@ def test_health_is_said_in_a_sentence_and_details_are_folded(
     publish(tmp_path, health={"trouble": ["the disk is full"], "events": False})
     with client(tmp_path) as page:
         assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
-        text, _, folded = page.get("/health", headers=BROWSER).text.partition("<summary>Technical")
-    for content in ("stylewatch is not running: new jobs wait", "the disk is full",
-                    "Everything that was checked works."):  # fmt: skip
+        (finding,) = page.post("/health/look").json()["findings"]
+        assert finding["words"] == "has room"
+        text, _, folded = html(page, "/health").partition("<summary>Technical")
+    for content in ("the disk is full", "Everything that was checked works."):
         assert content in text
     for content in ("has room", "every 0.5 seconds or less often"):
         assert content in folded and content not in text
 
 
-def test_a_job_leads_to_those_beside_it_in_the_gallery(tmp_path: Path) -> None:
-    times = {"a": 1, "b": 2, "c": 3, "d": 4}
-    jobs = {
-        name: a_job(name, finished=f"2026-01-02T00:0{at}:00+00:00") for name, at in times.items()
-    }
-    page = client(tmp_path, *jobs.values(), a_job("lone", "refused"), a_job("busy", "running"))
-    for name, words in {
-        "a": ("Newer: b",),
-        "b": ("Newer: c", "Older: a"),
-        "d": ("Older: c",),
-    }.items():
-        links = re.findall(
-            r'<a href="/jobs/id-(.)" rel="\w+">(\w+: .)</a>', page.get(f"/jobs/id-{name}").text
-        )
-        assert tuple(text for _, text in links) == words
-        assert all(text.endswith(to) for to, text in links)
-    for name in ("lone", "busy"):
-        assert 'rel="next"' not in page.get(f"/jobs/id-{name}").text
+def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> None:
+    bad = a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
+    old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
+    queue = [f"waits-{n}" for n in range(14)]
+    publish(tmp_path, {"waiting": 19}, waiting=queue, incomplete=[incomplete("dusk")])
+    text = html(client(tmp_path, finished_job(tmp_path), bad, *old), "/")
+    assert re.findall(r"<li>(waits-\d+)</li>", text) == queue[:12] and "and 7 more" in text
+    assert "waits for a style picture" in text and "no picture" in text
+    last = 20 - first_page.RECENT
+    assert re.findall(CARD, text) == ["sea", *(f"{n:02}" for n in range(19, last, -1))]
+    assert "harbour.jpg in the style of wave.jpg" in text and 'alt="sea, output"' in text
 
 
-def test_a_job_is_found_by_its_name_too_as_the_link_to_the_job_before_a_retry(
-    tmp_path: Path,
-) -> None:
+# Live parts
+
+
+def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
+    bad = finished_job(tmp_path, seen="refused", reason="<script>alert(1)</script>")
+    page = client(tmp_path, bad)
+    here = context(page)
+    for path, name, escaped in (
+        ("/", first_page.TOPIC, "failed"), ("/health", first_page.HEALTH_TOPIC, ""),
+        ("/jobs/id-sea", "id-sea", "job_head"),
+    ):  # fmt: skip
+        text, parts = html(page, path), live_updates.parts(here, name)
+        assert f'data-events="/events?page={name}"' in text
+        for part, content in parts.items():
+            assert f'data-part="{part}"' in text and content in text
+        assert not escaped or "&lt;script&gt;" in parts[escaped]
+        assert "<script>" not in text
+    assert live_updates.parts(here, "sea") == {}
+    assert page.get("/events?page=nothing").status_code == 404
+
+
+def test_pages_change_with_the_status_the_ledger_and_the_stages(tmp_path: Path) -> None:
+    here = context(client(tmp_path, finished_job(tmp_path, seen="running")))
+    seen = [live_updates.look(here)]
+    publish(tmp_path, running=[worker("sea")])
+    seen.append(live_updates.look(here))
+    write(tmp_path / "out/sea/stages/0020.png", picture(1))
+    seen.append(live_updates.look(here))
+    enter(tmp_path / "state", finished_job(tmp_path, "more"))
+    seen.append(live_updates.look(here))
+    (tmp_path / "state" / PAUSED).touch()
+    seen.append(live_updates.look(here))
+    with lock.held(tmp_path / "state" / status_json.LOCK_NAME):
+        seen.append(live_updates.look(here))
+    assert len(set(seen)) == 6
+    assert live_updates.look(here) == seen[-2]
+    (tmp_path / "state/status.json").write_text("[1, 2")
+    assert here.reader.published()["running"] == []
+
+
+# A job
+
+
+def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     retry = finished_job(tmp_path, retry_of="album/sea")
     page = client(tmp_path, retry, a_job("album/sea"), a_job("bare", place=None))
-    link = re.search(r'<a href="([^"]*)">album/sea</a>', page.get("/jobs/id-sea").text)
+    link = re.search(r'<a href="([^"]*)">album/sea</a>', html(page, "/jobs/id-sea"))
     assert link is not None
     for path, job_id in (("/jobs/sea", "id-sea"), (link[1], "id-album/sea")):
         answer = page.get(path)
         assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job_id}")
     for path in ("nothing", "album/nothing", "id-bare/receipt.json", "nobody/again"):
         assert page.get(f"/jobs/{path}").status_code == 404
-    assert page.get("/events?page=nothing").status_code == 404
     assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
 
-def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> None:
-    bad = finished_job(tmp_path, seen="refused", reason="<script>alert(1)</script>")
-    page = client(tmp_path, bad)
-    assert parts(page, health.TOPIC)["health"] in page.get("/health").text
-    assert 'data-events="/events?page=health"' in page.get("/health").text
-    assert parts(page, "sea") == {}
-    for part in (parts(page, first_page.TOPIC)["failed"], parts(page, "id-sea")["job_head"]):
-        assert "&lt;script&gt;" in part and "<script" not in part
-
-
-def test_a_status_is_read_when_it_is_new_and_pages_depend_on_it_the_ledger_and_the_stages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, clock = tmp_path / "state", Clock()
-    reader = Reader(state, clock)
-    here = replace(context(client(tmp_path, finished_job(tmp_path, seen="running"))), reader=reader)
-    assert reader.published() == status_json.nothing()
-    publish(tmp_path, running=[worker("sea")])
-    assert reader.published() == status_json.nothing()
-    clock.now += POLL_EVERY_S
-    seen = [look(here)]
-    write(tmp_path / "out/sea/stages/0020.png", picture(1))
-    seen.append(look(here))
-    enter(state, finished_job(tmp_path, "more"))
-    seen.append(look(here))
-    assert len(set(seen)) == 3
-    # A status.json that is not read yet is no news; else viewers would miss it.
-    publish(tmp_path, waiting=["sea"])
-    assert look(here) == seen[-1]
-    clock.now += POLL_EVERY_S
-    assert look(here) != seen[-1]
-    with monkeypatch.context() as patch:
-        patch.setattr(status_json, "read", lambda state: pytest.fail("read again"))
-        clock.now += POLL_EVERY_S
-        assert reader.published()["waiting"] == ["sea"]
-    (state / "status.json").write_text("[1, 2")
-    clock.now += POLL_EVERY_S
-    assert reader.published() == status_json.nothing()
+def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
+    page = client(tmp_path, finished_job(tmp_path, seen="running", finished=None))
+    status = worker("sea", step=7, steps=60, size=(8, 6), seconds_left=75.0)
+    publish(tmp_path, {"running": 1}, running=[status])
+    for path in ("/", "/jobs/id-sea"):
+        text = html(page, path)
+        for content in ("step 7 of 60", "1 min 15 s left", '<progress max="60" value="7"',
+                        "loss at 8x6"):  # fmt: skip
+            assert content in text
+    overview = html(page, "/")
+    assert "8x6 on cpu" in overview and "pictures/stage-15?" in image(overview, "frame")
+    assert image(text, "after").endswith(f"?d={OUTPUT}")
+    shutil.rmtree(tmp_path / "out/sea/stages")
+    (tmp_path / "out/sea/final.png").unlink()
+    status = worker("sea", step=0, steps=0, size=None, seconds_left=None, device="")
+    publish(tmp_path, {"running": 1}, running=[status])
+    overview = html(page, "/")
+    assert "small/512/input-0?" in image(overview, "frame faded")
+    assert "preparing" in overview and " left</span>" not in overview
+    assert "the first stage replaces it" in html(page, "/jobs/id-sea")
 
 
 @pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
@@ -255,112 +321,74 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
     staging = tmp_path / "out" / ".staging" / "id-sea"
     if attempt:  # an earlier one, which may still go on where it was cut off
         write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
-    folder = staging / attempt / CLIP_FOLDER
-    folder.mkdir(parents=True)
     for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
-        (folder / name).write_bytes(b"painted")
-    status = worker("sea", step=18, steps=40, loss=0.5, size=(8, 6), unit="frame", device="")
-    publish(tmp_path, {"running": 1}, running=[status])
-    clip = replace(running, inputs=(replace(running.inputs[0], frames=40), running.inputs[1]))
-    (painted,) = overview(tmp_path, clip).running
-    assert painted.progress == "frame 18 of 40"
-    assert painted.image is not None and "pictures/frame-17?d=" in painted.image.src
-    assert client(tmp_path).get(painted.image.src).content == b"painted"
+        write(staging / attempt / CLIP_FOLDER / name, b"painted")
+    publish(tmp_path, {"running": 1}, running=[worker("sea", step=18, steps=40, unit="frame")])
+    page = client(tmp_path, as_clip(running))
+    overview = html(page, "/")
+    src = image(overview, "frame")
+    assert "frame 18 of 40" in overview and "pictures/frame-17?d=" in src
+    assert page.get(src).content == b"painted"
     (tmp_path / "out/sea/receipt.json").unlink()
-    page = job(tmp_path)
-    assert page.after == painted.image
-    assert [stage.step for stage in page.stages] == [*STEPS, 18]
+    text = html(page, "/jobs/id-sea")
+    assert image(text, "after") == src
+    assert re.findall(r'data-step="(\d+)"', text) == [*map(str, STEPS), "18"]
 
 
-def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
-    running = finished_job(tmp_path, seen="running", finished=None)
-    status = worker("sea", step=7, steps=60, loss=0.5, size=(8, 6), seconds_left=75.0)
-    publish(tmp_path, {"running": 1}, running=[status])
-    (now,) = overview(tmp_path, running).running
-    assert (now.progress, now.left, now.percent) == ("step 7 of 60", "1 min 15 s left", 11)
-    assert now.is_stage and now.image is not None and "stage-15" in now.image.src
-    assert now.view.curve is not None and now.where == "8x6 on cpu"
-    assert job(tmp_path).running == now
-    shutil.rmtree(tmp_path / "out/sea/stages")
-    status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None, device="")
-    publish(tmp_path, {"running": 1}, running=[status])
-    (now,) = overview(tmp_path).running
-    assert not now.is_stage and now.image is not None and "input-0" in now.image.src
-    assert (now.progress, now.left, now.where) == ("preparing", "", "")
+def as_clip(job: Job) -> Job:
+    return replace(job, inputs=(replace(job.inputs[0], frames=40), job.inputs[1]))
 
 
-def test_the_first_page_has_the_queue_the_latest_jobs_and_the_state_of_the_daemon(
-    tmp_path: Path,
-) -> None:
-    bad = a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
-    old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
-    publish(
-        tmp_path,
-        {"waiting": 9},
-        {"trouble": ["the disk is full"]},
-        waiting=["a", "b"],
-        incomplete=[incomplete("dusk")],
-    )
-    page = overview(tmp_path, finished_job(tmp_path), bad, *old)
-    assert page.queue == ("a", "b") and "and 7 more" in client(tmp_path).get("/").text
-    assert page.incomplete[0]["waits_for"] == "a style picture"
-    good, *others = page.recent
-    assert (good.name, good.made_from) == ("sea", "harbour.jpg in the style of wave.jpg")
-    assert good.image is not None and good.image.alt == "sea, output"
-    assert [card.name for card in others] == [
-        f"{n:02}" for n in range(19, 20 - first_page.RECENT, -1)
-    ]
-    (card,) = page.failed
-    assert (card.reason, card.image) == ("no picture", None)
-    at_work = replace(page.health, at_work=True)
-    assert (page.health.word, at_work.word) == ("not running", "blocked")
-    assert replace(at_work, paused=True).word == "paused"
-    assert replace(at_work, trouble=()).word == "idle"
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_painted_clip_plays_or_shows_its_last_painted_frame(suffix: str, tmp_path: Path) -> None:
+    """Not a preview of a film that browsers do not play: that is its first frame."""
+    clip = as_clip(finished_job(tmp_path, final=f"final.{suffix}"))
+    text = html(client(tmp_path, clip), "/jobs/id-sea")
+    players = re.findall(r"<video[^>]*>", text)
+    assert len(players) == (suffix == "mp4")
+    assert all("/jobs/id-sea/pictures/final?d=" in p and " controls " in p for p in players)
+    assert image(text, "after").startswith(f"/jobs/id-sea/pictures/stage-{STEPS[-1]}?d=")
+    assert ">last painted frame<" in text and "small/1600/final" not in text
+    assert "Painted frames" in text and "Run on from this stage" not in text
+    assert "Share of the content image" not in text and "again?print" not in text
+    assert "loss at 8x6: 100 at frame 1" in text and 'alt="sea after frame 10"' in text
+    assert re.findall(r'data-label="([^"]*)"', text) == ["frame 5", "frame 10", "frame 15"]
+    assert not re.findall(r"\bstep \d", text)
 
 
 def test_the_page_of_a_done_job_has_all_its_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "out/sea/progress.webp", picture(1, "WEBP"))
-    jobs = finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff")
-    client(tmp_path, *jobs)
-    page = job(tmp_path)
-    assert page.before is not None and "input-0" in page.before.src
-    digest = sha256(picture(15))[:32]
-    assert page.after is not None
-    assert page.after.src == f"/jobs/id-sea/pictures/final?d={digest}"
-    assert page.stages[-1].large == page.after, "the output is the last stage"
-    assert page.animation is not None and "/pictures/animation" in page.animation.src
-    assert [stage.step for stage in page.stages] == list(STEPS)
-    assert [(image.alt, image.width, image.height) for image in page.inputs] == [
-        ("content image harbour.jpg", 8, 6), ("style image wave.jpg", 8, 6),
-    ]  # fmt: skip
+    page = client(tmp_path, finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff"))
+    text, final = html(page, "/jobs/id-sea"), f"/jobs/id-sea/pictures/final?d={OUTPUT}"
+    assert image(text, "before").startswith("/jobs/id-sea/pictures/input-0?d=")
+    assert image(text, "after") == final
+    stages = re.findall(r'<a href="([^"]*)" data-step="(\d+)"', text)
+    assert [int(step) for _, step in stages] == list(STEPS)
+    assert stages[-1][0] == final, "the output is the last stage"
+    for alt in ("content image harbour.jpg", "style image wave.jpg"):
+        assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)
     monkeypatch.setattr(job_page, "MAX_STAGES", 1)
     for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
-        monkeypatch.setattr(cards, "MAX_DIRECT_BYTES", most)
-        page = job(tmp_path, name)
-        assert page.after is not None
-        assert page.after.src.startswith(f"/jobs/id-{name}/small/1600/final?d=")
-    assert [stage.step for stage in page.stages] == [5, 15]
-
-
-def test_jobs_of_a_folder_are_described_by_their_pictures_too(tmp_path: Path) -> None:
-    inputs = (Input("content", "content.jpg", "/in/sea/content.jpg", 9),
-              Input("style", "style.jpg", "/in/sea/style.jpg", 9))  # fmt: skip
-    page = client(tmp_path, a_job("sea", finished="2026", inputs=inputs))
-    assert "content.jpg in the style of style.jpg" in page.get("/gallery").text
+        monkeypatch.setattr(images, "MAX_DIRECT_BYTES", most)
+        text = html(page, f"/jobs/id-{name}")
+        assert image(text, "after").startswith(f"/jobs/id-{name}/small/1600/final?d=")
+    assert re.findall(r'data-step="(\d+)"', text) == ["5", "15"]
+    animation = re.findall(r'src="([^"?]*)[^>]* class="animation"', text)
+    assert animation == ["/jobs/id-sea/pictures/animation"], "a preview would not move"
 
 
 def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
     refused = finished_job(tmp_path, seen="refused")
     unread = Input("content", "content.jpg", "", 9)
-    page = client(tmp_path, refused, replace(refused, id="id-note", inputs=(unread,)))
-    assert "content image</figcaption>" in page.get("/jobs/id-sea", headers=BROWSER).text
-    note = page.get("/jobs/id-note", headers=BROWSER).text
+    inputs = (replace(unread, source="/in/a/content.jpg"), Input("style", "style.jpg", "", 9))
+    page = client(tmp_path, refused, replace(refused, id="id-note", inputs=(unread,)),
+                  a_job("old", finished="2026", inputs=inputs))  # fmt: skip
+    assert "content image</figcaption>" in html(page, "/jobs/id-sea")
+    note = html(page, "/jobs/id-note")
     assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
-
-
-MASK = {"feather": 3, "outside": "free"}
+    assert "content.jpg in the style of style.jpg" in html(page, "/gallery")
 
 
 def variant(root: Path, name: str, **more: Any) -> Job:
@@ -368,24 +396,32 @@ def variant(root: Path, name: str, **more: Any) -> Job:
     return finished_job(root, name, settings={"recipe": "best", "name": name, **more})
 
 
+def differences(text: str) -> Mapping[str, list[tuple[str, str]]]:
+    cards = re.split(CARD, text.partition("Variants of this photo")[2])[1:]
+    pairs = zip(cards[::2], cards[1::2], strict=True)
+    return {name: re.findall("<dt>([^<]*)</dt><dd>([^<]*)</dd></div>", card.partition("</dl>")[0])
+            if "differs" in card else [] for name, card in pairs}  # fmt: skip
+
+
 def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
     other = replace(variant(tmp_path, "x"), inputs=variant(tmp_path, "x").inputs[1:])
     waiting = replace(
         variant(tmp_path, "d"), state=State.QUEUED, end=None, settings=None, finished=None
     )
+    mask = {"feather": 3, "outside": "free"}
     jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
-            variant(tmp_path, "c", strength=0.5, mask=MASK), waiting)  # fmt: skip
-    visitor = client(tmp_path, *jobs, other)
-    assert [(card.name, differs) for card, differs in job(tmp_path, "b").variants] == [
-        ("d", {}),
-        ("c", {"strength": "0.5", "mask.feather": "3"}),
-        ("b", {"strength": "by default", "mask.feather": "by default"}),
-        ("a", {"strength": "0.5", "mask.feather": "by default"}),
-    ]
-    assert job(tmp_path, "x").variants == ()
+            variant(tmp_path, "c", strength=0.5, mask=mask), waiting)  # fmt: skip
+    page = client(tmp_path, *jobs, other)
     for path in ("/jobs/id-b", "/jobs/id-b/again"):
-        text = visitor.get(path).text
-        assert text.count("mask.feather") >= 3 and text.count("this job") == 1
+        text = html(page, path)
+        assert differences(text) == {
+            "d": [],
+            "c": [("strength", "0.5"), ("mask.feather", "3")],
+            "b": [("strength", "by default"), ("mask.feather", "by default")],
+            "a": [("strength", "0.5"), ("mask.feather", "by default")],
+        }
+        assert text.count("this job") == text.count("in progress") == 1
+    assert "Variants" not in html(page, "/jobs/id-x")
 
 
 def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Path) -> None:
@@ -396,20 +432,18 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     write(tmp_path / "styles/great wave.png", picture(3))
     write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")
     (tmp_path / os.fsdecode(b"styles/\xff.png")).write_bytes(picture(3))  # no address can name it
-    text = page.get("/jobs/id-sea/again").text
+    text = html(page, "/jobs/id-sea/again")
     for part in (
-        'value="0.25"', 'value="gatys" selected>', 'value="2"',
-        'name="library" value="great wave"', "Hokusai &lt;1831&gt;", "wave.jpg",
-        'name="keep" value="1" checked',
-        'action="/jobs/id-sea/again"', 'data-size="512"',
+        'value="0.25"', 'value="gatys" selected>', 'value="2"', "wave.jpg",
+        'name="library" value="great wave"', "Hokusai &lt;1831&gt;", 'data-size="512"',
+        'name="keep" value="1" checked', 'action="/jobs/id-sea/again"',
     ):  # fmt: skip
         assert part in text
-    assert " disabled" not in text
-    text = page.get("/jobs/id-sea/again?print").text
-    for part in ('name="preview" value="8"', 'value="16"',
-                 '<option value="yes" selected>'):  # fmt: skip
+    assert " disabled" not in text and text.count('name="library"') == 1
+    text = html(page, "/jobs/id-sea/again?print")
+    for part in ('name="preview" value="8"', 'value="16"', '<option value="yes" selected>'):
         assert part in text
-    assert "so the form has the defaults: its settings" in page.get("/jobs/id-bad/again").text
+    assert "so the form has the defaults: its settings" in html(page, "/jobs/id-bad/again")
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
-    text = page.get("/jobs/id-sea/again").text
+    text = html(page, "/jobs/id-sea/again")
     assert "style.jpg (style) is no longer" in text and " disabled" in text

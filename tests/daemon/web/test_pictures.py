@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
@@ -30,7 +29,7 @@ from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.views.output_files import all_files
-from stylewatch_daemon.web import cards, pictures, previews
+from stylewatch_daemon.web import pictures, previews
 from stylewatch_daemon.web.previews import Previews, sweep
 from stylewatch_daemon.web.serve import application
 
@@ -87,51 +86,6 @@ def test_browsers_get_the_part_of_a_clip_that_they_ask_for(tmp_path: Path) -> No
     whole = page.get(address)
     assert (whole.status_code, whole.content) == (200, digits)
     assert (whole.headers["accept-ranges"], whole.headers["content-type"]) == ("bytes", "video/mp4")
-
-
-def test_a_painted_clip_plays_on_its_page(tmp_path: Path) -> None:
-    given = finished_job(tmp_path, final="final.mp4")
-    inputs = (replace(given.inputs[0], frames=40), given.inputs[1])
-    html = client(tmp_path, replace(given, inputs=inputs)).get("/jobs/id-sea").text
-    (player,) = re.findall(r"<video[^>]*>", html)
-    assert "/jobs/id-sea/pictures/final?d=" in player and " controls " in player
-    assert "Painted frames" in html and "Run on from this stage" not in html
-    assert "Share of the content image" not in html
-    assert "loss at 8x6: 100 at frame 1" in html and 'alt="sea after frame 10"' in html
-    assert re.findall(r'data-label="([^"]*)"', html) == ["frame 5", "frame 10", "frame 15"]
-    assert not re.findall(r"\bstep \d", html)
-
-
-def test_a_clip_that_browsers_do_not_play_shows_its_last_painted_frame(tmp_path: Path) -> None:
-    """Not a preview of the film, which is its first frame."""
-    given = finished_job(tmp_path, final="final.mkv")
-    inputs = (replace(given.inputs[0], frames=40), given.inputs[1])
-    html = client(tmp_path, replace(given, inputs=inputs)).get("/jobs/id-sea").text
-    assert "<video" not in html and "small/1600/final" not in html
-    (shown,) = re.findall(r'<figure class="after"><img src="([^"]*)"[^>]*>(.*)</figure>', html)
-    assert f"/pictures/stage-{STEPS[-1]}?d=" in shown[0] and ">last painted frame<" in shown[1]
-    (last,) = re.findall(rf'<a href="([^"]*)" data-step="{STEPS[-1]}"', html)
-    assert f"/pictures/stage-{STEPS[-1]}?d=" in last
-
-
-def test_without_scripts_a_job_runs_on_from_the_stage_that_is_chosen(tmp_path: Path) -> None:
-    html = client(tmp_path, finished_job(tmp_path)).get("/jobs/id-sea").text
-    ((action, fields),) = re.findall(
-        r'<form class="controls" method="post" action="([^"]*)">(.*?)</form>', html, re.DOTALL
-    )
-    assert action == "/jobs/id-sea/retry" and 'name="from_stage"' in fields
-    assert re.findall(r'<option value="(\d+)"', fields) == ["5", "10"], "15 is the last"
-
-
-def test_an_animation_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A preview of a large one would not move."""
-    monkeypatch.setattr(cards, "MAX_DIRECT_BYTES", 10)
-    write(tmp_path / "out/sea/progress.webp", picture(1, "WEBP"))
-    html = client(tmp_path, finished_job(tmp_path)).get("/jobs/id-sea").text
-    assert "/small/1600/final?d=" in html, "as of other large pictures"
-    assert re.findall(r'src="([^"?]*)[^>]* class="animation"', html) == [
-        "/jobs/id-sea/pictures/animation"
-    ]
 
 
 def test_an_input_is_found_in_every_place_where_it_has_the_same_bytes(

@@ -163,11 +163,12 @@ def test_a_page_that_hangs_or_is_stopped_is_replaced(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervisor, "SILENT_S", 2.0)
     start(supervisors, page_at(tmp_path))
     first = server_id(tmp_path)
+    monkeypatch.setattr(supervisor, "SILENT_S", 2.0)  # not while it starts, however slowly
     os.kill(first, signal.SIGSTOP)
     until(lambda: first not in child_pids(NAME))
+    monkeypatch.setattr(supervisor, "SILENT_S", 60.0)
     assert server_id(tmp_path) != first
     assert "the page's process ended (no sign of life for 2 s)" in caplog.text
 

@@ -5,9 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from html import unescape
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,12 +181,27 @@ def test_an_upload_for_which_a_disk_has_no_room_is_refused(
 def test_a_slow_or_silent_upload_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hours = count(step=3600.0)
-    slow = SimpleNamespace(monotonic=lambda: next(hours))
-    for name, value in (("SILENT_S", 0.0), ("time", slow)):
-        with monkeypatch.context() as patch:
-            patch.setattr(forms, name, value)
-            assert post(tmp_path, iter([WHOLE[:500], WHOLE[500:]])).status_code == 408
+    async def dripping() -> AsyncIterator[bytes]:
+        yield WHOLE[:500]
+        for start in range(500, len(WHOLE), 100):
+            await asyncio.sleep(0.03)
+            yield WHOLE[start : start + 100]
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield WHOLE[:500]
+        await asyncio.Event().wait()
+
+    async def send(body: AsyncIterator[bytes]) -> Response:
+        page = client(tmp_path)
+        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
+        return await visitor.post("/upload", content=body, headers={"Content-Type": KIND})
+
+    monkeypatch.setattr(forms, "SILENT_S", 0.5)
+    for body, rate in ((silent(), 1), (dripping(), 1000)):
+        monkeypatch.setattr(forms, "MIN_RATE", rate)
+        assert asyncio.run(send(body)).status_code == 408
+    monkeypatch.setattr(forms, "MIN_RATE", 1)
+    assert asyncio.run(send(dripping())).json() == {"jobs": ["sea ä"]}
 
 
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
