@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -28,7 +27,7 @@ from stylewatch_daemon.web import supervisor
 from stylewatch_daemon.web.supervisor import NAME, Supervisor, listening_socket, url_of
 
 SOON = Backoff(first=0.01, most=0.02)
-HERE = "tests.daemon.web.test_supervisor"
+GREET = "tests.daemon.web.greeter:greet"
 
 
 def page_at(root: Path, listen: str = "") -> WebPage:
@@ -82,23 +81,6 @@ def test_the_page_is_reached_at_the_addresses_that_it_listens_at(
 # Processes
 
 
-def beat(life: Connection) -> None:
-    while True:
-        life.send_bytes(b"")
-        time.sleep(0.1)
-
-
-def greet(life: Connection, fd: int, page: WebPage) -> None:
-    """Serve the id of the page's process."""
-    listening = socket.socket(fileno=fd)
-    threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
-    threading.Thread(target=beat, args=[life], daemon=True).start()
-    while True:
-        visitor, _ = listening.accept()
-        visitor.sendall(str(os.getpid()).encode())
-        visitor.close()
-
-
 def until(condition: Callable[[], object]) -> None:
     while not condition():
         time.sleep(0.01)
@@ -123,7 +105,7 @@ def supervisors() -> Iterator[list[Supervisor]]:
 
 
 def start(supervisors: list[Supervisor], page: WebPage | None) -> None:
-    supervisors.append(Supervisor(page, serve=f"{HERE}:greet", retry=SOON))
+    supervisors.append(Supervisor(page, serve=GREET, retry=SOON))
     supervisors[-1].start()
 
 
@@ -163,14 +145,13 @@ def test_a_page_that_hangs_or_is_stopped_is_replaced(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(supervisor, "SILENT_S", 3.0)
     start(supervisors, page_at(tmp_path))
     first = server_id(tmp_path)
-    monkeypatch.setattr(supervisor, "SILENT_S", 2.0)  # not while it starts, however slowly
     os.kill(first, signal.SIGSTOP)
     until(lambda: first not in child_pids(NAME))
-    monkeypatch.setattr(supervisor, "SILENT_S", 60.0)
     assert server_id(tmp_path) != first
-    assert "the page's process ended (no sign of life for 2 s)" in caplog.text
+    assert "the page's process ended (no sign of life for 3 s)" in caplog.text
 
 
 def test_without_a_thread_to_spare_there_is_no_page(
