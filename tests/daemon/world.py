@@ -466,17 +466,29 @@ def refused(name: str, reason: str) -> dict[str, str]:
     return {**inputs, f"{folder}/reason.txt": f"{reason}\n"}
 
 
+def children(pid: int | str) -> Iterator[int]:
+    """Yield the processes that a process has started."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            yield from map(int, path.read_text().split())
+
+
+def descendants(pid: int | str) -> Iterator[int]:
+    """Yield the processes that a process has started, and theirs."""
+    for child in children(pid):
+        yield child
+        yield from descendants(child)
+
+
+def child_name(pid: int) -> str:
+    """Return the name of a process that was started as a Child; empty if it was not."""
+    with suppress(OSError, ValueError):  # it has ended, or is no Child
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()
+    return ""
+
+
 def child_pids(*names: str, of: str = "self") -> list[int]:
     """Return the PIDs of the live children that were started as a Child, with those `names`."""
-    pids = []
-    for path in Path(f"/proc/{of}/task").glob("*/children"):
-        children: list[str] = []
-        with suppress(OSError):  # the thread has ended
-            children = path.read_text().split()
-        for pid in children:
-            with suppress(OSError, ValueError):  # it has ended, or is no Child
-                arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                name = arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()
-                if not names or name in names:
-                    pids.append(int(pid))
-    return pids
+    named = ((pid, child_name(pid)) for pid in children(of))
+    return [pid for pid, name in named if name and (not names or name in names)]

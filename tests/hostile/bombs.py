@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
+from PIL import Image
 from tests.daemon.intake.inspection.files import chunk, made
 
 MIB = 1 << 20
@@ -26,32 +27,30 @@ def deflated_zeros(count: int) -> bytes:
     return first + block * (blocks - 1) + ending + struct.pack(">I", checksum)
 
 
-def png(
-    width: int, height: int, kind: tuple[int, int, int], data: bytes, extra: bytes = b""
-) -> bytes:
-    """Return a PNG; `kind` is bits, color type and interlace, `extra` further chunks."""
-    bits, color, interlace = kind
-    head = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlace)
-    chunks = chunk(b"IHDR", head) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+RGB, GRAY, DEEP = (8, 2), (8, 0), (16, 6)
+"""Bits and color types of a PNG."""
 
-
-RGB, GRAY, DEEP = (8, 2, 0), (8, 0, 0), (16, 6, 0)
 BYTES = {RGB: 3, GRAY: 1, DEEP: 8}
 """Bytes of a pixel."""
 
 
-def flat_png(
-    width: int, height: int, kind: tuple[int, int, int] = RGB, extra: bytes = b""
+def png(
+    size: tuple[int, int], data: bytes, kind: tuple[int, int] = RGB, extra: bytes = b""
 ) -> bytes:
+    """Return a PNG that says it has this size; `extra` is further chunks."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, *kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def flat_png(width: int, height: int, kind: tuple[int, int] = RGB) -> bytes:
     """Return a whole PNG of one color, however large."""
     row = 1 + width * BYTES[kind]
-    return png(width, height, kind, deflated_zeros(row * height), extra)
+    return png((width, height), deflated_zeros(row * height), kind)
 
 
-def png_with(extra: bytes) -> bytes:
-    """Return a small PNG with further chunks."""
-    return png(16, 12, RGB, zlib.compress((b"\0" + bytes(48)) * 12), extra)
+def png_with(kind: bytes, data: bytes, times: int = 1) -> bytes:
+    """Return a small PNG with so many chunks more."""
+    return png((16, 12), zlib.compress((b"\0" + bytes(48)) * 12), extra=chunk(kind, data) * times)
 
 
 def segment(marker: int, data: bytes) -> bytes:
@@ -74,13 +73,6 @@ def _scan(first: int, last: int, data: bytes) -> bytes:
     return segment(0xDA, bytes([1, 1, 0, first, last, 0])) + data
 
 
-def flat_jpeg(width: int, height: int) -> bytes:
-    """Return a whole gray JPEG of one shade: two bits for a block of 8x8 pixels."""
-    blocks = -(-width // 8) * -(-height // 8)
-    body = _codes(0x00, 0) + _codes(0x10, 0) + _scan(0, 63, bytes(-(-blocks // 4)))
-    return _frame(0xC0, width, height) + body + b"\xff\xd9"
-
-
 def progressive_jpeg(width: int, height: int, scans: int) -> bytes:
     """Return a gray JPEG of so many scans, each of which goes over the whole picture."""
     blocks = -(-width // 8) * -(-height // 8)
@@ -94,11 +86,6 @@ def jpeg_with(*segments: bytes) -> bytes:
     """Return a small JPEG with further segments at its beginning."""
     whole = made("jpeg")
     return whole[:2] + b"".join(segments) + whole[2:]
-
-
-def exif(entries: Iterable[tuple[int, int, int, int]], following: int = 0) -> bytes:
-    """Return an EXIF block with these entries (tag, type, count, value) and a next directory."""
-    return b"Exif\0\0" + tiff(entries, following=following)
 
 
 Entry = tuple[int, int, int, int]
@@ -148,23 +135,6 @@ def number(value: int, width: int) -> str:
     return f"{value:0{width}b}"[::-1]
 
 
-def flat_gif(width: int, height: int) -> bytes:
-    """Return a GIF of one color, in runs that grow until the table of LZW is full."""
-    codes = [0, *range(6, 4095)]  # each but the first means a run that is one longer
-    pixels = len(codes) * (len(codes) + 1) // 2
-    clear = number(4, 12)
-    cycle = bits(
-        "".join(number(code, max(3, code.bit_length())) for code in codes) + clear, times=8
-    )
-    data = cycle * -(-width * height // (pixels * 8))
-    blocks = b"".join(
-        bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255)
-    )
-    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
-    image = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2"
-    return b"GIF89a" + screen + image + blocks + b"\0;"
-
-
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """Return a WebP of these chunks."""
     body = b"".join(
@@ -206,28 +176,28 @@ def resized(data: bytes, width: int, height: int) -> bytes:
     return bytes(found)
 
 
-def heic() -> bytes:
-    """Return a small HEIC."""
-    import pillow_heif
-    from PIL import Image
-
-    file = io.BytesIO()
-    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(file, quality=50)
-    return file.getvalue()
-
-
-def bmp(width: int, height: int, bits_a_pixel: int, compression: int, data: bytes) -> bytes:
-    """Return a BMP with a palette of 256 shades of nothing."""
-    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits_a_pixel, compression, len(data),
-                       0, 0, 256, 0)  # fmt: skip
+def bmp(width: int, height: int, data: bytes) -> bytes:
+    """Return a BMP in runs, with a palette of 256 shades of nothing."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
     start = 14 + len(head) + 1024
     return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + head + bytes(1024) + data
 
 
-def flat_bmp(width: int, height: int) -> bytes:
-    """Return a BMP of one color, in runs."""
-    line = b"\xff\0" * -(-width // 255) + b"\0\0"
-    return bmp(width, height, 8, 1, line * height)
+def gif(pictures: int, milliseconds: int) -> bytes:
+    """Return an animation of small pictures, each of which lasts so long."""
+    file = io.BytesIO()
+    first, *rest = (Image.new("RGB", (16, 12), (number % 256, 9, 99)) for number in range(pictures))
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds)
+    return file.getvalue()
+
+
+def heic() -> bytes:
+    """Return a small HEIC."""
+    import pillow_heif
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(file, quality=50)
+    return file.getvalue()
 
 
 def damaged(data: bytes, places: Sequence[tuple[float, int]], cut: float) -> bytes:

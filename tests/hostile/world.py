@@ -7,51 +7,33 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import TypeVar
 
-from hypothesis.strategies import SearchStrategy
-from tests.daemon.disks import small_disk
+from tests.daemon.world import descendants
 from tests.e2e.daemon import PROGRAM, is_running, read_status, until
 from tests.e2e.invariants import Workspace
 from tests.e2e.swaps import snapshot
-from tests.hostile.meter import Meter
-from tests.hostile.strategies import drawn
-
-from stylewatch_daemon.files.names import shown
-
-Example = TypeVar("Example")
 
 MB = 1_000_000
-MOST_MEMORY = 1500 * MB
-"""Bytes that the daemon and each of its children may hold."""
-
-DISK = 50 * MB
-"""Bytes by which the disk may grow beyond twice what the input takes there."""
-
-MOST_LOG = 2 * MB
 ENDS_WITHIN = 20.0
-"""Seconds in which a hostile job comes to its end, once the good pair beside it is painted."""
+"""Seconds in which a hostile job comes to its end, and the daemon starts and stops."""
 
-STARTS_WITHIN = STOPS_WITHIN = 20.0
-MOST_SHOWN = 160
-"""Characters of a line of the log."""
+SHOWN = 160
+"""Characters that are shown of a line of the log."""
 
-STATE_DISK_KIB = 512 * 1024
-
-QUIET_S, TRUNCATED_S = 0.5, 5.0
+QUIET_S = 0.5
 CANARY = "canary-d1f7c0de"
 """A word in the files outside: it may turn up nowhere else."""
 
 CONFIG = f"""
 inboxes: [{{path: in, outbox: out, finals: finals}}]
 state: {{path: state}}
-watch: {{quiet_s: {QUIET_S}, truncated_s: {TRUNCATED_S}}}
-job: {{recipe: gatys, size: 24, steps: 4, save_every: 4}}
+watch: {{quiet_s: {QUIET_S}, truncated_s: 5}}
+job: {{backend: sketch, recipe: gatys, size: 24, steps: 4, save_every: 4}}
 """
 
 
@@ -64,47 +46,92 @@ class Options:
     within: float = 15.0
 
 
-@dataclass
-class Expectation:
-    """A condition that must come true; `sentence` is what is wrong otherwise."""
+def allocated(*folders: Path) -> int:
+    """Return the bytes that `folders` take on the disk; what goes meanwhile does not count."""
+    command = ["du", "--summarize", "--block-size=1", *map(str, folders)]
+    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return sum(int(line.split()[0]) for line in ran.stdout.splitlines())
 
-    sentence: str
-    holds: Callable[[], object]
-    within: float
+
+class Meter:
+    """Samples the processes of a daemon, and kills it once `folders` hold `most` bytes.
+
+    `pid` gives None while no daemon runs. The limit keeps a daemon that fills the disk from
+    taking the whole of it.
+    """
+
+    def __init__(self, pid: Callable[[], int | None], *folders: Path) -> None:
+        self.peak = self.disk = 0
+        self.most: int | None = None
+        self._pid, self._folders = pid, folders
+        self._over = Event()
+        self._thread = Thread(target=self._go, daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Forget what was measured: the peaks begin at what the processes hold now."""
+        for process in self._processes():
+            with suppress(OSError):
+                (process / "clear_refs").write_text("5", "ascii")
+        self.peak, self.disk = 0, allocated(*self._folders)
+
+    def look(self) -> None:
+        """Take a sample of memory now."""
+        for process in self._processes():
+            with suppress(OSError):
+                for line in (process / "status").read_text("ascii", "replace").splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.peak = max(self.peak, int(line.split()[1]) * 1024)
+
+    def close(self) -> None:
+        """Take no more samples."""
+        self._over.set()
+        self._thread.join()
+
+    def _processes(self) -> Iterator[Path]:
+        if (pid := self._pid()) is not None:
+            yield from (Path(f"/proc/{each}") for each in (pid, *descendants(pid)))
+
+    def _go(self) -> None:
+        """Sample memory ten times a second, and the disk twice."""
+        count = 0
+        while not self._over.wait(0.1):
+            self.look()
+            count += 1
+            if count % 5 == 0:
+                self.disk = max(self.disk, allocated(*self._folders))
+                pid = self._pid()
+                if self.most is not None and self.disk > self.most and pid is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
 
 class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
-    `elsewhere` is outside; nothing of it may be read or written. With `own_disk` the state folder
-    is a disk of its own.
+    `elsewhere` is outside; nothing of it may be read or written. `spare` has a content.jpg and a
+    style.jpg, to take from.
     """
 
-    def __init__(self, root: Path, options: Options, *, own_disk: bool = False) -> None:
+    def __init__(self, root: Path, options: Options) -> None:
         super().__init__(root)
-        self.outbox, self.state, self.elsewhere = root / "out", root / "state", root / "elsewhere"
-        self.finals = root / "finals"
-        self.options = options
+        self.finals, self.elsewhere, self.options = root / "finals", root / "elsewhere", options
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "daemon.log"
         self.log.touch()
         (root / "config.yaml").write_text(CONFIG, encoding="utf-8")
-        self._stack, self._acts, self._expected = ExitStack(), ExitStack(), list[Expectation]()
+        self._acts, self._expected = ExitStack(), list[tuple[str, Callable[[], object], float]]()
         self._goods = self._hostiles = 0
         self.spare = self.make("spare")
-        """A folder with a content.jpg and a style.jpg, to take from."""
-        if own_disk:
-            self.state.rmdir()
-            self._stack.enter_context(small_disk(self.state, STATE_DISK_KIB))
-        self.meter = Meter(self._pid, (self.outbox, self.state))
+        self.meter = Meter(self._pid, self.outbox, self.state)
         self._fill_elsewhere()
 
-    # What a case may use.
+    # -- what a case may use
 
-    def drop_hostile(self, files: Mapping[str, bytes], ends_within: float = ENDS_WITHIN) -> Path:
-        """Drop a pair with `files` in place of its own, and expect its end, by default; its folder.
+    def drop_hostile(self, files: Mapping[str, bytes], within: float = ENDS_WITHIN) -> Path:
+        """Drop a pair with `files` in place of its own, and expect its end; return its folder.
 
-        With `ends_within` 0 no end is expected.
+        With `within` 0 no end is expected.
         """
         self._hostiles += 1
         made = self.make(f"hostile-{self._hostiles}")
@@ -114,175 +141,154 @@ class World(Workspace):
                 (made / f"{path.stem}.jpg").unlink(missing_ok=True)
             path.write_bytes(content)
         folder = made.rename(self.inbox / made.name)
-        if ends_within:
-            self.expect_end(folder, ends_within)
+        if within:
+            self.expect_end(folder, within)
         return folder
 
     def drop_open(self, job: str, *without: str) -> Path:
-        """Drop a pair but for the files `without`, for a case to add; the folder."""
+        """Drop a pair but for the pictures `without`, for a case to add; return its folder."""
         made = self.make(job)
         for name in without:
-            (made / name).unlink()
+            (made / name).unlink(missing_ok=True)
         return made.rename(self.inbox / job)
+
+    def expect(self, wrong: str, holds: Callable[[], object], within: float = ENDS_WITHIN) -> None:
+        """Report `wrong` unless `holds` becomes true in so many seconds."""
+        self._expected.append((wrong, holds, within))
 
     def expect_end(self, path: Path, within: float = ENDS_WITHIN) -> None:
         """Expect that what lies at `path` is painted, refused, or named as too large to take."""
         reason = self.outbox / "_refused" / path.name / "reason.txt"
 
         def has_ended() -> bool:
+            counts = read_status(self.state).get("counts", {})
+            is_idle = not (counts.get("waiting") or counts.get("running"))
             is_taken = not os.path.lexists(path) or os.path.lexists(reason)
-            return (is_taken and self.is_idle) or self.is_too_large(path)
+            return (is_taken and is_idle) or self.is_too_large(path)
 
-        wrong = f"{shown(path.name)} is neither painted, nor refused, nor named as too large"
-        self.expect(wrong, has_ended, within)
+        name = ascii(path.name)[:SHOWN]
+        self.expect(f"{name} is neither painted, nor refused, nor too large", has_ended, within)
 
     def is_too_large(self, path: Path) -> bool:
         """Return whether the status says that `path` is too large, for the limits or for a disk."""
         status = read_status(self.state)
-        lacks = [
-            line
+        return any(
+            line.startswith(f"{path.name}: ") and line.endswith(" more must be free")
             for line in status.get("health", {}).get("trouble", [])
-            if line.startswith(f"{path.name}: ") and line.endswith(" more must be free")
-        ]
-        return bool(lacks) or any(
+        ) or any(
             pair["waits_for"].startswith("a smaller ")
             and any(Path(file).is_relative_to(path) for file in pair["files"])
             for pair in status.get("incomplete", [])
         )
 
-    def expect(
-        self, sentence: str, holds: Callable[[], object], within: float = ENDS_WITHIN
-    ) -> None:
-        """Have `sentence` reported unless `holds` becomes true in so many seconds."""
-        self._expected.append(Expectation(sentence, holds, within))
-
     def meanwhile(self, act: Callable[[], object], every_s: float = 0.02) -> None:
         """Repeat `act` until the case is over; its errors are ignored."""
-        over = Event()
 
-        def go() -> None:
+        def go(over: Event) -> None:
             while not over.wait(every_s):
                 with suppress(OSError):
                     act()
 
-        self._run(go, over)
+        self._run(go)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Do `act` once, after `seconds`, or when the case is over."""
-        over = Event()
 
-        def go() -> None:
+        def go(over: Event) -> None:
             over.wait(seconds)
             act()
 
-        self._run(go, over)
+        self._run(go)
 
     def undo(self, act: Callable[[], object]) -> None:
         """Do `act` when the case is over."""
         self._acts.callback(act)
 
-    def examples(self, strategy: SearchStrategy[Example]) -> Sequence[Example]:
-        """Return examples of `strategy`, by the seed."""
-        return drawn(strategy, self.options.examples, self.options.seed)
-
     def settled_job(self, name: str = "waiting") -> Path:
         """Return the folder of a job that is claimed and waits; the daemon is not running then."""
         self.end()
+        before = set(self.state.glob("jobs/*"))
         (self.state / "paused").touch()
         if wrong := self.start():
             raise RuntimeError(wrong)
-        before = set(self.state.glob("jobs/*"))
         self.drop(name)
         within = max(ENDS_WITHIN, self.options.within)
-        until(lambda: self._are_queued(set(self.state.glob("jobs/*")) - before), within)
+        until(lambda: {*self.state.glob("jobs/*")} - before and self._has_no_claims(), within)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
-        found = set(self.state.glob("jobs/*")) - before
-        if len(found) != 1:
-            raise RuntimeError("no job was claimed that waits")
-        return found.pop()
+        (job,) = {*self.state.glob("jobs/*")} - before
+        return job
 
-    def _are_queued(self, jobs: set[Path]) -> bool:
-        """Return True if the ledger has all of `jobs`, in the queue."""
+    def _has_no_claims(self) -> bool:
         with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
-            rows = ledger.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
-        return bool(jobs) and {job.name for job in jobs} <= {name for (name,) in rows}
+            (count,) = ledger.execute(
+                "SELECT count(*) FROM jobs WHERE state = 'claimed'"
+            ).fetchone()
+        return not count
 
     @property
     def next_good(self) -> str:
         """The name of the good pair that is dropped next; it sorts behind what is hostile."""
         return f"z-good-{self._goods}"
 
-    @property
-    def is_idle(self) -> bool:
-        """Return True if the daemon says that nothing runs or waits to run."""
-        counts = read_status(self.state).get("counts", {})
-        return not (counts.get("waiting") or counts.get("running"))
+    def is_painted(self, job: str) -> bool:
+        """Return True if `job` is done, under its own name or with a number behind it."""
+        return any(map(_is_receipt, (self.outbox / name for name in (job, f"{job}-2"))))
 
-    # What tries a case.
+    # -- what tries a case
 
     def start(self) -> str:
         """Start a daemon and wait until it runs; return why it does not, or an empty string."""
         environment = {**os.environ, "HOME": str(self.root / "home"), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml"),
-                   "--set", "job.backend=sketch"]  # fmt: skip
+        command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
             )
-        within = max(STARTS_WITHIN, self.options.within)
-        is_there = until(lambda: self.is_dead or is_running(self.state, self._pid()), within)
-        if not is_there:
+        within = max(ENDS_WITHIN, self.options.within)
+        if not until(lambda: self.is_dead or is_running(self.state, self._pid()), within):
             return f"the daemon does not run after {within:.0f} s"
         return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
 
     def last_words(self) -> str:
         """Return how the daemon ended by itself, with the last line of its log."""
         code = "none" if self.process is None else self.process.poll()
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - 20 * MOST_SHOWN))
-            lines = log.read().decode(errors="replace").strip().splitlines()
-        return f"exit code {code}, {lines[-1][:MOST_SHOWN] if lines else 'not a word'}"
+        lines = self.log.read_bytes()[-20 * SHOWN :].decode(errors="replace").strip().splitlines()
+        return f"exit code {code}, {lines[-1][:SHOWN] if lines else 'not a word'}"
 
     def end(self) -> int:
-        """End the daemon by SIGTERM; its exit code, -9 if it had to be killed."""
+        """End the daemon by SIGTERM; return its exit code, -9 if it had to be killed."""
         if self.process is None:
             return 0
+        process, self.process = self.process, None
         with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(max(STOPS_WITHIN, self.options.within))
+            return process.wait(max(ENDS_WITHIN, self.options.within))
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        self.process = None
-        return code
+            process.kill()
+            return process.wait()
+
+    def forget(self) -> None:
+        """End what the last case does, undo what it wants undone, and expect nothing."""
+        self._expected.clear()
+        self._acts.close()
 
     def close(self) -> None:
         """End everything; the folder may go then."""
         self.end()
-        self._acts.close()
+        self.forget()
         self.meter.close()
-        self._stack.close()
-
-    def forget(self) -> None:
-        """End what the last case does, undo what it wants undone, and expect nothing."""
-        self._expected = []
-        self._acts.close()
 
     def good(self, within: float) -> float | None:
-        """Drop a good pair; the seconds until it is painted, None if that takes too long."""
+        """Drop a good pair; return the seconds until it is painted, None if it takes too long."""
         name = self.next_good
         self._goods += 1
         self.drop(name)
         began = time.monotonic()
-        painted = until(lambda: self.is_painted(name) or self.is_dead, within)
-        return time.monotonic() - began if painted and self.is_painted(name) else None
-
-    def is_painted(self, job: str) -> bool:
-        """Return True if `job` is done, under its own name or with a number behind it."""
-        return any(map(_is_receipt, (self.outbox / name for name in (job, f"{job}-2"))))
+        until(lambda: self.is_painted(name) or self.is_dead, within)
+        return time.monotonic() - began if self.is_painted(name) else None
 
     @property
     def is_dead(self) -> bool:
@@ -290,23 +296,19 @@ class World(Workspace):
         return self.process is not None and self.process.poll() is not None
 
     def unmet(self) -> Iterator[str]:
-        """Yield the expectations that were not met, counted from the good pair's end."""
+        """Yield what was expected and did not come, counted from the good pair's end."""
         began = time.monotonic()
-        for expected in self._expected:
-            if self.is_dead:
-                return
-            within = max(expected.within, self.options.within)
-            left = max(0.0, within + began - time.monotonic())
-            if not until(expected.holds, left):
-                yield expected.sentence
+        for wrong, holds, seconds in self._expected:
+            left = max(seconds, self.options.within) + began - time.monotonic()
+            if not self.is_dead and not until(holds, max(0.0, left)):
+                yield wrong
 
     def wrong_outside(self) -> Iterator[str]:
         """Yield whether files outside were changed, and which files hold text from outside."""
         if snapshot(self.elsewhere) != self._before:
             yield "something outside was changed"
-        places = ["out", "finals", "state", "daemon.log"]
-        command = ["find", *places, "-type", "f", "-size", "-2000k", "-exec",
-                   "grep", "--files-with-matches", "--text", CANARY, "{}", "+"]  # fmt: skip
+        command = ["find", "out", "finals", "state", "daemon.log", "-type", "f", "-size", "-2000k",
+                   "-exec", "grep", "-l", "--text", CANARY, "{}", "+"]  # fmt: skip
         ran = subprocess.run(command, cwd=self.root, capture_output=True, check=False)
         found = ran.stdout.decode(errors="replace").splitlines()
         yield from (f"{path} holds what lies outside" for path in found)
@@ -315,16 +317,17 @@ class World(Workspace):
         process = self.process
         return None if process is None or process.poll() is not None else process.pid
 
-    def _run(self, go: Callable[[], None], over: Event) -> None:
-        thread = Thread(target=go, daemon=True)
+    def _run(self, go: Callable[[Event], None]) -> None:
+        over = Event()
+        thread = Thread(target=go, args=[over], daemon=True)
         thread.start()
         self._acts.callback(thread.join)
         self._acts.callback(over.set)
 
     def _fill_elsewhere(self) -> None:
         made = self.make("made-elsewhere").rename(self.elsewhere)
-        (made / "secret.txt").write_text(f"{CANARY}\n", encoding="utf-8")
-        (made / "job.yaml").write_text(f"# {CANARY}\n", encoding="utf-8")
+        for name in ("secret.txt", "job.yaml"):
+            (made / name).write_text(f"# {CANARY}\n", encoding="utf-8")
         for name in ("content.jpg", "style.jpg"):
             with (made / name).open("ab") as picture:
                 picture.write(CANARY.encode())
