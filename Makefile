@@ -6,15 +6,16 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DRIVEN := .venv/.driven
+PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
+.PHONY: run test test-browser test-cluster test-container test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-web \
-	illustrations install-size parity clean
+	illustrations install-size parity dist clean
 
 run: $(READY)
 	$(BIN)/stylewatch sample demo/inbox/rocket
-	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state
+	$(BIN)/stylewatch run --once --config config.yaml --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
 	echo "The painting:       $$final" && \
 	echo "Its stages:         $$(dirname $$final)/stages" && \
@@ -53,8 +54,16 @@ test-browser: $(DRIVEN)
 test-gpu: $(READY)
 	$(BIN)/python -m tests.gpu
 
+# takes root, podman, runc and mmdebstrap
+test-container: $(READY)
+	$(BIN)/python -m tests.container
+
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot
+
+# the packages to publish, checked; PIP_OPTIONS may lead pip to the CPU build of torch
+dist: $(PACKED)
+	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.dist
 
 fmt: $(READY)
 	$(BIN)/ruff check --fix .
@@ -112,4 +121,9 @@ $(READY): pyproject.toml constraints.txt $(KERNELS)
 # what drives a browser, for those targets that do
 $(DRIVEN): $(READY)
 	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev,browser]"
+	@touch $@
+
+# what builds and checks packages
+$(PACKED): $(READY)
+	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev,dist]"
 	@touch $@

@@ -46,6 +46,12 @@ from stylewatch_painter.validation import brief, refusing
 SHORTEST_TOKEN = 16
 """Characters of the page's token."""
 
+VARIABLE = "STYLEWATCH_"
+"""Start of the names of environment variables that hold settings."""
+
+COMMAND_LINE = "command line"
+"""What messages call the source of overrides."""
+
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
 
 
@@ -190,12 +196,13 @@ def load(
 ) -> ServiceSettings:
     """Load the settings in the file `path` (default: see `find`) with `overrides` on top.
 
+    Between the two come the variables of the environment that `from_environment` describes.
     `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
     `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped
     file, to the current folder), all others to the current folder.
 
-    Raises SettingsError for mistakes in the file, UsageError for those in `overrides`: all at
-    once, one line each.
+    Raises SettingsError for mistakes in the file and the environment, UsageError for those in
+    `overrides`: all at once, one line each.
     """
     source = path or find()
     try:
@@ -207,6 +214,8 @@ def load(
                 "--config FILE names another"
             ) from error
         raise
+    if variables := from_environment(os.environ):
+        config = override(config, variables, source="environment")
     overrides = dict(overrides or {})
     folders = {key: folder for key, folder in (("path", inbox), ("outbox", outbox)) if folder}
     if folders:
@@ -218,6 +227,22 @@ def load(
     if "recipe" in above:
         above["recipe"] = config.job.recipe  # absolute, if it is a path
     return ServiceSettings.model_construct(**dict(config), overrides=above)
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings in variables such as STYLEWATCH_JOB__SIZE=640, by their dotted keys.
+
+    Other variables have no `__` in their names. Raises SettingsError if a value is not YAML.
+    """
+    found = {}
+    for name, text in environment.items():
+        if name.startswith(VARIABLE) and "__" in name:
+            key = name.removeprefix(VARIABLE).replace("__", ".").lower()
+            try:
+                found[key] = yaml_lines.value(text)
+            except SettingsError as error:
+                raise SettingsError(f"the variable {name}: {error}") from error
+    return found
 
 
 def _load_file(path: Path) -> Config:
@@ -239,8 +264,12 @@ def _checked(document: Document, base: Path) -> Config:
     return config
 
 
-def override(config: AnyConfig, *layers: Mapping[str, Any]) -> AnyConfig:
-    """Put each of `layers` on top of those before, as `load` takes it; UsageError lists mistakes.
+def override(
+    config: AnyConfig, *layers: Mapping[str, Any], source: str = COMMAND_LINE
+) -> AnyConfig:
+    """Put each of `layers` on top of those before, as `load` takes it.
+
+    Mistakes raise a UsageError, or a SettingsError if the layers come from another `source`.
 
     A later layer replaces a field of the recipe even if an earlier one gives it another name, as
     `schedule.steps` for `steps`.
@@ -252,9 +281,9 @@ def override(config: AnyConfig, *layers: Mapping[str, Any]) -> AnyConfig:
         plain = book.merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        merged = _checked(Document("command line", plain), Path.cwd())
+        merged = _checked(Document(source, plain), Path.cwd())
     except SettingsError as error:
-        raise UsageError(str(error)) from None
+        raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
     return config.model_copy(update=dict(merged))
 
 

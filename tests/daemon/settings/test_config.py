@@ -236,3 +236,35 @@ def test_a_bind_mount_or_a_link_of_an_inbox_or_around_it_is_refused(
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(SettingsError, match="outbox"):
         load(text.replace("OUT", "link")).check()
+
+
+def test_the_environment_comes_between_the_file_and_the_command_line(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("STYLEWATCH_JOB__SIZE", "640"), ("STYLEWATCH_JOB__STRENGTH", "0.5"),
+        ("STYLEWATCH_JOB__SET__OBJECTIVE__TV__WEIGHT", "0.1"), ("STYLEWATCH_RECIPES", "[a]"),
+        ("STYLEWATCH_JOB", "sea"), ("STYLEWATCH_WATCH__IGNORE", "['*.bak']"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    loaded = load("job: {size: 320, strength: 0.2, steps: 7}", {"job.strength": 0.9})
+    assert (loaded.job.size, loaded.job.strength, loaded.job.steps) == ("640", 0.9, 7)
+    assert loaded.job.set == {"objective.tv.weight": 0.1}
+    assert (loaded.watch.ignore, loaded.recipes) == (("*.bak",), ())
+    assert loaded.overrides == {"strength": 0.9}, "job.yaml beats the environment"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("JOB__SIZ", "640", r"environment: .*'siz'.*size"),
+        ("LIMITS__ATTEMPTS", "none", r"environment: .*limits\.attempts"),
+        ("JOB__SIZE", "[1", "the variable STYLEWATCH_JOB__SIZE: "),
+    ],
+)
+def test_a_mistake_in_the_environment_names_its_source(
+    name: str, value: str, words: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"STYLEWATCH_{name}", value)
+    with pytest.raises(SettingsError, match=words):
+        load("job: {steps: 7}")
