@@ -9,7 +9,7 @@ DRIVEN := .venv/.driven
 PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-browser test-cluster test-container test-gpu test-systemd faults hostile hostile-web mutants soak \
+.PHONY: run test test-browser test-arm test-cluster test-container test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
@@ -57,6 +57,10 @@ test-gpu: $(READY)
 # takes root, podman, runc and mmdebstrap
 test-container: $(READY)
 	$(BIN)/python -m tests.container
+
+# takes mmdebstrap, qemu-user and g++ for aarch64
+test-arm: $(READY)
+	$(BIN)/python -m tests.arm
 
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot

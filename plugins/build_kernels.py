@@ -42,14 +42,30 @@ class KernelsHook(BuildHookInterface[Any]):
         if built:
             build_data["artifacts"] += [f"/{path.relative_to(self.root)}" for path in built]
             build_data["pure_python"] = False
-            build_data["tag"] = (
-                f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
-            )
+            build_data["tag"] = f"py3-none-{system().replace('-', '_').replace('.', '_')}"
+
+
+def system() -> str:
+    """Return the platform of the wheel, as linux-x86_64; on a Mac, of one machine alone."""
+    name = sysconfig.get_platform()
+    if not name.endswith("universal2"):
+        return name
+    # no older system runs on an ARM Mac, and pip knows no older tag for one
+    return "macosx-11.0-arm64" if target() == "arm64" else name.replace("universal2", target())
+
+
+def target() -> str:
+    """Return the machine to compile for: this one, or that of _PYTHON_HOST_PLATFORM."""
+    machine = sysconfig.get_platform().rpartition("-")[2]
+    return platform.machine() if machine == "universal2" else machine
 
 
 def compile_all(warn: Any) -> list[Path]:
-    """Return the libraries for this machine, compiled where they are older than the source."""
-    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    """Return the libraries for `target`, compiled if they are older than the source.
+
+    The compiler is CXX, if that is set.
+    """
+    machine = {"aarch64": "arm64"}.get(target(), target())
     compiler = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     command = shlex.split(os.environ.get("CXX", "")) or ([compiler] if compiler else [])
     checksum = f"-DSTYLEWATCH_SOURCE={zlib.crc32(SOURCE.read_bytes())}u"

@@ -44,7 +44,7 @@ def test_what_a_compiler_refuses_is_left_out(
         "open(sys.argv[sys.argv.index('-o') + 1], 'w').close()\n"
     )
     monkeypatch.setenv("CXX", f"{sys.executable} {script}")
-    monkeypatch.setattr(hook.platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", "linux-x86_64")
     warnings: list[str] = []
     built = hook.compile_all(warnings.append)
     assert [path.name for path in built] == ["_kernels_avx2.so", "_kernels_avx512.so"]
@@ -52,3 +52,22 @@ def test_what_a_compiler_refuses_is_left_out(
     times = [path.stat().st_mtime_ns for path in built]
     hook.compile_all(warnings.append)
     assert [path.stat().st_mtime_ns for path in built] == times, "compiled once"
+
+
+@pytest.mark.parametrize(
+    ("python", "machine", "system"),
+    [
+        ("linux-x86_64", "x86_64", "linux-x86_64"),
+        ("linux-aarch64", "x86_64", "linux-aarch64"),
+        ("macosx-10.9-universal2", "arm64", "macosx-11.0-arm64"),
+        ("macosx-10.9-universal2", "x86_64", "macosx-10.9-x86_64"),
+    ],
+)
+def test_a_wheel_is_for_the_machine_that_it_was_compiled_for(
+    python: str, machine: str, system: str, hook: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip takes only a tag that the machine itself names."""
+    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", python)
+    monkeypatch.setattr(hook.platform, "machine", lambda: machine)
+    assert hook.system() == system
+    assert system.endswith(hook.target())
