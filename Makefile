@@ -105,8 +105,14 @@ hostile-web: $(READY)
 	$(BIN)/python -m tests.web_load $(LOAD)
 
 # the installation of a user without a GPU; PIP_OPTIONS must lead pip to the CPU build of torch
+install-size: SHELL := bash
 install-size:
-	$(PYTHON) -m bench.install_size --constraint $(CURDIR)/constraints.txt $(PIP_OPTIONS)
+	rm -rf build/size
+	$(PYTHON) -m venv build/size
+	time build/size/bin/pip install --quiet --constraint constraints.txt $(PIP_OPTIONS) .
+	cd build/size && bin/stylewatch sample pair && time XDG_CACHE_HOME=$(CURDIR)/build/size/cache \
+		bin/stylewatch render pair/content.jpg pair/style.jpg -o painted.png --size 256 --quiet
+	du -sm build/size  # megabytes, with all caches of the first picture
 
 parity: $(READY)
 	$(BIN)/python -m bench.parity

@@ -11,7 +11,7 @@ from bench import cpu, reach, table
 from bench.common import ROOT
 from bench.rows import Measure, command_line, measured
 
-MEASURES: tuple[Measure[cpu.Setting], ...] = (*cpu.STEPS, *cpu.COMMANDS, *reach.MEASURES)
+MEASURES: tuple[Measure[cpu.Setting], ...] = (*cpu.MEASURES, *reach.MEASURES)
 
 
 def main(words: list[str]) -> int:

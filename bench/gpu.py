@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from bench import common, table
-from bench.common import ROOT, area, run
-from bench.probes import Request, per_step, theirs, work
+from bench.common import ROOT, area, ends_of_steps, pastiche, run
 from bench.rows import Measure, Reading, Row, command_line, measured
 
 from stylewatch_painter.recipes import book
@@ -23,6 +24,10 @@ from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
+
+STEP_FLOP = 443_783_577_600
+"""Floating-point operations of a step at 640x480: two for each weight of VGG19 up to conv5_1 and
+position, in the forward and in the backward pass."""
 
 NO_DEVICE = 69  # as in sysexits: a service that is not available
 
@@ -46,11 +51,6 @@ class Setting:
     long: int = 250
     several: int = 8
     side: int = 8192
-
-    @property
-    def is_gpu(self) -> bool:
-        """Whether the device has a memory of its own, and works while Python goes on."""
-        return self.device.startswith("cuda")
 
     def task(self, recipe: Recipe, **changes: object) -> Task:
         """Return a painting of the pair by `recipe` with `changes`."""
@@ -98,18 +98,14 @@ def from_start(setting: Setting) -> Iterator[Reading]:
     """Yield the seconds of the same painting by a process of its own."""
     files = ("--content", setting.pair[0].absolute(), "--style", setting.pair[1].absolute())
     words = (sys.executable, "-m", "bench.gpu", "--devos", *files)
-    yield "devos_from_start_s", run(*words, cwd=ROOT)[0]
+    yield "devos_from_start_s", run(*words, cwd=ROOT).seconds
 
 
 def fraction(setting: Setting) -> Iterator[Reading]:
-    """Yield the speed of steps of `gram` beside the ceiling.
-
-    `work` counts the layers up to conv5_1, which `gram` ends with, and no neighbors.
-    """
-    recipe, alone = book.find("gram"), {"scales": [], "size": setting.box, "fit": "stretch",
-                                        "enlarge": True}  # fmt: skip
-    done = work(*setting.task(recipe, **alone).final)
-    speed, ceiling = done / step_seconds(setting, recipe, **alone) / 1e12, matmul(setting)
+    """Yield the speed of steps of `gram`, which ends with conv5_1, beside the ceiling."""
+    alone = {"scales": [], "size": setting.box, "fit": "stretch", "enlarge": True}
+    speed = STEP_FLOP / step_seconds(setting, book.find("gram"), **alone) / 1e12
+    ceiling = matmul(setting)
     yield "h200_fraction", speed / ceiling
     yield "step_tflops", speed
     yield "matmul_tflops", ceiling
@@ -120,19 +116,19 @@ def hourly(setting: Setting) -> Iterator[Reading]:
     given = setting.task(book.find("best"), size=area(setting.large), enlarge=True)
     painter = setting.painter()
     paint(painter, given)
-    if setting.is_gpu:
+    if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     seconds = sum(paint(painter, given) for _ in range(setting.several))
     yield "h200_pictures_per_hour", setting.several * 3600 / seconds
-    if setting.is_gpu:
-        yield "gpu_peak_mb", torch.cuda.max_memory_allocated() / 1e6
+    yield "gpu_peak_mb", torch.cuda.max_memory_allocated() / 1e6  # 0 on a CPU
 
 
 def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     """Yield our step of pastiche's objective beside its own."""
-    out = setting.scratch / "pastiche.png"
-    asked = Request(setting.pair, setting.small, setting.short, out, setting.device)
-    peer = per_step([moment for _, moment, _ in theirs(asked)])
+    done = pastiche(setting.pair, setting.small, setting.short, setting.scratch / "pastiche.png",
+                    "--device", setting.device)  # fmt: skip
+    ends = ends_of_steps(done)
+    peer = median(after - before for before, after in pairwise(ends))
     own = step_seconds(setting, book.find("pastiche"), size=area(setting.small))
     yield "gpu_step_ratio", own / peer
     yield "pastiche_gpu_step_s", peer
@@ -144,16 +140,16 @@ def matmul(setting: Setting) -> float:
                   for _ in range(2))  # fmt: skip
     best = float("inf")
     for _ in range(3):
-        began = _settled(setting)
+        began = _settled()
         for _ in range(10):
             one @ other
-        best = min(best, (_settled(setting) - began) / 10)
+        best = min(best, (_settled() - began) / 10)
     return 2 * setting.side**3 / best / 1e12
 
 
-def _settled(setting: Setting) -> float:
-    """Return the time when the device has done all that it was given."""
-    if setting.is_gpu:
+def _settled() -> float:
+    """Return the time when the GPU has done all that it was given."""
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 

@@ -7,14 +7,12 @@ other pictures come from.
 
 import os
 import shutil
-import subprocess
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT
+from bench.common import ROOT, STYLEWATCH, run
 from PIL import Image
 from tests.test_docs import blocks
 
@@ -31,29 +29,18 @@ Shares = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, in shares of its sides."""
 
 
-def run(commands: str) -> None:
-    """Run shell commands with the programs that are installed beside this Python.
-
-    Raises CalledProcessError at the first command that fails.
-    """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    print(commands, end="", flush=True)
-    subprocess.run(
-        ["sh", "-e"], input=commands, text=True, check=True, env={**os.environ, "PATH": path}
-    )
-
-
 def run_page(page: str) -> Names:
     """Run the `python` and `sh` blocks of a page in the current folder.
 
-    Returns the names that they define. Raises CalledProcessError for a command that fails.
+    Returns the names that they define. Raises RuntimeError for a command that fails.
     """
     defined: Names = {"__name__": page}
     for block in blocks(PAGES / page):
         if block.kind == "python":
             exec(compile(block.body, page, "exec"), defined)
         elif block.kind == "sh":
-            run(block.body)
+            print(block.body, end="", flush=True)
+            run("sh", "-ec", block.body)
     return defined
 
 
@@ -67,42 +54,40 @@ def opened(path: str, width: int | None = None, part: Shares = (0, 0, 1, 1)) -> 
     return picture.resize((wide, tall), Image.Resampling.LANCZOS, box=box)
 
 
-def row(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
-    """Put pictures of one height side by side."""
-    wide = sum(picture.width + gap for picture in pictures) - gap
-    sheet, left = Image.new("RGB", (wide, pictures[0].height), "white"), 0
-    for picture in pictures:
-        sheet.paste(picture, (left, 0))
-        left += picture.width + gap
+def grid(*rows: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
+    """Put rows of pictures below each other; the pictures of a row have one height."""
+    wide = max(sum(picture.width + gap for picture in row) for row in rows) - gap
+    tall = sum(row[0].height + gap for row in rows) - gap
+    sheet, top = Image.new("RGB", (wide, tall), "white"), 0
+    for row in rows:
+        left = 0
+        for picture in row:
+            sheet.paste(picture, (left, top))
+            left += picture.width + gap
+        top += row[0].height + gap
     return sheet
 
 
-def column(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
-    """Put pictures of one width below each other."""
-    turned = [picture.transpose(Image.Transpose.TRANSPOSE) for picture in pictures]
-    return row(turned, gap).transpose(Image.Transpose.TRANSPOSE)
-
-
-def files(names: str, width: int, part: Shares = (0, 0, 1, 1)) -> Image.Image:
-    """Put a part of each of several PNG files side by side, each at a width in pixels."""
-    return row([opened(f"{name}.png", width, part) for name in names.split()])
+def files(names: str, width: int, part: Shares = (0, 0, 1, 1)) -> list[Image.Image]:
+    """Open a part of each of several PNG files, at a width in pixels."""
+    return [opened(f"{name}.png", width, part) for name in names.split()]
 
 
 def alpha(page: Names) -> Image.Image:
     over = page["over"]
-    return row([opened("cut.png", 320), over("painted.png", "white"), over("painted.png", "black")])
+    return grid([opened("cut.png", 320), *(over("painted.png", on) for on in ("white", "black"))])
 
 
 def details(names: str, box: tuple[int, int, int, int], times: int) -> Image.Image:
     """Put the same part of several PNG files side by side, so many times as large, in pixels."""
     size = (times * (box[2] - box[0]), times * (box[3] - box[1]))
     parts = (Image.open(f"{name}.png").convert("RGB").crop(box) for name in names.split())
-    return row([part.resize(size, Image.Resampling.NEAREST) for part in parts])
+    return grid([part.resize(size, Image.Resampling.NEAREST) for part in parts])
 
 
 def prints(page: Names) -> Image.Image:
     names, around_the_tip = "try print without", (0.4, 0.25, 0.6, 0.45)
-    return column([files(names, 320), files(names, 320, around_the_tip)])
+    return grid(files(names, 320), files(names, 320, around_the_tip))
 
 
 def parts(page: Names) -> Image.Image:
@@ -110,14 +95,13 @@ def parts(page: Names) -> Image.Image:
     quarters = []
     for number, (left, top) in enumerate([(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)]):
         opened("pair/content.jpg", part=(left, top, left + 0.5, top + 0.5)).save(f"{number}.png")
-        run(
-            f"stylewatch render {number}.png pair/style.jpg -o quarter-{number}.png --size 160 "
-            "--set objective.neighbors.largest=150 --set style_size=200% "
-            "--set backends.torch.precision=fp32\n"
-        )
+        changes = ("objective.neighbors.largest=150", "style_size=200%",
+                   "backends.torch.precision=fp32")  # fmt: skip
+        run(STYLEWATCH, "render", f"{number}.png", "pair/style.jpg", "-o", f"quarter-{number}.png",
+            "--size", 160, *(f"--set={change}" for change in changes))  # fmt: skip
         quarters.append(opened(f"quarter-{number}.png", 160))
-    joined = column([row(quarters[:2], gap=0), row(quarters[2:], gap=0)], gap=0)
-    return row([opened("whole.png", 320), opened("tiles.png", 320), joined.resize((320, 214))])
+    joined = grid(quarters[:2], quarters[2:], gap=0)
+    return grid([opened("whole.png", 320), opened("tiles.png", 320), joined.resize((320, 214))])
 
 
 ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
@@ -127,20 +111,20 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
     },
     "large-pictures.md": {
         "prints.jpg": prints,
-        "strokes.jpg": lambda _: files("small usual large", 320, (0.35, 0.2, 0.65, 0.5)),
+        "strokes.jpg": lambda _: grid(files("small usual large", 320, (0.35, 0.2, 0.65, 0.5))),
         "large.jpg": parts,
     },
     "painting.md": {
         "styles.jpg": lambda _: opened("sweep/sheet.png", 960),
         "blend.jpg": lambda _: opened("blend/sheet.png", 960),
-        "color.jpg": lambda _: files("style content luminance match", 240),
+        "color.jpg": lambda _: grid(files("style content luminance match", 240)),
         "smoothness.jpg": lambda _: details("rough plain strong squared", (110, 50, 188, 128), 3),
         "texture.jpg": lambda _: opened("texture.png"),
     },
     "pictures.md": {"alpha.jpg": alpha},
     "regions.md": {
-        "regions.jpg": lambda _: column(
-            [files("field field.mask two", 256), files("soft free keep", 256)]
+        "regions.jpg": lambda _: grid(
+            files("field field.mask two", 256), files("soft free keep", 256)
         ),
     },
 }
@@ -148,18 +132,15 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
 
 def main(words: list[str]) -> int:
     """Paint the pictures of the named pages, by default of all, into docs/images."""
-    parser = ArgumentParser(prog="python -m bench.illustrations", description=main.__doc__)
-    parser.add_argument("pages", nargs="*", default=list(ILLUSTRATIONS), metavar="PAGE")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "illustrations")
-    options = parser.parse_args(words)
-    work = options.work.absolute()
-    for page in options.pages:
-        folder = work / Path(page).stem
+    programs = str(STYLEWATCH.parent)
+    os.environ["PATH"] = os.pathsep.join([programs, os.environ["PATH"]])
+    for page in words or ILLUSTRATIONS:
+        folder = ROOT / "build" / "illustrations" / Path(page).stem
         shutil.rmtree(folder, ignore_errors=True)  # no command replaces a picture
         folder.mkdir(parents=True)
         os.chdir(folder)
         Path("bench").symlink_to(ROOT / "bench")  # commands name its pictures, as in a clone
-        run("stylewatch sample .\n")  # code opens content.jpg and style.jpg
+        run(STYLEWATCH, "sample", ".")  # code opens content.jpg and style.jpg
         defined = run_page(page)
         for name, draw in ILLUSTRATIONS[page].items():
             draw(defined).save(PAGES / "images" / name, quality=_QUALITY)

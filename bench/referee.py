@@ -26,7 +26,6 @@ CONTENT = "4_2"
 STYLES = ("1_1", "2_1", "3_1", "4_1", "5_1")
 LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4",
           "4_1", "4_2", "4_3", "4_4", "5_1", "5_2", "5_3", "5_4")  # fmt: skip
-CHAIN = LAYERS[: LAYERS.index("5_1") + 1]  # as deep as the objective looks
 WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 BLUE_GREEN_RED = (103.939, 116.779, 123.68)
 

@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -84,39 +84,25 @@ def measured(
     file: str,
     **about: str,
 ) -> int:
-    """Measure the rows `options.only`; keep them in the JSON `file`, and print a table.
+    """Measure the rows `options.only` in turn; keep them in the JSON `file`, and print a table.
 
-    `setting_of` makes the setting of a content, a style and a temporary folder. Returns 0, or
-    FAILED if a measure failed.
+    `setting_of` makes the setting of a content, a style and a temporary folder. A measure that
+    fails stops no other. Returns 0, or FAILED if one failed.
     """
     from stylewatch_painter import sample
 
     names = [path.name for path in (options.content, options.style) if path]
     about = {**table.machine(), "pictures": " + ".join(names) or "the sample pair", **about}
-    options.results.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        content, style = options.content or sample.CONTENT, options.style or sample.STYLE
-        setting = setting_of(content, style, Path(name))
-        return measure_all(measures, setting, options, options.results / file, about)
-
-
-def measure_all(
-    measures: Sequence[Measure[Given]],
-    setting: Given,
-    options: Namespace,
-    path: Path,
-    about: Mapping[str, str],
-) -> int:
-    """Run the wanted measures `options.runs` times, in turn; a failed one stops no other."""
     wanted = [measure for measure in measures
               if {row.key for row in measure.rows} & {*options.only}]  # fmt: skip
     rows = {row.key: row for measure in wanted for row in measure.rows}
     values: dict[str, list[float]] = {}
-    code, kept = 0, table.keep(path, {}, about)
-    for run in range(options.runs):
-        for measure in wanted:
-            if run and measure.once:
-                continue
+    code, kept = 0, table.keep(options.results / file, {}, about)
+    with tempfile.TemporaryDirectory() as name:
+        content, style = options.content or sample.CONTENT, options.style or sample.STYLE
+        setting = setting_of(content, style, Path(name))
+        turns = (each for run in range(options.runs) for each in wanted if not (run and each.once))
+        for measure in turns:
             try:
                 for key, value in measure.run(setting):
                     values.setdefault(key, []).append(value)
@@ -124,7 +110,7 @@ def measure_all(
                 print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
                 code = FAILED
             figures = {key: rows[key].as_json(found) for key, found in values.items()}
-            kept = table.keep(path, figures, about)
-            print(f"{len(figures)} rows measured, {path}", file=sys.stderr, flush=True)
-    print("\n".join(table.lines(kept)))
+            kept = table.keep(options.results / file, figures, about)
+            print(f"{len(figures)} rows measured", file=sys.stderr, flush=True)
+    print("\n".join(table.markdown(kept)))
     return code

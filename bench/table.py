@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from stylewatch_painter.network.device import device_model, fastest_precision
+
 CPU, AVX2, GPU = "bench.json", "bench-avx2.json", "bench-gpu.json"
 """The files of results: of a processor with bf16, of one with AVX2 alone, and of a GPU."""
-
-_LIMIT = os.environ.get("ATEN_CPU_CAPABILITY", "")
-"""The instructions that torch may use at most."""
 
 Results = dict[str, Any]
 """JSON of results: rows by key, `about` the machine, rows without a goal in `beside`."""
@@ -20,34 +21,16 @@ Results = dict[str, Any]
 
 def machine() -> dict[str, str]:
     """Describe the machine of the measurements."""
-    import torch
-
-    limit = [f"limited to {_LIMIT.upper()}"] if _LIMIT else []
-    name = _cpuinfo().get("model name", platform.processor())
     return {
-        "machine": f"{os.cpu_count()} cores ({', '.join([name, *_instructions(), *limit])})",
+        "machine": f"{os.cpu_count()} cores ({device_model(torch.device('cpu'))})",
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
 
 
 def cpu_file() -> str:
-    """Return the file of results for this processor."""
-    return CPU if _instructions() else AVX2
-
-
-def _instructions() -> list[str]:
-    """Return the bf16 instructions of the processor, unless torch may not use them."""
-    flags = () if _LIMIT else _cpuinfo().get("flags", "").split()
-    return [flag for flag in flags if flag in ("avx512_bf16", "amx_bf16")]
-
-
-def _cpuinfo() -> dict[str, str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return {}
-    pairs = (line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
-    return {key.strip(): value.strip() for key, value in pairs}
+    """Return the file of results for this processor, as torch may use it."""
+    return CPU if fastest_precision(torch.device("cpu"), compiled=True) == "bf16" else AVX2
 
 
 def keep(path: Path, rows: Mapping[str, Results], about: Mapping[str, str]) -> Results:
@@ -58,29 +41,19 @@ def keep(path: Path, rows: Mapping[str, Results], about: Mapping[str, str]) -> R
         measured = {**row, "measured": datetime.now(UTC).isoformat(timespec="seconds")}
         (kept if "must" in row else kept["beside"])[key] = measured
     kept["about"] = dict(about)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return kept
-
-
-def _rows(results: Results) -> Iterator[tuple[str, Results]]:
-    """Yield the rows with a goal, then those without."""
-    yield from ((key, row) for key, row in results.items() if key not in ("about", "beside"))
-    yield from results["beside"].items()
-
-
-def lines(results: Results) -> Iterator[str]:
-    """Yield the lines of the table for a terminal."""
-    yield f"{'row':24} {'median':>9}  {'spread (runs)':24} {'must':>7} {'aim':>7}"
-    for key, row in _rows(results):
-        cells = f"{_number(row['median']):>9}  {_spread(row):24}"
-        yield f"{key:24} {cells} {_goal(row, 'must'):>7} {_goal(row, 'aim'):>7}  {row['title']}"
 
 
 def markdown(results: Results) -> Iterator[str]:
     """Yield the lines of the table for a page."""
     yield "| | what | median (spread, runs) | must | aim |"
     yield "| --- | --- | --- | --- | --- |"
-    for key, row in _rows(results):
+    goals_first = {**results, **results["beside"]}
+    for key, row in goals_first.items():
+        if key in ("about", "beside"):
+            continue
         measured = f"{_number(row['median'])} {row['unit']}".rstrip()
         goals = f"{_goal(row, 'must')} | {_goal(row, 'aim')}"
         yield f"| `{key}` | {row['title']} | {measured} ({_spread(row)}) | {goals} |"

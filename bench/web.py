@@ -2,77 +2,51 @@
 
 A daemon with thousands of finished jobs paints with the backend `sketch`. Measured are the first
 paints of a fresh Chromium, what fifty viewers cost the page's process and the daemon while a
-painting grows, and the seconds from a stage's file to its picture on the page. CPU is what /proc
-says, in per cent of a core: what other programs take does not count, though they may make all of it
-slower.
+painting grows, and the seconds from a stage's file to its picture on the page. Another daemon
+paints uploads by VGG19. CPU is what /proc says, in percent of a core: what other programs take does
+not count, though they may make all of it slower.
 """
 
-import os
+import re
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from unittest.mock import patch
+from threading import Thread
+from urllib.request import urlopen
 
-from bench import many_done, table
+from bench import many_done
 from bench.common import cpu_seconds
-from bench.rows import Reading, Row
-from bench.viewers import watching
+from bench.rows import Measure, Reading, Row, command_line, measured
 from playwright.sync_api import Browser, Page
 from tests.browser import browsers
-from tests.browser.site import Site
-from tests.browser.viewer import give, running, see
+from tests.browser.site import Site, until
+from tests.browser.viewer import finished, give, running, see
 
-JOBS, VARIANTS, VIEWERS = 10_000, 24, 50
-"""Finished jobs, how many different ones are among them, and viewers."""
+JOBS, VIEWERS = 10_000, 50
 
-PAINTS, ROUNDS, STAGES = 11, 5, 20
-"""How often each is measured."""
+PAINTS, ROUNDS, STAGES, UPLOADS = 11, 3, 20, 7
+"""How often each is measured, after one more that warms up."""
 
 ROUND_S = 8.0
 """Seconds for which the CPU is looked at."""
 
+PATIENCE_MS = 600_000
 FINE = 64
 """The first stage of `best` at a quarter of the final size."""
-
-PREVIEWS = 7
-"""How many uploads are followed until they are painted; one more before makes the worker warm."""
 
 PAINTED_BY = "job: {recipe: best}\n"
 SERVED = ("--set", "backend=torch", "--set", "watch.quiet_s=2")
 """The default recipe and quiet time, on VGG19."""
 
-LIMITS: Mapping[str, Mapping[str, str]] = {
-    "": {},
-    "_avx2": {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
-}
-"""Environment of a worker with all instructions of the processor, and with those of a laptop."""
-
 GROWING = ("--set", "steps=100000", "--set", "save_every=15", "--set", "size=512")
 """A painting with ten steps a second, and so a stage in a second and a half."""
 
-ROWS = (
-    Row("paint_studio_s", f"first paint of the front page, {JOBS:,} finished jobs", "s", 0.3),
-    Row("paint_gallery_s", "first paint of the gallery, as many", "s", 0.3),
-    Row("paint_job_s", "first paint of a finished job", "s", 0.3),
-    Row("preview_s", "from an upload to a picture painted at 80 pixels, a warm worker", "s", 3.0),
-    Row("preview_fine_s", "the same, painted at 160 pixels", "s", 3.0),
-    Row("preview_avx2_s", "painted at 80 pixels, limited to AVX2", "s", 3.0),
-    Row("preview_fine_avx2_s", "painted at 160 pixels, limited to AVX2", "s", 3.0),
-    Row("stage_s", "from a stage's file to its picture on the page", "s", 1.0),
-    Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10.0),
-    Row("page_cpu_pictures", "the same, where each fetches every stage", "%", 10.0),
-    Row("page_cpu_alone", "the same, nobody looking on", "%"),
-    Row("daemon_cpu", f"CPU of the daemon, {VIEWERS} viewers", "%"),
-    Row("daemon_cpu_pictures", "the same, where each fetches every stage", "%"),
-    Row("daemon_cpu_alone", "the same, nobody looking on", "%"),
-)
+AGAIN = "sea-wave-2"
+"""The job of that painting, the second of its pictures."""
 
 PAINTED = """
 () => {
@@ -92,115 +66,158 @@ document.addEventListener("load", (event) => {
 """
 
 
-def paints(browser: Browser, site: Site) -> Iterator[Reading]:
-    """The first paint with content, in seconds, of each page, by browsers that never saw it."""
-    for name, path in (("studio", ""), ("gallery", "gallery"), ("job", "jobs/holiday-00003")):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        page.goto(site.url + path, wait_until="load")
-        yield f"paint_{name}_s", page.wait_for_function(PAINTED).json_value() / 1000
-        context.close()
+STAGE = re.compile(rb'src=\\"/(jobs/[^"\\]+/pictures/stage-[^"\\]+)\\"')
+"""The address of a stage in an event."""
 
 
-def shares(site: Site) -> Iterator[Reading]:
-    """Per cent of a core of the page's process and of the daemon, by who looks on."""
-    assert site.process is not None and site.page_process is not None
-    processes = {"page": site.page_process, "daemon": site.process.pid}
-    for kind, viewers, pictures in (("_alone", 0, False), ("", VIEWERS, False),
-                                    ("_pictures", VIEWERS, True)):  # fmt: skip
-        with watching(site.port, viewers, pictures) as tally:
-            while tally.viewers < viewers:
-                time.sleep(0.05)
-            time.sleep(1.0)  # what all get at first is not counted
-            before = {who: cpu_seconds(pid) for who, pid in processes.items()}
-            events, began = tally.events, time.monotonic()
-            time.sleep(ROUND_S)
-            took = time.monotonic() - began
-            for who, pid in processes.items():
-                yield f"{who}_cpu{kind}", 100 * (cpu_seconds(pid) - before[who]) / took
-            if tally.events - events < viewers:
-                raise RuntimeError("the viewers got no events: there is nothing to measure")
+@dataclass(frozen=True)
+class Setting:
+    """A pair to upload, a temporary folder, and a browser."""
+
+    pair: tuple[Path, Path]
+    scratch: Path
+    browser: Browser
 
 
-def arrivals(page: Page, site: Site) -> Iterator[Reading]:
-    """Seconds from the moment each stage has its name to the moment its picture is loaded."""
-    page.evaluate(ARRIVALS)
-    page.wait_for_function(f"() => arrivals.length > {STAGES}", timeout=600_000)
-    for step, when in page.evaluate("arrivals")[1:]:  # the first one may have been there before
-        (file,) = (site.root / "outbox/sea-wave/stages").glob(f"*{step}.png")
-        yield "stage_s", when - file.stat().st_ctime
-
-
-def previews(root: Path, browser: Browser, limit: str) -> Iterator[Reading]:
-    """Seconds from the press of Start to the first pictures that `best` painted, on the page."""
-    root.mkdir()
-    site = Site.made(root)
-    (root / "config.yaml").write_text(PAINTED_BY)
-    with patch.dict(os.environ, LIMITS[limit]):
+def uploads(setting: Setting) -> Iterator[Reading]:
+    """Yield the seconds from the press of Start to the first pictures that `best` painted."""
+    (root := setting.scratch / "uploads").mkdir()
+    with closing(Site.made(root)) as site:
+        (root / "config.yaml").write_text(PAINTED_BY)
         site.start(*SERVED)
-    try:
-        page = browser.new_page()
+        page = setting.browser.new_page()
         page.on("dialog", lambda dialog: dialog.accept())
-        for run in range(PREVIEWS + 1):
+        for number in range(UPLOADS + 1):
             page.goto(site.url)
             page.evaluate(ARRIVALS)
-            give(page, root / "pair/content.jpg", root / "pair/style.jpg")
+            give(page, *setting.pair)
             # not at every frame: the browser would draw them, at the expense of the worker
             page.wait_for_function(
-                f"() => arrivals.at(-1)?.[0] >= {FINE}", polling=100, timeout=600_000
+                f"() => arrivals.at(-1)?.[0] >= {FINE}", polling=100, timeout=PATIENCE_MS
             )
             seen, submitted = page.evaluate("arrivals"), page.evaluate("submitted")
             page.get_by_role("button", name="Cancel").click()
-            page.get_by_text("No job is running.").wait_for(timeout=600_000)
-            if run:
-                yield f"preview{limit}_s", seen[0][1] - submitted
-                yield f"preview_fine{limit}_s", seen[-1][1] - submitted
-    finally:
-        site.close()
+            page.get_by_text("No job is running.").wait_for(timeout=PATIENCE_MS)
+            if number:
+                yield "preview_s", seen[0][1] - submitted
+                yield "preview_fine_s", seen[-1][1] - submitted
+        page.close()
 
 
-def measured(root: Path, browser: Browser) -> Iterator[Reading]:
-    """All of it, in a folder of its own."""
-    site = Site.made(root)
-    many_done.paint(root, VARIANTS)
-    many_done.repeat(root, JOBS)
-    site.start(*GROWING)
-    try:
-        for run in range(PAINTS + 1):
-            for reading in paints(browser, site):
-                if run:  # the first makes small pictures, which stay
-                    yield reading
-        page = browser.new_page()
+def many(setting: Setting) -> Iterator[Reading]:
+    """Yield what the page costs and how late it is, with many finished jobs."""
+    (root := setting.scratch / "many").mkdir()
+    with closing(Site.made(root)) as site:
+        site.start("--set", "steps=10")
+        page = setting.browser.new_page()
         page.goto(site.url)
-        give(page, root / "sea.jpg", root / "wave.jpg")
-        see(running(page, "sea-wave").get_by_role("img").first)
+        give(page, site.sea, site.wave)
+        see(finished(page).get_by_role("img"))
+        site.end()
+        many_done.repeat(root, JOBS)
+        site.start(*GROWING)
+        first_paint(setting.browser, site)  # which makes small pictures, which stay
+        for _ in range(PAINTS):
+            yield "paint_s", first_paint(setting.browser, site)
+        page.goto(site.url)
+        give(page, site.sea, site.wave)
+        see(running(page, AGAIN).get_by_role("img").first)
         yield from arrivals(page, site)
         page.close()
-        for _ in range(ROUNDS):
-            yield from shares(site)
-    finally:
-        site.close()
+        yield from shares(site, [], "_alone")
+        yield from shares(site, [Viewer(site.url) for _ in range(VIEWERS)], "")
 
 
-def main() -> int:
-    """Measure, and print the table; 69 where there is no browser."""
+def first_paint(browser: Browser, site: Site) -> float:
+    """Return the seconds of the first paint with content, by a browser that never saw the page."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(site.url, wait_until="load")
+    seconds = page.wait_for_function(PAINTED).json_value() / 1000
+    context.close()
+    return float(seconds)
+
+
+def arrivals(page: Page, site: Site) -> Iterator[Reading]:
+    """Yield the seconds from when each stage has its name to when its picture is loaded."""
+    page.evaluate(ARRIVALS)
+    page.wait_for_function(f"() => arrivals.length > {STAGES}", timeout=PATIENCE_MS)
+    for step, when in page.evaluate("arrivals")[1:]:  # the first one may have been there before
+        (file,) = (site.root / "outbox" / AGAIN / "stages").glob(f"*{step}.png")
+        yield "stage_s", when - file.stat().st_ctime
+
+
+class Viewer(Thread):
+    """A viewer without a browser, who follows the events and fetches every stage.
+
+    The viewer stays until the page ends; `events` counts what it got so far.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.events = 0
+
+    def run(self) -> None:
+        newest = b""
+        with suppress(OSError, HTTPException), urlopen(f"{self.url}events?page=now") as stream:
+            for line in stream:
+                self.events += line.startswith(b"data:")
+                match = STAGE.search(line)
+                if match and match[1] != newest:
+                    newest = match[1]
+                    urlopen(self.url + newest.decode("ascii")).read()
+
+
+def shares(site: Site, viewers: Sequence[Viewer], kind: str) -> Iterator[Reading]:
+    """Yield the percent of a core that page and daemon take while viewers look on."""
+    assert site.process is not None and site.page_process is not None
+    processes = {"page": site.page_process, "daemon": site.process.pid}
+    for viewer in viewers:
+        viewer.start()
+    until(lambda: all(viewer.events for viewer in viewers))
+    time.sleep(1.0)  # what all get at first is not counted
+    for _ in range(ROUNDS):
+        events = sum(viewer.events for viewer in viewers)
+        before, began = {who: cpu_seconds(pid) for who, pid in processes.items()}, time.monotonic()
+        time.sleep(ROUND_S)
+        took = time.monotonic() - began
+        for who, pid in processes.items():
+            yield f"{who}_cpu{kind}", 100 * (cpu_seconds(pid) - before[who]) / took
+        if sum(viewer.events for viewer in viewers) < events + len(viewers):
+            raise RuntimeError("the viewers got no events: there is nothing to measure")
+
+
+MEASURES = (
+    Measure((
+        Row("preview_s", "from an upload to a picture painted at 80 pixels, a warm worker", "s", 3),
+        Row("preview_fine_s", "the same, painted at 160 pixels", "s", 3),
+    ), uploads, once=True),
+    Measure((
+        Row("paint_s", f"first paint of the front page, {JOBS:,} finished jobs", "s", 0.3),
+        Row("stage_s", "from a stage's file to its picture on the page", "s", 1),
+        Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10),
+        Row("page_cpu_alone", "the same without viewers", "%"),
+        Row("daemon_cpu", f"CPU of the daemon, {VIEWERS} viewers", "%"),
+        Row("daemon_cpu_alone", "the same without viewers", "%"),
+    ), many, once=True),
+)  # fmt: skip
+
+
+def main(words: list[str]) -> int:
+    """Measure, and print the table; 69 without a browser."""
+    options = command_line("python -m bench.web", __doc__, MEASURES).parse_args(words)
     if why := browsers.obstacle():
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
-    figures: dict[str, list[float]] = {row.key: [] for row in ROWS}
-    with tempfile.TemporaryDirectory() as folder, browsers.started() as browser:
-        painted = (previews(Path(folder, f"painted{limit}"), browser, limit) for limit in LIMITS)
-        for key, value in chain(*painted, measured(Path(folder), browser)):
-            figures[key].append(value)
-            print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
-        about = {**table.machine(), "browser": f"Chromium {browser.version}"}
-    plain = {row.key: row.as_json(figures[row.key]) for row in ROWS}
-    goals = {key: row for key, row in plain.items() if "must" in row}
-    beside = {key: row for key, row in plain.items() if "must" not in row}
-    print(f"{about['machine']}, {about['browser']}\n")
-    print("\n".join(table.markdown({**goals, "beside": beside})))
-    return 0
+    with browsers.started() as browser:
+
+        def setting_of(content: Path, style: Path, scratch: Path) -> Setting:
+            return Setting((content, style), scratch, browser)
+
+        name = f"Chromium {browser.version}"
+        return measured(MEASURES, options, setting_of, "bench-web.json", browser=name)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,63 +1,54 @@
-"""Measures of the benchmark on the processor and on a GPU, with painters that are not real."""
+"""Measures of the benchmark on the processor and on a GPU, with commands that are not real."""
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import common, cpu, gpu, probes, reach
-from bench.probes import Painting, Request
-from bench.referee import Floats, Referee, as_written, read
+from bench import cpu, gpu, reach
+from bench.common import Done, ends_of_steps, pastiche, run
+from bench.referee import Floats, Referee, as_written
 from PIL import Image
 
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Task
-from stylewatch_plugins import registry
 
-SECONDS = 0.5
-"""Seconds of a step."""
+
+def test_a_command_is_measured_from_its_start_to_its_end() -> None:
+    program = "import time; print('a'); time.sleep(0.5); x = b'x' * 10**8; print('b')"
+    done, less = (run(sys.executable, "-c", text) for text in (program, "print('a')"))
+    assert done.lines == ["a", "b"]
+    assert done.moments[1] - done.moments[0] >= 0.5 and done.seconds >= 0.5
+    assert done.peak - less.peak == pytest.approx(100, rel=0.05)
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        run(sys.executable, "-c", "raise SystemExit(3)")
 
 
 @pytest.fixture
 def world(tmp_path: Path, pictures: Path) -> cpu.Setting:
     """Small pictures, a kept version, and few jobs."""
     pair = pictures / "content.jpg", pictures / "style.jpg"
-    return cpu.Setting(pair, tmp_path, tmp_path, Path("kept"), album=5, jobs=3)
+    return cpu.Setting(pair, tmp_path, tmp_path, Path("kept"), pixels=1200, small=1200, jobs=3)
 
 
-def test_ratios_are_ours_to_theirs_and_the_better_backend_counts(
-    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def painted(whose: str, asked: Request) -> Painting:
-        seconds, size = {"ours": 1.0, "theirs": 4.0}[whose], asked.pixels / 250_000
-        registry.load(asked.backend, {"device": "cpu", **asked.options})  # it takes these options
-        if asked.backend == "onnx" or asked.options:
-            seconds = 3.0 if asked.backend == "torch" else 2.0
-        moments = [n * seconds * size for n in range(asked.steps)]
-        return Painting(moments, 300.0 if whose == "ours" else 400.0, [])
-
-    monkeypatch.setattr(cpu, "painted", painted)
-    monkeypatch.setattr(cpu, "available", lambda: 10**11)
-    readings = dict(reading for measure in cpu.STEPS for reading in measure.run(world))
-    assert {*readings} == {row.key for measure in cpu.STEPS for row in measure.rows}
-    wanted = {"step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_fp32": 0.5,
-              "step_ratio_1mp": 0.25, "step_ratio_4mp": 0.25, "pastiche_step_s": 4}  # fmt: skip
-    assert {key: readings[key] for key in wanted} == wanted
-    monkeypatch.setattr(cpu, "available", lambda: 10**9)
-    with pytest.raises(RuntimeError, match="16 GB of free memory"):
-        list(cpu.STEPS[-1].run(world))
+def test_steps_of_both_programs_are_timed(world: cpu.Setting) -> None:
+    seconds, peak = cpu.ours(world, "--set", "scales=[]")
+    assert 0 < seconds < 10 and peak > 100
+    done = pastiche(world.pair, 1200, 3, world.out)
+    first, _, last = ends_of_steps(done)
+    assert 0 < first < last < done.seconds + 1
+    with Image.open(world.out) as image:
+        assert image.size == (40, 30)
 
 
-def test_commands_are_timed_beside_those_of_a_kept_version(
-    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Commands of the kept version take 4 seconds, pastiche's 9, all others 3."""
+@pytest.fixture
+def commands(world: cpu.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace commands: those of the kept version take 4 seconds, pastiche's 9, all others 3."""
 
-    def run(program: Path, *words: object) -> tuple[float, str]:
-        seconds = {"kept": 4.0, "pastiche": 9.0}.get(program.name, 3.0)
+    def run(program: Path, *words: object) -> Done:
+        seconds = 4.0 if program.name == "kept" else 3.0
         if "run" in words:
             inbox, outbox = (Path(str(words[words.index(name) + 1]))
                              for name in ("--inbox", "--outbox"))  # fmt: skip
@@ -68,39 +59,36 @@ def test_commands_are_timed_beside_those_of_a_kept_version(
                 receipt.parent.mkdir(parents=True)
                 receipt.touch()
                 os.utime(receipt, (1000 + number * seconds,) * 2)
-        return seconds, '{"seconds": 6.0}'
+        elif f"{world.scratch}/steps/" in words:
+            step = 2.0 if {"onnx", "backends.torch.precision=fp32"} & {*words} else 1.0
+            lines = "".join(f"{number},{number * step}\n" for number in range(9))
+            (world.scratch / "steps").mkdir(exist_ok=True)
+            (world.scratch / "steps" / "losses.csv").write_text(f"step,seconds\n{lines}")
+        return Done(seconds, 300, ['{"seconds": 6.0}'], [])
 
+    lines = ["cpu", "0    0.1", *(f"{number}    9" for number in range(1, 9))]
+    theirs = Done(9, 400, lines, [4.0 * number for number in range(10)])
     monkeypatch.setattr(cpu, "run", run)
+    monkeypatch.setattr(cpu, "pastiche", lambda *_: theirs)
+    monkeypatch.setattr(cpu, "available", lambda: 10**11)
     monkeypatch.setattr("time.time", lambda: 1000.0)
-    readings = dict(reading for measure in cpu.COMMANDS for reading in measure.run(world))
-    assert {*readings} == {row.key for measure in cpu.COMMANDS for row in measure.rows}
-    wanted = {"best_s": 3, "best_s_kept_ratio": 0.75, "pastiche_first_step_s": 9,
-              "forecast_ratio": 2, "pictures_per_hour": 1200, "jobs_per_s": pytest.approx(1 / 3),
-              "jobs_per_s_kept_ratio": pytest.approx(4 / 3)}  # fmt: skip
-    assert {key: readings[key] for key in wanted} == wanted
 
 
-def test_the_peak_of_memory_is_in_megabytes() -> None:
-    program = "before = peak(); b'x' * 10**8; print(peak() - before)"
-    command = [sys.executable, "-c", f"from bench.common import peak; {program}"]
-    more = subprocess.run(command, check=True, capture_output=True, text=True, cwd=common.ROOT)
-    assert float(more.stdout) == pytest.approx(100, rel=0.02)
-
-
-def test_the_work_of_a_step_is_what_the_layers_multiply_and_add() -> None:
-    forward = 2 * 9 * 480 * 640 * (
-        3 * 64 + 64 * 64 + (64 * 128 + 128 * 128) / 4 + (128 * 256 + 3 * 256 * 256) / 16
-        + (256 * 512 + 3 * 512 * 512) / 64 + 512 * 512 / 256
-    )  # fmt: skip
-    assert probes.work(640, 480) == 2 * forward == pytest.approx(2 * 222e9, rel=0.01)
-
-
-def test_steps_that_are_reported_at_once_share_their_time() -> None:
-    assert probes.per_step([0.0, 2.0, 3.0, 4.0, 9.0]) == 1.5
-    assert probes.per_step([0.0, 3.0, 3.01, 3.02, 6.02, 6.03, 6.04]) == pytest.approx(1.0, rel=0.01)
-
-
-# How long it takes to be as good as pastiche.
+@pytest.mark.usefixtures("commands")
+def test_ratios_are_ours_to_theirs_and_to_the_kept_version(
+    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = dict(reading for measure in cpu.MEASURES for reading in measure.run(world))
+    assert {*readings} == {row.key for measure in cpu.MEASURES for row in measure.rows}
+    wanted = {
+        "step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_fp32": 0.5, "step_ratio_4mp": 0.25,
+        "best_s": 3, "best_s_kept_ratio": 0.75, "pastiche_first_step_s": 9, "forecast_ratio": 2,
+        "pictures_per_hour": 1200, "jobs_per_s": 1 / 3, "jobs_per_s_kept_ratio": 4 / 3,
+    }  # fmt: skip
+    assert {key: readings[key] for key in wanted} == pytest.approx(wanted)
+    monkeypatch.setattr(cpu, "available", lambda: 10**9)
+    with pytest.raises(RuntimeError, match="16 GB of free memory"):
+        list(cpu.larger(4, world))
 
 
 class Brightness(Referee):
@@ -112,58 +100,53 @@ class Brightness(Referee):
         return float(picture.mean())
 
 
-def gray(step: int) -> Floats:
-    """Return what both painters show after a step: a gray of 255.4 less the step."""
-    return np.full((1, 2, 3), 255.4 - step, np.float32)
+def save(path: Path, step: int) -> None:
+    """Save what both programs show after a step, a gray of 255 less the step, at 0.1 s a step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = as_written(np.full((1, 2, 3), 255 - step, np.float32))
+    Image.fromarray(picture.astype(np.uint8)).save(path)
+    os.utime(path, (1000 + step / 10,) * 2)
 
 
-def test_every_loss_of_pastiche_is_reached_and_timed_by_the_command(
+def test_the_loss_of_pastiche_is_reached_and_timed_by_the_command(
     world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps take a tenth of a second; paintings of less than 200 steps are a little behind."""
-    given: list[str] = []
+    """Short runs of ours are a step behind; black is reached after 255 steps."""
+    runs = []
 
-    def painted(whose: str, asked: Request) -> Painting:
-        steps = asked.keep or [-5, 0, *range(1, asked.steps + 1)]
-        late = 1 if asked.steps < 257 else 0
-        pictures = [(step, step / 10, gray(step - late)) for step in steps]
-        return Painting([step / 10 for step in range(1, asked.steps + 1)], 1.0, pictures)
-
-    def run(program: Path, *words: object) -> tuple[float, str]:
-        given.extend(map(str, words))
+    def run(program: Path, *words: object) -> Done:
         steps = int(str(words[words.index("--steps") + 1]))
-        Image.fromarray(as_written(gray(steps - 1)).astype(np.uint8)).save(world.out)
-        return steps / 10, ""
+        runs.append(steps)
+        for step in range(1, 401) if "--set=save_every=1" in words else ():
+            save(world.scratch / "ours" / "stages" / f"{step:04}.png", max(0, step - 100))
+        save(world.out, steps - 1)
+        return Done(steps / 10, 1, [], [])
+
+    def theirs(*words: object) -> Done:
+        for step in range(0, 301, 10):
+            save(world.scratch / "theirs" / f"{step}.png", step)
+        lines = [f"{step} 0" for step in range(301)]
+        return Done(31, 1, lines, [step / 10 for step in range(301)])
 
     monkeypatch.setattr(reach, "Referee", Brightness)
-    monkeypatch.setattr(reach, "painted", painted)
+    monkeypatch.setattr(reach, "pastiche", theirs)
     monkeypatch.setattr(cpu, "run", run)
+    monkeypatch.setattr("time.time", lambda: 1000.0)
     (measure,) = reach.MEASURES
     readings = dict(measure.run(world))
-    assert {*readings} == {row.key for row in measure.rows}
-    assert readings["float_ratio"] == 1
-    assert readings["png_s"] == 26.7, "255 steps are black, verified in steps of a twentieth"
-    assert {"--set=schedule.optimizer.history=60", "--set=keep_range=false"} <= {*given}
+    assert runs == [300, 255, 267], "verified, and a twentieth more"
+    wanted = {"png_s": 26.7, "png_ratio": 0.89, "pastiche_300_steps_s": 30}
+    assert readings == pytest.approx(wanted)
     curves = json.loads((world.results / reach.CURVES).read_text("utf-8"))
-    assert curves["pastiche"]["png"]["seconds"][:4] == [0.1, 0.2, 0.5, 1]
-    assert len(curves["ours"]["float"]["losses"]) == 2 + 50 + 50
-    monkeypatch.delattr(reach, "goals")
-    assert dict(measure.run(world)) == readings, "the goals are found once"
+    assert curves["pastiche"]["seconds"][:2] == pytest.approx([1, 2])
+    assert curves["pastiche"]["losses"][-6:] == [5, 0, 0, 0, 0, 0]
+    assert curves["ours"]["losses"][:2] == [254, 253]
+    assert dict(measure.run(world)) == readings
+    assert runs[3:] == [255, 267], "the steps are found once"
 
 
-@pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
-def test_both_real_painters_are_sampled(world: cpu.Setting) -> None:
-    asked = Request(
-        world.pair, 1200, 2, world.out, keep=(1, 2), changes={"scales": [], "save_every": 1}
-    )
-    for painter in (probes.ours, probes.theirs):
-        steps, moments, pictures = zip(*painter(asked), strict=True)
-        assert steps == (1, 2) and moments[0] < moments[1]
-        assert {picture.shape for picture in pictures} == {(30, 40, 3)}
-    assert np.array_equal(read(world.out), as_written(pictures[-1]))
-
-
-# On a GPU.
+SECONDS = 0.5
+"""Seconds of a step on a GPU."""
 
 
 @pytest.fixture
@@ -178,20 +161,21 @@ def test_figures_of_a_gpu_come_from_times_and_steps(
     def paint(_: object, wanted: Task) -> float:
         return 3 + sum(level.steps for level in wanted.levels()) * SECONDS  # 3 for targets
 
+    lines = [f"{number} 9" for number in range(5)]
+    theirs = Done(9, 400, lines, [2.0 * number for number in range(5)])
     monkeypatch.setattr(gpu, "paint", paint)
     monkeypatch.setattr(gpu, "matmul", lambda _: 0.5)
-    monkeypatch.setattr(gpu, "theirs", lambda asked: [(n, 2.0 * n, None) for n in range(9)])
-    monkeypatch.setattr(gpu, "run", lambda *_, **__: (7.0, ""))
+    monkeypatch.setattr(gpu, "pastiche", lambda *_: theirs)
+    monkeypatch.setattr(gpu, "run", lambda *_, **__: Done(7, 1, [], []))
     readings = dict(reading for measure in gpu.MEASURES for reading in measure.run(small))
-    rows = {row.key for measure in gpu.MEASURES for row in measure.rows}
-    assert {*readings} == rows - {"gpu_peak_mb"}
+    assert {*readings} == {row.key for measure in gpu.MEASURES for row in measure.rows}
     steps = sum(level.steps for level in small.task(book.find("best")).levels())
     wanted = {
-        "devos_h200_s": 3 + 20 * SECONDS, "h200_fraction": probes.work(40, 30) / SECONDS / 0.5e12,
+        "devos_h200_s": 13, "h200_fraction": 2 * 221.9e9 / SECONDS / 0.5e12, "gpu_peak_mb": 0,
         "h200_pictures_per_hour": 3600 / (3 + steps * SECONDS), "gpu_step_ratio": SECONDS / 2,
         "pastiche_gpu_step_s": 2, "devos_from_start_s": 7,
     }  # fmt: skip
-    assert {key: readings[key] for key in wanted} == pytest.approx(wanted)
+    assert {key: readings[key] for key in wanted} == pytest.approx(wanted, rel=1e-3)
 
 
 def test_the_real_backend_runs_what_is_timed(small: gpu.Setting) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bench import referee
-from bench.quality import PICTURES
+from bench.common import PICTURES
 from numpy.typing import NDArray
 from tests.painter import small
 from tests.painter.paintings import painted, resumed
