@@ -54,6 +54,8 @@ LONG = "x" * 300
         ("try content.jpg --set only=style --sweep strength=7", 64, "strength"),
         ("try content.jpg style.jpg --sweep strength=7", 64, "strength"),
         ("render", 64, "render takes a photograph and at least one style"),
+        ("render content.jpg style.jpg --only content", 64, "--only content takes one picture"),
+        ("render --only style", 64, "--only style takes at least one painting"),
         ("render content.jpg absent.jpg", 65, "absent.jpg cannot be read: No such file"),
         (f"render {LONG}.jpg style.jpg", 65, ".jpg cannot be read: File name too long"),
         (f"render content.jpg style.jpg --init {LONG}.jpg", 65, ".jpg cannot be read: File name"),

@@ -26,21 +26,16 @@ def pair(here: Path) -> set[str]:
     [
         ("a.png", {"a.png"}), ("odd.png/a.JPEG", {"odd.png/a.JPEG"}),
         ("b", {f"b/{name}" for name in JOB}), ("a.png/", {f"a.png/{name}" for name in JOB}),
-        ("odd.png", {f"odd.png/{name}" for name in JOB}),
+        ("odd.png", {f"odd.png/{name}" for name in JOB}), ("", {"content-style-2.png"}),
     ],
 )  # fmt: skip
-def test_the_suffix_sets_the_format_and_without_one_it_is_a_folder(
+def test_the_suffix_sets_the_format_without_one_it_is_a_folder_and_by_default_the_name_is_free(
     out: str, made: set[str], here: Path, pair: set[str], run: Run
 ) -> None:
-    (here / "odd.png").mkdir()
-    assert run(*RENDER, "-o", out).code == 0
+    for name in ("odd.png", "content-style.png"):
+        (here / name).mkdir()
+    assert run(*RENDER, *(("-o", out) if out else ())).code == 0
     assert files(here) - pair == made
-
-
-def test_a_name_that_is_taken_gets_a_number(here: Path, run: Run) -> None:
-    (here / "content-style.png").mkdir()
-    assert run(*RENDER).code == 0
-    assert (here / "content-style-2.png").is_file()
 
 
 @pytest.mark.parametrize(

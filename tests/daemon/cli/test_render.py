@@ -12,6 +12,7 @@ from PIL import Image
 from tests.daemon.cli.conftest import Run, Terminal, files
 from tests.painter.films import film as write_film
 
+from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_painter.images.clip import ClipLimits, inspect
@@ -42,7 +43,31 @@ def made(folder: Path) -> set[str]:
     return files(folder) - set(PAIR)
 
 
-def test_a_picture_is_written_and_its_path_printed(here: Path, run: Run) -> None:
+def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9, "
+        "out_of_memory: cpu, memory: 6GB}\nlog: {level: debug}\n"
+    )
+    content, style = map(Path, PAIR)
+    sets = ["quality=50", "smallest=3", "objective.content=null", "limits.max_pixels=7"]
+    job = {"backend": "sketch", "steps": 3, "init": "style.jpg", "sets": sets}
+    request = RenderRequest((content, style, style), job, tmp_path / "config.yaml")
+    plan = make_plan(request, tmp_path)
+    order, recipe = plan.order, plan.recipe
+    assert (order.content, order.styles, order.init) == (content, (style, style), style)
+    assert plan.inputs == (content, style, style, style)
+    assert (order.settings.steps, order.settings.quality) == (3, 50)
+    assert (recipe.schedule.steps, recipe.schedule.smallest) == (3, 3)
+    assert (recipe.schedule.start, recipe.objective.content) == ("picture", None)
+    assert order.backend_options == {"a": 1}
+    assert order.recipe_folders == (tmp_path / "own",)
+    assert (order.max_pixels, order.out_of_memory, order.memory) == (7, "cpu", 6_000_000_000)
+    assert plan.debug
+
+
+def test_a_picture_is_written_and_its_path_printed(
+    here: Path, run: Run, terminal: Callable[[str], Terminal]
+) -> None:
     ended = run("render", *PAIR, *SKETCH)
     assert (ended.code, ended.out) == (0, "content-style.png\n")
     assert "step 2 of 4 at 48x36, loss " in ended.err
@@ -53,6 +78,10 @@ def test_a_picture_is_written_and_its_path_printed(here: Path, run: Run) -> None
     ended = run("render", *PAIR, *SKETCH, "-o", "content-style.png", "--quiet", "--force")
     assert (ended.code, ended.out, ended.err) == (0, "", "")
     assert (here / "content-style.png").read_bytes() == before, "the same command, the same bytes"
+    stderr = terminal("stderr")
+    assert run("render", *PAIR, *SKETCH).code == 0
+    assert "painting 48x36 on sketch" in stderr.getvalue()
+    assert "step 4 of 4 at 48x36" in stderr.getvalue()
 
 
 def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path, receipt: Receipt) -> None:
@@ -90,13 +119,6 @@ def test_a_clip_becomes_a_clip(here: Path, run: Run, receipt: Receipt) -> None:
     assert inspect(here / "b.webm", LIMITS).size == (32, 24)
     estimate = run("render", "film.mkv", "style.jpg", *SMALL, "--dry-run").out
     assert estimate.startswith("3 frames at 32x24\n")
-
-
-def test_progress_moves_on_a_terminal(terminal: Callable[[str], Terminal], run: Run) -> None:
-    stderr = terminal("stderr")
-    assert run("render", *PAIR, *SKETCH).code == 0
-    assert "painting 48x36 on sketch" in stderr.getvalue()
-    assert "step 4 of 4 at 48x36" in stderr.getvalue()
 
 
 @pytest.mark.parametrize("sweep", [(), ("--sweep", "strength=0.1,0.9")])
@@ -168,13 +190,11 @@ def test_a_series_is_a_folder_with_each_picture_and_a_sheet(here: Path, run: Run
     assert files(here / "film-style") == {"sheet.png", "strength=0.1.mp4", "strength=0.9.mp4"}
 
 
+@pytest.mark.usefixtures("film")
 def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: Run) -> None:
     tried = ("try", *PAIR, *SMALL, "--set", "format=jpg")
-    ended = run(*tried)
-    assert ended.code == 0, ended.err
-    assert made(here) == {"content-style-try.png"}
-    *lines, sheet = ended.lines
-    assert sheet == "content-style-try.png"
+    *lines, sheet = run(*tried).lines
+    assert made(here) == {"content-style-try.png", "film.mkv"} and sheet == "content-style-try.png"
     assert lines[::2] == ["1: strength 0.5", "2: as it is", "3: strength 1", "4: stroke 0.5",
                           "5: stroke 2", "6: color content"]  # fmt: skip
     with Image.open(here / sheet) as picture:
@@ -188,12 +208,13 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     assert ended.lines[:3:2] == ["1: strength 0.1, seed 5", "2: strength 0.2, seed 5"]
     with Image.open(here / "s.jpg") as picture:
         assert picture.format == "JPEG"
-
-
-def test_variants_of_a_texture_keep_no_colors_of_a_photograph(run: Run) -> None:
     ended = run("try", "style.jpg", *SMALL, "--only", "style")
-    assert ended.code == 0, ended.err
-    assert ended.lines[-3] == "5: stroke 2"
+    assert ended.lines[-3] == "5: stroke 2", "there are no colors of a photograph to keep"
+    ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
+    assert len(ended.lines) == 5 and "--preview" not in ended.out and "--size 32" in ended.out
+    for command in ended.lines[1:-1:2]:
+        assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
+    assert "film-style-try.png" in made(here)
 
 
 @pytest.mark.parametrize(
@@ -241,24 +262,13 @@ def test_the_command_of_a_variant_has_its_settings(
     ended = run("try", *PAIR, *SMALL, *own, "--sweep", sweep)
     assert ended.code == 0, ended.err
     for command, value in zip(ended.lines[1:-1:2], values, strict=True):
-        small = ("--size", "32", "--set", "preview=null", "--json", "--force", "-o", "a.png")
         words = [word for word in shlex.split(command)[1:] if word not in ("--preview", "32")]
-        painted = run(*words, *small)
+        size = words.index("--size")
+        words[size : size + 2] = ["--size", "32", "--json", "--force", "-o", "a.png"]
+        painted = run(*words, "--set", "preview=null")
         assert painted.code == 0, painted.err
         plain: Any = json.loads(painted.lines[-1])
-        for part in (
-            ("settings", *key.split(".")) if key[:3] != "obj" else ("recipe", *key.split("."))
-        ):
+        plain = plain["recipe" if key.startswith("objective") else "settings"]
+        for part in key.split("."):
             plain = plain[part]
-        wanted = {**plain, **value} if isinstance(value, dict) else value
-        assert plain == wanted
-
-
-@pytest.mark.usefixtures("film")
-def test_variants_of_a_clip_are_those_of_its_first_frame(here: Path, run: Run) -> None:
-    ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
-    assert ended.code == 0, ended.err
-    assert len(ended.lines) == 5 and "--preview" not in ended.out and "--size 32" in ended.out
-    for command in ended.lines[1:-1:2]:
-        assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
-    assert made(here) == {"film.mkv", "film-style-try.png"}
+        assert plain == ({**plain, **value} if isinstance(value, dict) else value)

@@ -31,28 +31,23 @@ def trained(tmp_path: Path) -> Path:
     return networks.save_torch(tmp_path / "trained.pth", networks.numbered(networks.network()))
 
 
-def test_the_list_has_installed_weights_and_those_that_can_be_fetched(run: Run) -> None:
-    lines = run("weights", "list").lines
-    assert lines[0].split()[:5] == ["name", "network", "bits", "sha256", "here"]
-    rows = {line.split()[0]: line for line in lines[1 : lines.index("")]}
-    names = ["bundled", "caffe", "torchvision", "vgg16-caffe", "vgg16-torchvision"]
-    assert list(rows) == names
-    assert all(row.split()[1] == ("VGG16" if "vgg16" in name else "VGG19")
-               for name, row in rows.items())  # fmt: skip
-    assert "d01eb7cb" in rows["caffe"] and "fetch" in rows["torchvision"]
-
-
 def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, run: Run) -> None:
     ended = run("weights", "import", trained)
     assert ended.code == 69 and "--normalization" in ended.err
     ended = run("weights", "import", trained, "--normalization", "caffe")
     assert (ended.code, ended.out[:9]) == (0, "trained: ")
-    rows = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
-    assert rows["trained"]["here"] is True and Path(rows["trained"]["path"]).is_file()
     path = networks.save_torch(trained.with_name("own.pth"), networks.network(2, "vgg16"))
     assert "VGG16, sha256" in run("weights", "import", path).out
     rows = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
+    assert rows["trained"]["here"] is True and Path(rows["trained"]["path"]).is_file()
     assert [rows[name]["architecture"] for name in ("own", "trained")] == ["vgg16", "vgg19"]
+    lines = run("weights", "list").lines
+    assert lines[0].split()[:5] == ["name", "network", "bits", "sha256", "here"]
+    table = {line.split()[0]: line.split()[1:5] for line in lines[1 : lines.index("")]}
+    assert set(table) == {"bundled", "own", "trained", "caffe", "torchvision", "vgg16-caffe",
+                          "vgg16-torchvision"}  # fmt: skip
+    assert table["vgg16-caffe"][::3] == ["VGG16", "fetch"] and table["own"][3] == "yes"
+    assert table["caffe"][0] == "VGG19" and table["caffe"][2].startswith("d01eb7cb")
     ended = run("weights", "verify")
     assert ended.code == 0
     assert [line.split(", ")[:2] for line in ended.lines] == [
