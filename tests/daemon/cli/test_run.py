@@ -70,8 +70,12 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
         assert not changed() and not changed()
         file.write_text("job: {steps")
         assert not changed()  # an editor may still write it
-        for text in ("jobb: {}", "inboxes: [{path: in, outbox: in/out}]", "web: {listen: '127.0.0.1:1', token_file: gone}",
-                     "alerts: {urls: ['json://x'], urls_file: gone}"):  # fmt: skip
+        for text in (
+            "jobb: {}",
+            "inboxes: [{path: in, outbox: in/out}]",
+            "web: {listen: '127.0.0.1:1', token_file: gone}",
+            "alerts: {urls: ['json://x'], urls_file: gone}",
+        ):
             file.write_text(text)
             assert not changed() and changed()
             assert not may_reload() and not changed()  # the mistake is logged once
