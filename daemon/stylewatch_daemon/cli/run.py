@@ -149,7 +149,6 @@ def _watch(
 
 _OF_JOBS = {
     "claimed": (logging.INFO, "claimed"),
-    "input_changed": (logging.WARNING, "{}"),
     "done": (logging.INFO, "done, in {}"),
     "refused": (logging.ERROR, "refused: {0}; it is in {2}"),
     "failed": (logging.ERROR, "failed permanently: {0}; it is in {2}"),
@@ -157,8 +156,8 @@ _OF_JOBS = {
     "waits": (logging.ERROR, "waits: {}"),
     "stopped": (logging.INFO, "stopped; it continues from {1} {0}"),
 }
-"""The level and the text of events, with the arguments of their hooks after the job. All but the
-change of an input end the display of its progress."""
+"""The level and the text of the events between which a job makes no progress: the arguments of
+their hooks, after the job, are filled in."""
 
 
 @contextmanager
@@ -179,8 +178,7 @@ class _LogReporter(Reporter):
             setattr(self, hook, partial(self._of_job, level, text))
 
     def _of_job(self, level: int, text: str, job: str, *arguments: object) -> None:
-        if level != logging.WARNING:
-            self._displays.pop(job, None)
+        self._displays.pop(job, None)
         self._log.log(level, "%s", text.format(*arguments), extra={"job": job})
 
     def watching(self, inboxes: Sequence[Path]) -> None:
@@ -200,6 +198,9 @@ class _LogReporter(Reporter):
         if job in self._displays and path.parent.name == "stages":
             self._displays[job](Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
+
+    def input_changed(self, job: str, what: str) -> None:
+        self._log.warning("%s", what, extra={"job": job})
 
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
         self._displays.pop(job, None)

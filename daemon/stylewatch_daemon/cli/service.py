@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -135,14 +136,21 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     return files | {root / name: text for name, text in named.items()}
 
 
-def start_command(source: Path) -> str | None:
-    """Return the command that starts the service with the settings `source`, if it is installed."""
+def start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
+    """Return the command that starts a daemon with the settings `source`: by the service, if any.
+
+    `config_file` and `state` are the options that a person gave.
+    """
     services = {
         config.user_file(): (user_config_path() / "systemd/user", "systemctl --user"),
         ETC / "stylewatch/config.yaml": (ETC / "systemd/system", "sudo systemctl"),
     }
     folder, systemctl = services.get(source, (None, ""))
-    return f"{systemctl} start stylewatch" if folder and (folder / UNIT).is_file() else None
+    if state is None and folder and (folder / UNIT).is_file():
+        return f"{systemctl} start stylewatch"
+    given = {"--config": config_file, "--state": state}
+    words = [str(word) for option in given.items() if option[1] for word in option]
+    return shlex.join(["stylewatch", "run", *words])
 
 
 def _command() -> Path:

@@ -25,7 +25,7 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import web_page
+from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
@@ -40,9 +40,7 @@ ALERT_TIMEOUT_S = 60.0
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = config_file or config.find()
-    settings = config.load(path)
-    settings.check()
-    web_page(settings)
+    settings = _checked(path)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
         found = backends.run("backend", name, backend_options)
@@ -50,6 +48,14 @@ def check(config_file: options.Config = None) -> None:
     if wrong:
         raise SettingsError("\n".join(wrong))
     echo(f"{path} has no mistakes")
+
+
+def _checked(path: Path, sets: list[str] | None = None) -> ServiceSettings:
+    """Load the settings, and check their folders and the page; raises SettingsError."""
+    settings = config.load(path, options.parse_sets(sets))
+    settings.check()
+    web_page(settings)
+    return settings
 
 
 @config_app.command()
@@ -110,11 +116,8 @@ def doctor(
 def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Finding]:
     """Yield the findings on the settings; if they are valid, also on everything else."""
     path = config_file or config.find()
-    overrides = options.parse_sets(sets)
     try:
-        settings = config.load(path, overrides)
-        settings.check()
-        web_page(settings)
+        settings = _checked(path, sets)
     except SettingsError as error:
         yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
         return

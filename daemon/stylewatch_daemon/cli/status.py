@@ -1,7 +1,6 @@
 """`stylewatch status` and `stylewatch show`, which read the ledger and status.json."""
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +52,7 @@ def status(
     """
     settings = _settings(config_file, state)
     source = (config_file or config.find()).absolute()
-    start = _start_command(source, config_file, state)
+    start = service.start_command(source, config_file, state)
     now: Status = {}
     with suppress(KeyboardInterrupt), in_place(sys.stdout, wanted=watch and not json) as show:
         for now in _statuses(settings, source, watch=watch):
@@ -79,14 +78,6 @@ def _settings(config_file: Path | None, state: Path | None) -> Config:
         note(f"the settings are ignored: {str(error).splitlines()[0]}")
         settings = Config.model_construct(inboxes=())
     return settings.model_copy(update={"state": State(path=state_folder(None, state))})
-
-
-def _start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
-    if state is None and (command := service.start_command(source)):
-        return command
-    given = {"--config": config_file, "--state": state}
-    words = [str(word) for option in given.items() if option[1] for word in option]
-    return shlex.join(["stylewatch", "run", *words])
 
 
 def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:

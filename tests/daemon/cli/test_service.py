@@ -51,7 +51,7 @@ def test_it_writes_the_files_and_prints_the_commands(
     assert f"/stylewatch run --config {etc}/stylewatch/config.yaml" in (etc / UNIT).read_text()
     assert "systemctl enable --now stylewatch" in ended.out
     assert (ended.code, len(ended.err.splitlines())) == (0, 5)
-    command = service.start_command(etc / "stylewatch/config.yaml")
+    command = service.start_command(etc / "stylewatch/config.yaml", None, None)
     assert command == "sudo systemctl start stylewatch"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     ended = run("service", "install")
